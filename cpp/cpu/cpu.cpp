@@ -38,16 +38,14 @@ Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf = 0) {
 #if defined(_MSC_VER)
     int highest[4], out[4];
     __cpuid(highest, static_cast<int>(leaf & 0x80000000u));
-    if (static_cast<std::uint32_t>(highest[0]) < leaf)
-        return r;
+    if (static_cast<std::uint32_t>(highest[0]) < leaf) return r;
     __cpuidex(out, static_cast<int>(leaf), static_cast<int>(subleaf));
     r.eax = static_cast<std::uint32_t>(out[0]);
     r.ebx = static_cast<std::uint32_t>(out[1]);
     r.ecx = static_cast<std::uint32_t>(out[2]);
     r.edx = static_cast<std::uint32_t>(out[3]);
 #else
-    if (!__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx))
-        return Registers{};
+    if (!__get_cpuid_count(leaf, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx)) return Registers{};
 #endif
     return r;
 }
@@ -70,8 +68,8 @@ Features detect() {
     const Registers structured = cpuid(7);
     const Registers extended = cpuid(0x80000001u);
 
-    constexpr std::uint64_t avx_state = 0x06;    // XMM and the upper halves of YMM
-    constexpr std::uint64_t avx512_state = 0xE6; // those, the mask registers, ZMM0-15's upper halves and ZMM16-31
+    constexpr std::uint64_t avx_state = 0x06;     // XMM and the upper halves of YMM
+    constexpr std::uint64_t avx512_state = 0xE6;  // those, the mask registers, ZMM0-15's upper halves and ZMM16-31
     const bool osxsave = bit(basic.ecx, 27);
     const std::uint64_t state = osxsave ? xcr0() : 0;
 
@@ -102,15 +100,14 @@ Features detect() {
     return f;
 }
 
-const std::vector<std::string> level_v3 = {"osxsave", "os_avx", "sse3",   "ssse3", "cx16", "sse4_1",
-                                           "sse4_2",  "popcnt", "lahf",   "avx",   "avx2", "fma",
-                                           "bmi1",    "bmi2",   "f16c",   "lzcnt", "movbe"};
+const std::vector<std::string> level_v3 = {"osxsave", "os_avx", "sse3", "ssse3", "cx16", "sse4_1",
+                                           "sse4_2",  "popcnt", "lahf", "avx",   "avx2", "fma",
+                                           "bmi1",    "bmi2",   "f16c", "lzcnt", "movbe"};
 const std::vector<std::string> level_v4 = {"os_avx512", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"};
 
 bool has_all(const Features& found, const std::vector<std::string>& wanted) {
     for (const std::string& name : wanted)
-        if (!found.at(name))
-            return false;
+        if (!found.at(name)) return false;
     return true;
 }
 
@@ -119,13 +116,12 @@ std::vector<std::string> supported() {
     std::vector<std::string> names{"baseline"};
     if (has_all(found, level_v3)) {
         names.insert(names.begin(), "avx2");
-        if (has_all(found, level_v4))
-            names.insert(names.begin(), "avx512");
+        if (has_all(found, level_v4)) names.insert(names.begin(), "avx512");
     }
     return names;
 }
 
-#else // any other CPU: one module, in which Eigen's packets use what the architecture always has (NEON on arm64)
+#else  // any other CPU: one module, in which Eigen's packets use what the architecture always has (NEON on arm64)
 
 Features detect() { return {}; }
 
@@ -133,7 +129,7 @@ std::vector<std::string> supported() { return {"baseline"}; }
 
 #endif
 
-} // namespace
+}  // namespace
 
 PYBIND11_MODULE(_cpu, m, pybind11::mod_gil_not_used()) {
     m.doc() = "What this CPU, under this operating system, can run.";
