@@ -1,0 +1,62 @@
+"""What an installed fastrnn consists of: everything it needs, nothing else, and small."""
+
+import platform
+import zlib
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import fastrnn
+
+WHEEL_LIMIT = 3_000_000  # bytes, compressed as in a wheel
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[PurePosixPath, bytes]:
+    """Path and contents of every file that the installation brought."""
+    try:
+        distribution = metadata.distribution("fastrnn")
+    except metadata.PackageNotFoundError:
+        pytest.skip("runs on an installed package; this one is imported from a source tree")
+    if Path(str(distribution.locate_file("fastrnn"))).resolve() != Path(fastrnn.__file__).resolve().parent:
+        pytest.skip("the package under test is not the installed one (an editable install or PYTHONPATH)")
+    found = {}
+    for entry in distribution.files or []:
+        if entry.suffix != ".pyc" and Path(str(entry.locate())).is_file():
+            found[PurePosixPath(entry)] = Path(str(entry.locate())).read_bytes()
+    return found
+
+
+def test_the_version_is_the_same_everywhere(files):
+    assert metadata.version("fastrnn") == fastrnn.__version__
+
+
+def test_it_holds_the_package_its_metadata_and_nothing_else(files):
+    for path in files:
+        top = path.parts[0]
+        assert top == "fastrnn" or top.endswith(".dist-info") or path.name in {"fastrnn", "fastrnn.exe"}, path
+        assert (
+            path.suffix in {".py", ".pyi", ".so", ".pyd", ".typed", ".txt", ".json", ""}
+            or ".dist-info" in top
+        ), path
+        assert not {"tests", "benchmarks", "include", "cpp"} & set(path.parts), path
+
+
+def test_it_has_a_module_for_every_instruction_set_with_a_stub(files):
+    wanted = {"_cpu", "_kernels_baseline"}
+    if platform.machine() in {"x86_64", "AMD64"}:
+        wanted |= {"_kernels_avx2", "_kernels_avx512"}
+    assert {path.name.partition(".")[0] for path in files if path.suffix in {".so", ".pyd"}} == wanted
+    assert {path.stem for path in files if path.suffix == ".pyi"} >= wanted
+    assert PurePosixPath("fastrnn/py.typed") in files
+
+
+def test_it_carries_its_licence(files):
+    texts = [data for path, data in files.items() if path.name == "LICENSE"]
+    assert len(texts) == 1
+    assert b"Apache License" in texts[0]
+
+
+def test_the_wheel_is_small(files):
+    assert sum(len(zlib.compress(data)) for data in files.values()) <= WHEEL_LIMIT
