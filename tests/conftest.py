@@ -14,6 +14,13 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what leans on PyTorch, so that `pytest -m torch` is the parity tests alone."""
+    for item in items:
+        if "torch" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.torch)
+
+
 @pytest.fixture(scope="session")
 def torch() -> ModuleType:
     """PyTorch, the parity tests' judge: skipped where absent, unless FASTRNN_REQUIRE_TORCH=1 insists."""
