@@ -1,0 +1,1 @@
+from fastrnn._kernels_baseline import *
