@@ -1,0 +1,43 @@
+#include "kernels/activations.hpp"
+
+#include "arrays.hpp"
+#include "register.hpp"
+
+namespace fastrnn::bindings {
+namespace {
+
+// Applies f to every element of an array of any shape. Denormals are kept: this is the function itself.
+template <class S, class F>
+py::object map(py::handle x, F&& f) {
+    const auto array = py::reinterpret_borrow<py::array>(x);
+    auto y = py::array_t<S, py::array::c_style>(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
+    const S* from = static_cast<const S*>(array.data());
+    S* to = y.mutable_data();
+    const Index n = array.size();
+    const py::gil_scoped_release release;
+    for (Index i = 0; i < n; i += lanes<S>) store_first(to + i, f(load_first(from + i, n - i)), n - i);
+    return py::object(std::move(y));
+}
+
+template <class F>
+py::object dispatch(py::handle x, F&& f) {
+    if (!py::isinstance<py::array>(x) || !(py::reinterpret_borrow<py::array>(x).flags() & py::array::c_style))
+        throw py::type_error("x: expected a C-contiguous NumPy array");
+    if (py::isinstance<py::array_t<float>>(x)) return map<float>(x, f);
+    if (py::isinstance<py::array_t<double>>(x)) return map<double>(x, f);
+    throw py::type_error("x: expected float32 or float64, got " +
+                         std::string(py::str(py::reinterpret_borrow<py::array>(x).dtype())));
+}
+
+}  // namespace
+
+void register_activations(py::module_& m) {
+    m.def(
+        "sigmoid", [](py::object x) { return dispatch(x, [](auto v) { return sigmoid(v); }); }, py::arg("x"),
+        "The kernels' sigmoid of every element.");
+    m.def(
+        "tanh", [](py::object x) { return dispatch(x, [](auto v) { return tanh(v); }); }, py::arg("x"),
+        "The kernels' hyperbolic tangent of every element.");
+}
+
+}  // namespace fastrnn::bindings

@@ -1,0 +1,46 @@
+#include "kernels/embedding.hpp"
+
+#include "arrays.hpp"
+#include "register.hpp"
+
+namespace fastrnn::bindings {
+namespace {
+
+template <class S>
+py::object forward(py::object ids, py::object weight) {
+    const auto w = expect<S>(weight, "weight", {{"V", any}, {"E", any}});
+    const auto rows = expect<std::int64_t>(ids, "ids", {{"M", any}});
+    check_ids(rows.data(), rows.shape(0), w.shape(0), "ids");
+    auto y = new_array<S>("y", {Index(rows.shape(0)), Index(w.shape(1))});
+    embedding_forward(rows.data(), w.data(), rows.shape(0), w.shape(1), y.mutable_data());
+    return py::object(std::move(y));
+}
+
+template <class S>
+void backward(py::object ids, py::object dy, py::object dweight) {
+    const auto rows = expect<std::int64_t>(ids, "ids", {{"M", any}});
+    const auto table = expect<S>(dweight, "dweight", {{"V", any}, {"E", any}});
+    const Index M = rows.shape(0), V = table.shape(0), E = table.shape(1);
+    check_ids(rows.data(), M, V, "ids");
+    const auto from = expect<S>(dy, "dy", {{"M", M}, {"E", E}});
+    embedding_backward(rows.data(), from.data(), M, E, expect_writable<S>(dweight, "dweight", {{"V", V}, {"E", E}}));
+}
+
+}  // namespace
+
+void register_embedding(py::module_& m) {
+    m.def(
+        "embedding_forward",
+        [](py::object ids, py::object weight) {
+            return is_double(weight) ? forward<double>(ids, weight) : forward<float>(ids, weight);
+        },
+        py::arg("ids"), py::arg("weight"), "Rows of weight [V, E] by ids [M].");
+    m.def(
+        "embedding_backward",
+        [](py::object ids, py::object dy, py::object dweight) {
+            is_double(dweight) ? backward<double>(ids, dy, dweight) : backward<float>(ids, dy, dweight);
+        },
+        py::arg("ids"), py::arg("dy"), py::arg("dweight"), "Scatter-adds dy [M, E] into dweight [V, E].");
+}
+
+}  // namespace fastrnn::bindings

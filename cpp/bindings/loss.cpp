@@ -1,0 +1,76 @@
+#include "kernels/loss.hpp"
+
+#include "arrays.hpp"
+#include "register.hpp"
+#include "runtime.hpp"
+
+namespace fastrnn::bindings {
+namespace {
+
+template <class S>
+py::tuple softmax_cross_entropy(py::object logits, py::object targets) {
+    const auto rows = expect<S>(logits, "logits", {{"M", any}, {"V", any}});
+    const Index M = rows.shape(0), V = rows.shape(1);
+    if (V < 1) throw py::value_error("logits: expected [M, V] with V >= 1, got " + describe(rows));
+    const auto ids = expect<std::int64_t>(targets, "targets", {{"M", M}});
+    check_ids(ids.data(), M, V, "targets", true);
+    auto losses = new_array<S>("losses", {M});
+    auto dlogits = new_array<S>("dlogits", {M, V});
+    S* const loss = losses.mutable_data();
+    S* const d = dlogits.mutable_data();
+    {
+        const py::gil_scoped_release release;
+        std::copy(rows.data(), rows.data() + M * V, d);
+        for (Index m = 0; m < M; ++m) loss[m] = softmax_cross_entropy_row(d + m * V, V, ids.data()[m], S(1));
+    }
+    return py::make_tuple(losses, dlogits);
+}
+
+template <class S>
+py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias, py::object targets, double scale,
+                               py::object dweight, py::object dbias, bool need_dh) {
+    const auto w = expect<S>(weight, "weight", {{"V", any}, {"K", any}});
+    const Index V = w.shape(0), K = w.shape(1);
+    const auto rows = expect<S>(h, "h", {{"M", any}, {"K", K}});
+    const Index M = rows.shape(0);
+    const auto ids = expect<std::int64_t>(targets, "targets", {{"M", M}});
+    check_ids(ids.data(), M, V, "targets", true);
+    auto losses = new_array<S>("losses", {M});
+    auto dh = need_dh ? new_array<S>("dh", {M, K}) : Array<S>();
+    const LinearCrossEntropy<S> p{{M, K, V, rows.data(), w.data(), optional_data<S>(bias, "bias", {{"V", V}})},
+                                  ids.data(),
+                                  S(scale),
+                                  losses.mutable_data(),
+                                  need_dh ? dh.mutable_data() : nullptr,
+                                  optional_writable<S>(dweight, "dweight", {{"V", V}, {"K", K}}),
+                                  optional_writable<S>(dbias, "dbias", {{"V", V}})};
+    {
+        const py::gil_scoped_release release;
+        fastrnn::linear_cross_entropy(p, get_num_threads(), fresh_workspace());
+    }
+    return py::make_tuple(losses, need_dh ? py::object(std::move(dh)) : py::none());
+}
+
+}  // namespace
+
+void register_loss(py::module_& m) {
+    m.def(
+        "softmax_cross_entropy",
+        [](py::object logits, py::object targets) {
+            return is_double(logits) ? softmax_cross_entropy<double>(logits, targets)
+                                     : softmax_cross_entropy<float>(logits, targets);
+        },
+        py::arg("logits"), py::arg("targets"), "Losses [M] in nats and softmax - onehot [M, V].");
+    m.def(
+        "linear_cross_entropy",
+        [](py::object h, py::object weight, py::object bias, py::object targets, double scale, py::object dweight,
+           py::object dbias, bool need_dh) {
+            return is_double(weight)
+                       ? linear_cross_entropy<double>(h, weight, bias, targets, scale, dweight, dbias, need_dh)
+                       : linear_cross_entropy<float>(h, weight, bias, targets, scale, dweight, dbias, need_dh);
+        },
+        py::arg("h"), py::arg("weight"), py::arg("bias"), py::arg("targets"), py::arg("scale"), py::arg("dweight"),
+        py::arg("dbias"), py::arg("need_dh"), "Losses [M] of a linear layer's logits, and dh or None.");
+}
+
+}  // namespace fastrnn::bindings

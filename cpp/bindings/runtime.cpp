@@ -1,0 +1,91 @@
+// The pool behind run_team: Eigen's non-blocking thread pool, started when first needed, anew in a forked child.
+#include "runtime.hpp"
+
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <unsupported/Eigen/CXX11/ThreadPool>
+
+#ifdef _WIN32
+#include <process.h>
+#define getpid _getpid
+#else
+#include <unistd.h>
+#endif
+
+namespace fastrnn {
+namespace {
+
+std::atomic<int> wanted_threads{1};
+
+// Threads and locks do not survive a fork, so a child that finds another process's pool makes its own and leaves the
+// old one alone: its threads are gone, and joining them would wait for ever.
+struct Pool {
+    int pid = int(getpid());
+    std::mutex busy;
+    int size = 0;
+    std::unique_ptr<Eigen::ThreadPool> threads;
+};
+std::atomic<Pool*> the_pool{nullptr};
+
+Pool& pool() {
+    Pool* current = the_pool.load(std::memory_order_acquire);
+    if (current && current->pid == int(getpid())) return *current;
+    Pool* fresh = new Pool;
+    if (the_pool.compare_exchange_strong(current, fresh)) return *fresh;
+    delete fresh;
+    return *current;
+}
+
+}  // namespace
+
+void run_team(int threads, const std::function<void(const Worker&)>& f) {
+    if (threads <= 1) return f(Worker{});
+    Pool& p = pool();
+    // A second Python thread that comes while a region runs works alone: teams never wait for each other.
+    const std::unique_lock<std::mutex> lock(p.busy, std::try_to_lock);
+    if (!lock) return f(Worker{});
+    if (p.size < threads - 1) {
+        p.threads.reset();
+        p.threads = std::make_unique<Eigen::ThreadPool>(threads - 1);
+        p.size = threads - 1;
+    }
+    SpinBarrier team(threads);
+    std::atomic<int> running{threads - 1};
+    for (int rank = 1; rank < threads; ++rank)
+        p.threads->ScheduleWithHint(
+            [&, rank] {
+                f(Worker{rank, threads, &team});
+                running.fetch_sub(1, std::memory_order_release);
+            },
+            rank - 1, rank);
+    f(Worker{0, threads, &team});
+    for (int spins = 0; running.load(std::memory_order_acquire) > 0; ++spins)
+        if (spins > 4000) std::this_thread::yield();
+}
+
+namespace bindings {
+
+int get_num_threads() { return wanted_threads.load(); }
+void set_num_threads(int threads) { wanted_threads.store(threads); }
+
+Workspace& fresh_workspace() {
+    thread_local Workspace workspace;
+    workspace.reset();
+    return workspace;
+}
+
+bool poll_signals() {
+    using Clock = std::chrono::steady_clock;
+    thread_local Clock::time_point last;
+    const auto now = Clock::now();
+    if (now - last < std::chrono::milliseconds(50)) return false;
+    last = now;
+    const pybind11::gil_scoped_acquire gil;
+    return PyErr_CheckSignals() != 0;
+}
+
+}  // namespace bindings
+}  // namespace fastrnn

@@ -1,0 +1,75 @@
+// The batch as the loop over time sees it: rows sorted by length, where each step's data lie, when to stop.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "parallel.hpp"
+
+namespace fastrnn {
+
+// Which rows run at which step, and where their data lie in an array [T, N, width].
+struct Batch {
+    Index T, N;
+    bool reverse;         // each row walks from its own end to its beginning
+    const Index* order;   // [N] the rows, longest first
+    const Index* length;  // [N] their lengths, in that order
+    const bool* reset;    // [T, N] or null: the row starts again from its initial state at this time
+
+    Index steps() const { return N > 0 ? length[0] : 0; }
+
+    Index tokens() const {
+        Index sum = 0;
+        for (Index row = 0; row < N; ++row) sum += length[row];
+        return sum;
+    }
+
+    // The end of the rows of begin .. end-1 that still run at `step`.
+    Index active(Index step, Index begin, Index end) const {
+        while (end > begin && length[end - 1] <= step) --end;
+        return end;
+    }
+
+    Index at(Index step, Index row) const { return (reverse ? length[row] - 1 - step : step) * N + order[row]; }
+
+    bool starts(Index step, Index row) const { return step == 0 || (reset && reset[at(step, row)]); }
+
+    // Rows of one worker: nearly equal shares of the tokens.
+    Worker::Range rows(const Worker& worker) const {
+        const Index total = tokens();
+        Worker::Range range{N, N};
+        Index before = 0;
+        for (Index row = 0; row < N; ++row) {
+            const Index rank = std::min<Index>(worker.size - 1, before * worker.size / total);
+            if (rank == worker.rank && range.begin == N) range.begin = row;
+            if (rank > worker.rank) {
+                range.end = row;
+                break;
+            }
+            before += length[row];
+        }
+        if (range.begin == N) range.end = N;
+        return range;
+    }
+};
+
+// Asked between chunks of time by the first thread: a long call stops when it answers true.
+struct Interrupt {
+    bool (*poll)() = nullptr;
+    std::atomic<bool> stop{false};
+
+    void check(const Worker& worker) {
+        if (worker.rank == 0 && poll && poll()) stop.store(true);
+    }
+};
+
+// x [T, N, D], or ids [T, N] in 0 .. D-1, which stand for rows of the identity: exactly one of the two is not null.
+template <class S>
+struct Input {
+    const S* x;
+    const std::int64_t* ids;
+    Index D;
+};
+
+}  // namespace fastrnn

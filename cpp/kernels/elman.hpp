@@ -1,0 +1,96 @@
+// The vanilla recurrent network (Elman 1990; PyTorch's form):
+//
+//   h = f(W_ih x + b_ih + W_hh h' + b_hh)        h': the state before this step; f = tanh or relu
+//
+// weight_ih [H, D], weight_hh [H, H], biases [H]. The tape is the output y = h [T, N, H] itself. All arrays are the
+// caller's; outputs must not overlap inputs.
+#pragma once
+
+#include "activations.hpp"
+#include "pack.hpp"
+#include "sequence.hpp"
+
+namespace fastrnn {
+
+template <class S>
+struct ElmanWeights {
+    Index D, H;
+    const S *w_ih, *w_hh;            // plain panels of x W^T
+    const S* bias;                   // b_ih + b_hh, padded to whole vectors
+    const S *w_ih_rows, *w_hh_rows;  // plain panels of [H, D] and [H, H]; used by BPTT only
+};
+
+template <class S, bool Relu>
+struct Elman {
+    ElmanWeights<S> weights;
+
+    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
+        const auto& w = weights;
+        multiply_panels(Product<S>{x, gx, w.w_ih, w.bias, w.D, round_up_to_lanes<S>(w.H)}, begin, end);
+    }
+    void gather(Index id, S* gx) const {
+        const auto& w = weights;
+        for_panels<S>(0, w.H, [&](auto vectors, Index unit) {
+            const S* row = w.w_ih + unit * w.D + id * vectors * lanes<S>;
+            for (Index j = 0; j < vectors * lanes<S>; j += lanes<S>)
+                store(gx + unit + j, load(w.bias + unit + j) + load(row + j));
+        });
+    }
+
+    template <bool Training>
+    void step(const StepRows<S>& rows) const {
+        const Index H = weights.H;
+        for_panels<S>(0, H, [&](auto vectors, Index unit) {
+            constexpr int cols = decltype(vectors)::value;
+            for_row_blocks<max_rows<cols>>(rows.begin, rows.end, [&](auto height, Index first) {
+                Tile<S, height, cols> tile;
+                tile.start(rows.gx + first, unit);
+                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * H, H);
+                for (int r = 0; r < height; ++r)
+                    for (int c = 0; c < cols; ++c) tile.sum[r][c] = activate(tile.sum[r][c]);
+                tile.store_first(rows.h + first, unit, H - unit);
+            });
+        });
+    }
+
+    static FASTRNN_INLINE Vec<S> activate(Vec<S> x) {
+        if constexpr (Relu)
+            return relu(x);
+        else
+            return tanh(x);
+    }
+
+    Index input_depth() const { return weights.H; }
+
+    void backward_step(const BackwardRows<S>& rows) const {
+        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, weights.H, weights.H,
+                                  [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+    }
+
+    FASTRNN_INLINE void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index width = weights.H - unit;
+        const Vec<S> h = load_first(rows.h[row] + unit, width);
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        store_first(rows.dgates[row] + unit, Relu ? where_positive(h, dh) : dh * dtanh(h), width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, weights.H, weights.H,
+                                  [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        const Index H = weights.H;
+        const auto range = worker.part(H, max_rows<panel_vectors>);
+        S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
+        input_weight_gradient(p, scratch, tokens, 0, 0, range, outer);
+        accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh, tokens, H, H}, range.begin, range.end,
+                         outer);
+        if (!p.dbias_ih) return;
+        accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_ih);
+        accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_hh);
+    }
+};
+
+}  // namespace fastrnn

@@ -1,0 +1,258 @@
+// Gated recurrent unit (Cho et al. 2014), with the reset gate after the recurrent product (PyTorch, cuDNN) or before it
+// (the paper, the course notes):
+//
+//   r = sigmoid(W_ir x + b_ir + W_hr h' + b_hr)                          h': the state before this step
+//   z = sigmoid(W_iz x + b_iz + W_hz h' + b_hz)
+//   n = tanh(W_in x + b_in + r * (W_hn h' + b_hn))        reset after
+//   n = tanh(W_in x + b_in + W_hn (r * h') + b_hn)        reset before
+//   h = (1 - z) * n + z * h'                              (the notes' u is 1 - z)
+//
+// weight_ih [3H, D], weight_hh [3H, H], biases [3H], gates in the order r, z, n. The tape keeps gates: [T, N, 4, H] of
+// r, z, n, W_hn h' + b_hn (reset after) or [T, N, 3, H] of r, z, n (before), and the output y = h [T, N, H]. All arrays
+// are the caller's; outputs must not overlap inputs.
+#pragma once
+
+#include "activations.hpp"
+#include "pack.hpp"
+#include "sequence.hpp"
+
+namespace fastrnn {
+
+// Gradients of the gates stand in a row as dn, dr, dz and, with the reset after, d(W_hn h'): so both what meets x
+// (the first three) and what meets h' (the last three, or dr, dz) are contiguous.
+template <class S>
+struct GruWeights {
+    Index D, H;
+    const S* w_ih;                   // gate panels r, z, n
+    const S* w_hh;                   // gate panels r, z, n (reset after) or r, z (before)
+    const S* w_hn;                   // plain panels of the candidate (reset before)
+    const S* bias;                   // [panel][3][lanes]: b_ir + b_hr, b_iz + b_hz, b_in (before: b_in + b_hn)
+    const S* bias_hn;                // padded to whole vectors (reset after)
+    const S *w_ih_rows, *w_hh_rows;  // plain panels: n, r, z rows of weight_ih; r, z, n (after) or r, z of weight_hh
+    const S* w_hn_rows;              // plain panels of the candidate (reset before)
+};
+
+// What both forms share.
+template <class S>
+struct GruBase {
+    static constexpr int gates = 3;
+    GruWeights<S> weights;
+
+    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
+        const auto& w = weights;
+        multiply_gate_panels<gates>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
+    }
+    void gather(Index id, S* gx) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, weights.H);
+    }
+    Index input_depth() const { return gates * weights.H; }
+
+    void input_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                         const Worker& worker, S* outer) const {
+        const Index H = weights.H;
+        const auto candidate = worker.part(H, max_rows<panel_vectors>);
+        const auto others = worker.part(2 * H, max_rows<panel_vectors>);
+        input_weight_gradient(p, scratch, tokens, 0, 2 * H, candidate, outer);
+        input_weight_gradient(p, scratch, tokens, H, 0, others, outer);
+        if (!p.dbias_ih) return;
+        accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_ih + 2 * H);
+        accumulate_rows(scratch.a, tokens, H + others.begin, H + others.end, p.dbias_ih - H);
+    }
+};
+
+template <class S>
+struct GruResetAfter : GruBase<S> {
+    using GruBase<S>::gates;
+    using GruBase<S>::weights;
+
+    template <bool Training>
+    void step(const StepRows<S>& rows) const {
+        const Index H = weights.H;
+        for (Index unit = 0; unit < H; unit += lanes<S>)
+            for_row_blocks<max_rows<gates>>(rows.begin, rows.end, [&](auto height, Index first) {
+                Tile<S, height, gates> tile;
+                for (int r = 0; r < height; ++r) {
+                    const S* gx = rows.gx[first + r] + unit * gates;
+                    tile.sum[r][0] = load(gx);
+                    tile.sum[r][1] = load(gx + lanes<S>);
+                    tile.sum[r][2] = load(weights.bias_hn + unit);
+                }
+                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * gates * H, H);
+                for (int r = 0; r < height; ++r) finish<Training>(tile.sum[r], rows, first + r, unit);
+            });
+    }
+
+    template <bool Training>
+    FASTRNN_INLINE void finish(const Vec<S>* sum, const StepRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> r = sigmoid(sum[0]);
+        const Vec<S> z = sigmoid(sum[1]);
+        const Vec<S> n = tanh(fma(r, sum[2], load(rows.gx[row] + unit * gates + 2 * lanes<S>)));
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
+        if constexpr (Training) {
+            S* const tape = rows.gates[row] + unit;
+            store_first(tape, r, width);
+            store_first(tape + H, z, width);
+            store_first(tape + 2 * H, n, width);
+            store_first(tape + 3 * H, sum[2], width);
+        }
+    }
+
+    void backward_step(const BackwardRows<S>& rows) const {
+        const Index H = weights.H;
+        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, gates * H, H,
+                                 [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+    }
+
+    FASTRNN_INLINE void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        const S* const tape = rows.gates[row] + unit;
+        const Vec<S> r = load_first(tape, width), z = load_first(tape + H, width);
+        const Vec<S> n = load_first(tape + 2 * H, width), hn = load_first(tape + 3 * H, width);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        const Vec<S> dn = (dh - dh * z) * dtanh(n);
+        store(rows.dh[row] + unit, dh * z);
+        S* const d = rows.dgates[row] + unit;
+        store_first(d, dn, width);
+        store_first(d + H, dn * hn * dsigmoid(r), width);
+        store_first(d + 2 * H, dh * (h_prev - n) * dsigmoid(z), width);
+        store_first(d + 3 * H, dn * r, width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        const Index H = weights.H;
+        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, gates * H, H,
+                                 [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        const Index H = weights.H;
+        S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
+        this->input_gradients(p, scratch, tokens, worker, outer);
+        const auto range = worker.part(gates * H, max_rows<panel_vectors>);
+        accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh - H * H, tokens, H, H}, H + range.begin,
+                         H + range.end, outer);
+        if (p.dbias_hh) accumulate_rows(scratch.a, tokens, H + range.begin, H + range.end, p.dbias_hh - H);
+    }
+};
+
+template <class S>
+struct GruResetBefore : GruBase<S> {
+    using GruBase<S>::gates;
+    using GruBase<S>::weights;
+
+    // First r and z of every unit, then the candidate, which needs r * h' of every unit. z rests in gx.
+    template <bool Training>
+    void step(const StepRows<S>& rows) const {
+        const Index H = weights.H;
+        for (Index unit = 0; unit < H; unit += lanes<S>)
+            for_row_blocks<max_rows<2>>(rows.begin, rows.end, [&](auto height, Index first) {
+                Tile<S, height, 2> tile;
+                tile.start(rows.gx + first, unit * gates);
+                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * 2 * H, H);
+                for (int r = 0; r < height; ++r) finish_gates<Training>(tile.sum[r], rows, first + r, unit);
+            });
+        for_panels<S>(0, H, [&](auto vectors, Index unit) {
+            constexpr int cols = decltype(vectors)::value;
+            for_row_blocks<max_rows<cols>>(rows.begin, rows.end, [&](auto height, Index first) {
+                Tile<S, height, cols> tile;
+                for (int r = 0; r < height; ++r)
+                    for (int c = 0; c < cols; ++c)
+                        tile.sum[r][c] = load(rows.gx[first + r] + (unit + c * lanes<S>)*gates + 2 * lanes<S>);
+                tile.multiply(RowPointers<S, height>(rows.rh + first), weights.w_hn + unit * H, H);
+                for (int r = 0; r < height; ++r)
+                    for (int c = 0; c < cols; ++c)
+                        finish_candidate<Training>(tile.sum[r][c], rows, first + r, unit + c * lanes<S>);
+            });
+        });
+    }
+
+    template <bool Training>
+    FASTRNN_INLINE void finish_gates(const Vec<S>* sum, const StepRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> r = sigmoid(sum[0]);
+        const Vec<S> z = sigmoid(sum[1]);
+        store(rows.gx[row] + unit * gates, z);
+        store_first(rows.rh[row] + unit, r * load_first(rows.h_prev[row] + unit, width), width);
+        if constexpr (Training) {
+            store_first(rows.gates[row] + unit, r, width);
+            store_first(rows.gates[row] + H + unit, z, width);
+        }
+    }
+
+    template <bool Training>
+    FASTRNN_INLINE void finish_candidate(Vec<S> sum, const StepRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> n = tanh(sum);
+        const Vec<S> z = load(rows.gx[row] + unit * gates);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
+        if constexpr (Training) store_first(rows.gates[row] + 2 * H + unit, n, width);
+    }
+
+    // Two products a step: dr and dz of the step after this one with their weights, and, behind this step's dn,
+    // d(r h') = W_hn^T dn, which gives this step's dr and the rest of dh'.
+    void backward_step(const BackwardRows<S>& rows) const {
+        const Index H = weights.H;
+        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, 2 * H, H,
+                                 [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, rows, row, unit); });
+        for_panels<S>(0, H, [&](auto vectors, Index unit) {
+            constexpr int cols = decltype(vectors)::value;
+            for_row_blocks<max_rows<cols>>(rows.begin, rows.end, [&](auto height, Index first) {
+                Tile<S, height, cols> tile;
+                tile.clear();
+                tile.multiply(RowPointers<S, height>(rows.dgates + first), weights.w_hn_rows + unit * H, H);
+                for (int r = 0; r < height; ++r)
+                    for (int c = 0; c < cols; ++c) backward_reset(tile.sum[r][c], rows, first + r, unit + c * lanes<S>);
+            });
+        });
+    }
+
+    FASTRNN_INLINE void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        const S* const tape = rows.gates[row] + unit;
+        const Vec<S> z = load_first(tape + H, width), n = load_first(tape + 2 * H, width);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        store(rows.dh[row] + unit, dh * z);
+        S* const d = rows.dgates[row] + unit;
+        store_first(d, (dh - dh * z) * dtanh(n), width);
+        store_first(d + 2 * H, dh * (h_prev - n) * dsigmoid(z), width);
+    }
+
+    FASTRNN_INLINE void backward_reset(Vec<S> drh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> r = load_first(rows.gates[row] + unit, width);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        store(rows.dh[row] + unit, fma(drh, r, load(rows.dh[row] + unit)));
+        store_first(rows.rh[row] + unit, r * h_prev, width);
+        store_first(rows.dgates[row] + H + unit, drh * h_prev * dsigmoid(r), width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        const Index H = weights.H;
+        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, 2 * H, H,
+                                 [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        const Index H = weights.H;
+        S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
+        this->input_gradients(p, scratch, tokens, worker, outer);
+        const auto others = worker.part(2 * H, max_rows<panel_vectors>);
+        const auto candidate = worker.part(H, max_rows<panel_vectors>);
+        accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh - H * H, tokens, H, H}, H + others.begin,
+                         H + others.end, outer);
+        accumulate_outer(OuterProduct<S>{scratch.a, scratch.rh_rows, p.dweight_hh + 2 * H * H, tokens, H, H},
+                         candidate.begin, candidate.end, outer);
+        if (!p.dbias_hh) return;
+        accumulate_rows(scratch.a, tokens, H + others.begin, H + others.end, p.dbias_hh - H);
+        accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_hh + 2 * H);
+    }
+};
+
+}  // namespace fastrnn

@@ -1,0 +1,73 @@
+// y = x W^T + b, x [M, K], W [F, K], b [F], y [M, F]; and its gradients. The caller owns everything; `workspace` is
+// asked for linear_workspace / linear_backward_workspace scalars and lists of M pointers.
+#pragma once
+
+#include "denormals.hpp"
+#include "pack.hpp"
+#include "parallel.hpp"
+#include "product.hpp"
+#include "workspace.hpp"
+
+namespace fastrnn {
+
+template <class S>
+struct LinearProblem {
+    Index M, K, F;
+    const S *x, *weight, *bias;  // bias may be null
+};
+
+// Pointers to the rows of a matrix with `width` columns.
+template <class P>
+P* row_list(P first, Index rows, Index width, Workspace& workspace) {
+    P* list = workspace.take<P>(rows);
+    for (Index i = 0; i < rows; ++i) list[i] = first + i * width;
+    return list;
+}
+
+// A bias padded with `padding` to whole vectors.
+template <class S>
+S* padded_bias(const S* bias, Index F, S padding, Workspace& workspace) {
+    S* padded = workspace.take<S>(round_up_to_lanes<S>(F));
+    for (Index i = 0; i < round_up_to_lanes<S>(F); ++i) padded[i] = i < F ? (bias ? bias[i] : S(0)) : padding;
+    return padded;
+}
+
+template <class S>
+void linear_forward(const LinearProblem<S>& p, S* y, int threads, Workspace& workspace) {
+    S* panels = workspace.take<S>(panels_size<S>(p.K, p.F));
+    pack_transposed(p.weight, p.F, p.K, panels);
+    const Product<S> product{row_list(p.x, p.M, p.K, workspace),
+                             row_list(y, p.M, p.F, workspace),
+                             panels,
+                             padded_bias(p.bias, p.F, S(0), workspace),
+                             p.K,
+                             p.F};
+    run_team(useful_threads(threads, double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
+        const FlushDenormals flush;
+        const auto [begin, end] = worker.part(p.M, max_rows<panel_vectors>);
+        multiply_panels(product, begin, end);
+    });
+}
+
+// dx = dy W where dx is not null; dweight += dy^T x, dbias += column sums of dy (dbias may be null).
+template <class S>
+void linear_backward(const LinearProblem<S>& p, const S* dy, S* dx, S* dweight, S* dbias, int threads,
+                     Workspace& workspace) {
+    const S* const* dy_rows = row_list(dy, p.M, p.F, workspace);
+    const S* const* x_rows = row_list(p.x, p.M, p.K, workspace);
+    S* const* dx_rows = dx ? row_list(dx, p.M, p.K, workspace) : nullptr;
+    S* panels = dx ? workspace.take<S>(panels_size<S>(p.F, p.K)) : nullptr;
+    if (dx) pack_rows(p.weight, p.F, p.K, 0, p.F, panels);
+    S* outer = workspace.take<S>(threads * outer_workspace<S>());
+    run_team(useful_threads(threads, 2.0 * double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
+        const FlushDenormals flush;
+        const auto rows = worker.part(p.M, max_rows<panel_vectors>),
+                   outputs = worker.part(p.F, max_rows<panel_vectors>);
+        if (dx) multiply_panels(Product<S>{dy_rows, dx_rows, panels, nullptr, p.F, p.K}, rows.begin, rows.end);
+        accumulate_outer(OuterProduct<S>{dy_rows, x_rows, dweight, p.M, p.K, p.K}, outputs.begin, outputs.end,
+                         outer + worker.rank * outer_workspace<S>());
+        if (dbias) accumulate_rows(dy_rows, p.M, outputs.begin, outputs.end, dbias);
+    });
+}
+
+}  // namespace fastrnn

@@ -1,0 +1,116 @@
+// Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000; PyTorch's form):
+//
+//   i = sigmoid(W_ii x + b_ii + W_hi h' + b_hi)        h', c': the state before this step
+//   f = sigmoid(W_if x + b_if + W_hf h' + b_hf)
+//   g =    tanh(W_ig x + b_ig + W_hg h' + b_hg)
+//   o = sigmoid(W_io x + b_io + W_ho h' + b_ho)
+//   c = f * c' + i * g
+//   h = o * tanh(c)
+//
+// weight_ih [4H, D], weight_hh [4H, H], biases [4H], gates in the order i, f, g, o. The tape keeps gates [T, N, 4, H],
+// c [T, N, H] and the output y = h [T, N, H]: 6 H scalars a step and sequence. All arrays are the caller's; outputs
+// must not overlap inputs.
+#pragma once
+
+#include "activations.hpp"
+#include "pack.hpp"
+#include "sequence.hpp"
+
+namespace fastrnn {
+
+template <class S>
+struct LstmWeights {
+    Index D, H;
+    const S *w_ih, *w_hh;            // gate panels
+    const S* bias;                   // b_ih + b_hh, [panel][4][lanes]
+    const S *w_ih_rows, *w_hh_rows;  // plain panels of [4H, D] and [4H, H]; used by BPTT only
+};
+
+template <class S>
+struct Lstm {
+    static constexpr int gates = 4;
+    LstmWeights<S> weights;
+
+    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
+        const auto& w = weights;
+        multiply_gate_panels<gates>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
+    }
+    void gather(Index id, S* gx) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, weights.H);
+    }
+
+    template <bool Training>
+    void step(const StepRows<S>& rows) const {
+        const Index H = weights.H;
+        for (Index unit = 0; unit < H; unit += lanes<S>)
+            for_row_blocks<max_rows<gates>>(rows.begin, rows.end, [&](auto height, Index first) {
+                Tile<S, height, gates> tile;
+                tile.start(rows.gx + first, unit * gates);
+                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * gates * H, H);
+                for (int r = 0; r < height; ++r) finish<Training>(tile.sum[r], rows, first + r, unit);
+            });
+    }
+
+    // The pointwise part of one row and one vector of units.
+    template <bool Training>
+    FASTRNN_INLINE void finish(const Vec<S>* sum, const StepRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> i = sigmoid(sum[0]);
+        const Vec<S> f = sigmoid(sum[1]);
+        const Vec<S> g = tanh(sum[2]);
+        const Vec<S> o = sigmoid(sum[3]);
+        const Vec<S> c = fma(f, load_first(rows.c_prev[row] + unit, width), i * g);
+        store_first(rows.c[row] + unit, c, width);
+        store_first(rows.h[row] + unit, o * tanh(c), width);
+        if constexpr (Training) {
+            S* const tape = rows.gates[row] + unit;
+            store_first(tape, i, width);
+            store_first(tape + H, f, width);
+            store_first(tape + 2 * H, g, width);
+            store_first(tape + 3 * H, o, width);
+        }
+    }
+
+    Index input_depth() const { return gates * weights.H; }
+
+    void backward_step(const BackwardRows<S>& rows) const {
+        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, gates * weights.H, weights.H,
+                                  [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+    }
+
+    FASTRNN_INLINE void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        const S* const tape = rows.gates[row] + unit;
+        const Vec<S> i = load_first(tape, width), f = load_first(tape + H, width);
+        const Vec<S> g = load_first(tape + 2 * H, width), o = load_first(tape + 3 * H, width);
+        const Vec<S> tanh_c = tanh(load_first(rows.c[row] + unit, width));
+        const Vec<S> dc = fma(dh * o, dtanh(tanh_c), uncut(load(rows.dc[row] + unit), rows, row, unit, rows.dc0));
+        store(rows.dc[row] + unit, dc * f);
+        S* const d = rows.dgates[row] + unit;
+        store_first(d, dc * g * dsigmoid(i), width);
+        store_first(d + H, dc * load_first(rows.c_prev[row] + unit, width) * dsigmoid(f), width);
+        store_first(d + 2 * H, dc * i * dtanh(g), width);
+        store_first(d + 3 * H, dh * tanh_c * dsigmoid(o), width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, gates * weights.H, weights.H,
+                                  [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        const Index H = weights.H;
+        const auto range = worker.part(gates * H, max_rows<panel_vectors>);
+        S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
+        input_weight_gradient(p, scratch, tokens, 0, 0, range, outer);
+        accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh, tokens, H, H}, range.begin, range.end,
+                         outer);
+        if (!p.dbias_ih) return;
+        accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_ih);
+        accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_hh);
+    }
+};
+
+}  // namespace fastrnn

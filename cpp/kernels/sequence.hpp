@@ -1,0 +1,350 @@
+// The loop over time, forward and back: direction, lengths, resets, chunks of time, rows over threads. What a cell
+// does at one step, and with one chunk's gradients, is in elman.hpp, gru.hpp and lstm.hpp.
+#pragma once
+
+#include "batch.hpp"
+#include "denormals.hpp"
+#include "product.hpp"
+#include "workspace.hpp"
+
+namespace fastrnn {
+
+// What one step of a cell reads and writes, a pointer a row for rows begin .. end-1.
+template <class S>
+struct StepRows {
+    Index begin, end;
+    S** gx;            // W_ih x + b in the layout of the cell's panels; the cell may use it as scratch
+    const S** h_prev;  // [H]
+    const S** c_prev;  // [H], cells with a second state
+    S** h;             // [H]
+    S** c;             // [H]
+    S** rh;            // [H] scratch: r * h_prev, the GRU with the reset before the product
+    S** gates;         // [tape_width], or null where nothing is kept for BPTT
+};
+
+template <class S>
+struct ForwardProblem {
+    Batch batch;
+    Input<S> input;
+    Index H, gx_width, tape_width;
+    const S *h0, *c0;  // [N, H]; c0 null for cells with one state
+    S* y;              // [T, N, H]
+    S* c;              // [T, N, H] in training, [N, H] otherwise (the running state); null for cells with one state
+    S* gates;          // [T, N, tape_width] in training, else null
+    bool training;
+    Interrupt* interrupt;
+};
+
+// Steps in one chunk: so many that its tokens fill `scalars` of `width` each, at least one.
+inline Index chunk_steps(const Batch& batch, Index width, Index scalars, Index least, Index most) {
+    const Index tokens = std::min(std::max(scalars / std::max<Index>(width, 1), least), most);
+    return std::max<Index>(1, std::min(batch.steps(), tokens / std::max<Index>(batch.N, 1)));
+}
+
+template <class S>
+struct ForwardScratch {
+    Index steps, stride;  // of a chunk; of one row of gx (padded, so that rows do not share cache sets)
+    S* gx;                // [steps * N, stride]
+    const S** x_rows;     // [steps * N]
+    S** gx_rows;          // [steps * N]
+    StepRows<S> rows;
+
+    ForwardScratch(const ForwardProblem<S>& p, Workspace& workspace) {
+        const Index N = p.batch.N;
+        steps = chunk_steps(p.batch, p.gx_width, Index(1) << 18, 64, 1024);
+        stride = p.gx_width + 16;
+        gx = workspace.take<S>(steps * N * stride);
+        x_rows = workspace.take<const S*>(steps * N);
+        gx_rows = workspace.take<S*>(steps * N);
+        rows.gx = workspace.take<S*>(N);
+        rows.rh = workspace.take<S*>(N);
+        S* const rh = workspace.take<S>(N * p.H);
+        for (Index row = 0; row < N; ++row) rows.rh[row] = rh + row * p.H;
+        rows.h_prev = workspace.take<const S*>(N);
+        rows.c_prev = workspace.take<const S*>(N);
+        rows.h = workspace.take<S*>(N);
+        rows.c = workspace.take<S*>(N);
+        rows.gates = workspace.take<S*>(N);
+    }
+};
+
+// The pointers of `rows` at one step. gx is left to the caller.
+template <class S>
+void point_step(const ForwardProblem<S>& p, Index step, StepRows<S>& rows) {
+    const Index H = p.H;
+    for (Index row = rows.begin; row < rows.end; ++row) {
+        const Index at = p.batch.at(step, row), n = p.batch.order[row];
+        const bool starts = p.batch.starts(step, row);
+        const Index before = starts ? 0 : p.batch.at(step - 1, row);
+        rows.h[row] = p.y + at * H;
+        rows.h_prev[row] = starts ? p.h0 + n * H : p.y + before * H;
+        if (p.c) {
+            rows.c[row] = p.c + (p.training ? at : n) * H;
+            rows.c_prev[row] = starts ? p.c0 + n * H : p.c + (p.training ? before : n) * H;
+        }
+        rows.gates[row] = p.training ? p.gates + at * p.tape_width : nullptr;
+    }
+}
+
+// A cell offers: project(x_rows, gx_rows, count), gather(ids pointer, gx row) and step<Training>(rows).
+template <class Cell, class S>
+void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Worker& worker) {
+    const FlushDenormals flush;
+    const auto [begin, end] = p.batch.rows(worker);
+    StepRows<S> rows = scratch.rows;
+    const Index first_token = scratch.steps * begin;
+    for (Index s0 = 0; s0 < p.batch.steps(); s0 += scratch.steps) {
+        p.interrupt->check(worker);
+        if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
+        const Index s1 = std::min(s0 + scratch.steps, p.batch.steps());
+        Index token = first_token;
+        for (Index s = s0; s < s1; ++s)
+            for (Index row = begin; row < p.batch.active(s, begin, end); ++row, ++token) {
+                const Index at = p.batch.at(s, row);
+                scratch.gx_rows[token] = scratch.gx + token * scratch.stride;
+                if (p.input.x)
+                    scratch.x_rows[token] = p.input.x + at * p.input.D;
+                else
+                    cell.gather(p.input.ids[at], scratch.gx_rows[token]);
+            }
+        if (p.input.x) cell.project(scratch.x_rows, scratch.gx_rows, first_token, token);
+        token = first_token;
+        for (Index s = s0; s < s1; ++s) {
+            rows.begin = begin;
+            rows.end = p.batch.active(s, begin, end);
+            point_step(p, s, rows);
+            for (Index row = begin; row < rows.end; ++row) rows.gx[row] = scratch.gx_rows[token++];
+            if (p.training)
+                cell.template step<true>(rows);
+            else
+                cell.template step<false>(rows);
+        }
+    }
+}
+
+// Gradients of one sequence. All gradients of parameters are added to.
+template <class S>
+struct BackwardProblem {
+    Batch batch;
+    Input<S> input;
+    Index H, tape_width, dgates_width;
+    const S *h0, *c0;            // [N, H]
+    const S *y, *c, *gates;      // the tape: [T, N, H], [T, N, H] or null, [T, N, tape_width] or null
+    const S *dy, *dh_n, *dc_n;   // [T, N, H], [N, H], [N, H] or null
+    S *dx, *dh0, *dc0;           // [T, N, D] or null, [N, H], [N, H] or null
+    S *dweight_ih, *dweight_hh;  // [G * H, D], [G * H, H]
+    S *dbias_ih, *dbias_hh;      // [G * H] or null
+    Interrupt* interrupt;
+};
+
+// One step of BPTT: the forward step's rows and what gradients they meet.
+template <class S>
+struct BackwardRows {
+    Index begin, running, end;  // rows begin .. running-1 had a step after this one, running .. end-1 end here
+    const S** dgates_next;      // [dgates_width] of the step after this one
+    S** dgates;                 // [dgates_width]
+    const S** dy;               // [H]
+    const S **h, **h_prev, **c, **c_prev, **gates;
+    S** dh;           // [padded H] what flows into h besides dy and the recurrent product
+    S** dc;           // [padded H]
+    S** rh;           // [H] r * h_prev, the gated recurrent unit with the reset before the product
+    const bool* cut;  // [N] the row starts again at the step after this one: what would flow here goes to dh0, dc0
+    S** dh0;          // [padded H]
+    S** dc0;          // [padded H]
+};
+
+template <class S>
+struct BackwardScratch {
+    Index steps, padded, width;
+    S *dgates, *boundary;    // [steps * N, width] of a chunk, [N, width] of the step after it
+    S* rh;                   // [steps * N, H]
+    S *dh, *dc, *dh0, *dc0;  // [N, padded]
+    const S **a, **x, **h;   // [steps * N] a chunk's rows of dgates, x and h_prev, in the order walked
+    const S** rh_rows;
+    S** dx;
+    const std::int64_t** ids;
+    bool* cut;
+    S* outer;  // a worker's share: outer_workspace
+    BackwardRows<S> rows;
+
+    BackwardScratch(const BackwardProblem<S>& p, bool needs_rh, int workers, Workspace& workspace) {
+        const Index N = p.batch.N;
+        steps = chunk_steps(p.batch, p.dgates_width, Index(1) << 20, 128, 512);
+        padded = round_up_to_lanes<S>(p.H) + panel_vectors * lanes<S>;
+        width = p.dgates_width + 16;
+        dgates = workspace.take<S>(steps * N * width);
+        boundary = workspace.take<S>(N * width);
+        rh = needs_rh ? workspace.take<S>(steps * N * p.H) : nullptr;
+        for (S** buffer : {&dh, &dc, &dh0, &dc0}) {
+            *buffer = workspace.take<S>(N * padded);
+            std::fill(*buffer, *buffer + N * padded, S(0));
+        }
+        for (const S*** list : {&a, &x, &h, &rh_rows}) *list = workspace.take<const S*>(steps * N);
+        dx = workspace.take<S*>(steps * N);
+        ids = workspace.take<const std::int64_t*>(steps * N);
+        cut = workspace.take<bool>(N);
+        outer = workspace.take<S>(workers * outer_workspace<S>());
+        for (const S*** list : {&rows.dgates_next, &rows.dy, &rows.h, &rows.h_prev, &rows.c, &rows.c_prev, &rows.gates})
+            *list = workspace.take<const S*>(N);
+        for (S*** list : {&rows.dgates, &rows.dh, &rows.dc, &rows.rh, &rows.dh0, &rows.dc0})
+            *list = workspace.take<S*>(N);
+        rows.cut = cut;
+        for (Index row = 0; row < N; ++row) {
+            const Index n = p.batch.order[row];
+            rows.dh[row] = dh + row * padded;
+            rows.dc[row] = dc + row * padded;
+            rows.dh0[row] = dh0 + row * padded;
+            rows.dc0[row] = dc0 + row * padded;
+            std::copy(p.dh_n + n * p.H, p.dh_n + (n + 1) * p.H, rows.dh[row]);
+            if (p.dc_n) std::copy(p.dc_n + n * p.H, p.dc_n + (n + 1) * p.H, rows.dc[row]);
+        }
+    }
+};
+
+// The pointers of one step of BPTT; `token` is the number, in the chunk, of the step's first row (of the whole batch).
+template <class S>
+void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index step, Index token,
+                BackwardRows<S>& rows) {
+    const Index H = p.H;
+    for (Index row = rows.begin; row < rows.end; ++row) {
+        const Index at = p.batch.at(step, row), n = p.batch.order[row], k = token + row;
+        const bool starts = p.batch.starts(step, row);
+        const Index before = starts ? 0 : p.batch.at(step - 1, row);
+        rows.dgates[row] = scratch.dgates + k * scratch.width;
+        rows.dy[row] = p.dy + at * H;
+        rows.h[row] = p.y + at * H;
+        rows.h_prev[row] = starts ? p.h0 + n * H : p.y + before * H;
+        if (p.c) {
+            rows.c[row] = p.c + at * H;
+            rows.c_prev[row] = starts ? p.c0 + n * H : p.c + before * H;
+        }
+        rows.gates[row] = p.gates + at * p.tape_width;
+        rows.rh[row] = scratch.rh ? scratch.rh + k * H : nullptr;
+        scratch.cut[row] = row < rows.running && p.batch.starts(step + 1, row);
+        scratch.a[k] = rows.dgates[row];
+        scratch.h[k] = rows.h_prev[row];
+        scratch.rh_rows[k] = rows.rh[row];
+        if (p.input.x)
+            scratch.x[k] = p.input.x + at * p.input.D;
+        else
+            scratch.ids[k] = p.input.ids + at;
+        if (p.dx) scratch.dx[k] = p.dx + at * p.input.D;
+    }
+}
+
+// A gradient on its way back to `row`; where the row started again it goes to the initial state instead.
+template <class S>
+FASTRNN_INLINE Vec<S> uncut(Vec<S> d, const BackwardRows<S>& rows, Index row, Index unit, S* const* initial) {
+    if (!rows.cut[row]) return d;
+    store(initial[row] + unit, load(initial[row] + unit) + d);
+    return set(S(0));
+}
+
+// What comes back over the recurrent connection into h of the rows of one step: a_next[row] + a0 (K scalars) times
+// `panels`, after what rows.dh holds where `Carry`, or nothing. finish(Vec dh, row, unit) takes each sum. Rows that end
+// at this step begin with rows.dh alone.
+template <bool Carry, class S, class Finish>
+FASTRNN_INLINE void recurrent_gradient(const BackwardRows<S>& rows, const S* const* a_next, Index a0, const S* panels,
+                                       Index K, Index H, Finish&& finish) {
+    for_panels<S>(0, H, [&](auto vectors, Index unit) {
+        constexpr int cols = decltype(vectors)::value;
+        for (Index k = 0; k < K; k += depth_block)
+            for_row_blocks<max_rows<cols>>(rows.begin, rows.running, [&](auto height, Index first) {
+                Tile<S, height, cols> tile;
+                if (Carry || k > 0)
+                    tile.start(rows.dh + first, unit);
+                else
+                    tile.clear();
+                const S* shifted[height];
+                for (int r = 0; r < height; ++r) shifted[r] = a_next[first + r] + a0 + k;
+                tile.multiply(RowPointers<S, height>(shifted), panels + unit * K + k * cols * lanes<S>,
+                              std::min(depth_block, K - k));
+                if (k + depth_block < K) return tile.store(rows.dh + first, unit);
+                for (int r = 0; r < height; ++r)
+                    for (int c = 0; c < cols; ++c)
+                        finish(uncut(tile.sum[r][c], rows, first + r, unit + c * lanes<S>, rows.dh0), first + r,
+                               unit + c * lanes<S>);
+            });
+        for (Index row = rows.running; row < rows.end; ++row)
+            for (int c = 0; c < cols; ++c) {
+                const Index at = unit + c * lanes<S>;
+                finish(load(rows.dh[row] + at), row, at);
+            }
+    });
+}
+
+// dx of some tokens of a chunk: their gate gradients times W_ih.
+template <class Cell, class S>
+void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
+                    Worker::Range tokens) {
+    multiply_panels(Product<S>{scratch.a, scratch.dx, cell.weights.w_ih_rows, nullptr, cell.input_depth(), p.input.D},
+                    tokens.begin, tokens.end);
+}
+
+// dW_ih rows c0 + (begin .. end-1) from columns a0 + (begin .. end-1) of a chunk's gate gradients: an outer product
+// with x, or a scatter where x is ids.
+template <class S>
+void input_weight_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Index a0,
+                           Index c0, Worker::Range range, S* outer) {
+    const Index D = p.input.D, shift = c0 - a0;
+    S* const dweight = p.dweight_ih + shift * D;
+    if (p.input.x) {
+        accumulate_outer(OuterProduct<S>{scratch.a, scratch.x, dweight, tokens, D, D}, a0 + range.begin, a0 + range.end,
+                         outer);
+        return;
+    }
+    constexpr Index block = 16;  // rows of dW_ih that stay in the first-level cache for one pass over the tokens
+    for (Index m0 = a0 + range.begin; m0 < a0 + range.end; m0 += block) {
+        const Index m1 = std::min(m0 + block, a0 + range.end);
+        for (Index k = 0; k < tokens; ++k) {
+            S* column = dweight + *scratch.ids[k];
+            for (Index m = m0; m < m1; ++m) column[m * D] += scratch.a[k][m];
+        }
+    }
+}
+
+// A cell offers: weights.w_ih_rows, input_depth(), backward_step(rows), backward_start(rows) for the gradient of the
+// initial state, and parameter_gradients(p, scratch, tokens, worker).
+template <class Cell, class S>
+void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
+                  const Worker& worker) {
+    const FlushDenormals flush;
+    const Index N = p.batch.N;
+    const auto [begin, end] = p.batch.rows(worker);
+    BackwardRows<S> rows = scratch.rows;
+    rows.begin = rows.end = begin;
+    for (Index s1 = p.batch.steps(); s1 > 0; s1 -= std::min(s1, scratch.steps)) {
+        p.interrupt->check(worker);
+        const Index s0 = std::max<Index>(0, s1 - scratch.steps);
+        Index token = 0;
+        for (Index s = s1 - 1; s >= s0; --s) {
+            rows.running = rows.end;
+            rows.end = p.batch.active(s, begin, end);
+            point_step(p, scratch, s, token, rows);
+            cell.backward_step(rows);
+            for (Index row = begin; row < rows.end; ++row) rows.dgates_next[row] = rows.dgates[row];
+            token += p.batch.active(s, 0, N);
+        }
+        for (Index row = begin; row < rows.end; ++row) {
+            S* kept = scratch.boundary + row * scratch.width;
+            std::copy(rows.dgates[row], rows.dgates[row] + p.dgates_width, kept);
+            rows.dgates_next[row] = kept;
+        }
+        worker.barrier();
+        if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
+        if (p.dx) input_gradient(cell, p, scratch, worker.part(token, max_rows<panel_vectors>));
+        cell.parameter_gradients(p, scratch, token, worker);
+        worker.barrier();
+    }
+    rows.running = rows.end;
+    for (Index row = begin; row < end; ++row) scratch.cut[row] = false;
+    cell.backward_start(rows);
+    for (Index row = begin; row < end; ++row) {
+        const Index n = p.batch.order[row];
+        for (Index j = 0; j < p.H; ++j) p.dh0[n * p.H + j] = rows.dh0[row][j] + rows.dh[row][j];
+        if (p.dc0)
+            for (Index j = 0; j < p.H; ++j) p.dc0[n * p.H + j] = rows.dc0[row][j] + rows.dc[row][j];
+    }
+}
+
+}  // namespace fastrnn

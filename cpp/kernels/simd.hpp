@@ -1,0 +1,169 @@
+// Vectors of the width the module is compiled for. This is the only file that names Eigen's packet types.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+
+#define FASTRNN_INLINE EIGEN_STRONG_INLINE
+
+namespace fastrnn {
+
+using Index = std::ptrdiff_t;
+
+inline constexpr int vector_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+
+// A register full of scalars S. A struct rather than the bare packet, so that templates keep its alignment.
+template <class S>
+struct Vec {
+    using Packet = typename Eigen::internal::packet_traits<S>::type;
+    static constexpr Index size = Eigen::internal::unpacket_traits<Packet>::size;
+    Packet packet;
+};
+
+template <class S>
+inline constexpr Index lanes = Vec<S>::size;
+
+template <class S>
+constexpr Index round_up_to_lanes(Index n) {
+    return (n + lanes<S> - 1) / lanes<S> * lanes<S>;
+}
+
+template <class S>
+FASTRNN_INLINE Vec<S> set(S value) {
+    return {Eigen::internal::pset1<typename Vec<S>::Packet>(value)};
+}
+
+template <class S>
+FASTRNN_INLINE Vec<S> load(const S* from) {
+    return {Eigen::internal::ploadu<typename Vec<S>::Packet>(from)};
+}
+
+template <class S>
+FASTRNN_INLINE void store(S* to, Vec<S> value) {
+    Eigen::internal::pstoreu(to, value.packet);
+}
+
+// The first `count` lanes from memory, zeros behind them. `count` may be the full width or more.
+template <class S>
+FASTRNN_INLINE Vec<S> load_first(const S* from, Index count) {
+    if (count >= lanes<S>) return load(from);
+    alignas(64) S buffer[lanes<S>] = {};
+    for (Index i = 0; i < count; ++i) buffer[i] = from[i];
+    return load(buffer);
+}
+
+// The first `count` lanes to memory; nothing behind them is touched.
+template <class S>
+FASTRNN_INLINE void store_first(S* to, Vec<S> value, Index count) {
+    if (count >= lanes<S>) return store(to, value);
+    alignas(64) S buffer[lanes<S>];
+    store(buffer, value);
+    for (Index i = 0; i < count; ++i) to[i] = buffer[i];
+}
+
+template <class S>
+FASTRNN_INLINE Vec<S> operator+(Vec<S> a, Vec<S> b) {
+    return {Eigen::internal::padd(a.packet, b.packet)};
+}
+template <class S>
+FASTRNN_INLINE Vec<S> operator-(Vec<S> a, Vec<S> b) {
+    return {Eigen::internal::psub(a.packet, b.packet)};
+}
+template <class S>
+FASTRNN_INLINE Vec<S> operator*(Vec<S> a, Vec<S> b) {
+    return {Eigen::internal::pmul(a.packet, b.packet)};
+}
+template <class S>
+FASTRNN_INLINE Vec<S> operator/(Vec<S> a, Vec<S> b) {
+    return {Eigen::internal::pdiv(a.packet, b.packet)};
+}
+
+// a * b + c, rounded once where the instruction set has FMA.
+template <class S>
+FASTRNN_INLINE Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) {
+    return {Eigen::internal::pmadd(a.packet, b.packet, c.packet)};
+}
+
+// NaN in `a` stays NaN; `bound` must be a number.
+template <class S>
+FASTRNN_INLINE Vec<S> min(Vec<S> a, Vec<S> bound) {
+    return {Eigen::internal::pmin(a.packet, bound.packet)};
+}
+template <class S>
+FASTRNN_INLINE Vec<S> max(Vec<S> a, Vec<S> bound) {
+    return {Eigen::internal::pmax(a.packet, bound.packet)};
+}
+
+template <class S>
+FASTRNN_INLINE Vec<S> sqrt(Vec<S> a) {
+    return {Eigen::internal::psqrt(a.packet)};
+}
+
+// `value` where `condition` > 0, else 0. A NaN condition gives 0.
+template <class S>
+FASTRNN_INLINE Vec<S> where_positive(Vec<S> condition, Vec<S> value) {
+    using namespace Eigen::internal;
+    return {pand(pcmp_lt(pzero(condition.packet), condition.packet), value.packet)};
+}
+
+// Rounds |x| < 2^21 to the nearest whole number n and gives 2^(n + Bias) beside it. float: adding a large constant
+// leaves n + Bias in the low bits, from where a shift moves it into the exponent. double: Eigen's ldexp.
+template <int Bias>
+FASTRNN_INLINE Vec<float> round_and_power(Vec<float> x, Vec<float>& rounded) {
+    using namespace Eigen::internal;
+    using Integers = typename unpacket_traits<Vec<float>::Packet>::integer_packet;
+    const Vec<float> shifter = set(12582912.0f + 127.0f + Bias);  // 1.5 * 2^23 and the exponent's bias
+    const Vec<float> shifted = x + shifter;
+    rounded = shifted - shifter;
+    return {preinterpret<Vec<float>::Packet>(plogical_shift_left<23>(preinterpret<Integers>(shifted.packet)))};
+}
+
+template <int Bias>
+FASTRNN_INLINE Vec<double> round_and_power(Vec<double> x, Vec<double>& rounded) {
+    const Vec<double> shifter = set(6755399441055744.0);  // 1.5 * 2^52
+    rounded = (x + shifter) - shifter;
+    // The clamp keeps a NaN's exponent finite; the NaN itself travels on in `rounded`.
+    const Vec<double> exponent = min(max(rounded, set(-2000.0)), set(2000.0)) + set(double(Bias));
+    return {Eigen::internal::pldexp(set(1.0).packet, exponent.packet)};
+}
+
+// Sums in a fixed number of lanes (16 floats, 8 doubles), whatever the width of a vector: the same bits everywhere.
+template <class S>
+struct LaneSum {
+    static constexpr Index width = 64 / sizeof(S);
+    Vec<S> part[width / lanes<S>];
+
+    FASTRNN_INLINE LaneSum() {
+        for (auto& p : part) p = set(S(0));
+    }
+    // f(i) gives the vector that begins at element i; elements 0 .. count-1 are visited in blocks of `width`.
+    template <class F>
+    FASTRNN_INLINE void add(Index count, F&& f) {
+        for (Index i = 0; i < count; i += width)
+            for (Index p = 0; p < width / lanes<S>; ++p)
+                if (i + p * lanes<S> < count) part[p] = part[p] + f(i + p * lanes<S>);
+    }
+    S total() const {
+        S values[width];
+        for (Index p = 0; p < width / lanes<S>; ++p) store(values + p * lanes<S>, part[p]);
+        for (Index half = width / 2; half > 0; half /= 2)
+            for (Index i = 0; i < half; ++i) values[i] += values[i + half];
+        return values[0];
+    }
+};
+
+template <class S>
+FASTRNN_INLINE S largest(Vec<S> a) {
+    return Eigen::internal::predux_max(a.packet);
+}
+
+// A block of lanes x lanes scalars, transposed: to[j * to_stride + i] = from[i * from_stride + j].
+template <class S>
+FASTRNN_INLINE void transpose_block(const S* from, Index from_stride, S* to, Index to_stride) {
+    Eigen::internal::PacketBlock<typename Vec<S>::Packet, int(lanes<S>)> block;
+    for (Index i = 0; i < lanes<S>; ++i) block.packet[i] = load(from + i * from_stride).packet;
+    Eigen::internal::ptranspose(block);
+    for (Index j = 0; j < lanes<S>; ++j) store(to + j * to_stride, Vec<S>{block.packet[j]});
+}
+
+}  // namespace fastrnn
