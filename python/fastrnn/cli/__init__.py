@@ -1,0 +1,5 @@
+"""The program ``fastrnn``."""
+
+from fastrnn.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,40 @@
+"""``fastrnn info``."""
+
+from __future__ import annotations
+
+import platform
+
+import click
+import numpy as np
+
+from fastrnn import _dispatch
+from fastrnn._version import __version__
+from fastrnn.cli.output import json_option, print_json
+
+__all__ = ["command"]
+
+
+@click.command(name="info")
+@json_option
+def command(as_json: bool) -> None:
+    """Show the version, the instruction sets available and chosen, and the threads.
+
+    FASTRNN_ISA chooses another instruction set, FASTRNN_NUM_THREADS another number of threads.
+    """
+    facts = {
+        "version": __version__,
+        "isa": _dispatch.isa(),
+        "available_isas": list(_dispatch.available_isas()),
+        "threads": _dispatch.get_num_threads(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(
+        f"fastrnn {facts['version']} on Python {facts['python']}, NumPy {facts['numpy']}, {facts['machine']}"
+    )
+    click.echo(f"instruction set: {facts['isa']} (available: {', '.join(_dispatch.available_isas())})")
+    click.echo(f"threads: {facts['threads']}")

@@ -1,0 +1,71 @@
+"""The program's commands, and how each failure becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from fastrnn._version import __version__
+from fastrnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, describe_os_error
+
+__all__ = ["main"]
+
+# Where each command stands; a module is read when its command is asked for.
+_COMMANDS = {
+    "train": "fastrnn.cli.train",
+    "sample": "fastrnn.cli.sample",
+    "eval": "fastrnn.cli.evaluate",
+    "info": "fastrnn.cli.info",
+}
+
+
+class _Program(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
+        return command
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run a command and exit: 0 done, 2 bad input, 130 after Ctrl-C, 1 any other failure."""
+        extra["standalone_mode"] = False
+        try:
+            result = super().main(*args, **extra)
+        except click.UsageError as error:
+            _fail(error.ctx, error.format_message(), BAD_INPUT)
+        except click.ClickException as error:
+            _fail(None, error.format_message(), error.exit_code)
+        except click.Abort:
+            _fail(None, "interrupted", INTERRUPTED)
+        except MemoryError as error:
+            _fail(None, f"not enough memory: {error}", FAILED)
+        except (ValueError, ImportError) as error:
+            _fail(None, str(error), BAD_INPUT)
+        except OSError as error:
+            _fail(None, describe_os_error(error), FAILED)
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(context: click.Context | None, message: str, code: int) -> NoReturn:
+    where = "fastrnn" if context is None else context.command_path
+    click.echo(f"{where}: error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=_Program, invoke_without_command=True, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="fastrnn")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Recurrent neural networks on the CPU: train a model on text, let it write, measure it.
+
+    Exit codes: 0 done, 2 bad input, 130 interrupted (what was trained is saved), 1 any other failure.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(BAD_INPUT)

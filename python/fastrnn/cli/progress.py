@@ -1,0 +1,70 @@
+"""How a training shows itself while it runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+from tqdm import tqdm
+
+from fastrnn.train import Record
+
+__all__ = ["Progress"]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """A progress bar on a terminal; elsewhere a line every ten seconds.
+
+    Parameters
+    ----------
+    done, total : int
+        Steps made before this run, and of the whole training.
+    to_stderr : bool
+        Whether lines for people go to standard error too, as the bar does, because standard output is for a
+        machine.
+    """
+
+    def __init__(self, done: int, total: int, *, to_stderr: bool) -> None:
+        self._to_stderr = to_stderr
+        self._first, self._total = done, total
+        self._began = self._last_line = time.monotonic()
+        self._loss = self._speed = 0.0
+        self._bar = tqdm(
+            initial=done,
+            total=total,
+            unit="step",
+            disable=None,  # where standard error is no terminal
+            dynamic_ncols=True,
+            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed} < {remaining}]{postfix}",
+        )
+
+    def show(self, record: Record) -> None:
+        """Show one step more."""
+        weight = 0.05 if self._speed else 1.0
+        self._loss += weight * (record.loss - self._loss)
+        self._speed += weight * (record.tokens_per_second - self._speed)
+        text = f"loss {self._loss:.3f}, {self._speed:,.0f} tokens/s"
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(record.step - self._bar.n)
+        now = time.monotonic()
+        if self._bar.disable and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            seconds = (now - self._began) / max(record.step - self._first, 1) * (self._total - record.step)
+            self.say(f"step {record.step}/{self._total}  {text}, {tqdm.format_interval(seconds)} left")
+
+    def say(self, text: str) -> None:
+        """Print a line or more, above the bar."""
+        with tqdm.external_write_mode(file=sys.stderr if self._to_stderr else sys.stdout):
+            click.echo(text, err=self._to_stderr)
+
+    def warn(self, text: str) -> None:
+        """Print a warning on standard error, above the bar."""
+        with tqdm.external_write_mode(file=sys.stderr):
+            click.echo(f"warning: {text}", err=True)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.close()

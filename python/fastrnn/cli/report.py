@@ -1,0 +1,101 @@
+"""What a training says: lines for people, and the object for machines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastrnn.cli.run import TrainingRun
+from fastrnn.decode import sample
+from fastrnn.train import Record
+
+__all__ = ["Summary", "evaluation", "introduction", "sampled_lines", "summarize"]
+
+_SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 240, 0.8
+_REASONS = {"steps": "done", "patience": "stopped early", "interrupt": "interrupted"}
+
+
+def introduction(run: TrainingRun) -> str:
+    """Say what is about to be trained, on what and for how long."""
+    texts, settings = run.texts, run.settings
+    return "\n".join(
+        [
+            f"text: {texts.source}: {len(texts.train):,} symbols to train on, "
+            f"{len(texts.valid):,} to validate on, {len(run.vocabulary)} different",
+            f"model: {settings.cell}, {settings.num_layers} x {settings.hidden_size}, "
+            f"{run.model.num_parameters:,} parameters",
+            f"training: steps {run.trainer.step} to {run.total_steps}, "
+            f"{settings.batch_size} x {settings.seq_length} tokens each, {len(run.data)} steps an epoch; "
+            f"saved to {run.files.last}",
+        ]
+    )
+
+
+def evaluation(record: Record) -> str:
+    """Put a record with a validation loss into one line."""
+    return (
+        f"step {record.step}  epoch {record.epoch:.2f}  "
+        f"loss {record.loss:.4f}  valid {record.valid_loss:.4f}  "
+        f"learning rate {record.learning_rate:.3g}  {record.tokens_per_second:,.0f} tokens/s"
+    )
+
+
+def sampled_lines(run: TrainingRun) -> str:
+    """Let the model write a few lines."""
+    text = sample(
+        run.model,
+        run.vocabulary,
+        length=_SAMPLE_LENGTH,
+        temperature=_SAMPLE_TEMPERATURE,
+        seed=run.settings.seed,
+    )
+    return f"---- sample at step {run.trainer.step}\n{text}\n----"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a training ended; also the object that ``--json`` prints."""
+
+    model: str
+    best_model: str | None
+    log: str
+    stopped: str
+    step: int
+    parameters: int
+    loss: float | None
+    best_valid_loss: float | None
+    best_step: int | None
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values, ready for JSON."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Give lines for people."""
+        reason = _REASONS[self.stopped]
+        lines = [f"{reason} at step {self.step} after {self.seconds:.1f} s; saved {self.model}"]
+        if self.best_valid_loss is not None:
+            lowest = f"lowest validation loss {self.best_valid_loss:.4f} at step {self.best_step}"
+            lines.append(f"{lowest}: {self.best_model}")
+        if self.stopped == "interrupt":
+            lines.append(f"go on with: fastrnn train --resume {self.model}")
+        return "\n".join(lines)
+
+
+def summarize(run: TrainingRun, record: Record | None, stopped: str, seconds: float) -> Summary:
+    """Sum up a training that has ended, by its last record and why it stopped."""
+    known = math.isfinite(run.trainer.best_loss)
+    return Summary(
+        model=str(run.files.last),
+        best_model=str(run.files.best) if known else None,
+        log=str(run.files.log),
+        stopped=stopped,
+        step=run.trainer.step,
+        parameters=run.model.num_parameters,
+        loss=None if record is None else record.loss,
+        best_valid_loss=run.trainer.best_loss if known else None,
+        best_step=run.trainer.best_step if known else None,
+        seconds=round(seconds, 3),
+    )

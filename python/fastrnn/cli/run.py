@@ -1,0 +1,198 @@
+"""One training of the command line: what it is made of, and its files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastrnn.cli.settings import Settings
+from fastrnn.cli.texts import Texts
+from fastrnn.data import ChunkedText, Vocabulary
+from fastrnn.models import LanguageModel
+from fastrnn.train import (
+    SGD,
+    Adam,
+    AdamW,
+    Checkpoint,
+    CheckpointError,
+    ConstantSchedule,
+    CosineSchedule,
+    Optimizer,
+    PlateauSchedule,
+    Record,
+    RMSprop,
+    StepSchedule,
+    Trainer,
+    Validation,
+    save_checkpoint,
+)
+from fastrnn.train.interrupts import interrupts_held
+
+__all__ = ["Files", "TrainingRun", "settings_of"]
+
+# Tokens that each stream of the validation text has at least: what its start costs stays below a thousandth.
+_TOKENS_PER_STREAM = 2000
+
+_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": partial(SGD, momentum=0.9),
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}
+
+
+class Files:
+    """What a training writes: ``NAME.safetensors``, ``NAME.best.safetensors`` and ``NAME.jsonl``."""
+
+    def __init__(self, out: str) -> None:
+        self.last = Path(out)
+        self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
+        self.log = self.last.with_name(f"{self.last.stem}.jsonl")
+
+    def refuse(self, inputs: tuple[str, ...]) -> None:
+        """Make sure that no text is written over.
+
+        Raises
+        ------
+        ValueError
+            If one of these files is one of the inputs.
+        """
+        for path in (self.last, self.best, self.log):
+            if any(path.exists() and path.samefile(given) for given in inputs):
+                raise ValueError(f"{path}: is a text to read; --out would write over it")
+
+
+class TrainingRun:
+    """A trainer with its vocabulary, settings and files, fresh or going on from a checkpoint.
+
+    Parameters
+    ----------
+    settings : Settings
+    texts : Texts
+    files : Files
+    checkpoint : Checkpoint, optional
+        Where to go on from.
+
+    Raises
+    ------
+    ValueError
+        If the text is too short, or is not the one that the checkpoint was trained on.
+    """
+
+    def __init__(
+        self, settings: Settings, texts: Texts, files: Files, checkpoint: Checkpoint | None = None
+    ) -> None:
+        self.settings, self.texts, self.files = settings, texts, files
+        if checkpoint is None:
+            self.vocabulary = Vocabulary.from_text(texts.train + texts.valid)
+            self.model = _new_model(settings, len(self.vocabulary))
+        else:
+            self.vocabulary, self.model = checkpoint.vocabulary, checkpoint.model
+        ids = self.vocabulary.encode(texts.train)
+        self.data = ChunkedText(ids, settings.batch_size, settings.seq_length)
+        self.total_steps = settings.total_steps(len(self.data))
+        self.trainer = Trainer(
+            self.model,
+            self.data,
+            _OPTIMIZERS[settings.optimizer](
+                self.model, settings.learning_rate, weight_decay=settings.weight_decay
+            ),
+            schedule=_schedule(settings, self.total_steps, len(self.data)),
+            clip_norm=settings.clip or None,
+            clip_value=settings.clip_value,
+            validation=self._validation(),
+        )
+        self.saved_step: int | None = None
+        self._log_mode = "w"
+        if checkpoint is not None:
+            self._go_on(checkpoint)
+
+    def save_last(self) -> None:
+        """Save the model with all that resuming needs."""
+        state = self.trainer.state()
+        state.values["settings"] = self.settings.to_json()
+        state.values["text"] = self.texts.digest
+        save_checkpoint(self.files.last, self.model, self.vocabulary, state)
+        self.saved_step = self.trainer.step
+
+    def save(self) -> None:
+        """Save the model where its last evaluation was its best, and the training."""
+        with interrupts_held():
+            # The best model first: a process killed in between goes on from the older training and
+            # saves it again.
+            if self.trainer.best_step == self.trainer.step and math.isfinite(self.trainer.best_loss):
+                save_checkpoint(self.files.best, self.model, self.vocabulary)
+            self.save_last()
+
+    def log(self, record: Record) -> None:
+        """Append a record to the log, as one line. The first record of a new training begins the log anew."""
+        with interrupts_held(), self.files.log.open(self._log_mode, encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+            self._log_mode = "a"
+
+    def _validation(self) -> Validation | None:
+        if not self.texts.valid:
+            return None
+        ids = self.vocabulary.encode(self.texts.valid)
+        streams = max(1, min(self.settings.batch_size, len(ids) // _TOKENS_PER_STREAM))
+        return Validation(ids, self.settings.eval_every, self.settings.patience, streams)
+
+    def _go_on(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.training
+        assert state is not None  # `settings_of` refused it otherwise
+        if state.values["text"] != self.texts.digest:
+            raise ValueError(f"{self.texts.source}: not the text that the training began with")
+        if (
+            state.values["settings"]["schedule"] != self.settings.schedule
+            and self.trainer.schedule is not None
+        ):
+            state.values["schedule"] = self.trainer.schedule.state_dict()
+        self.trainer.restore(state)
+        self.saved_step = self.trainer.step
+        self._log_mode = "a"
+
+
+def settings_of(checkpoint: Checkpoint, given: dict[str, Any]) -> Settings:
+    """Settings of the training in a checkpoint, with what the user now gives anew.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint holds no training of this program.
+    ValueError
+        If something is given that cannot change.
+    """
+    if checkpoint.training is None or "settings" not in checkpoint.training.values:
+        raise CheckpointError(
+            "holds a model without its training; resume from the file that `fastrnn train --out` named"
+        )
+    return Settings.from_json(checkpoint.training.values["settings"]).changed(given)
+
+
+def _new_model(settings: Settings, vocabulary_size: int) -> LanguageModel:
+    return LanguageModel(
+        vocabulary_size,
+        cell=settings.cell,
+        hidden_size=settings.hidden_size,
+        num_layers=settings.num_layers,
+        embedding_size=settings.embedding_size,
+        dropout=settings.dropout,
+        seed=settings.seed,
+    )
+
+
+def _schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> ConstantSchedule:
+    rate, factor, warmup = settings.learning_rate, settings.decay_factor, settings.warmup
+    if settings.schedule == "step":
+        every = settings.decay_every or steps_per_epoch
+        return StepSchedule(rate, every=every, factor=factor, warmup=warmup)
+    if settings.schedule == "cosine":
+        return CosineSchedule(rate, steps=total_steps, minimum=settings.min_learning_rate, warmup=warmup)
+    if settings.schedule == "plateau":
+        return PlateauSchedule(rate, factor=factor, minimum=settings.min_learning_rate, warmup=warmup)
+    return ConstantSchedule(rate, warmup=warmup)

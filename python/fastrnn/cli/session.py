@@ -1,0 +1,111 @@
+"""The loop of ``fastrnn train``: what is shown, logged and saved meanwhile, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import click
+
+from fastrnn.cli import report
+from fastrnn.cli.errors import INTERRUPTED, describe_os_error
+from fastrnn.cli.output import print_json
+from fastrnn.cli.progress import Progress
+from fastrnn.cli.run import TrainingRun
+from fastrnn.train import Record, TrainingDiverged
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One run of the loop.
+
+    Parameters
+    ----------
+    run : TrainingRun
+    as_json : bool
+        Print one JSON object at the end; all other lines go to standard error.
+    """
+
+    def __init__(self, run: TrainingRun, as_json: bool) -> None:
+        self._run, self._as_json = run, as_json
+        self._record: Record | None = None
+        self._stopped = "steps"
+        self._progress = Progress(run.trainer.step, run.total_steps, to_stderr=as_json)
+
+    def execute(self) -> int:
+        """Train to the end or to Ctrl-C, and give the exit code.
+
+        Raises
+        ------
+        click.ClickException
+            If the loss or the gradient is no longer finite.
+        OSError
+            If the last save fails.
+        """
+        began = time.monotonic()
+        try:
+            with _terminate_like_interrupt():
+                self._train_and_save()
+        except TrainingDiverged as error:
+            raise click.ClickException(f"{error}; {self._kept()}") from error
+        finally:
+            self._progress.close()
+        summary = report.summarize(self._run, self._record, self._stopped, time.monotonic() - began)
+        if self._as_json:
+            print_json(summary.to_json())
+        else:
+            click.echo(summary.to_text())
+        return INTERRUPTED if self._stopped == "interrupt" else 0
+
+    def _train_and_save(self) -> None:
+        try:
+            self._progress.say(report.introduction(self._run))
+            self._loop()
+            self._run.save()
+        except KeyboardInterrupt:
+            self._stopped = "interrupt"
+            self._run.save()
+
+    def _loop(self) -> None:
+        trainer, settings = self._run.trainer, self._run.settings
+        for record in trainer.run(self._run.total_steps):
+            self._record = record
+            self._progress.show(record)
+            self._try(partial(self._run.log, record))
+            if record.valid_loss is not None:
+                self._progress.say(report.evaluation(record))
+            if record.step % settings.eval_every == 0:
+                self._try(self._run.save)
+            if settings.sample_every and record.step % settings.sample_every == 0:
+                self._progress.say(report.sampled_lines(self._run))
+        if trainer.stopped_early:
+            self._stopped = "patience"
+        if trainer.validation is not None and trainer.step % trainer.validation.every:
+            trainer.evaluate()
+
+    def _try(self, action: Callable[[], None]) -> None:
+        """Let a disk that is full for a while not end the training; the last save of all may."""
+        try:
+            action()
+        except OSError as error:
+            self._progress.warn(f"not saved: {describe_os_error(error)}; the training goes on")
+
+    def _kept(self) -> str:
+        saved = self._run.saved_step
+        if saved is None:
+            return "nothing had been saved yet"
+        return f"{self._run.files.last} keeps the training as it was at step {saved}"
+
+
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: stop, save, say how to go on."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,7 @@
+"""Text as numbers: vocabularies, batches for truncated backpropagation through time, readers of text."""
+
+from fastrnn.data.batching import ChunkedText
+from fastrnn.data.corpus import read_text, standard_library_text
+from fastrnn.data.vocabulary import Vocabulary
+
+__all__ = ["ChunkedText", "Vocabulary", "read_text", "standard_library_text"]

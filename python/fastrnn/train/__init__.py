@@ -1,0 +1,38 @@
+"""Training: optimisers, schedules, the loop, evaluation and checkpoints."""
+
+from fastrnn.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from fastrnn.train.clipping import clip_gradient_norm, clip_gradient_value, gradient_norm
+from fastrnn.train.evaluation import Evaluation, evaluate
+from fastrnn.train.optimizer import Optimizer
+from fastrnn.train.optimizers import SGD, Adam, AdamW, RMSprop
+from fastrnn.train.records import Record, TrainingDiverged, Validation
+from fastrnn.train.schedules import ConstantSchedule, CosineSchedule, PlateauSchedule, StepSchedule
+from fastrnn.train.state import TrainingState
+from fastrnn.train.trainer import Trainer, train
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Checkpoint",
+    "CheckpointError",
+    "ConstantSchedule",
+    "CosineSchedule",
+    "Evaluation",
+    "Optimizer",
+    "PlateauSchedule",
+    "RMSprop",
+    "Record",
+    "StepSchedule",
+    "Trainer",
+    "TrainingDiverged",
+    "TrainingState",
+    "Validation",
+    "clip_gradient_norm",
+    "clip_gradient_value",
+    "evaluate",
+    "gradient_norm",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train",
+]

@@ -1,0 +1,98 @@
+"""Writing a file so that a reader finds the old one or the new one, whole, whatever happens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastrnn.train.interrupts import interrupts_held
+
+__all__ = ["check_writable", "write_atomically"]
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file by way of a temporary one in the same folder: synced, renamed, the folder synced.
+
+    Where it fails, the old file stays as it was and the temporary one is removed. A process killed in the
+    middle may leave its temporary file ``.NAME.PID.tmp`` behind. Ctrl-C waits until the file stands.
+
+    Parameters
+    ----------
+    path : path
+        A symbolic link is followed.
+    content : bytes
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the error names ``path``.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "a.bin")
+    ...     write_atomically(path, b"new")
+    ...     path.read_bytes(), [entry.name for entry in path.parent.iterdir()]
+    (b'new', ['a.bin'])
+    """
+    target = Path(os.path.realpath(path))
+    temporary = _temporary_for(target)
+    with interrupts_held():
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException as error:
+            _remove(temporary)
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+            raise
+        _sync_folder(target.parent)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out now, not after an hour of training, whether a file can be written.
+
+    Raises
+    ------
+    OSError
+        If ``path`` is a folder, or its folder is missing or takes no new files.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)}: is a folder")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{os.fspath(path)}: the folder does not exist")
+    temporary = _temporary_for(target)
+    try:
+        with open(temporary, "wb"):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    finally:
+        _remove(temporary)
+
+
+def _temporary_for(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def _remove(path: Path) -> None:
+    # Clearing up must not hide the error that made it necessary.
+    try:
+        path.unlink()
+    except OSError:
+        return
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # no other system opens folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

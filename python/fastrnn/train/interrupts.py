@@ -1,0 +1,45 @@
+"""Sections that Ctrl-C waits for."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["interrupts_held"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold back SIGINT and SIGTERM while the body runs; deliver one that came when it has ended.
+
+    Keeps together what belongs together, such as a change of the parameters and of the count of steps. Python
+    delivers signals to the main thread only, so in any other thread nothing needs to be held.
+
+    Examples
+    --------
+    >>> import signal
+    >>> with interrupts_held():
+    ...     signal.raise_signal(signal.SIGINT)
+    ...     print("still here")
+    Traceback (most recent call last):
+    KeyboardInterrupt
+    """
+    # A handler that was installed outside Python reads as None and could not be put back.
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    if threading.current_thread() is not threading.main_thread() or None in handlers.values():
+        yield
+        return
+    came: list[int] = []
+    try:
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, frame: came.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

@@ -1,0 +1,96 @@
+"""What all optimisers share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastrnn.layers import Module
+
+__all__ = ["Optimizer", "at_least_zero", "fraction"]
+
+
+class Optimizer(ABC):
+    """What the optimisers share: the module they train, their moments and the count of steps.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Used by `step` where it is given no other.
+    steps : int
+        Steps made so far.
+    moments : dict of str to ndarray
+        Running averages, each of the length and dtype of the module's flat parameter buffer.
+    """
+
+    moment_names: tuple[str, ...] = ()
+
+    def __init__(self, module: Module, learning_rate: float, weight_decay: float) -> None:
+        self.module = module
+        self.learning_rate = at_least_zero("learning_rate", learning_rate)
+        self.weight_decay = at_least_zero("weight_decay", weight_decay)
+        self.steps = 0
+        flat = module.parameters.flat
+        self.moments: dict[str, NDArray[Any]] = {name: np.zeros_like(flat) for name in self.moment_names}
+
+    def step(self, learning_rate: float | None = None) -> None:
+        """Move the module's parameters once, by its gradients.
+
+        Parameters
+        ----------
+        learning_rate : float, optional
+            For this step alone; default is the attribute.
+        """
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        self.steps += 1
+        self._update(self.module.parameters._writable_flat(), self.module.gradients.flat, rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give copies of the moments, and ``"steps"``."""
+        return {"steps": self.steps, **{name: moment.copy() for name, moment in self.moments.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the state that `state_dict` gave. Nothing changes where it does not fit.
+
+        Raises
+        ------
+        ValueError
+            If a moment is missing or unknown, or has another shape or dtype.
+        """
+        if set(state) != {"steps", *self.moments}:
+            raise ValueError(
+                f"optimizer state: expected {sorted({'steps', *self.moments})}, got {sorted(state)}"
+            )
+        for name, moment in self.moments.items():
+            given = np.asarray(state[name])
+            if given.shape != moment.shape or given.dtype != moment.dtype:
+                raise ValueError(
+                    f"optimizer state {name}: expected {moment.dtype} {list(moment.shape)}, "
+                    f"got {given.dtype} {list(given.shape)}"
+                )
+        for name, moment in self.moments.items():
+            moment[...] = state[name]
+        self.steps = int(state["steps"])
+
+    @abstractmethod
+    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
+        """Change the parameters in place."""
+
+
+def at_least_zero(name: str, value: float) -> float:
+    """Check an option that may be any finite number from 0 on."""
+    if not 0.0 <= value < float("inf"):
+        raise ValueError(f"{name}: expected a finite number >= 0, got {value}")
+    return float(value)
+
+
+def fraction(name: str, value: float) -> float:
+    """Check an option that may be any number in [0, 1)."""
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{name}: expected a number in [0, 1), got {value}")
+    return float(value)

@@ -1,0 +1,252 @@
+"""Optimisers: one native pass over a module's flat buffers a step, with PyTorch's formulas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from fastrnn import _dispatch
+from fastrnn.train.optimizer import Optimizer, at_least_zero, fraction
+
+if TYPE_CHECKING:
+    from fastrnn.layers import Module
+
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if asked for.
+
+    ``g += weight_decay * p;  m = momentum * m + g;  p -= learning_rate * m`` and, with Nesterov's form,
+    ``p -= learning_rate * (g + momentum * m)``.
+
+    Parameters
+    ----------
+    module : Module
+        What is trained.
+    learning_rate : float, default 0.1
+    momentum : float, default 0.0
+        In [0, 1).
+    weight_decay : float, default 0.0
+        L2 penalty.
+    nesterov : bool, default False
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl, Hinton (2013), "On the importance of initialization and momentum in deep
+    learning".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn.layers import Linear
+    >>> from fastrnn.train import SGD
+    >>> layer = Linear(1, 1, bias=False, seed=0)
+    >>> layer.parameters["weight"] = np.array([[1.0]], dtype=np.float32)
+    >>> layer.gradients["weight"][...] = 2.0
+    >>> SGD(layer, learning_rate=0.25).step()
+    >>> layer.parameters["weight"]
+    array([[0.5]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        learning_rate: float = 0.1,
+        *,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        self.momentum = fraction("momentum", momentum)
+        if nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov: needs a momentum above 0")
+        self.nesterov = nesterov
+        self.moment_names = ("momentum",) if self.momentum > 0.0 else ()
+        super().__init__(module, learning_rate, weight_decay)
+
+    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
+        _dispatch.kernels.sgd_step(
+            parameters,
+            gradients,
+            self.moments.get("momentum"),
+            learning_rate,
+            self.momentum,
+            self.weight_decay,
+            self.nesterov,
+        )
+
+
+class RMSprop(Optimizer):
+    """Gradient descent divided by a running root mean square of the gradient.
+
+    ``v = alpha * v + (1 - alpha) * g^2;  p -= learning_rate * g / (sqrt(v) + epsilon)``
+
+    Parameters
+    ----------
+    module : Module
+        What is trained.
+    learning_rate : float, default 1e-2
+    alpha : float, default 0.99
+        Decay of the average, in [0, 1).
+    epsilon : float, default 1e-8
+    weight_decay : float, default 0.0
+        L2 penalty.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    References
+    ----------
+    Tieleman, Hinton (2012), "Lecture 6.5: RMSProp", COURSERA: Neural Networks for Machine Learning.
+
+    Examples
+    --------
+    >>> from fastrnn.layers import Linear
+    >>> from fastrnn.train import RMSprop
+    >>> optimizer = RMSprop(Linear(3, 2, seed=0))
+    >>> optimizer.step()
+    >>> optimizer.steps
+    1
+    """
+
+    moment_names = ("square",)
+
+    def __init__(
+        self,
+        module: Module,
+        learning_rate: float = 1e-2,
+        *,
+        alpha: float = 0.99,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.alpha = fraction("alpha", alpha)
+        self.epsilon = at_least_zero("epsilon", epsilon)
+        super().__init__(module, learning_rate, weight_decay)
+
+    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
+        square = self.moments["square"]
+        _dispatch.kernels.rmsprop_step(
+            parameters, gradients, square, learning_rate, self.alpha, self.epsilon, self.weight_decay
+        )
+
+
+class Adam(Optimizer):
+    """Adam: steps by bias-corrected running averages of the gradient and its square.
+
+    ``m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2``
+    ``p -= learning_rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)``
+
+    Parameters
+    ----------
+    module : Module
+        What is trained.
+    learning_rate : float, default 1e-3
+    betas : pair of float, default (0.9, 0.999)
+        Each in [0, 1).
+    epsilon : float, default 1e-8
+    weight_decay : float, default 0.0
+        L2 penalty, added to the gradient.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    References
+    ----------
+    Kingma, Ba (2015), "Adam: A Method for Stochastic Optimization".
+
+    Examples
+    --------
+    >>> from fastrnn.layers import Linear
+    >>> from fastrnn.train import Adam
+    >>> optimizer = Adam(Linear(3, 2, seed=0), 2e-3)
+    >>> optimizer.step()
+    >>> sorted(optimizer.state_dict())
+    ['first', 'second', 'steps']
+    """
+
+    moment_names = ("first", "second")
+    _decoupled = False
+
+    def __init__(
+        self,
+        module: Module,
+        learning_rate: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        beta1, beta2 = betas
+        self.betas = (fraction("betas[0]", beta1), fraction("betas[1]", beta2))
+        self.epsilon = at_least_zero("epsilon", epsilon)
+        super().__init__(module, learning_rate, weight_decay)
+
+    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
+        _dispatch.kernels.adam_step(
+            parameters,
+            gradients,
+            self.moments["first"],
+            self.moments["second"],
+            self.steps,
+            learning_rate,
+            *self.betas,
+            self.epsilon,
+            self.weight_decay,
+            self._decoupled,
+        )
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient: ``p -= learning_rate * weight_decay * p`` first.
+
+    Parameters
+    ----------
+    module : Module
+        What is trained.
+    learning_rate : float, default 1e-3
+    betas : pair of float, default (0.9, 0.999)
+        Each in [0, 1).
+    epsilon : float, default 1e-8
+    weight_decay : float, default 1e-2
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    References
+    ----------
+    Loshchilov, Hutter (2019), "Decoupled Weight Decay Regularization".
+
+    Examples
+    --------
+    >>> from fastrnn.layers import Linear
+    >>> from fastrnn.train import AdamW
+    >>> AdamW(Linear(3, 2, seed=0)).weight_decay
+    0.01
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        module: Module,
+        learning_rate: float = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(module, learning_rate, betas=betas, epsilon=epsilon, weight_decay=weight_decay)

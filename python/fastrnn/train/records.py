@@ -1,0 +1,75 @@
+"""What goes into and comes out of the training loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Record", "TrainingDiverged", "Validation"]
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or the gradient is no longer a finite number; the parameters were left as they were."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one step of training showed.
+
+    Attributes
+    ----------
+    step : int
+        Steps made so far, this one included.
+    epoch : float
+        Passes through the text so far.
+    loss : float
+        Mean over the step's tokens, in nats a token, before the parameters moved.
+    gradient_norm : float
+        Global Euclidean norm, before clipping.
+    tokens_per_second : float
+        Tokens of the step by its wall-clock time.
+    learning_rate : float
+        The step's learning rate.
+    valid_loss : float or None
+        Mean over the validation text, in nats a token, after the step, where one was due.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    gradient_norm: float
+    tokens_per_second: float
+    learning_rate: float
+    valid_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A text to validate on, and when.
+
+    Parameters
+    ----------
+    ids : ndarray, int, shape [tokens]
+        The text.
+    every : int, default 500
+        Steps between two evaluations.
+    patience : int, optional
+        Training stops after this many evaluations in a row without a new lowest loss.
+    batch_size : int, default 1
+        Streams that the text is read in; see `evaluate`.
+    """
+
+    ids: NDArray[np.int64]
+    every: int = 500
+    patience: int | None = None
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every: expected 1 or more steps, got {self.every}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience: expected 1 or more evaluations, got {self.patience}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size: expected 1 or more, got {self.batch_size}")

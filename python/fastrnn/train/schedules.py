@@ -1,0 +1,230 @@
+"""Learning rates over the course of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ConstantSchedule", "CosineSchedule", "PlateauSchedule", "StepSchedule"]
+
+
+class ConstantSchedule:
+    """The same learning rate at every step, after a linear warm-up.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The rate after the warm-up.
+    warmup : int, default 0
+        Steps over which the rate rises: step ``s`` (from 1 on) has ``learning_rate * s / warmup``.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> schedule = ConstantSchedule(0.1, warmup=4)
+    >>> [schedule.rate(step) for step in (1, 2, 4, 100)]
+    [0.025, 0.05, 0.1, 0.1]
+    """
+
+    def __init__(self, learning_rate: float, *, warmup: int = 0) -> None:
+        if not 0.0 < learning_rate < math.inf:
+            raise ValueError(f"learning_rate: expected a finite number above 0, got {learning_rate}")
+        if warmup < 0:
+            raise ValueError(f"warmup: expected 0 or more steps, got {warmup}")
+        self.learning_rate = float(learning_rate)
+        self.warmup = warmup
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step; steps count from 1."""
+        if step < self.warmup:
+            return self.learning_rate * step / self.warmup
+        return self.learning_rate * self._factor(step)
+
+    def observe(self, valid_loss: float) -> None:
+        """Hear a validation loss. Only `PlateauSchedule` acts on it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the schedule has learned from `observe`, in plain values."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+
+    def _factor(self, step: int) -> float:
+        return 1.0
+
+
+class StepSchedule(ConstantSchedule):
+    """A learning rate that is multiplied by a factor every so many steps, from a start on.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The first rate.
+    every : int
+        Steps between two decays.
+    factor : float, default 0.5
+        In (0, 1].
+    start : int, default 0
+        The first decay comes ``every`` steps after this step.
+    warmup : int, default 0
+        As for `ConstantSchedule`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    References
+    ----------
+    Zaremba, Sutskever, Vinyals (2014), "Recurrent Neural Network Regularization" (constant for some epochs,
+    then divided at each epoch).
+
+    Examples
+    --------
+    >>> schedule = StepSchedule(1.0, every=10, factor=0.5, start=20)
+    >>> [schedule.rate(step) for step in (1, 30, 31, 41)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+
+    def __init__(
+        self, learning_rate: float, *, every: int, factor: float = 0.5, start: int = 0, warmup: int = 0
+    ) -> None:
+        super().__init__(learning_rate, warmup=warmup)
+        if every < 1:
+            raise ValueError(f"every: expected 1 or more steps, got {every}")
+        if start < 0:
+            raise ValueError(f"start: expected 0 or more steps, got {start}")
+        self.every, self.start, self.factor = every, start, _decay_factor(factor)
+
+    def _factor(self, step: int) -> float:
+        return float(self.factor ** (max(step - 1 - self.start, 0) // self.every))
+
+
+class CosineSchedule(ConstantSchedule):
+    """A learning rate that falls along half a cosine to a last rate, after a linear warm-up.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The highest rate.
+    steps : int
+        Steps of the whole training; later ones keep the last rate.
+    minimum : float, default 0.0
+        The last rate.
+    warmup : int, default 0
+        As for `ConstantSchedule`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    References
+    ----------
+    Loshchilov, Hutter (2017), "SGDR: Stochastic Gradient Descent with Warm Restarts".
+
+    Examples
+    --------
+    >>> schedule = CosineSchedule(0.5, steps=101)
+    >>> [round(schedule.rate(step), 6) for step in (1, 51, 101, 500)]
+    [0.5, 0.25, 0.0, 0.0]
+    """
+
+    def __init__(self, learning_rate: float, *, steps: int, minimum: float = 0.0, warmup: int = 0) -> None:
+        super().__init__(learning_rate, warmup=warmup)
+        if steps < 1:
+            raise ValueError(f"steps: expected 1 or more, got {steps}")
+        self.steps, self.minimum = steps, _minimum(minimum, learning_rate)
+
+    def _factor(self, step: int) -> float:
+        first = max(self.warmup, 1)
+        done = min((step - first) / max(self.steps - first, 1), 1.0)
+        last = self.minimum / self.learning_rate
+        return last + (1.0 - last) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+class PlateauSchedule(ConstantSchedule):
+    """A learning rate that is multiplied by a factor when the validation loss has stopped to fall.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The first rate.
+    factor : float, default 0.5
+        In (0, 1].
+    patience : int, default 0
+        Evaluations without a new lowest loss that are let pass before the rate is lowered.
+    minimum : float, default 0.0
+        The rate never goes below it.
+    warmup : int, default 0
+        As for `ConstantSchedule`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> schedule = PlateauSchedule(1.0, factor=0.5)
+    >>> for valid_loss in (2.0, 1.9, 1.95):
+    ...     schedule.observe(valid_loss)
+    >>> schedule.rate(100)
+    0.5
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        *,
+        factor: float = 0.5,
+        patience: int = 0,
+        minimum: float = 0.0,
+        warmup: int = 0,
+    ) -> None:
+        super().__init__(learning_rate, warmup=warmup)
+        if patience < 0:
+            raise ValueError(f"patience: expected 0 or more evaluations, got {patience}")
+        self.factor, self.patience = _decay_factor(factor), patience
+        self.minimum = _minimum(minimum, learning_rate)
+        self._decays, self._waited, self._lowest = 0, 0, math.inf
+
+    def observe(self, valid_loss: float) -> None:
+        """Hear a validation loss; lower the rate where it is time."""
+        if valid_loss < self._lowest:
+            self._lowest, self._waited = valid_loss, 0
+            return
+        self._waited += 1
+        if self._waited > self.patience:
+            self._decays, self._waited = self._decays + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How often the rate was lowered, evaluations waited since, and the lowest loss (None: none yet)."""
+        lowest = self._lowest if math.isfinite(self._lowest) else None
+        return {"decays": self._decays, "waited": self._waited, "lowest": lowest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+        self._decays, self._waited = int(state["decays"]), int(state["waited"])
+        self._lowest = math.inf if state["lowest"] is None else float(state["lowest"])
+
+    def _factor(self, step: int) -> float:
+        return max(float(self.factor**self._decays), self.minimum / self.learning_rate)
+
+
+def _decay_factor(factor: float) -> float:
+    if not 0.0 < factor <= 1.0:
+        raise ValueError(f"factor: expected a number in (0, 1], got {factor}")
+    return float(factor)
+
+
+def _minimum(minimum: float, learning_rate: float) -> float:
+    if not 0.0 <= minimum <= learning_rate:
+        raise ValueError(f"minimum: expected a number in 0 .. {learning_rate}, got {minimum}")
+    return float(minimum)
