@@ -1,0 +1,54 @@
+"""Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
+
+Layers are `RNN`, `GRU`, `LSTM`, `Linear` and `Embedding`; `LanguageModel` puts them together; `Vocabulary`
+turns text into ids. The subpackages ``train``, ``decode`` and ``reference`` are imported when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads
+from fastrnn._version import __version__
+from fastrnn.data import ChunkedText, Vocabulary
+from fastrnn.layers import GRU, LSTM, RNN, Embedding, Linear, softmax_cross_entropy
+from fastrnn.models import LanguageModel
+
+if TYPE_CHECKING:
+    from fastrnn import data, decode, layers, models, reference, train
+
+_SUBPACKAGES = ("data", "decode", "layers", "models", "reference", "train")
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "ChunkedText",
+    "Embedding",
+    "LanguageModel",
+    "Linear",
+    "Vocabulary",
+    "__version__",
+    "available_isas",
+    "data",
+    "decode",
+    "get_num_threads",
+    "isa",
+    "layers",
+    "models",
+    "reference",
+    "set_num_threads",
+    "softmax_cross_entropy",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"fastrnn.{name}")
+    raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

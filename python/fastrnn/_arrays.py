@@ -1,0 +1,207 @@
+"""Arrays that come from users: checked once, here, and never converted in silence.
+
+Taken are NumPy arrays and whatever lies on the CPU and has ``__array__`` or ``__dlpack__``, of exactly the
+dtype that is expected; an array that is not C-contiguous is copied. Python lists and tuples of numbers have
+no dtype and take the one expected. Ids and lengths may be of any integer dtype. A message names the argument,
+what was expected and what came: ``x: expected [T, N, 128], got [50, 32, 64]``.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Array", "Ids", "Pattern", "as_array", "as_dtype", "as_floats", "as_ids", "as_mask", "as_size"]
+
+Array: TypeAlias = NDArray[Any]
+Ids: TypeAlias = NDArray[np.int64]
+# Sizes that are fixed and letters for those that are not; "..." in front stands for any number of axes.
+Pattern: TypeAlias = tuple[int | str, ...]
+
+_FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_INT64 = np.dtype(np.int64)
+_DLPACK_CPU = 1
+
+
+def as_floats(name: str, value: Any, dtype: np.dtype[Any], pattern: Pattern) -> Array:
+    """Check an array of floats.
+
+    Parameters
+    ----------
+    name : str
+        How messages call it.
+    value : array_like
+    dtype : numpy.dtype
+        float32 or float64; numbers without a dtype take it.
+    pattern : tuple of int and str
+        Its shape.
+
+    Returns
+    -------
+    array : ndarray of `dtype`, C-contiguous
+        The value itself where it already is one.
+
+    Raises
+    ------
+    TypeError
+        If it is no array or of another dtype.
+    ValueError
+        If it has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_floats("x", [[1, 2, 3]], np.dtype("float32"), ("N", 3))
+    array([[1., 2., 3.]], dtype=float32)
+    >>> as_floats("x", np.zeros((2, 4)), np.dtype("float64"), ("N", 3))
+    Traceback (most recent call last):
+    ValueError: x: expected [N, 3], got [2, 4]
+    """
+    array = as_array(name, value, dtype)
+    if array.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, got {array.dtype}")
+    check_shape(name, array, pattern)
+    return contiguous(array)
+
+
+def as_ids(name: str, value: Any, pattern: Pattern) -> Ids:
+    """Check an array of integers, and give it as int64.
+
+    Raises
+    ------
+    TypeError
+        If it is no array of integers; bool is none.
+    ValueError
+        If it has another shape, or a number too large for int64.
+    """
+    array = as_array(name, value, _INT64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got {array.dtype}")
+    check_shape(name, array, pattern)
+    if array.dtype != _INT64:
+        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"{name}: {array.max()} is out of range")
+        array = array.astype(_INT64)
+    return contiguous(array)
+
+
+def as_mask(name: str, value: Any, pattern: Pattern) -> NDArray[np.bool_]:
+    """Check an array of bool.
+
+    Raises
+    ------
+    TypeError
+        If it is no array of bool.
+    ValueError
+        If it has another shape.
+    """
+    array = as_array(name, value, np.dtype(np.bool_))
+    if array.dtype.kind != "b":
+        raise TypeError(f"{name}: expected bool, got {array.dtype}")
+    check_shape(name, array, pattern)
+    return contiguous(array)
+
+
+def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """Give the array that a value is; numbers without a dtype take `dtype` if they can be it."""
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, (list, tuple, int, float)):
+        return _from_numbers(name, value, dtype)
+    if hasattr(value, "__array__"):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        return _from_dlpack(name, value)
+    raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
+
+
+def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected rows of equal length: {error}") from None
+    if dtype is None:
+        return array
+    # Integers may stand for floats, never the other way round.
+    fits = array.dtype.kind in {"f": "fiu", "i": "iu", "b": "b"}[dtype.kind] or array.size == 0
+    return array.astype(dtype) if fits else array
+
+
+def _from_dlpack(name: str, value: Any) -> Array:
+    device = value.__dlpack_device__()[0]
+    if device != _DLPACK_CPU:
+        raise TypeError(f"{name}: expected an array on the CPU, got one on DLPack device {int(device)}")
+    return np.from_dlpack(value)
+
+
+def check_shape(name: str, array: Array, pattern: Pattern) -> None:
+    """Refuse an array that has not the shape expected."""
+    fixed, shape = pattern, array.shape
+    if pattern[:1] == ("...",):
+        fixed = pattern[1:]
+        shape = shape[max(0, len(shape) - len(fixed)) :]
+    if len(shape) == len(fixed):
+        for want, size in zip(fixed, shape, strict=True):
+            if want != size and not isinstance(want, str):
+                break
+        else:
+            return
+    raise ValueError(f"{name}: expected {describe(pattern)}, got {describe(array.shape)}")
+
+
+def describe(shape: Pattern) -> str:
+    """Write a shape as messages do: ``[T, N, 128]``."""
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def contiguous(array: Array) -> Array:
+    """Give the array itself where it is C-contiguous and aligned, else a copy that is."""
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else array.copy()
+
+
+def as_size(name: str, value: Any) -> int:
+    """Check a size: an integer, at least 1.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer.
+    ValueError
+        If it is less than 1.
+
+    Examples
+    --------
+    >>> as_size("hidden_size", 0)
+    Traceback (most recent call last):
+    ValueError: hidden_size: expected 1 or more, got 0
+    """
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected an integer, got bool")
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+    if size < 1:
+        raise ValueError(f"{name}: expected 1 or more, got {size}")
+    return size
+
+
+def as_dtype(value: Any) -> np.dtype[Any]:
+    """Check the dtype that a layer computes in.
+
+    Raises
+    ------
+    TypeError
+        If it is neither float32 nor float64.
+    """
+    try:
+        dtype: np.dtype[Any] | None = None if value is None else np.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype not in _FLOAT_DTYPES:
+        raise TypeError(f"dtype: expected float32 or float64, got {dtype or repr(value)}")
+    return dtype

@@ -1,0 +1,162 @@
+"""The compiled module, chosen once when fastrnn is imported. No other file names a compiled module.
+
+`ISAS` lists the instruction sets that a compiled module can be built for, best first. The best one that this
+CPU can run and that this installation contains is taken; the environment variable ``FASTRNN_ISA`` takes
+another one. ``FASTRNN_NUM_THREADS`` sets the number of threads; without it there are as many as CPUs that
+this process may use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import operator
+import os
+from typing import TYPE_CHECKING
+
+from fastrnn import _cpu
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["ISAS", "available_isas", "get_num_threads", "isa", "kernels", "set_num_threads"]
+
+ISAS = ("avx512", "avx2", "baseline")
+
+
+def available_isas() -> list[str]:
+    """List the instruction sets that this CPU can run and this installation contains, best first.
+
+    Returns
+    -------
+    names : list of str
+        Each may be the value of the environment variable ``FASTRNN_ISA``.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> fr.available_isas()[-1]  # every CPU runs it
+    'baseline'
+    """
+    return [name for name in _cpu.supported() if importlib.util.find_spec(_module_name(name)) is not None]
+
+
+def _module_name(name: str) -> str:
+    return f"fastrnn._kernels_{name}"
+
+
+def _load() -> ModuleType:
+    """Import the module that ``FASTRNN_ISA`` asks for, or else the best one there is."""
+    wanted = os.environ.get("FASTRNN_ISA")
+    if wanted:
+        return _load_exactly(wanted)
+    for name in _cpu.supported():
+        try:
+            return importlib.import_module(_module_name(name))
+        except ModuleNotFoundError as error:
+            if error.name != _module_name(name):
+                raise
+    raise ImportError("fastrnn: this installation contains no compiled module; install it again")
+
+
+def _load_exactly(name: str) -> ModuleType:
+    if name not in ISAS:
+        raise ValueError(f"FASTRNN_ISA: expected one of {', '.join(ISAS)}, got {name!r}")
+    if name not in _cpu.supported():
+        raise ImportError(
+            f"FASTRNN_ISA: this CPU cannot run {name}; available: {', '.join(available_isas())}"
+        )
+    try:
+        return importlib.import_module(_module_name(name))
+    except ModuleNotFoundError as error:
+        if error.name != _module_name(name):
+            raise
+        raise ImportError(
+            f"FASTRNN_ISA: this installation lacks {name}; available: {', '.join(available_isas())}"
+        ) from None
+
+
+if TYPE_CHECKING:
+    from fastrnn import _kernels_baseline as kernels
+else:
+    kernels = _load()
+
+
+def isa() -> str:
+    """Name the instruction set of the compiled module in use.
+
+    Returns
+    -------
+    name : str
+        One of `available_isas`.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> fr.isa() in fr.available_isas()
+    True
+    """
+    return kernels.isa
+
+
+def get_num_threads() -> int:
+    """Give the largest number of threads that a kernel uses.
+
+    Returns
+    -------
+    threads : int
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> fr.get_num_threads() >= 1
+    True
+    """
+    return kernels.get_num_threads()
+
+
+def set_num_threads(threads: int) -> None:
+    """Set the largest number of threads that a kernel uses. No result depends on it, to the last bit.
+
+    Parameters
+    ----------
+    threads : int
+        At least 1. Small work runs on fewer.
+
+    Raises
+    ------
+    ValueError
+        If it is less than 1.
+    TypeError
+        If it is no integer.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> before = fr.get_num_threads()
+    >>> fr.set_num_threads(1)
+    >>> fr.get_num_threads()
+    1
+    >>> fr.set_num_threads(before)
+    """
+    try:
+        count = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads: expected an integer, got {type(threads).__name__}") from None
+    if count < 1:
+        raise ValueError(f"threads: expected 1 or more, got {count}")
+    kernels.set_num_threads(count)
+
+
+def _threads_at_start() -> int:
+    text = os.environ.get("FASTRNN_NUM_THREADS")
+    if text:
+        if not (text.isascii() and text.isdigit() and int(text) >= 1):
+            raise ValueError(f"FASTRNN_NUM_THREADS: expected a positive integer, got {text!r}")
+        return int(text)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+kernels.set_num_threads(_threads_at_start())

@@ -1,0 +1,34 @@
+"""Layers: named parameters, a forward and a backward pass, and single steps.
+
+Arrays are time-major, ``[T, N, D]``: T time steps, N sequences, D the width of the input; H is the hidden
+width.
+"""
+
+from fastrnn.layers.embedding import Embedding
+from fastrnn.layers.gru import GRU
+from fastrnn.layers.linear import Linear
+from fastrnn.layers.loss import softmax_cross_entropy
+from fastrnn.layers.lstm import LSTM
+from fastrnn.layers.module import Composite, Module
+from fastrnn.layers.parameters import Gradients, Parameters
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.rnn import RNN
+from fastrnn.layers.stream import Stream
+from fastrnn.layers.tape import LayerTape, Tape
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Composite",
+    "Embedding",
+    "Gradients",
+    "LayerTape",
+    "Linear",
+    "Module",
+    "Parameters",
+    "Recurrent",
+    "Stream",
+    "Tape",
+    "softmax_cross_entropy",
+]

@@ -1,0 +1,104 @@
+"""What users hand to an RNN, GRU or LSTM: checked, and made time-major and contiguous for the kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._arrays import Array, Ids, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
+
+if TYPE_CHECKING:
+    from fastrnn.layers.recurrent import Recurrent
+
+__all__ = ["as_dy", "as_input", "as_lengths", "as_reset", "as_states", "join_states"]
+
+# The state of each layer and direction: (h,) or (h, c), each [N, H].
+States: TypeAlias = list[tuple[Array, ...]]
+
+
+def as_input(rnn: Recurrent[Any], x: Any) -> Array:
+    """Check x: floats [T, N, D], or ids [T, N]."""
+    if type(x) is np.ndarray and x.ndim == 3 and x.dtype == rnn.dtype and not rnn.batch_first:
+        # The common case, at once.
+        steps, rows, width = x.shape
+        if width == rnn.input_size and steps and rows:
+            return contiguous(x)
+    raw = as_array("x", x)
+    array: Array
+    if raw.dtype.kind in "iu" and raw.ndim != 3:
+        array = as_ids("x", raw, _axes(rnn))
+    else:
+        array = as_floats("x", x, rnn.dtype, (*_axes(rnn), rnn.input_size))
+    if array.size == 0:
+        raise ValueError(f"x: expected at least one step and one sequence, got {list(array.shape)}")
+    return _time_major(rnn, array)
+
+
+def as_dy(rnn: Recurrent[Any], dy: Any, steps: int, rows: int) -> Array:
+    """Check the gradient of y."""
+    width = rnn.hidden_size * rnn.directions
+    first = (rows, steps) if rnn.batch_first else (steps, rows)
+    return _time_major(rnn, as_floats("dy", dy, rnn.dtype, (*first, width)))
+
+
+def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
+    """Check the lengths of a batch's rows."""
+    if lengths is None:
+        return None
+    array = as_ids("lengths", lengths, (rows,))
+    wrong = (array < 1) | (array > steps)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"lengths: expected 1 .. {steps}, got {array[row]} at position {row}")
+    return array
+
+
+def as_reset(rnn: Recurrent[Any], reset: Any, steps: int, rows: int) -> NDArray[np.bool_] | None:
+    """Check the mask of steps that start again from the initial state."""
+    if reset is None:
+        return None
+    first = (rows, steps) if rnn.batch_first else (steps, rows)
+    return _time_major(rnn, as_mask("reset", reset, first))
+
+
+def as_states(rnn: Recurrent[Any], name: str, state: Any, rows: int) -> States | None:
+    """Check a state as users have it and split it over layers and directions."""
+    if state is None:
+        return None
+    shape = (rnn.num_layers * rnn.directions, rows, rnn.hidden_size)
+    if len(rnn.state_names) == 1:
+        if isinstance(state, tuple):
+            raise TypeError(f"{name}: expected one array, got a tuple of {len(state)}")
+        return [(h,) for h in as_floats(name, state, rnn.dtype, shape)]
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
+        got = f"{len(state)} arrays" if isinstance(state, (tuple, list)) else type(state).__name__
+        raise TypeError(f"{name}: expected the pair (h, c), got {got}")
+    h, c = state
+    return list(
+        zip(
+            as_floats(f"{name}[0]", h, rnn.dtype, shape),
+            as_floats(f"{name}[1]", c, rnn.dtype, shape),
+            strict=True,
+        )
+    )
+
+
+def join_states(states: States) -> Any:
+    """Make a state as users have it of all layers' and directions': h, or the pair (h, c), each [L, N, H]."""
+    if len(states) == 1:
+        parts = tuple([array[None] for array in states[0]])
+    else:
+        rows, width = states[0][0].shape
+        shape = (len(states), rows, width)
+        parts = tuple([np.concatenate(arrays).reshape(shape) for arrays in zip(*states, strict=True)])
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _axes(rnn: Recurrent[Any]) -> Pattern:
+    return ("N", "T") if rnn.batch_first else ("T", "N")
+
+
+def _time_major(rnn: Recurrent[Any], array: Array) -> Array:
+    return contiguous(array.swapaxes(0, 1)) if rnn.batch_first else array

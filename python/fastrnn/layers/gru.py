@@ -1,0 +1,124 @@
+"""Gated recurrent units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastrnn._arrays import Array
+from fastrnn._dispatch import kernels
+from fastrnn.layers.groups import Group
+from fastrnn.layers.recurrent import Recurrent
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from fastrnn.layers.random import Seed
+
+__all__ = ["GRU"]
+
+
+class GRU(Recurrent[Array]):
+    """Stacked gated recurrent units, as ``torch.nn.GRU``, or with the reset gate before the product.
+
+    ::
+
+        r = sigmoid(W_ir x + b_ir + W_hr h' + b_hr)
+        z = sigmoid(W_iz x + b_iz + W_hz h' + b_hz)
+        n =    tanh(W_in x + b_in + r * (W_hn h' + b_hn))       reset_after=True: PyTorch, cuDNN
+        n =    tanh(W_in x + b_in + W_hn (r * h') + b_hn)       reset_after=False: Cho et al. 2014
+        h = (1 - z) * n + z * h'
+
+    with h' the state before the step. z keeps the old state; where a text writes
+    ``h = u * n + (1 - u) * h'``, its u is 1 - z.
+
+    Parameters are ``weight_ih_l0 [3H, D]``, ``weight_hh_l0 [3H, H]``, ``bias_ih_l0`` and ``bias_hh_l0 [3H]``,
+    the gates in the order r, z, n; ``_l1``, ... for the layers above, whose D is directions*H; ``_reverse``
+    behind the names of the reverse direction. They start uniform in ``[-1/sqrt(H), 1/sqrt(H))``.
+
+    Parameters
+    ----------
+    input_size : int
+        D, the width of the input, or the number of different ids.
+    hidden_size : int
+        H.
+    num_layers : int, default 1
+        L.
+    reset_after : bool, default True
+        Whether the reset gate works after the product with h' or before it.
+    bidirectional : bool, default False
+        Each layer reads the sequence also from its end; y holds both directions side by side.
+    batch_first : bool, default False
+        x, y, reset and their gradients have the batch before the time. The state has not.
+    dropout : float, default 0.0
+        Probability in [0, 1) that an output of a layer is dropped on its way to the next layer; in `forward`
+        only.
+    bias : bool, default True
+        Whether there are biases.
+    dtype : {"float32", "float64"}
+        Of parameters, inputs and outputs.
+    seed : int or numpy.random.Generator, optional
+        For the parameters, then for dropout. Without one they differ from time to time.
+
+    Raises
+    ------
+    ValueError
+        If a size is less than 1 or a probability out of range.
+    TypeError
+        If a size is no integer, or the dtype another.
+    MemoryError
+        If the parameters cannot be allocated; it says how many bytes.
+
+    References
+    ----------
+    Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
+    Translation".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.GRU(3, 5, bidirectional=True, seed=0)
+    >>> y, h = rnn(np.ones((4, 2, 3), np.float32), lengths=[4, 2])
+    >>> y.shape, h.shape
+    ((4, 2, 10), (2, 2, 5))
+    >>> float(abs(y[2:, 1]).max())
+    0.0
+    """
+
+    gates = 3
+    state_names = ("h",)
+    _forward_kernel = staticmethod(kernels.gru_forward)
+    _backward_kernel = staticmethod(kernels.gru_backward)
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        reset_after: bool = True,
+        bidirectional: bool = False,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+    ) -> None:
+        self.reset_after = bool(reset_after)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            batch_first=batch_first,
+            dropout=dropout,
+            bias=bias,
+            dtype=dtype,
+            seed=seed,
+        )
+
+    def _options(self) -> list[tuple[str, Any, Any]]:
+        return [*super()._options(), ("reset_after", self.reset_after, True)]
+
+    def _pack(self, group: Group) -> Any:
+        return kernels.gru_pack(*group, self.reset_after)

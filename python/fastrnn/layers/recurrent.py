@@ -1,0 +1,256 @@
+"""What RNN, GRU and LSTM share: construction, the passes over a batch, packed weights and their cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from fastrnn._arrays import Array, as_dtype, as_size
+from fastrnn.layers.border import as_dy, as_input, as_lengths, as_reset, as_states, join_states
+from fastrnn.layers.groups import Group, groups, recurrent_shapes
+from fastrnn.layers.module import Module
+from fastrnn.layers.random import as_generator, as_probability, fill_uniform
+from fastrnn.layers.stack import Batch, backward_stack, forward_stack, infer_stack
+from fastrnn.layers.stream import Stream
+from fastrnn.layers.tape import Tape
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import DTypeLike
+
+    from fastrnn.layers.random import Seed
+
+__all__ = ["Recurrent"]
+
+StateT = TypeVar("StateT")
+
+
+class Recurrent(Module, Generic[StateT]):
+    """What RNN, GRU and LSTM share; not made directly.
+
+    Attributes
+    ----------
+    input_size, hidden_size, num_layers : int
+    directions : int
+        2 where bidirectional, else 1.
+    batch_first : bool
+    dropout : float
+    rng : numpy.random.Generator
+        Draws the dropout masks; its state is part of what a training run needs to be resumed.
+    """
+
+    gates: ClassVar[int]
+    state_names: ClassVar[tuple[str, ...]]
+    _forward_kernel: ClassVar[Callable[..., Any]]
+    _backward_kernel: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        *,
+        bidirectional: bool,
+        batch_first: bool,
+        dropout: float,
+        bias: bool,
+        dtype: DTypeLike,
+        seed: Seed,
+    ) -> None:
+        self.input_size = as_size("input_size", input_size)
+        self.hidden_size = as_size("hidden_size", hidden_size)
+        self.num_layers = as_size("num_layers", num_layers)
+        self.directions = 2 if bidirectional else 1
+        self.batch_first = bool(batch_first)
+        self.dropout = as_probability("dropout", dropout)
+        self.bias = bool(bias)
+        sizes = (self.input_size, self.hidden_size, self.num_layers, self.directions)
+        super().__init__(recurrent_shapes(self.gates, *sizes, bias=self.bias), as_dtype(dtype))
+        self.rng: np.random.Generator = as_generator(seed)
+        fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
+        self._packed: tuple[float, list[Any]] = (-1, [])
+        self._gradient_groups: list[Group] | None = None
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether each layer also reads the sequence from its end."""
+        return self.directions == 2
+
+    def __call__(
+        self, x: Any, state: StateT | None = None, lengths: Any = None, reset: Any = None
+    ) -> tuple[Array, StateT]:
+        """Run over a batch of sequences, without dropout and keeping nothing.
+
+        Parameters
+        ----------
+        x : array_like, float [T, N, D] or integer ids [T, N]
+            ``batch_first``: [N, T, D] or [N, T]. Ids, in ``0 .. input_size - 1``, stand for one-hot vectors.
+        state : ndarray, float [L*directions, N, H], or for LSTM a pair (h, c) of them, optional
+            The state before the first step; default zero.
+        lengths : array_like, int [N], optional
+            Steps of each row, in ``1 .. T`` and any order. y is zero behind a row's end, its last state is
+            the one at its own end, and a reverse direction starts there.
+        reset : array_like, bool [T, N], optional
+            Where true, the row starts again from `state` at this step. ``batch_first``: [N, T].
+
+        Returns
+        -------
+        y : ndarray, float [T, N, directions*H]
+            Every h of the last layer; ``batch_first``: a view with the first two axes swapped.
+        state : as `state`
+            The state after each row's last step; for a reverse direction after its first.
+
+        Raises
+        ------
+        ValueError
+            If an array has a wrong shape, an id is out of range or a length not in 1 .. T.
+        TypeError
+            If an array has a wrong dtype or the state is another cell's.
+        MemoryError
+            If a result cannot be allocated; it says how many bytes.
+        """
+        panels = self._panels()
+        y, finals = infer_stack(self, panels, self._batch(x, state, lengths, reset))
+        return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals)
+
+    def forward(
+        self, x: Any, state: StateT | None = None, lengths: Any = None, reset: Any = None
+    ) -> tuple[Array, StateT, Tape]:
+        """Run over a batch of sequences in training: with dropout, and keeping what `backward` needs.
+
+        Parameters
+        ----------
+        x, state, lengths, reset
+            As for a call.
+
+        Returns
+        -------
+        y, state
+            As for a call.
+        tape : Tape
+            Every input, h, c and gate of every layer.
+
+        Raises
+        ------
+        ValueError, TypeError, MemoryError
+            As for a call.
+        """
+        panels = self._panels()
+        y, finals, tapes, masks = forward_stack(self, panels, self._batch(x, state, lengths, reset))
+        tape = Tape(self, panels, tapes, masks)
+        return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals), tape
+
+    def backward(
+        self, tape: Tape, dy: Any, dstate: StateT | None = None, *, need_dx: bool = True
+    ) -> tuple[Array | None, StateT]:
+        """Backpropagation through time: adds into `gradients`.
+
+        Parameters
+        ----------
+        tape : Tape
+            From `forward`; it is not changed.
+        dy : array_like, float, of y's shape, or None
+            Gradient of the loss with respect to y; None for zero.
+        dstate : as the state, optional
+            Gradient with respect to the last state; default zero.
+        need_dx : bool, default True
+            False saves the work for dx.
+
+        Returns
+        -------
+        dx : ndarray, float, of x's shape, or None
+            None where x was ids or `need_dx` is false.
+        dstate : as the state
+            Gradient with respect to the first state.
+
+        Raises
+        ------
+        ValueError
+            If the tape is another layer's, an array has a wrong shape, or `dy` and `dstate` are both None.
+        TypeError
+            If an array has a wrong dtype.
+        """
+        if not isinstance(tape, Tape):
+            raise TypeError(f"tape: expected the Tape that forward gave, got {type(tape).__name__}")
+        if tape._rnn is not self:
+            raise ValueError("tape: expected one of this layer, got another layer's")
+        if dy is None and dstate is None:
+            raise ValueError("dy, dstate: expected at least one gradient, got None for both")
+        steps, rows = tape.layers[0].x.shape[:2]
+        dy = None if dy is None else as_dy(self, dy, steps, rows)
+        dx, firsts = backward_stack(self, tape, dy, as_states(self, "dstate", dstate, rows), need_dx)
+        if self.batch_first and dx is not None:
+            dx = dx.swapaxes(0, 1)
+        return dx, join_states(firsts)
+
+    def stream(self, batch_size: int = 1) -> Stream[StateT]:
+        """Make a stepper that keeps the state: one time step a call.
+
+        Parameters
+        ----------
+        batch_size : int, default 1
+            N, the number of sequences side by side.
+
+        Returns
+        -------
+        stream : Stream
+            Its state is zero.
+
+        Raises
+        ------
+        ValueError
+            If the layer is bidirectional: it needs the whole sequence.
+        """
+        return Stream(self, batch_size)
+
+    def __repr__(self) -> str:
+        given = [str(self.input_size), str(self.hidden_size)]
+        given += [f"{name}={value!r}" for name, value, usual in self._options() if value != usual]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def _options(self) -> list[tuple[str, Any, Any]]:
+        """Name, value and default of each option."""
+        return [
+            ("num_layers", self.num_layers, 1),
+            ("bidirectional", self.bidirectional, False),
+            ("batch_first", self.batch_first, False),
+            ("dropout", self.dropout, 0.0),
+            ("bias", self.bias, True),
+            ("dtype", self.dtype.name, "float32"),
+        ]
+
+    def _layer_gradients(self) -> list[Group]:
+        if self._gradient_groups is None:
+            self._gradient_groups = groups(self.gradients, self.num_layers, self.directions)
+        return self._gradient_groups
+
+    def _panels(self) -> list[Any]:
+        """Packed weights of each layer and direction, made anew when the parameters' version has changed."""
+        version, panels = self._packed
+        current = self.parameters.version
+        if version != current:
+            weights = groups(self.parameters, self.num_layers, self.directions)
+            panels = [self._pack(group) for group in weights]
+            self._packed = (current, panels)
+        return panels
+
+    def _pack(self, group: Group) -> Any:
+        raise NotImplementedError
+
+    def _batch(self, x: Any, state: Any, lengths: Any, reset: Any) -> Batch:
+        x = as_input(self, x)
+        steps, rows = x.shape[:2]
+        return Batch(
+            x,
+            as_states(self, "state", state, rows),
+            as_lengths(lengths, steps, rows),
+            as_reset(self, reset, steps, rows),
+        )
+
+    def _bind(self, buffer: Any, start: int) -> None:
+        super()._bind(buffer, start)
+        self._packed = (-1, [])
+        self._gradient_groups = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_packed": (-1, []), "_gradient_groups": None}

@@ -1,0 +1,137 @@
+"""Recurrent layers run one time step a call, with the state kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from fastrnn._arrays import Array, as_array, as_floats, as_ids, as_size
+from fastrnn._dispatch import kernels
+from fastrnn.layers.border import as_states, join_states
+
+if TYPE_CHECKING:
+    from fastrnn.layers.recurrent import Recurrent
+
+__all__ = ["Stream"]
+
+StateT = TypeVar("StateT")
+_INT64 = np.dtype(np.int64)
+
+
+class Stream(Generic[StateT]):
+    """An RNN, GRU or LSTM that is fed step by step and keeps its state; made by ``rnn.stream()``.
+
+    A sequence fed step by step gives the same bits as in one call. When the layer's parameters change, the
+    next step uses the new ones and goes on from the state. Use one stream from one thread at a time; streams
+    of one layer may run side by side.
+
+    Attributes
+    ----------
+    batch_size : int
+        N, the number of sequences side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.GRU(3, 4, seed=0)
+    >>> x = np.ones((2, 1, 3), np.float32)
+    >>> stream = rnn.stream()
+    >>> steps = [stream.step(x_t) for x_t in x]
+    >>> y, h = rnn(x)
+    >>> np.array_equal(steps, y), np.array_equal(stream.state, h)
+    (True, True)
+    >>> stream.step([0.0, 0.5, 1.0]).shape
+    (4,)
+    """
+
+    __slots__ = ("_buffer", "_dtype", "_native", "_native_step", "_rnn", "_version", "batch_size")
+
+    def __init__(self, rnn: Recurrent[StateT], batch_size: int) -> None:
+        if rnn.bidirectional:
+            raise ValueError("stream: a bidirectional layer needs the whole sequence; call it instead")
+        self.batch_size = as_size("batch_size", batch_size)
+        self._rnn = rnn
+        self._dtype = rnn.dtype
+        self._use(kernels.Stream(rnn._panels(), self.batch_size))
+
+    def _use(self, native: Any) -> None:
+        self._native = native
+        self._native_step = native.step
+        self._buffer = self._rnn.parameters._buffer
+        self._version = self._buffer.version
+
+    def step(self, x: Any) -> Array:
+        """Feed one time step.
+
+        Parameters
+        ----------
+        x : array_like, float [N, D] or integer ids [N]
+            With one sequence also [D], or one id alone.
+
+        Returns
+        -------
+        y : ndarray, float [N, H]
+            The last layer's h; [H] where x had no N.
+
+        Raises
+        ------
+        ValueError
+            If x has a wrong shape or an id is out of range. The state stays as it was.
+        TypeError
+            If x has a wrong dtype. The state stays as it was.
+        """
+        if self._version != self._buffer.version:
+            self._repack()
+        if type(x) is np.ndarray and (x.ndim == 2 or x.dtype is _INT64):
+            try:
+                return self._native_step(x)  # type: ignore[no-any-return]
+            except (TypeError, ValueError):
+                pass  # not contiguous, or wrong: then the slow way says what
+        return self._step_of_anything(x)
+
+    def _step_of_anything(self, x: Any) -> Array:
+        array, rows, width = as_array("x", x), self.batch_size, self._rnn.input_size
+        alone = rows == 1
+        if array.dtype.kind in "iu" and array.ndim < 2:
+            alone &= array.ndim == 0
+            given: Array = as_ids("x", array, () if alone else (rows,)).reshape(rows)
+        else:
+            alone &= array.ndim == 1
+            given = as_floats("x", x, self._dtype, (width,) if alone else (rows, width)).reshape(rows, width)
+        y: Array = self._native_step(given)
+        return y[0] if alone else y
+
+    def _repack(self) -> None:
+        state = self._native.get_state()
+        native = kernels.Stream(self._rnn._panels(), self.batch_size)
+        native.set_state(state)
+        self._use(native)
+
+    @property
+    def state(self) -> StateT:
+        """The state, copied: h [L, N, H], for LSTM the pair (h, c). Setting it copies too; None is zero."""
+        return join_states(self._native.get_state())  # type: ignore[no-any-return]
+
+    @state.setter
+    def state(self, value: StateT | None) -> None:
+        states = as_states(self._rnn, "state", value, self.batch_size)
+        if states is None:
+            states = [tuple([np.zeros_like(part) for part in parts]) for parts in self._native.get_state()]
+        self._native.set_state(states)
+
+    def reset(self) -> None:
+        """Set the state to zero."""
+        self.state = None
+
+    def copy(self) -> Stream[StateT]:
+        """Make a second stream that goes on from here on its own."""
+        twin: Stream[StateT] = object.__new__(type(self))
+        twin.batch_size, twin._rnn, twin._dtype = self.batch_size, self._rnn, self._dtype
+        twin._use(self._native.copy())
+        twin._version = self._version
+        return twin
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self._rnn!r}: {self.batch_size} sequences>"

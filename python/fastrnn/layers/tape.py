@@ -1,0 +1,102 @@
+"""What a forward pass in training keeps for backpropagation through time, open to be looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastrnn._arrays import Array, Ids
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastrnn.layers.recurrent import Recurrent
+
+__all__ = ["LayerTape", "Tape"]
+
+
+class LayerTape(Protocol):
+    """One layer and direction of a `Tape`. Arrays are time-major, whatever ``batch_first`` says."""
+
+    @property
+    def x(self) -> Array:
+        """The layer's input, dropout included: float [T, N, D] or int64 ids [T, N]."""
+
+    @property
+    def y(self) -> Array:
+        """Every h, float [T, N, H]; at its own time also where the direction is reversed."""
+
+    @property
+    def c(self) -> Array | None:
+        """LSTM: every cell state, float [T, N, H]."""
+
+    @property
+    def gates(self) -> Array | None:
+        """Every gate, float [T, N, gates, H].
+
+        LSTM: i, f, g, o. GRU: r, z, n, and behind them, with ``reset_after``, ``W_hn h' + b_hn``.
+        RNN: None, as y is all there is.
+        """
+
+    @property
+    def state(self) -> tuple[Array, ...]:
+        """The state before the first step: (h,), for LSTM (h, c), each float [N, H]."""
+
+    @property
+    def lengths(self) -> Ids | None:
+        """Steps of each row, int64 [N]; None where all are T."""
+
+    @property
+    def reset(self) -> NDArray[np.bool_] | None:
+        """Steps that start again from `state`, bool [T, N]; None where none does."""
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the direction runs from each row's end to its start."""
+
+
+class Tape:
+    """What ``forward`` of an RNN, GRU or LSTM keeps for ``backward``.
+
+    Its arrays are the ones that the forward pass was given and made, not copies: write into none of them
+    before ``backward``, which itself leaves them as they are and may be called more than once. The weights
+    are those of the forward pass, even if the parameters have changed since.
+
+    Attributes
+    ----------
+    layers : tuple of LayerTape
+        One of each layer and direction, in the order of the state's first axis: layer 0 forward, layer 0
+        reverse where bidirectional, layer 1 forward, ...
+    dropout : tuple of (ndarray [T, N, directions*H] or None)
+        What each layer's output was multiplied with on its way to the next layer: 0 or ``1 / (1 -
+        probability)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.LSTM(3, 5, num_layers=2, seed=0)
+    >>> y, state, tape = rnn.forward(np.zeros((4, 2, 3), np.float32))
+    >>> len(tape.layers), tape.layers[0].gates.shape
+    (2, (4, 2, 4, 5))
+    >>> forget = tape.layers[1].gates[:, :, 1]  # i, f, g, o
+    >>> bool(((0 < forget) & (forget < 1)).all())
+    True
+    """
+
+    __slots__ = ("_panels", "_rnn", "dropout", "layers")
+
+    layers: tuple[LayerTape, ...]
+    dropout: tuple[Array | None, ...]
+
+    def __init__(
+        self, rnn: Recurrent[Any], panels: list[Any], layers: list[Any], dropout: list[Array | None]
+    ) -> None:
+        self._rnn = rnn
+        self._panels = panels
+        self.layers = tuple(layers)
+        self.dropout = tuple(dropout)
+
+    def __repr__(self) -> str:
+        steps, rows = self.layers[0].x.shape[:2]
+        return f"<Tape of {self._rnn!r}: {steps} steps of {rows} sequences>"

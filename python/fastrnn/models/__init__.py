@@ -1,0 +1,6 @@
+"""Models: layers put together for a task."""
+
+from fastrnn.models.language_model import LanguageModel
+from fastrnn.models.stream import LanguageModelStream
+
+__all__ = ["LanguageModel", "LanguageModelStream"]

@@ -1,0 +1,90 @@
+"""A language model run one id a call, with the state kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrnn._arrays import Array, as_ids
+
+if TYPE_CHECKING:
+    from fastrnn.layers import Stream
+    from fastrnn.models.language_model import LanguageModel
+
+__all__ = ["LanguageModelStream"]
+
+
+class LanguageModelStream:
+    """A language model that is fed step by step and keeps its state; made by ``model.stream()``.
+
+    Attributes
+    ----------
+    batch_size : int
+        N, the number of sequences side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> model = fr.LanguageModel(5, hidden_size=8, seed=0)
+    >>> stream = model.stream()
+    >>> stream.step(3).shape
+    (5,)
+    >>> both, _ = model.logits([[3], [1]])
+    >>> np.array_equal(stream.step(1), both[1, 0])
+    True
+    """
+
+    __slots__ = ("_model", "_stream", "batch_size")
+
+    def __init__(self, model: LanguageModel, stream: Stream[Any]) -> None:
+        self._model, self._stream = model, stream
+        self.batch_size = stream.batch_size
+
+    def step(self, ids: Any) -> Array:
+        """Feed one id of each sequence.
+
+        Parameters
+        ----------
+        ids : array_like, int [N]
+            With one sequence also one id alone.
+
+        Returns
+        -------
+        logits : ndarray, float [N, V]
+            [V] for an id alone.
+
+        Raises
+        ------
+        ValueError
+            If there are not N ids or one is out of range. The state stays as it was.
+        TypeError
+            If they are no integers.
+        """
+        alone = self.batch_size == 1 and np.ndim(ids) == 0
+        x: Array = as_ids("ids", ids, () if alone else (self.batch_size,)).reshape(self.batch_size)
+        if self._model.embedding is not None:
+            x = self._model.embedding(x)
+        logits = self._model.output(self._stream.step(x))
+        return logits[0] if alone else logits
+
+    @property
+    def state(self) -> Any:
+        """The state, copied: h [L, N, H], for LSTM the pair (h, c). Setting it copies too; None is zero."""
+        return self._stream.state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._stream.state = value
+
+    def reset(self) -> None:
+        """Set the state to zero."""
+        self._stream.reset()
+
+    def copy(self) -> LanguageModelStream:
+        """Make a second stream that goes on from here on its own."""
+        return LanguageModelStream(self._model, self._stream.copy())
+
+    def __repr__(self) -> str:
+        return f"<LanguageModelStream of {self._model!r}: {self.batch_size} sequences>"
