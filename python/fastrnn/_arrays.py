@@ -140,6 +140,8 @@ def _from_dlpack(name: str, value: Any) -> Array:
 def check_shape(name: str, array: Array, pattern: Pattern) -> None:
     """Refuse an array that has not the shape expected."""
     fixed, shape = pattern, array.shape
+    if shape == pattern:
+        return
     if pattern[:1] == ("...",):
         fixed = pattern[1:]
         shape = shape[max(0, len(shape) - len(fixed)) :]

@@ -75,14 +75,9 @@ def as_states(rnn: Recurrent[Any], name: str, state: Any, rows: int) -> States |
     if not isinstance(state, (tuple, list)) or len(state) != 2:
         got = f"{len(state)} arrays" if isinstance(state, (tuple, list)) else type(state).__name__
         raise TypeError(f"{name}: expected the pair (h, c), got {got}")
-    h, c = state
-    return list(
-        zip(
-            as_floats(f"{name}[0]", h, rnn.dtype, shape),
-            as_floats(f"{name}[1]", c, rnn.dtype, shape),
-            strict=True,
-        )
-    )
+    h = as_floats(f"{name}[0]", state[0], rnn.dtype, shape)
+    c = as_floats(f"{name}[1]", state[1], rnn.dtype, shape)
+    return list(zip(h, c, strict=True))
 
 
 def join_states(states: States) -> Any:

@@ -21,11 +21,15 @@ class Module:
     ----------
     parameters : Parameters
         Mapping of name to read-only array.
+    dtype : numpy.dtype
+        Of parameters, inputs and outputs: float32 or float64.
     """
 
     parameters: Parameters
+    dtype: np.dtype[Any]
 
     def __init__(self, shapes: Shapes, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
         self.parameters = Parameters(Buffer(flat_size(shapes), dtype), shapes)
         self._gradients: Gradients | None = None
 
@@ -35,11 +39,6 @@ class Module:
         if self._gradients is None:
             self._gradients = self.parameters._gradient_views()
         return self._gradients
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of parameters, inputs and outputs."""
-        return self.parameters.dtype
 
     @property
     def num_parameters(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn._arrays import Array, as_ids
+from fastrnn._dispatch import kernels
 
 if TYPE_CHECKING:
     from fastrnn.layers import Stream
@@ -36,10 +37,12 @@ class LanguageModelStream:
     True
     """
 
-    __slots__ = ("_model", "_stream", "batch_size")
+    __slots__ = ("_model", "_output", "_step", "_stream", "_table", "batch_size")
 
     def __init__(self, model: LanguageModel, stream: Stream[Any]) -> None:
-        self._model, self._stream = model, stream
+        self._model, self._stream, self._step = model, stream, stream.step
+        self._table = None if model.embedding is None else model.embedding.parameters["weight"]
+        self._output = (model.output.parameters["weight"], model.output.parameters["bias"])
         self.batch_size = stream.batch_size
 
     def step(self, ids: Any) -> Array:
@@ -63,10 +66,11 @@ class LanguageModelStream:
             If they are no integers.
         """
         alone = self.batch_size == 1 and np.ndim(ids) == 0
-        x: Array = as_ids("ids", ids, () if alone else (self.batch_size,)).reshape(self.batch_size)
-        if self._model.embedding is not None:
-            x = self._model.embedding(x)
-        logits = self._model.output(self._stream.step(x))
+        x: Array = as_ids("ids", ids, () if alone else (self.batch_size,))
+        x = x.reshape(1) if alone else x
+        if self._table is not None:
+            x = kernels.embedding_forward(x, self._table)
+        logits = kernels.linear_forward(self._step(x), *self._output)
         return logits[0] if alone else logits
 
     @property
