@@ -1,0 +1,78 @@
+"""The plain NumPy implementation of everything that fastrnn computes natively, written gate by gate.
+
+It is here to be read, to judge (the tests compare every kernel with it) and to be measured against. One layer
+and one direction at a time; nothing is hidden, nothing is modified except where a function says so:
+
+- cells: `elman_step`, `elman_forward`, `elman_backward`, and the same for `gru` and `lstm`
+- layers of them: `stack_forward`, `stack_backward`
+- around them: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`
+- training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `clip_norm`, `clip_value`
+
+Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
+Arrays are row-major and time-major, [T, N, D]; names, shapes and the order of gates are PyTorch's. The tape
+and the walk with lengths, resets and in reverse are described in `fastrnn.reference.sequence`.
+
+Examples
+--------
+>>> import numpy as np
+>>> from fastrnn import reference
+>>> random = np.random.default_rng(0)
+>>> T, N, D, H = 7, 2, 3, 5
+>>> weights = [random.normal(size=shape) for shape in ((4 * H, D), (4 * H, H), (4 * H,), (4 * H,))]
+>>> y, (h, c), tape = reference.lstm_forward(random.normal(size=(T, N, D)), tuple(weights))
+>>> dx, (dh, dc), dweights = reference.lstm_backward(tuple(weights), tape, np.ones_like(y))
+>>> y.shape, dx.shape, dweights[1].shape, tape.gates.shape
+((7, 2, 5), (7, 2, 3), (20, 5), (7, 2, 4, 5))
+"""
+
+from fastrnn.reference.activations import drelu, dsigmoid, dtanh, relu, sigmoid, tanh
+from fastrnn.reference.clip import clip_norm, clip_value, global_norm, sum_of_squares
+from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
+from fastrnn.reference.embedding import embedding_backward, embedding_forward, one_hot
+from fastrnn.reference.gru import gru_backward, gru_forward, gru_step
+from fastrnn.reference.linear import linear_backward, linear_forward
+from fastrnn.reference.loss import LinearCrossEntropy, linear_cross_entropy, softmax_cross_entropy
+from fastrnn.reference.lstm import lstm_backward, lstm_forward, lstm_step
+from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, sgd_step
+from fastrnn.reference.sequence import Tape
+from fastrnn.reference.stack import CELLS, Cell, Rows, stack_backward, stack_forward
+
+__all__ = [
+    "CELLS",
+    "Cell",
+    "LinearCrossEntropy",
+    "Rows",
+    "Tape",
+    "adam_step",
+    "adamw_step",
+    "clip_norm",
+    "clip_value",
+    "drelu",
+    "dsigmoid",
+    "dtanh",
+    "elman_backward",
+    "elman_forward",
+    "elman_step",
+    "embedding_backward",
+    "embedding_forward",
+    "global_norm",
+    "gru_backward",
+    "gru_forward",
+    "gru_step",
+    "linear_backward",
+    "linear_cross_entropy",
+    "linear_forward",
+    "lstm_backward",
+    "lstm_forward",
+    "lstm_step",
+    "one_hot",
+    "relu",
+    "rmsprop_step",
+    "sgd_step",
+    "sigmoid",
+    "softmax_cross_entropy",
+    "stack_backward",
+    "stack_forward",
+    "sum_of_squares",
+    "tanh",
+]

@@ -1,0 +1,127 @@
+"""Gradient clipping, by the global norm of all gradients and by value. Everything works in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from fastrnn.reference._arrays import Floats
+
+
+def sum_of_squares(g: Floats) -> float:
+    """Sum the squares of all elements in double precision.
+
+    Parameters
+    ----------
+    g : ndarray, float32 or float64, any shape
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sum_of_squares(np.array([3.0, -4.0], np.float32))
+    25.0
+    """
+    wide = g.astype(np.float64, copy=False).ravel()
+    return float((wide * wide).sum())  # NumPy sums pairwise; a dot product would not
+
+
+def global_norm(gradients: Iterable[Floats]) -> float:
+    r"""Euclidean norm of all gradients seen as one vector, :math:`\sqrt{\sum_k \lVert g_k \rVert^2}`.
+
+    Parameters
+    ----------
+    gradients : iterable of ndarray, float32 or float64
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> global_norm([np.array([3.0]), np.array([[-4.0]])])
+    5.0
+    """
+    return math.sqrt(sum(sum_of_squares(g) for g in gradients))
+
+
+def clip_norm(gradients: Iterable[Floats], limit: float) -> float:
+    r"""Scale all gradients by one factor so that their global norm is at most `limit`.
+
+    .. math:: g \leftarrow g \cdot \min(1, \mathrm{limit} / (\lVert g \rVert + 10^{-6}))
+
+    which is ``torch.nn.utils.clip_grad_norm_``, its small constant included. A norm that is not finite
+    leaves nothing to save: look at the norm that is returned before using the gradients.
+
+    Parameters
+    ----------
+    gradients : iterable of ndarray, float32 or float64
+        Changed in place.
+    limit : float
+        Positive.
+
+    Returns
+    -------
+    float
+        The norm before clipping.
+
+    Raises
+    ------
+    ValueError
+        If `limit` is not positive.
+
+    References
+    ----------
+    Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, ICML 2013, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g = np.array([3.0, -4.0])
+    >>> clip_norm([g], 1.0)
+    5.0
+    >>> g.round(4).tolist()
+    [0.6, -0.8]
+    """
+    if not limit > 0:
+        raise ValueError(f"limit: expected a positive number, got {limit}")
+    gradients = list(gradients)
+    norm = global_norm(gradients)
+    if not norm + 1e-6 <= limit:
+        for g in gradients:
+            g *= limit / (norm + 1e-6)
+    return norm
+
+
+def clip_value(g: Floats, limit: float) -> None:
+    """Limit every element to -limit .. limit, in place; NaN stays NaN.
+
+    Parameters
+    ----------
+    g : ndarray, float32 or float64, any shape
+        Changed in place.
+    limit : float
+        Positive.
+
+    Raises
+    ------
+    ValueError
+        If `limit` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g = np.array([0.5, -3.0, 7.0])
+    >>> clip_value(g, 2.0)
+    >>> g.tolist()
+    [0.5, -2.0, 2.0]
+    """
+    if not limit > 0:
+        raise ValueError(f"limit: expected a positive number, got {limit}")
+    np.clip(g, -limit, limit, out=g)

@@ -1,0 +1,237 @@
+"""The vanilla recurrent cell of Elman: one step, the forward pass and backpropagation through time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
+from fastrnn.reference.activations import drelu, dtanh, relu, tanh
+from fastrnn.reference.sequence import (
+    Tape,
+    bias_gradient,
+    initial_state,
+    make_walk,
+    project,
+    recurrent_part,
+    retrace,
+    weight_gradient,
+)
+
+# Each with its derivative in terms of its output.
+_NONLINEARITIES: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
+    "tanh": (tanh, dtanh),
+    "relu": (relu, drelu),
+}
+
+
+def _nonlinearity(name: str) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
+    if name not in _NONLINEARITIES:
+        raise ValueError(f'nonlinearity: expected "tanh" or "relu", got {name!r}')
+    return _NONLINEARITIES[name]
+
+
+def elman_step(x: npt.NDArray[Any], state: State, weights: Weights, *, nonlinearity: str = "tanh") -> State:
+    r"""One step of the vanilla cell.
+
+    .. math:: h_t = \phi(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}), \qquad \phi = \tanh \text{ or ReLU}
+
+    Parameters
+    ----------
+    x : ndarray [N, D], float32 or float64, or [N], any integer dtype
+        Features, or ids in 0 .. D - 1, which stand for one-hot vectors.
+    state : tuple of one ndarray [N, H]
+        (h,), dtype of the weights.
+    weights : tuple
+        weight_ih [H, D], weight_hh [H, H], bias_ih [H] or None, bias_hh [H] or None;
+        all float32 or all float64.
+    nonlinearity : str
+        "tanh" or "relu".
+
+    Returns
+    -------
+    tuple of one ndarray [N, H]
+        (h,) after the step.
+
+    Raises
+    ------
+    TypeError
+        If the dtypes differ or are not float32 or float64.
+    ValueError
+        If the shapes do not fit, an id is out of range or `nonlinearity` is unknown.
+
+    References
+    ----------
+    Elman: Finding structure in time, Cognitive Science 14 (1990) 179-211.
+    Goodfellow, Bengio, Courville: Deep Learning, MIT Press 2016, equations 10.8-10.9.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = np.ones((1, 2)), np.ones((1, 1)), None, None
+    >>> (h,) = elman_step(np.array([[0.25, 0.5]]), (np.array([[0.25]]),), weights, nonlinearity="relu")
+    >>> h.tolist()
+    [[1.0]]
+    """
+    check_cell(x, weights, 1, ("N",))
+    (h,) = initial_state(state, weights, len(x), 1)
+    phi, _ = _nonlinearity(nonlinearity)
+    weight_ih, _, bias_ih, _ = weights
+    weight_hh_t, bias_hh = recurrent_part(weights, copy=False)
+    return (phi(project(x, weight_ih, bias_ih) + h @ weight_hh_t + bias_hh),)
+
+
+def elman_forward(
+    x: npt.NDArray[Any],
+    weights: Weights,
+    state: State | None = None,
+    lengths: Integers | None = None,
+    reset: Booleans | None = None,
+    reverse: bool = False,
+    *,
+    nonlinearity: str = "tanh",
+) -> tuple[Floats, State, Tape]:
+    r"""Run the vanilla cell over a sequence: `elman_step` for each t, the input product for all t at once.
+
+    Parameters
+    ----------
+    x : ndarray [T, N, D], float32 or float64, or [T, N], any integer dtype
+        Features, or ids in 0 .. D - 1.
+    weights : tuple
+        weight_ih [H, D], weight_hh [H, H], bias_ih [H] or None, bias_hh [H] or None;
+        all float32 or all float64.
+    state : tuple of one ndarray [N, H], optional
+        (h,) to start from; zeros if not given.
+    lengths : ndarray [N], any integer dtype, optional
+        Real steps of each row, 1 .. T; what is behind them is padding.
+    reset : ndarray [T, N], bool, optional
+        Where set, the row starts again at that step from its initial state.
+    reverse : bool
+        Walk from each row's last real step to its first.
+    nonlinearity : str
+        "tanh" or "relu".
+
+    Returns
+    -------
+    y : ndarray [T, N, H]
+        h after each step, 0 on padding.
+    state_n : tuple of one ndarray [N, H]
+        (h,) after each row's last step.
+    tape : Tape
+        What `elman_backward` needs.
+
+    Raises
+    ------
+    TypeError
+        If the dtypes differ or are not float32 or float64.
+    ValueError
+        If the shapes do not fit, an id or a length is out of range or `nonlinearity` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = np.ones((1, 1)), np.full((1, 1), 0.5), None, None
+    >>> y, (h,), tape = elman_forward(np.ones((3, 1, 1)), weights, nonlinearity="relu")
+    >>> y.ravel().tolist(), h.tolist()
+    ([1.0, 1.5, 1.75], [[1.75]])
+    """
+    check_cell(x, weights, 1, ("T", "N"))
+    walk = make_walk(x.shape[:2], lengths, reset, reverse)
+    initial = state_t = initial_state(state, weights, x.shape[1], 1)
+    phi, _ = _nonlinearity(nonlinearity)
+    weight_ih, _, bias_ih, _ = weights
+    weight_hh_t, bias_hh = recurrent_part(weights, copy=True)
+    a_x = walk.project(x, weight_ih, bias_ih)
+    y = np.empty((*walk.shape, len(weight_hh_t)), a_x.dtype)
+    for t in walk.steps:
+        (h,) = walk.enter(t, state_t, initial)
+        y[t] = h = phi(a_x[t] + h @ weight_hh_t + bias_hh)
+        state_t = walk.leave(t, (h,), state_t)
+    y = walk.real(y)
+    return y, state_t, Tape(x, y, initial, walk.lengths, reset, reverse)
+
+
+def elman_backward(
+    weights: Weights,
+    tape: Tape,
+    dy: Floats | None,
+    dstate_n: State | None = None,
+    *,
+    nonlinearity: str = "tanh",
+) -> tuple[Floats | None, State, Weights]:
+    r"""Backpropagation through time for the vanilla cell.
+
+    With :math:`a_t` the argument of :math:`\phi`, walking back through time,
+
+    .. math::
+
+        dh_t &\mathrel{+}= dy_t \\
+        da_t &= dh_t \odot \phi'(a_t), \qquad \tanh' = 1 - h_t^2, \quad \mathrm{ReLU}' = [h_t > 0] \\
+        dh_{t-1} &= W_{hh}^\top da_t
+
+    and then, over all steps at once, :math:`dx_t = W_{ih}^\top da_t`, :math:`dW_{ih} = \sum_t da_t x_t^\top`,
+    :math:`dW_{hh} = \sum_t da_t h_{t-1}^\top`, :math:`db_{ih} = db_{hh} = \sum_t da_t`.
+
+    Parameters
+    ----------
+    weights : tuple
+        Those of the forward pass.
+    tape : Tape
+        From `elman_forward`; not changed.
+    dy : ndarray [T, N, H] or None
+        Gradient of `y`; None for zeros. Padding is not looked at.
+    dstate_n : tuple of one ndarray [N, H], optional
+        Gradient of `state_n`; zeros if not given.
+    nonlinearity : str
+        That of the forward pass.
+
+    Returns
+    -------
+    dx : ndarray [T, N, D] or None
+        0 on padding; None where x is ids.
+    dstate : tuple of one ndarray [N, H]
+        Gradient of the initial state.
+    dweights : tuple
+        Gradients of the weights, None for a bias that is None.
+
+    Raises
+    ------
+    TypeError
+        If the dtypes differ.
+    ValueError
+        If the shapes do not fit or `nonlinearity` is unknown.
+
+    References
+    ----------
+    Werbos: Backpropagation through time: what it does and how to do it, Proc. IEEE 78 (1990) 1550-1560.
+    Goodfellow, Bengio, Courville: Deep Learning, MIT Press 2016, section 10.2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = np.ones((1, 1)), np.full((1, 1), 0.5), None, None
+    >>> y, _, tape = elman_forward(np.ones((3, 1, 1)), weights, nonlinearity="relu")
+    >>> dx, _, dweights = elman_backward(weights, tape, np.ones_like(y), nonlinearity="relu")
+    >>> dx.ravel().tolist(), dweights[1].tolist()
+    ([1.75, 1.5, 1.0], [[3.0]])
+    """
+    check_cell(tape.x, weights, 1, ("T", "N"))
+    walk, dy, dstate = retrace(tape, dy, dstate_n)
+    _, dphi = _nonlinearity(nonlinearity)
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    dinitial = tuple(np.zeros_like(s) for s in tape.state)
+    derivative = dphi(tape.y)
+    da = np.empty_like(tape.y)
+    for t in reversed(walk.steps):
+        (dh,) = dstate
+        da[t] = (dh + dy[t]) * derivative[t]
+        dbefore = (da[t] @ weight_hh,)
+        dstate = walk.leave(t, walk.enter_backward(t, dbefore, dinitial), dstate)
+    da = walk.real(da)
+    dx, dweight_ih = walk.project_backward(tape.x, weight_ih, da)
+    dweight_hh = weight_gradient(da, walk.before(tape.y, tape.state[0]))
+    dweights = dweight_ih, dweight_hh, bias_gradient(da, bias_ih), bias_gradient(da, bias_hh)
+    return dx, (dinitial[0] + dstate[0],), dweights

@@ -1,0 +1,82 @@
+"""The linear layer, y = W x + b, and its backward pass."""
+
+from __future__ import annotations
+
+from fastrnn.reference._arrays import Floats, check_floats
+
+
+def linear_forward(x: Floats, weight: Floats, bias: Floats | None = None) -> Floats:
+    """Multiply every row of `x` by `weight` and add `bias`, in one matrix product.
+
+    Parameters
+    ----------
+    x : ndarray [..., K], float32 or float64
+    weight : ndarray [F, K], dtype of `x`
+    bias : ndarray [F], dtype of `x`, optional
+
+    Returns
+    -------
+    ndarray [..., F], dtype of `x`
+
+    Raises
+    ------
+    TypeError
+        If the arrays are not all float32 or all float64.
+    ValueError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> linear_forward(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([0.5])).tolist()
+    [[11.5]]
+    """
+    check_floats("weight", weight, ("F", "K"))
+    features, width = weight.shape
+    check_floats("x", x, (*x.shape[:-1], width), weight.dtype)
+    rows = x.reshape(x.size // width, width)
+    y: Floats = rows @ weight.T
+    if bias is not None:
+        check_floats("bias", bias, (features,), weight.dtype)
+        y += bias
+    return y.reshape(*x.shape[:-1], features)
+
+
+def linear_backward(x: Floats, weight: Floats, dy: Floats) -> tuple[Floats, Floats, Floats]:
+    """Gradients of the linear layer: dx = W^T dy, dW = sum over rows of dy x^T, db = sum of dy.
+
+    Parameters
+    ----------
+    x : ndarray [..., K], float32 or float64
+        The input of the forward pass.
+    weight : ndarray [F, K], dtype of `x`
+    dy : ndarray [..., F], dtype of `x`
+
+    Returns
+    -------
+    dx : ndarray [..., K], dtype of `x`
+    dweight : ndarray [F, K], dtype of `x`
+    dbias : ndarray [F], dtype of `x`
+        To be ignored where the layer has no bias.
+
+    Raises
+    ------
+    TypeError
+        If the arrays are not all float32 or all float64.
+    ValueError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, weight = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])
+    >>> [g.tolist() for g in linear_backward(x, weight, np.array([[10.0]]))]
+    [[[30.0, 40.0]], [[10.0, 20.0]], [10.0]]
+    """
+    check_floats("weight", weight, ("F", "K"))
+    features, width = weight.shape
+    check_floats("x", x, (*x.shape[:-1], width), weight.dtype)
+    check_floats("dy", dy, (*x.shape[:-1], features), weight.dtype)
+    rows, drows = x.reshape(x.size // width, width), dy.reshape(dy.size // features, features)
+    dx: Floats = (drows @ weight).reshape(x.shape)
+    return dx, drows.T @ rows, drows.sum(axis=0)
