@@ -60,13 +60,14 @@ def clip_gradient_norm(module: Module, limit: float) -> float:
     >>> layer.gradients["weight"][...] = 2.0
     >>> clip_gradient_norm(layer, 1.0)
     4.0
-    >>> gradient_norm(layer)
+    >>> round(gradient_norm(layer), 5)
     1.0
     """
     _check_limit(limit)
     norm = gradient_norm(module)
-    if limit < norm < math.inf:
-        _dispatch.kernels.scale(module.gradients.flat, limit / norm)
+    factor = limit / (norm + 1e-6)  # as PyTorch's clip_grad_norm_ has it
+    if 0.0 < factor < 1.0:
+        _dispatch.kernels.scale(module.gradients.flat, factor)
     return norm
 
 

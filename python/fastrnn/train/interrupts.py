@@ -22,11 +22,14 @@ def interrupts_held() -> Iterator[None]:
     Examples
     --------
     >>> import signal
-    >>> with interrupts_held():
-    ...     signal.raise_signal(signal.SIGINT)
-    ...     print("still here")
-    Traceback (most recent call last):
-    KeyboardInterrupt
+    >>> try:
+    ...     with interrupts_held():
+    ...         signal.raise_signal(signal.SIGINT)
+    ...         print("the body ends")
+    ... except KeyboardInterrupt:
+    ...     print("then the interrupt comes")
+    the body ends
+    then the interrupt comes
     """
     # A handler that was installed outside Python reads as None and could not be put back.
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}

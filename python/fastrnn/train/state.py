@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TrainingState", "pack_carried", "unpack_carried"]
+__all__ = ["TrainingState", "pack_carried", "pack_generator", "unpack_carried"]
 
 
 @dataclass
@@ -42,3 +43,14 @@ def unpack_carried(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if kind == "tuple":
         return parts
     return parts[0] if kind == "array" else None
+
+
+def pack_generator(generator: np.random.Generator) -> dict[str, Any]:
+    """Describe where a random generator is, in plain values that its bit generator takes back as state."""
+    return {name: _plain(value) for name, value in generator.bit_generator.state.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

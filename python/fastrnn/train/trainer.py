@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from fastrnn.train.clipping import clip_gradient_norm, clip_gradient_value, gradient_norm
 from fastrnn.train.evaluation import Evaluation, evaluate
@@ -15,7 +17,7 @@ from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import Adam
 from fastrnn.train.records import Record, TrainingDiverged, Validation
 from fastrnn.train.schedules import ConstantSchedule
-from fastrnn.train.state import TrainingState, pack_carried, unpack_carried
+from fastrnn.train.state import TrainingState, pack_carried, pack_generator, unpack_carried
 
 if TYPE_CHECKING:
     from fastrnn.data import ChunkedText
@@ -148,7 +150,7 @@ class Trainer:
             "schedule": {} if self.schedule is None else self.schedule.state_dict(),
             "best": [None if math.isinf(self.best_loss) else self.best_loss, self.best_step],
             "patience": [None if math.isinf(self._lowest) else self._lowest, self._waited],
-            "random": self.model.random_state(),
+            "random": pack_generator(self.model.rng),
             "carried": carried,
             "unfinished": None if self._unfinished is None else asdict(self._unfinished),
         }
@@ -162,7 +164,12 @@ class Trainer:
         ValueError
             If the state does not fit this trainer's model, optimizer or data.
         """
-        values, arrays = state.values, state.arrays
+        try:
+            self._restore(state.values, state.arrays)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"training state: damaged: {error!r}") from error
+
+    def _restore(self, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         if values["chunk"] != values["step"] % len(self.data):
             raise ValueError("training state: was made with another text, batch_size or seq_length")
         moments = {name[10:]: array for name, array in arrays.items() if name.startswith("optimizer.")}
@@ -172,7 +179,7 @@ class Trainer:
         self.step = int(values["step"])
         self.best_loss, self.best_step = _number(values["best"][0]), int(values["best"][1])
         self._lowest, self._waited = _number(values["patience"][0]), int(values["patience"][1])
-        self.model.set_random_state(values["random"])
+        self.model.rng.bit_generator.state = values["random"]
         self._carried = unpack_carried(values["carried"], arrays)
         self._unfinished = None if values["unfinished"] is None else Record(**values["unfinished"])
         self.stopped_early = self._out_of_patience()
@@ -182,7 +189,7 @@ class Trainer:
         started = time.perf_counter()
         chunk = self.step % len(self.data)
         inputs, targets = self.data.chunk(chunk)
-        random = self.model.random_state()
+        random = self.model.rng.bit_generator.state
         try:
             self.model.zero_gradients()
             carried = None if chunk == 0 else self._carried
@@ -190,7 +197,7 @@ class Trainer:
             norm = self._clip()
             self._check(loss, norm)
         except BaseException:
-            self.model.set_random_state(random)
+            self.model.rng.bit_generator.state = random
             raise
         rate = self._learning_rate()
         with interrupts_held():
@@ -283,7 +290,7 @@ def train(
     >>> import fastrnn as fr
     >>> model = fr.LanguageModel(3, hidden_size=8, num_layers=1, seed=0)
     >>> data = fr.ChunkedText([0, 1, 2] * 50, batch_size=2, seq_length=10)
-    >>> [record.step for record in fr.train(model, data, 3)]
+    >>> [record.step for record in train(model, data, 3)]
     [1, 2, 3]
     """
     yield from Trainer(model, data, optimizer, clip_norm=clip_norm, validation=validation).run(steps)

@@ -1,0 +1,303 @@
+"""The training loop: what a step does, and that it is done wholly or not at all."""
+
+import contextlib
+import math
+import signal
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastrnn import ChunkedText, LanguageModel
+from fastrnn.train import SGD, Adam, Trainer, TrainingDiverged, Validation, evaluate, train
+from fastrnn.train.interrupts import interrupts_held
+from training_cases import IDS, VOCABULARY, make_model, make_trainer, parameters_of, same_arrays, without_time
+
+CELLS = ["rnn", "gru", "lstm"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_loss_falls(cell):
+    data = ChunkedText(IDS, 8, 25)
+    losses = [record.loss for record in train(make_model(cell, dropout=0.0), data, 150, clip_norm=5.0)]
+    assert losses[0] == pytest.approx(math.log(len(VOCABULARY)), rel=0.1)
+    assert np.mean(losses[-10:]) < 0.8 * losses[0]
+
+
+def test_records_say_where_training_is():
+    model, data = make_model(), ChunkedText(IDS, 8, 25)
+    records = list(Trainer(model, data, SGD(model, 0.25)).run(5))
+    assert [record.step for record in records] == [1, 2, 3, 4, 5]
+    assert [record.epoch for record in records] == [step / len(data) for step in range(1, 6)]
+    assert {record.learning_rate for record in records} == {0.25}
+    assert all(record.tokens_per_second > 0 for record in records)
+    assert all(record.gradient_norm > 0 for record in records)
+    assert {record.valid_loss for record in records} == {None}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_state_goes_from_chunk_to_chunk_and_is_zero_at_the_start_of_an_epoch(cell):
+    model = make_model(cell, dropout=0.0)
+    data = ChunkedText(IDS[:500], 3, 40)
+    trainer = Trainer(model, data, SGD(model, 0.0))  # a rate of zero: all steps see the same parameters
+    losses = [record.loss for record in trainer.run(2 * len(data) + 1)]
+    state, expected = None, []
+    for inputs, targets in data:
+        loss, state = model.loss(inputs, targets, state)
+        expected.append(loss)
+    assert losses == pytest.approx([*expected, *expected, expected[0]], rel=1e-6)
+    reset = [model.loss(*data.chunk(index))[0] for index in range(len(data))]
+    assert losses[1:3] != pytest.approx(reset[1:3], rel=1e-6)
+
+
+def test_a_step_is_what_it_says():
+    model = make_model(dtype="float64", dropout=0.0)
+    judge = LanguageModel.from_config(model.config)
+    judge.load_state_dict(model.state_dict())
+    data = ChunkedText(IDS, 8, 25)
+    trainer = Trainer(model, data, SGD(model, 0.5), clip_norm=0.01, clip_value=0.005)
+    record = next(trainer.run(1))
+    loss, _ = judge.loss_and_gradients(*data.chunk(0))
+    g = judge.gradients.flat
+    assert record.loss == loss
+    assert record.gradient_norm == pytest.approx(np.linalg.norm(g))
+    g = g.clip(-0.005, 0.005)
+    g *= min(1.0, 0.01 / (np.linalg.norm(g) + 1e-6))
+    np.testing.assert_allclose(model.parameters.flat, judge.parameters.flat - 0.5 * g, rtol=1e-9)
+
+
+def test_the_same_seed_gives_the_same_training():
+    assert without_time(make_trainer().run(30)) == without_time(make_trainer().run(30))
+
+
+def test_validation_comes_when_it_is_due_and_the_best_is_known():
+    trainer = make_trainer(every=7)
+    records = list(trainer.run(30))
+    assert [record.step for record in records if record.valid_loss is not None] == [7, 14, 21, 28]
+    best = min((r for r in records if r.valid_loss is not None), key=lambda r: r.valid_loss)
+    assert (trainer.best_loss, trainer.best_step) == (best.valid_loss, best.step)
+
+
+def test_training_ends_when_patience_has_run_out():
+    model = make_model(dropout=0.0)
+    validation = Validation(IDS[3000:], every=2, patience=3)
+    trainer = Trainer(model, ChunkedText(IDS[:3000], 4, 20), SGD(model, 0.0), validation=validation)
+    # With a rate of zero only the first evaluation is a new lowest.
+    assert len(list(trainer.run(100))) == 2 + 3 * 2
+    assert trainer.stopped_early
+    assert list(trainer.run(100)) == []
+
+
+def test_evaluating_by_hand_changes_nothing_but_the_best():
+    one, two = make_trainer(every=7), make_trainer(every=7)
+    for _ in one.run(10):
+        pass
+    for record in two.run(10):
+        if record.step == 9:
+            two.evaluate()
+    assert without_time(one.run(40)) == without_time(two.run(40))
+    assert parameters_of(one) == parameters_of(two)
+
+
+def test_a_trainer_without_validation_cannot_evaluate():
+    with pytest.raises(ValueError, match="validation: the trainer was given none"):
+        Trainer(make_model(), ChunkedText(IDS, 4, 20)).evaluate()
+
+
+def spoil(model, value):
+    with model.parameters.edit() as views:
+        views["output.weight"][0, 0] = value
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_before_anything_changes(value):
+    trainer = make_trainer()
+    list(trainer.run(5))
+    spoil(trainer.model, value)
+    parameters, state = parameters_of(trainer), trainer.state()
+    with pytest.raises(TrainingDiverged, match=r"step 6: the loss is nan.*[Tt]ry a lower learning rate"):
+        next(trainer.run(10))
+    assert parameters_of(trainer) == parameters
+    assert trainer.state().values == state.values
+    assert same_arrays(trainer.state().arrays, state.arrays)
+
+
+def test_a_gradient_that_is_no_number_stops_before_anything_changes(monkeypatch):
+    trainer = make_trainer()
+    honest = trainer.model.loss_and_gradients
+
+    def spoiled(*arguments):
+        result = honest(*arguments)
+        trainer.model.gradients.flat[-1] = math.inf
+        return result
+
+    monkeypatch.setattr(trainer.model, "loss_and_gradients", spoiled)
+    parameters = parameters_of(trainer)
+    with pytest.raises(TrainingDiverged, match="step 1: the gradient norm is inf"):
+        next(trainer.run(10))
+    assert parameters_of(trainer) == parameters
+    assert trainer.step == 0
+
+
+def test_a_validation_loss_that_is_no_number_stops_too():
+    trainer = make_trainer(every=100)
+    list(trainer.run(3))
+    spoil(trainer.model, math.nan)
+    with pytest.raises(TrainingDiverged, match="step 3: the validation loss is nan"):
+        trainer.evaluate()
+    assert math.isinf(trainer.best_loss)
+
+
+def interrupt_in(monkeypatch, owner, name, *, before):
+    """Let the next call of a method be hit by Ctrl-C: instead of it, or when it has just ended."""
+    honest = getattr(owner, name)
+
+    def hit(*arguments, **options):
+        monkeypatch.setattr(owner, name, honest)
+        if before:
+            signal.raise_signal(signal.SIGINT)
+        result = honest(*arguments, **options)
+        if not before:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(owner, name, hit)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_ctrl_c_in_the_middle_of_a_step_leaves_no_trace(monkeypatch, before):
+    undisturbed, trainer = make_trainer(), make_trainer()
+    records = list(trainer.run(5))
+    interrupt_in(monkeypatch, trainer.model, "loss_and_gradients", before=before)
+    with pytest.raises(KeyboardInterrupt):
+        next(trainer.run(20))
+    assert trainer.step == 5
+    records += trainer.run(20)
+    assert without_time(records) == without_time(undisturbed.run(20))
+    assert parameters_of(trainer) == parameters_of(undisturbed)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_ctrl_c_while_parameters_move_waits_for_the_whole_step(monkeypatch, before):
+    undisturbed, trainer = make_trainer(), make_trainer()
+    records = list(trainer.run(5))
+    interrupt_in(monkeypatch, trainer.optimizer, "step", before=before)
+    with pytest.raises(KeyboardInterrupt):
+        next(trainer.run(20))
+    assert trainer.step == 6
+    assert trainer.unfinished  # the record has not been handed out yet
+    records += trainer.run(20)
+    assert without_time(records) == without_time(undisturbed.run(20))
+    assert parameters_of(trainer) == parameters_of(undisturbed)
+
+
+def test_ctrl_c_in_validation_makes_it_begin_again(monkeypatch):
+    undisturbed, trainer = make_trainer(every=7), make_trainer(every=7)
+    records = list(trainer.run(6))
+    interrupt_in(monkeypatch, trainer.model, "loss", before=False)
+    with pytest.raises(KeyboardInterrupt):
+        next(trainer.run(20))
+    assert trainer.step == 7
+    records += trainer.run(20)
+    assert without_time(records) == without_time(undisturbed.run(20))
+    assert parameters_of(trainer) == parameters_of(undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_held_signals_come_when_the_body_has_ended(number):
+    came = []
+    before = signal.signal(number, lambda *_: came.append("handler"))
+    try:
+        with interrupts_held():
+            signal.raise_signal(number)
+            came.append("body")
+        assert came == ["body", "handler"]
+        with contextlib.suppress(ZeroDivisionError), interrupts_held():
+            signal.raise_signal(number)
+            came.append(1 / 0)
+        assert came == ["body", "handler", "handler"]
+    finally:
+        signal.signal(number, before)
+
+
+def test_another_thread_trains_as_well():
+    records = []
+    thread = threading.Thread(target=lambda: records.extend(make_trainer().run(10)))
+    thread.start()
+    thread.join()
+    assert without_time(records) == without_time(make_trainer().run(10))
+
+
+@given(st.integers(2, 120), st.integers(1, 9), st.integers(1, 30))
+def test_evaluation_counts_every_token_but_the_first(size, batch_size, seq_length):
+    model = make_model(hidden_size=5, num_layers=1, dtype="float64")
+    ids = IDS[:size]
+    result = evaluate(model, ids, batch_size=batch_size, seq_length=seq_length)
+    # By hand: each stream on its own in one go, what is left over with the last one.
+    streams = min(batch_size, size - 1)
+    steps = (size - 1) // streams
+    starts = [stream * steps for stream in range(streams)]
+    ends = [*starts[1:], size - 1]
+    total = sum(
+        model.loss(ids[a:b, None], ids[a + 1 : b + 1, None])[0] * (b - a)
+        for a, b in zip(starts, ends, strict=True)
+    )
+    assert result.tokens == size - 1
+    assert result.loss == pytest.approx(total / (size - 1), rel=1e-12)
+    assert result.perplexity == pytest.approx(math.exp(result.loss))
+    assert result.bits == pytest.approx(result.loss / math.log(2))
+
+
+def test_evaluation_ignores_dropout_and_leaves_the_generator_alone():
+    model = make_model(dropout=0.5)
+    state = model.rng.bit_generator.state
+    assert evaluate(model, IDS[:500]) == evaluate(model, IDS[:500])
+    assert model.rng.bit_generator.state == state
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_text_without_anything_to_predict_is_refused(size):
+    with pytest.raises(ValueError, match="text: expected at least 2 tokens"):
+        evaluate(make_model(), IDS[:size])
+
+
+@pytest.mark.parametrize(("option", "value"), [("every", 0), ("patience", 0), ("batch_size", 0)])
+def test_validation_options_out_of_range_are_refused(option, value):
+    with pytest.raises(ValueError, match=f"^{option}: "):
+        Validation(IDS, **{option: value})
+
+
+def torch_twin(torch, model):
+    """The same language model in PyTorch, with the same parameters."""
+    config = model.config
+    embedding = torch.nn.Embedding(config["vocabulary_size"], config["embedding_size"])
+    rnn = torch.nn.LSTM(config["embedding_size"], config["hidden_size"], config["num_layers"])
+    output = torch.nn.Linear(config["hidden_size"], config["vocabulary_size"])
+    twin = torch.nn.ModuleDict({"embedding": embedding, "rnn": rnn, "output": output})
+    twin.load_state_dict({name: torch.tensor(value) for name, value in model.state_dict().items()})
+    return twin
+
+
+def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
+    model = make_model(hidden_size=48, embedding_size=24, dropout=0.0)
+    twin = torch_twin(torch, model)
+    torch.set_num_threads(1)  # two libraries' threads on the same few cores wait for each other
+    judge = torch.optim.Adam(twin.parameters(), lr=2e-3)
+    data = ChunkedText(IDS, 8, 32)
+    trainer = Trainer(model, data, Adam(model, 2e-3), clip_norm=1.0)
+    state = None
+    for step, record in enumerate(trainer.run(200)):
+        chunk = step % len(data)
+        inputs, targets = (torch.from_numpy(array) for array in data.chunk(chunk))
+        state = None if chunk == 0 else tuple(part.detach() for part in state)
+        y, state = twin["rnn"](twin["embedding"](inputs), state)
+        loss = torch.nn.functional.cross_entropy(twin["output"](y).flatten(0, 1), targets.flatten())
+        judge.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
+        judge.step()
+        assert record.loss == pytest.approx(loss.item(), abs=1e-4)
+        assert record.gradient_norm == pytest.approx(norm.item(), rel=1e-2)
+    assert record.loss < 2.0
