@@ -1,5 +1,6 @@
 """The README's Python runs as it stands, and its commands exist."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import fastrnn
+
+# The commands run in other folders, where a relative PYTHONPATH would lead nowhere.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastrnn.__file__).parents[1])}
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
@@ -42,7 +47,7 @@ def test_a_python_block_runs(number, tmp_path):
 def test_a_command_and_its_options_exist(line):
     words = [word for word in line.partition("#")[0].split() if word]
     command = [sys.executable, "-m", *words[:2], "--help"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     known = set(re.findall(r"(?<![\w-])--[\w-]+", run.stdout))
