@@ -64,7 +64,7 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any], pattern: Pattern) -> 
     if array.dtype != dtype:
         raise TypeError(f"{name}: expected {dtype}, got {array.dtype}")
     check_shape(name, array, pattern)
-    return contiguous(array)
+    return contiguous(name, array)
 
 
 def as_ids(name: str, value: Any, pattern: Pattern) -> Ids:
@@ -85,7 +85,7 @@ def as_ids(name: str, value: Any, pattern: Pattern) -> Ids:
         if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
             raise ValueError(f"{name}: {array.max()} is out of range")
         array = array.astype(_INT64)
-    return contiguous(array)
+    return contiguous(name, array)
 
 
 def as_mask(name: str, value: Any, pattern: Pattern) -> NDArray[np.bool_]:
@@ -102,7 +102,7 @@ def as_mask(name: str, value: Any, pattern: Pattern) -> NDArray[np.bool_]:
     if array.dtype.kind != "b":
         raise TypeError(f"{name}: expected bool, got {array.dtype}")
     check_shape(name, array, pattern)
-    return contiguous(array)
+    return contiguous(name, array)
 
 
 def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
@@ -159,10 +159,15 @@ def describe(shape: Pattern) -> str:
     return f"[{', '.join(map(str, shape))}]"
 
 
-def contiguous(array: Array) -> Array:
+def contiguous(name: str, array: Array) -> Array:
     """Give the array itself where it is C-contiguous and aligned, else a copy that is."""
     flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else array.copy()
+    if flags.c_contiguous and flags.aligned:
+        return array
+    try:
+        return array.copy()
+    except MemoryError:
+        raise MemoryError(f"{name}: cannot allocate {array.nbytes} bytes") from None
 
 
 def as_size(name: str, value: Any) -> int:

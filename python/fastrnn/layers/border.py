@@ -24,7 +24,7 @@ def as_input(rnn: Recurrent[Any], x: Any) -> Array:
         # The common case, at once.
         steps, rows, width = x.shape
         if width == rnn.input_size and steps and rows:
-            return contiguous(x)
+            return contiguous("x", x)
     raw = as_array("x", x)
     array: Array
     if raw.dtype.kind in "iu" and raw.ndim != 3:
@@ -33,14 +33,14 @@ def as_input(rnn: Recurrent[Any], x: Any) -> Array:
         array = as_floats("x", x, rnn.dtype, (*_axes(rnn), rnn.input_size))
     if array.size == 0:
         raise ValueError(f"x: expected at least one step and one sequence, got {list(array.shape)}")
-    return _time_major(rnn, array)
+    return _time_major(rnn, "x", array)
 
 
 def as_dy(rnn: Recurrent[Any], dy: Any, steps: int, rows: int) -> Array:
     """Check the gradient of y."""
     width = rnn.hidden_size * rnn.directions
     first = (rows, steps) if rnn.batch_first else (steps, rows)
-    return _time_major(rnn, as_floats("dy", dy, rnn.dtype, (*first, width)))
+    return _time_major(rnn, "dy", as_floats("dy", dy, rnn.dtype, (*first, width)))
 
 
 def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
@@ -60,7 +60,7 @@ def as_reset(rnn: Recurrent[Any], reset: Any, steps: int, rows: int) -> NDArray[
     if reset is None:
         return None
     first = (rows, steps) if rnn.batch_first else (steps, rows)
-    return _time_major(rnn, as_mask("reset", reset, first))
+    return _time_major(rnn, "reset", as_mask("reset", reset, first))
 
 
 def as_states(rnn: Recurrent[Any], name: str, state: Any, rows: int) -> States | None:
@@ -95,5 +95,5 @@ def _axes(rnn: Recurrent[Any]) -> Pattern:
     return ("N", "T") if rnn.batch_first else ("T", "N")
 
 
-def _time_major(rnn: Recurrent[Any], array: Array) -> Array:
-    return contiguous(array.swapaxes(0, 1)) if rnn.batch_first else array
+def _time_major(rnn: Recurrent[Any], name: str, array: Array) -> Array:
+    return contiguous(name, array.swapaxes(0, 1)) if rnn.batch_first else array

@@ -147,13 +147,17 @@ class Composite(Module):
             for name, view in module.parameters.items()
         }
         super().__init__(shapes, next(iter(dtypes.values())))
-        start = 0
-        for name, module in modules.items():
-            end = start + module.num_parameters
-            self.parameters._writable_flat()[start:end] = module.parameters.flat
-            module._bind(self.parameters._buffer, start)
-            setattr(self, name, module)
-            start = end
+        values = [module.parameters.flat for module in modules.values()]
+        np.concatenate(values, out=self.parameters._writable_flat())
+        self.__dict__.update(modules)
+        self._modules = tuple(modules.values())
+        self._bind(self.parameters._buffer, 0)
+
+    def _bind(self, buffer: Buffer, start: int) -> None:
+        super()._bind(buffer, start)
+        for module in self._modules:
+            module._bind(buffer, start)
+            start += module.num_parameters
 
 
 def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -201,4 +201,4 @@ def as_parameter(name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int, 
     if array.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got {array.dtype}")
     check_shape(name, array, shape)
-    return contiguous(array.astype(dtype, copy=False))
+    return contiguous(name, array.astype(dtype, copy=False))

@@ -54,7 +54,15 @@ class Stream(Generic[StateT]):
         self.batch_size = as_size("batch_size", batch_size)
         self._rnn = rnn
         self._dtype = rnn.dtype
-        self._use(kernels.Stream(rnn._panels(), self.batch_size))
+        self._use(self._make())
+
+    def _make(self) -> Any:
+        rnn = self._rnn
+        try:
+            return kernels.Stream(rnn._panels(), self.batch_size)
+        except (MemoryError, TypeError, ValueError):  # the last two: more than C++ can count
+            scalars = rnn.num_layers * self.batch_size * rnn.hidden_size * len(rnn.state_names)
+            raise MemoryError(f"state: cannot allocate {scalars * self._dtype.itemsize} bytes") from None
 
     def _use(self, native: Any) -> None:
         self._native = native
@@ -105,7 +113,7 @@ class Stream(Generic[StateT]):
 
     def _repack(self) -> None:
         state = self._native.get_state()
-        native = kernels.Stream(self._rnn._panels(), self.batch_size)
+        native = self._make()
         native.set_state(state)
         self._use(native)
 
