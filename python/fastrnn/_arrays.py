@@ -14,14 +14,25 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Ids", "Pattern", "as_array", "as_dtype", "as_floats", "as_ids", "as_mask", "as_size"]
+__all__ = [
+    "FLOAT_DTYPES",
+    "Array",
+    "Ids",
+    "Pattern",
+    "as_array",
+    "as_dtype",
+    "as_floats",
+    "as_ids",
+    "as_mask",
+    "as_size",
+]
 
 Array: TypeAlias = NDArray[Any]
 Ids: TypeAlias = NDArray[np.int64]
 # Sizes that are fixed and letters for those that are not; "..." in front stands for any number of axes.
 Pattern: TypeAlias = tuple[int | str, ...]
 
-_FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _INT64 = np.dtype(np.int64)
 _DLPACK_CPU = 1
 
@@ -209,6 +220,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
         dtype: np.dtype[Any] | None = None if value is None else np.dtype(value)
     except TypeError:
         dtype = None
-    if dtype not in _FLOAT_DTYPES:
+    # NumPy finds None equal to float64.
+    if dtype is None or dtype not in FLOAT_DTYPES:
         raise TypeError(f"dtype: expected float32 or float64, got {dtype or repr(value)}")
     return dtype

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_array, as_floats, as_ids
+from fastrnn._arrays import FLOAT_DTYPES, Array, as_array, as_floats, as_ids
 from fastrnn._dispatch import kernels
 
 __all__ = ["NO_TARGET", "softmax_cross_entropy"]
@@ -47,8 +47,9 @@ def softmax_cross_entropy(logits: Any, targets: Any) -> tuple[float, Array]:
     (1.386294, [0.25, 0.25, 0.25, -0.75])
     """
     array = as_array("logits", logits, np.dtype(np.float64))
-    dtype = array.dtype if array.dtype.name in ("float32", "float64") else np.dtype(np.float32)
-    array = as_floats("logits", array, dtype, ("...", "V"))
+    if array.dtype not in FLOAT_DTYPES:
+        raise TypeError(f"logits: expected float32 or float64, got {array.dtype}")
+    array = as_floats("logits", array, array.dtype, ("...", "V"))
     ids = as_ids("targets", targets, array.shape[:-1])
     count = count_targets(ids)
     losses, dlogits = kernels.softmax_cross_entropy(array.reshape(-1, array.shape[-1]), ids.reshape(-1))
