@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from typing import TextIO
 
 import click
 from tqdm import tqdm
@@ -13,6 +15,13 @@ from fastrnn.train import Record
 __all__ = ["Progress"]
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+def _knows_its_width(stream: TextIO) -> bool:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):  # no terminal, or no file at all
+        return False
 
 
 class Progress:
@@ -32,12 +41,14 @@ class Progress:
         self._first, self._total = done, total
         self._began = self._last_line = time.monotonic()
         self._loss = self._speed = 0.0
+        known = _knows_its_width(sys.stderr)
         self._bar = tqdm(
             initial=done,
             total=total,
             unit="step",
             disable=None,  # where standard error is no terminal
-            dynamic_ncols=True,
+            dynamic_ncols=known,
+            ncols=None if known else 80,
             bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed} < {remaining}]{postfix}",
         )
 

@@ -125,9 +125,11 @@ class TrainingRun:
         with interrupts_held():
             # The best model first: a process killed in between goes on from the older training and
             # saves it again.
-            if self.trainer.best_step == self.trainer.step and math.isfinite(self.trainer.best_loss):
-                save_checkpoint(self.files.best, self.model, self.vocabulary)
-            self.save_last()
+            try:
+                if self.trainer.best_step == self.trainer.step and math.isfinite(self.trainer.best_loss):
+                    save_checkpoint(self.files.best, self.model, self.vocabulary)
+            finally:
+                self.save_last()
 
     def log(self, record: Record) -> None:
         """Append a record to the log, as one line. The first record of a new training begins the log anew."""
