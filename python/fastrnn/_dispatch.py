@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ISAS", "available_isas", "get_num_threads", "isa", "kernels", "set_num_threads"]
 
 ISAS = ("avx512", "avx2", "baseline")
+MAX_THREADS = 1024
 
 
 def available_isas() -> list[str]:
@@ -121,12 +122,12 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        At least 1. Small work runs on fewer.
+        In ``1 .. 1024``. Small work runs on fewer.
 
     Raises
     ------
     ValueError
-        If it is less than 1.
+        If it is out of range.
     TypeError
         If it is no integer.
 
@@ -143,20 +144,19 @@ def set_num_threads(threads: int) -> None:
         count = operator.index(threads)
     except TypeError:
         raise TypeError(f"threads: expected an integer, got {type(threads).__name__}") from None
-    if count < 1:
-        raise ValueError(f"threads: expected 1 or more, got {count}")
+    if not 1 <= count <= MAX_THREADS:
+        raise ValueError(f"threads: expected 1 .. {MAX_THREADS}, got {count}")
     kernels.set_num_threads(count)
 
 
 def _threads_at_start() -> int:
     text = os.environ.get("FASTRNN_NUM_THREADS")
     if text:
-        if not (text.isascii() and text.isdigit() and int(text) >= 1):
-            raise ValueError(f"FASTRNN_NUM_THREADS: expected a positive integer, got {text!r}")
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_THREADS):
+            raise ValueError(f"FASTRNN_NUM_THREADS: expected an integer in 1 .. {MAX_THREADS}, got {text!r}")
         return int(text)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cpus, MAX_THREADS)
 
 
 kernels.set_num_threads(_threads_at_start())

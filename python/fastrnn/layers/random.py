@@ -27,14 +27,18 @@ def as_generator(seed: Seed) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def as_probability(name: str, value: float) -> float:
+def as_probability(name: str, value: Any) -> float:
     """Check a probability in [0, 1).
 
     Raises
     ------
     ValueError
         If it is out of range.
+    TypeError
+        If it is no number.
     """
+    if not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0.0 <= value < 1.0:
         raise ValueError(f"{name}: expected a probability in [0, 1), got {value}")
     return float(value)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fastrnn.layers.random import Seed
 
-__all__ = ["RNN"]
+__all__ = ["RNN", "as_nonlinearity"]
 
 
 class RNN(Recurrent[Array]):
@@ -99,9 +99,7 @@ class RNN(Recurrent[Array]):
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {nonlinearity!r}")
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = as_nonlinearity(nonlinearity)
         super().__init__(
             input_size,
             hidden_size,
@@ -119,3 +117,16 @@ class RNN(Recurrent[Array]):
 
     def _pack(self, group: Group) -> Any:
         return kernels.elman_pack(*group, self.nonlinearity)
+
+
+def as_nonlinearity(name: str) -> str:
+    """Check the name of a nonlinearity.
+
+    Raises
+    ------
+    ValueError
+        If it is neither "tanh" nor "relu".
+    """
+    if name not in ("tanh", "relu"):
+        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {name!r}")
+    return name

@@ -9,6 +9,7 @@ from fastrnn._arrays import as_dtype, as_size
 from fastrnn.layers import GRU, LSTM, RNN
 from fastrnn.layers.groups import recurrent_shapes
 from fastrnn.layers.random import as_probability
+from fastrnn.layers.rnn import as_nonlinearity
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -57,7 +58,7 @@ class Settings(NamedTuple):
         ValueError, TypeError
             As `LanguageModel`.
         """
-        if self.cell not in _CELLS:
+        if self.cell not in list(_CELLS):  # a list, as what is no string may have no hash
             raise ValueError(f"cell: expected 'lstm', 'gru' or 'rnn', got {self.cell!r}")
         for name in ("reset_after", "nonlinearity"):
             value = getattr(self, name)
@@ -72,6 +73,7 @@ class Settings(NamedTuple):
             dropout=as_probability("dropout", self.dropout),
             dtype=as_dtype(self.dtype).name,
             reset_after=bool(self.reset_after),
+            nonlinearity=as_nonlinearity(self.nonlinearity),
         )
 
     @property
