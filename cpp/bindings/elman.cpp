@@ -6,16 +6,17 @@
 namespace fastrnn::bindings {
 namespace {
 
-template <class S, bool Relu>
+template <class S>
 class ElmanPanels : public Panels<S> {
    public:
-    explicit ElmanPanels(const Weights<S>& w) : Panels<S>(w.D, w.H) {
+    ElmanPanels(const Weights<S>& w, bool rectified) : Panels<S>(w.D, w.H) {
         S* ih = this->storage(panels_size<S>(w.D, w.H));
         S* hh = this->storage(panels_size<S>(w.H, w.H));
         S* bias = this->storage(round_up_to_lanes<S>(w.H));
         pack_transposed(w.ih, w.H, w.D, ih);
         pack_transposed(w.hh, w.H, w.H, hh);
         for (Index i = 0; i < round_up_to_lanes<S>(w.H); ++i) bias[i] = i < w.H ? w.bias(i) : S(0);
+        cell_.rectified = rectified;
         cell_.weights = {w.D, w.H, ih, hh, bias, nullptr, nullptr};
     }
 
@@ -37,20 +38,19 @@ class ElmanPanels : public Panels<S> {
     void pack_backward() override {
         S* ih = this->storage(panels_size<S>(this->H, this->D));
         S* hh = this->storage(panels_size<S>(this->H, this->H));
-        repack_plain(cell_.weights.w_ih, this->H, this->D, ih);
-        repack_plain(cell_.weights.w_hh, this->H, this->H, hh);
+        repack_plain(cell_.weights.w_ih, this->H, this->D, 0, this->H, ih);
+        repack_plain(cell_.weights.w_hh, this->H, this->H, 0, this->H, hh);
         cell_.weights.w_ih_rows = ih;
         cell_.weights.w_hh_rows = hh;
     }
 
-    Elman<S, Relu> cell_;
+    Elman<S> cell_;
 };
 
 template <class S>
-std::shared_ptr<Panels<S>> pack(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool relu) {
-    const Weights<S> weights(1, ih, hh, bias_ih, bias_hh);
-    if (relu) return std::make_shared<ElmanPanels<S, true>>(weights);
-    return std::make_shared<ElmanPanels<S, false>>(weights);
+py::object pack(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool rectified) {
+    return py::cast(std::shared_ptr<Panels<S>>(
+        std::make_shared<ElmanPanels<S>>(Weights<S>(1, ih, hh, bias_ih, bias_hh), rectified)));
 }
 
 }  // namespace
@@ -63,8 +63,7 @@ void register_elman(py::module_& m) {
             if (nonlinearity != "tanh" && nonlinearity != "relu")
                 throw py::value_error("nonlinearity: expected 'tanh' or 'relu', got '" + nonlinearity + "'");
             const bool relu = nonlinearity == "relu";
-            if (is_double(ih)) return py::cast(pack<double>(ih, hh, bias_ih, bias_hh, relu));
-            return py::cast(pack<float>(ih, hh, bias_ih, bias_hh, relu));
+            return (is_double(ih) ? pack<double> : pack<float>)(ih, hh, bias_ih, bias_hh, relu);
         },
         py::arg("weight_ih"), py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"),
         py::arg("nonlinearity") = "tanh", "Packs a snapshot of one vanilla layer's weights.");

@@ -51,8 +51,9 @@ class LstmPanels : public Panels<S> {
 };
 
 template <class S>
-std::shared_ptr<Panels<S>> pack(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) {
-    return std::make_shared<LstmPanels<S>>(Weights<S>(4, ih, hh, bias_ih, bias_hh));
+py::object pack(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) {
+    return py::cast(
+        std::shared_ptr<Panels<S>>(std::make_shared<LstmPanels<S>>(Weights<S>(4, ih, hh, bias_ih, bias_hh))));
 }
 
 }  // namespace
@@ -60,9 +61,8 @@ std::shared_ptr<Panels<S>> pack(py::object ih, py::object hh, py::object bias_ih
 void register_lstm(py::module_& m) {
     m.def(
         "lstm_pack",
-        [](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) -> py::object {
-            if (is_double(ih)) return py::cast(pack<double>(ih, hh, bias_ih, bias_hh));
-            return py::cast(pack<float>(ih, hh, bias_ih, bias_hh));
+        [](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) {
+            return (is_double(ih) ? pack<double> : pack<float>)(ih, hh, bias_ih, bias_hh);
         },
         py::arg("weight_ih"), py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"),
         "Packs a snapshot of one LSTM layer's weights.");

@@ -20,24 +20,19 @@ struct ElmanWeights {
     const S *w_ih_rows, *w_hh_rows;  // plain panels of [H, D] and [H, H]; used by BPTT only
 };
 
-template <class S, bool Relu>
+template <class S>
 struct Elman {
     ElmanWeights<S> weights;
+    bool rectified;  // relu rather than tanh
 
     void project(const S* const* x, S* const* gx, Index begin, Index end) const {
         const auto& w = weights;
         multiply_panels(Product<S>{x, gx, w.w_ih, w.bias, w.D, round_up_to_lanes<S>(w.H)}, begin, end);
     }
     void gather(Index id, S* gx) const {
-        const auto& w = weights;
-        for_panels<S>(0, w.H, [&](auto vectors, Index unit) {
-            const S* row = w.w_ih + unit * w.D + id * vectors * lanes<S>;
-            for (Index j = 0; j < vectors * lanes<S>; j += lanes<S>)
-                store(gx + unit + j, load(w.bias + unit + j) + load(row + j));
-        });
+        gather_plain_panels(id, gx, weights.w_ih, weights.bias, weights.D, weights.H);
     }
 
-    template <bool Training>
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
         for_panels<S>(0, H, [&](auto vectors, Index unit) {
@@ -46,37 +41,33 @@ struct Elman {
                 Tile<S, height, cols> tile;
                 tile.start(rows.gx + first, unit);
                 tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * H, H);
-                for (int r = 0; r < height; ++r)
-                    for (int c = 0; c < cols; ++c) tile.sum[r][c] = activate(tile.sum[r][c]);
-                tile.store_first(rows.h + first, unit, H - unit);
+                finish_rows(tile, [&](const S* sum, Index r) { finish(sum, rows.h[first + r], unit, cols); });
             });
         });
     }
 
-    static FASTRNN_INLINE Vec<S> activate(Vec<S> x) {
-        if constexpr (Relu)
-            return relu(x);
-        else
-            return tanh(x);
+    void finish(const S* sum, S* h, Index unit, Index cols) const {
+        for (Index c = 0; c < cols; ++c, unit += lanes<S>, sum += lanes<S>)
+            store_first(h + unit, rectified ? relu(load(sum)) : tanh(load(sum)), weights.H - unit);
     }
 
     Index input_depth() const { return weights.H; }
 
     void backward_step(const BackwardRows<S>& rows) const {
-        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, weights.H, weights.H,
-                                  [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+        recurrent_gradient(rows, 0, weights.w_hh_rows, weights.H, weights.H, false,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
     }
 
-    FASTRNN_INLINE void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index width = weights.H - unit;
         const Vec<S> h = load_first(rows.h[row] + unit, width);
         dh = dh + load_first(rows.dy[row] + unit, width);
-        store_first(rows.dgates[row] + unit, Relu ? where_positive(h, dh) : dh * dtanh(h), width);
+        store_first(rows.dgates[row] + unit, rectified ? where_positive(h, dh) : dh * dtanh(h), width);
     }
 
     void backward_start(const BackwardRows<S>& rows) const {
-        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, weights.H, weights.H,
-                                  [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+        const Index H = weights.H;
+        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, H, H}, rows.begin, rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,

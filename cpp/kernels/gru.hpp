@@ -23,11 +23,10 @@ namespace fastrnn {
 template <class S>
 struct GruWeights {
     Index D, H;
-    const S* w_ih;                   // gate panels r, z, n
-    const S* w_hh;                   // gate panels r, z, n (reset after) or r, z (before)
-    const S* w_hn;                   // plain panels of the candidate (reset before)
-    const S* bias;                   // [panel][3][lanes]: b_ir + b_hr, b_iz + b_hz, b_in (before: b_in + b_hn)
-    const S* bias_hn;                // padded to whole vectors (reset after)
+    const S *w_ih, *w_hh;            // gate panels r, z, n (reset after) or r, z (before)
+    const S *w_in, *w_hn;            // plain panels of the candidate (reset before)
+    const S* bias;                   // [panel][gates][lanes]: b_ir + b_hr, b_iz + b_hz and, reset after, b_in
+    const S* bias_n;                 // padded to whole vectors: b_hn (reset after), b_in + b_hn (before)
     const S *w_ih_rows, *w_hh_rows;  // plain panels: n, r, z rows of weight_ih; r, z, n (after) or r, z of weight_hh
     const S* w_hn_rows;              // plain panels of the candidate (reset before)
 };
@@ -38,13 +37,6 @@ struct GruBase {
     static constexpr int gates = 3;
     GruWeights<S> weights;
 
-    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
-        const auto& w = weights;
-        multiply_gate_panels<gates>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
-    }
-    void gather(Index id, S* gx) const {
-        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, weights.H);
-    }
     Index input_depth() const { return gates * weights.H; }
 
     void input_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
@@ -65,7 +57,14 @@ struct GruResetAfter : GruBase<S> {
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
-    template <bool Training>
+    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
+        const auto& w = weights;
+        multiply_gate_panels<gates>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
+    }
+    void gather(Index id, S* gx) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, weights.H);
+    }
+
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
         for (Index unit = 0; unit < H; unit += lanes<S>)
@@ -75,37 +74,37 @@ struct GruResetAfter : GruBase<S> {
                     const S* gx = rows.gx[first + r] + unit * gates;
                     tile.sum[r][0] = load(gx);
                     tile.sum[r][1] = load(gx + lanes<S>);
-                    tile.sum[r][2] = load(weights.bias_hn + unit);
+                    tile.sum[r][2] = load(weights.bias_n + unit);
                 }
                 tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * gates * H, H);
-                for (int r = 0; r < height; ++r) finish<Training>(tile.sum[r], rows, first + r, unit);
+                finish_rows(tile, [&](const S* sum, Index r) { finish(sum, rows, first + r, unit); });
             });
     }
 
-    template <bool Training>
-    FASTRNN_INLINE void finish(const Vec<S>* sum, const StepRows<S>& rows, Index row, Index unit) const {
+    void finish(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const Vec<S> r = sigmoid(sum[0]);
-        const Vec<S> z = sigmoid(sum[1]);
-        const Vec<S> n = tanh(fma(r, sum[2], load(rows.gx[row] + unit * gates + 2 * lanes<S>)));
+        const Vec<S> r = sigmoid(load(sum));
+        const Vec<S> z = sigmoid(load(sum + lanes<S>));
+        const Vec<S> hn = load(sum + 2 * lanes<S>);
+        const Vec<S> n = tanh(fma(r, hn, load(rows.gx[row] + unit * gates + 2 * lanes<S>)));
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
         store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
-        if constexpr (Training) {
+        if (rows.gates[row]) {
             S* const tape = rows.gates[row] + unit;
             store_first(tape, r, width);
             store_first(tape + H, z, width);
             store_first(tape + 2 * H, n, width);
-            store_first(tape + 3 * H, sum[2], width);
+            store_first(tape + 3 * H, hn, width);
         }
     }
 
     void backward_step(const BackwardRows<S>& rows) const {
         const Index H = weights.H;
-        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, gates * H, H,
-                                 [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+        recurrent_gradient(rows, H, weights.w_hh_rows, gates * H, H, true,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
     }
 
-    FASTRNN_INLINE void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
@@ -123,8 +122,8 @@ struct GruResetAfter : GruBase<S> {
 
     void backward_start(const BackwardRows<S>& rows) const {
         const Index H = weights.H;
-        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, gates * H, H,
-                                 [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, gates * H, H, true, H},
+                        rows.begin, rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
@@ -144,74 +143,70 @@ struct GruResetBefore : GruBase<S> {
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
+    // A row of gx: panels of r and z, then the candidate.
+    Index candidate() const { return 2 * round_up_to_lanes<S>(weights.H); }
+
+    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
+        const auto& w = weights;
+        multiply_gate_panels<2>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
+        multiply_panels(Product<S>{x, gx, w.w_in, w.bias_n, w.D, round_up_to_lanes<S>(w.H), false, 0, candidate()},
+                        begin, end);
+    }
+    void gather(Index id, S* gx) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, 2, weights.D, weights.H);
+        gather_plain_panels(id, gx + candidate(), weights.w_in, weights.bias_n, weights.D, weights.H);
+    }
+
     // First r and z of every unit, then the candidate, which needs r * h' of every unit. z rests in gx.
-    template <bool Training>
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
         for (Index unit = 0; unit < H; unit += lanes<S>)
             for_row_blocks<max_rows<2>>(rows.begin, rows.end, [&](auto height, Index first) {
                 Tile<S, height, 2> tile;
-                tile.start(rows.gx + first, unit * gates);
+                tile.start(rows.gx + first, unit * 2);
                 tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * 2 * H, H);
-                for (int r = 0; r < height; ++r) finish_gates<Training>(tile.sum[r], rows, first + r, unit);
+                finish_rows(tile, [&](const S* sum, Index r) { finish_gates(sum, rows, first + r, unit); });
             });
-        for_panels<S>(0, H, [&](auto vectors, Index unit) {
-            constexpr int cols = decltype(vectors)::value;
-            for_row_blocks<max_rows<cols>>(rows.begin, rows.end, [&](auto height, Index first) {
-                Tile<S, height, cols> tile;
-                for (int r = 0; r < height; ++r)
-                    for (int c = 0; c < cols; ++c)
-                        tile.sum[r][c] = load(rows.gx[first + r] + (unit + c * lanes<S>)*gates + 2 * lanes<S>);
-                tile.multiply(RowPointers<S, height>(rows.rh + first), weights.w_hn + unit * H, H);
-                for (int r = 0; r < height; ++r)
-                    for (int c = 0; c < cols; ++c)
-                        finish_candidate<Training>(tile.sum[r][c], rows, first + r, unit + c * lanes<S>);
-            });
-        });
+        multiply_panels(
+            Product<S>{rows.rh, rows.gx, weights.w_hn, nullptr, H, round_up_to_lanes<S>(H), true, 0, candidate()},
+            rows.begin, rows.end);
+        for (Index row = rows.begin; row < rows.end; ++row)
+            for (Index unit = 0; unit < H; unit += lanes<S>) finish_candidate(rows, row, unit);
     }
 
-    template <bool Training>
-    FASTRNN_INLINE void finish_gates(const Vec<S>* sum, const StepRows<S>& rows, Index row, Index unit) const {
+    void finish_gates(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const Vec<S> r = sigmoid(sum[0]);
-        const Vec<S> z = sigmoid(sum[1]);
-        store(rows.gx[row] + unit * gates, z);
+        const Vec<S> r = sigmoid(load(sum));
+        const Vec<S> z = sigmoid(load(sum + lanes<S>));
+        store(rows.gx[row] + unit * 2, z);
         store_first(rows.rh[row] + unit, r * load_first(rows.h_prev[row] + unit, width), width);
-        if constexpr (Training) {
+        if (rows.gates[row]) {
             store_first(rows.gates[row] + unit, r, width);
             store_first(rows.gates[row] + H + unit, z, width);
         }
     }
 
-    template <bool Training>
-    FASTRNN_INLINE void finish_candidate(Vec<S> sum, const StepRows<S>& rows, Index row, Index unit) const {
+    void finish_candidate(const StepRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const Vec<S> n = tanh(sum);
-        const Vec<S> z = load(rows.gx[row] + unit * gates);
+        const Vec<S> n = tanh(load(rows.gx[row] + candidate() + unit));
+        const Vec<S> z = load(rows.gx[row] + unit * 2);
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
         store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
-        if constexpr (Training) store_first(rows.gates[row] + 2 * H + unit, n, width);
+        if (rows.gates[row]) store_first(rows.gates[row] + 2 * H + unit, n, width);
     }
 
     // Two products a step: dr and dz of the step after this one with their weights, and, behind this step's dn,
     // d(r h') = W_hn^T dn, which gives this step's dr and the rest of dh'.
     void backward_step(const BackwardRows<S>& rows) const {
         const Index H = weights.H;
-        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, 2 * H, H,
-                                 [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, rows, row, unit); });
-        for_panels<S>(0, H, [&](auto vectors, Index unit) {
-            constexpr int cols = decltype(vectors)::value;
-            for_row_blocks<max_rows<cols>>(rows.begin, rows.end, [&](auto height, Index first) {
-                Tile<S, height, cols> tile;
-                tile.clear();
-                tile.multiply(RowPointers<S, height>(rows.dgates + first), weights.w_hn_rows + unit * H, H);
-                for (int r = 0; r < height; ++r)
-                    for (int c = 0; c < cols; ++c) backward_reset(tile.sum[r][c], rows, first + r, unit + c * lanes<S>);
-            });
-        });
+        recurrent_gradient(rows, H, weights.w_hh_rows, 2 * H, H, true,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, rows, row, unit); });
+        multiply_panels(Product<S>{rows.dgates, rows.drh, weights.w_hn_rows, nullptr, H, H}, rows.begin, rows.end);
+        for (Index row = rows.begin; row < rows.end; ++row)
+            for (Index unit = 0; unit < H; unit += lanes<S>) backward_reset(rows, row, unit);
     }
 
-    FASTRNN_INLINE void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
@@ -223,8 +218,9 @@ struct GruResetBefore : GruBase<S> {
         store_first(d + 2 * H, dh * (h_prev - n) * dsigmoid(z), width);
     }
 
-    FASTRNN_INLINE void backward_reset(Vec<S> drh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_reset(const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
+        const Vec<S> drh = load(rows.drh[row] + unit);
         const Vec<S> r = load_first(rows.gates[row] + unit, width);
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
         store(rows.dh[row] + unit, fma(drh, r, load(rows.dh[row] + unit)));
@@ -234,8 +230,8 @@ struct GruResetBefore : GruBase<S> {
 
     void backward_start(const BackwardRows<S>& rows) const {
         const Index H = weights.H;
-        recurrent_gradient<true>(rows, rows.dgates_next, H, weights.w_hh_rows, 2 * H, H,
-                                 [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, 2 * H, H, true, H},
+                        rows.begin, rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,

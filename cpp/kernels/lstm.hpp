@@ -39,7 +39,6 @@ struct Lstm {
         gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, weights.H);
     }
 
-    template <bool Training>
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
         for (Index unit = 0; unit < H; unit += lanes<S>)
@@ -47,22 +46,21 @@ struct Lstm {
                 Tile<S, height, gates> tile;
                 tile.start(rows.gx + first, unit * gates);
                 tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * gates * H, H);
-                for (int r = 0; r < height; ++r) finish<Training>(tile.sum[r], rows, first + r, unit);
+                finish_rows(tile, [&](const S* sum, Index r) { finish(sum, rows, first + r, unit); });
             });
     }
 
     // The pointwise part of one row and one vector of units.
-    template <bool Training>
-    FASTRNN_INLINE void finish(const Vec<S>* sum, const StepRows<S>& rows, Index row, Index unit) const {
+    void finish(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const Vec<S> i = sigmoid(sum[0]);
-        const Vec<S> f = sigmoid(sum[1]);
-        const Vec<S> g = tanh(sum[2]);
-        const Vec<S> o = sigmoid(sum[3]);
+        const Vec<S> i = sigmoid(load(sum));
+        const Vec<S> f = sigmoid(load(sum + lanes<S>));
+        const Vec<S> g = tanh(load(sum + 2 * lanes<S>));
+        const Vec<S> o = sigmoid(load(sum + 3 * lanes<S>));
         const Vec<S> c = fma(f, load_first(rows.c_prev[row] + unit, width), i * g);
         store_first(rows.c[row] + unit, c, width);
         store_first(rows.h[row] + unit, o * tanh(c), width);
-        if constexpr (Training) {
+        if (rows.gates[row]) {
             S* const tape = rows.gates[row] + unit;
             store_first(tape, i, width);
             store_first(tape + H, f, width);
@@ -74,11 +72,11 @@ struct Lstm {
     Index input_depth() const { return gates * weights.H; }
 
     void backward_step(const BackwardRows<S>& rows) const {
-        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, gates * weights.H, weights.H,
-                                  [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+        recurrent_gradient(rows, 0, weights.w_hh_rows, gates * weights.H, weights.H, false,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
     }
 
-    FASTRNN_INLINE void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
@@ -95,8 +93,9 @@ struct Lstm {
     }
 
     void backward_start(const BackwardRows<S>& rows) const {
-        recurrent_gradient<false>(rows, rows.dgates_next, 0, weights.w_hh_rows, gates * weights.H, weights.H,
-                                  [&](Vec<S> dh, Index row, Index unit) { store(rows.dh[row] + unit, dh); });
+        const Index depth = gates * weights.H;
+        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, depth, weights.H}, rows.begin,
+                        rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,

@@ -99,13 +99,13 @@ void repack_gate(const S* from, Index gates, Index gate, Index H, Index columns,
         repack_vector(from + unit * gates * columns + gate * lanes<S>, stride, H - unit, columns, k0 + unit, K, panels);
 }
 
-// Plain panels of x W^T, W [rows, columns] -> plain panels of dy W.
+// Plain panels of x W^T, W [rows, columns] -> rows k0 .. k0+rows-1 of plain panels of depth K, of dy W.
 template <class S>
-void repack_plain(const S* from, Index rows, Index columns, S* panels) {
+void repack_plain(const S* from, Index rows, Index columns, Index k0, Index K, S* panels) {
     for_panels<S>(0, rows, [&](auto vectors, Index row) {
         for (Index v = 0; v < vectors; ++v)
             repack_vector(from + row * columns + v * lanes<S>, vectors * lanes<S>, rows - row - v * lanes<S>, columns,
-                          row + v * lanes<S>, rows, panels);
+                          k0 + row + v * lanes<S>, K, panels);
     });
 }
 

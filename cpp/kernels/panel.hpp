@@ -18,8 +18,21 @@ inline constexpr int max_rows = vector_registers >= 32 ? (Cols >= 4 ? 6 : 8)
                                                           : Cols == 3 ? 4
                                                                       : 6);
 
+// Rows of `width` scalars, out of rows[r] + offset and back.
+template <class S>
+EIGEN_DONT_INLINE void copy_rows(const S* const* rows, Index offset, Index count, Index width, S* block, Index wide) {
+    for (Index r = 0; r < count; ++r)
+        for (Index j = 0; j < width; ++j) block[r * wide + j] = rows[r][offset + j];
+}
+template <class S>
+EIGEN_DONT_INLINE void copy_rows(const S* block, Index wide, Index count, Index width, S* const* rows, Index offset) {
+    for (Index r = 0; r < count; ++r)
+        for (Index j = 0; j < width; ++j) rows[r][offset + j] = block[r * wide + j];
+}
+
 template <class S, int Rows, int Cols>
 struct Tile {
+    static constexpr Index wide = Cols * lanes<S>;
     Vec<S> sum[Rows][Cols];
 
     FASTRNN_INLINE void clear() {
@@ -45,21 +58,25 @@ struct Tile {
             for (int c = 0; c < Cols; ++c) fastrnn::store(rows[r] + offset + c * lanes<S>, sum[r][c]);
     }
 
-    // The same where only the first `width` scalars of the panel exist.
+    // The same where only the first `width` scalars of the panel exist: through a whole tile in memory.
     FASTRNN_INLINE void start_first(const S* const* rows, Index offset, Index width) {
-        if (width >= Cols * lanes<S>) return start(rows, offset);
+        if (width >= wide) return start(rows, offset);
+        alignas(64) S block[Rows * wide] = {};
+        copy_rows(rows, offset, Rows, width, block, wide);
         for (int r = 0; r < Rows; ++r)
-            for (int c = 0; c < Cols; ++c) {
-                const Index left = width - c * lanes<S>;
-                sum[r][c] = left > 0 ? load_first(rows[r] + offset + c * lanes<S>, left) : set(S(0));
-            }
+            for (int c = 0; c < Cols; ++c) sum[r][c] = load(block + r * wide + c * lanes<S>);
     }
     FASTRNN_INLINE void store_first(S* const* rows, Index offset, Index width) const {
+        if (width >= wide) return store(rows, offset);
+        alignas(64) S block[Rows * wide];
+        store_block(block);
+        copy_rows(block, wide, Rows, width, rows, offset);
+    }
+
+    // The whole tile, row by row: what an epilogue reads with loops of its own, compiled once for all heights.
+    FASTRNN_INLINE void store_block(S* block) const {
         for (int r = 0; r < Rows; ++r)
-            for (int c = 0; c < Cols; ++c) {
-                const Index left = width - c * lanes<S>;
-                if (left > 0) fastrnn::store_first(rows[r] + offset + c * lanes<S>, sum[r][c], left);
-            }
+            for (int c = 0; c < Cols; ++c) fastrnn::store(block + r * wide + c * lanes<S>, sum[r][c]);
     }
 
     // sum[r][:] += a(r, k) * panel[k][:] for k = 0 .. K-1, where a(r, k) is what `A` reads.
@@ -101,6 +118,15 @@ struct PackedRows {
     const S* block;
     FASTRNN_INLINE S operator()(int r, Index k) const { return block[k * Rows + r]; }
 };
+
+// A cell's epilogue: finish(sums of a row, r) for every row of a tile. It goes through the first-level cache, so that
+// the epilogue is compiled once and not for every height; that costs one load and store for each K multiply-adds.
+template <class S, int Rows, int Cols, class Finish>
+FASTRNN_INLINE void finish_rows(const Tile<S, Rows, Cols>& tile, Finish&& finish) {
+    alignas(64) S block[Rows * Cols * lanes<S>];
+    tile.store_block(block);
+    for (Index r = 0; r < Rows; ++r) finish(block + r * Cols * lanes<S>, r);
+}
 
 // Calls f(std::integral_constant<int, n>) for a run-time n in 1 .. Max.
 template <int Max, class F>

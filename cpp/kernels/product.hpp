@@ -10,8 +10,8 @@ namespace fastrnn {
 // Depth of a block of a product, so that a panel of it (512 x 4 vectors) rests in the second-level cache.
 inline constexpr Index depth_block = 512;
 
-// out[m][0..columns) = start + a[m][0..K) times plain panels, for rows begin .. end-1. `bias` is padded to whole
-// vectors; null starts from zero, and with `accumulate` from what stands in `out`.
+// out[m][out0 + 0..columns) = start + a[m][a0 + 0..K) times plain panels, for rows begin .. end-1. `bias` is padded to
+// whole vectors; null starts from zero, and with `accumulate` from what stands in `out`.
 template <class S>
 struct Product {
     const S* const* a;
@@ -20,6 +20,7 @@ struct Product {
     const S* bias;
     Index K, columns;
     bool accumulate = false;
+    Index a0 = 0, out0 = 0;
 };
 
 template <class S>
@@ -34,15 +35,15 @@ void multiply_panels(const Product<S>& p, Index begin, Index end) {
             for_row_blocks<max_rows<cols>>(begin, end, [&](auto rows, Index first) {
                 Tile<S, rows, cols> tile;
                 if (k > 0 || p.accumulate)
-                    tile.start_first(p.out + first, column, width);
+                    tile.start_first(p.out + first, p.out0 + column, width);
                 else if (p.bias)
                     tile.start(p.bias + column);
                 else
                     tile.clear();
                 const S* shifted[rows];
-                for (int r = 0; r < rows; ++r) shifted[r] = p.a[first + r] + k;
+                for (int r = 0; r < rows; ++r) shifted[r] = p.a[first + r] + p.a0 + k;
                 tile.multiply(RowPointers<S, rows>(shifted), panel, depth);
-                tile.store_first(p.out + first, column, width);
+                tile.store_first(p.out + first, p.out0 + column, width);
             });
             k += depth;
         } while (k < p.K);
@@ -75,6 +76,16 @@ void gather_gate_panels(Index id, S* out, const S* panels, const S* bias, Index 
     const Index wide = gates * lanes<S>;
     for (Index unit = 0; unit < H; unit += lanes<S>, panels += K * wide, bias += wide, out += wide)
         for (Index j = 0; j < wide; j += lanes<S>) store(out + j, load(bias + j) + load(panels + id * wide + j));
+}
+
+// The same of plain panels.
+template <class S>
+void gather_plain_panels(Index id, S* out, const S* panels, const S* bias, Index K, Index H) {
+    for_panels<S>(0, H, [&](auto vectors, Index unit) {
+        const Index wide = vectors * lanes<S>;
+        const S* row = panels + unit * K + id * wide;
+        for (Index j = 0; j < wide; j += lanes<S>) store(out + unit + j, load(bias + unit + j) + load(row + j));
+    });
 }
 
 // C[m][0..columns) += sum over k = 0 .. K-1 of a[k][m] * b[k][0..columns), for m = begin .. end-1.
@@ -137,5 +148,20 @@ void accumulate_rows(const S* const* a, Index K, Index begin, Index end, S* to) 
         store_first(to + m, sum, end - m);
     }
 }
+
+// Compiled once (bindings/product.cpp): every cell and layer stands on these.
+#define FASTRNN_PRODUCTS(EXTERN, S)                                                                               \
+    EXTERN template void multiply_panels<S>(const Product<S>&, Index, Index);                                     \
+    EXTERN template void multiply_gate_panels<2, S>(const S* const*, S* const*, Index, Index, const S*, const S*, \
+                                                    Index, Index);                                                \
+    EXTERN template void multiply_gate_panels<3, S>(const S* const*, S* const*, Index, Index, const S*, const S*, \
+                                                    Index, Index);                                                \
+    EXTERN template void multiply_gate_panels<4, S>(const S* const*, S* const*, Index, Index, const S*, const S*, \
+                                                    Index, Index);                                                \
+    EXTERN template void accumulate_outer<S>(const OuterProduct<S>&, Index, Index, S*);                           \
+    EXTERN template void accumulate_rows<S>(const S* const*, Index, Index, Index, S*);
+
+FASTRNN_PRODUCTS(extern, float)
+FASTRNN_PRODUCTS(extern, double)
 
 }  // namespace fastrnn

@@ -86,7 +86,7 @@ void point_step(const ForwardProblem<S>& p, Index step, StepRows<S>& rows) {
     }
 }
 
-// A cell offers: project(x_rows, gx_rows, count), gather(ids pointer, gx row) and step<Training>(rows).
+// A cell offers: project(x_rows, gx_rows, count), gather(ids pointer, gx row) and step(rows).
 template <class Cell, class S>
 void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Worker& worker) {
     const FlushDenormals flush;
@@ -114,10 +114,7 @@ void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScra
             rows.end = p.batch.active(s, begin, end);
             point_step(p, s, rows);
             for (Index row = begin; row < rows.end; ++row) rows.gx[row] = scratch.gx_rows[token++];
-            if (p.training)
-                cell.template step<true>(rows);
-            else
-                cell.template step<false>(rows);
+            cell.step(rows);
         }
     }
 }
@@ -148,6 +145,7 @@ struct BackwardRows {
     S** dh;           // [padded H] what flows into h besides dy and the recurrent product
     S** dc;           // [padded H]
     S** rh;           // [H] r * h_prev, the gated recurrent unit with the reset before the product
+    S** drh;          // [padded H] its gradient
     const bool* cut;  // [N] the row starts again at the step after this one: what would flow here goes to dh0, dc0
     S** dh0;          // [padded H]
     S** dc0;          // [padded H]
@@ -156,10 +154,10 @@ struct BackwardRows {
 template <class S>
 struct BackwardScratch {
     Index steps, padded, width;
-    S *dgates, *boundary;    // [steps * N, width] of a chunk, [N, width] of the step after it
-    S* rh;                   // [steps * N, H]
-    S *dh, *dc, *dh0, *dc0;  // [N, padded]
-    const S **a, **x, **h;   // [steps * N] a chunk's rows of dgates, x and h_prev, in the order walked
+    S *dgates, *boundary;          // [steps * N, width] of a chunk, [N, width] of the step after it
+    S* rh;                         // [steps * N, H]
+    S *dh, *dc, *drh, *dh0, *dc0;  // [N, padded]
+    const S **a, **x, **h;         // [steps * N] a chunk's rows of dgates, x and h_prev, in the order walked
     const S** rh_rows;
     S** dx;
     const std::int64_t** ids;
@@ -175,7 +173,7 @@ struct BackwardScratch {
         dgates = workspace.take<S>(steps * N * width);
         boundary = workspace.take<S>(N * width);
         rh = needs_rh ? workspace.take<S>(steps * N * p.H) : nullptr;
-        for (S** buffer : {&dh, &dc, &dh0, &dc0}) {
+        for (S** buffer : {&dh, &dc, &drh, &dh0, &dc0}) {
             *buffer = workspace.take<S>(N * padded);
             std::fill(*buffer, *buffer + N * padded, S(0));
         }
@@ -186,13 +184,14 @@ struct BackwardScratch {
         outer = workspace.take<S>(workers * outer_workspace<S>());
         for (const S*** list : {&rows.dgates_next, &rows.dy, &rows.h, &rows.h_prev, &rows.c, &rows.c_prev, &rows.gates})
             *list = workspace.take<const S*>(N);
-        for (S*** list : {&rows.dgates, &rows.dh, &rows.dc, &rows.rh, &rows.dh0, &rows.dc0})
+        for (S*** list : {&rows.dgates, &rows.dh, &rows.dc, &rows.rh, &rows.drh, &rows.dh0, &rows.dc0})
             *list = workspace.take<S*>(N);
         rows.cut = cut;
         for (Index row = 0; row < N; ++row) {
             const Index n = p.batch.order[row];
             rows.dh[row] = dh + row * padded;
             rows.dc[row] = dc + row * padded;
+            rows.drh[row] = drh + row * padded;
             rows.dh0[row] = dh0 + row * padded;
             rows.dc0[row] = dc0 + row * padded;
             std::copy(p.dh_n + n * p.H, p.dh_n + (n + 1) * p.H, rows.dh[row]);
@@ -240,37 +239,16 @@ FASTRNN_INLINE Vec<S> uncut(Vec<S> d, const BackwardRows<S>& rows, Index row, In
     return set(S(0));
 }
 
-// What comes back over the recurrent connection into h of the rows of one step: a_next[row] + a0 (K scalars) times
-// `panels`, after what rows.dh holds where `Carry`, or nothing. finish(Vec dh, row, unit) takes each sum. Rows that end
-// at this step begin with rows.dh alone.
-template <bool Carry, class S, class Finish>
-FASTRNN_INLINE void recurrent_gradient(const BackwardRows<S>& rows, const S* const* a_next, Index a0, const S* panels,
-                                       Index K, Index H, Finish&& finish) {
-    for_panels<S>(0, H, [&](auto vectors, Index unit) {
-        constexpr int cols = decltype(vectors)::value;
-        for (Index k = 0; k < K; k += depth_block)
-            for_row_blocks<max_rows<cols>>(rows.begin, rows.running, [&](auto height, Index first) {
-                Tile<S, height, cols> tile;
-                if (Carry || k > 0)
-                    tile.start(rows.dh + first, unit);
-                else
-                    tile.clear();
-                const S* shifted[height];
-                for (int r = 0; r < height; ++r) shifted[r] = a_next[first + r] + a0 + k;
-                tile.multiply(RowPointers<S, height>(shifted), panels + unit * K + k * cols * lanes<S>,
-                              std::min(depth_block, K - k));
-                if (k + depth_block < K) return tile.store(rows.dh + first, unit);
-                for (int r = 0; r < height; ++r)
-                    for (int c = 0; c < cols; ++c)
-                        finish(uncut(tile.sum[r][c], rows, first + r, unit + c * lanes<S>, rows.dh0), first + r,
-                               unit + c * lanes<S>);
-            });
-        for (Index row = rows.running; row < rows.end; ++row)
-            for (int c = 0; c < cols; ++c) {
-                const Index at = unit + c * lanes<S>;
-                finish(load(rows.dh[row] + at), row, at);
-            }
-    });
+// The gradient of h at one step, without dy: what comes back over the recurrent connection, a_next[row] + a0 (K
+// scalars) times `panels`, is put into rows.dh, or added to what stands there where `carry`; then finish(dh, row, unit)
+// runs over all rows. Rows that end at this step begin with rows.dh alone.
+template <class S, class Finish>
+void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, Index H, bool carry,
+                        Finish&& finish) {
+    multiply_panels(Product<S>{rows.dgates_next, rows.dh, panels, nullptr, K, H, carry, a0}, rows.begin, rows.running);
+    for (Index row = rows.begin; row < rows.end; ++row)
+        for (Index unit = 0; unit < H; unit += lanes<S>)
+            finish(uncut(load(rows.dh[row] + unit), rows, row, unit, rows.dh0), row, unit);
 }
 
 // dx of some tokens of a chunk: their gate gradients times W_ih.

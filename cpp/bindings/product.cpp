@@ -1,0 +1,9 @@
+// The large products, compiled once for each scalar.
+#include "kernels/product.hpp"
+
+namespace fastrnn {
+
+FASTRNN_PRODUCTS(, float)
+FASTRNN_PRODUCTS(, double)
+
+}  // namespace fastrnn
