@@ -148,9 +148,7 @@ def kill(folder: Path, moments: random.Random) -> Chain:
         step = chain.check_progress(step)
         sizes = half_written(folder)
         torn += bool(sizes)
-        print(
-            f"kill -9 {number:2} after {moment:.3f} s of steps and saving: step {step}, bytes half written: {sizes}"
-        )
+        print(f"kill -9 {number:2} after {moment:.3f} s: step {step}, bytes half written: {sizes}")
         for path in folder.glob(".*.tmp"):
             path.unlink()
     print(f"kills in the middle of writing a file: {torn} of {STOPS}")
