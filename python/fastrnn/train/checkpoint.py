@@ -180,23 +180,16 @@ def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
 
 def _model(config: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]]) -> LanguageModel:
     """Make the model, having seen that its sizes are the tensors': no header asks for memory at will."""
-    size, width = config["hidden_size"], config["embedding_size"]
-    _check_shape(parameters, "output.weight", (config["vocabulary_size"], size))
-    if width is not None:
-        _check_shape(parameters, "embedding.weight", (config["vocabulary_size"], width))
-    layers = [name for name in parameters if name.startswith("rnn.weight_hh_l")]
-    if config["num_layers"] != len(layers):
-        raise ValueError(f"expected tensors for {config['num_layers']} layers, got {len(layers)}")
+    layers = sum(name.startswith("rnn.weight_hh_l") for name in parameters)
+    if config["num_layers"] != layers:  # before all their shapes are listed
+        raise ValueError(f"expected tensors for {config['num_layers']} layers, got {layers}")
+    shapes = LanguageModel.parameter_shapes(config)
+    expected = {name: f"{config['dtype']} {list(shape)}" for name, shape in shapes.items()}
+    found = {name: f"{array.dtype.name} {list(array.shape)}" for name, array in parameters.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        wanted, got = (tensors.get(name, "no such tensor") for tensors in (expected, found))
+        if wanted != got:
+            raise ValueError(f"{name}: expected {wanted}, got {got}")
     model = LanguageModel.from_config(config)
-    for name, array in parameters.items():
-        if array.dtype != model.dtype:
-            raise ValueError(f"{name}: expected {model.dtype}, got {array.dtype}")
     model.load_state_dict(parameters)
     return model
-
-
-def _check_shape(parameters: Mapping[str, NDArray[Any]], name: str, expected: tuple[int, ...]) -> None:
-    found = parameters[name].shape if name in parameters else None
-    if found != expected:
-        got = "no such tensor" if found is None else list(found)
-        raise ValueError(f"{name}: expected {list(expected)}, got {got}")
