@@ -283,6 +283,9 @@ def test_composites_of_what_does_not_go_together():
         Composite(one=linear, two=linear)
     with pytest.raises(ValueError, match="at least one"):
         Composite()
+    for name in ("gradients", "parameters", "dtype", "state_dict"):
+        with pytest.raises(ValueError, match=f"^modules: '{name}' is something else of a module"):
+            Composite(**{name: linear})
     with pytest.raises(ValueError, match=r"^modules: expected one dtype, got one: float32, two: float64$"):
         Composite(one=linear, two=fr.Linear(2, 2, dtype="float64"))
 

@@ -119,7 +119,7 @@ class Composite(Module):
     Raises
     ------
     ValueError
-        If there is no module, one comes twice, or their dtypes differ.
+        If there is no module, one comes twice, a name is taken, or their dtypes differ.
 
     Examples
     --------
@@ -136,6 +136,9 @@ class Composite(Module):
     def __init__(self, **modules: Module) -> None:
         if not modules or len(set(map(id, modules.values()))) < len(modules):
             raise ValueError("modules: expected at least one, and each of them once")
+        taken = [name for name in modules if name in ("dtype", "parameters") or hasattr(Module, name)]
+        if taken:
+            raise ValueError(f"modules: {taken[0]!r} is something else of a module; choose another name")
         dtypes = {name: module.dtype for name, module in modules.items()}
         if len(set(dtypes.values())) > 1:
             raise ValueError(
