@@ -26,6 +26,7 @@ __all__ = ["command"]
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Read the text as that many streams side by side: faster; each stream but the first starts afresh.",

@@ -14,28 +14,36 @@ from fastrnn.train import load_checkpoint
 
 __all__ = ["command"]
 
+_COUNT = click.IntRange(min=0)
+
 
 @click.command(name="sample")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
-@click.option("--prompt", default="", help="Text to go on from.  [default: as after a line's end]")
-@click.option(
-    "--length", type=click.IntRange(min=0), default=500, show_default=True, help="Symbols to write."
-)
+@click.option("--prompt", default="", show_default="as after a line's end", help="Text to go on from.")
+@click.option("--length", type=_COUNT, metavar="N", default=500, show_default=True, help="Symbols to write.")
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0.0),
+    metavar="X",
     default=0.8,
     show_default=True,
     help="Below 1 likely symbols become likelier; 0 always takes the likeliest.",
 )
-@click.option("--top-k", type=click.IntRange(min=1), help="Choose among the K likeliest symbols.")
+@click.option(
+    "--top-k", type=click.IntRange(min=1), metavar="N", help="Choose among the N likeliest symbols."
+)
 @click.option(
     "--top-p",
     type=click.FloatRange(min=0.0, max=1.0, min_open=True),
-    help="Choose among the likeliest symbols that together hold the probability P.",
+    metavar="X",
+    help="Choose among the likeliest symbols that together hold the probability X.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), help="The same seed writes the same text.  [default: a new one]"
+    "--seed",
+    type=_COUNT,
+    metavar="N",
+    show_default="a new one",
+    help="The same seed writes the same text.",
 )
 @json_option
 def command(

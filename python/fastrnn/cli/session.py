@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 
 import click
 
@@ -48,7 +49,7 @@ class Session:
         """
         began = time.monotonic()
         try:
-            with _terminate_like_interrupt():
+            with _first_signal_stops():
                 self._train_and_save()
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; {self._kept()}") from error
@@ -102,10 +103,21 @@ class Session:
 
 
 @contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: stop, save, say how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _first_signal_stops() -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt; further ones are ignored: it is being obeyed."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    listened = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in listened:
+            signal.signal(each, signal.SIG_IGN)
+        listened.clear()  # the process ends now: nothing is to be put back
+        raise KeyboardInterrupt
+
+    for number in tuple(listened):
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in tuple(listened):
+            signal.signal(number, before[number])

@@ -94,11 +94,16 @@ class Settings:
         return DEFAULT_STEPS if self.steps is None else self.steps
 
 
-def _option(name: str, type_: Any, text: str) -> Callable[[_Command], _Command]:
+def _option(name: str, type_: Any, text: str, *, absent: str | None = None) -> Callable[[_Command], _Command]:
+    """Make the option of a field; `absent` says what happens where the field's default is None."""
     default = getattr(Settings, name.removeprefix("--").replace("-", "_"))
-    return click.option(name, type=type_, default=default, show_default=default is not None, help=text)
+    metavar = _METAVARS.get(type(type_))
+    return click.option(
+        name, type=type_, default=default, show_default=absent or True, help=text, metavar=metavar
+    )
 
 
+_METAVARS: dict[type, str] = {click.IntRange: "N", click.FloatRange: "X"}
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
 _NUMBER, _RATE = click.FloatRange(min=0.0), click.FloatRange(min=0.0, min_open=True)
 _PART = click.FloatRange(min=0.0, max=1.0, max_open=True)
@@ -106,7 +111,7 @@ _FACTOR = click.FloatRange(min=0.0, max=1.0, min_open=True)
 _FILE = click.Path(exists=True, dir_okay=False)
 
 _OPTIONS = [
-    _option("--valid", _FILE, "Text to validate on.  [default: the end of the training text]"),
+    _option("--valid", _FILE, "Text to validate on.", absent="the end of the training text"),
     _option(
         "--valid-fraction", _PART, "Part of the text, at its end, to validate on where --valid is not given."
     ),
@@ -114,18 +119,18 @@ _OPTIONS = [
     _option("--hidden-size", _SIZE, "Units of a layer."),
     _option("--num-layers", _SIZE, "Recurrent layers, one on the other."),
     _option(
-        "--embedding-size", _SIZE, "Width of a symbol's vector.  [default: symbols go straight into the cell]"
+        "--embedding-size", _SIZE, "Width of a symbol's vector.", absent="symbols go straight into the cell"
     ),
     _option("--dropout", _PART, "Part of the values between layers that is dropped in training."),
     _option("--batch-size", _SIZE, "Streams that the text is read in, side by side."),
     _option("--seq-length", _SIZE, "Steps that the gradient goes back through."),
-    _option("--steps", _SIZE, f"Steps of the whole training.  [default: {DEFAULT_STEPS}]"),
+    _option("--steps", _SIZE, "Steps of the whole training.", absent=str(DEFAULT_STEPS)),
     _option("--epochs", _RATE, "Passes through the text, instead of --steps."),
     _option("--optimizer", click.Choice(["sgd", "rmsprop", "adam", "adamw"]), "SGD is with momentum 0.9."),
     _option("--learning-rate", _RATE, "Highest learning rate; for SGD try 0.5."),
     _option("--weight-decay", _NUMBER, "L2 penalty; for AdamW the decay apart from the gradient."),
     _option("--clip", _NUMBER, "Bound on the global norm of the gradient; 0 for none."),
-    _option("--clip-value", _RATE, "Bound on every single gradient.  [default: none]"),
+    _option("--clip-value", _RATE, "Bound on every single gradient.", absent="none"),
     _option(
         "--schedule",
         click.Choice(["constant", "step", "cosine", "plateau"]),
@@ -133,14 +138,15 @@ _OPTIONS = [
         "at the last step; or lowered when an evaluation shows no new lowest loss.",
     ),
     _option("--warmup", _COUNT, "Steps over which the learning rate rises to its full value."),
-    _option("--decay-every", _SIZE, "Steps between two decays of --schedule step.  [default: one epoch]"),
+    _option("--decay-every", _SIZE, "Steps between two decays of --schedule step.", absent="one epoch"),
     _option("--decay-factor", _FACTOR, "What --schedule step and plateau multiply the learning rate by."),
     _option("--min-learning-rate", _NUMBER, "Lowest learning rate of --schedule cosine and plateau."),
     _option("--eval-every", _SIZE, "Steps between two evaluations; each is followed by saving."),
     _option(
         "--patience",
         _SIZE,
-        "Stop after so many evaluations in a row without a new lowest loss.  [default: never]",
+        "Stop after so many evaluations in a row without a new lowest loss.",
+        absent="never",
     ),
     _option("--sample-every", _COUNT, "Steps between two samples of a few lines; 0 for none."),
     _option("--seed", _COUNT, "Everything random depends on it."),

@@ -42,7 +42,8 @@ def interrupts_held() -> Iterator[None]:
             signal.signal(number, lambda number, frame: came.append(number))
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        # SIGINT last: from then on an exception may come at any place.
+        for number in reversed(_SIGNALS):
+            signal.signal(number, handlers[number])
         if came:
             signal.raise_signal(came[0])
