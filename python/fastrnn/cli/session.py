@@ -104,7 +104,7 @@ class Session:
 
 @contextmanager
 def _first_signal_stops() -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt; further ones are ignored: it is being obeyed."""
+    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt; further ones change nothing."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     listened = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
 
