@@ -356,11 +356,14 @@ def test_bad_input_is_one_line_and_changes_no_file(model, folder, arguments, mes
 
 
 def test_a_folder_that_is_missing_is_found_out_before_training(folder):
-    assert_one_line(
-        run("train", "text.txt", "--out", "no/m.safetensors"),
-        1,
-        "no/m.safetensors: the folder does not exist",
-    )
+    result = run("train", "text.txt", "--out", "no/m.safetensors")
+    assert_one_line(result, 2, "no/m.safetensors: the folder does not exist")
+
+
+def test_a_text_that_is_gone_when_training_is_resumed_is_named(model, folder):
+    (folder / "text.txt").unlink()
+    result = run("train", "--resume", model, "--steps", 40)
+    assert_one_line(result, 2, r"text\.txt: No such file or directory")
 
 
 def test_a_model_that_does_not_fit_into_memory_is_one_line(folder):
@@ -406,6 +409,17 @@ def test_a_reader_that_goes_away_is_no_traceback(model):
     assert process.wait(timeout=60) in (1, 0)
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+
+
+def test_a_training_whose_reader_goes_away_is_saved(folder):
+    process = training_process("--eval-every", 10**6, "--sample-every", 5)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    step = load_checkpoint("m.safetensors").training.values["step"]
+    assert step > 0
+    run_well("train", "--resume", "m.safetensors", "--steps", step + 3)
 
 
 # --- how it is stopped ---

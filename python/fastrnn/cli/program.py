@@ -48,7 +48,8 @@ class _Program(click.Group):
         except (ValueError, ImportError) as error:
             _fail(None, str(error), BAD_INPUT)
         except OSError as error:
-            _fail(None, describe_os_error(error), FAILED)
+            missing = isinstance(error, FileNotFoundError | IsADirectoryError)
+            _fail(None, describe_os_error(error), BAD_INPUT if missing else FAILED)
         sys.exit(result if isinstance(result, int) else 0)
 
 

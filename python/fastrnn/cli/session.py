@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 
@@ -70,6 +70,12 @@ class Session:
         except KeyboardInterrupt:
             self._stopped = "interrupt"
             self._run.save()
+        except TrainingDiverged:  # what is on disk is better
+            raise
+        except Exception:  # no memory for a sample, nobody who reads the lines: the training itself is sound
+            with suppress(OSError):
+                self._run.save()
+            raise
 
     def _loop(self) -> None:
         trainer, settings = self._run.trainer, self._run.settings
