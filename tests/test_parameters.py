@@ -277,6 +277,17 @@ def test_composites_nest():
     assert not np.array_equal(before, after)
 
 
+def test_streams_made_before_a_composite_follow_it():
+    model = fr.LanguageModel(5, cell="gru", hidden_size=4, embedding_size=3, seed=0)
+    streams = model.stream(), model.rnn.stream()
+    owner = Composite(model=model, other=fr.Linear(2, 2, seed=1))
+    owner.load_state_dict({name: np.ones(p.shape) for name, p in owner.parameters.items()})
+    assert np.array_equal(streams[0].step(3), model.stream().step(3))
+    assert np.array_equal(
+        streams[1].step(np.ones(3, np.float32)), model.rnn.stream().step(np.ones(3, np.float32))
+    )
+
+
 def test_composites_of_what_does_not_go_together():
     linear = fr.Linear(2, 2)
     with pytest.raises(ValueError, match="each of them once"):

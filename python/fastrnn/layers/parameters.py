@@ -107,12 +107,16 @@ class Parameters(Mapping[str, Array]):
     array([7. , 1.5], dtype=float32)
     """
 
+    _buffer: Buffer
+
     def __init__(self, buffer: Buffer, shapes: Shapes) -> None:
         self._shapes = dict(shapes)
         self._bind(buffer, 0)
 
     def _bind(self, buffer: Buffer, start: int) -> None:
-        """Become a part of a buffer."""
+        """Become a part of a buffer. What was made from the old one is out of date from now on."""
+        if hasattr(self, "_buffer"):
+            self._buffer.touch()
         self._buffer = buffer
         self._slice = slice(start, start + flat_size(self._shapes))
         views = self._writable_views()

@@ -11,6 +11,7 @@ from fastrnn._dispatch import kernels
 from fastrnn.layers.border import as_states, join_states
 
 if TYPE_CHECKING:
+    from fastrnn.layers.buffer import Buffer
     from fastrnn.layers.recurrent import Recurrent
 
 __all__ = ["Stream"]
@@ -54,21 +55,28 @@ class Stream(Generic[StateT]):
         self.batch_size = as_size("batch_size", batch_size)
         self._rnn = rnn
         self._dtype = rnn.dtype
-        self._use(self._make())
+        self._repack()
+
+    def _repack(self, state: Any = None) -> None:
+        """Take the layer's parameters as they are now."""
+        buffer = self._rnn.parameters._buffer
+        version = buffer.version
+        native = self._make()
+        if state is not None:
+            native.set_state(state)
+        self._use(native, buffer, version)
 
     def _make(self) -> Any:
-        rnn = self._rnn
+        rnn, panels = self._rnn, self._rnn._panels()
         try:
-            return kernels.Stream(rnn._panels(), self.batch_size)
+            return kernels.Stream(panels, self.batch_size)
         except (MemoryError, TypeError, ValueError):  # the last two: more than C++ can count
             scalars = rnn.num_layers * self.batch_size * rnn.hidden_size * len(rnn.state_names)
             raise MemoryError(f"state: cannot allocate {scalars * self._dtype.itemsize} bytes") from None
 
-    def _use(self, native: Any) -> None:
-        self._native = native
-        self._native_step = native.step
-        self._buffer = self._rnn.parameters._buffer
-        self._version = self._buffer.version
+    def _use(self, native: Any, buffer: Buffer, version: float) -> None:
+        self._native, self._native_step = native, native.step
+        self._buffer, self._version = buffer, version
 
     def step(self, x: Any) -> Array:
         """Feed one time step.
@@ -91,7 +99,7 @@ class Stream(Generic[StateT]):
             If x has a wrong dtype. The state stays as it was.
         """
         if self._version != self._buffer.version:
-            self._repack()
+            self._repack(self._native.get_state())
         if type(x) is np.ndarray and (x.ndim == 2 or x.dtype is _INT64):
             try:
                 return self._native_step(x)  # type: ignore[no-any-return]
@@ -110,12 +118,6 @@ class Stream(Generic[StateT]):
             given = as_floats("x", x, self._dtype, (width,) if alone else (rows, width)).reshape(rows, width)
         y: Array = self._native_step(given)
         return y[0] if alone else y
-
-    def _repack(self) -> None:
-        state = self._native.get_state()
-        native = self._make()
-        native.set_state(state)
-        self._use(native)
 
     @property
     def state(self) -> StateT:
@@ -137,8 +139,7 @@ class Stream(Generic[StateT]):
         """Make a second stream that goes on from here on its own."""
         twin: Stream[StateT] = object.__new__(type(self))
         twin.batch_size, twin._rnn, twin._dtype = self.batch_size, self._rnn, self._dtype
-        twin._use(self._native.copy())
-        twin._version = self._version
+        twin._use(self._native.copy(), self._buffer, self._version)
         return twin
 
     def __repr__(self) -> str:

@@ -37,12 +37,12 @@ class LanguageModelStream:
     True
     """
 
-    __slots__ = ("_model", "_output", "_step", "_stream", "_table", "batch_size")
+    __slots__ = ("_embedding", "_model", "_output", "_step", "_stream", "batch_size")
 
     def __init__(self, model: LanguageModel, stream: Stream[Any]) -> None:
         self._model, self._stream, self._step = model, stream, stream.step
-        self._table = None if model.embedding is None else model.embedding.parameters["weight"]
-        self._output = (model.output.parameters["weight"], model.output.parameters["bias"])
+        self._embedding = None if model.embedding is None else model.embedding.parameters
+        self._output = model.output.parameters
         self.batch_size = stream.batch_size
 
     def step(self, ids: Any) -> Array:
@@ -68,9 +68,9 @@ class LanguageModelStream:
         alone = self.batch_size == 1 and np.ndim(ids) == 0
         x: Array = as_ids("ids", ids, () if alone else (self.batch_size,))
         x = x.reshape(1) if alone else x
-        if self._table is not None:
-            x = kernels.embedding_forward(x, self._table)
-        logits = kernels.linear_forward(self._step(x), *self._output)
+        if self._embedding is not None:
+            x = kernels.embedding_forward(x, self._embedding["weight"])
+        logits = kernels.linear_forward(self._step(x), self._output["weight"], self._output["bias"])
         return logits[0] if alone else logits
 
     @property
