@@ -214,7 +214,7 @@ py::tuple backward(Panels<S>& panels, const Tape& tape, py::object dy, py::objec
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
-    py::class_<Panels<S>, std::shared_ptr<Panels<S>>>(m, name)
+    py::class_<Panels<S>, std::shared_ptr<Panels<S>>>(m, name, py::module_local())
         .def_readonly("input_size", &Panels<S>::D)
         .def_readonly("hidden_size", &Panels<S>::H)
         .def_property_readonly("cell", &Panels<S>::cell)
@@ -234,7 +234,7 @@ void register_dtype(py::module_& m, const char* name) {
 }  // namespace
 
 void register_recurrent(py::module_& m) {
-    py::class_<Tape>(m, "Tape", "What one layer and direction keeps for BPTT.")
+    py::class_<Tape>(m, "Tape", py::module_local(), "What one layer and direction keeps for BPTT.")
         .def_readonly("x", &Tape::x)
         .def_readonly("y", &Tape::y)
         .def_readonly("state", &Tape::state)

@@ -161,7 +161,7 @@ py::object make(const py::list& list, Index batch_size) {
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
-    py::class_<Stream<S>>(m, name)
+    py::class_<Stream<S>>(m, name, py::module_local())
         .def("step", &Stream<S>::step, py::arg("x"), "One step: x [N, D] or ids [N] -> y [N, H].")
         .def("get_state", &Stream<S>::get_state, "Copies of the state, a tuple of [N, H] a layer.")
         .def("set_state", &Stream<S>::set_state, py::arg("state"))

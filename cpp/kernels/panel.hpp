@@ -36,26 +36,37 @@ struct Tile {
     Vec<S> sum[Rows][Cols];
 
     FASTRNN_INLINE void clear() {
-        for (int r = 0; r < Rows; ++r)
+        FASTRNN_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            FASTRNN_UNROLL
             for (int c = 0; c < Cols; ++c) sum[r][c] = set(S(0));
+        }
     }
 
     // Every row starts with the same Cols vectors (a bias).
     FASTRNN_INLINE void start(const S* row) {
+        FASTRNN_UNROLL
         for (int c = 0; c < Cols; ++c) {
             const Vec<S> value = load(row + c * lanes<S>);
+            FASTRNN_UNROLL
             for (int r = 0; r < Rows; ++r) sum[r][c] = value;
         }
     }
 
     // Row r starts with (or, in store, ends in) Cols vectors at rows[r] + offset.
     FASTRNN_INLINE void start(const S* const* rows, Index offset) {
-        for (int r = 0; r < Rows; ++r)
+        FASTRNN_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            FASTRNN_UNROLL
             for (int c = 0; c < Cols; ++c) sum[r][c] = load(rows[r] + offset + c * lanes<S>);
+        }
     }
     FASTRNN_INLINE void store(S* const* rows, Index offset) const {
-        for (int r = 0; r < Rows; ++r)
+        FASTRNN_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            FASTRNN_UNROLL
             for (int c = 0; c < Cols; ++c) fastrnn::store(rows[r] + offset + c * lanes<S>, sum[r][c]);
+        }
     }
 
     // The same where only the first `width` scalars of the panel exist: through a whole tile in memory.
@@ -63,8 +74,11 @@ struct Tile {
         if (width >= wide) return start(rows, offset);
         alignas(64) S block[Rows * wide] = {};
         copy_rows(rows, offset, Rows, width, block, wide);
-        for (int r = 0; r < Rows; ++r)
+        FASTRNN_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            FASTRNN_UNROLL
             for (int c = 0; c < Cols; ++c) sum[r][c] = load(block + r * wide + c * lanes<S>);
+        }
     }
     FASTRNN_INLINE void store_first(S* const* rows, Index offset, Index width) const {
         if (width >= wide) return store(rows, offset);
@@ -75,8 +89,11 @@ struct Tile {
 
     // The whole tile, row by row: what an epilogue reads with loops of its own, compiled once for all heights.
     FASTRNN_INLINE void store_block(S* block) const {
-        for (int r = 0; r < Rows; ++r)
+        FASTRNN_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            FASTRNN_UNROLL
             for (int c = 0; c < Cols; ++c) fastrnn::store(block + r * wide + c * lanes<S>, sum[r][c]);
+        }
     }
 
     // sum[r][:] += a(r, k) * panel[k][:] for k = 0 .. K-1, where a(r, k) is what `A` reads.
@@ -85,16 +102,22 @@ struct Tile {
         for (Index k = 0; k < K; ++k, panel += Cols * lanes<S>) {
             if constexpr (vector_registers < 32 && Rows <= Cols) {  // broadcasts first: 12 sums + 3 + 1 = 16 registers
                 Vec<S> broadcast[Rows];
+                FASTRNN_UNROLL
                 for (int r = 0; r < Rows; ++r) broadcast[r] = set(a(r, k));
+                FASTRNN_UNROLL
                 for (int c = 0; c < Cols; ++c) {
                     const Vec<S> weight = load(panel + c * lanes<S>);
+                    FASTRNN_UNROLL
                     for (int r = 0; r < Rows; ++r) sum[r][c] = fma(broadcast[r], weight, sum[r][c]);
                 }
             } else {
                 Vec<S> weight[Cols];
+                FASTRNN_UNROLL
                 for (int c = 0; c < Cols; ++c) weight[c] = load(panel + c * lanes<S>);
+                FASTRNN_UNROLL
                 for (int r = 0; r < Rows; ++r) {
                     const Vec<S> broadcast = set(a(r, k));
+                    FASTRNN_UNROLL
                     for (int c = 0; c < Cols; ++c) sum[r][c] = fma(broadcast, weight[c], sum[r][c]);
                 }
             }

@@ -6,6 +6,15 @@
 
 #define FASTRNN_INLINE EIGEN_STRONG_INLINE
 
+// Before a loop over the vectors of a tile: one that stays a loop would keep the whole tile in memory.
+#if defined(__clang__)
+#define FASTRNN_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define FASTRNN_UNROLL _Pragma("GCC unroll 32")
+#else
+#define FASTRNN_UNROLL
+#endif
+
 namespace fastrnn {
 
 using Index = std::ptrdiff_t;
