@@ -18,6 +18,7 @@ _COMMANDS = {
     "train": "fastrnn.cli.train",
     "sample": "fastrnn.cli.sample",
     "eval": "fastrnn.cli.evaluate",
+    "bench": "fastrnn.cli.bench",
     "info": "fastrnn.cli.info",
 }
 

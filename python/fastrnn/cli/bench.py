@@ -1,0 +1,135 @@
+"""``fastrnn bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from fastrnn.cli.benchmark.cases import CELLS, MODES, Shape
+from fastrnn.cli.benchmark.peers import PEERS
+from fastrnn.cli.benchmark.process import run_apart
+from fastrnn.cli.benchmark.timing import geometric_mean, ratio
+from fastrnn.cli.benchmark.verify import Disagreement
+from fastrnn.cli.output import json_option, print_json
+
+__all__ = ["command"]
+
+# One step, one sequence, a character model, a wide batch: the suite in benchmarks/ has more.
+_SHAPES = (Shape(1, 1, 64, 128), Shape(100, 1, 40, 128), Shape(20, 20, 200, 200, 2), Shape(64, 64, 256, 256))
+_FORM = "T,N,D,H[,layers]"
+_ROUNDS = 9
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _parse_shapes(context: click.Context, option: click.Parameter, values: Sequence[str]) -> list[Shape]:
+    shapes = []
+    for value in values:
+        try:
+            shape = Shape(*map(int, value.split(",")))
+        except (TypeError, ValueError):
+            shape = Shape(0, 0, 0, 0)
+        if min(shape) < 1:
+            raise click.BadParameter(
+                f"expected {_FORM}, whole numbers from 1 on, got {value!r}", context, option
+            )
+        shapes.append(shape)
+    return shapes
+
+
+def _choices(name: str, values: Iterable[str], defaults: Iterable[str], text: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{name}",
+        f"{name}s",
+        type=click.Choice(list(values)),
+        multiple=True,
+        default=list(defaults),
+        show_default=True,
+        help=f"{text} May be given several times.",
+    )
+
+
+@click.command(name="bench")
+@_choices("cell", CELLS, CELLS, "Cell.")
+@_choices("mode", MODES, MODES, "What is done.")
+@_choices("peer", PEERS, [name for name in PEERS if name != "pytorch-bf16"], "Who is measured.")
+@click.option(
+    "--shape",
+    "shapes",
+    metavar=_FORM,
+    callback=_parse_shapes,
+    multiple=True,
+    default=[str(shape) for shape in _SHAPES],
+    show_default=True,
+    help="Steps, sequences, input width, hidden width, layers. May be given several times.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads and CPUs of each peer.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.0),
+    default=0.3,
+    show_default=True,
+    help="Time of each peer at each point, after which five rounds are enough.",
+)
+@json_option
+def command(
+    cells: Sequence[str],
+    modes: Sequence[str],
+    peers: Sequence[str],
+    shapes: Sequence[Shape],
+    threads: int,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure this machine: fastrnn against the NumPy reference and the peers that are installed.
+
+    Every answer is compared with the reference's before it is timed; one that differs ends the run. The peers
+    take turns. A peer that is not installed is named.
+    """
+    cases = [(cell, mode, shape) for shape in shapes for mode in modes for cell in cells]
+    peers = ["fastrnn", *(name for name in peers if name != "fastrnn")]
+    job = {"cases": cases, "peers": peers, "threads": threads, "clock": [_ROUNDS, seconds]}
+    results = run_apart("fastrnn.cli.benchmark.worker", job)
+    try:
+        start = next(results)
+        if as_json:
+            print_json({**start, "threads": threads, "points": list(results)})
+        else:
+            _print_table(start, threads, results)
+    except (Disagreement, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _print_table(start: dict[str, Any], threads: int, results: Iterable[dict[str, Any]]) -> None:
+    machine, names = start["machine"], start["peers"]
+    click.echo(
+        f"fastrnn {machine['fastrnn']} ({machine['isa']}), {machine['cpu']}, "
+        f"{threads} thread{'s' if threads > 1 else ''}.\n"
+        "Median microseconds; in brackets how many times as long as fastrnn."
+    )
+    for name, reason in start["missing"].items():
+        click.echo(f"not measured: {PEERS[name].title}: {reason}")
+    click.echo(f"{'T,N,D,H,layers':<28}" + "".join(f"{PEERS[name].title:>22}" for name in names))
+    ratios: dict[str, list[float]] = {name: [] for name in names}
+    for point in results:
+        found = point["peers"]
+        case = point["case"]
+        label = f"{case['cell']} {case['mode']} {Shape(*(case[key] for key in Shape._fields))}"
+        line = f"{label:<28}"
+        for name in names:
+            if name not in found:
+                line += f"{point['unsupported'][name]:>22}"
+                continue
+            ratios[name].append(ratio(found[name], found["fastrnn"]))
+            times = "" if name == "fastrnn" else f" ({ratios[name][-1]:.1f}x)"
+            line += f"{found[name]['median_us']:,.1f}{times}".rjust(22)
+        click.echo(line)
+    means = ["" if name == "fastrnn" else f"({geometric_mean(ratios[name]):.1f}x)" for name in names]
+    click.echo(f"{'geometric mean':<28}" + "".join(mean.rjust(22) for mean in means))

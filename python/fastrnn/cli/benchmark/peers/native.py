@@ -1,0 +1,53 @@
+"""fastrnn itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn import _dispatch
+from fastrnn.cli.benchmark.cases import Problem
+from fastrnn.cli.benchmark.task import Answer, Task
+from fastrnn.layers import GRU, LSTM, RNN
+
+__all__ = ["make_layer", "prepare"]
+
+_LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+def make_layer(problem: Problem) -> Any:
+    """Make the layer with the problem's parameters."""
+    _, _, D, H, layers = problem.case.shape
+    rnn = _LAYERS[problem.case.cell](D, H, layers, seed=0)
+    rnn.load_state_dict(problem.parameters)
+    return rnn
+
+
+def prepare(problem: Problem) -> Task:
+    """Make a task of one call; in training the weights are new each time, as they are after an optimiser."""
+    rnn = make_layer(problem)
+    lengths = problem.lengths
+
+    def forward() -> Any:
+        return rnn(problem.x, lengths=lengths)
+
+    def training() -> Any:
+        rnn.parameters._writable_flat()  # what an optimiser does: packed weights are out of date from now on
+        rnn.zero_gradients()
+        y, state, tape = rnn.forward(problem.x, lengths=lengths)
+        dx, _ = rnn.backward(tape, problem.dy)
+        return y, state, dx
+
+    def answer(result: Any) -> Answer:
+        y, state, *dx = result
+        h, *c = state if problem.case.cell == "lstm" else (state,)
+        found: Answer = {"y": y, "h": h, **({"c": c[0]} if c else {})}
+        if dx:
+            found["dx"] = dx[0]
+            found.update({f"d{name}": value for name, value in rnn.gradients.items()})
+        return found
+
+    return Task(
+        training if problem.training else forward,
+        answer,
+        before=lambda: _dispatch.set_num_threads(problem.threads),
+    )

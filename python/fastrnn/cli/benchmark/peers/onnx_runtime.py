@@ -1,0 +1,88 @@
+"""ONNX Runtime: a model of the operators RNN, GRU and LSTM, forward only.
+
+ONNX orders the gates i, o, f, g (LSTM) and z, r, n (GRU), and keeps weights as [1, G*H, D], biases as
+[1, 2*G*H]; Y is [T, 1, N, H].
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.cli.benchmark.cases import Problem
+from fastrnn.cli.benchmark.task import Answer, Task, Unsupported
+
+__all__ = ["make_session", "prepare"]
+
+_ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
+
+
+def _reordered(cell: str, value: NDArray[Any]) -> NDArray[Any]:
+    gates = value.reshape(len(_ORDER[cell]), -1, *value.shape[1:])
+    return gates[_ORDER[cell]].reshape(value.shape)
+
+
+def make_session(problem: Problem, *, state_inputs: bool = False) -> Any:
+    """Build the model and make a session of it.
+
+    Inputs are "x" and, if asked for, the first layer's "h0" and "c0" [1, N, H]; outputs "y0" [T, 1, N, H]
+    (of the last layer, with its number), then "h0", "c0", "h1", ... as "h0_n" [1, N, H].
+    """
+    onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
+    helper, from_array = onnx.helper, onnx.numpy_helper.from_array
+    cell, (T, N, D, H, layers) = problem.case.cell, problem.case.shape
+    states = ("h", "c") if cell == "lstm" else ("h",)
+
+    def info(name: str, *shape: int) -> Any:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    initializers, nodes, outputs = [], [], []
+    if layers > 1:
+        initializers.append(from_array(np.array([1], np.int64), "directions"))
+    inputs, source = [info("x", T, N, D)], "x"
+    if state_inputs:
+        inputs += [info(f"{s}0", 1, N, H) for s in states]
+    for index in range(layers):
+        w_ih, w_hh, b_ih, b_hh = (_reordered(cell, value) for value in problem.layer(index))
+        for name, value in (("W", w_ih), ("R", w_hh), ("B", np.concatenate([b_ih, b_hh]))):
+            initializers.append(from_array(value[None], f"{name}{index}"))
+        given = [source, f"W{index}", f"R{index}", f"B{index}"]
+        given += ["", *(f"{s}0" for s in states)] if state_inputs and index == 0 else []
+        made = [f"y{index}", *(f"{s}{index}_n" for s in states)]
+        options = {"linear_before_reset": 1} if cell == "gru" else {}
+        nodes.append(helper.make_node(cell.upper(), given, made, hidden_size=H, **options))
+        outputs += [info(name, 1, N, H) for name in made[1:]]
+        if index < layers - 1:
+            source = f"x{index + 1}"
+            nodes.append(helper.make_node("Squeeze", [made[0], "directions"], [source]))
+    outputs.insert(0, info(f"y{layers - 1}", T, 1, N, H))
+    graph = helper.make_graph(nodes, cell, inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = problem.threads
+    options.inter_op_num_threads = 1
+    return runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+
+
+def prepare(problem: Problem) -> Task:
+    """Make a task of one session's run."""
+    if problem.training:
+        raise Unsupported("forward only")
+    if problem.lengths is not None:
+        raise Unsupported("rows of different lengths are not measured")
+    session = make_session(problem)
+    feed = {"x": problem.x}
+    names = ("h", "c") if problem.case.cell == "lstm" else ("h",)
+
+    def answer(result: Any) -> Answer:
+        y, *states = result
+        found = {"y": y[:, 0]}
+        for index, name in enumerate(names):
+            found[name] = np.concatenate(states[index :: len(names)])
+        return found
+
+    return Task(lambda: session.run(None, feed), answer)

@@ -1,0 +1,102 @@
+"""A process of its own for each number of threads.
+
+NumPy's BLAS and JAX fix their threads when they start. So a measurement runs in a new process that is bound
+to as many CPUs as it may have threads, with every library's environment variable set. The job goes in as one
+JSON object on standard input; the results come back as one JSON object a line on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from fastrnn.cli.benchmark.machine import choose_cpus
+from fastrnn.cli.benchmark.verify import Disagreement
+
+__all__ = ["run_apart", "serve"]
+
+Job = dict[str, Any]
+
+_THREADS = (
+    "FASTRNN_NUM_THREADS OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS VECLIB_MAXIMUM_THREADS".split()
+)
+_OTHERS = {"JAX_PLATFORMS": "cpu"}
+
+
+def run_apart(module: str, job: Job) -> Iterator[dict[str, Any]]:
+    """Run a module's `serve` in a process of its own.
+
+    Parameters
+    ----------
+    module : str
+        What ``python -m`` runs.
+    job : dict
+        Plain values; "threads" is the number of CPUs and threads.
+
+    Yields
+    ------
+    result : dict
+
+    Raises
+    ------
+    Disagreement
+        If a peer's answer is not the reference's.
+    RuntimeError
+        If the process fails otherwise; where the text says no more, standard error does.
+    """
+    process = _start(module, job["threads"])
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        with process.stdin as given:
+            given.write(json.dumps(job))
+        for line in process.stdout:
+            result = json.loads(line)
+            if "disagreement" in result:
+                raise Disagreement(result["disagreement"])
+            if "failure" in result:
+                raise RuntimeError(result["failure"])
+            yield result
+        if process.wait() != 0:
+            raise RuntimeError(f"the measuring process ended with exit code {process.returncode}")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _start(module: str, threads: int) -> subprocess.Popen[str]:
+    cpus = choose_cpus(threads)
+    environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads)), **_OTHERS}
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
+    try:
+        if before is not None:
+            os.sched_setaffinity(0, cpus)  # the new process inherits it
+        return subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    finally:
+        if before is not None:
+            os.sched_setaffinity(0, before)
+
+
+def serve(work: Callable[[Job], Iterable[dict[str, Any]]]) -> int:
+    """Be the other end of `run_apart`; returns the exit code."""
+    try:
+        for result in work(json.load(sys.stdin)):
+            print(json.dumps(result, allow_nan=False), flush=True)
+    except Disagreement as error:
+        print(json.dumps({"disagreement": str(error)}), flush=True)
+        return 1
+    except MemoryError as error:
+        print(json.dumps({"failure": f"not enough memory: {error}"}), flush=True)
+        return 1
+    return 0
