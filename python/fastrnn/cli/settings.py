@@ -10,7 +10,7 @@ import click
 
 __all__ = ["DEFAULT_STEPS", "Settings", "given_settings", "settings_options"]
 
-DEFAULT_STEPS = 1500
+DEFAULT_STEPS = 2000
 # What a training that goes on may not change: it is part of the model, of the text's layout or of the
 # optimizer's memory.
 _FIXED = (
@@ -32,7 +32,7 @@ class Settings:
     num_layers: int = 2
     embedding_size: int | None = None
     dropout: float = 0.0
-    batch_size: int = 32
+    batch_size: int = 16
     seq_length: int = 64
     steps: int | None = None
     epochs: float | None = None
