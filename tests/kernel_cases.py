@@ -1,0 +1,166 @@
+"""Runs the compiled kernels on the cases of `recurrent_cases`, and measures them against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import fastrnn as fr
+from fastrnn import _dispatch
+from recurrent_cases import GATES, VARIANTS, Case, make_case
+
+kernels = _dispatch.kernels
+
+#: How sequences may come: what `make_case` is told.
+MODES: dict[str, dict[str, Any]] = {
+    "dense": {},
+    "ids": {"ids": True, "resets": True},
+    "ragged": {"ragged": True, "reverse": True, "bias": "none"},
+    "everything": {"ids": True, "ragged": True, "resets": True, "reverse": True},
+}
+
+
+def pack(case: Case) -> Any:
+    """The kernels' snapshot of a case's weights."""
+    return getattr(kernels, f"{case.cell}_pack")(*case.weights, **case.options)
+
+
+def forward(case: Case, panels: Any = None, *, training: bool = True) -> tuple[Any, Any, Any]:
+    """The kernels' forward pass: y, state_n, tape."""
+    run = getattr(kernels, f"{case.cell}_forward")
+    panels = pack(case) if panels is None else panels
+    return run(panels, case.x, case.state, case.lengths, case.reset, case.reverse, training)
+
+
+def zero_gradients(case: Case) -> tuple[np.ndarray | None, ...]:
+    """Something to add gradients into, of the shapes of the weights."""
+    return tuple(None if w is None else np.zeros_like(w) for w in case.weights)
+
+
+def backward(case: Case, tape: Any, panels: Any = None) -> tuple[Any, Any, Any]:
+    """The kernels' backward pass: dx, dstate, dweights."""
+    run = getattr(kernels, f"{case.cell}_backward")
+    panels, gradients = pack(case) if panels is None else panels, zero_gradients(case)
+    dx, dstate = run(panels, tape, case.dy, case.dstate_n, gradients, True)
+    return dx, dstate, gradients
+
+
+def both_passes(case: Case) -> dict[str, np.ndarray]:
+    """Everything that the kernels compute of a case, by name."""
+    panels = pack(case)
+    y, state_n, tape = forward(case, panels)
+    return named(y, state_n, tape, *backward(case, tape, panels))
+
+
+def expected(case: Case) -> dict[str, np.ndarray]:
+    """The same of the reference, in float64."""
+    exact = widened(case)
+    y, state_n, tape = exact.forward()
+    return named(y, state_n, tape, *exact.backward(tape))
+
+
+def named(y, state_n, tape, dx, dstate, dweights) -> dict[str, np.ndarray]:
+    """What two passes gave, without what is None."""
+    everything = {"y": y, "c": tape.c, "gates": tape.gates, "dx": dx}
+    for letter, last, first in zip("hc", state_n, dstate, strict=False):
+        everything |= {f"{letter}_n": last, f"d{letter}0": first}
+    names = ("dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh")
+    everything |= dict(zip(names, dweights, strict=True))
+    return {name: value for name, value in everything.items() if value is not None}
+
+
+def widened(case: Case) -> Case:
+    """The case with its floats in float64."""
+
+    def wide(array):
+        return array.astype(np.float64) if array is not None and array.dtype.kind == "f" else array
+
+    tuples = {name: tuple(map(wide, getattr(case, name))) for name in ("weights", "state", "dstate_n")}
+    return replace(case, x=wide(case.x), dy=wide(case.dy), **tuples)
+
+
+def multiply_adds(case: Case) -> int:
+    """Multiply-adds of the forward pass."""
+    T, N, H = case.dy.shape
+    tokens = T * N if case.lengths is None else int(case.lengths.sum())
+    return tokens * GATES[case.cell] * H * (case.weights[0].shape[1] + H)
+
+
+def assert_same_bits(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    """Assert that every array has the bytes of its namesake."""
+    assert got.keys() == wanted.keys()
+    different = [name for name in got if got[name].tobytes() != wanted[name].tobytes()]
+    assert not different, f"other bits in {different}"
+
+
+def with_threads(threads: int, run: Callable[[], Any]) -> Any:
+    """What `run()` gives with so many threads, whatever was set before."""
+    before = fr.get_num_threads()
+    try:
+        fr.set_num_threads(threads)
+        return run()
+    finally:
+        fr.set_num_threads(before)
+
+
+def everything_else(dtype: str) -> dict[str, np.ndarray]:
+    """What all kernels without a cell compute, of sizes worth two threads."""
+    random = np.random.default_rng(6)
+
+    def normal(*shape):
+        return random.normal(size=shape).astype(dtype)
+
+    x, weight, bias, dy = normal(130, 70), normal(123, 70), normal(123), normal(130, 123)
+    targets = random.integers(-1, 123, size=130)
+    results = {"linear": kernels.linear_forward(x, weight, bias)}
+    for name, need in (("linear", True), ("linear without dx", False)):
+        dweight, dbias = normal(123, 70), normal(123)
+        results[f"{name}: dx"] = kernels.linear_backward(x, weight, dy, dweight, dbias, need)
+        results |= {f"{name}: dweight": dweight, f"{name}: dbias": dbias}
+    dweight, dbias = normal(123, 70), normal(123)
+    losses = kernels.linear_cross_entropy(x, weight, bias, targets, 0.25, dweight, dbias, True)
+    results |= {"losses": losses[0], "loss: dh": losses[1], "loss: dweight": dweight, "loss: dbias": dbias}
+    results["softmax"], results["dlogits"] = kernels.softmax_cross_entropy(dy, targets)
+    dtable = normal(123, 70)
+    kernels.embedding_backward(np.abs(targets), x, dtable)
+    results |= {"embedding": kernels.embedding_forward(np.abs(targets), weight), "dtable": dtable}
+    wide = (normal(40_000) * 30).astype(dtype)
+    results |= {"sigmoid": kernels.sigmoid(wide), "tanh": kernels.tanh(wide)}
+    results |= optimised(random, dtype)
+    return {name: value for name, value in results.items() if value is not None}
+
+
+def optimised(random: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
+    """Flat arrays of sizes worth two threads, after each optimiser, norm and way of clipping."""
+    p, g, m, v = (random.normal(size=900_001).astype(dtype) for _ in range(4))
+    v *= v
+    steps = {
+        "sgd": lambda p, g, m, v: kernels.sgd_step(p, g, m, 0.1, 0.9, 0.01, True),
+        "rmsprop": lambda p, g, m, v: kernels.rmsprop_step(p, g, v, 0.1, 0.9, 1e-8, 0.01),
+        "adam": lambda p, g, m, v: kernels.adam_step(p, g, m, v, 3, 0.1, 0.9, 0.999, 1e-8, 0.01, False),
+        "adamw": lambda p, g, m, v: kernels.adam_step(p, g, m, v, 3, 0.1, 0.9, 0.999, 1e-8, 0.01, True),
+        "scale": lambda p, g, m, v: kernels.scale(p, 0.3),
+        "clip": lambda p, g, m, v: kernels.clip_value(p, 0.3),
+    }
+    results = {"norm": np.array(kernels.sum_of_squares(g))}
+    for name, step in steps.items():
+        after = [a.copy() for a in (p, g, m, v)]
+        step(*after)
+        results |= {f"{name}: {letter}": a for letter, a in zip("pgmv", after, strict=True)}
+    return results
+
+
+def save(path: str) -> None:
+    """Write what every kernel computes to an .npz file, for comparison with another module's."""
+    results = {}
+    sizes = ((9, 7, 5, 35), (4, 17, 33, 16), (30, 3, 1, 65), (3, 9, 600, 17))
+    for dtype in ("float32", "float64"):
+        results |= {f"{dtype} {name}": value for name, value in everything_else(dtype).items()}
+        for variant in VARIANTS:
+            for size, (mode, given) in zip(sizes, MODES.items(), strict=True):
+                values = both_passes(make_case(variant, size, dtype=dtype, **given))
+                results |= {f"{dtype} {variant} {mode} {name}": value for name, value in values.items()}
+    np.savez(path, **results)

@@ -1,0 +1,189 @@
+"""What the recurrent kernels refuse, whoever calls them: name, expected and got are in each message."""
+
+import numpy as np
+import pytest
+
+from kernel_cases import backward, forward, kernels, pack, zero_gradients
+from recurrent_cases import VARIANTS, make_case
+
+T, N, D, H = 5, 4, 3, 6
+CASE = make_case("lstm", (T, N, D, H))
+IDS = make_case("lstm", (T, N, D, H), ids=True)
+PANELS = pack(CASE)
+F64, F32, INT = np.float64, np.float32, np.int64
+
+
+def lstm(**changes):
+    return lambda: forward(CASE.but(**changes), PANELS)
+
+
+FORWARD = {
+    "rank": (lstm(x=np.zeros((N, D))), ValueError, r"x: expected \[T, N, 3\], got \[4, 3\]"),
+    "width": (lstm(x=np.zeros((T, N, 4))), ValueError, r"x: expected \[T, N, 3\], got \[5, 4, 4\]"),
+    "dtype": (lstm(x=np.zeros((T, N, D), F32)), TypeError, "x: expected float64, got float32"),
+    "half": (lstm(x=np.zeros((T, N, D), np.float16)), TypeError, "x: expected float64, got float16"),
+    "bytes": (lstm(x=np.zeros((T, N, D), ">f8")), TypeError, "x: expected float64, got >f8"),
+    "complex": (lstm(x=np.zeros((T, N, D), complex)), TypeError, "x: expected int64, got complex128"),
+    "list": (lstm(x=[[[0.0] * D]]), TypeError, "x: expected a NumPy array of float64, got list"),
+    "none": (lstm(x=None), TypeError, "x: expected a NumPy array of float64, got NoneType"),
+    "strides": (lstm(x=np.zeros((N, T, D)).swapaxes(0, 1)), ValueError, "x: expected a C-contiguous array"),
+    "no steps": (lstm(x=np.zeros((0, N, D))), ValueError, r"x: expected T >= 1 and N >= 1, got \[0, 4, 3\]"),
+    "no rows": (lstm(x=np.zeros((T, 0, D))), ValueError, r"x: expected T >= 1 and N >= 1, got \[5, 0, 3\]"),
+    "no ids": (lstm(x=np.zeros((T, 0), INT)), ValueError, r"x: expected T >= 1 and N >= 1, got \[5, 0\]"),
+    "ids int32": (lstm(x=np.zeros((T, N), np.int32)), TypeError, "x: expected int64, got int32"),
+    "ids bool": (lstm(x=np.zeros((T, N), bool)), TypeError, "x: expected int64, got bool"),
+    "id above": (lstm(x=np.full((T, N), D)), ValueError, r"x: expected ids in 0 .. 2, got 3 at position 0"),
+    "id below": (lstm(x=np.full((T, N), -1)), ValueError, r"x: expected ids in 0 .. 2, got -1 at position 0"),
+    "state": (lstm(state=(np.zeros((N, H)),)), TypeError, "state: expected a tuple of 2 arrays for lstm"),
+    "h": (lstm(state=(np.zeros((N, 7)),) * 2), ValueError, r"state: expected \[4, 6\], got \[4, 7\]"),
+    "c": (
+        lstm(state=(np.zeros((N, H)), np.zeros((3, H)))),
+        ValueError,
+        r"state\[1\]: expected \[4, 6\], got \[3, 6\]",
+    ),
+    "short": (lstm(lengths=np.zeros(3, INT)), ValueError, r"lengths: expected \[4\], got \[3\]"),
+    "length 0": (
+        lstm(lengths=np.array([1, 2, 0, 1])),
+        ValueError,
+        "lengths: expected values in 1 .. 5, got 0 at",
+    ),
+    "length 6": (lstm(lengths=np.array([1, 6, 1, 1])), ValueError, "lengths: .* got 6 at position 1"),
+    "lengths": (lstm(lengths=np.ones(N)), TypeError, "lengths: expected int64, got float64"),
+    "reset": (lstm(reset=np.zeros((N, T), bool)), ValueError, r"reset: expected \[5, 4\], got \[4, 5\]"),
+    "resets": (lstm(reset=np.zeros((T, N), INT)), TypeError, "reset: expected bool, got int64"),
+}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_forward(name):
+    call, error, message = FORWARD[name]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def packed(*shapes, dtypes=(F64,) * 4, **options):
+    return kernels.lstm_pack(*(np.zeros(s, d) for s, d in zip(shapes, dtypes, strict=True)), **options)
+
+
+def test_pack():
+    fit = (24, 3), (24, 6), (24,), (24,)
+    with pytest.raises(ValueError, match=r"weight_hh: expected \[4\*H, H\], got \[18, 6\]"):
+        packed(fit[0], (18, 6), *fit[2:])
+    with pytest.raises(ValueError, match=r"weight_ih: expected \[24, D\], got \[18, 3\]"):
+        packed((18, 3), *fit[1:])
+    with pytest.raises(ValueError, match=r"weight_ih: expected \[G\*H, D\] with D >= 1, got \[24, 0\]"):
+        packed((24, 0), *fit[1:])
+    with pytest.raises(ValueError, match="weight_hh: "):
+        packed((0, 3), (0, 0), (0,), (0,))
+    with pytest.raises(ValueError, match=r"bias_hh: expected \[24\], got \[6\]"):
+        packed(*fit[:3], (6,))
+    with pytest.raises(TypeError, match="weight_hh: expected float64, got float32"):
+        packed(*fit, dtypes=(F64, F32, F64, F64))
+    with pytest.raises(TypeError, match="weight_ih: expected float32, got int64"):
+        packed(*fit, dtypes=(INT, F32, F32, F32))
+    with pytest.raises(ValueError, match="nonlinearity: expected 'tanh' or 'relu', got 'gelu'"):
+        kernels.elman_pack(np.zeros((6, 3)), np.zeros((6, 6)), None, None, nonlinearity="gelu")
+
+
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "error", "message"),
+    [
+        (0, np.zeros((24, 4)), ValueError, r"dweight_ih: expected \[24, 3\], got \[24, 4\]"),
+        (1, np.zeros((24, 6), F32), TypeError, "dweight_hh: expected float64, got float32"),
+        (1, None, TypeError, "dweight_hh: expected a NumPy array of float64, got NoneType"),
+        (0, read_only(np.zeros((24, 3))), ValueError, "dweight_ih: expected a writable array"),
+        (2, read_only(np.zeros(24)), ValueError, "dbias_ih: expected a writable array, got a read-only one"),
+        (1, np.zeros((6, 24)).T, ValueError, "dweight_hh: expected a C-contiguous array"),
+        (3, None, ValueError, "gradients: expected dbias_ih and dbias_hh both, or neither"),
+    ],
+)
+def test_gradients(index, value, error, message):
+    _, _, tape = forward(CASE, PANELS)
+    gradients = list(zero_gradients(CASE))
+    gradients[index] = value
+    with pytest.raises(error, match=message):
+        kernels.lstm_backward(PANELS, tape, CASE.dy, CASE.dstate_n, tuple(gradients), True)
+    assert not any(g.any() for g in gradients if g is not None)
+
+
+def test_backward():
+    _, _, tape = forward(CASE, PANELS)
+    with pytest.raises(ValueError, match=r"dy: expected \[5, 4, 6\], got \[4, 4, 6\]"):
+        backward(CASE.but(dy=CASE.dy[:4]), tape, PANELS)
+    with pytest.raises(TypeError, match="state: expected a tuple of 2 arrays for lstm"):
+        backward(CASE.but(dstate_n=CASE.dstate_n[:1]), tape, PANELS)
+    with pytest.raises(TypeError, match=r"gradients: expected \(dweight_ih, dweight_hh"):
+        kernels.lstm_backward(PANELS, tape, CASE.dy, None, zero_gradients(CASE)[:3], True)
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        kernels.lstm_backward(PANELS, None, CASE.dy, None, zero_gradients(CASE), True)
+
+
+@pytest.mark.parametrize("variant", ["elman-tanh", "gru-after", "gru-before"])
+def test_the_tape_of_another_cell(variant):
+    other = make_case(variant, (T, N, D, H))
+    _, _, tape = forward(other)
+    with pytest.raises((TypeError, ValueError), match=r"state: expected|tape"):
+        backward(CASE, tape, PANELS)
+
+
+def test_the_tape_of_another_dtype_or_width():
+    for other in (make_case("lstm", (T, N, D, H), dtype="float32"), make_case("lstm", (T, N, D, 7))):
+        _, _, tape = forward(other)
+        with pytest.raises((TypeError, ValueError), match="expected"):
+            backward(CASE, tape, PANELS)
+
+
+def test_ids_that_change_behind_a_tape_are_looked_at_again():
+    case = IDS.but(x=IDS.x.copy(), lengths=np.array([5, 4, 3, 2]))
+    _, _, tape = forward(case)
+    case.x[2, 1] = 99
+    with pytest.raises(ValueError, match=r"x: expected ids in 0 .. 2, got 99"):
+        backward(case, tape)
+    case.x[2, 1], case.lengths[2] = 0, 6
+    with pytest.raises(ValueError, match=r"lengths: expected values in 1 .. 5, got 6"):
+        backward(case, tape)
+
+
+def test_streams():
+    with pytest.raises(ValueError, match="panels: expected at least one layer"):
+        kernels.Stream([], 1)
+    with pytest.raises(ValueError, match="batch_size: expected 1 or more, got 0"):
+        kernels.Stream([PANELS], 0)
+    with pytest.raises(ValueError, match="panels: expected each layer's input_size"):
+        kernels.Stream([PANELS, PANELS], 1)
+    with pytest.raises((TypeError, RuntimeError)):
+        kernels.Stream([PANELS, pack(make_case("lstm", (1, 1, H, H), dtype="float32"))], 1)
+    stream = kernels.Stream([PANELS], N)
+    for x, error, message in (
+        (np.zeros((3, D)), ValueError, r"x: expected \[4, 3\], got \[3, 3\]"),
+        (np.zeros((N, D), F32), TypeError, "x: expected float64, got float32"),
+        (np.full(N, 3), ValueError, r"x: expected ids in 0 .. 2, got 3"),
+        (np.zeros(3, INT), ValueError, r"x: expected \[4\], got \[3\]"),
+    ):
+        with pytest.raises(error, match=message):
+            stream.step(x)
+    for state, error, message in (
+        ([], ValueError, "state: expected 1 layers, got 0"),
+        ([(np.zeros((N, H)),)], TypeError, "state: expected a tuple of 2 arrays for lstm"),
+        ([(np.ones((N, H)), np.zeros((N, 7)))], ValueError, r"c: expected \[4, 6\], got \[4, 7\]"),
+    ):
+        with pytest.raises(error, match=message):
+            stream.set_state(state)
+    assert not any(part.any() for part in stream.get_state()[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nothing_is_done_where_something_is_refused(variant):
+    case = make_case(variant, (T, N, D, H))
+    panels = pack(case)
+    _, _, tape = forward(case, panels)
+    before = [np.copy(a) for a in (*case.weights, *case.state, tape.y)]
+    with pytest.raises(ValueError, match="dy"):
+        backward(case.but(dy=case.dy[1:]), tape, panels)
+    for array, kept in zip((*case.weights, *case.state, tape.y), before, strict=True):
+        assert np.array_equal(array, kept)

@@ -1,0 +1,199 @@
+"""Forks, several Python threads at once, Ctrl-C, and when the pool of threads is used."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastrnn as fr
+from kernel_cases import assert_same_bits, both_passes, forward, kernels, pack, zero_gradients
+from recurrent_cases import make_case
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+CASE = make_case("lstm", (20, 16, 24, 48), dtype="float32")  # worth two threads in both passes
+PATIENCE = 60.0  # seconds after which a child that has not answered hangs
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = fr.get_num_threads()
+    fr.set_num_threads(2)
+    yield
+    fr.set_num_threads(before)
+
+
+def in_a_child(check):
+    """Run `check()` in a forked child; whether it came to its end, and said True."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if check() else 1
+        finally:
+            os._exit(status)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status == 0
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError("the child hangs")
+
+
+def same(wanted):
+    got = both_passes(CASE)
+    return all(got[name].tobytes() == wanted[name].tobytes() for name in wanted)
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_has_a_pool_of_its_own():
+    wanted = both_passes(CASE)
+    for _ in range(3):
+        assert in_a_child(lambda: same(wanted))
+    assert in_a_child(lambda: in_a_child(lambda: same(wanted)) and same(wanted))
+    assert same(wanted)
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_the_pool_is_at_work():
+    wanted, over = both_passes(CASE), threading.Event()
+
+    def work():
+        while not over.is_set():
+            both_passes(CASE)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for _ in range(10):
+            assert in_a_child(lambda: same(wanted))
+    finally:
+        over.set()
+        worker.join()
+
+
+def run_together(functions):
+    """Run all functions, each in a Python thread; their results."""
+    results, start = [None] * len(functions), threading.Barrier(len(functions))
+
+    def run(place):
+        start.wait()
+        results[place] = functions[place]()
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.parametrize("cell", [fr.RNN, fr.GRU, fr.LSTM])
+def test_one_model_in_several_threads(cell):
+    """The parameters have just been changed: whoever comes first packs them."""
+    model = cell(24, 48, 2, seed=1)
+    x = CASE.x
+    wanted = model(x)[0].tobytes()
+    for _ in range(10):
+        with model.parameters.edit() as p:
+            p.flat[...] = p.flat
+        assert run_together([lambda: model(x)[0].tobytes()] * 4) == [wanted] * 4
+
+
+def test_several_threads_with_everything_at_once():
+    """Both passes on one set of panels, whose backward part is packed by whoever comes first."""
+    wanted = both_passes(CASE)
+    for _ in range(10):
+        panels = pack(CASE)
+
+        def run(panels=panels):
+            y, _, tape = forward(CASE, panels)
+            gradients = zero_gradients(CASE)
+            dx, dstate = kernels.lstm_backward(panels, tape, CASE.dy, CASE.dstate_n, gradients, True)
+            names = ("y", "dx", "dh0", "dc0", "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh")
+            return dict(zip(names, (y, dx, *dstate, *gradients), strict=True))
+
+        for got in run_together([run] * 4):
+            assert_same_bits(got, {name: wanted[name] for name in got})
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="nothing tells how many threads there are")
+def test_small_work_starts_no_thread_and_large_work_does():
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from kernel_cases import both_passes, fr; from recurrent_cases import make_case\n"
+        "fr.set_num_threads(2)\n"
+        "for sizes in ((2, 3, 4, 5), (20, 16, 24, 48), (20, 16, 24, 48), (2, 3, 4, 5)):\n"
+        "    both_passes(make_case('lstm', sizes)); print(len(os.listdir('/proc/self/task')))\n"
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).resolve().parents[1])]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    small, large, again, last = map(int, output.split())
+    assert (large, again, last) == (small + 1,) * 3
+
+
+# Steps of two sequences. The weights are large, so that a pass takes a second or more in little memory.
+LONG = {"lstm": 1500, "gru": 2000, "elman": 10_000}
+WIDTH = 1024
+
+
+def long_pass(cell):
+    """Weights of a slow layer, and ids of two sequences, one for each thread."""
+    gates = {"lstm": 4, "gru": 3, "elman": 1}[cell]
+    random = np.random.default_rng(2)
+    shapes = (gates * WIDTH, 1), (gates * WIDTH, WIDTH), (gates * WIDTH,), (gates * WIDTH,)
+    weights = tuple((0.02 * random.normal(size=s)).astype(np.float32) for s in shapes)
+    return weights, np.zeros((LONG[cell], 2), np.int64)
+
+
+def interrupted(run):
+    """Seconds from a Ctrl-C, sent while `run()` is at work, to the KeyboardInterrupt that comes out of it."""
+    sent = []
+
+    def press():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.2, press)
+    try:
+        timer.start()
+        run()
+    except KeyboardInterrupt:
+        return time.monotonic() - sent[0]
+    timer.cancel()
+    raise AssertionError("the call was too short to be interrupted, or did not notice")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill is not Ctrl-C there")
+@pytest.mark.parametrize("cell", LONG)
+def test_ctrl_c_in_a_long_call(cell):
+    weights, ids = long_pass(cell)
+    panels = getattr(kernels, f"{cell}_pack")(*weights)
+    run_forward, run_backward = (getattr(kernels, f"{cell}_{way}") for way in ("forward", "backward"))
+    gradients = tuple(np.zeros_like(w) for w in weights)
+    assert interrupted(lambda: run_forward(panels, ids)) < 1.0
+    assert interrupted(lambda: run_forward(panels, ids, training=True)) < 1.0
+
+    y, _, tape = run_forward(panels, ids, training=True)
+    dy = np.ones_like(y)
+    assert interrupted(lambda: run_backward(panels, tape, dy, None, gradients, True)) < 1.0
+    assert all(np.isfinite(g).all() for g in gradients)
+
+    # What was interrupted can be done again: with zeroed gradients, as if nothing had been.
+    _, _, tape = run_forward(panels, ids[:20], training=True)
+    fresh = tuple(np.zeros_like(w) for w in weights)
+    for g in gradients:
+        g[...] = 0
+    for into in (gradients, fresh):
+        run_backward(panels, tape, dy[:20], None, into, True)
+    assert all(g.tobytes() == f.tobytes() and g.any() for g, f in zip(gradients, fresh, strict=True))
