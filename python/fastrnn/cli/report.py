@@ -12,7 +12,7 @@ from fastrnn.train import Record
 
 __all__ = ["Summary", "evaluation", "introduction", "sampled_lines", "summarize"]
 
-_SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 240, 0.8
+_SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 300, 0.8
 _REASONS = {"steps": "done", "patience": "stopped early", "interrupt": "interrupted"}
 
 

@@ -37,7 +37,7 @@ class Settings:
     steps: int | None = None
     epochs: float | None = None
     optimizer: str = "adam"
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.0
     clip: float = 5.0
     clip_value: float | None = None
