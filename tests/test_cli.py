@@ -228,6 +228,7 @@ def test_info_tells_the_version_and_the_module():
 @pytest.mark.parametrize("arguments", [["info"], ["--version"], ["train", "--help"]])
 def test_the_module_is_the_program(arguments, monkeypatch):
     monkeypatch.setenv("COLUMNS", "82")  # of which click uses 80, as its runner does
+    monkeypatch.setenv("FASTRNN_NUM_THREADS", str(fastrnn.get_num_threads()))
     process = start(*arguments)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
