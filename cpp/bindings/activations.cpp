@@ -21,8 +21,9 @@ py::object map(py::handle x, F&& f) {
 
 template <class F>
 py::object dispatch(py::handle x, F&& f) {
-    if (!py::isinstance<py::array>(x) || !(py::reinterpret_borrow<py::array>(x).flags() & py::array::c_style))
-        throw py::type_error("x: expected a C-contiguous NumPy array");
+    if (!py::isinstance<py::array>(x)) throw py::type_error("x: expected a NumPy array");
+    if (!(py::reinterpret_borrow<py::array>(x).flags() & py::array::c_style))
+        throw py::value_error("x: expected a C-contiguous array");
     if (py::isinstance<py::array_t<float>>(x)) return map<float>(x, f);
     if (py::isinstance<py::array_t<double>>(x)) return map<double>(x, f);
     throw py::type_error("x: expected float32 or float64, got " +

@@ -8,27 +8,32 @@ namespace fastrnn::bindings {
 namespace {
 
 template <class S>
-LinearProblem<S> expect_problem(py::handle x, py::handle weight, py::handle bias) {
+LinearProblem<S> expect_problem(py::handle x, py::handle weight, py::handle bias, Interrupt& interrupt) {
     const auto w = expect<S>(weight, "weight", {{"F", any}, {"K", any}});
     const Index F = w.shape(0), K = w.shape(1);
     const auto rows = expect<S>(x, "x", {{"M", any}, {"K", K}});
-    return {Index(rows.shape(0)), K, F, rows.data(), w.data(), optional_data<S>(bias, "bias", {{"F", F}})};
+    return {Index(rows.shape(0)), K, F, rows.data(), w.data(), optional_data<S>(bias, "bias", {{"F", F}}), &interrupt};
 }
 
 template <class S>
 py::object forward(py::object x, py::object weight, py::object bias) {
-    const auto p = expect_problem<S>(x, weight, bias);
+    SignalInterrupt interrupt;
+    const auto p = expect_problem<S>(x, weight, bias, interrupt);
     auto y = new_array<S>("y", {p.M, p.F});
     S* const to = y.mutable_data();
-    const py::gil_scoped_release release;
-    linear_forward(p, to, get_num_threads(), fresh_workspace());
+    {
+        const py::gil_scoped_release release;
+        linear_forward(p, to, get_num_threads(), fresh_workspace());
+    }
+    interrupt.finish();
     return py::object(std::move(y));
 }
 
 template <class S>
 py::object backward(py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias,
                     bool need_dx) {
-    const auto p = expect_problem<S>(x, weight, py::none());
+    SignalInterrupt interrupt;
+    const auto p = expect_problem<S>(x, weight, py::none(), interrupt);
     const S* const from = expect<S>(dy, "dy", {{"M", p.M}, {"F", p.F}}).data();
     S* const dw = expect_writable<S>(dweight, "dweight", {{"F", p.F}, {"K", p.K}});
     S* const db = optional_writable<S>(dbias, "dbias", {{"F", p.F}});
@@ -38,6 +43,7 @@ py::object backward(py::object x, py::object weight, py::object dy, py::object d
         const py::gil_scoped_release release;
         linear_backward(p, from, to, dw, db, get_num_threads(), fresh_workspace());
     }
+    interrupt.finish();
     return need_dx ? py::object(std::move(dx)) : py::none();
 }
 

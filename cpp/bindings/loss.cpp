@@ -37,17 +37,20 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
     check_ids(ids.data(), M, V, "targets", true);
     auto losses = new_array<S>("losses", {M});
     auto dh = need_dh ? new_array<S>("dh", {M, K}) : Array<S>();
-    const LinearCrossEntropy<S> p{{M, K, V, rows.data(), w.data(), optional_data<S>(bias, "bias", {{"V", V}})},
-                                  ids.data(),
-                                  S(scale),
-                                  losses.mutable_data(),
-                                  need_dh ? dh.mutable_data() : nullptr,
-                                  optional_writable<S>(dweight, "dweight", {{"V", V}, {"K", K}}),
-                                  optional_writable<S>(dbias, "dbias", {{"V", V}})};
+    SignalInterrupt interrupt;
+    const LinearCrossEntropy<S> p{
+        {M, K, V, rows.data(), w.data(), optional_data<S>(bias, "bias", {{"V", V}}), &interrupt},
+        ids.data(),
+        S(scale),
+        losses.mutable_data(),
+        need_dh ? dh.mutable_data() : nullptr,
+        optional_writable<S>(dweight, "dweight", {{"V", V}, {"K", K}}),
+        optional_writable<S>(dbias, "dbias", {{"V", V}})};
     {
         const py::gil_scoped_release release;
         fastrnn::linear_cross_entropy(p, get_num_threads(), fresh_workspace());
     }
+    interrupt.finish();
     return py::make_tuple(losses, need_dh ? py::object(std::move(dh)) : py::none());
 }
 

@@ -1,6 +1,7 @@
 // forward and backward of any cell: check, allocate, release the GIL, call.
 #include "recurrent.hpp"
 
+#include <cstring>
 #include <numeric>
 
 #include "register.hpp"
@@ -112,8 +113,7 @@ py::tuple forward(const Panels<S>& panels, py::object x, py::object state, py::o
     for (int i = 0; i < panels.states(); ++i) last.push_back(new_array<S>("state", {N, H}));
     const auto c = !has_c ? Array<S>() : training ? new_array<S>("c", {T, N, H}) : last[1];
     const auto gates = has_gates ? new_array<S>("gates", {T, N, panels.tape_width() / H, H}) : Array<S>();
-    Interrupt interrupt;
-    interrupt.poll = &poll_signals;
+    SignalInterrupt interrupt;
     const ForwardProblem<S> p{batch,
                               input,
                               H,
@@ -144,7 +144,7 @@ py::tuple forward(const Panels<S>& panels, py::object x, py::object state, py::o
             if (has_gates) clear_padding(p.gates, p.tape_width, batch);
         }
     }
-    if (interrupt.stop) throw py::error_already_set();
+    interrupt.finish();
     py::object tape = py::none();
     if (training)
         tape = py::cast(Tape{x, y, as_tuple(initial), lengths, reset, has_c ? py::object(c) : py::none(),
@@ -171,8 +171,7 @@ py::tuple backward(Panels<S>& panels, const Tape& tape, py::object dy, py::objec
     auto dx = has_dx ? new_array<S>("dx", {T, N, D}) : Array<S>();
     std::vector<Array<S>> dfirst;
     for (int i = 0; i < panels.states(); ++i) dfirst.push_back(new_array<S>("dstate", {N, H}));
-    Interrupt interrupt;
-    interrupt.poll = &poll_signals;
+    SignalInterrupt interrupt;
     const BackwardProblem<S> p{
         batch,
         input,
@@ -208,8 +207,19 @@ py::tuple backward(Panels<S>& panels, const Tape& tape, py::object dy, py::objec
         run_team(threads, [&](const Worker& worker) { panels.backward(p, scratch, worker); });
         if (has_dx && !tape.lengths.is_none()) clear_padding(p.dx, D, batch);
     }
-    if (interrupt.stop) throw py::error_already_set();
+    interrupt.finish();
     return py::make_tuple(has_dx ? py::object(dx) : py::none(), as_tuple(dfirst));
+}
+
+// The function, for the panels of one cell only.
+template <class P, class... Arguments>
+auto of_cell(const char* cell, py::tuple (*function)(P&, Arguments...)) {
+    return [cell, function](P& panels, Arguments... arguments) {
+        if (std::strcmp(panels.cell(), cell) != 0)
+            throw py::type_error(std::string("panels: expected those of ") + cell + "_pack, got those of " +
+                                 panels.cell() + "_pack");
+        return function(panels, std::move(arguments)...);
+    };
 }
 
 template <class S>
@@ -221,12 +231,12 @@ void register_dtype(py::module_& m, const char* name) {
         .def_property_readonly("dtype", [](const Panels<S>&) { return dtype_name<S>(); })
         .def_property_readonly("nbytes", &Panels<S>::bytes);
     for (const char* cell : {"elman", "gru", "lstm"}) {
-        m.def((std::string(cell) + "_forward").c_str(), &forward<S>, py::arg("panels"), py::arg("x"),
+        m.def((std::string(cell) + "_forward").c_str(), of_cell(cell, &forward<S>), py::arg("panels"), py::arg("x"),
               py::arg("state") = py::none(), py::arg("lengths") = py::none(), py::arg("reset") = py::none(),
               py::arg("reverse") = false, py::arg("training") = false,
               "Runs one layer and direction over a sequence: (y [T, N, H], last state, tape or None).");
-        m.def((std::string(cell) + "_backward").c_str(), &backward<S>, py::arg("panels"), py::arg("tape"),
-              py::arg("dy"), py::arg("dstate_n"), py::arg("gradients"), py::arg("need_dx"),
+        m.def((std::string(cell) + "_backward").c_str(), of_cell(cell, &backward<S>), py::arg("panels"),
+              py::arg("tape"), py::arg("dy"), py::arg("dstate_n"), py::arg("gradients"), py::arg("need_dx"),
               "Backpropagation through time: adds into gradients, gives (dx or None, gradient of the first state).");
     }
 }

@@ -77,6 +77,10 @@ Workspace& fresh_workspace() {
     return workspace;
 }
 
+void SignalInterrupt::finish() const {
+    if (stop) throw pybind11::error_already_set();
+}
+
 bool poll_signals() {
     using Clock = std::chrono::steady_clock;
     thread_local Clock::time_point last;

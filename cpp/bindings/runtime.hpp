@@ -15,4 +15,10 @@ Workspace& fresh_workspace();
 // True when Python has a signal to handle (Ctrl-C): the error is set, and the caller must throw error_already_set.
 bool poll_signals();
 
+// An interrupt that asks Python; finish() throws what the signal's handler raised.
+struct SignalInterrupt : Interrupt {
+    SignalInterrupt() { poll = &poll_signals; }
+    void finish() const;
+};
+
 }  // namespace fastrnn::bindings

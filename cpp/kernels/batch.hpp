@@ -54,14 +54,18 @@ struct Batch {
     }
 };
 
-// Asked between chunks of time by the first thread: a long call stops when it answers true.
+// Asked now and then by the first thread: a long call stops when it answers true.
 struct Interrupt {
     bool (*poll)() = nullptr;
     std::atomic<bool> stop{false};
 
-    void check(const Worker& worker) {
+    // Does `worker` have to stop? To be called about once for every `interval` multiply-adds.
+    bool check(const Worker& worker) {
         if (worker.rank == 0 && poll && poll()) stop.store(true);
+        return stop.load(std::memory_order_relaxed);
     }
+
+    static constexpr double interval = double(1 << 24);
 };
 
 // x [T, N, D], or ids [T, N] in 0 .. D-1, which stand for rows of the identity: exactly one of the two is not null.

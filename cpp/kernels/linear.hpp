@@ -2,9 +2,9 @@
 // asked for linear_workspace / linear_backward_workspace scalars and lists of M pointers.
 #pragma once
 
+#include "batch.hpp"
 #include "denormals.hpp"
 #include "pack.hpp"
-#include "parallel.hpp"
 #include "product.hpp"
 #include "workspace.hpp"
 
@@ -14,6 +14,12 @@ template <class S>
 struct LinearProblem {
     Index M, K, F;
     const S *x, *weight, *bias;  // bias may be null
+    Interrupt* interrupt;
+
+    // Rows after which to look for an interrupt.
+    Index rows_between_checks() const {
+        return std::max<Index>(48, Index(16 * Interrupt::interval / (double(K) * double(F))));
+    }
 };
 
 // Pointers to the rows of a matrix with `width` columns.
@@ -45,7 +51,9 @@ void linear_forward(const LinearProblem<S>& p, S* y, int threads, Workspace& wor
     run_team(useful_threads(threads, double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
         const FlushDenormals flush;
         const auto [begin, end] = worker.part(p.M, max_rows<panel_vectors>);
-        multiply_panels(product, begin, end);
+        const Index pause = p.rows_between_checks();
+        for (Index m = begin; m < end && !p.interrupt->check(worker); m += pause)
+            multiply_panels(product, m, std::min(end, m + pause));
     });
 }
 
@@ -63,10 +71,17 @@ void linear_backward(const LinearProblem<S>& p, const S* dy, S* dx, S* dweight, 
         const FlushDenormals flush;
         const auto rows = worker.part(p.M, max_rows<panel_vectors>),
                    outputs = worker.part(p.F, max_rows<panel_vectors>);
-        if (dx) multiply_panels(Product<S>{dy_rows, dx_rows, panels, nullptr, p.F, p.K}, rows.begin, rows.end);
-        accumulate_outer(OuterProduct<S>{dy_rows, x_rows, dweight, p.M, p.K, p.K}, outputs.begin, outputs.end,
-                         outer + worker.rank * outer_workspace<S>());
-        if (dbias) accumulate_rows(dy_rows, p.M, outputs.begin, outputs.end, dbias);
+        const Product<S> product{dy_rows, dx_rows, panels, nullptr, p.F, p.K};
+        const Index pause = p.rows_between_checks();
+        if (dx)
+            for (Index m = rows.begin; m < rows.end && !p.interrupt->check(worker); m += pause)
+                multiply_panels(product, m, std::min(rows.end, m + pause));
+        for (Index m = 0; m < p.M && !p.interrupt->check(worker); m += pause) {
+            const Index count = std::min(pause, p.M - m);
+            accumulate_outer(OuterProduct<S>{dy_rows + m, x_rows + m, dweight, count, p.K, p.K}, outputs.begin,
+                             outputs.end, outer + worker.rank * outer_workspace<S>());
+            if (dbias) accumulate_rows(dy_rows + m, count, outputs.begin, outputs.end, dbias);
+        }
     });
 }
 

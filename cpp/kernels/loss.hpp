@@ -67,13 +67,15 @@ void linear_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
         const FlushDenormals flush;
         for (Index m0 = 0; m0 < M; m0 += chunk) {
             const Index count = std::min(chunk, M - m0);
+            p.linear.interrupt->check(worker);
             const auto rows = worker.part(count, max_rows<panel_vectors>);
             multiply_panels(Product<S>{h_rows + m0, logits, forward, bias, K, V}, rows.begin, rows.end);
             for (Index m = rows.begin; m < rows.end; ++m)
                 p.losses[m0 + m] = softmax_cross_entropy_row(logits[m], V, p.targets[m0 + m], p.scale);
             if (p.dh) multiply_panels(Product<S>{logits, dh_rows + m0, backward, nullptr, V, K}, rows.begin, rows.end);
+            if (p.dweight) worker.barrier();  // between two barriers nobody sets `stop`, so all see the same
+            if (p.linear.interrupt->stop.load(std::memory_order_relaxed)) return;
             if (!p.dweight) continue;
-            worker.barrier();
             const auto outputs = worker.part(V, max_rows<panel_vectors>);
             accumulate_outer(OuterProduct<S>{logits, h_rows + m0, p.dweight, count, K, K}, outputs.begin, outputs.end,
                              outer + worker.rank * outer_workspace<S>());

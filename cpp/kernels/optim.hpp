@@ -25,14 +25,15 @@ struct SgdSettings {
     bool nesterov;
 };
 
-// Momentum (Polyak 1964; Nesterov's form after Sutskever et al. 2013). `m` [n] may be null where momentum is 0.
+// Momentum (Polyak 1964; Nesterov's form after Sutskever et al. 2013). `m` [n] is not touched, and may
+// be null, where momentum is 0.
 template <class S>
 void sgd_step(S* p, const S* g, S* m, Index n, const SgdSettings<S>& s, int threads) {
     const Vec<S> rate = set(-s.learning_rate), momentum = set(s.momentum), decay = set(s.weight_decay);
     for_vectors<S>(n, threads, [&](Index i, Index width) {
         const Vec<S> value = load_first(p + i, width);
         Vec<S> d = fma(decay, value, load_first(g + i, width));
-        if (m) {
+        if (m && s.momentum != 0) {
             const Vec<S> velocity = fma(momentum, load_first(m + i, width), d);
             store_first(m + i, velocity, width);
             d = s.nesterov ? fma(momentum, velocity, d) : velocity;
@@ -87,7 +88,7 @@ void adam_step(S* p, const S* g, S* m, S* v, Index n, const AdamSettings<S>& s, 
     });
 }
 
-// The sum of squares of n scalars: lanes within a block of 4096, blocks in order, in double.
+// The sum of squares of n scalars in double: eight sums within a block of 4096, then the blocks in order.
 template <class S>
 double sum_of_squares(const S* values, Index n, int threads, Workspace& workspace) {
     constexpr Index block = 4096;
@@ -98,12 +99,13 @@ double sum_of_squares(const S* values, Index n, int threads, Workspace& workspac
         for (Index b = begin; b < end; ++b) {
             const S* from = values + b * block;
             const Index count = std::min(block, n - b * block);
-            LaneSum<S> sum;
-            sum.add(count, [&](Index i) {
-                const Vec<S> x = load_first(from + i, count - i);
-                return x * x;
-            });
-            partial[b] = double(sum.total());
+            double sum[8] = {};
+            for (Index i = 0; i < count; i += 8)
+                for (Index j = 0; j < std::min<Index>(8, count - i); ++j)
+                    sum[j] += double(from[i + j]) * double(from[i + j]);
+            for (Index half = 4; half > 0; half /= 2)
+                for (Index j = 0; j < half; ++j) sum[j] += sum[j + half];
+            partial[b] = sum[0];
         }
     });
     double total = 0;

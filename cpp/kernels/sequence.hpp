@@ -68,6 +68,11 @@ struct ForwardScratch {
     }
 };
 
+// Steps after which to look for an interrupt.
+inline Index steps_between_checks(Index N, Index H, Index width) {
+    return Index(std::max(1.0, Interrupt::interval / (double(N) * double(H) * double(width))));
+}
+
 // The pointers of `rows` at one step. gx is left to the caller.
 template <class S>
 void point_step(const ForwardProblem<S>& p, Index step, StepRows<S>& rows) {
@@ -92,10 +97,10 @@ void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScra
     const FlushDenormals flush;
     const auto [begin, end] = p.batch.rows(worker);
     StepRows<S> rows = scratch.rows;
+    const Index pause = steps_between_checks(p.batch.N, p.H, p.gx_width);
     const Index first_token = scratch.steps * begin;
     for (Index s0 = 0; s0 < p.batch.steps(); s0 += scratch.steps) {
-        p.interrupt->check(worker);
-        if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
+        if (p.interrupt->check(worker)) return;
         const Index s1 = std::min(s0 + scratch.steps, p.batch.steps());
         Index token = first_token;
         for (Index s = s0; s < s1; ++s)
@@ -115,6 +120,7 @@ void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScra
             point_step(p, s, rows);
             for (Index row = begin; row < rows.end; ++row) rows.gx[row] = scratch.gx_rows[token++];
             cell.step(rows);
+            if ((s + 1) % pause == 0 && p.interrupt->check(worker)) return;
         }
     }
 }
@@ -291,11 +297,12 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
     const auto [begin, end] = p.batch.rows(worker);
     BackwardRows<S> rows = scratch.rows;
     rows.begin = rows.end = begin;
+    const Index pause = steps_between_checks(N, p.H, p.dgates_width);
     for (Index s1 = p.batch.steps(); s1 > 0; s1 -= std::min(s1, scratch.steps)) {
-        p.interrupt->check(worker);
         const Index s0 = std::max<Index>(0, s1 - scratch.steps);
         Index token = 0;
-        for (Index s = s1 - 1; s >= s0; --s) {
+        for (Index s = s1 - 1; s >= s0 && !p.interrupt->stop.load(std::memory_order_relaxed); --s) {
+            if (s % pause == 0) p.interrupt->check(worker);
             rows.running = rows.end;
             rows.end = p.batch.active(s, begin, end);
             point_step(p, scratch, s, token, rows);

@@ -108,6 +108,17 @@ FASTRNN_INLINE Vec<S> sqrt(Vec<S> a) {
     return {Eigen::internal::psqrt(a.packet)};
 }
 
+// The magnitude of `a` with a minus, or with the sign of `sign`. NaN stays NaN.
+template <class S>
+FASTRNN_INLINE Vec<S> minus_magnitude(Vec<S> a) {
+    return {Eigen::internal::por(a.packet, set(S(-0.0)).packet)};
+}
+template <class S>
+FASTRNN_INLINE Vec<S> copy_sign(Vec<S> a, Vec<S> sign) {
+    using namespace Eigen::internal;
+    return {por(pabs(a.packet), pand(sign.packet, set(S(-0.0)).packet))};
+}
+
 // `value` where `condition` > 0, else 0. A NaN condition gives 0.
 template <class S>
 FASTRNN_INLINE Vec<S> where_positive(Vec<S> condition, Vec<S> value) {
