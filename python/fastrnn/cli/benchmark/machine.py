@@ -64,12 +64,13 @@ def cache_sizes() -> dict[str, int]:
 
 
 def facts() -> dict[str, Any]:
-    """Say in plain values what a measurement depends on: the machine, and the version of everything."""
+    """Say in plain values what a measurement depends on: the machine, what else it does, and all versions."""
     return {
         "cpu": _cpu_name(),
         "cpus": len(usable_cpus()),
         "caches": cache_sizes(),
         "memory_bytes": _memory_bytes(),
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "fastrnn": __version__,

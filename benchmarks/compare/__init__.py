@@ -1,0 +1,1 @@
+"""The suite: fastrnn against its peers over a grid of shapes; see benchmarks/README.md."""

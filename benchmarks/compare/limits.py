@@ -1,0 +1,151 @@
+"""The machine's limits, measured in the process that measures the peers.
+
+`limits.c` is compiled for this machine: a loop of independent multiply-adds in registers, and a loop that
+adds up a buffer. Without a C compiler the limits are NumPy's best matrix product and dot product; "source" in
+the result says which it was. With several threads each of them runs at once, reading a part of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from fastrnn.cli.benchmark.machine import cache_sizes
+from fastrnn.cli.benchmark.task import Task
+
+SECONDS = 2e-3  # one sample of a limit: as long as one of short work, so that a pause hits both alike
+REPEATS = 9  # samples; a level's bandwidth is their median
+FLAGS = "-O3 -march=native -ffp-contract=fast -shared -fPIC".split()
+FIRST_GUESS = 1e7  # operations or bytes, to find out how many take `SECONDS`
+UNKNOWN_CACHES = {"L1": 32 << 10, "L2": 1 << 20, "L3": 16 << 20}
+
+Loop = tuple[Callable[[], object], float]  # a call, and its operations or bytes
+
+
+class CLoops:
+    """The loops of `limits.c`."""
+
+    source = "C loop"
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "limits.so"
+            code = Path(__file__).with_name("limits.c")
+            subprocess.run(["cc", *FLAGS, str(code), "-o", str(library)], check=True, capture_output=True)
+            self.library = ctypes.CDLL(str(library))  # a call releases the GIL
+        for name in ("flops_per_round", "vector_bytes"):
+            getattr(self.library, name).restype = ctypes.c_long
+        self.library.multiply_add.argtypes = [ctypes.c_long]
+        self.library.read_all.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long]
+        for name in ("multiply_add", "read_all"):
+            getattr(self.library, name).restype = ctypes.c_float
+
+    def multiply_add(self, amount: float) -> Loop:
+        """Make a call of about that many operations, and say how many they are."""
+        each = self.library.flops_per_round()
+        rounds = max(1, round(amount / each))
+        return (lambda: self.library.multiply_add(rounds)), float(rounds * each)
+
+    def read(self, size: int, amount: float) -> Loop:
+        """Make a call that reads a buffer of that size until it has read about that amount."""
+        block = 12 * self.library.vector_bytes()
+        blocks = max(1, size // block)
+        memory = np.ones(blocks * block + 64, np.uint8)
+        start = -memory.ctypes.data % 64
+        values = memory[start : start + blocks * block].view(np.float32)
+        values[:] = 1e-6
+        vectors, rounds = 12 * blocks, max(1, round(amount / values.nbytes))
+        address = values.ctypes.data
+
+        def call(kept: np.ndarray = values) -> object:
+            return self.library.read_all(address, vectors, rounds)
+
+        return call, float(rounds * values.nbytes)
+
+
+class NumpyProducts:
+    """What stands in for the loops where there is no compiler."""
+
+    source = "NumPy products"
+
+    def multiply_add(self, amount: float) -> Loop:
+        """As `CLoops`."""
+        size = max(256, round((amount / 2) ** (1 / 3) / 64) * 64)
+        a, b = np.ones((2, size, size), np.float32)
+        out = np.empty_like(a)
+        return (lambda: np.matmul(a, b, out=out)), 2.0 * size**3
+
+    def read(self, size: int, amount: float) -> Loop:
+        """As `CLoops`."""
+        values = np.ones(max(16, size // 4), np.float32)
+        rounds = max(1, round(amount / values.nbytes))
+        return (lambda: [np.dot(values, values) for _ in range(rounds)]), float(rounds * values.nbytes)
+
+
+class Limits:
+    """The limits of some threads at once."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.pool = ThreadPoolExecutor(threads)
+        try:
+            self.loops: CLoops | NumpyProducts = CLoops() if shutil.which("cc") else NumpyProducts()
+        except (OSError, subprocess.CalledProcessError):
+            self.loops = NumpyProducts()
+
+    def multiply_add(self, threads: int | None = None) -> tuple[Task, float]:
+        """Make a task of multiply-adds in each thread, and say how many operations it has."""
+        return self._sized(self.loops.multiply_add, threads or self.threads)
+
+    def read(self, size: int) -> tuple[Task, float]:
+        """Make a task that reads `size` bytes again and again, a part in each thread; and the bytes read."""
+        part = max(4096, size // self.threads)
+        return self._sized(lambda amount: self.loops.read(part, amount), self.threads)
+
+    def levels(self) -> dict[str, dict[str, float]]:
+        """Read bandwidth of each cache level and of memory, in bytes a second, and the size read."""
+        caches = cache_sizes() or UNKNOWN_CACHES
+        sizes = {name: size * 3 // 4 for name, size in caches.items()}
+        sizes["memory"] = 4 * max(caches.values())
+        found = {}
+        for name, size in sizes.items():
+            shared = size if name in ("L3", "memory") else size * self.threads
+            task, amount = self.read(shared)
+            found[name] = {"bytes": shared, "bytes_per_second": amount / _median_seconds(task)}
+        return found
+
+    def _sized(self, make: Callable[[float], Loop], threads: int) -> tuple[Task, float]:
+        """Make loops for that many threads, so long that a sample takes about `SECONDS`."""
+        task, amount = self._together([make(FIRST_GUESS) for _ in range(threads)])
+        share = amount / threads * SECONDS / _median_seconds(task)
+        return self._together([make(share) for _ in range(threads)])
+
+    def _together(self, loops: list[Loop]) -> tuple[Task, float]:
+        calls, amounts = zip(*loops, strict=True)
+
+        def run() -> None:
+            if len(calls) == 1:
+                calls[0]()
+                return
+            for future in [self.pool.submit(call) for call in calls]:
+                future.result()
+
+        return Task(run, answer=lambda _: {}), sum(amounts)
+
+
+def _median_seconds(task: Task) -> float:
+    samples = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        task.run()
+        samples.append(time.perf_counter() - start)
+    return statistics.median(samples)
