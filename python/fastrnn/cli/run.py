@@ -31,6 +31,7 @@ from fastrnn.train import (
     Validation,
     save_checkpoint,
 )
+from fastrnn.train.files import errors_naming
 from fastrnn.train.interrupts import interrupts_held
 
 __all__ = ["Files", "TrainingRun", "settings_of"]
@@ -133,8 +134,10 @@ class TrainingRun:
 
     def log(self, record: Record) -> None:
         """Append a record to the log, as one line. The first record of a new training begins the log anew."""
-        with interrupts_held(), self.files.log.open(self._log_mode, encoding="utf-8") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+        line = json.dumps(asdict(record)) + "\n"
+        with interrupts_held(), errors_naming(self.files.log):
+            with self.files.log.open(self._log_mode, encoding="utf-8") as file:
+                file.write(line)
             self._log_mode = "a"
 
     def _validation(self) -> Validation | None:

@@ -35,6 +35,7 @@ class Session:
         self._run, self._as_json = run, as_json
         self._record: Record | None = None
         self._stopped = "steps"
+        self._warned: set[str] = set()
         self._progress = Progress(run.trainer.step, run.total_steps, to_stderr=as_json)
 
     def execute(self) -> int:
@@ -99,7 +100,10 @@ class Session:
         try:
             action()
         except OSError as error:
-            self._progress.warn(f"not saved: {describe_os_error(error)}; the training goes on")
+            text = f"not saved: {describe_os_error(error)}; the training goes on"
+            if text not in self._warned:
+                self._warned.add(text)
+                self._progress.warn(text)
 
     def _kept(self) -> str:
         saved = self._run.saved_step

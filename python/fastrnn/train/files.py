@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastrnn.train.interrupts import interrupts_held
 
-__all__ = ["check_writable", "write_atomically"]
+__all__ = ["check_writable", "errors_naming", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -38,17 +40,15 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     temporary = _temporary_for(target)
-    with interrupts_held():
+    with interrupts_held(), errors_naming(path):
         try:
             with open(temporary, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
-        except BaseException as error:
+        except BaseException:
             _remove(temporary)
-            if isinstance(error, OSError):
-                raise OSError(error.errno, error.strerror, os.fspath(path)) from error
             raise
         _sync_folder(target.parent)
 
@@ -67,13 +67,20 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{os.fspath(path)}: the folder does not exist")
     temporary = _temporary_for(target)
+    with errors_naming(path):
+        try:
+            temporary.touch()
+        finally:
+            _remove(temporary)
+
+
+@contextmanager
+def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an OSError of the body name this file: a write that fails names none, or a temporary one."""
     try:
-        with open(temporary, "wb"):
-            pass
+        yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-    finally:
-        _remove(temporary)
 
 
 def _temporary_for(target: Path) -> Path:
