@@ -20,13 +20,13 @@ def points(job: Job, limits: Limits) -> Iterator[Point]:
     """
     for case in job.cases:
         point = grid_point(case, job.peers, job.threads)
-        add_limit(point, "fma", limits.multiply_add())
+        add_limit(point, "fma", limits.multiply_add(case.flops))
         if case.shape.N == 1:
-            add_limit(point, "read", limits.read(case.recurrent_bytes))
+            add_limit(point, "read", limits.read(case.recurrent_bytes, case.shape.T * case.recurrent_bytes))
         if job.threads > 1:
             alone = PEERS["fastrnn"].prepare(replace(make_problem(case, job.threads), threads=1))
             point.add("fastrnn-1-thread", alone, None)
-            add_limit(point, "fma-1-thread", limits.multiply_add(threads=1))
+            add_limit(point, "fma-1-thread", limits.multiply_add(case.flops, threads=1))
         yield point
 
 

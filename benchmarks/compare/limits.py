@@ -22,10 +22,13 @@ import numpy as np
 from fastrnn.cli.benchmark.machine import cache_sizes
 from fastrnn.cli.benchmark.task import Task
 
-SECONDS = 2e-3  # one sample of a limit: as long as one of short work, so that a pause hits both alike
+# A limit's sample lasts about as long as that of the work it limits, so that a pause hits both alike.
+SECONDS = 2e-3  # at least
+LONGEST = 0.3  # at most
 REPEATS = 9  # samples; a level's bandwidth is their median
 FLAGS = "-O3 -march=native -ffp-contract=fast -shared -fPIC".split()
 FIRST_GUESS = 1e7  # operations or bytes, to find out how many take `SECONDS`
+PRODUCT = 384  # rows and columns of NumPy's
 UNKNOWN_CACHES = {"L1": 32 << 10, "L2": 1 << 20, "L3": 16 << 20}
 
 Loop = tuple[Callable[[], object], float]  # a call, and its operations or bytes
@@ -79,10 +82,9 @@ class NumpyProducts:
 
     def multiply_add(self, amount: float) -> Loop:
         """As `CLoops`."""
-        size = max(256, round((amount / 2) ** (1 / 3) / 64) * 64)
-        a, b = np.ones((2, size, size), np.float32)
-        out = np.empty_like(a)
-        return (lambda: np.matmul(a, b, out=out)), 2.0 * size**3
+        a, b, out = np.ones((3, PRODUCT, PRODUCT), np.float32)
+        rounds = max(1, round(amount / (2 * PRODUCT**3)))
+        return (lambda: [np.matmul(a, b, out=out) for _ in range(rounds)]), 2.0 * PRODUCT**3 * rounds
 
     def read(self, size: int, amount: float) -> Loop:
         """As `CLoops`."""
@@ -102,14 +104,14 @@ class Limits:
         except (OSError, subprocess.CalledProcessError):
             self.loops = NumpyProducts()
 
-    def multiply_add(self, threads: int | None = None) -> tuple[Task, float]:
-        """Make a task of multiply-adds in each thread, and say how many operations it has."""
-        return self._sized(self.loops.multiply_add, threads or self.threads)
+    def multiply_add(self, wanted: float = 0.0, threads: int | None = None) -> tuple[Task, float]:
+        """Make a task of about that many multiply-adds, shared by the threads; and say how many they are."""
+        return self._sized(self.loops.multiply_add, wanted, threads or self.threads)
 
-    def read(self, size: int) -> tuple[Task, float]:
+    def read(self, size: int, wanted: float = 0.0) -> tuple[Task, float]:
         """Make a task that reads `size` bytes again and again, a part in each thread; and the bytes read."""
         part = max(4096, size // self.threads)
-        return self._sized(lambda amount: self.loops.read(part, amount), self.threads)
+        return self._sized(lambda amount: self.loops.read(part, amount), wanted, self.threads)
 
     def levels(self) -> dict[str, dict[str, float]]:
         """Read bandwidth of each cache level and of memory, in bytes a second, and the size read."""
@@ -123,11 +125,12 @@ class Limits:
             found[name] = {"bytes": shared, "bytes_per_second": amount / _median_seconds(task)}
         return found
 
-    def _sized(self, make: Callable[[float], Loop], threads: int) -> tuple[Task, float]:
-        """Make loops for that many threads, so long that a sample takes about `SECONDS`."""
+    def _sized(self, make: Callable[[float], Loop], wanted: float, threads: int) -> tuple[Task, float]:
+        """Make a loop for each thread: as much as is wanted, if that takes `SECONDS` to `LONGEST`."""
         task, amount = self._together([make(FIRST_GUESS) for _ in range(threads)])
-        share = amount / threads * SECONDS / _median_seconds(task)
-        return self._together([make(share) for _ in range(threads)])
+        rate = amount / _median_seconds(task)
+        amount = min(max(wanted, rate * SECONDS), rate * LONGEST)
+        return self._together([make(amount / threads) for _ in range(threads)])
 
     def _together(self, loops: list[Loop]) -> tuple[Task, float]:
         calls, amounts = zip(*loops, strict=True)
