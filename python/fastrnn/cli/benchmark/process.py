@@ -96,6 +96,8 @@ def serve(work: Callable[[Job], Iterable[dict[str, Any]]]) -> int:
     except Disagreement as error:
         print(json.dumps({"disagreement": str(error)}), flush=True)
         return 1
+    except KeyboardInterrupt:
+        return 130  # the process that asked says so
     except MemoryError as error:
         print(json.dumps({"failure": f"not enough memory: {error}"}), flush=True)
         return 1
