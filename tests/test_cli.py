@@ -493,3 +493,14 @@ def test_a_killed_process_leaves_a_file_that_loads(folder):
         load_checkpoint("m.best.safetensors")
         run_well("train", "--resume", "m.safetensors", "--steps", step + 3)
         (folder / "m.jsonl").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("FASTRNN_ISA", "mmx"), ("FASTRNN_NUM_THREADS", "many"), ("FASTRNN_NUM_THREADS", "0")]
+)
+def test_a_bad_environment_variable_is_one_line(name, value):
+    process = start("info", env={name: value})
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert re.fullmatch(rf"fastrnn: error: {name}: [^\n]+\n", err)

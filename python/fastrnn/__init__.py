@@ -1,7 +1,8 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
 Layers are `RNN`, `GRU`, `LSTM`, `Linear` and `Embedding`; `LanguageModel` puts them together; `Vocabulary`
-turns text into ids. The subpackages ``train``, ``decode`` and ``reference`` are imported when first used.
+turns text into ids. The subpackages ``train``, ``decode`` and ``reference`` hold the rest. All of it is
+imported when first used.
 """
 
 from __future__ import annotations
@@ -9,16 +10,24 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads
 from fastrnn._version import __version__
-from fastrnn.data import ChunkedText, Vocabulary
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Linear, softmax_cross_entropy
-from fastrnn.models import LanguageModel
 
 if TYPE_CHECKING:
     from fastrnn import data, decode, layers, models, reference, train
+    from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads
+    from fastrnn.data import ChunkedText, Vocabulary
+    from fastrnn.layers import GRU, LSTM, RNN, Embedding, Linear, softmax_cross_entropy
+    from fastrnn.models import LanguageModel
 
+# Where each name is found when first used. Nothing is imported before, so that the command line can say in
+# words of its own that FASTRNN_ISA is wrong.
 _SUBPACKAGES = ("data", "decode", "layers", "models", "reference", "train")
+_HOMES = {
+    "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads"),
+    "data": ("ChunkedText", "Vocabulary"),
+    "layers": ("GRU", "LSTM", "RNN", "Embedding", "Linear", "softmax_cross_entropy"),
+    "models": ("LanguageModel",),
+}
 
 __all__ = [
     "GRU",
@@ -47,6 +56,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _SUBPACKAGES:
         return importlib.import_module(f"fastrnn.{name}")
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(importlib.import_module(f"fastrnn.{home}"), name)
+            return value
     raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
 
 
