@@ -100,15 +100,7 @@ struct Lstm {
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
                              const Worker& worker) const {
-        const Index H = weights.H;
-        const auto range = worker.part(gates * H, max_rows<panel_vectors>);
-        S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
-        input_weight_gradient(p, scratch, tokens, 0, 0, range, outer);
-        accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh, tokens, H, H}, range.begin, range.end,
-                         outer);
-        if (!p.dbias_ih) return;
-        accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_ih);
-        accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_hh);
+        shared_gate_gradients(p, scratch, tokens, input_depth(), worker);
     }
 };
 

@@ -245,9 +245,9 @@ FASTRNN_INLINE Vec<S> uncut(Vec<S> d, const BackwardRows<S>& rows, Index row, In
     return set(S(0));
 }
 
-// The gradient of h at one step, without dy: what comes back over the recurrent connection, a_next[row] + a0 (K
-// scalars) times `panels`, is put into rows.dh, or added to what stands there where `carry`; then finish(dh, row, unit)
-// runs over all rows. Rows that end at this step begin with rows.dh alone.
+// The gradient of h at one step, without dy: what comes back over the recurrent connection,
+// rows.dgates_next[row] + a0 (K scalars) times `panels`, is put into rows.dh, or added to what stands there where
+// `carry`; then finish(dh, row, unit) runs over all rows. Rows that end at this step begin with rows.dh alone.
 template <class S, class Finish>
 void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, Index H, bool carry,
                         Finish&& finish) {
@@ -285,6 +285,20 @@ void input_weight_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>
             for (Index m = m0; m < m1; ++m) column[m * D] += scratch.a[k][m];
         }
     }
+}
+
+// All parameters' gradients from a chunk, for a cell whose `depth` gate gradients meet x and h' alike.
+template <class S>
+void shared_gate_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Index depth,
+                           const Worker& worker) {
+    const auto range = worker.part(depth, max_rows<panel_vectors>);
+    S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
+    input_weight_gradient(p, scratch, tokens, 0, 0, range, outer);
+    accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh, tokens, p.H, p.H}, range.begin, range.end,
+                     outer);
+    if (!p.dbias_ih) return;
+    accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_ih);
+    accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_hh);
 }
 
 // A cell offers: weights.w_ih_rows, input_depth(), backward_step(rows), backward_start(rows) for the gradient of the
