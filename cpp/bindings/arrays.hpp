@@ -94,6 +94,18 @@ S* optional_writable(py::handle value, const char* name, Shape shape) {
 // Is this a float64 array? Chooses between instantiations; what is neither is refused by `expect`.
 inline bool is_double(py::handle value) { return py::isinstance<py::array_t<double>>(value); }
 
+// NumPy aligns to 16 bytes, and then every vector of a kernel crosses a cache line: from this size on (bytes) a result
+// is a view that begins where a line does.
+inline constexpr double aligned_from = 4096;
+
+template <class S>
+Array<S> aligned_array(std::initializer_list<Index> shape, Index count) {
+    const Array<S> memory(count + Index(alignment / sizeof(S)));
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    const S* const first = memory.data() + (alignment - address % alignment) % alignment / sizeof(S);
+    return Array<S>(std::vector<py::ssize_t>(shape), first, memory);
+}
+
 // A new array; OutOfMemory (MemoryError) names the bytes asked for.
 template <class S>
 Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool zero = false) {
@@ -110,7 +122,8 @@ Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool ze
     };
     if (bytes >= 9e18) fail();
     try {
-        Array<S> array{std::vector<py::ssize_t>(shape)};
+        Array<S> array =
+            bytes < aligned_from ? Array<S>(std::vector<py::ssize_t>(shape)) : aligned_array<S>(shape, count);
         if (zero) std::fill(array.mutable_data(), array.mutable_data() + count, S(0));
         return array;
     } catch (const std::bad_alloc&) {
