@@ -36,9 +36,9 @@ struct Batch {
     bool starts(Index step, Index row) const { return step == 0 || (reset && reset[at(step, row)]); }
 
     // Rows of one worker: nearly equal shares of the tokens.
-    Worker::Range rows(const Worker& worker) const {
+    Range rows(const Worker& worker) const {
         const Index total = tokens();
-        Worker::Range range{N, N};
+        Range range{N, N};
         Index before = 0;
         for (Index row = 0; row < N; ++row) {
             const Index rank = std::min<Index>(worker.size - 1, before * worker.size / total);

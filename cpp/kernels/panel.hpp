@@ -69,9 +69,18 @@ struct Tile {
         }
     }
 
-    // The same where only the first `width` scalars of the panel exist: through a whole tile in memory.
+    // The same where only the first `width` scalars of the panel exist: without masks, through a whole tile in memory.
     FASTRNN_INLINE void start_first(const S* const* rows, Index offset, Index width) {
         if (width >= wide) return start(rows, offset);
+        if constexpr (has_masks<S>) {
+            FASTRNN_UNROLL
+            for (int r = 0; r < Rows; ++r) {
+                FASTRNN_UNROLL
+                for (int c = 0; c < Cols; ++c)
+                    sum[r][c] = load_first(rows[r] + offset + c * lanes<S>, width - c * lanes<S>);
+            }
+            return;
+        }
         alignas(64) S block[Rows * wide] = {};
         copy_rows(rows, offset, Rows, width, block, wide);
         FASTRNN_UNROLL
@@ -82,6 +91,15 @@ struct Tile {
     }
     FASTRNN_INLINE void store_first(S* const* rows, Index offset, Index width) const {
         if (width >= wide) return store(rows, offset);
+        if constexpr (has_masks<S>) {
+            FASTRNN_UNROLL
+            for (int r = 0; r < Rows; ++r) {
+                FASTRNN_UNROLL
+                for (int c = 0; c < Cols; ++c)
+                    fastrnn::store_first(rows[r] + offset + c * lanes<S>, sum[r][c], width - c * lanes<S>);
+            }
+            return;
+        }
         alignas(64) S block[Rows * wide];
         store_block(block);
         copy_rows(block, wide, Rows, width, rows, offset);
@@ -135,11 +153,12 @@ struct RowPointers {
     FASTRNN_INLINE S operator()(int r, Index k) const { return row[r][k]; }
 };
 
-// a(r, k) from a block packed as [K][Rows].
-template <class S, int Rows>
+// a(r, k) from a block packed as [K][stride].
+template <class S>
 struct PackedRows {
     const S* block;
-    FASTRNN_INLINE S operator()(int r, Index k) const { return block[k * Rows + r]; }
+    Index stride;
+    FASTRNN_INLINE S operator()(int r, Index k) const { return block[k * stride + r]; }
 };
 
 // A cell's epilogue: finish(sums of a row, r) for every row of a tile. It goes through the first-level cache, so that

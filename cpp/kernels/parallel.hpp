@@ -41,9 +41,6 @@ struct Worker {
     }
 
     // This worker's part of 0 .. count-1, cut at multiples of `grain`.
-    struct Range {
-        Index begin, end;
-    };
     Range part(Index count, Index grain = 1) const {
         const Index pieces = (count + grain - 1) / grain;
         return {std::min(count, pieces * rank / size * grain), std::min(count, pieces * (rank + 1) / size * grain)};

@@ -97,44 +97,62 @@ struct OuterProduct {
     Index K, columns, c_stride;
 };
 
-inline constexpr Index outer_rows = 96;  // rows of C that share a packed block of B
+inline constexpr Index outer_rows = 96;  // of C, for which a block of A is packed once
+inline constexpr Index outer_columns =
+    256;  // of C, for which a block of B is packed once; both rest in the second level
 
 template <class S>
 constexpr Index outer_workspace() {
-    return depth_block * (outer_rows + panel_vectors * lanes<S>);
+    return depth_block * (outer_rows + outer_columns);
+}
+
+// rows[k][first .. first + width), copied side by side: to[k * stride + j]; `width` is rounded up to whole vectors.
+template <class S>
+FASTRNN_INLINE void pack_columns(const S* const* rows, Index K, Index first, Index width, S* to, Index stride) {
+    for (Index k = 0; k < K; ++k, to += stride)
+        for (Index j = 0; j < width; j += lanes<S>) store(to + j, load_first(rows[k] + first + j, width - j));
+}
+
+// What one block of A and one of B add to rows m0 .. m1-1, columns c0 .. c1-1.
+template <class S>
+void accumulate_outer_block(const OuterProduct<S>& p, Range rows, Range columns, const S* packed_a, const S* packed_b) {
+    constexpr int height = max_rows<panel_vectors>;
+    for_panels<S>(columns.begin, columns.end, [&](auto vectors, Index column) {
+        constexpr int cols = decltype(vectors)::value;
+        const S* const panel = packed_b + (column - columns.begin) * p.K;
+        for_row_blocks<height>(rows.begin, rows.end, [&](auto tall, Index first) {
+            S* c_rows[tall];
+            for (int r = 0; r < tall; ++r) c_rows[r] = p.c + (first + r) * p.c_stride;
+            for (Index r = first + tall; r < std::min(first + tall + height, rows.end); ++r)
+                for (int c = 0; c < cols; ++c) prefetch(p.c + r * p.c_stride + column + c * lanes<S>);
+            Tile<S, tall, cols> tile;
+            tile.start_first(c_rows, column, p.columns - column);
+            tile.multiply(PackedRows<S>{packed_a + (first - rows.begin), outer_rows}, panel, p.K);
+            tile.store_first(c_rows, column, p.columns - column);
+        });
+    });
 }
 
 // `workspace` holds outer_workspace<S>() scalars. Every element of C is one chain of fma over k.
 template <class S>
 void accumulate_outer(const OuterProduct<S>& p, Index begin, Index end, S* workspace) {
-    constexpr int height = max_rows<panel_vectors>;
     S* const packed_a = workspace;
     S* const packed_b = workspace + depth_block * outer_rows;
     for (Index k0 = 0; k0 < p.K; k0 += depth_block) {
         const Index K = std::min(depth_block, p.K - k0);
-        for (Index m0 = begin; m0 < end; m0 += outer_rows) {
-            const Index m1 = std::min(m0 + outer_rows, end);
-            for_row_blocks<height>(m0, m1, [&](auto rows, Index first) {
-                S* to = packed_a + (first - m0) * K;
-                for (Index k = 0; k < K; ++k)
-                    for (int r = 0; r < rows; ++r) *to++ = p.a[k0 + k][first + r];
+        const OuterProduct<S> block{p.a + k0, p.b + k0, p.c, K, p.columns, p.c_stride};
+        for (Index c0 = 0; c0 < p.columns; c0 += outer_columns) {
+            const Range columns{c0, std::min(c0 + outer_columns, p.columns)};
+            for_panels<S>(columns.begin, columns.end, [&](auto vectors, Index column) {
+                const Index wide = vectors * lanes<S>;
+                pack_columns(block.b, K, column, std::min(wide, p.columns - column), packed_b + (column - c0) * K,
+                             wide);
             });
-            for_panels<S>(0, p.columns, [&](auto vectors, Index column) {
-                constexpr int cols = decltype(vectors)::value;
-                for (Index k = 0; k < K; ++k)
-                    for (int c = 0; c < cols; ++c) {
-                        const Index at = column + c * lanes<S>;
-                        store(packed_b + (k * cols + c) * lanes<S>, load_first(p.b[k0 + k] + at, p.columns - at));
-                    }
-                for_row_blocks<height>(m0, m1, [&](auto rows, Index first) {
-                    S* c_rows[rows];
-                    for (int r = 0; r < rows; ++r) c_rows[r] = p.c + (first + r) * p.c_stride;
-                    Tile<S, rows, cols> tile;
-                    tile.start_first(c_rows, column, p.columns - column);
-                    tile.multiply(PackedRows<S, rows>{packed_a + (first - m0) * K}, packed_b, K);
-                    tile.store_first(c_rows, column, p.columns - column);
-                });
-            });
+            for (Index m0 = begin; m0 < end; m0 += outer_rows) {
+                const Range rows{m0, std::min(m0 + outer_rows, end)};
+                pack_columns(block.a, K, m0, rows.end - m0, packed_a, outer_rows);
+                accumulate_outer_block(block, rows, columns, packed_a, packed_b);
+            }
         }
     }
 }
@@ -142,10 +160,22 @@ void accumulate_outer(const OuterProduct<S>& p, Index begin, Index end, S* works
 // to[m] += sum over k = 0 .. K-1 of a[k][m], for m = begin .. end-1, each in the order of k.
 template <class S>
 void accumulate_rows(const S* const* a, Index K, Index begin, Index end, S* to) {
-    for (Index m = begin; m < end; m += lanes<S>) {
-        Vec<S> sum = load_first(to + m, end - m);
-        for (Index k = 0; k < K; ++k) sum = sum + load_first(a[k] + m, end - m);
-        store_first(to + m, sum, end - m);
+    constexpr int wide = 8;  // vectors side by side, so that no sum waits for its own last addition
+    for (; begin + wide * lanes<S> <= end; begin += wide * lanes<S>) {
+        Vec<S> sum[wide];
+        FASTRNN_UNROLL
+        for (int i = 0; i < wide; ++i) sum[i] = load(to + begin + i * lanes<S>);
+        for (Index k = 0; k < K; ++k) {
+            FASTRNN_UNROLL
+            for (int i = 0; i < wide; ++i) sum[i] = sum[i] + load(a[k] + begin + i * lanes<S>);
+        }
+        FASTRNN_UNROLL
+        for (int i = 0; i < wide; ++i) store(to + begin + i * lanes<S>, sum[i]);
+    }
+    for (; begin < end; begin += lanes<S>) {
+        Vec<S> sum = load_first(to + begin, end - begin);
+        for (Index k = 0; k < K; ++k) sum = sum + load_first(a[k] + begin, end - begin);
+        store_first(to + begin, sum, end - begin);
     }
 }
 

@@ -259,8 +259,7 @@ void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, 
 
 // dx of some tokens of a chunk: their gate gradients times W_ih.
 template <class Cell, class S>
-void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
-                    Worker::Range tokens) {
+void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens) {
     multiply_panels(Product<S>{scratch.a, scratch.dx, cell.weights.w_ih_rows, nullptr, cell.input_depth(), p.input.D},
                     tokens.begin, tokens.end);
 }
@@ -269,7 +268,7 @@ void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const Backwar
 // with x, or a scatter where x is ids.
 template <class S>
 void input_weight_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Index a0,
-                           Index c0, Worker::Range range, S* outer) {
+                           Index c0, Range range, S* outer) {
     const Index D = p.input.D, shift = c0 - a0;
     S* const dweight = p.dweight_ih + shift * D;
     if (p.input.x) {

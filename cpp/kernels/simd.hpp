@@ -3,6 +3,8 @@
 
 #include <Eigen/Core>
 #include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 #define FASTRNN_INLINE EIGEN_STRONG_INLINE
 
@@ -18,6 +20,10 @@
 namespace fastrnn {
 
 using Index = std::ptrdiff_t;
+
+struct Range {
+    Index begin, end;
+};
 
 inline constexpr int vector_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 
@@ -52,22 +58,50 @@ FASTRNN_INLINE void store(S* to, Vec<S> value) {
     Eigen::internal::pstoreu(to, value.packet);
 }
 
-// The first `count` lanes from memory, zeros behind them. `count` may be the full width or more.
+// Whether the instruction set loads and stores part of a vector by a mask.
+template <class S>
+inline constexpr bool has_masks = Eigen::internal::unpacket_traits<typename Vec<S>::Packet>::masked_load_available &&
+                                  Eigen::internal::unpacket_traits<typename Vec<S>::Packet>::masked_store_available;
+
+template <class S>
+using Mask = std::conditional_t<(lanes<S> > 8), std::uint16_t, std::uint8_t>;
+
+// The first `count` lanes of 0 .. lanes.
+template <class S>
+FASTRNN_INLINE Mask<S> first_lanes(Index count) {
+    return count <= 0 ? Mask<S>(0) : Mask<S>((1u << count) - 1u);
+}
+
+// The first `count` lanes from memory, zeros behind them. `count` may be the full width or more, or nothing.
 template <class S>
 FASTRNN_INLINE Vec<S> load_first(const S* from, Index count) {
     if (count >= lanes<S>) return load(from);
-    alignas(64) S buffer[lanes<S>] = {};
-    for (Index i = 0; i < count; ++i) buffer[i] = from[i];
-    return load(buffer);
+    if constexpr (has_masks<S>) {
+        return {Eigen::internal::ploadu<typename Vec<S>::Packet>(from, first_lanes<S>(count))};
+    } else {
+        alignas(64) S buffer[lanes<S>] = {};
+        for (Index i = 0; i < count; ++i) buffer[i] = from[i];
+        return load(buffer);
+    }
 }
 
 // The first `count` lanes to memory; nothing behind them is touched.
 template <class S>
 FASTRNN_INLINE void store_first(S* to, Vec<S> value, Index count) {
     if (count >= lanes<S>) return store(to, value);
-    alignas(64) S buffer[lanes<S>];
-    store(buffer, value);
-    for (Index i = 0; i < count; ++i) to[i] = buffer[i];
+    if constexpr (has_masks<S>) {
+        Eigen::internal::pstoreu(to, value.packet, first_lanes<S>(count));
+    } else {
+        alignas(64) S buffer[lanes<S>];
+        store(buffer, value);
+        for (Index i = 0; i < count; ++i) to[i] = buffer[i];
+    }
+}
+
+// Asks for the cache line at `address`, soon to be read or written.
+template <class S>
+FASTRNN_INLINE void prefetch(const S* address) {
+    Eigen::internal::prefetch(address);
 }
 
 template <class S>
