@@ -51,7 +51,7 @@ struct ForwardScratch {
 
     ForwardScratch(const ForwardProblem<S>& p, Workspace& workspace) {
         const Index N = p.batch.N;
-        steps = chunk_steps(p.batch, p.gx_width, Index(1) << 18, 64, 1024);
+        steps = chunk_steps(p.batch, p.gx_width, Index(1) << 16, 64, 1024);
         stride = p.gx_width + 16;
         gx = workspace.take<S>(steps * N * stride);
         x_rows = workspace.take<const S*>(steps * N);
