@@ -94,11 +94,6 @@ void clear_padding(S* values, Index width, const Batch& batch) {
 }
 
 template <class S>
-double multiply_adds(const Panels<S>& panels, const Batch& batch) {
-    return double(batch.tokens()) * panels.gates() * double(panels.H) * double(panels.D + panels.H);
-}
-
-template <class S>
 py::tuple forward(const Panels<S>& panels, py::object x, py::object state, py::object lengths, py::object reset,
                   bool reverse, bool training) {
     Index T, N;
@@ -114,6 +109,7 @@ py::tuple forward(const Panels<S>& panels, py::object x, py::object state, py::o
     const auto c = !has_c ? Array<S>() : training ? new_array<S>("c", {T, N, H}) : last[1];
     const auto gates = has_gates ? new_array<S>("gates", {T, N, panels.tape_width() / H, H}) : Array<S>();
     SignalInterrupt interrupt;
+    const Split split = split_of(panels, batch, 1);
     const ForwardProblem<S> p{batch,
                               input,
                               H,
@@ -125,14 +121,14 @@ py::tuple forward(const Panels<S>& panels, py::object x, py::object state, py::o
                               has_c ? const_cast<S*>(c.data()) : nullptr,
                               has_gates ? const_cast<S*>(gates.data()) : nullptr,
                               training,
-                              &interrupt};
+                              &interrupt,
+                              split.by_units};
     S* const h_n = last[0].mutable_data();
     S* const c_n = has_c ? last[1].mutable_data() : nullptr;
     {
         const py::gil_scoped_release release;
-        const ForwardScratch<S> scratch(p, fresh_workspace());
-        const int threads = int(std::min<Index>(N, useful_threads(get_num_threads(), multiply_adds(panels, batch))));
-        run_team(threads, [&](const Worker& worker) { panels.forward(p, scratch, worker); });
+        const ForwardScratch<S> scratch(p, split.threads, fresh_workspace());
+        run_team(split.threads, [&](const Worker& worker) { panels.forward(p, scratch, worker); });
         for (Index row = 0; row < N; ++row) {
             const Index n = batch.order[row], end = batch.at(batch.length[row] - 1, row);
             std::copy(p.y + end * H, p.y + (end + 1) * H, h_n + n * H);
@@ -172,6 +168,7 @@ py::tuple backward(Panels<S>& panels, const Tape& tape, py::object dy, py::objec
     std::vector<Array<S>> dfirst;
     for (int i = 0; i < panels.states(); ++i) dfirst.push_back(new_array<S>("dstate", {N, H}));
     SignalInterrupt interrupt;
+    const Split split = split_of(panels, batch, 2);
     const BackwardProblem<S> p{
         batch,
         input,
@@ -195,16 +192,15 @@ py::tuple backward(Panels<S>& panels, const Tape& tape, py::object dy, py::objec
         expect_writable<S>(gradients[1], "dweight_hh", {{"G*H", rows_of_weights}, {"H", H}}),
         optional_writable<S>(gradients[2], "dbias_ih", {{"G*H", rows_of_weights}}),
         optional_writable<S>(gradients[3], "dbias_hh", {{"G*H", rows_of_weights}}),
-        &interrupt};
+        &interrupt,
+        split.by_units};
     if ((p.dbias_ih == nullptr) != (p.dbias_hh == nullptr))
         throw py::value_error("gradients: expected dbias_ih and dbias_hh both, or neither");
     {
         const py::gil_scoped_release release;
         panels.prepare_backward();
-        const int threads =
-            int(std::min<Index>(N, useful_threads(get_num_threads(), 2 * multiply_adds(panels, batch))));
-        const BackwardScratch<S> scratch(p, panels.needs_rh(), threads, fresh_workspace());
-        run_team(threads, [&](const Worker& worker) { panels.backward(p, scratch, worker); });
+        const BackwardScratch<S> scratch(p, panels.needs_rh(), split.threads, fresh_workspace());
+        run_team(split.threads, [&](const Worker& worker) { panels.backward(p, scratch, worker); });
         if (has_dx && !tape.lengths.is_none()) clear_padding(p.dx, D, batch);
     }
     interrupt.finish();

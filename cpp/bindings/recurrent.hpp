@@ -53,6 +53,15 @@ class Panels {
     std::once_flag once_;
 };
 
+// How the threads share `passes` forward passes' worth of work.
+template <class S>
+Split split_of(const Panels<S>& panels, const Batch& batch, int passes) {
+    const double unit = double(panels.gates()) * double(panels.H);
+    const double token = unit * double(panels.D + panels.H);
+    return choose_split<S>(batch, panels.H, passes * double(batch.tokens()) * token, unit * double(panels.H),
+                           get_num_threads());
+}
+
 // The weights of one layer and direction as Python gives them.
 template <class S>
 struct Weights {

@@ -64,6 +64,7 @@ class Stream {
         Workspace workspace;
         Interrupt never;
         ForwardProblem<S> problem;
+        int workers = 1;
         ForwardScratch<S> scratch;
 
         Layer(std::shared_ptr<Panels<S>> given, const Stream& stream)
@@ -87,7 +88,7 @@ class Stream {
                       nullptr,
                       false,
                       &never},
-              scratch(problem, workspace) {
+              scratch(problem, workers, workspace) {
             std::fill(h, h + 3 * N * H, S(0));
         }
 
@@ -95,12 +96,17 @@ class Stream {
             problem.input = {input.x, input.ids, panels->D};
             problem.h0 = h;
             problem.y = next;
-            const double work = double(N) * panels->gates() * double(H) * double(panels->D + H);
-            const int threads = int(std::min<Index>(N, useful_threads(get_num_threads(), work)));
-            if (threads == 1)
+            const Split split = split_of(*panels, problem.batch, 1);
+            problem.by_units = split.by_units;
+            if (split.threads > workers) {  // lists for each of them
+                workers = split.threads;
+                workspace.reset();
+                scratch = ForwardScratch<S>(problem, workers, workspace);
+            }
+            if (split.threads == 1)
                 panels->forward(problem, scratch, Worker{});
             else
-                run_team(threads, [&](const Worker& worker) { panels->forward(problem, scratch, worker); });
+                run_team(split.threads, [&](const Worker& worker) { panels->forward(problem, scratch, worker); });
             std::swap(h, next);
             return {h, nullptr, H};
         }

@@ -22,20 +22,23 @@ struct ElmanWeights {
 
 template <class S>
 struct Elman {
+    static constexpr Index grain = unit_grain<S>;
     ElmanWeights<S> weights;
     bool rectified;  // relu rather than tanh
 
-    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
         const auto& w = weights;
-        multiply_panels(Product<S>{x, gx, w.w_ih, w.bias, w.D, round_up_to_lanes<S>(w.H)}, begin, end);
+        const Index end = round_up_to_lanes<S>(units.end);
+        multiply_panels(Product<S>{x, gx, w.w_ih, w.bias, w.D, end, false, 0, 0, units.begin}, tokens.begin,
+                        tokens.end);
     }
-    void gather(Index id, S* gx) const {
-        gather_plain_panels(id, gx, weights.w_ih, weights.bias, weights.D, weights.H);
+    void gather(Index id, S* gx, Range units) const {
+        gather_plain_panels(id, gx, weights.w_ih, weights.bias, weights.D, units);
     }
 
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
-        for_panels<S>(0, H, [&](auto vectors, Index unit) {
+        for_panels<S>(rows.units.begin, rows.units.end, [&](auto vectors, Index unit) {
             constexpr int cols = decltype(vectors)::value;
             for_row_blocks<max_rows<cols>>(rows.begin, rows.end, [&](auto height, Index first) {
                 Tile<S, height, cols> tile;
@@ -54,7 +57,7 @@ struct Elman {
     Index input_depth() const { return weights.H; }
 
     void backward_step(const BackwardRows<S>& rows) const {
-        recurrent_gradient(rows, 0, weights.w_hh_rows, weights.H, weights.H, false,
+        recurrent_gradient(rows, 0, weights.w_hh_rows, weights.H, false,
                            [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
     }
 
@@ -66,8 +69,7 @@ struct Elman {
     }
 
     void backward_start(const BackwardRows<S>& rows) const {
-        const Index H = weights.H;
-        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, H, H}, rows.begin, rows.end);
+        recurrent_product(rows, 0, weights.w_hh_rows, weights.H, false, rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,

@@ -54,20 +54,20 @@ struct GruBase {
 
 template <class S>
 struct GruResetAfter : GruBase<S> {
+    static constexpr Index grain = lanes<S>;
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
-    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
-        const auto& w = weights;
-        multiply_gate_panels<gates>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+        multiply_gate_panels<gates>(x, gx, tokens, weights.w_ih, weights.bias, weights.D, units);
     }
-    void gather(Index id, S* gx) const {
-        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, weights.H);
+    void gather(Index id, S* gx, Range units) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
     }
 
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
-        for (Index unit = 0; unit < H; unit += lanes<S>)
+        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
             for_row_blocks<max_rows<gates>>(rows.begin, rows.end, [&](auto height, Index first) {
                 Tile<S, height, gates> tile;
                 for (int r = 0; r < height; ++r) {
@@ -99,8 +99,7 @@ struct GruResetAfter : GruBase<S> {
     }
 
     void backward_step(const BackwardRows<S>& rows) const {
-        const Index H = weights.H;
-        recurrent_gradient(rows, H, weights.w_hh_rows, gates * H, H, true,
+        recurrent_gradient(rows, weights.H, weights.w_hh_rows, gates * weights.H, true,
                            [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
     }
 
@@ -121,9 +120,7 @@ struct GruResetAfter : GruBase<S> {
     }
 
     void backward_start(const BackwardRows<S>& rows) const {
-        const Index H = weights.H;
-        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, gates * H, H, true, H},
-                        rows.begin, rows.end);
+        recurrent_product(rows, weights.H, weights.w_hh_rows, gates * weights.H, true, rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
@@ -140,38 +137,43 @@ struct GruResetAfter : GruBase<S> {
 
 template <class S>
 struct GruResetBefore : GruBase<S> {
+    static constexpr Index grain = unit_grain<S>;
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
     // A row of gx: panels of r and z, then the candidate.
     Index candidate() const { return 2 * round_up_to_lanes<S>(weights.H); }
 
-    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
         const auto& w = weights;
-        multiply_gate_panels<2>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
-        multiply_panels(Product<S>{x, gx, w.w_in, w.bias_n, w.D, round_up_to_lanes<S>(w.H), false, 0, candidate()},
-                        begin, end);
+        multiply_gate_panels<2>(x, gx, tokens, w.w_ih, w.bias, w.D, units);
+        const Index end = round_up_to_lanes<S>(units.end);
+        multiply_panels(Product<S>{x, gx, w.w_in, w.bias_n, w.D, end, false, 0, candidate(), units.begin}, tokens.begin,
+                        tokens.end);
     }
-    void gather(Index id, S* gx) const {
-        gather_gate_panels(id, gx, weights.w_ih, weights.bias, 2, weights.D, weights.H);
-        gather_plain_panels(id, gx + candidate(), weights.w_in, weights.bias_n, weights.D, weights.H);
+    void gather(Index id, S* gx, Range units) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, 2, weights.D, units);
+        gather_plain_panels(id, gx + candidate(), weights.w_in, weights.bias_n, weights.D, units);
     }
 
     // First r and z of every unit, then the candidate, which needs r * h' of every unit. z rests in gx.
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
-        for (Index unit = 0; unit < H; unit += lanes<S>)
+        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
             for_row_blocks<max_rows<2>>(rows.begin, rows.end, [&](auto height, Index first) {
                 Tile<S, height, 2> tile;
                 tile.start(rows.gx + first, unit * 2);
                 tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * 2 * H, H);
                 finish_rows(tile, [&](const S* sum, Index r) { finish_gates(sum, rows, first + r, unit); });
             });
+        rows.meet();
+        const Index end = round_up_to_lanes<S>(rows.units.end);
         multiply_panels(
-            Product<S>{rows.rh, rows.gx, weights.w_hn, nullptr, H, round_up_to_lanes<S>(H), true, 0, candidate()},
+            Product<S>{rows.rh, rows.gx, weights.w_hn, nullptr, H, end, true, 0, candidate(), rows.units.begin},
             rows.begin, rows.end);
         for (Index row = rows.begin; row < rows.end; ++row)
-            for (Index unit = 0; unit < H; unit += lanes<S>) finish_candidate(rows, row, unit);
+            for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
+                finish_candidate(rows, row, unit);
     }
 
     void finish_gates(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
@@ -199,11 +201,15 @@ struct GruResetBefore : GruBase<S> {
     // d(r h') = W_hn^T dn, which gives this step's dr and the rest of dh'.
     void backward_step(const BackwardRows<S>& rows) const {
         const Index H = weights.H;
-        recurrent_gradient(rows, H, weights.w_hh_rows, 2 * H, H, true,
+        recurrent_gradient(rows, H, weights.w_hh_rows, 2 * H, true,
                            [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, rows, row, unit); });
-        multiply_panels(Product<S>{rows.dgates, rows.drh, weights.w_hn_rows, nullptr, H, H}, rows.begin, rows.end);
+        rows.meet();
+        multiply_panels(Product<S>{rows.dgates, rows.drh, weights.w_hn_rows, nullptr, H, rows.units.end, false, 0, 0,
+                                   rows.units.begin},
+                        rows.begin, rows.end);
         for (Index row = rows.begin; row < rows.end; ++row)
-            for (Index unit = 0; unit < H; unit += lanes<S>) backward_reset(rows, row, unit);
+            for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
+                backward_reset(rows, row, unit);
     }
 
     void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
@@ -229,9 +235,7 @@ struct GruResetBefore : GruBase<S> {
     }
 
     void backward_start(const BackwardRows<S>& rows) const {
-        const Index H = weights.H;
-        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, 2 * H, H, true, H},
-                        rows.begin, rows.end);
+        recurrent_product(rows, weights.H, weights.w_hh_rows, 2 * weights.H, true, rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,

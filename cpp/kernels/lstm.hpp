@@ -29,19 +29,19 @@ struct LstmWeights {
 template <class S>
 struct Lstm {
     static constexpr int gates = 4;
+    static constexpr Index grain = lanes<S>;
     LstmWeights<S> weights;
 
-    void project(const S* const* x, S* const* gx, Index begin, Index end) const {
-        const auto& w = weights;
-        multiply_gate_panels<gates>(x, gx, begin, end, w.w_ih, w.bias, w.D, w.H);
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+        multiply_gate_panels<gates>(x, gx, tokens, weights.w_ih, weights.bias, weights.D, units);
     }
-    void gather(Index id, S* gx) const {
-        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, weights.H);
+    void gather(Index id, S* gx, Range units) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
     }
 
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
-        for (Index unit = 0; unit < H; unit += lanes<S>)
+        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
             for_row_blocks<max_rows<gates>>(rows.begin, rows.end, [&](auto height, Index first) {
                 Tile<S, height, gates> tile;
                 tile.start(rows.gx + first, unit * gates);
@@ -72,7 +72,7 @@ struct Lstm {
     Index input_depth() const { return gates * weights.H; }
 
     void backward_step(const BackwardRows<S>& rows) const {
-        recurrent_gradient(rows, 0, weights.w_hh_rows, gates * weights.H, weights.H, false,
+        recurrent_gradient(rows, 0, weights.w_hh_rows, gates * weights.H, false,
                            [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
     }
 
@@ -93,9 +93,7 @@ struct Lstm {
     }
 
     void backward_start(const BackwardRows<S>& rows) const {
-        const Index depth = gates * weights.H;
-        multiply_panels(Product<S>{rows.dgates_next, rows.dh, weights.w_hh_rows, nullptr, depth, weights.H}, rows.begin,
-                        rows.end);
+        recurrent_product(rows, 0, weights.w_hh_rows, gates * weights.H, false, rows.end);
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,

@@ -10,8 +10,9 @@ namespace fastrnn {
 // Depth of a block of a product, so that a panel of it (512 x 4 vectors) rests in the second-level cache.
 inline constexpr Index depth_block = 512;
 
-// out[m][out0 + 0..columns) = start + a[m][a0 + 0..K) times plain panels, for rows begin .. end-1. `bias` is padded to
-// whole vectors; null starts from zero, and with `accumulate` from what stands in `out`.
+// out[m][out0 + first..columns) = start + a[m][a0 + 0..K) times plain panels, for rows begin .. end-1. `bias` is padded
+// to whole vectors; null starts from zero, and with `accumulate` from what stands in `out`. `first`: where a panel
+// begins.
 template <class S>
 struct Product {
     const S* const* a;
@@ -20,12 +21,12 @@ struct Product {
     const S* bias;
     Index K, columns;
     bool accumulate = false;
-    Index a0 = 0, out0 = 0;
+    Index a0 = 0, out0 = 0, first = 0;
 };
 
 template <class S>
 void multiply_panels(const Product<S>& p, Index begin, Index end) {
-    for_panels<S>(0, p.columns, [&](auto vectors, Index column) {
+    for_panels<S>(p.first, p.columns, [&](auto vectors, Index column) {
         constexpr int cols = decltype(vectors)::value;
         const Index width = p.columns - column;
         Index k = 0;
@@ -50,13 +51,13 @@ void multiply_panels(const Product<S>& p, Index begin, Index end) {
     });
 }
 
-// out[m] = bias + W a[m] in the layout [panel][gates][lanes], for gate-interleaved panels and bias.
+// out[m] = bias + W a[m] in the layout [panel][gates][lanes], for gate-interleaved panels and bias; some of the units.
 template <int Gates, class S>
-void multiply_gate_panels(const S* const* a, S* const* out, Index begin, Index end, const S* panels, const S* bias,
-                          Index K, Index H) {
-    for (Index unit = 0; unit < H; unit += lanes<S>)
+void multiply_gate_panels(const S* const* a, S* const* out, Range tokens, const S* panels, const S* bias, Index K,
+                          Range units) {
+    for (Index unit = units.begin; unit < units.end; unit += lanes<S>)
         for (Index k = 0; k == 0 || k < K; k += depth_block)
-            for_row_blocks<max_rows<Gates>>(begin, end, [&](auto rows, Index first) {
+            for_row_blocks<max_rows<Gates>>(tokens.begin, tokens.end, [&](auto rows, Index first) {
                 Tile<S, rows, Gates> tile;
                 if (k == 0)
                     tile.start(bias + unit * Gates);
@@ -72,16 +73,16 @@ void multiply_gate_panels(const S* const* a, S* const* out, Index begin, Index e
 
 // The same for a = row `id` of the identity: a gather of one row of W^T.
 template <class S>
-void gather_gate_panels(Index id, S* out, const S* panels, const S* bias, Index gates, Index K, Index H) {
-    const Index wide = gates * lanes<S>;
-    for (Index unit = 0; unit < H; unit += lanes<S>, panels += K * wide, bias += wide, out += wide)
-        for (Index j = 0; j < wide; j += lanes<S>) store(out + j, load(bias + j) + load(panels + id * wide + j));
+void gather_gate_panels(Index id, S* out, const S* panels, const S* bias, Index gates, Index K, Range units) {
+    for (Index at = units.begin * gates; at < round_up_to_lanes<S>(units.end) * gates; at += gates * lanes<S>)
+        for (Index j = 0; j < gates * lanes<S>; j += lanes<S>)
+            store(out + at + j, load(bias + at + j) + load(panels + at * K + id * gates * lanes<S> + j));
 }
 
 // The same of plain panels.
 template <class S>
-void gather_plain_panels(Index id, S* out, const S* panels, const S* bias, Index K, Index H) {
-    for_panels<S>(0, H, [&](auto vectors, Index unit) {
+void gather_plain_panels(Index id, S* out, const S* panels, const S* bias, Index K, Range units) {
+    for_panels<S>(units.begin, units.end, [&](auto vectors, Index unit) {
         const Index wide = vectors * lanes<S>;
         const S* row = panels + unit * K + id * wide;
         for (Index j = 0; j < wide; j += lanes<S>) store(out + unit + j, load(bias + unit + j) + load(row + j));
@@ -182,12 +183,12 @@ void accumulate_rows(const S* const* a, Index K, Index begin, Index end, S* to) 
 // Compiled once (bindings/product.cpp): every cell and layer stands on these.
 #define FASTRNN_PRODUCTS(EXTERN, S)                                                                               \
     EXTERN template void multiply_panels<S>(const Product<S>&, Index, Index);                                     \
-    EXTERN template void multiply_gate_panels<2, S>(const S* const*, S* const*, Index, Index, const S*, const S*, \
-                                                    Index, Index);                                                \
-    EXTERN template void multiply_gate_panels<3, S>(const S* const*, S* const*, Index, Index, const S*, const S*, \
-                                                    Index, Index);                                                \
-    EXTERN template void multiply_gate_panels<4, S>(const S* const*, S* const*, Index, Index, const S*, const S*, \
-                                                    Index, Index);                                                \
+    EXTERN template void multiply_gate_panels<2, S>(const S* const*, S* const*, Range, const S*, const S*, Index, \
+                                                    Range);                                                       \
+    EXTERN template void multiply_gate_panels<3, S>(const S* const*, S* const*, Range, const S*, const S*, Index, \
+                                                    Range);                                                       \
+    EXTERN template void multiply_gate_panels<4, S>(const S* const*, S* const*, Range, const S*, const S*, Index, \
+                                                    Range);                                                       \
     EXTERN template void accumulate_outer<S>(const OuterProduct<S>&, Index, Index, S*);                           \
     EXTERN template void accumulate_rows<S>(const S* const*, Index, Index, Index, S*);
 

@@ -5,14 +5,18 @@
 #include "batch.hpp"
 #include "denormals.hpp"
 #include "product.hpp"
+#include "split.hpp"
 #include "workspace.hpp"
 
 namespace fastrnn {
 
-// What one step of a cell reads and writes, a pointer a row for rows begin .. end-1.
+// What one step of a cell reads and writes, a pointer a row for rows begin .. end-1; `units` is this worker's part.
 template <class S>
 struct StepRows {
     Index begin, end;
+    Range units;
+    const Share* share;
+    const Worker* worker;
     S** gx;            // W_ih x + b in the layout of the cell's panels; the cell may use it as scratch
     const S** h_prev;  // [H]
     const S** c_prev;  // [H], cells with a second state
@@ -20,6 +24,9 @@ struct StepRows {
     S** c;             // [H]
     S** rh;            // [H] scratch: r * h_prev, the GRU with the reset before the product
     S** gates;         // [tape_width], or null where nothing is kept for BPTT
+
+    // Between two products of one step, where the second needs all units of the first.
+    void meet() const { share->meet(*worker); }
 };
 
 template <class S>
@@ -33,6 +40,7 @@ struct ForwardProblem {
     S* gates;          // [T, N, tape_width] in training, else null
     bool training;
     Interrupt* interrupt;
+    bool by_units = false;  // how workers share a step
 };
 
 // Steps in one chunk: so many that its tokens fill `scalars` of `width` each, at least one.
@@ -45,26 +53,33 @@ template <class S>
 struct ForwardScratch {
     Index steps, stride;  // of a chunk; of one row of gx (padded, so that rows do not share cache sets)
     S* gx;                // [steps * N, stride]
-    const S** x_rows;     // [steps * N]
-    S** gx_rows;          // [steps * N]
-    StepRows<S> rows;
+    const S** x_rows;     // [workers, steps * N]
+    S** gx_rows;          // [workers, steps * N]
+    StepRows<S> rows;     // lists [workers, N]: the workers go their own ways
 
-    ForwardScratch(const ForwardProblem<S>& p, Workspace& workspace) {
+    ForwardScratch(const ForwardProblem<S>& p, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
         steps = chunk_steps(p.batch, p.gx_width, Index(1) << 16, 64, 1024);
         stride = p.gx_width + 16;
         gx = workspace.take<S>(steps * N * stride);
-        x_rows = workspace.take<const S*>(steps * N);
-        gx_rows = workspace.take<S*>(steps * N);
-        rows.gx = workspace.take<S*>(N);
-        rows.rh = workspace.take<S*>(N);
+        x_rows = workspace.take<const S*>(workers * steps * N);
+        gx_rows = workspace.take<S*>(workers * steps * N);
         S* const rh = workspace.take<S>(N * p.H);
-        for (Index row = 0; row < N; ++row) rows.rh[row] = rh + row * p.H;
-        rows.h_prev = workspace.take<const S*>(N);
-        rows.c_prev = workspace.take<const S*>(N);
-        rows.h = workspace.take<S*>(N);
-        rows.c = workspace.take<S*>(N);
-        rows.gates = workspace.take<S*>(N);
+        for (S*** list : {&rows.gx, &rows.rh, &rows.h, &rows.c, &rows.gates}) *list = workspace.take<S*>(workers * N);
+        for (const S*** list : {&rows.h_prev, &rows.c_prev}) *list = workspace.take<const S*>(workers * N);
+        for (Index i = 0; i < workers * N; ++i) rows.rh[i] = rh + i % N * p.H;
+    }
+
+    // The lists of one worker.
+    StepRows<S> rows_of(Index N, const Share& share, const Worker& worker) const {
+        StepRows<S> own = rows;
+        for (S*** list : {&own.gx, &own.rh, &own.h, &own.c, &own.gates}) *list += worker.rank * N;
+        for (const S*** list : {&own.h_prev, &own.c_prev}) *list += worker.rank * N;
+        own.begin = share.rows.begin;
+        own.units = share.units;
+        own.share = &share;
+        own.worker = &worker;
+        return own;
     }
 };
 
@@ -91,36 +106,40 @@ void point_step(const ForwardProblem<S>& p, Index step, StepRows<S>& rows) {
     }
 }
 
-// A cell offers: project(x_rows, gx_rows, count), gather(ids pointer, gx row) and step(rows).
+// A cell offers: grain, the units that go together; project(x_rows, gx_rows, tokens, units), gather(id, gx row, units)
+// and step(rows).
 template <class Cell, class S>
 void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Worker& worker) {
     const FlushDenormals flush;
-    const auto [begin, end] = p.batch.rows(worker);
-    StepRows<S> rows = scratch.rows;
+    const Share share = Share::of(p.batch, p.H, Cell::grain, p.by_units, worker);
+    const auto [begin, end] = share.rows;
+    StepRows<S> rows = scratch.rows_of(p.batch.N, share, worker);
+    const S** const x_rows = scratch.x_rows + worker.rank * scratch.steps * p.batch.N;
+    S** const gx_rows = scratch.gx_rows + worker.rank * scratch.steps * p.batch.N;
     const Index pause = steps_between_checks(p.batch.N, p.H, p.gx_width);
     const Index first_token = scratch.steps * begin;
     for (Index s0 = 0; s0 < p.batch.steps(); s0 += scratch.steps) {
-        if (p.interrupt->check(worker)) return;
+        if (share.stopped(*p.interrupt, worker)) return;
         const Index s1 = std::min(s0 + scratch.steps, p.batch.steps());
         Index token = first_token;
         for (Index s = s0; s < s1; ++s)
             for (Index row = begin; row < p.batch.active(s, begin, end); ++row, ++token) {
                 const Index at = p.batch.at(s, row);
-                scratch.gx_rows[token] = scratch.gx + token * scratch.stride;
+                gx_rows[token] = scratch.gx + token * scratch.stride;
                 if (p.input.x)
-                    scratch.x_rows[token] = p.input.x + at * p.input.D;
+                    x_rows[token] = p.input.x + at * p.input.D;
                 else
-                    cell.gather(p.input.ids[at], scratch.gx_rows[token]);
+                    cell.gather(p.input.ids[at], gx_rows[token], share.units);
             }
-        if (p.input.x) cell.project(scratch.x_rows, scratch.gx_rows, first_token, token);
+        if (p.input.x) cell.project(x_rows, gx_rows, {first_token, token}, share.units);
         token = first_token;
         for (Index s = s0; s < s1; ++s) {
-            rows.begin = begin;
             rows.end = p.batch.active(s, begin, end);
             point_step(p, s, rows);
-            for (Index row = begin; row < rows.end; ++row) rows.gx[row] = scratch.gx_rows[token++];
+            for (Index row = begin; row < rows.end; ++row) rows.gx[row] = gx_rows[token++];
             cell.step(rows);
-            if ((s + 1) % pause == 0 && p.interrupt->check(worker)) return;
+            share.meet(worker);
+            if ((s + 1) % pause == 0 && share.stopped(*p.interrupt, worker)) return;
         }
     }
 }
@@ -138,23 +157,30 @@ struct BackwardProblem {
     S *dweight_ih, *dweight_hh;  // [G * H, D], [G * H, H]
     S *dbias_ih, *dbias_hh;      // [G * H] or null
     Interrupt* interrupt;
+    bool by_units = false;  // how workers share a step
 };
 
 // One step of BPTT: the forward step's rows and what gradients they meet.
 template <class S>
 struct BackwardRows {
     Index begin, running, end;  // rows begin .. running-1 had a step after this one, running .. end-1 end here
-    const S** dgates_next;      // [dgates_width] of the step after this one
-    S** dgates;                 // [dgates_width]
-    const S** dy;               // [H]
+    Range units;                // this worker's part
+    const Share* share;
+    const Worker* worker;
+    const S** dgates_next;  // [dgates_width] of the step after this one
+    S** dgates;             // [dgates_width]
+    const S** dy;           // [H]
     const S **h, **h_prev, **c, **c_prev, **gates;
-    S** dh;           // [padded H] what flows into h besides dy and the recurrent product
-    S** dc;           // [padded H]
-    S** rh;           // [H] r * h_prev, the gated recurrent unit with the reset before the product
-    S** drh;          // [padded H] its gradient
-    const bool* cut;  // [N] the row starts again at the step after this one: what would flow here goes to dh0, dc0
-    S** dh0;          // [padded H]
-    S** dc0;          // [padded H]
+    S** dh;     // [padded H] what flows into h besides dy and the recurrent product
+    S** dc;     // [padded H]
+    S** rh;     // [H] r * h_prev, the gated recurrent unit with the reset before the product
+    S** drh;    // [padded H] its gradient
+    bool* cut;  // [N] the row starts again at the step after this one: what would flow here goes to dh0, dc0
+    S** dh0;    // [padded H]
+    S** dc0;    // [padded H]
+
+    // Between two products of one step, where the second needs all units of the first.
+    void meet() const { share->meet(*worker); }
 };
 
 template <class S>
@@ -167,9 +193,8 @@ struct BackwardScratch {
     const S** rh_rows;
     S** dx;
     const std::int64_t** ids;
-    bool* cut;
-    S* outer;  // a worker's share: outer_workspace
-    BackwardRows<S> rows;
+    S* outer;              // a worker's share: outer_workspace
+    BackwardRows<S> rows;  // lists of what changes from step to step: [workers, N]
 
     BackwardScratch(const BackwardProblem<S>& p, bool needs_rh, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
@@ -186,13 +211,12 @@ struct BackwardScratch {
         for (const S*** list : {&a, &x, &h, &rh_rows}) *list = workspace.take<const S*>(steps * N);
         dx = workspace.take<S*>(steps * N);
         ids = workspace.take<const std::int64_t*>(steps * N);
-        cut = workspace.take<bool>(N);
         outer = workspace.take<S>(workers * outer_workspace<S>());
         for (const S*** list : {&rows.dgates_next, &rows.dy, &rows.h, &rows.h_prev, &rows.c, &rows.c_prev, &rows.gates})
-            *list = workspace.take<const S*>(N);
-        for (S*** list : {&rows.dgates, &rows.dh, &rows.dc, &rows.rh, &rows.drh, &rows.dh0, &rows.dc0})
-            *list = workspace.take<S*>(N);
-        rows.cut = cut;
+            *list = workspace.take<const S*>(workers * N);
+        for (S*** list : {&rows.dgates, &rows.rh}) *list = workspace.take<S*>(workers * N);
+        for (S*** list : {&rows.dh, &rows.dc, &rows.drh, &rows.dh0, &rows.dc0}) *list = workspace.take<S*>(N);
+        rows.cut = workspace.take<bool>(workers * N);
         for (Index row = 0; row < N; ++row) {
             const Index n = p.batch.order[row];
             rows.dh[row] = dh + row * padded;
@@ -204,13 +228,29 @@ struct BackwardScratch {
             if (p.dc_n) std::copy(p.dc_n + n * p.H, p.dc_n + (n + 1) * p.H, rows.dc[row]);
         }
     }
+
+    // The lists of one worker.
+    BackwardRows<S> rows_of(Index N, const Share& share, const Worker& worker) const {
+        BackwardRows<S> own = rows;
+        for (const S*** list : {&own.dgates_next, &own.dy, &own.h, &own.h_prev, &own.c, &own.c_prev, &own.gates})
+            *list += worker.rank * N;
+        for (S*** list : {&own.dgates, &own.rh}) *list += worker.rank * N;
+        own.cut += worker.rank * N;
+        own.begin = own.end = share.rows.begin;
+        own.units = share.units;
+        own.share = &share;
+        own.worker = &worker;
+        return own;
+    }
 };
 
 // The pointers of one step of BPTT; `token` is the number, in the chunk, of the step's first row (of the whole batch).
+// By units all workers see all rows, and only the first makes the chunk's lists.
 template <class S>
 void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index step, Index token,
                 BackwardRows<S>& rows) {
     const Index H = p.H;
+    const bool listed = !p.by_units || rows.worker->rank == 0;
     for (Index row = rows.begin; row < rows.end; ++row) {
         const Index at = p.batch.at(step, row), n = p.batch.order[row], k = token + row;
         const bool starts = p.batch.starts(step, row);
@@ -225,7 +265,8 @@ void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, 
         }
         rows.gates[row] = p.gates + at * p.tape_width;
         rows.rh[row] = scratch.rh ? scratch.rh + k * H : nullptr;
-        scratch.cut[row] = row < rows.running && p.batch.starts(step + 1, row);
+        rows.cut[row] = row < rows.running && p.batch.starts(step + 1, row);
+        if (!listed) continue;
         scratch.a[k] = rows.dgates[row];
         scratch.h[k] = rows.h_prev[row];
         scratch.rh_rows[k] = rows.rh[row];
@@ -245,15 +286,22 @@ FASTRNN_INLINE Vec<S> uncut(Vec<S> d, const BackwardRows<S>& rows, Index row, In
     return set(S(0));
 }
 
-// The gradient of h at one step, without dy: what comes back over the recurrent connection,
-// rows.dgates_next[row] + a0 (K scalars) times `panels`, is put into rows.dh, or added to what stands there where
-// `carry`; then finish(dh, row, unit) runs over all rows. Rows that end at this step begin with rows.dh alone.
+// What comes back over the recurrent connection to rows begin .. end-1: rows.dgates_next[row] + a0 (K scalars) times
+// `panels` is put into rows.dh, or added to what stands there where `carry`.
+template <class S>
+void recurrent_product(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry, Index end) {
+    multiply_panels(
+        Product<S>{rows.dgates_next, rows.dh, panels, nullptr, K, rows.units.end, carry, a0, 0, rows.units.begin},
+        rows.begin, end);
+}
+
+// The gradient of h at one step, without dy: the recurrent product, then finish(dh, row, unit) over all rows. Rows that
+// end at this step begin with rows.dh alone.
 template <class S, class Finish>
-void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, Index H, bool carry,
-                        Finish&& finish) {
-    multiply_panels(Product<S>{rows.dgates_next, rows.dh, panels, nullptr, K, H, carry, a0}, rows.begin, rows.running);
+void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry, Finish&& finish) {
+    recurrent_product(rows, a0, panels, K, carry, rows.running);
     for (Index row = rows.begin; row < rows.end; ++row)
-        for (Index unit = 0; unit < H; unit += lanes<S>)
+        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
             finish(uncut(load(rows.dh[row] + unit), rows, row, unit, rows.dh0), row, unit);
 }
 
@@ -307,25 +355,27 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
                   const Worker& worker) {
     const FlushDenormals flush;
     const Index N = p.batch.N;
-    const auto [begin, end] = p.batch.rows(worker);
-    BackwardRows<S> rows = scratch.rows;
-    rows.begin = rows.end = begin;
+    const Share share = Share::of(p.batch, p.H, unit_grain<S>, p.by_units, worker);
+    const auto [begin, end] = share.rows;
+    BackwardRows<S> rows = scratch.rows_of(N, share, worker);
     const Index pause = steps_between_checks(N, p.H, p.dgates_width);
     for (Index s1 = p.batch.steps(); s1 > 0; s1 -= std::min(s1, scratch.steps)) {
         const Index s0 = std::max<Index>(0, s1 - scratch.steps);
         Index token = 0;
-        for (Index s = s1 - 1; s >= s0 && !p.interrupt->stop.load(std::memory_order_relaxed); --s) {
-            if (s % pause == 0) p.interrupt->check(worker);
+        for (Index s = s1 - 1; s >= s0; --s) {
+            if (s % pause == 0 && share.stopped(*p.interrupt, worker)) break;
             rows.running = rows.end;
             rows.end = p.batch.active(s, begin, end);
             point_step(p, scratch, s, token, rows);
             cell.backward_step(rows);
+            share.meet(worker);
             for (Index row = begin; row < rows.end; ++row) rows.dgates_next[row] = rows.dgates[row];
             token += p.batch.active(s, 0, N);
         }
+        const Range columns = share.by_units ? worker.part(p.dgates_width) : Range{0, p.dgates_width};
         for (Index row = begin; row < rows.end; ++row) {
             S* kept = scratch.boundary + row * scratch.width;
-            std::copy(rows.dgates[row], rows.dgates[row] + p.dgates_width, kept);
+            std::copy(rows.dgates[row] + columns.begin, rows.dgates[row] + columns.end, kept + columns.begin);
             rows.dgates_next[row] = kept;
         }
         worker.barrier();
@@ -335,13 +385,15 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
         worker.barrier();
     }
     rows.running = rows.end;
-    for (Index row = begin; row < end; ++row) scratch.cut[row] = false;
+    for (Index row = begin; row < end; ++row) rows.cut[row] = false;
     cell.backward_start(rows);
     for (Index row = begin; row < end; ++row) {
         const Index n = p.batch.order[row];
-        for (Index j = 0; j < p.H; ++j) p.dh0[n * p.H + j] = rows.dh0[row][j] + rows.dh[row][j];
+        for (Index j = rows.units.begin; j < rows.units.end; ++j)
+            p.dh0[n * p.H + j] = rows.dh0[row][j] + rows.dh[row][j];
         if (p.dc0)
-            for (Index j = 0; j < p.H; ++j) p.dc0[n * p.H + j] = rows.dc0[row][j] + rows.dc[row][j];
+            for (Index j = rows.units.begin; j < rows.units.end; ++j)
+                p.dc0[n * p.H + j] = rows.dc0[row][j] + rows.dc[row][j];
     }
 }
 

@@ -47,15 +47,28 @@ def test_one_two_or_three_threads(variant, dtype, mode):
         assert_same_bits(with_threads(threads, lambda: both_passes(case)), alone)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_few_rows_have_their_hidden_units_shared(variant, dtype, mode, rows):
+    case = make_case(variant, (35, rows, 11, 203), dtype=dtype, **MODES[mode])
+    assert multiply_adds(case) >= 3 * WORK_OF_A_THREAD  # split.hpp: a meeting after every step
+    alone = both_passes(case)
+    for threads in (2, 3):
+        assert_same_bits(with_threads(threads, lambda: both_passes(case)), alone)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_or_two_threads_of_everything_else(dtype):
     assert_same_bits(with_threads(2, lambda: everything_else(dtype)), everything_else(dtype))
 
 
+@pytest.mark.parametrize(("rows", "width"), [(40, 250), (1, 900)])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_one_or_two_threads_of_a_stream(variant, dtype):
-    case = make_case(variant, (3, 40, 70, 250), dtype=dtype)
+def test_one_or_two_threads_of_a_stream(variant, dtype, rows, width):
+    case = make_case(variant, (3, rows, 70, width), dtype=dtype)
     assert multiply_adds(case) >= 3 * 2 * WORK_OF_A_THREAD  # three steps
     y = forward(case)[0].tobytes()
     assert np.array(stream_of(case)[0]).tobytes() == y

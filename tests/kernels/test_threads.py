@@ -143,7 +143,7 @@ def test_small_work_starts_no_thread_and_large_work_does():
 
 
 # Steps of two sequences. The weights are large, so that a pass takes a second or more in little memory.
-LONG = {"lstm": 1500, "gru": 2000, "elman": 10_000}
+LONG = {"lstm": 4000, "gru": 5000, "elman": 20_000}
 WIDTH = 1024
 
 
