@@ -115,7 +115,7 @@ def everything_else(dtype: str) -> dict[str, np.ndarray]:
 
     x, weight, bias, dy = normal(130, 70), normal(123, 70), normal(123), normal(130, 123)
     targets = random.integers(-1, 123, size=130)
-    results = {"linear": kernels.linear_forward(x, weight, bias)}
+    results = {"linear": kernels.linear_forward(kernels.linear_pack(weight, bias), x)}
     for name, need in (("linear", True), ("linear without dx", False)):
         dweight, dbias = normal(123, 70), normal(123)
         results[f"{name}: dx"] = kernels.linear_backward(x, weight, dy, dweight, dbias, need)

@@ -159,6 +159,44 @@ def test_no_way_of_writing_leaves_a_stale_pack(write):
     assert rnn.forward(x)[0].tobytes() == after.tobytes()
 
 
+def set_by_name_of_linear(linear):
+    linear.parameters["bias"] = [1.0, 2.0]
+
+
+def set_linear_in_an_edit(linear):
+    with linear.parameters.edit() as views:
+        views["weight"][...] += 1.0
+
+
+def load_linear(linear):
+    linear.load_state_dict(fr.Linear(3, 2, seed=99).state_dict())
+
+
+def set_linear_through_an_owner(linear):
+    Composite(rnn=fr.GRU(2, 3, seed=0), output=linear).parameters["output.bias"] = [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        set_by_name_of_linear,
+        set_linear_in_an_edit,
+        set_flat,
+        load_linear,
+        optimise,
+        set_linear_through_an_owner,
+    ],
+)
+def test_no_way_of_writing_leaves_a_stale_pack_of_a_linear_layer(write):
+    linear, x = fr.Linear(3, 2, seed=0), np.ones((4, 3), np.float32)
+    before = linear(x)
+    assert linear._panels() is linear._panels()
+    write(linear)
+    fresh = fr.Linear(3, 2, seed=1)
+    fresh.load_state_dict(linear.state_dict())
+    assert linear(x).tobytes() == fresh(x).tobytes() != before.tobytes()
+
+
 def test_a_call_inside_an_edit_sees_what_is_written_so_far():
     rnn, x = make_lstm(), make_input()
     seen = []

@@ -30,24 +30,20 @@ P* row_list(P first, Index rows, Index width, Workspace& workspace) {
     return list;
 }
 
-// A bias padded with `padding` to whole vectors.
+// A bias padded with zeros to whole vectors; null is zero.
 template <class S>
-S* padded_bias(const S* bias, Index F, S padding, Workspace& workspace) {
-    S* padded = workspace.take<S>(round_up_to_lanes<S>(F));
-    for (Index i = 0; i < round_up_to_lanes<S>(F); ++i) padded[i] = i < F ? (bias ? bias[i] : S(0)) : padding;
+const S* pad_bias(const S* bias, Index F, S* padded) {
+    for (Index i = 0; i < round_up_to_lanes<S>(F); ++i) padded[i] = bias && i < F ? bias[i] : S(0);
     return padded;
 }
 
+// `panels` holds panels_size(K, F) scalars of x W^T, `bias` round_up_to_lanes(F): see bindings/linear.cpp. The
+// problem's own weight and bias are not read.
 template <class S>
-void linear_forward(const LinearProblem<S>& p, S* y, int threads, Workspace& workspace) {
-    S* panels = workspace.take<S>(panels_size<S>(p.K, p.F));
-    pack_transposed(p.weight, p.F, p.K, panels);
-    const Product<S> product{row_list(p.x, p.M, p.K, workspace),
-                             row_list(y, p.M, p.F, workspace),
-                             panels,
-                             padded_bias(p.bias, p.F, S(0), workspace),
-                             p.K,
-                             p.F};
+void linear_forward(const LinearProblem<S>& p, const S* panels, const S* bias, S* y, int threads,
+                    Workspace& workspace) {
+    const Product<S> product{
+        row_list(p.x, p.M, p.K, workspace), row_list(y, p.M, p.F, workspace), panels, bias, p.K, p.F};
     run_team(useful_threads(threads, double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
         const FlushDenormals flush;
         const auto [begin, end] = worker.part(p.M, max_rows<panel_vectors>);

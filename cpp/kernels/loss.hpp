@@ -58,7 +58,7 @@ void linear_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
     pack_transposed(p.linear.weight, V, K, forward);
     S* backward = p.dh ? workspace.take<S>(panels_size<S>(V, K)) : nullptr;
     if (p.dh) pack_rows(p.linear.weight, V, K, 0, V, backward);
-    const S* bias = padded_bias(p.linear.bias, V, S(0), workspace);
+    const S* bias = pad_bias(p.linear.bias, V, workspace.take<S>(round_up_to_lanes<S>(V)));
     const S* const* h_rows = row_list(p.linear.x, M, K, workspace);
     S* const* dh_rows = p.dh ? row_list(p.dh, M, K, workspace) : nullptr;
     S* const* logits = row_list(workspace.take<S>(chunk * stride), chunk, stride, workspace);

@@ -54,7 +54,9 @@ def test_linear(random, sizes, with_bias, dtype):
         bias = None
     terms = 2 + M + K + F
     assert_close(
-        kernels.linear_forward(x, weight, bias), reference.linear_forward(*wide(x, weight, bias)), terms
+        kernels.linear_forward(kernels.linear_pack(weight, bias), x),
+        reference.linear_forward(*wide(x, weight, bias)),
+        terms,
     )
     dweight, dbias = np.ones_like(weight), None if bias is None else np.ones_like(bias)
     dx = kernels.linear_backward(x, weight, dy, dweight, dbias, True)

@@ -39,6 +39,13 @@ def as_input(rnn: Recurrent[Any], x: Any) -> Array:
 def as_dy(rnn: Recurrent[Any], dy: Any, steps: int, rows: int) -> Array:
     """Check the gradient of y."""
     width = rnn.hidden_size * rnn.directions
+    if (
+        type(dy) is np.ndarray
+        and dy.dtype == rnn.dtype
+        and dy.shape == (steps, rows, width)
+        and not rnn.batch_first
+    ):
+        return contiguous("dy", dy)  # the common case, at once
     first = (rows, steps) if rnn.batch_first else (steps, rows)
     return _time_major(rnn, "dy", as_floats("dy", dy, rnn.dtype, (*first, width)))
 

@@ -76,6 +76,7 @@ class Linear(Module):
             shapes["bias"] = (self.out_features,)
         super().__init__(shapes, as_dtype(dtype))
         fill_uniform(self.parameters._writable_flat(), self.in_features**-0.5, as_generator(seed))
+        self._packed: tuple[float, Any] = (-1, None)
 
     def __call__(self, x: Any) -> Array:
         """Map x.
@@ -117,7 +118,7 @@ class Linear(Module):
         """
         x = as_floats("x", x, self.dtype, ("...", self.in_features))
         rows = x.reshape(-1, self.in_features)
-        y = kernels.linear_forward(rows, self.parameters["weight"], self.parameters.get("bias"))
+        y = kernels.linear_forward(self._panels(), rows)
         return y.reshape(*x.shape[:-1], self.out_features), x
 
     def backward(self, tape: Array, dy: Any, *, need_dx: bool = True) -> Array | None:
@@ -154,6 +155,22 @@ class Linear(Module):
             need_dx,
         )
         return None if dx is None else dx.reshape(tape.shape)
+
+    def _panels(self) -> Any:
+        """Packed weights, made anew when the parameters' version has changed."""
+        version, panels = self._packed
+        current = self.parameters.version
+        if version != current:
+            panels = kernels.linear_pack(self.parameters["weight"], self.parameters.get("bias"))
+            self._packed = (current, panels)
+        return panels
+
+    def _bind(self, buffer: Any, start: int) -> None:
+        super()._bind(buffer, start)
+        self._packed = (-1, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_packed": (-1, None)}
 
     def __repr__(self) -> str:
         options = "" if "bias" in self.parameters else ", bias=False"

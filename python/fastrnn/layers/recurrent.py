@@ -69,6 +69,7 @@ class Recurrent(Module, Generic[StateT]):
         self.rng: np.random.Generator = as_generator(seed)
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
         self._packed: tuple[float, list[Any]] = (-1, [])
+        self._weight_groups: list[Group] | None = None
         self._gradient_groups: list[Group] | None = None
 
     @property
@@ -229,8 +230,9 @@ class Recurrent(Module, Generic[StateT]):
         version, panels = self._packed
         current = self.parameters.version
         if version != current:
-            weights = groups(self.parameters, self.num_layers, self.directions)
-            panels = [self._pack(group) for group in weights]
+            if self._weight_groups is None:
+                self._weight_groups = groups(self.parameters, self.num_layers, self.directions)
+            panels = [self._pack(group) for group in self._weight_groups]
             self._packed = (current, panels)
         return panels
 
@@ -250,7 +252,12 @@ class Recurrent(Module, Generic[StateT]):
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)
         self._packed = (-1, [])
-        self._gradient_groups = None
+        self._weight_groups = self._gradient_groups = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_packed": (-1, []), "_gradient_groups": None}
+        return {
+            **super().__getstate__(),
+            "_packed": (-1, []),
+            "_weight_groups": None,
+            "_gradient_groups": None,
+        }

@@ -42,7 +42,7 @@ class LanguageModelStream:
     def __init__(self, model: LanguageModel, stream: Stream[Any]) -> None:
         self._model, self._stream, self._step = model, stream, stream.step
         self._embedding = None if model.embedding is None else model.embedding.parameters
-        self._output = model.output.parameters
+        self._output = model.output
         self.batch_size = stream.batch_size
 
     def step(self, ids: Any) -> Array:
@@ -70,7 +70,7 @@ class LanguageModelStream:
         x = x.reshape(1) if alone else x
         if self._embedding is not None:
             x = kernels.embedding_forward(x, self._embedding["weight"])
-        logits = kernels.linear_forward(self._step(x), self._output["weight"], self._output["bias"])
+        logits = kernels.linear_forward(self._output._panels(), self._step(x))
         return logits[0] if alone else logits
 
     @property
