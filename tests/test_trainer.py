@@ -1,8 +1,10 @@
 """The training loop: what a step does, and that it is done wholly or not at all."""
 
 import contextlib
+import itertools
 import math
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -191,6 +193,45 @@ def test_ctrl_c_while_parameters_move_waits_for_the_whole_step(monkeypatch, befo
     records += trainer.run(20)
     assert without_time(records) == without_time(undisturbed.run(20))
     assert parameters_of(trainer) == parameters_of(undisturbed)
+
+
+def interrupt_at_line(trainer, number):
+    """Make a step that Ctrl-C hits at a line of `_make_step` or `interrupts_held`; False past its end."""
+    codes = (Trainer._make_step.__code__, interrupts_held.__wrapped__.__code__)
+    lines = 0
+
+    def trace(frame, event, argument):
+        nonlocal lines
+        lines += event == "line"
+        if event == "line" and lines == number:
+            signal.raise_signal(signal.SIGINT)
+        return trace
+
+    sys.settrace(lambda frame, event, argument: trace if frame.f_code in codes else None)
+    try:
+        trainer._make_step()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def test_ctrl_c_at_any_line_of_a_step_leaves_it_whole_or_not_made():
+    undisturbed = make_trainer()
+    list(undisturbed.run(20))
+    ends = {}
+    for number in itertools.count(1):
+        trainer = make_trainer()
+        list(trainer.run(5))
+        handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+        if not interrupt_at_line(trainer, number):
+            break
+        assert handlers == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+        ends[number] = trainer.step
+        list(trainer.run(20))
+        assert parameters_of(trainer) == parameters_of(undisturbed), f"line {number}"
+    assert set(ends.values()) == {5, 6}
 
 
 def test_ctrl_c_in_validation_makes_it_begin_again(monkeypatch):

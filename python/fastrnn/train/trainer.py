@@ -189,24 +189,26 @@ class Trainer:
         started = time.perf_counter()
         chunk = self.step % len(self.data)
         inputs, targets = self.data.chunk(chunk)
-        random = self.model.rng.bit_generator.state
+        random, steps = self.model.rng.bit_generator.state, self.step
         try:
             self.model.zero_gradients()
             carried = None if chunk == 0 else self._carried
             loss, carried = self.model.loss_and_gradients(inputs, targets, carried)
             norm = self._clip()
             self._check(loss, norm)
+            rate = self._learning_rate()
+            with interrupts_held():
+                self.optimizer.step(rate)
+                self.step += 1
+                self._carried = carried
+                speed = targets.size / (time.perf_counter() - started)
+                epoch = self.step / len(self.data)
+                self._unfinished = Record(self.step, epoch, float(loss), norm, speed, rate)
         except BaseException:
-            self.model.rng.bit_generator.state = random
+            # An interrupt that was held comes after the step: what was drawn for it has been used.
+            if self.step == steps:
+                self.model.rng.bit_generator.state = random
             raise
-        rate = self._learning_rate()
-        with interrupts_held():
-            self.optimizer.step(rate)
-            self.step += 1
-            self._carried = carried
-            speed = targets.size / (time.perf_counter() - started)
-            epoch = self.step / len(self.data)
-            self._unfinished = Record(self.step, epoch, float(loss), norm, speed, rate)
 
     def _finish(self) -> Record:
         """Validate where it is due, and hand out the record of the step."""
