@@ -102,6 +102,17 @@ def test_gradients_are_central_differences(name, dropout):
             assert_slope(loss, views[parameter], gradient, directions)
 
 
+@pytest.mark.parametrize("every", [1, 3, 100])
+@pytest.mark.parametrize("name", MODELS)
+def test_checkpointing_gives_the_same_bits(name, every):
+    results = []
+    for checkpoint_every in (None, every):
+        model = make_model(name, dropout=0.3)
+        loss, _ = model.loss_and_gradients(*make_batch(), checkpoint_every=checkpoint_every)
+        results.append((loss, model.gradients.flat.tobytes(), model.random_state()))
+    assert results[0] == results[1]
+
+
 def test_gradients_add_up_and_loss_leaves_them():
     model = make_model("lstm-embedding")
     inputs, targets = make_batch()

@@ -84,6 +84,8 @@ class Stream {
                       nullptr,
                       has_c ? c : nullptr,
                       nullptr,
+                      nullptr,
+                      nullptr,
                       has_c ? c : nullptr,
                       nullptr,
                       false,

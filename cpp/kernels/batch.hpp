@@ -33,7 +33,10 @@ struct Batch {
 
     Index at(Index step, Index row) const { return (reverse ? length[row] - 1 - step : step) * N + order[row]; }
 
-    bool starts(Index step, Index row) const { return step == 0 || (reset && reset[at(step, row)]); }
+    // Does the row go back, at this step, to the state that its sequence began with?
+    bool resets(Index step, Index row) const { return reset && reset[at(step, row)]; }
+
+    bool starts(Index step, Index row) const { return step == 0 || resets(step, row); }
 
     // Rows of one worker: nearly equal shares of the tokens.
     Range rows(const Worker& worker) const {

@@ -34,10 +34,11 @@ struct ForwardProblem {
     Batch batch;
     Input<S> input;
     Index H, gx_width, tape_width;
-    const S *h0, *c0;  // [N, H]; c0 null for cells with one state
-    S* y;              // [T, N, H]
-    S* c;              // [T, N, H] in training, [N, H] otherwise (the running state); null for cells with one state
-    S* gates;          // [T, N, tape_width] in training, else null
+    const S *h0, *c0;            // [N, H]; c0 null for cells with one state
+    const S *h_reset, *c_reset;  // [N, H] where a reset goes back to: h0 and c0, but in a segment of a longer pass
+    S* y;                        // [T, N, H]
+    S* c;      // [T, N, H] in training, [N, H] otherwise (the running state); null for cells with one state
+    S* gates;  // [T, N, tape_width] in training, else null
     bool training;
     Interrupt* interrupt;
     bool by_units = false;  // how workers share a step
@@ -94,13 +95,13 @@ void point_step(const ForwardProblem<S>& p, Index step, StepRows<S>& rows) {
     const Index H = p.H;
     for (Index row = rows.begin; row < rows.end; ++row) {
         const Index at = p.batch.at(step, row), n = p.batch.order[row];
-        const bool starts = p.batch.starts(step, row);
-        const Index before = starts ? 0 : p.batch.at(step - 1, row);
+        const bool resets = p.batch.resets(step, row), starts = step == 0 || resets;
+        const Index before = starts ? n : p.batch.at(step - 1, row);
         rows.h[row] = p.y + at * H;
-        rows.h_prev[row] = starts ? p.h0 + n * H : p.y + before * H;
+        rows.h_prev[row] = (resets ? p.h_reset : starts ? p.h0 : p.y) + before * H;
         if (p.c) {
             rows.c[row] = p.c + (p.training ? at : n) * H;
-            rows.c_prev[row] = starts ? p.c0 + n * H : p.c + (p.training ? before : n) * H;
+            rows.c_prev[row] = (resets ? p.c_reset : starts ? p.c0 : p.c) + (p.training ? before : n) * H;
         }
         rows.gates[row] = p.training ? p.gates + at * p.tape_width : nullptr;
     }
@@ -151,9 +152,12 @@ struct BackwardProblem {
     Input<S> input;
     Index H, tape_width, dgates_width;
     const S *h0, *c0;            // [N, H]
+    const S *h_reset, *c_reset;  // [N, H] where a reset goes back to: h0 and c0, but in a segment of a longer pass
     const S *y, *c, *gates;      // the tape: [T, N, H], [T, N, H] or null, [T, N, tape_width] or null
     const S *dy, *dh_n, *dc_n;   // [T, N, H], [N, H], [N, H] or null
     S *dx, *dh0, *dc0;           // [T, N, D] or null, [N, H], [N, H] or null
+    S *dh_reset, *dc_reset;      // [N, H] or null: what resets of later segments sent back, this one's to be added
+    bool resumed;                // a segment that is not the first: dh0 and dc0 leave out what resets send back
     S *dweight_ih, *dweight_hh;  // [G * H, D], [G * H, H]
     S *dbias_ih, *dbias_hh;      // [G * H] or null
     Interrupt* interrupt;
@@ -224,8 +228,13 @@ struct BackwardScratch {
             rows.drh[row] = drh + row * padded;
             rows.dh0[row] = dh0 + row * padded;
             rows.dc0[row] = dc0 + row * padded;
-            std::copy(p.dh_n + n * p.H, p.dh_n + (n + 1) * p.H, rows.dh[row]);
-            if (p.dc_n) std::copy(p.dc_n + n * p.H, p.dc_n + (n + 1) * p.H, rows.dc[row]);
+            const auto fill = [&](const S* from, S* to) {
+                if (from) std::copy(from + n * p.H, from + (n + 1) * p.H, to);
+            };
+            fill(p.dh_n, rows.dh[row]);
+            fill(p.dc_n, rows.dc[row]);
+            fill(p.dh_reset, rows.dh0[row]);
+            fill(p.dc_reset, rows.dc0[row]);
         }
     }
 
@@ -253,15 +262,15 @@ void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, 
     const bool listed = !p.by_units || rows.worker->rank == 0;
     for (Index row = rows.begin; row < rows.end; ++row) {
         const Index at = p.batch.at(step, row), n = p.batch.order[row], k = token + row;
-        const bool starts = p.batch.starts(step, row);
-        const Index before = starts ? 0 : p.batch.at(step - 1, row);
+        const bool resets = p.batch.resets(step, row), starts = step == 0 || resets;
+        const Index before = starts ? n : p.batch.at(step - 1, row);
         rows.dgates[row] = scratch.dgates + k * scratch.width;
         rows.dy[row] = p.dy + at * H;
         rows.h[row] = p.y + at * H;
-        rows.h_prev[row] = starts ? p.h0 + n * H : p.y + before * H;
+        rows.h_prev[row] = (resets ? p.h_reset : starts ? p.h0 : p.y) + before * H;
         if (p.c) {
             rows.c[row] = p.c + at * H;
-            rows.c_prev[row] = starts ? p.c0 + n * H : p.c + before * H;
+            rows.c_prev[row] = (resets ? p.c_reset : starts ? p.c0 : p.c) + before * H;
         }
         rows.gates[row] = p.gates + at * p.tape_width;
         rows.rh[row] = scratch.rh ? scratch.rh + k * H : nullptr;
@@ -348,6 +357,20 @@ void shared_gate_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>
     accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_hh);
 }
 
+// The gradient of a row's first state: `carried` came over the recurrent connection, `cut` was sent back by resets. In
+// a segment that goes on from an earlier one the two have different ends.
+template <class S>
+void first_state_gradient(const BackwardProblem<S>& p, const BackwardRows<S>& rows, Index row, const S* carried,
+                          const S* cut, S* first, S* restart) {
+    const Index at = p.batch.order[row] * p.H;
+    const bool resets = p.batch.length[row] > 0 && p.batch.resets(0, row);
+    for (Index j = rows.units.begin; j < rows.units.end; ++j) {
+        const S sum = cut[j] + carried[j];
+        first[at + j] = !p.resumed ? sum : resets ? S(0) : carried[j];
+        if (p.resumed && restart) restart[at + j] = resets ? sum : cut[j];
+    }
+}
+
 // A cell offers: weights.w_ih_rows, input_depth(), backward_step(rows), backward_start(rows) for the gradient of the
 // initial state, and parameter_gradients(p, scratch, tokens, worker).
 template <class Cell, class S>
@@ -388,12 +411,8 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
     for (Index row = begin; row < end; ++row) rows.cut[row] = false;
     cell.backward_start(rows);
     for (Index row = begin; row < end; ++row) {
-        const Index n = p.batch.order[row];
-        for (Index j = rows.units.begin; j < rows.units.end; ++j)
-            p.dh0[n * p.H + j] = rows.dh0[row][j] + rows.dh[row][j];
-        if (p.dc0)
-            for (Index j = rows.units.begin; j < rows.units.end; ++j)
-                p.dc0[n * p.H + j] = rows.dc0[row][j] + rows.dc[row][j];
+        first_state_gradient(p, rows, row, rows.dh[row], rows.dh0[row], p.dh0, p.dh_reset);
+        if (p.dc0) first_state_gradient(p, rows, row, rows.dc[row], rows.dc0[row], p.dc0, p.dc_reset);
     }
 }
 

@@ -12,6 +12,7 @@ _Ids: TypeAlias = NDArray[np.int64]
 _Mask: TypeAlias = NDArray[np.bool_]
 _State: TypeAlias = tuple[_Floats, ...]  # (h,), for LSTM (h, c), each [N, H]
 _Gradients: TypeAlias = tuple[_Floats | None, ...]  # of weight_ih, weight_hh, bias_ih, bias_hh: added to
+_Segment: TypeAlias = tuple[int, int, _State | None]  # first step, steps of the whole pass, where resets lead
 _Panels: TypeAlias = Panels32 | Panels64
 
 isa: str
@@ -62,6 +63,8 @@ class Tape:
     def c(self) -> _Floats | None: ...
     @property
     def gates(self) -> _Floats | None: ...
+    @property
+    def segment(self) -> _Segment | None: ...
 
 def elman_pack(
     weight_ih: _Floats,
@@ -88,6 +91,7 @@ def elman_forward(
     reset: _Mask | None = None,
     reverse: bool = False,
     training: bool = False,
+    segment: _Segment | None = None,
 ) -> tuple[_Floats, _State, Tape | None]: ...
 def gru_forward(
     panels: _Panels,
@@ -97,6 +101,7 @@ def gru_forward(
     reset: _Mask | None = None,
     reverse: bool = False,
     training: bool = False,
+    segment: _Segment | None = None,
 ) -> tuple[_Floats, _State, Tape | None]: ...
 def lstm_forward(
     panels: _Panels,
@@ -106,6 +111,7 @@ def lstm_forward(
     reset: _Mask | None = None,
     reverse: bool = False,
     training: bool = False,
+    segment: _Segment | None = None,
 ) -> tuple[_Floats, _State, Tape | None]: ...
 def elman_backward(
     panels: _Panels,
@@ -114,6 +120,7 @@ def elman_backward(
     dstate_n: _State | None,
     gradients: _Gradients,
     need_dx: bool,
+    drestart: _State | None = None,  # added to: what resets of a segment send back to the very first state
 ) -> tuple[_Floats | None, _State]: ...
 def gru_backward(
     panels: _Panels,
@@ -122,6 +129,7 @@ def gru_backward(
     dstate_n: _State | None,
     gradients: _Gradients,
     need_dx: bool,
+    drestart: _State | None = None,  # added to: what resets of a segment send back to the very first state
 ) -> tuple[_Floats | None, _State]: ...
 def lstm_backward(
     panels: _Panels,
@@ -130,6 +138,7 @@ def lstm_backward(
     dstate_n: _State | None,
     gradients: _Gradients,
     need_dx: bool,
+    drestart: _State | None = None,  # added to: what resets of a segment send back to the very first state
 ) -> tuple[_Floats | None, _State]: ...
 
 # --- a stack of layers, one step a call, the state kept ---

@@ -177,6 +177,34 @@ def test_streams():
     assert not any(part.any() for part in stream.get_state()[0])
 
 
+@pytest.mark.parametrize(
+    ("segment", "lengths", "error", "message"),
+    [
+        ((0, 5), None, TypeError, r"segment: expected None or \(first, total, restart\)"),
+        ((-1, 9, None), None, ValueError, "segment: expected 5 of total steps .* got first -1 and total 9"),
+        ((5, 9, None), None, ValueError, "segment: expected 5 of total steps .* got first 5 and total 9"),
+        ((4, 9, None), [1, 2, 3, 4], ValueError, "segment: .* some row has a step, got first 4"),
+        ((4, 9, None), [1, 2, 3, 10], ValueError, "lengths: expected values in 1 .. 9, got 10 at position 3"),
+        ((4, 9, (np.zeros((N, H)), np.zeros((N, 2)))), None, ValueError, r"restart\[1\]: expected \[4, 6\]"),
+    ],
+)
+def test_segments(segment, lengths, error, message):
+    lengths = None if lengths is None else np.array(lengths)
+    with pytest.raises(error, match=message):
+        kernels.lstm_forward(PANELS, CASE.x, CASE.state, lengths, None, False, True, segment)
+
+
+def test_a_segment_with_resets_needs_where_to_send_their_gradients():
+    case = make_case("lstm", (T, N, D, H), resets=True)
+    tape = kernels.lstm_forward(PANELS, case.x, None, None, case.reset, False, True, (4, 9, None))[2]
+    arguments = (PANELS, tape, case.dy, None, zero_gradients(case), True)
+    with pytest.raises(ValueError, match="drestart: expected arrays to add to, got None"):
+        kernels.lstm_backward(*arguments)
+    wrong = (np.zeros((N, H)), read_only(np.zeros((N, H))))
+    with pytest.raises(ValueError, match="drestart: expected a writable array"):
+        kernels.lstm_backward(*arguments, wrong)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_is_done_where_something_is_refused(variant):
     case = make_case(variant, (T, N, D, H))

@@ -4,6 +4,7 @@ Arrays are time-major, ``[T, N, D]``: T time steps, N sequences, D the width of 
 width.
 """
 
+from fastrnn.layers.checkpoint import CheckpointedTape
 from fastrnn.layers.embedding import Embedding
 from fastrnn.layers.gru import GRU
 from fastrnn.layers.linear import Linear
@@ -20,6 +21,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "CheckpointedTape",
     "Composite",
     "Embedding",
     "Gradients",

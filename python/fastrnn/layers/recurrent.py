@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from fastrnn._arrays import Array, as_dtype, as_size
 from fastrnn.layers.border import as_dy, as_input, as_lengths, as_reset, as_states, join_states
+from fastrnn.layers.checkpoint import CheckpointedTape
 from fastrnn.layers.groups import Group, groups, recurrent_shapes
 from fastrnn.layers.module import Module
 from fastrnn.layers.random import as_generator, as_probability, fill_uniform
-from fastrnn.layers.stack import Batch, backward_stack, forward_stack, infer_stack
+from fastrnn.layers.stack import Batch, forward_stack, infer_stack
 from fastrnn.layers.stream import Stream
 from fastrnn.layers.tape import Tape
 
@@ -114,22 +115,58 @@ class Recurrent(Module, Generic[StateT]):
         y, finals = infer_stack(self, panels, self._batch(x, state, lengths, reset))
         return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals)
 
+    @overload
     def forward(
         self, x: Any, state: StateT | None = None, lengths: Any = None, reset: Any = None
-    ) -> tuple[Array, StateT, Tape]:
+    ) -> tuple[Array, StateT, Tape]: ...
+
+    @overload
+    def forward(
+        self,
+        x: Any,
+        state: StateT | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        checkpoint_every: int,
+    ) -> tuple[Array, StateT, CheckpointedTape]: ...
+
+    @overload
+    def forward(
+        self,
+        x: Any,
+        state: StateT | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        checkpoint_every: int | None,
+    ) -> tuple[Array, StateT, Tape | CheckpointedTape]: ...
+
+    def forward(
+        self,
+        x: Any,
+        state: StateT | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        checkpoint_every: int | None = None,
+    ) -> tuple[Array, StateT, Tape | CheckpointedTape]:
         """Run over a batch of sequences in training: with dropout, and keeping what `backward` needs.
 
         Parameters
         ----------
         x, state, lengths, reset
             As for a call.
+        checkpoint_every : int, optional
+            Keep only the state before every so many steps; `backward` then runs each segment again. Less
+            memory, the same bits, one more forward pass.
 
         Returns
         -------
         y, state
             As for a call.
-        tape : Tape
-            Every input, h, c and gate of every layer.
+        tape : Tape, or CheckpointedTape where `checkpoint_every` is given
+            Every input, h, c and gate of every layer, or the states that were kept.
 
         Raises
         ------
@@ -137,18 +174,25 @@ class Recurrent(Module, Generic[StateT]):
             As for a call.
         """
         panels = self._panels()
-        y, finals, tapes, masks = forward_stack(self, panels, self._batch(x, state, lengths, reset))
-        tape = Tape(self, panels, tapes, masks)
+        batch = self._batch(x, state, lengths, reset)
+        tape: Tape | CheckpointedTape
+        if checkpoint_every is None:
+            y, finals, tapes, masks = forward_stack(self, panels, batch)
+            tape = Tape(self, panels, tapes, masks)
+        else:
+            every = as_size("checkpoint_every", checkpoint_every)
+            tape = CheckpointedTape(self, batch.x.shape[0], batch.x.shape[1], every)
+            y, finals = tape._forward(panels, batch)
         return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals), tape
 
     def backward(
-        self, tape: Tape, dy: Any, dstate: StateT | None = None, *, need_dx: bool = True
+        self, tape: Tape | CheckpointedTape, dy: Any, dstate: StateT | None = None, *, need_dx: bool = True
     ) -> tuple[Array | None, StateT]:
         """Backpropagation through time: adds into `gradients`.
 
         Parameters
         ----------
-        tape : Tape
+        tape : Tape or CheckpointedTape
             From `forward`; it is not changed.
         dy : array_like, float, of y's shape, or None
             Gradient of the loss with respect to y; None for zero.
@@ -171,15 +215,14 @@ class Recurrent(Module, Generic[StateT]):
         TypeError
             If an array has a wrong dtype.
         """
-        if not isinstance(tape, Tape):
+        if not isinstance(tape, (Tape, CheckpointedTape)):
             raise TypeError(f"tape: expected the Tape that forward gave, got {type(tape).__name__}")
         if tape._rnn is not self:
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
-        steps, rows = tape.layers[0].x.shape[:2]
-        dy = None if dy is None else as_dy(self, dy, steps, rows)
-        dx, firsts = backward_stack(self, tape, dy, as_states(self, "dstate", dstate, rows), need_dx)
+        dy = None if dy is None else as_dy(self, dy, tape.steps, tape.rows)
+        dx, firsts = tape._backward(dy, as_states(self, "dstate", dstate, tape.rows), need_dx)
         if self.batch_first and dx is not None:
             dx = dx.swapaxes(0, 1)
         return dx, join_states(firsts)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastrnn.layers.recurrent import Recurrent
     from fastrnn.layers.tape import Tape
 
-__all__ = ["Batch", "backward_stack", "forward_stack", "infer_stack"]
+__all__ = ["Batch", "backward_stack", "columns", "forward_stack", "infer_stack"]
 
 
 class Batch(NamedTuple):
@@ -68,17 +68,18 @@ def forward_stack(
 
 
 def backward_stack(
-    rnn: Recurrent[Any], tape: Tape, dy: Array | None, dstates: States | None, need_dx: bool
+    tape: Tape, dy: Array | None, dstates: States | None, need_dx: bool
 ) -> tuple[Array | None, States]:
     """Run BPTT through all layers, the last one first; adds into the gradients."""
-    backward, directions, width = rnn._backward_kernel, rnn.directions, rnn.hidden_size
+    rnn = tape._rnn
+    backward, directions = rnn._backward_kernel, rnn.directions
     gradients = rnn._layer_gradients()
     firsts: States = [()] * len(tape.layers)
     dx = dy
     for index in range(len(tape.layers) - directions, -1, -directions):
         below = None
         for i in range(index, index + directions):
-            part = dx if dx is None or directions == 1 else _columns(dx, (i - index) * width, width)
+            part = dx if dx is None else columns(dx, i - index, directions)
             dstate = None if dstates is None else dstates[i]
             one, firsts[i] = backward(
                 tape._panels[i], tape.layers[i], part, dstate, gradients[i], index > 0 or need_dx
@@ -92,5 +93,7 @@ def backward_stack(
     return dx, firsts
 
 
-def _columns(array: Array, start: int, width: int) -> Array:
-    return np.ascontiguousarray(array[:, :, start : start + width])
+def columns(array: Array, direction: int, directions: int) -> Array:
+    """Take one direction's part of an array [T, N, directions*H]."""
+    width = array.shape[2] // directions
+    return np.ascontiguousarray(array[:, :, direction * width : (direction + 1) * width])

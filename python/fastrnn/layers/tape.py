@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastrnn._arrays import Array, Ids
+from fastrnn.layers.stack import backward_stack
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fastrnn.layers.border import States
     from fastrnn.layers.recurrent import Recurrent
 
 __all__ = ["LayerTape", "Tape"]
@@ -64,6 +66,8 @@ class Tape:
 
     Attributes
     ----------
+    steps, rows : int
+        T and N of the pass.
     layers : tuple of LayerTape
         One of each layer and direction, in the order of the state's first axis: layer 0 forward, layer 0
         reverse where bidirectional, layer 1 forward, ...
@@ -84,7 +88,7 @@ class Tape:
     True
     """
 
-    __slots__ = ("_panels", "_rnn", "dropout", "layers")
+    __slots__ = ("_panels", "_rnn", "dropout", "layers", "rows", "steps")
 
     layers: tuple[LayerTape, ...]
     dropout: tuple[Array | None, ...]
@@ -96,7 +100,28 @@ class Tape:
         self._panels = panels
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)
+        self.steps, self.rows = self.layers[0].x.shape[:2]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays that the forward pass made and the tape keeps.
+
+        Without dropout, scalars per step, sequence, unit and layer: RNN 1 (h), GRU 5 (h, r, z, n and
+        ``W_hn h' + b_hn``; 4 with the reset before the product), LSTM 6 (h, c and four gates). Dropout adds 2
+        between two layers, the mask and the next layer's input; so does a bidirectional layer's joined
+        output, 1 for each direction.
+        """
+        arrays: dict[int, Array] = {}
+        for i, layer in enumerate(self.layers):
+            kept = (layer.y, layer.c, layer.gates, layer.x if i >= self._rnn.directions else None)
+            arrays.update((id(array), array) for array in kept if array is not None)
+        arrays.update((id(mask), mask) for mask in self.dropout if mask is not None)
+        return sum(array.nbytes for array in arrays.values())
+
+    def _backward(
+        self, dy: Array | None, dstates: States | None, need_dx: bool
+    ) -> tuple[Array | None, States]:
+        return backward_stack(self, dy, dstates, need_dx)
 
     def __repr__(self) -> str:
-        steps, rows = self.layers[0].x.shape[:2]
-        return f"<Tape of {self._rnn!r}: {steps} steps of {rows} sequences>"
+        return f"<Tape of {self._rnn!r}: {self.steps} steps of {self.rows} sequences>"

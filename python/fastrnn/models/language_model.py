@@ -226,7 +226,9 @@ class LanguageModel(Composite):
         )
         return mean_loss(losses, count), state
 
-    def loss_and_gradients(self, inputs: Any, targets: Any, state: Any = None) -> tuple[float, Any]:
+    def loss_and_gradients(
+        self, inputs: Any, targets: Any, state: Any = None, *, checkpoint_every: int | None = None
+    ) -> tuple[float, Any]:
         """Give the mean loss over a batch in training, and add its gradients into `gradients`.
 
         Backpropagation goes through the T steps of the batch and stops at the first state.
@@ -235,6 +237,9 @@ class LanguageModel(Composite):
         ----------
         inputs, targets, state
             As for `loss`.
+        checkpoint_every : int, optional
+            Steps between the states that the recurrent layers keep for BPTT, as for their `forward`: less
+            memory for long sequences, the same bits.
 
         Returns
         -------
@@ -250,7 +255,8 @@ class LanguageModel(Composite):
         count = count_targets(wanted)
         x, embedding_tape = (ids, ids) if self.embedding is None else self.embedding.forward(ids)
         x_mask = None if self.embedding is None else self._mask(x)
-        y, state, tape = self.rnn.forward(x if x_mask is None else x * x_mask, state)
+        x = x if x_mask is None else x * x_mask
+        y, state, tape = self.rnn.forward(x, state, checkpoint_every=checkpoint_every)
         y_mask = self._mask(y)
         weight, bias = self.output.parameters["weight"], self.output.parameters["bias"]
         losses, dh = kernels.linear_cross_entropy(
