@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "arrays.hpp"
+#include "kernels/bptt.hpp"
 #include "kernels/pack.hpp"
 #include "kernels/sequence.hpp"
 #include "runtime.hpp"

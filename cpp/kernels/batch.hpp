@@ -71,6 +71,17 @@ struct Interrupt {
     static constexpr double interval = double(1 << 24);
 };
 
+// Steps in one chunk: so many that its tokens fill `scalars` of `width` each, at least one.
+inline Index chunk_steps(const Batch& batch, Index width, Index scalars, Index least, Index most) {
+    const Index tokens = std::min(std::max(scalars / std::max<Index>(width, 1), least), most);
+    return std::max<Index>(1, std::min(batch.steps(), tokens / std::max<Index>(batch.N, 1)));
+}
+
+// Steps after which to look for an interrupt.
+inline Index steps_between_checks(Index N, Index H, Index width) {
+    return Index(std::max(1.0, Interrupt::interval / (double(N) * double(H) * double(width))));
+}
+
 // x [T, N, D], or ids [T, N] in 0 .. D-1, which stand for rows of the identity: exactly one of the two is not null.
 template <class S>
 struct Input {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "activations.hpp"
+#include "bptt.hpp"
 #include "pack.hpp"
 #include "sequence.hpp"
 

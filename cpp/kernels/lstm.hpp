@@ -13,6 +13,7 @@
 #pragma once
 
 #include "activations.hpp"
+#include "bptt.hpp"
 #include "pack.hpp"
 #include "sequence.hpp"
 
