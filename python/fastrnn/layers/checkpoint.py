@@ -13,6 +13,7 @@ from fastrnn.layers.stack import Batch, columns
 
 if TYPE_CHECKING:
     from fastrnn.layers.border import States
+    from fastrnn.layers.groups import Group
     from fastrnn.layers.recurrent import Recurrent
 
 __all__ = ["CheckpointedTape"]
@@ -97,7 +98,7 @@ class CheckpointedTape:
         return x, finals
 
     def _backward(
-        self, dy: Array | None, dstates: States | None, need_dx: bool
+        self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
     ) -> tuple[Array | None, States]:
         rnn = self._rnn
         firsts: States = []
@@ -107,7 +108,7 @@ class CheckpointedTape:
             parts: States = []
             for i, run in enumerate(self._levels[number]):
                 part = dx if dx is None else columns(dx, i, rnn.directions)
-                one, first = run.backward(part, dstates, number > 0 or need_dx)
+                one, first = run.backward(gradients, part, dstates, number > 0 or need_dx)
                 below = one if below is None or one is None else np.add(below, one, out=below)
                 parts += first
             firsts = parts + firsts
@@ -172,10 +173,10 @@ class Run:
         return y, state
 
     def backward(
-        self, dy: Array | None, dstates: States | None, need_dx: bool
+        self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
     ) -> tuple[Array | None, States]:
         rnn, count = self.rnn, len(self.panels)
-        gradients = rnn._layer_gradients()[self.index : self.index + count]
+        gradients = gradients[self.index : self.index + count]
         carried: list[Any] = [None] * count
         if dstates is not None:
             carried = dstates[self.index : self.index + count]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.groups import Group
@@ -119,6 +121,15 @@ class GRU(Recurrent[Array]):
 
     def _options(self) -> list[tuple[str, Any, Any]]:
         return [*super()._options(), ("reset_after", self.reset_after, True)]
+
+    def _fold_biases(self, bias_ih: Array | None, bias_hh: Array | None) -> tuple[Array | None, Array | None]:
+        if bias_ih is None or bias_hh is None or not self.reset_after:
+            return super()._fold_biases(bias_ih, bias_hh)
+        # b_hn stands behind r.
+        folded, rest, candidate = bias_ih.copy(), np.zeros_like(bias_hh), 2 * self.hidden_size
+        folded[:candidate] += bias_hh[:candidate]
+        rest[candidate:] = bias_hh[candidate:]
+        return folded, rest
 
     def _pack(self, group: Group) -> Any:
         return kernels.gru_pack(*group, self.reset_after)

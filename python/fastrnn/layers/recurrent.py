@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from fastrnn.layers.random import Seed
+    from fastrnn.layers.tape import AnyTape
 
 __all__ = ["Recurrent"]
 
@@ -111,7 +112,11 @@ class Recurrent(Module, Generic[StateT]):
         MemoryError
             If a result cannot be allocated; it says how many bytes.
         """
-        panels = self._panels()
+        return self._infer(self._panels(), x, state, lengths, reset)
+
+    def _infer(
+        self, panels: list[Any], x: Any, state: Any, lengths: Any = None, reset: Any = None
+    ) -> tuple[Array, StateT]:
         y, finals = infer_stack(self, panels, self._batch(x, state, lengths, reset))
         return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals)
 
@@ -140,7 +145,7 @@ class Recurrent(Module, Generic[StateT]):
         reset: Any = None,
         *,
         checkpoint_every: int | None,
-    ) -> tuple[Array, StateT, Tape | CheckpointedTape]: ...
+    ) -> tuple[Array, StateT, AnyTape]: ...
 
     def forward(
         self,
@@ -150,7 +155,7 @@ class Recurrent(Module, Generic[StateT]):
         reset: Any = None,
         *,
         checkpoint_every: int | None = None,
-    ) -> tuple[Array, StateT, Tape | CheckpointedTape]:
+    ) -> tuple[Array, StateT, AnyTape]:
         """Run over a batch of sequences in training: with dropout, and keeping what `backward` needs.
 
         Parameters
@@ -173,9 +178,19 @@ class Recurrent(Module, Generic[StateT]):
         ValueError, TypeError, MemoryError
             As for a call.
         """
-        panels = self._panels()
+        return self._forward(self._panels(), x, state, lengths, reset, checkpoint_every)
+
+    def _forward(
+        self,
+        panels: list[Any],
+        x: Any,
+        state: Any,
+        lengths: Any = None,
+        reset: Any = None,
+        checkpoint_every: int | None = None,
+    ) -> tuple[Array, StateT, AnyTape]:
         batch = self._batch(x, state, lengths, reset)
-        tape: Tape | CheckpointedTape
+        tape: AnyTape
         if checkpoint_every is None:
             y, finals, tapes, masks = forward_stack(self, panels, batch)
             tape = Tape(self, panels, tapes, masks)
@@ -186,7 +201,7 @@ class Recurrent(Module, Generic[StateT]):
         return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals), tape
 
     def backward(
-        self, tape: Tape | CheckpointedTape, dy: Any, dstate: StateT | None = None, *, need_dx: bool = True
+        self, tape: AnyTape, dy: Any, dstate: StateT | None = None, *, need_dx: bool = True
     ) -> tuple[Array | None, StateT]:
         """Backpropagation through time: adds into `gradients`.
 
@@ -221,8 +236,14 @@ class Recurrent(Module, Generic[StateT]):
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
+        return self._backward(tape, self._layer_gradients(), dy, dstate, need_dx)
+
+    def _backward(
+        self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool
+    ) -> tuple[Array | None, StateT]:
+        """Run BPTT into other gradients than the layer's own."""
         dy = None if dy is None else as_dy(self, dy, tape.steps, tape.rows)
-        dx, firsts = tape._backward(dy, as_states(self, "dstate", dstate, tape.rows), need_dx)
+        dx, firsts = tape._backward(gradients, dy, as_states(self, "dstate", dstate, tape.rows), need_dx)
         if self.batch_first and dx is not None:
             dx = dx.swapaxes(0, 1)
         return dx, join_states(firsts)
@@ -268,16 +289,23 @@ class Recurrent(Module, Generic[StateT]):
             self._gradient_groups = groups(self.gradients, self.num_layers, self.directions)
         return self._gradient_groups
 
+    def _layer_weights(self) -> list[Group]:
+        if self._weight_groups is None:
+            self._weight_groups = groups(self.parameters, self.num_layers, self.directions)
+        return self._weight_groups
+
     def _panels(self) -> list[Any]:
         """Packed weights of each layer and direction, made anew when the parameters' version has changed."""
         version, panels = self._packed
         current = self.parameters.version
         if version != current:
-            if self._weight_groups is None:
-                self._weight_groups = groups(self.parameters, self.num_layers, self.directions)
-            panels = [self._pack(group) for group in self._weight_groups]
+            panels = [self._pack(group) for group in self._layer_weights()]
             self._packed = (current, panels)
         return panels
+
+    def _fold_biases(self, bias_ih: Array | None, bias_hh: Array | None) -> tuple[Array | None, Array | None]:
+        """Sum what is added to ``W_ih x`` whatever the state; the rest is still to be added as bias_hh."""
+        return (None if bias_ih is None or bias_hh is None else bias_ih + bias_hh), None
 
     def _pack(self, group: Group) -> Any:
         raise NotImplementedError

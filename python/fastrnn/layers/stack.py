@@ -12,6 +12,7 @@ from fastrnn.layers.random import dropout_mask
 
 if TYPE_CHECKING:
     from fastrnn.layers.border import States
+    from fastrnn.layers.groups import Group
     from fastrnn.layers.recurrent import Recurrent
     from fastrnn.layers.tape import Tape
 
@@ -68,12 +69,11 @@ def forward_stack(
 
 
 def backward_stack(
-    tape: Tape, dy: Array | None, dstates: States | None, need_dx: bool
+    tape: Tape, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
 ) -> tuple[Array | None, States]:
     """Run BPTT through all layers, the last one first; adds into the gradients."""
     rnn = tape._rnn
     backward, directions = rnn._backward_kernel, rnn.directions
-    gradients = rnn._layer_gradients()
     firsts: States = [()] * len(tape.layers)
     dx = dy
     for index in range(len(tape.layers) - directions, -1, -directions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers.stack import backward_stack
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastrnn.layers.border import States
+    from fastrnn.layers.checkpoint import CheckpointedTape
+    from fastrnn.layers.groups import Group
     from fastrnn.layers.recurrent import Recurrent
+
+    # What a forward pass in training may leave.
+    AnyTape: TypeAlias = "Tape | CheckpointedTape"
 
 __all__ = ["LayerTape", "Tape"]
 
@@ -119,9 +124,9 @@ class Tape:
         return sum(array.nbytes for array in arrays.values())
 
     def _backward(
-        self, dy: Array | None, dstates: States | None, need_dx: bool
+        self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
     ) -> tuple[Array | None, States]:
-        return backward_stack(self, dy, dstates, need_dx)
+        return backward_stack(self, gradients, dy, dstates, need_dx)
 
     def __repr__(self) -> str:
         return f"<Tape of {self._rnn!r}: {self.steps} steps of {self.rows} sequences>"

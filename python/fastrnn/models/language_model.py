@@ -11,6 +11,7 @@ from fastrnn._arrays import Array, Ids, as_ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers import Composite, Embedding, Linear, Module, Recurrent
 from fastrnn.layers.loss import count_targets, mean_loss
+from fastrnn.layers.projection import ProjectedStack
 from fastrnn.layers.random import as_generator, dropout_mask, random_state, set_random_state
 from fastrnn.models.settings import Settings
 from fastrnn.models.stream import LanguageModelStream
@@ -218,8 +219,7 @@ class LanguageModel(Composite):
         """
         ids, wanted = _as_batch(inputs, targets)
         count = count_targets(wanted)
-        x = ids if self.embedding is None else self.embedding(ids)
-        y, state = self.rnn(x, state)
+        y, state = self._outputs(ids, state)
         weight, bias = self.output.parameters["weight"], self.output.parameters["bias"]
         losses, _ = kernels.linear_cross_entropy(
             _rows(y), weight, bias, wanted.reshape(-1), 0.0, None, None, False
@@ -253,10 +253,14 @@ class LanguageModel(Composite):
         """
         ids, wanted = _as_batch(inputs, targets)
         count = count_targets(wanted)
-        x, embedding_tape = (ids, ids) if self.embedding is None else self.embedding.forward(ids)
-        x_mask = None if self.embedding is None else self._mask(x)
-        x = x if x_mask is None else x * x_mask
-        y, state, tape = self.rnn.forward(x, state, checkpoint_every=checkpoint_every)
+        projected = self._projected(ids, self.dropout)
+        if projected is not None:
+            y, state, tape = projected.forward(ids, state, checkpoint_every)
+        else:
+            x, embedding_tape = (ids, ids) if self.embedding is None else self.embedding.forward(ids)
+            x_mask = None if self.embedding is None else self._mask(x)
+            x = x if x_mask is None else x * x_mask
+            y, state, tape = self.rnn.forward(x, state, checkpoint_every=checkpoint_every)
         y_mask = self._mask(y)
         weight, bias = self.output.parameters["weight"], self.output.parameters["bias"]
         losses, dh = kernels.linear_cross_entropy(
@@ -273,9 +277,12 @@ class LanguageModel(Composite):
         dy = dh.reshape(y.shape)
         if y_mask is not None:
             dy *= y_mask
-        dx, _ = self.rnn.backward(tape, dy, need_dx=self.embedding is not None)
-        if self.embedding is not None:
-            self.embedding.backward(embedding_tape, dx if x_mask is None else dx * x_mask)
+        if projected is not None:
+            projected.backward(tape, dy)
+        else:
+            dx, _ = self.rnn.backward(tape, dy, need_dx=self.embedding is not None)
+            if self.embedding is not None:
+                self.embedding.backward(embedding_tape, dx if x_mask is None else dx * x_mask)
         return mean_loss(losses, count), state
 
     def logits(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
@@ -296,8 +303,7 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`.
         """
-        x: Any = as_ids("ids", ids, ("T", "N"))
-        y, state = self.rnn(x if self.embedding is None else self.embedding(x), state)
+        y, state = self._outputs(as_ids("ids", ids, ("T", "N")), state)
         return self.output(y), state
 
     def stream(self, batch_size: int = 1) -> LanguageModelStream:
@@ -309,6 +315,19 @@ class LanguageModel(Composite):
             N, the number of sequences side by side.
         """
         return LanguageModelStream(self, self.rnn.stream(batch_size))
+
+    def _outputs(self, ids: Ids, state: Any) -> tuple[Array, Any]:
+        """Give every h of the last layer, and the last state."""
+        projected = self._projected(ids)
+        if projected is not None:
+            return projected(ids, state)
+        return self.rnn(ids if self.embedding is None else self.embedding(ids), state)
+
+    def _projected(self, ids: Ids, dropout: float = 0.0) -> ProjectedStack | None:
+        """Give the first layer's products by id, where there are enough tokens for it to pay."""
+        if self.embedding is None or dropout > 0.0 or ids.size < 2 * self.embedding.num_embeddings:
+            return None
+        return ProjectedStack(self.embedding, self.rnn)
 
     def _mask(self, values: Array) -> Array | None:
         return dropout_mask(values.shape, self.dropout, self.dtype, self.rng)
