@@ -39,20 +39,30 @@ struct Elman {
 
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
-        for_panels<S>(rows.units.begin, rows.units.end, [&](auto vectors, Index unit) {
-            constexpr int cols = decltype(vectors)::value;
-            for_row_blocks<max_rows<cols>>(rows.begin, rows.end, [&](auto height, Index first) {
-                Tile<S, height, cols> tile;
-                tile.start(rows.gx + first, unit);
-                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * H, H);
-                finish_rows(tile, [&](const S* sum, Index r) { finish(sum, rows.h[first + r], unit, cols); });
-            });
-        });
+        alignas(64) S sums[most_sums * lanes<S>];
+        for_panel_tiles<S>({rows.begin, rows.end}, rows.units, H, H,
+                           [&](auto height, auto width, auto side, Index first, Index unit, Index, Index) {
+                               constexpr int cols = width * side;
+                               constexpr Index strip = width * lanes<S>;
+                               Tile<S, height, cols> tile;
+                               tile.start(rows.gx + first, unit);
+                               tile.template multiply<width>(RowPointers<S, height>(rows.h_prev + first),
+                                                             weights.w_hh + unit * H, H, strip * H);
+                               tile.store_block(sums);
+                               finish(sums, cols, rows.h + first, height, unit);
+                           });
     }
 
-    void finish(const S* sum, S* h, Index unit, Index cols) const {
-        for (Index c = 0; c < cols; ++c, unit += lanes<S>, sum += lanes<S>)
-            store_first(h + unit, rectified ? relu(load(sum)) : tanh(load(sum)), weights.H - unit);
+    // f of a tile's sums, [height][cols] vectors.
+    EIGEN_DONT_INLINE void finish(S* sums, Index cols, S* const* h, Index height, Index unit) const {
+        const S* const end = sums + height * cols * lanes<S>;
+        if (rectified)
+            for (S* sum = sums; sum < end; sum += lanes<S>) store(sum, relu(load(sum)));
+        else
+            for (S* sum = sums; sum < end; sum += lanes<S>) store(sum, tanh(load(sum)));
+        for (Index r = 0; r < height; ++r)
+            for (Index c = 0; c < cols; ++c, sums += lanes<S>)
+                store_first(h[r] + unit + c * lanes<S>, load(sums), weights.H - unit - c * lanes<S>);
     }
 
     Index input_depth() const { return weights.H; }

@@ -26,7 +26,7 @@ struct GruWeights {
     Index D, H;
     const S *w_ih, *w_hh;            // gate panels r, z, n (reset after) or r, z (before)
     const S *w_in, *w_hn;            // plain panels of the candidate (reset before)
-    const S* bias;                   // [panel][gates][lanes]: b_ir + b_hr, b_iz + b_hz and, reset after, b_in
+    const S* bias;                   // [unit][gates][lanes]: b_ir + b_hr, b_iz + b_hz and, reset after, b_in
     const S* bias_n;                 // padded to whole vectors: b_hn (reset after), b_in + b_hn (before)
     const S *w_ih_rows, *w_hh_rows;  // plain panels: n, r, z rows of weight_ih; r, z, n (after) or r, z of weight_hh
     const S* w_hn_rows;              // plain panels of the candidate (reset before)
@@ -67,35 +67,47 @@ struct GruResetAfter : GruBase<S> {
     }
 
     void step(const StepRows<S>& rows) const {
-        const Index H = weights.H;
-        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
-            for_row_blocks<max_rows<gates>>(rows.begin, rows.end, [&](auto height, Index first) {
-                Tile<S, height, gates> tile;
-                for (int r = 0; r < height; ++r) {
-                    const S* gx = rows.gx[first + r] + unit * gates;
-                    tile.sum[r][0] = load(gx);
-                    tile.sum[r][1] = load(gx + lanes<S>);
-                    tile.sum[r][2] = load(weights.bias_n + unit);
-                }
-                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * gates * H, H);
-                finish_rows(tile, [&](const S* sum, Index r) { finish(sum, rows, first + r, unit); });
+        for_gate_tiles<gates>(
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            [&](auto& tile, Index first, Index unit, int) { start(tile, rows, first, unit); },
+            [&](S* sums, Index stride, Index height, Index first, Index unit) {
+                finish(sums, stride, height, rows, first, unit);
             });
     }
 
-    void finish(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
+    // r and z start from the input's part; n's waits in gx, since r comes between.
+    template <int Rows, int Cols>
+    FASTRNN_INLINE void start(Tile<S, Rows, Cols>& tile, const StepRows<S>& rows, Index first, Index unit) const {
+        FASTRNN_UNROLL
+        for (int c = 0; c < Cols; ++c) {
+            const Vec<S> bias = load(weights.bias_n + unit + c / gates * lanes<S>);
+            FASTRNN_UNROLL
+            for (int r = 0; r < Rows; ++r)
+                tile.sum[r][c] = c % gates == 2 ? bias : load(rows.gx[first + r] + unit * gates + c * lanes<S>);
+        }
+    }
+
+    EIGEN_DONT_INLINE void finish(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
+                                  Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const Vec<S> r = sigmoid(load(sum));
-        const Vec<S> z = sigmoid(load(sum + lanes<S>));
-        const Vec<S> hn = load(sum + 2 * lanes<S>);
-        const Vec<S> n = tanh(fma(r, hn, load(rows.gx[row] + unit * gates + 2 * lanes<S>)));
-        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
-        store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
-        if (rows.gates[row]) {
-            S* const tape = rows.gates[row] + unit;
-            store_first(tape, r, width);
-            store_first(tape + H, z, width);
-            store_first(tape + 2 * H, n, width);
-            store_first(tape + 3 * H, hn, width);
+        for (Index r = 0; r < height; ++r) {
+            S* const sum = sums + r * stride;
+            store(sum, sigmoid(load(sum)));
+            store(sum + lanes<S>, sigmoid(load(sum + lanes<S>)));
+        }
+        for (Index r = 0; r < height; ++r) {
+            const S* const sum = sums + r * stride;
+            const Index row = first + r;
+            const Vec<S> reset = load(sum), z = load(sum + lanes<S>), hn = load(sum + 2 * lanes<S>);
+            const Vec<S> n = tanh(fma(reset, hn, load(rows.gx[row] + unit * gates + 2 * lanes<S>)));
+            const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+            store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
+            if (S* const tape = rows.gates[row]) {
+                store_first(tape + unit, reset, width);
+                store_first(tape + H + unit, z, width);
+                store_first(tape + 2 * H + unit, n, width);
+                store_first(tape + 3 * H + unit, hn, width);
+            }
         }
     }
 
@@ -160,12 +172,11 @@ struct GruResetBefore : GruBase<S> {
     // First r and z of every unit, then the candidate, which needs r * h' of every unit. z rests in gx.
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
-        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
-            for_row_blocks<max_rows<2>>(rows.begin, rows.end, [&](auto height, Index first) {
-                Tile<S, height, 2> tile;
-                tile.start(rows.gx + first, unit * 2);
-                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * 2 * H, H);
-                finish_rows(tile, [&](const S* sum, Index r) { finish_gates(sum, rows, first + r, unit); });
+        for_gate_tiles<2>(
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, H,
+            [&](auto& tile, Index first, Index unit, int) { tile.start(rows.gx + first, unit * 2); },
+            [&](S* sums, Index stride, Index height, Index first, Index unit) {
+                for (Index r = 0; r < height; ++r) finish_gates(sums + r * stride, rows, first + r, unit);
             });
         rows.meet();
         const Index end = round_up_to_lanes<S>(rows.units.end);
@@ -177,7 +188,7 @@ struct GruResetBefore : GruBase<S> {
                 finish_candidate(rows, row, unit);
     }
 
-    void finish_gates(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
+    FASTRNN_INLINE void finish_gates(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         const Vec<S> r = sigmoid(load(sum));
         const Vec<S> z = sigmoid(load(sum + lanes<S>));

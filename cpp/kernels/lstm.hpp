@@ -23,7 +23,7 @@ template <class S>
 struct LstmWeights {
     Index D, H;
     const S *w_ih, *w_hh;            // gate panels
-    const S* bias;                   // b_ih + b_hh, [panel][4][lanes]
+    const S* bias;                   // b_ih + b_hh, [unit][4][lanes]
     const S *w_ih_rows, *w_hh_rows;  // plain panels of [4H, D] and [4H, H]; used by BPTT only
 };
 
@@ -41,32 +41,42 @@ struct Lstm {
     }
 
     void step(const StepRows<S>& rows) const {
-        const Index H = weights.H;
-        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
-            for_row_blocks<max_rows<gates>>(rows.begin, rows.end, [&](auto height, Index first) {
-                Tile<S, height, gates> tile;
-                tile.start(rows.gx + first, unit * gates);
-                tile.multiply(RowPointers<S, height>(rows.h_prev + first), weights.w_hh + unit * gates * H, H);
-                finish_rows(tile, [&](const S* sum, Index r) { finish(sum, rows, first + r, unit); });
+        for_gate_tiles<gates>(
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            [&](auto& tile, Index first, Index unit, int gate) {
+                tile.start(rows.gx + first, unit * gates + gate * lanes<S>);
+            },
+            [&](S* sums, Index stride, Index height, Index first, Index unit) {
+                finish(sums, stride, height, rows, first, unit);
             });
     }
 
-    // The pointwise part of one row and one vector of units.
-    void finish(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
+    // The pointwise part of one vector of units. First what needs nothing but the sums, so that many rows are under way
+    // at once.
+    EIGEN_DONT_INLINE void finish(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
+                                  Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const Vec<S> i = sigmoid(load(sum));
-        const Vec<S> f = sigmoid(load(sum + lanes<S>));
-        const Vec<S> g = tanh(load(sum + 2 * lanes<S>));
-        const Vec<S> o = sigmoid(load(sum + 3 * lanes<S>));
-        const Vec<S> c = fma(f, load_first(rows.c_prev[row] + unit, width), i * g);
-        store_first(rows.c[row] + unit, c, width);
-        store_first(rows.h[row] + unit, o * tanh(c), width);
-        if (rows.gates[row]) {
-            S* const tape = rows.gates[row] + unit;
-            store_first(tape, i, width);
-            store_first(tape + H, f, width);
-            store_first(tape + 2 * H, g, width);
-            store_first(tape + 3 * H, o, width);
+        for (Index r = 0; r < height; ++r) {
+            S* const sum = sums + r * stride;
+            store(sum, sigmoid(load(sum)));
+            store(sum + lanes<S>, sigmoid(load(sum + lanes<S>)));
+            store(sum + 2 * lanes<S>, tanh(load(sum + 2 * lanes<S>)));
+            store(sum + 3 * lanes<S>, sigmoid(load(sum + 3 * lanes<S>)));
+        }
+        for (Index r = 0; r < height; ++r) {
+            const S* const sum = sums + r * stride;
+            const Index row = first + r;
+            const Vec<S> i = load(sum), f = load(sum + lanes<S>);
+            const Vec<S> g = load(sum + 2 * lanes<S>), o = load(sum + 3 * lanes<S>);
+            const Vec<S> c = fma(f, load_first(rows.c_prev[row] + unit, width), i * g);
+            store_first(rows.c[row] + unit, c, width);
+            store_first(rows.h[row] + unit, o * tanh(c), width);
+            if (S* const tape = rows.gates[row]) {
+                store_first(tape + unit, i, width);
+                store_first(tape + H + unit, f, width);
+                store_first(tape + 2 * H + unit, g, width);
+                store_first(tape + 3 * H + unit, o, width);
+            }
         }
     }
 

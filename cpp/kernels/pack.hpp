@@ -11,11 +11,24 @@ constexpr Index panels_size(Index K, Index columns) {
     return K * round_up_to_lanes<S>(columns);
 }
 
-// Scalars that H units of G gates take as gate-interleaved panels: panel p holds units p*lanes .. of every gate.
+// Scalars that H units of G gates take as gate panels: panel p holds units p*lanes .. of every gate, in strips of as
+// many gates as fit a tile: [unit][strip][K][width][lanes].
 template <class S>
 constexpr Index gate_panels_size(Index K, Index H, Index gates) {
     return K * gates * round_up_to_lanes<S>(H);
 }
+
+// Where one vector of units of one gate stands in gate panels of depth K, and how far one k is from the next.
+template <class S>
+struct GateVector {
+    Index offset, stride;
+
+    GateVector(Index unit, Index gate, Index gates, Index K) {
+        const Index width = gates == 4 ? strip_vectors<4> : gates;
+        offset = (unit * gates + gate / width * width * lanes<S>)*K + gate % width * lanes<S>;
+        stride = width * lanes<S>;
+    }
+};
 
 // One vector of columns, transposed: to[k * to_stride + lane] = w[lane * K + k] for lane < width, zero behind.
 template <class S>
@@ -27,14 +40,14 @@ void pack_transposed_vector(const S* w, Index K, Index width, S* to, Index to_st
         for (Index lane = 0; lane < lanes<S>; ++lane) to[k * to_stride + lane] = lane < width ? w[lane * K + k] : S(0);
 }
 
-// w [gates * H, K], the layout of weight_ih and weight_hh -> [panel][K][gates][lanes].
+// w [gates * H, K], the layout of weight_ih and weight_hh -> gate panels.
 template <class S>
 void pack_gates(const S* w, Index gates, Index H, Index K, S* panels) {
-    const Index stride = gates * lanes<S>;
     for (Index unit = 0; unit < H; unit += lanes<S>)
-        for (Index gate = 0; gate < gates; ++gate)
-            pack_transposed_vector(w + (gate * H + unit) * K, K, H - unit, panels + unit * gates * K + gate * lanes<S>,
-                                   stride);
+        for (Index gate = 0; gate < gates; ++gate) {
+            const GateVector<S> to(unit, gate, gates, K);
+            pack_transposed_vector(w + (gate * H + unit) * K, K, H - unit, panels + to.offset, to.stride);
+        }
 }
 
 // bias(i) for i < gates * H -> [panel][gates][lanes], zeros behind the last unit.
@@ -91,12 +104,13 @@ void repack_vector(const S* from, Index stride, Index width, Index columns, Inde
     });
 }
 
-// Gate `gate` of gate-interleaved panels [panel][columns][gates][lanes] -> rows k0 .. k0+H-1 of plain panels.
+// Gate `gate` of gate panels -> rows k0 .. k0+H-1 of plain panels.
 template <class S>
 void repack_gate(const S* from, Index gates, Index gate, Index H, Index columns, Index k0, Index K, S* panels) {
-    const Index stride = gates * lanes<S>;
-    for (Index unit = 0; unit < H; unit += lanes<S>)
-        repack_vector(from + unit * gates * columns + gate * lanes<S>, stride, H - unit, columns, k0 + unit, K, panels);
+    for (Index unit = 0; unit < H; unit += lanes<S>) {
+        const GateVector<S> at(unit, gate, gates, columns);
+        repack_vector(from + at.offset, at.stride, H - unit, columns, k0 + unit, K, panels);
+    }
 }
 
 // Plain panels of x W^T, W [rows, columns] -> rows k0 .. k0+rows-1 of plain panels of depth K, of dy W.

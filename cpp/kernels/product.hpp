@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "pack.hpp"
 #include "panel.hpp"
 
 namespace fastrnn {
@@ -24,59 +25,62 @@ struct Product {
     Index a0 = 0, out0 = 0, first = 0;
 };
 
-template <class S>
-void multiply_panels(const Product<S>& p, Index begin, Index end) {
-    for_panels<S>(p.first, p.columns, [&](auto vectors, Index column) {
-        constexpr int cols = decltype(vectors)::value;
-        const Index width = p.columns - column;
-        Index k = 0;
-        do {  // at least once, so that K = 0 writes the start
-            const Index depth = std::min(depth_block, p.K - k);
-            const S* panel = p.panels + column * p.K + k * cols * lanes<S>;
-            for_row_blocks<max_rows<cols>>(begin, end, [&](auto rows, Index first) {
-                Tile<S, rows, cols> tile;
-                if (k > 0 || p.accumulate)
-                    tile.start_first(p.out + first, p.out0 + column, width);
-                else if (p.bias)
-                    tile.start(p.bias + column);
-                else
-                    tile.clear();
-                const S* shifted[rows];
-                for (int r = 0; r < rows; ++r) shifted[r] = p.a[first + r] + p.a0 + k;
-                tile.multiply(RowPointers<S, rows>(shifted), panel, depth);
-                tile.store_first(p.out + first, p.out0 + column, width);
-            });
-            k += depth;
-        } while (k < p.K);
-    });
+// The rows of a tile, from element `offset` on.
+template <class S, int Rows>
+FASTRNN_INLINE RowPointers<S, Rows> rows_from(const S* const* rows, Index offset) {
+    RowPointers<S, Rows> moved(rows);
+    for (const S*& row : moved.row) row += offset;
+    return moved;
 }
 
-// out[m] = bias + W a[m] in the layout [panel][gates][lanes], for gate-interleaved panels and bias; some of the units.
+template <class S>
+void multiply_panels(const Product<S>& p, Index begin, Index end) {
+    for_panel_tiles<S>({begin, end}, {p.first, p.columns}, p.K, depth_block,
+                       [&](auto height, auto width, auto side, Index row, Index column, Index k, Index depth) {
+                           constexpr Index strip = width * lanes<S>;
+                           Tile<S, height, width * side> tile;
+                           if (k > 0 || p.accumulate)
+                               tile.start_first(p.out + row, p.out0 + column, p.columns - column);
+                           else if (p.bias)
+                               tile.start(p.bias + column);
+                           else
+                               tile.clear();
+                           tile.template multiply<width>(rows_from<S, height>(p.a + row, p.a0 + k),
+                                                         p.panels + column * p.K + k * strip, depth, strip * p.K);
+                           tile.store_first(p.out + row, p.out0 + column, p.columns - column);
+                       });
+}
+
+// out[m] = bias + W a[m] in the layout [unit][gates][lanes], for gate panels and bias; some of the units.
 template <int Gates, class S>
 void multiply_gate_panels(const S* const* a, S* const* out, Range tokens, const S* panels, const S* bias, Index K,
                           Range units) {
-    for (Index unit = units.begin; unit < units.end; unit += lanes<S>)
-        for (Index k = 0; k == 0 || k < K; k += depth_block)
-            for_row_blocks<max_rows<Gates>>(tokens.begin, tokens.end, [&](auto rows, Index first) {
-                Tile<S, rows, Gates> tile;
-                if (k == 0)
-                    tile.start(bias + unit * Gates);
-                else
-                    tile.start(out + first, unit * Gates);
-                const S* shifted[rows];
-                for (int r = 0; r < rows; ++r) shifted[r] = a[first + r] + k;
-                tile.multiply(RowPointers<S, rows>(shifted), panels + (unit * K + k * lanes<S>)*Gates,
-                              std::min(depth_block, K - k));
-                tile.store(out + first, unit * Gates);
-            });
+    constexpr int width = strip_vectors<Gates>;
+    constexpr Index strip = width * lanes<S>;
+    const Index first = units.begin * Gates, strips = (round_up_to_lanes<S>(units.end) * Gates - first) / strip;
+    for_tiles<width>(tokens, strips, K, depth_block,
+                     [&](auto height, auto side, Index row, Index number, Index k, Index depth) {
+                         const Index column = first + number * strip;
+                         Tile<S, height, width * side> tile;
+                         if (k == 0)
+                             tile.start(bias + column);
+                         else
+                             tile.start(out + row, column);
+                         tile.template multiply<width>(rows_from<S, height>(a + row, k),
+                                                       panels + column * K + k * strip, depth, strip * K);
+                         tile.store(out + row, column);
+                     });
 }
 
 // The same for a = row `id` of the identity: a gather of one row of W^T.
 template <class S>
 void gather_gate_panels(Index id, S* out, const S* panels, const S* bias, Index gates, Index K, Range units) {
-    for (Index at = units.begin * gates; at < round_up_to_lanes<S>(units.end) * gates; at += gates * lanes<S>)
-        for (Index j = 0; j < gates * lanes<S>; j += lanes<S>)
-            store(out + at + j, load(bias + at + j) + load(panels + at * K + id * gates * lanes<S> + j));
+    for (Index unit = units.begin; unit < units.end; unit += lanes<S>)
+        for (Index gate = 0; gate < gates; ++gate) {
+            const GateVector<S> from(unit, gate, gates, K);
+            const Index at = unit * gates + gate * lanes<S>;
+            store(out + at, load(bias + at) + load(panels + from.offset + id * from.stride));
+        }
 }
 
 // The same of plain panels.
@@ -114,21 +118,31 @@ FASTRNN_INLINE void pack_columns(const S* const* rows, Index K, Index first, Ind
         for (Index j = 0; j < width; j += lanes<S>) store(to + j, load_first(rows[k] + first + j, width - j));
 }
 
+inline constexpr int outer_height = max_rows<panel_vectors>;
+
+// rows[k][begin .. end), cut into the heights of tiles: tile [K][height] behind tile.
+template <class S>
+void pack_tiles(const S* const* rows, Index K, Range range, S* to) {
+    for_row_blocks<outer_height>(range.begin, range.end, [&](auto height, Index first) {
+        for (Index k = 0; k < K; ++k, to += height)
+            for (int r = 0; r < height; ++r) to[r] = rows[k][first + r];
+    });
+}
+
 // What one block of A and one of B add to rows m0 .. m1-1, columns c0 .. c1-1.
 template <class S>
 void accumulate_outer_block(const OuterProduct<S>& p, Range rows, Range columns, const S* packed_a, const S* packed_b) {
-    constexpr int height = max_rows<panel_vectors>;
     for_panels<S>(columns.begin, columns.end, [&](auto vectors, Index column) {
         constexpr int cols = decltype(vectors)::value;
         const S* const panel = packed_b + (column - columns.begin) * p.K;
-        for_row_blocks<height>(rows.begin, rows.end, [&](auto tall, Index first) {
+        for_row_blocks<outer_height>(rows.begin, rows.end, [&](auto tall, Index first) {
             S* c_rows[tall];
             for (int r = 0; r < tall; ++r) c_rows[r] = p.c + (first + r) * p.c_stride;
-            for (Index r = first + tall; r < std::min(first + tall + height, rows.end); ++r)
+            for (Index r = first + tall; r < std::min<Index>(first + tall + outer_height, rows.end); ++r)
                 for (int c = 0; c < cols; ++c) prefetch(p.c + r * p.c_stride + column + c * lanes<S>);
             Tile<S, tall, cols> tile;
             tile.start_first(c_rows, column, p.columns - column);
-            tile.multiply(PackedRows<S>{packed_a + (first - rows.begin), outer_rows}, panel, p.K);
+            tile.template multiply<cols>(PackedRows<S, tall>{packed_a + (first - rows.begin) * p.K}, panel, p.K);
             tile.store_first(c_rows, column, p.columns - column);
         });
     });
@@ -151,7 +165,7 @@ void accumulate_outer(const OuterProduct<S>& p, Index begin, Index end, S* works
             });
             for (Index m0 = begin; m0 < end; m0 += outer_rows) {
                 const Range rows{m0, std::min(m0 + outer_rows, end)};
-                pack_columns(block.a, K, m0, rows.end - m0, packed_a, outer_rows);
+                pack_tiles(block.a, K, rows, packed_a);
                 accumulate_outer_block(block, rows, columns, packed_a, packed_b);
             }
         }

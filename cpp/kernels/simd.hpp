@@ -58,6 +58,16 @@ FASTRNN_INLINE void store(S* to, Vec<S> value) {
     Eigen::internal::pstoreu(to, value.packet);
 }
 
+// The same value, which the compiler must hold in a register: it would otherwise load a weight again for each of the
+// rows that it meets, and the loads, not the multiply-adds, would set the pace.
+template <class S>
+FASTRNN_INLINE Vec<S> in_register(Vec<S> value) {
+#if defined(__GNUC__) && defined(__x86_64__)
+    asm("" : "+x"(value.packet));
+#endif
+    return value;
+}
+
 // Whether the instruction set loads and stores part of a vector by a mask.
 template <class S>
 inline constexpr bool has_masks = Eigen::internal::unpacket_traits<typename Vec<S>::Packet>::masked_load_available &&
