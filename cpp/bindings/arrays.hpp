@@ -7,9 +7,12 @@
 
 #include <initializer_list>
 #include <limits>
+#include <memory>
 #include <string>
 
+#include "blocks.hpp"
 #include "kernels/workspace.hpp"
+#include "traced.h"
 
 namespace fastrnn::bindings {
 
@@ -94,16 +97,24 @@ S* optional_writable(py::handle value, const char* name, Shape shape) {
 // Is this a float64 array? Chooses between instantiations; what is neither is refused by `expect`.
 inline bool is_double(py::handle value) { return py::isinstance<py::array_t<double>>(value); }
 
-// NumPy aligns to 16 bytes, and then every vector of a kernel crosses a cache line: from this size on (bytes) a result
-// is a view that begins where a line does.
-inline constexpr double aligned_from = 4096;
+// From this size on (bytes) a result has a block of its own, which begins where a cache line does: NumPy aligns to 16
+// bytes, and then every vector of a kernel crosses a line.
+inline constexpr double block_from = 4096;
 
 template <class S>
-Array<S> aligned_array(std::initializer_list<Index> shape, Index count) {
-    const Array<S> memory(count + Index(alignment / sizeof(S)));
-    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
-    const S* const first = memory.data() + (alignment - address % alignment) % alignment / sizeof(S);
-    return Array<S>(std::vector<py::ssize_t>(shape), first, memory);
+Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
+    struct Owner {
+        Block block;
+        explicit Owner(std::size_t bytes) : block(take_block(bytes)) { fastrnn_trace(block.memory, bytes); }
+        ~Owner() {
+            fastrnn_untrace(block.memory);
+            give_block(block);
+        }
+    };
+    auto owner = std::make_unique<Owner>(std::size_t(count) * sizeof(S));
+    const py::capsule base(owner.get(), [](void* p) { delete static_cast<Owner*>(p); });
+    const auto* const memory = static_cast<S*>(owner.release()->block.memory);
+    return Array<S>(std::vector<py::ssize_t>(shape), memory, base);
 }
 
 // A new array; OutOfMemory (MemoryError) names the bytes asked for.
@@ -123,7 +134,7 @@ Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool ze
     if (bytes >= 9e18) fail();
     try {
         Array<S> array =
-            bytes < aligned_from ? Array<S>(std::vector<py::ssize_t>(shape)) : aligned_array<S>(shape, count);
+            bytes < block_from ? Array<S>(std::vector<py::ssize_t>(shape)) : array_of_block<S>(shape, count);
         if (zero) std::fill(array.mutable_data(), array.mutable_data() + count, S(0));
         return array;
     } catch (const std::bad_alloc&) {

@@ -1,0 +1,15 @@
+/* Memory of results, as Python's tracemalloc sees it: together with NumPy's arrays. */
+#pragma once
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+void fastrnn_trace(const void* memory, size_t bytes);
+void fastrnn_untrace(const void* memory);
+
+#ifdef __cplusplus
+}
+#endif
