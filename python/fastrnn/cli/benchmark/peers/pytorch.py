@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from fastrnn.cli.benchmark.cases import Problem
-from fastrnn.cli.benchmark.task import Answer, Task
+from fastrnn.cli.benchmark.task import Answer, Task, Unsupported
 
 __all__ = ["make_module", "prepare"]
 
@@ -24,6 +24,11 @@ def prepare(problem: Problem, *, autocast: bool = False) -> Task:
     """Make a task of one call; with `autocast` PyTorch computes in bfloat16 what it deems safe.
 
     Gradients are asked for by ``autograd.grad``: nothing has to be cleared or added up between two calls.
+
+    Raises
+    ------
+    Unsupported
+        If `autocast` asks for what this CPU cannot do.
     """
     torch = importlib.import_module("torch")
     module = make_module(problem)
@@ -72,4 +77,9 @@ def prepare(problem: Problem, *, autocast: bool = False) -> Task:
         return {name: value.detach().float().numpy() for name, value in found.items()}
 
     run = training if problem.training else forward
+    if autocast:  # a CPU may lack what oneDNN's bfloat16 kernels need
+        try:
+            run()
+        except RuntimeError as error:
+            raise Unsupported(f"bfloat16 on this CPU: {error}") from error
     return Task(run, answer, before=lambda: torch.set_num_threads(problem.threads))
