@@ -104,16 +104,13 @@ inline constexpr double block_from = 4096;
 template <class S>
 Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
     struct Owner {
-        Block block;
-        explicit Owner(std::size_t bytes) : block(take_block(bytes)) { fastrnn_trace(block.memory, bytes); }
-        ~Owner() {
-            fastrnn_untrace(block.memory);
-            give_block(block);
-        }
+        OwnedBlock block;
+        explicit Owner(std::size_t bytes) : block(bytes) { fastrnn_trace(block.get(), bytes); }
+        ~Owner() { fastrnn_untrace(block.get()); }
     };
     auto owner = std::make_unique<Owner>(std::size_t(count) * sizeof(S));
     const py::capsule base(owner.get(), [](void* p) { delete static_cast<Owner*>(p); });
-    const auto* const memory = static_cast<S*>(owner.release()->block.memory);
+    const auto* const memory = static_cast<S*>(owner.release()->block.get());
     return Array<S>(std::vector<py::ssize_t>(shape), memory, base);
 }
 

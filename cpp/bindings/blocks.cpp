@@ -31,7 +31,7 @@ class KeptBlocks {
 
    private:
     static constexpr int most = 32;
-    static constexpr std::size_t most_bytes = std::size_t(64) << 20;
+    static constexpr std::size_t most_bytes = std::size_t(256) << 20;
 
     static void release(Block block) { AlignedDelete()(block.memory); }
 

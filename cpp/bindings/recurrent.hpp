@@ -43,13 +43,13 @@ class Panels {
     virtual void pack_backward() = 0;
 
     S* storage(Index count) {
-        pieces_.push_back(allocate_aligned<S>(count));
+        pieces_.emplace_back(count * Index(sizeof(S)));
         bytes_ += count * Index(sizeof(S));
-        return pieces_.back().get();
+        return static_cast<S*>(pieces_.back().get());
     }
 
    private:
-    std::vector<std::unique_ptr<S[], AlignedDelete>> pieces_;
+    std::vector<OwnedBlock> pieces_;
     Index bytes_ = 0;
     std::once_flag once_;
 };

@@ -62,7 +62,8 @@ struct BackwardScratch {
     const S** rh_rows;
     S** dx;
     const std::int64_t** ids;
-    S* outer;              // a worker's share: outer_workspace
+    S* outer;  // [workers, outer_size]
+    Index outer_size;
     BackwardRows<S> rows;  // lists of what changes from step to step: [workers, N]
 
     BackwardScratch(const BackwardProblem<S>& p, bool needs_rh, int workers, Workspace& workspace) {
@@ -80,7 +81,8 @@ struct BackwardScratch {
         for (const S*** list : {&a, &x, &h, &rh_rows}) *list = workspace.take<const S*>(steps * N);
         dx = workspace.take<S*>(steps * N);
         ids = workspace.take<const std::int64_t*>(steps * N);
-        outer = workspace.take<S>(workers * outer_workspace<S>());
+        outer_size = outer_workspace<S>(p.input.x ? p.input.D : 0, p.H);
+        outer = workspace.take<S>(workers * outer_size);
         for (const S*** list : {&rows.dgates_next, &rows.dy, &rows.h, &rows.h_prev, &rows.c, &rows.c_prev, &rows.gates})
             *list = workspace.take<const S*>(workers * N);
         for (S*** list : {&rows.dgates, &rows.rh}) *list = workspace.take<S*>(workers * N);
@@ -186,37 +188,47 @@ void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const Backwar
                     tokens.begin, tokens.end);
 }
 
-// dW_ih rows c0 + (begin .. end-1) from columns a0 + (begin .. end-1) of a chunk's gate gradients: an outer product
-// with x, or a scatter where x is ids.
+// Where some of a chunk's gate gradients go: column m of them to row m of dweight_ih, which meets x, and of dweight_hh,
+// which meets `h`. Either may be null.
 template <class S>
-void input_weight_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Index a0,
-                           Index c0, Range range, S* outer) {
-    const Index D = p.input.D, shift = c0 - a0;
-    S* const dweight = p.dweight_ih + shift * D;
-    if (p.input.x) {
-        accumulate_outer(OuterProduct<S>{scratch.a, scratch.x, dweight, tokens, D, D}, a0 + range.begin, a0 + range.end,
-                         outer);
-        return;
-    }
+struct GateGradients {
+    Range columns;
+    S* dweight_ih;
+    const S* const* h;
+    S* dweight_hh;
+};
+
+// dW_ih from ids: a scatter.
+template <class S>
+void scatter_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Range columns,
+                      S* dweight_ih) {
+    const Index D = p.input.D;
     constexpr Index block = 16;  // rows of dW_ih that stay in the first-level cache for one pass over the tokens
-    for (Index m0 = a0 + range.begin; m0 < a0 + range.end; m0 += block) {
-        const Index m1 = std::min(m0 + block, a0 + range.end);
+    for (Index m0 = columns.begin; m0 < columns.end; m0 += block) {
+        const Index m1 = std::min(m0 + block, columns.end);
         for (Index k = 0; k < tokens; ++k) {
-            S* column = dweight + *scratch.ids[k];
+            S* column = dweight_ih + *scratch.ids[k];
             for (Index m = m0; m < m1; ++m) column[m * D] += scratch.a[k][m];
         }
     }
+}
+
+template <class S>
+void weight_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                      const GateGradients<S>& to, const Worker& worker) {
+    OuterProduct<S> product{scratch.a, scratch.width, tokens, {}};
+    if (to.dweight_ih && p.input.x) product.sides[0] = {scratch.x, to.dweight_ih, p.input.D};
+    if (to.dweight_hh) product.sides[1] = {to.h, to.dweight_hh, p.H};
+    accumulate_outer(product, to.columns, scratch.outer + worker.rank * scratch.outer_size);
+    if (to.dweight_ih && !p.input.x) scatter_gradient(p, scratch, tokens, to.columns, to.dweight_ih);
 }
 
 // All parameters' gradients from a chunk, for a cell whose `depth` gate gradients meet x and h' alike.
 template <class S>
 void shared_gate_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Index depth,
                            const Worker& worker) {
-    const auto range = worker.part(depth, max_rows<panel_vectors>);
-    S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
-    input_weight_gradient(p, scratch, tokens, 0, 0, range, outer);
-    accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh, tokens, p.H, p.H}, range.begin, range.end,
-                     outer);
+    const Range range = worker.part(depth, outer_height);
+    weight_gradients(p, scratch, tokens, {range, p.dweight_ih, scratch.h, p.dweight_hh}, worker);
     if (!p.dbias_ih) return;
     accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_ih);
     accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_hh);

@@ -40,16 +40,18 @@ struct GruBase {
 
     Index input_depth() const { return gates * weights.H; }
 
-    void input_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
-                         const Worker& worker, S* outer) const {
+    // The biases of x: dn, dr, dz of a row of gate gradients to n, r, z.
+    void input_bias_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                              Range candidate, Range others) const {
         const Index H = weights.H;
-        const auto candidate = worker.part(H, max_rows<panel_vectors>);
-        const auto others = worker.part(2 * H, max_rows<panel_vectors>);
-        input_weight_gradient(p, scratch, tokens, 0, 2 * H, candidate, outer);
-        input_weight_gradient(p, scratch, tokens, H, 0, others, outer);
-        if (!p.dbias_ih) return;
         accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_ih + 2 * H);
-        accumulate_rows(scratch.a, tokens, H + others.begin, H + others.end, p.dbias_ih - H);
+        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_ih - H);
+    }
+
+    // This worker's share of `count` columns from `first` on.
+    static Range part(const Worker& worker, Index first, Index count) {
+        const Range range = worker.part(count, outer_height);
+        return {first + range.begin, first + range.end};
     }
 };
 
@@ -139,12 +141,16 @@ struct GruResetAfter : GruBase<S> {
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
                              const Worker& worker) const {
         const Index H = weights.H;
-        S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
-        this->input_gradients(p, scratch, tokens, worker, outer);
-        const auto range = worker.part(gates * H, max_rows<panel_vectors>);
-        accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh - H * H, tokens, H, H}, H + range.begin,
-                         H + range.end, outer);
-        if (p.dbias_hh) accumulate_rows(scratch.a, tokens, H + range.begin, H + range.end, p.dbias_hh - H);
+        const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
+        const Range hidden = this->part(worker, 3 * H, H);
+        S *const dw_ih = p.dweight_ih, *const dw_hh = p.dweight_hh - H * H;
+        weight_gradients(p, scratch, tokens, {candidate, dw_ih + 2 * H * p.input.D, nullptr, nullptr}, worker);
+        weight_gradients(p, scratch, tokens, {others, dw_ih - H * p.input.D, scratch.h, dw_hh}, worker);
+        weight_gradients(p, scratch, tokens, {hidden, nullptr, scratch.h, dw_hh}, worker);
+        if (!p.dbias_ih) return;
+        this->input_bias_gradients(p, scratch, tokens, candidate, others);
+        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_hh - H);
+        accumulate_rows(scratch.a, tokens, hidden.begin, hidden.end, p.dbias_hh - H);
     }
 };
 
@@ -253,16 +259,14 @@ struct GruResetBefore : GruBase<S> {
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
                              const Worker& worker) const {
         const Index H = weights.H;
-        S* const outer = scratch.outer + worker.rank * outer_workspace<S>();
-        this->input_gradients(p, scratch, tokens, worker, outer);
-        const auto others = worker.part(2 * H, max_rows<panel_vectors>);
-        const auto candidate = worker.part(H, max_rows<panel_vectors>);
-        accumulate_outer(OuterProduct<S>{scratch.a, scratch.h, p.dweight_hh - H * H, tokens, H, H}, H + others.begin,
-                         H + others.end, outer);
-        accumulate_outer(OuterProduct<S>{scratch.a, scratch.rh_rows, p.dweight_hh + 2 * H * H, tokens, H, H},
-                         candidate.begin, candidate.end, outer);
-        if (!p.dbias_hh) return;
-        accumulate_rows(scratch.a, tokens, H + others.begin, H + others.end, p.dbias_hh - H);
+        const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
+        S *const dw_ih = p.dweight_ih, *const dw_hh = p.dweight_hh;
+        weight_gradients(p, scratch, tokens, {candidate, dw_ih + 2 * H * p.input.D, scratch.rh_rows, dw_hh + 2 * H * H},
+                         worker);
+        weight_gradients(p, scratch, tokens, {others, dw_ih - H * p.input.D, scratch.h, dw_hh - H * H}, worker);
+        if (!p.dbias_ih) return;
+        this->input_bias_gradients(p, scratch, tokens, candidate, others);
+        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_hh - H);
         accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_hh + 2 * H);
     }
 };

@@ -62,7 +62,7 @@ void linear_backward(const LinearProblem<S>& p, const S* dy, S* dx, S* dweight, 
     S* const* dx_rows = dx ? row_list(dx, p.M, p.K, workspace) : nullptr;
     S* panels = dx ? workspace.take<S>(panels_size<S>(p.F, p.K)) : nullptr;
     if (dx) pack_rows(p.weight, p.F, p.K, 0, p.F, panels);
-    S* outer = workspace.take<S>(threads * outer_workspace<S>());
+    S* outer = workspace.take<S>(threads * outer_workspace<S>(p.K));
     run_team(useful_threads(threads, 2.0 * double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
         const FlushDenormals flush;
         const auto rows = worker.part(p.M, max_rows<panel_vectors>),
@@ -74,8 +74,8 @@ void linear_backward(const LinearProblem<S>& p, const S* dy, S* dx, S* dweight, 
                 multiply_panels(product, m, std::min(rows.end, m + pause));
         for (Index m = 0; m < p.M && !p.interrupt->check(worker); m += pause) {
             const Index count = std::min(pause, p.M - m);
-            accumulate_outer(OuterProduct<S>{dy_rows + m, x_rows + m, dweight, count, p.K, p.K}, outputs.begin,
-                             outputs.end, outer + worker.rank * outer_workspace<S>());
+            accumulate_outer(OuterProduct<S>{dy_rows + m, p.F, count, {{x_rows + m, dweight, p.K}, {}}}, outputs,
+                             outer + worker.rank * outer_workspace<S>(p.K));
             if (dbias) accumulate_rows(dy_rows + m, count, outputs.begin, outputs.end, dbias);
         }
     });

@@ -62,7 +62,7 @@ void linear_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
     const S* const* h_rows = row_list(p.linear.x, M, K, workspace);
     S* const* dh_rows = p.dh ? row_list(p.dh, M, K, workspace) : nullptr;
     S* const* logits = row_list(workspace.take<S>(chunk * stride), chunk, stride, workspace);
-    S* outer = workspace.take<S>(threads * outer_workspace<S>());
+    S* outer = workspace.take<S>(threads * outer_workspace<S>(K));
     run_team(useful_threads(threads, double(M) * double(K) * double(V)), [&](const Worker& worker) {
         const FlushDenormals flush;
         for (Index m0 = 0; m0 < M; m0 += chunk) {
@@ -77,8 +77,8 @@ void linear_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
             if (p.linear.interrupt->stop.load(std::memory_order_relaxed)) return;
             if (!p.dweight) continue;
             const auto outputs = worker.part(V, max_rows<panel_vectors>);
-            accumulate_outer(OuterProduct<S>{logits, h_rows + m0, p.dweight, count, K, K}, outputs.begin, outputs.end,
-                             outer + worker.rank * outer_workspace<S>());
+            accumulate_outer(OuterProduct<S>{logits, stride, count, {{h_rows + m0, p.dweight, K}, {}}}, outputs,
+                             outer + worker.rank * outer_workspace<S>(K));
             if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias);
             worker.barrier();
         }

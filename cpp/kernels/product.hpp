@@ -8,8 +8,13 @@
 
 namespace fastrnn {
 
-// Depth of a block of a product, so that a panel of it (512 x 4 vectors) rests in the second-level cache.
-inline constexpr Index depth_block = 512;
+// Depth of the blocks of a product: a strip of one rests in the second-level cache while all rows meet it. Blocks of
+// nearly equal depth, as the sums go to memory and back between two of them.
+inline Index depth_of_blocks(Index K) {
+    constexpr Index most = vector_registers >= 32 ? 512 : 1024;
+    const Index blocks = std::max<Index>(1, (K + most - 1) / most);
+    return std::max<Index>(1, (K + blocks - 1) / blocks);
+}
 
 // out[m][out0 + first..columns) = start + a[m][a0 + 0..K) times plain panels, for rows begin .. end-1. `bias` is padded
 // to whole vectors; null starts from zero, and with `accumulate` from what stands in `out`. `first`: where a panel
@@ -35,7 +40,7 @@ FASTRNN_INLINE RowPointers<S, Rows> rows_from(const S* const* rows, Index offset
 
 template <class S>
 void multiply_panels(const Product<S>& p, Index begin, Index end) {
-    for_panel_tiles<S>({begin, end}, {p.first, p.columns}, p.K, depth_block,
+    for_panel_tiles<S>({begin, end}, {p.first, p.columns}, p.K, depth_of_blocks(p.K),
                        [&](auto height, auto width, auto side, Index row, Index column, Index k, Index depth) {
                            constexpr Index strip = width * lanes<S>;
                            Tile<S, height, width * side> tile;
@@ -58,7 +63,7 @@ void multiply_gate_panels(const S* const* a, S* const* out, Range tokens, const 
     constexpr int width = strip_vectors<Gates>;
     constexpr Index strip = width * lanes<S>;
     const Index first = units.begin * Gates, strips = (round_up_to_lanes<S>(units.end) * Gates - first) / strip;
-    for_tiles<width>(tokens, strips, K, depth_block,
+    for_tiles<width>(tokens, strips, K, depth_of_blocks(K),
                      [&](auto height, auto side, Index row, Index number, Index k, Index depth) {
                          const Index column = first + number * strip;
                          Tile<S, height, width * side> tile;
@@ -93,22 +98,34 @@ void gather_plain_panels(Index id, S* out, const S* panels, const S* bias, Index
     });
 }
 
-// C[m][0..columns) += sum over k = 0 .. K-1 of a[k][m] * b[k][0..columns), for m = begin .. end-1.
+// What rows of B add to C: c[m][0..columns) += sum over k = 0 .. K-1 of a[k][m] * b[k][0..columns).
+template <class S>
+struct OuterSide {
+    const S* const* b = nullptr;
+    S* c = nullptr;
+    Index columns = 0;
+};
+
+// The sum over k, for rows m of C. Both sides meet the same A, which is packed once for them; one may be empty.
 template <class S>
 struct OuterProduct {
     const S* const* a;
-    const S* const* b;
-    S* c;
-    Index K, columns, c_stride;
+    Index a_width;  // scalars of a row of A that may be read
+    Index K;
+    OuterSide<S> sides[2];
 };
 
-inline constexpr Index outer_rows = 96;  // of C, for which a block of A is packed once
-inline constexpr Index outer_columns =
-    256;  // of C, for which a block of B is packed once; both rest in the second level
+inline constexpr int outer_height = max_rows<panel_vectors>;
+inline constexpr Index outer_rows = 96;       // of C, for which A is packed at a time: it rests in the second level
+inline constexpr Index outer_columns = 2048;  // of a side, for which B is packed at a time
+inline constexpr Index outer_depth = 512;     // steps of K for which both are packed
+inline constexpr Index outer_few = 4;         // steps of K for which nothing is packed
 
 template <class S>
-constexpr Index outer_workspace() {
-    return depth_block * (outer_rows + outer_columns);
+constexpr Index outer_workspace(Index columns, Index others = 0) {
+    return outer_depth * (outer_rows + round_up_to_lanes<S>(std::min(columns, outer_columns)) +
+                          round_up_to_lanes<S>(std::min(others, outer_columns))) +
+           Index(64 / sizeof(S));
 }
 
 // rows[k][first .. first + width), copied side by side: to[k * stride + j]; `width` is rounded up to whole vectors.
@@ -118,58 +135,85 @@ FASTRNN_INLINE void pack_columns(const S* const* rows, Index K, Index first, Ind
         for (Index j = 0; j < width; j += lanes<S>) store(to + j, load_first(rows[k] + first + j, width - j));
 }
 
-inline constexpr int outer_height = max_rows<panel_vectors>;
-
-// rows[k][begin .. end), cut into the heights of tiles: tile [K][height] behind tile.
+// a[k][range], cut into the heights of tiles: tile [K][height] behind tile. Whole vectors are copied, the next row over
+// what is too much of the one before; so `to` has a vector more than that.
 template <class S>
-void pack_tiles(const S* const* rows, Index K, Range range, S* to) {
+void pack_tiles(const OuterProduct<S>& p, Range range, S* to) {
     for_row_blocks<outer_height>(range.begin, range.end, [&](auto height, Index first) {
-        for (Index k = 0; k < K; ++k, to += height)
-            for (int r = 0; r < height; ++r) to[r] = rows[k][first + r];
+        constexpr Index read = round_up_to_lanes<S>(height);
+        if (first + read <= p.a_width) {
+            for (Index k = 0; k < p.K; ++k, to += height)
+                for (Index r = 0; r < height; r += lanes<S>) store(to + r, load(p.a[k] + first + r));
+            return;
+        }
+        for (Index k = 0; k < p.K; ++k, to += height)
+            for (int r = 0; r < height; ++r) to[r] = p.a[k][first + r];
     });
 }
 
-// What one block of A and one of B add to rows m0 .. m1-1, columns c0 .. c1-1.
+// What packed blocks of A and of B add to the rows and columns of C.
 template <class S>
-void accumulate_outer_block(const OuterProduct<S>& p, Range rows, Range columns, const S* packed_a, const S* packed_b) {
+void accumulate_block(const OuterSide<S>& side, Index K, Range rows, Range columns, const S* packed_a,
+                      const S* packed_b) {
     for_panels<S>(columns.begin, columns.end, [&](auto vectors, Index column) {
         constexpr int cols = decltype(vectors)::value;
-        const S* const panel = packed_b + (column - columns.begin) * p.K;
+        const S* const panel = packed_b + (column - columns.begin) * K;
         for_row_blocks<outer_height>(rows.begin, rows.end, [&](auto tall, Index first) {
             S* c_rows[tall];
-            for (int r = 0; r < tall; ++r) c_rows[r] = p.c + (first + r) * p.c_stride;
+            for (int r = 0; r < tall; ++r) c_rows[r] = side.c + (first + r) * side.columns;
             for (Index r = first + tall; r < std::min<Index>(first + tall + outer_height, rows.end); ++r)
-                for (int c = 0; c < cols; ++c) prefetch(p.c + r * p.c_stride + column + c * lanes<S>);
+                for (int c = 0; c < cols; ++c) prefetch(side.c + r * side.columns + column + c * lanes<S>);
             Tile<S, tall, cols> tile;
-            tile.start_first(c_rows, column, p.columns - column);
-            tile.template multiply<cols>(PackedRows<S, tall>{packed_a + (first - rows.begin) * p.K}, panel, p.K);
-            tile.store_first(c_rows, column, p.columns - column);
+            tile.start_first(c_rows, column, side.columns - column);
+            tile.template multiply<cols>(PackedRows<S, tall>{packed_a + (first - rows.begin) * K}, panel, K);
+            tile.store_first(c_rows, column, side.columns - column);
         });
     });
 }
 
-// `workspace` holds outer_workspace<S>() scalars. Every element of C is one chain of fma over k.
+// A few steps of K: C, which is all there is to read and write, once from its beginning to its end.
 template <class S>
-void accumulate_outer(const OuterProduct<S>& p, Index begin, Index end, S* workspace) {
-    S* const packed_a = workspace;
-    S* const packed_b = workspace + depth_block * outer_rows;
-    for (Index k0 = 0; k0 < p.K; k0 += depth_block) {
-        const Index K = std::min(depth_block, p.K - k0);
-        const OuterProduct<S> block{p.a + k0, p.b + k0, p.c, K, p.columns, p.c_stride};
-        for (Index c0 = 0; c0 < p.columns; c0 += outer_columns) {
-            const Range columns{c0, std::min(c0 + outer_columns, p.columns)};
-            for_panels<S>(columns.begin, columns.end, [&](auto vectors, Index column) {
-                const Index wide = vectors * lanes<S>;
-                pack_columns(block.b, K, column, std::min(wide, p.columns - column), packed_b + (column - c0) * K,
-                             wide);
-            });
-            for (Index m0 = begin; m0 < end; m0 += outer_rows) {
-                const Range rows{m0, std::min(m0 + outer_rows, end)};
-                pack_tiles(block.a, K, rows, packed_a);
-                accumulate_outer_block(block, rows, columns, packed_a, packed_b);
+void accumulate_few(const OuterProduct<S>& p, Range rows) {
+    for (const OuterSide<S>& side : p.sides)
+        for (Index m = rows.begin; m < rows.end; ++m)
+            for (Index column = 0; column < side.columns; column += lanes<S>) {
+                S* const c = side.c + m * side.columns + column;
+                const Index width = side.columns - column;
+                Vec<S> sum = load_first(c, width);
+                for (Index k = 0; k < p.K; ++k) sum = fma(set(p.a[k][m]), load_first(side.b[k] + column, width), sum);
+                store_first(c, sum, width);
+            }
+}
+
+// `workspace` holds outer_workspace<S>(columns of both sides). Every element of C is one chain of fma over k.
+template <class S>
+void accumulate_outer(const OuterProduct<S>& product, Range all, S* workspace) {
+    if (product.K <= outer_few) return accumulate_few(product, all);
+    const Index most = std::max(product.sides[0].columns, product.sides[1].columns);
+    for (Index k0 = 0; k0 < product.K; k0 += outer_depth)
+        for (Index c0 = 0; c0 < most; c0 += outer_columns) {
+            OuterProduct<S> p = product;
+            p.a += k0;
+            p.K = std::min(outer_depth, product.K - k0);
+            S* const packed_a = workspace;
+            S* packed_b[2] = {workspace + outer_depth * outer_rows + 64 / sizeof(S), nullptr};
+            Range columns[2];
+            for (int i = 0; i < 2; ++i) {
+                const OuterSide<S>& side = p.sides[i];
+                columns[i] = {std::min(c0, side.columns), std::min(c0 + outer_columns, side.columns)};
+                for_panels<S>(columns[i].begin, columns[i].end, [&](auto vectors, Index column) {
+                    const Index wide = vectors * lanes<S>;
+                    pack_columns(side.b + k0, p.K, column, std::min(wide, side.columns - column),
+                                 packed_b[i] + (column - c0) * p.K, wide);
+                });
+                if (i == 0) packed_b[1] = packed_b[0] + round_up_to_lanes<S>(columns[0].end - columns[0].begin) * p.K;
+            }
+            for (Index m0 = all.begin; m0 < all.end; m0 += outer_rows) {
+                const Range rows{m0, std::min(m0 + outer_rows, all.end)};
+                pack_tiles(p, rows, packed_a);
+                for (int i = 0; i < 2; ++i) accumulate_block(p.sides[i], p.K, rows, columns[i], packed_a, packed_b[i]);
             }
         }
-    }
 }
 
 // to[m] += sum over k = 0 .. K-1 of a[k][m], for m = begin .. end-1, each in the order of k.
@@ -203,7 +247,7 @@ void accumulate_rows(const S* const* a, Index K, Index begin, Index end, S* to) 
                                                     Range);                                                       \
     EXTERN template void multiply_gate_panels<4, S>(const S* const*, S* const*, Range, const S*, const S*, Index, \
                                                     Range);                                                       \
-    EXTERN template void accumulate_outer<S>(const OuterProduct<S>&, Index, Index, S*);                           \
+    EXTERN template void accumulate_outer<S>(const OuterProduct<S>&, Range, S*);                                  \
     EXTERN template void accumulate_rows<S>(const S* const*, Index, Index, Index, S*);
 
 FASTRNN_PRODUCTS(extern, float)

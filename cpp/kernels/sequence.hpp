@@ -54,7 +54,7 @@ struct ForwardScratch {
 
     ForwardScratch(const ForwardProblem<S>& p, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
-        steps = chunk_steps(p.batch, p.gx_width, Index(1) << 18, 128, 1024);
+        steps = chunk_steps(p.batch, p.gx_width, Index(1) << 16, 256, 1024);
         stride = p.gx_width + 16;
         gx = workspace.take<S>(steps * N * stride);
         x_rows = workspace.take<const S*>(workers * steps * N);

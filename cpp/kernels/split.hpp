@@ -16,17 +16,19 @@ struct Split {
 template <class S>
 inline constexpr Index unit_grain = panel_vectors * lanes<S>;
 
-// `work`: multiply-adds of the whole sequence; `step_work`: of the recurrent product of one row at one step. A meeting
-// costs a fraction of a microsecond; few rows do not fill a tile, and by rows every core reads all weights.
+// `work`: multiply-adds of the whole sequence; `step_work`: of the recurrent product of one row at one step, which is
+// also the number of weights. A meeting costs a fraction of a microsecond; few rows do not fill a tile, and by rows
+// every core reads all weights: where those do not rest in its second-level cache, more rows than few are worth meeting
+// for.
 template <class S>
 Split choose_split(const Batch& batch, Index H, double work, double step_work, int available) {
-    constexpr Index few_rows = 4;
-    constexpr double least_step = 1.2e4;
+    constexpr double least_step = 1.2e4, cached_weights = 2.5e5;
+    const Index most_rows = step_work > cached_weights ? 12 : 4;
     const int threads = useful_threads(available, work);
     const Index pieces = (H + unit_grain<S> - 1) / unit_grain<S>;
     const int by_rows = int(std::min<Index>(threads, batch.N)), by_units = int(std::min<Index>(threads, pieces));
     const bool worth = by_units > 1 && double(batch.N) * step_work >= least_step * by_units;
-    if (worth && by_units >= by_rows && batch.N < few_rows * threads) return {by_units, true};
+    if (worth && by_units >= by_rows && batch.N < most_rows * threads) return {by_units, true};
     return {by_rows, false};
 }
 
