@@ -73,13 +73,16 @@ void linear_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
             for (Index m = rows.begin; m < rows.end; ++m)
                 p.losses[m0 + m] = softmax_cross_entropy_row(logits[m], V, p.targets[m0 + m], p.scale);
             if (p.dh) multiply_panels(Product<S>{logits, dh_rows + m0, backward, nullptr, V, K}, rows.begin, rows.end);
-            if (p.dweight) worker.barrier();  // between two barriers nobody sets `stop`, so all see the same
+            // The next chunk takes the place of this one's logits, in other shares. Between two barriers nobody sets
+            // `stop`, so all see the same.
+            worker.barrier();
             if (p.linear.interrupt->stop.load(std::memory_order_relaxed)) return;
-            if (!p.dweight) continue;
-            const auto outputs = worker.part(V, max_rows<panel_vectors>);
-            accumulate_outer(OuterProduct<S>{logits, stride, count, {{h_rows + m0, p.dweight, K}, {}}}, outputs,
-                             outer + worker.rank * outer_workspace<S>(K));
-            if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias);
+            if (p.dweight) {
+                const auto outputs = worker.part(V, max_rows<panel_vectors>);
+                accumulate_outer(OuterProduct<S>{logits, stride, count, {{h_rows + m0, p.dweight, K}, {}}}, outputs,
+                                 outer + worker.rank * outer_workspace<S>(K));
+                if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias);
+            }
             worker.barrier();
         }
     });

@@ -110,6 +110,21 @@ def test_one_model_in_several_threads(cell):
         assert run_together([lambda: model(x)[0].tobytes()] * 4) == [wanted] * 4
 
 
+def test_losses_of_several_chunks_do_not_depend_on_who_is_faster():
+    """Both workers share the logits of a chunk, and their shares of the next, shorter one lie elsewhere."""
+    random = np.random.default_rng(0)
+    h, weight = random.normal(size=(300, 4)).astype("f"), random.normal(size=(1100, 4)).astype("f")
+    targets = random.integers(1100, size=300)
+
+    def losses():
+        return kernels.linear_cross_entropy(h, weight, None, targets, 1.0, None, None, False)[0]
+
+    fr.set_num_threads(1)
+    alone = losses()
+    fr.set_num_threads(2)
+    assert all(np.array_equal(losses(), alone) for _ in range(1000))
+
+
 def test_several_threads_with_everything_at_once():
     """Both passes on one set of panels, whose backward part is packed by whoever comes first."""
     wanted = both_passes(CASE)
