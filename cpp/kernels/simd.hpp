@@ -63,7 +63,7 @@ FASTRNN_INLINE void store(S* to, Vec<S> value) {
 template <class S>
 FASTRNN_INLINE Vec<S> in_register(Vec<S> value) {
 #if defined(__GNUC__) && defined(__x86_64__)
-    asm("" : "+x"(value.packet));
+    asm("" : "+v"(value.packet));
 #endif
     return value;
 }

@@ -31,7 +31,7 @@ def assert_close(got, wanted, terms=2):
     np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance)
 
 
-# Rows, depth and columns: odd, beside the widths of vectors, and more than the 512 of a block.
+# Rows, depth and columns: odd, beside the widths of vectors, more than a block of rows, depth, columns has.
 SIZES = [
     (1, 1, 1),
     (3, 17, 65),
@@ -39,7 +39,9 @@ SIZES = [
     (65, 3, 17),
     (5, 16, 31),
     (7, 33, 100),
+    (4, 33, 100),
     (9, 1100, 7),
+    (7, 2100, 13),
     (1030, 5, 4),
 ]
 
