@@ -174,21 +174,33 @@ void accumulate_block(const OuterSide<S>& side, Index K, Range rows, Range colum
 // A few steps of K: C, which is all there is to read and write, once from its beginning to its end.
 template <class S>
 void accumulate_few(const OuterProduct<S>& p, Range rows) {
-    for (const OuterSide<S>& side : p.sides)
-        for (Index m = rows.begin; m < rows.end; ++m)
-            for (Index column = 0; column < side.columns; column += lanes<S>) {
-                S* const c = side.c + m * side.columns + column;
-                const Index width = side.columns - column;
-                Vec<S> sum = load_first(c, width);
-                for (Index k = 0; k < p.K; ++k) sum = fma(set(p.a[k][m]), load_first(side.b[k] + column, width), sum);
-                store_first(c, sum, width);
+    with_constant<outer_few>(p.K, [&](auto K) {
+        for (const OuterSide<S>& side : p.sides)
+            for (Index m = rows.begin; m < rows.end; ++m) {
+                S* const c = side.c + m * side.columns;
+                const Index whole = side.columns / lanes<S> * lanes<S>, rest = side.columns - whole;
+                Vec<S> a[K];
+                for (int k = 0; k < K; ++k) a[k] = set(p.a[k][m]);
+                for (Index j = 0; j < whole; j += lanes<S>) {
+                    Vec<S> sum = load(c + j);
+                    for (int k = 0; k < K; ++k) sum = fma(a[k], load(side.b[k] + j), sum);
+                    store(c + j, sum);
+                }
+                if (rest == 0) continue;
+                Vec<S> sum = load_first(c + whole, rest);
+                for (int k = 0; k < K; ++k) sum = fma(a[k], load_first(side.b[k] + whole, rest), sum);
+                store_first(c + whole, sum, rest);
             }
+    });
 }
 
 // `workspace` holds outer_workspace<S>(columns of both sides). Every element of C is one chain of fma over k.
 template <class S>
 void accumulate_outer(const OuterProduct<S>& product, Range all, S* workspace) {
-    if (product.K <= outer_few) return accumulate_few(product, all);
+    if (product.K <= outer_few) {
+        if (product.K > 0) accumulate_few(product, all);
+        return;
+    }
     const Index most = std::max(product.sides[0].columns, product.sides[1].columns);
     for (Index k0 = 0; k0 < product.K; k0 += outer_depth)
         for (Index c0 = 0; c0 < most; c0 += outer_columns) {
