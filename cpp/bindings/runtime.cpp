@@ -8,6 +8,10 @@
 #include <mutex>
 #include <unsupported/Eigen/CXX11/ThreadPool>
 
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#endif
 #ifdef _WIN32
 #include <process.h>
 #define getpid _getpid
@@ -39,6 +43,27 @@ Pool& pool() {
     return *current;
 }
 
+// Linux often wakes a worker on its waker's CPU, where the two take turns for milliseconds and every meeting waits for
+// the scheduler. A worker that finds itself there moves to the other CPUs that the caller may use, and stays off until
+// it meets a caller again.
+#if defined(__linux__)
+struct Caller {
+    int cpu = sched_getcpu();
+    pid_t thread = pid_t(syscall(SYS_gettid));
+
+    void make_room() const {
+        cpu_set_t others;
+        if (cpu < 0 || sched_getcpu() != cpu || sched_getaffinity(thread, sizeof others, &others) != 0) return;
+        CPU_CLR(cpu, &others);
+        if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
+    }
+};
+#else
+struct Caller {
+    void make_room() const {}
+};
+#endif
+
 }  // namespace
 
 void run_team(int threads, const std::function<void(const Worker&)>& f) {
@@ -54,9 +79,11 @@ void run_team(int threads, const std::function<void(const Worker&)>& f) {
     }
     SpinBarrier team(threads);
     std::atomic<int> running{threads - 1};
+    const Caller caller;
     for (int rank = 1; rank < threads; ++rank)
         p.threads->ScheduleWithHint(
             [&, rank] {
+                caller.make_room();
                 f(Worker{rank, threads, &team});
                 running.fetch_sub(1, std::memory_order_release);
             },

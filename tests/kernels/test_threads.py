@@ -110,6 +110,23 @@ def test_one_model_in_several_threads(cell):
         assert run_together([lambda: model(x)[0].tobytes()] * 4) == [wanted] * 4
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to CPUs"
+)
+def test_two_threads_on_one_cpu():
+    """A worker that has no other CPU to move to stays where it is."""
+    script = (
+        "import os, numpy as np, fastrnn as fr\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "rnn, x = fr.LSTM(24, 48, seed=0), np.ones((20, 16, 24), 'f')\n"
+        "alone = (fr.set_num_threads(1), rnn(x)[0])[1]\n"
+        "fr.set_num_threads(2)\n"
+        "print(all(np.array_equal(rnn(x)[0], alone) for _ in range(20)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
+    assert run.stdout.split() == ["True"], run.stderr
+
+
 def test_losses_of_several_chunks_do_not_depend_on_who_is_faster():
     """Both workers share the logits of a chunk, and their shares of the next, shorter one lie elsewhere."""
     random = np.random.default_rng(0)
