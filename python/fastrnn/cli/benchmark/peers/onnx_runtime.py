@@ -65,6 +65,8 @@ def make_session(problem: Problem, *, state_inputs: bool = False) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = problem.threads
     options.inter_op_num_threads = 1
+    # Its threads would go on spinning between two runs, and take a CPU from the peers whose turn it is.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
