@@ -54,13 +54,22 @@ class Panels {
     std::once_flag once_;
 };
 
-// How the threads share `passes` forward passes' worth of work.
+// Multiply-adds of one forward pass.
 template <class S>
-Split split_of(const Panels<S>& panels, const Batch& batch, int passes) {
-    const double unit = double(panels.gates()) * double(panels.H);
-    const double token = unit * double(panels.D + panels.H);
-    return choose_split<S>(batch, panels.H, passes * double(batch.tokens()) * token, unit * double(panels.H),
-                           get_num_threads());
+double forward_work(const Panels<S>& panels, const Batch& batch) {
+    return double(batch.tokens()) * double(panels.gates()) * double(panels.H) * double(panels.D + panels.H);
+}
+
+// Multiply-adds of the recurrent product of one row at one step.
+template <class S>
+double step_work(const Panels<S>& panels) {
+    return double(panels.gates()) * double(panels.H) * double(panels.H);
+}
+
+// How so many threads share `passes` forward passes' worth of work.
+template <class S>
+Split split_of(const Panels<S>& panels, const Batch& batch, int passes, int threads) {
+    return choose_split<S>(batch, panels.H, passes * forward_work(panels, batch), step_work(panels), threads);
 }
 
 // The weights of one layer and direction as Python gives them.

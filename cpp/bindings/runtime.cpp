@@ -84,7 +84,7 @@ void run_team(int threads, const std::function<void(const Worker&)>& f) {
         p.threads->ScheduleWithHint(
             [&, rank] {
                 caller.make_room();
-                f(Worker{rank, threads, &team});
+                f(Worker{rank, threads, &team, false});
                 running.fetch_sub(1, std::memory_order_release);
             },
             rank - 1, rank);

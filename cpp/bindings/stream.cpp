@@ -98,7 +98,7 @@ class Stream {
             problem.input = {input.x, input.ids, panels->D};
             problem.h0 = h;
             problem.y = next;
-            const Split split = split_of(*panels, problem.batch, 1);
+            const Split split = split_of(*panels, problem.batch, 1, get_num_threads());
             problem.by_units = split.by_units;
             if (split.threads > workers) {  // lists for each of them
                 workers = split.threads;

@@ -57,24 +57,64 @@ struct Batch {
     }
 };
 
-// Asked now and then by the first thread: a long call stops when it answers true.
+// Asked now and then by the thread that the call came on: a long call stops when it answers true.
 struct Interrupt {
     bool (*poll)() = nullptr;
     std::atomic<bool> stop{false};
 
     // Does `worker` have to stop? To be called about once for every `interval` multiply-adds.
     bool check(const Worker& worker) {
-        if (worker.rank == 0 && poll && poll()) stop.store(true);
+        if (worker.calls && poll && poll()) stop.store(true);
         return stop.load(std::memory_order_relaxed);
     }
 
     static constexpr double interval = double(1 << 24);
 };
 
+// How far a pass has come, for another one that follows it step by step on another thread.
+class Progress {
+   public:
+    void reach(Index steps) { done_.store(steps, std::memory_order_release); }
+
+    // Waits until so many steps are done; false where the call is to stop before.
+    bool await(Index steps, Interrupt& interrupt, const Worker& worker) const {
+        for (int spins = 0; done_.load(std::memory_order_acquire) < steps; ++spins) {
+            if (spins <= 4000) continue;
+            if (interrupt.check(worker)) return false;
+            std::this_thread::yield();
+        }
+        return true;
+    }
+
+   private:
+    std::atomic<Index> done_{0};
+};
+
+// A pass among passes that run at the same time: `before` gives what it reads, and `own` says how far it has come
+// itself. Either may be null.
+struct Wave {
+    const Progress* before = nullptr;
+    Progress* own = nullptr;
+
+    bool await(Index steps, Interrupt& interrupt, const Worker& worker) const {
+        return !before || before->await(steps, interrupt, worker);
+    }
+    void reach(Index steps) const {
+        if (own) own->reach(steps);
+    }
+    bool alone() const { return !before && !own; }
+};
+
 // Steps in one chunk: so many that its tokens fill `scalars` of `width` each, at least one.
 inline Index chunk_steps(const Batch& batch, Index width, Index scalars, Index least, Index most) {
     const Index tokens = std::min(std::max(scalars / std::max<Index>(width, 1), least), most);
     return std::max<Index>(1, std::min(batch.steps(), tokens / std::max<Index>(batch.N, 1)));
+}
+
+// Steps after which a pass in a wave tells how far it is: few, as the passes behind it wait for the first of them, but
+// so many that their tokens fill some tiles.
+inline Index wave_steps(const Batch& batch) {
+    return std::max<Index>(1, std::max(batch.steps() / 16, 6 / std::max<Index>(batch.N, 1)));
 }
 
 // Steps after which to look for an interrupt.

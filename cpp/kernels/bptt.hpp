@@ -20,6 +20,7 @@ struct BackwardProblem {
     const S *h_reset, *c_reset;  // [N, H] where a reset goes back to: h0 and c0, but in a segment of a longer pass
     const S *y, *c, *gates;      // the tape: [T, N, H], [T, N, H] or null, [T, N, tape_width] or null
     const S *dy, *dh_n, *dc_n;   // [T, N, H], [N, H], [N, H] or null
+    Index dy_stride;             // from one token's dy to the next: H, or 2 H between those of two directions
     S *dx, *dh0, *dc0;           // [T, N, D] or null, [N, H], [N, H] or null
     S *dh_reset, *dc_reset;      // [N, H] or null: what resets of later segments sent back, this one's to be added
     bool resumed;                // a segment that is not the first: dh0 and dc0 leave out what resets send back
@@ -27,6 +28,7 @@ struct BackwardProblem {
     S *dbias_ih, *dbias_hh;      // [G * H] or null
     Interrupt* interrupt;
     bool by_units = false;  // how workers share a step
+    Wave wave = {};         // one worker a pass
 };
 
 // One step of BPTT: the forward step's rows and what gradients they meet.
@@ -54,7 +56,7 @@ struct BackwardRows {
 
 template <class S>
 struct BackwardScratch {
-    Index steps, padded, width;
+    Index steps, wave_steps, padded, width;
     S *dgates, *boundary;          // [steps * N, width] of a chunk, [N, width] of the step after it
     S* rh;                         // [steps * N, H]
     S *dh, *dc, *drh, *dh0, *dc0;  // [N, padded]
@@ -69,6 +71,7 @@ struct BackwardScratch {
     BackwardScratch(const BackwardProblem<S>& p, bool needs_rh, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
         steps = chunk_steps(p.batch, p.dgates_width, Index(1) << 20, 128, 512);
+        wave_steps = fastrnn::wave_steps(p.batch);
         padded = round_up_to_lanes<S>(p.H) + panel_vectors * lanes<S>;
         width = p.dgates_width + 16;
         dgates = workspace.take<S>(steps * N * width);
@@ -132,7 +135,7 @@ void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, 
         const bool resets = p.batch.resets(step, row), starts = step == 0 || resets;
         const Index before = starts ? n : p.batch.at(step - 1, row);
         rows.dgates[row] = scratch.dgates + k * scratch.width;
-        rows.dy[row] = p.dy + at * H;
+        rows.dy[row] = p.dy + at * p.dy_stride;
         rows.h[row] = p.y + at * H;
         rows.h_prev[row] = (resets ? p.h_reset : starts ? p.h0 : p.y) + before * H;
         if (p.c) {
@@ -261,9 +264,10 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
     const Index pause = steps_between_checks(N, p.H, p.dgates_width);
     for (Index s1 = p.batch.steps(); s1 > 0; s1 -= std::min(s1, scratch.steps)) {
         const Index s0 = std::max<Index>(0, s1 - scratch.steps);
-        Index token = 0;
+        Index token = 0, passed_on = 0;
         for (Index s = s1 - 1; s >= s0; --s) {
             if (s % pause == 0 && share.stopped(*p.interrupt, worker)) break;
+            if (!p.wave.await(p.batch.steps() - s, *p.interrupt, worker)) break;
             rows.running = rows.end;
             rows.end = p.batch.active(s, begin, end);
             point_step(p, scratch, s, token, rows);
@@ -271,6 +275,10 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
             share.meet(worker);
             for (Index row = begin; row < rows.end; ++row) rows.dgates_next[row] = rows.dgates[row];
             token += p.batch.active(s, 0, N);
+            if (!p.wave.own || ((s1 - s) % scratch.wave_steps != 0 && s > s0)) continue;
+            input_gradient(cell, p, scratch, {passed_on, token});
+            passed_on = token;
+            p.wave.reach(p.batch.steps() - s);
         }
         const Range columns = share.by_units ? worker.part(p.dgates_width) : Range{0, p.dgates_width};
         for (Index row = begin; row < rows.end; ++row) {
@@ -280,7 +288,7 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
         }
         worker.barrier();
         if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
-        if (p.dx) input_gradient(cell, p, scratch, worker.part(token, max_rows<panel_vectors>));
+        if (p.dx && !p.wave.own) input_gradient(cell, p, scratch, worker.part(token, max_rows<panel_vectors>));
         cell.parameter_gradients(p, scratch, token, worker);
         worker.barrier();
     }

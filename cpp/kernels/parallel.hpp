@@ -35,6 +35,7 @@ class SpinBarrier {
 struct Worker {
     int rank = 0, size = 1;
     SpinBarrier* team = nullptr;
+    bool calls = true;  // the thread that the call came on, which alone may ask for interrupts
 
     void barrier() const {
         if (size > 1) team->wait();
@@ -48,8 +49,7 @@ struct Worker {
 };
 
 // Threads worth using for `work` multiply-adds: a region costs some microseconds to start.
-inline int useful_threads(int available, double work) {
-    constexpr double work_per_thread = 4e5;
+inline int useful_threads(int available, double work, double work_per_thread = 4e5) {
     return int(std::max(1.0, std::min(double(available), work / work_per_thread)));
 }
 

@@ -42,6 +42,7 @@ struct ForwardProblem {
     bool training;
     Interrupt* interrupt;
     bool by_units = false;  // how workers share a step
+    Wave wave = {};         // one worker a pass
 };
 
 template <class S>
@@ -55,6 +56,7 @@ struct ForwardScratch {
     ForwardScratch(const ForwardProblem<S>& p, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
         steps = chunk_steps(p.batch, p.gx_width, Index(1) << 16, 256, 1024);
+        if (!p.wave.alone()) steps = std::min(steps, wave_steps(p.batch));
         stride = p.gx_width + 16;
         gx = workspace.take<S>(steps * N * stride);
         x_rows = workspace.take<const S*>(workers * steps * N);
@@ -111,6 +113,7 @@ void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScra
     for (Index s0 = 0; s0 < p.batch.steps(); s0 += scratch.steps) {
         if (share.stopped(*p.interrupt, worker)) return;
         const Index s1 = std::min(s0 + scratch.steps, p.batch.steps());
+        if (!p.wave.await(s1, *p.interrupt, worker)) return;
         Index token = first_token;
         for (Index s = s0; s < s1; ++s)
             for (Index row = begin; row < p.batch.active(s, begin, end); ++row, ++token) {
@@ -131,6 +134,7 @@ void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScra
             share.meet(worker);
             if ((s + 1) % pause == 0 && share.stopped(*p.interrupt, worker)) return;
         }
+        p.wave.reach(s1);
     }
 }
 

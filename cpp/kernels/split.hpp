@@ -32,6 +32,17 @@ Split choose_split(const Batch& batch, Index H, double work, double step_work, i
     return {by_rows, false};
 }
 
+// Layers of a stack can follow one another, a thread each, with fewer meetings than by units: a wave. But then each
+// thread reads all weights of its layer, and few rows with large weights are better off by units. `rows_work`:
+// multiply-adds of the recurrent product of all rows at one step; `crews`: layers under way at once.
+inline constexpr double wave_work_per_thread = 6e5;
+
+inline bool wave_beats(const Split& shared, double rows_work, int crews) {
+    constexpr double most_rows_work = 6e4;
+    if (shared.threads < crews) return true;
+    return shared.threads == crews && shared.by_units && rows_work < most_rows_work;
+}
+
 // One worker's part of a step.
 struct Share {
     Range rows, units;

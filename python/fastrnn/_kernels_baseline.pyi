@@ -2,6 +2,7 @@
 # one float dtype (float32 or float64) in a call; ids, targets and lengths are int64, resets bool. The letters
 # are the design's: T time steps, N sequences, D input width, H hidden width, V vocabulary size; M rows and K,
 # F widths of any kind.
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -140,6 +141,102 @@ def lstm_backward(
     need_dx: bool,
     drestart: _State | None = None,  # added to: what resets of a segment send back to the very first state
 ) -> tuple[_Floats | None, _State]: ...
+def elman_forward_layers(
+    panels: list[Any],  # each reads the one before it
+    x: NDArray[Any],
+    states: list[_State] | None,
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    training: bool,
+) -> list[tuple[_Floats, _State, Tape | None]]: ...
+def elman_backward_layers(
+    panels: list[Any],
+    tapes: Sequence[Tape],
+    dy: _Floats | None,
+    dstates: list[_State] | None,
+    gradients: list[_Gradients],
+    need_dx: bool,
+) -> list[tuple[_Floats | None, _State]]: ...
+def elman_forward_directions(
+    panels: list[Any],  # two, the second reversed
+    x: NDArray[Any],
+    states: list[_State] | None,
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    training: bool,
+) -> list[tuple[_Floats, _State, Tape | None]]: ...
+def elman_backward_directions(
+    panels: list[Any],
+    tapes: Sequence[Tape],
+    dy: _Floats | None,  # [T, N, 2 H]
+    dstates: list[_State] | None,
+    gradients: list[_Gradients],
+    need_dx: bool,
+) -> list[tuple[_Floats | None, _State]]: ...
+def gru_forward_layers(
+    panels: list[Any],  # each reads the one before it
+    x: NDArray[Any],
+    states: list[_State] | None,
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    training: bool,
+) -> list[tuple[_Floats, _State, Tape | None]]: ...
+def gru_backward_layers(
+    panels: list[Any],
+    tapes: Sequence[Tape],
+    dy: _Floats | None,
+    dstates: list[_State] | None,
+    gradients: list[_Gradients],
+    need_dx: bool,
+) -> list[tuple[_Floats | None, _State]]: ...
+def gru_forward_directions(
+    panels: list[Any],  # two, the second reversed
+    x: NDArray[Any],
+    states: list[_State] | None,
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    training: bool,
+) -> list[tuple[_Floats, _State, Tape | None]]: ...
+def gru_backward_directions(
+    panels: list[Any],
+    tapes: Sequence[Tape],
+    dy: _Floats | None,  # [T, N, 2 H]
+    dstates: list[_State] | None,
+    gradients: list[_Gradients],
+    need_dx: bool,
+) -> list[tuple[_Floats | None, _State]]: ...
+def lstm_forward_layers(
+    panels: list[Any],  # each reads the one before it
+    x: NDArray[Any],
+    states: list[_State] | None,
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    training: bool,
+) -> list[tuple[_Floats, _State, Tape | None]]: ...
+def lstm_backward_layers(
+    panels: list[Any],
+    tapes: Sequence[Tape],
+    dy: _Floats | None,
+    dstates: list[_State] | None,
+    gradients: list[_Gradients],
+    need_dx: bool,
+) -> list[tuple[_Floats | None, _State]]: ...
+def lstm_forward_directions(
+    panels: list[Any],  # two, the second reversed
+    x: NDArray[Any],
+    states: list[_State] | None,
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    training: bool,
+) -> list[tuple[_Floats, _State, Tape | None]]: ...
+def lstm_backward_directions(
+    panels: list[Any],
+    tapes: Sequence[Tape],
+    dy: _Floats | None,  # [T, N, 2 H]
+    dstates: list[_State] | None,
+    gradients: list[_Gradients],
+    need_dx: bool,
+) -> list[tuple[_Floats | None, _State]]: ...
 
 # --- a stack of layers, one step a call, the state kept ---
 class Stream32:

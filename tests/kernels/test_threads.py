@@ -229,3 +229,18 @@ def test_ctrl_c_in_a_long_call(cell):
     for into in (gradients, fresh):
         run_backward(panels, tape, dy[:20], None, into, True)
     assert all(g.tobytes() == f.tobytes() and g.any() for g, f in zip(gradients, fresh, strict=True))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill is not Ctrl-C there")
+def test_ctrl_c_where_passes_run_at_the_same_time():
+    case = make_case("lstm", (4, 1, 64, 64), dtype="float32")
+    layers, ids = [pack(case)] * 3, np.zeros((400_000, 1), np.int64)
+    assert interrupted(lambda: kernels.lstm_forward_layers(layers, ids, None, None, None, False)) < 1.0
+
+    weights, ids = long_pass("elman")
+    both, gradients = [kernels.elman_pack(*weights)] * 2, [tuple(np.zeros_like(w) for w in weights)] * 2
+    run_forward, run_backward = kernels.elman_forward_directions, kernels.elman_backward_directions
+    assert interrupted(lambda: run_forward(both, ids, None, None, None, True)) < 1.0
+    results = run_forward(both, ids, None, None, None, True)
+    tapes, dy = [tape for _, _, tape in results], np.ones((*ids.shape, 2 * WIDTH), "f")
+    assert interrupted(lambda: run_backward(both, tapes, dy, None, gradients, True)) < 1.0

@@ -190,7 +190,7 @@ class Run:
             _, _, tapes = self._run_segment(begin, end, start, training=True)
             part = None if dy is None else self._take(dy, begin, end)
             for i in range(count - 1, -1, -1):
-                part, carried[i] = rnn._backward_kernel(
+                part, carried[i] = rnn._kernels.backward(
                     self.panels[i], tapes[i], part, carried[i], gradients[i], i > 0 or need_dx, back[i]
                 )
                 if i > 0 and part is not None:
@@ -210,7 +210,7 @@ class Run:
             if i > 0:
                 x = _dropped(x, self.masks[i - 1], begin, end)
             segment = (begin, self.x.shape[0], self.first[i])
-            x, final, tape = self.rnn._forward_kernel(
+            x, final, tape = self.rnn._kernels.forward(
                 panels, x, state[i], self.lengths, reset, False, training, segment
             )
             finals.append(final)

@@ -10,6 +10,7 @@ from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.groups import Group
 from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.stack import CellKernels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -89,8 +90,7 @@ class GRU(Recurrent[Array]):
 
     gates = 3
     state_names = ("h",)
-    _forward_kernel = staticmethod(kernels.gru_forward)
-    _backward_kernel = staticmethod(kernels.gru_backward)
+    _kernels = CellKernels.of("gru")
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.groups import Group
 from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.stack import CellKernels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -91,8 +92,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
 
     gates = 4
     state_names = ("h", "c")
-    _forward_kernel = staticmethod(kernels.lstm_forward)
-    _backward_kernel = staticmethod(kernels.lstm_backward)
+    _kernels = CellKernels.of("lstm")
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from fastrnn._arrays import Array, as_dtype, as_size
@@ -11,7 +10,7 @@ from fastrnn.layers.checkpoint import CheckpointedTape
 from fastrnn.layers.groups import Group, groups, recurrent_shapes
 from fastrnn.layers.module import Module
 from fastrnn.layers.random import as_generator, as_probability, fill_uniform
-from fastrnn.layers.stack import Batch, forward_stack, infer_stack
+from fastrnn.layers.stack import Batch, CellKernels, forward_stack, infer_stack
 from fastrnn.layers.stream import Stream
 from fastrnn.layers.tape import Tape
 
@@ -43,8 +42,7 @@ class Recurrent(Module, Generic[StateT]):
 
     gates: ClassVar[int]
     state_names: ClassVar[tuple[str, ...]]
-    _forward_kernel: ClassVar[Callable[..., Any]]
-    _backward_kernel: ClassVar[Callable[..., Any]]
+    _kernels: ClassVar[CellKernels]
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.groups import Group
 from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.stack import CellKernels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -82,8 +83,7 @@ class RNN(Recurrent[Array]):
 
     gates = 1
     state_names = ("h",)
-    _forward_kernel = staticmethod(kernels.elman_forward)
-    _backward_kernel = staticmethod(kernels.elman_backward)
+    _kernels = CellKernels.of("elman")
 
     def __init__(
         self,

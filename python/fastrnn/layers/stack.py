@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
+from fastrnn._dispatch import kernels
 from fastrnn.layers.random import dropout_mask
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from fastrnn.layers.recurrent import Recurrent
     from fastrnn.layers.tape import Tape
 
-__all__ = ["Batch", "backward_stack", "columns", "forward_stack", "infer_stack"]
+__all__ = ["Batch", "CellKernels", "backward_stack", "columns", "forward_stack", "infer_stack"]
 
 
 class Batch(NamedTuple):
@@ -28,19 +30,43 @@ class Batch(NamedTuple):
     reset: NDArray[np.bool_] | None
 
 
+class CellKernels(NamedTuple):
+    """A cell's passes over one layer and direction, layers that read one another, or two directions."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    forward_layers: Callable[..., Any]
+    backward_layers: Callable[..., Any]
+    forward_directions: Callable[..., Any]
+    backward_directions: Callable[..., Any]
+
+    @classmethod
+    def of(cls, cell: str) -> CellKernels:
+        """Give those of a cell by its name in the compiled module."""
+        return cls(*(getattr(kernels, f"{cell}_{name}") for name in cls._fields))
+
+
+def levels(rnn: Recurrent[Any], *, masked: bool) -> range:
+    """Say which layers and directions go through a kernel together: the first of each level, in steps of one.
+
+    Those of a level stand between two dropout masks, or are a layer's two directions.
+    """
+    count = rnn.num_layers * rnn.directions
+    return range(0, count, rnn.directions if masked or rnn.directions == 2 else count)
+
+
 def infer_stack(rnn: Recurrent[Any], panels: list[Any], batch: Batch) -> tuple[Array, States]:
     """Run all layers; nothing is kept."""
-    forward, directions = rnn._forward_kernel, rnn.directions
     x, states, lengths, reset = batch
+    if len(panels) == 1:
+        state = None if states is None else states[0]
+        y, final, _ = rnn._kernels.forward(panels[0], x, state, lengths, reset)
+        return y, [final]
     finals: States = []
-    for index in range(0, len(panels), directions):
-        outputs = []
-        for i in range(index, index + directions):
-            state = None if states is None else states[i]
-            y, final, _ = forward(panels[i], x, state, lengths, reset, i > index, False)
-            outputs.append(y)
-            finals.append(final)
-        x = outputs[0] if directions == 1 else np.concatenate(outputs, axis=2)
+    steps = levels(rnn, masked=False)
+    for first in steps:
+        x, final, _ = _forward_level(rnn, panels, x, batch, slice(first, first + steps.step), False)
+        finals += final
     return x, finals
 
 
@@ -48,48 +74,63 @@ def forward_stack(
     rnn: Recurrent[Any], panels: list[Any], batch: Batch
 ) -> tuple[Array, States, list[Any], list[Array | None]]:
     """Run all layers in training: y, the last states, a tape for each layer and direction, dropout masks."""
-    forward, directions = rnn._forward_kernel, rnn.directions
     x, states, lengths, reset = batch
+    if len(panels) == 1:
+        state = None if states is None else states[0]
+        y, final, tape = rnn._kernels.forward(panels[0], x, state, lengths, reset, False, True)
+        return y, [final], [tape], []
     finals: States = []
     tapes: list[Any] = []
-    masks: list[Array | None] = []
-    for index in range(0, len(panels), directions):
-        if index > 0:
-            masks.append(dropout_mask(x.shape, rnn.dropout, rnn.dtype, rnn.rng))
-            x = x if masks[-1] is None else x * masks[-1]
-        outputs = []
-        for i in range(index, index + directions):
-            state = None if states is None else states[i]
-            y, final, tape = forward(panels[i], x, state, lengths, reset, i > index, True)
-            outputs.append(y)
-            finals.append(final)
-            tapes.append(tape)
-        x = outputs[0] if directions == 1 else np.concatenate(outputs, axis=2)
+    masks: list[Array | None] = [None] * (rnn.num_layers - 1)
+    steps = levels(rnn, masked=rnn.dropout > 0.0)
+    for number, first in enumerate(steps):
+        if number > 0:
+            masks[number - 1] = mask = dropout_mask(x.shape, rnn.dropout, rnn.dtype, rnn.rng)
+            x = x if mask is None else x * mask
+        x, final, tape = _forward_level(rnn, panels, x, batch, slice(first, first + steps.step), True)
+        finals += final
+        tapes += tape
     return x, finals, tapes, masks
+
+
+def _forward_level(
+    rnn: Recurrent[Any], panels: list[Any], x: Array, batch: Batch, level: slice, training: bool
+) -> tuple[Array, States, list[Any]]:
+    """Run what goes through a kernel together: the output, the last states, the tapes."""
+    _, states, lengths, reset = batch
+    both = rnn.directions == 2
+    run = rnn._kernels.forward_directions if both else rnn._kernels.forward_layers
+    results = run(panels[level], x, None if states is None else states[level], lengths, reset, training)
+    outputs, finals, tapes = zip(*results, strict=True)
+    return np.concatenate(outputs, axis=2) if both else outputs[-1], list(finals), list(tapes)
 
 
 def backward_stack(
     tape: Tape, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
 ) -> tuple[Array | None, States]:
     """Run BPTT through all layers, the last one first; adds into the gradients."""
-    rnn = tape._rnn
-    backward, directions = rnn._backward_kernel, rnn.directions
-    firsts: States = [()] * len(tape.layers)
+    rnn, panels = tape._rnn, tape._panels
+    if len(panels) == 1:
+        dstate = None if dstates is None else dstates[0]
+        dx, first_state = rnn._kernels.backward(panels[0], tape.layers[0], dy, dstate, gradients[0], need_dx)
+        return dx, [first_state]
+    both = rnn.directions == 2
+    run = rnn._kernels.backward_directions if both else rnn._kernels.backward_layers
+    firsts: States = []
     dx = dy
-    for index in range(len(tape.layers) - directions, -1, -directions):
-        below = None
-        for i in range(index, index + directions):
-            part = dx if dx is None else columns(dx, i - index, directions)
-            dstate = None if dstates is None else dstates[i]
-            one, firsts[i] = backward(
-                tape._panels[i], tape.layers[i], part, dstate, gradients[i], index > 0 or need_dx
-            )
-            below = one if below is None else np.add(below, one, out=below)
-        dx = below
-        if index > 0:
-            mask = tape.dropout[index // directions - 1]
-            if mask is not None and dx is not None:
-                dx *= mask
+    steps = levels(rnn, masked=any(mask is not None for mask in tape.dropout))
+    for first in reversed(steps):
+        level, below = slice(first, first + steps.step), first > 0 or need_dx
+        own = None if dstates is None else dstates[level]
+        results = run(panels[level], tape.layers[level], dx, own, gradients[level], below)
+        parts, first_states = zip(*results, strict=True)
+        dx = parts[0]
+        if both and dx is not None:
+            dx += parts[1]
+        firsts[:0] = first_states
+        mask = tape.dropout[first // steps.step - 1] if first > 0 else None
+        if mask is not None and dx is not None:
+            dx *= mask
     return dx, firsts
 
 
