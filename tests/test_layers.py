@@ -1,6 +1,7 @@
 """The layers against the reference, PyTorch and central differences, and how they behave."""
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -442,6 +443,39 @@ def test_a_step_of_one_sequence_needs_no_batch():
     stream.reset()
     got = [stream.step(2), stream.step(np.int32(0)), stream.step([1])[0], stream.step(np.array([2]))[0]]
     assert np.array(got).tobytes() == by_id.tobytes()
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_a_step_into_an_array_takes_no_memory(batch_size):
+    rnn = fr.LSTM(64, 128, 2, seed=0)
+    stream, twin = rnn.stream(batch_size), rnn.stream(batch_size)
+    x, y = np.ones((batch_size, 64), np.float32), np.empty((batch_size, 128), np.float32)
+    assert stream.step(x, out=y) is y
+    assert y.tobytes() == twin.step(x).tobytes()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(100):
+            stream.step(x, out=y)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < y.nbytes
+    assert y.tobytes() != twin.step(x).tobytes()
+
+
+def test_an_array_that_cannot_take_a_step():
+    stream = fr.GRU(3, 5, seed=0).stream()
+    x, state = np.ones((1, 3), np.float32), stream.state
+    with pytest.raises(ValueError, match=r"out: expected \[1, 5\], got \[1, 4\]"):
+        stream.step(x, np.empty((1, 4), np.float32))
+    with pytest.raises(TypeError, match="out: expected float32, got float64"):
+        stream.step(x, np.empty((1, 5)))
+    frozen = np.empty((1, 5), np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="out: expected a writable array, got a read-only one"):
+        stream.step(x, frozen)
+    assert np.array_equal(stream.state, state)
 
 
 def test_a_stream_follows_its_layers_parameters():

@@ -77,19 +77,24 @@ void run_team(int threads, const std::function<void(const Worker&)>& f) {
         p.threads = std::make_unique<Eigen::ThreadPool>(threads - 1);
         p.size = threads - 1;
     }
-    SpinBarrier team(threads);
-    std::atomic<int> running{threads - 1};
-    const Caller caller;
+    // A task that holds a pointer and a number fits into std::function: starting a region takes no memory.
+    struct Region {
+        const std::function<void(const Worker&)>& f;
+        const int threads;
+        SpinBarrier team{threads};
+        std::atomic<int> running{threads - 1};
+        const Caller caller = {};
+    } region{f, threads};
     for (int rank = 1; rank < threads; ++rank)
         p.threads->ScheduleWithHint(
-            [&, rank] {
-                caller.make_room();
-                f(Worker{rank, threads, &team, false});
-                running.fetch_sub(1, std::memory_order_release);
+            [&region, rank] {
+                region.caller.make_room();
+                region.f(Worker{rank, region.threads, &region.team, false});
+                region.running.fetch_sub(1, std::memory_order_release);
             },
             rank - 1, rank);
-    f(Worker{0, threads, &team});
-    for (int spins = 0; running.load(std::memory_order_acquire) > 0; ++spins)
+    f(Worker{0, threads, &region.team});
+    for (int spins = 0; region.running.load(std::memory_order_acquire) > 0; ++spins)
         if (spins > 4000) std::this_thread::yield();
 }
 

@@ -19,7 +19,8 @@ class Stream {
         for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i]->copy_state(*other.layers_[i]);
     }
 
-    Array<S> step(py::handle x) {
+    // y is new, or `out` where it is given: then a step takes no memory at all.
+    Array<S> step(py::handle x, py::handle out) {
         const Panels<S>& first = *layers_.front()->panels;
         Input<S> input{nullptr, nullptr, first.D};
         if (py::isinstance<py::array_t<std::int64_t>>(x)) {
@@ -29,7 +30,8 @@ class Stream {
             input.x = expect<S>(x, "x", {{"N", N_}, {"D", first.D}}).data();
         }
         const Panels<S>& last = *layers_.back()->panels;
-        auto y = new_array<S>("y", {N_, last.H});
+        auto y = out.is_none() ? new_array<S>("y", {N_, last.H}) : expect<S>(out, "out", {{"N", N_}, {"H", last.H}});
+        if (!out.is_none()) expect_writable<S>(out, "out", {{"N", N_}, {"H", last.H}});
         {
             const py::gil_scoped_release release;
             for (auto& layer : layers_) input = layer->step(input);
@@ -170,7 +172,8 @@ py::object make(const py::list& list, Index batch_size) {
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
     py::class_<Stream<S>>(m, name, py::module_local())
-        .def("step", &Stream<S>::step, py::arg("x"), "One step: x [N, D] or ids [N] -> y [N, H].")
+        .def("step", &Stream<S>::step, py::arg("x"), py::arg("out") = py::none(),
+             "One step: x [N, D] or ids [N] -> y [N, H], written into out where it is given.")
         .def("get_state", &Stream<S>::get_state, "Copies of the state, a tuple of [N, H] a layer.")
         .def("set_state", &Stream<S>::set_state, py::arg("state"))
         .def("copy", [](const Stream<S>& stream) { return std::make_unique<Stream<S>>(stream); })

@@ -78,36 +78,50 @@ class Stream(Generic[StateT]):
         self._native, self._native_step = native, native.step
         self._buffer, self._version = buffer, version
 
-    def step(self, x: Any) -> Array:
+    def step(self, x: Any, out: Array | None = None) -> Array:
         """Feed one time step.
 
         Parameters
         ----------
         x : array_like, float [N, D] or integer ids [N]
             With one sequence also [D], or one id alone.
+        out : ndarray, float [N, H], optional
+            C-contiguous, of the layer's dtype: y is written into it. A step that has one and whose x is a
+            C-contiguous [N, D] or [N] array of the right dtype takes no memory.
 
         Returns
         -------
         y : ndarray, float [N, H]
-            The last layer's h; [H] where x had no N.
+            The last layer's h: `out`, or a new array; [H] where x had no N.
 
         Raises
         ------
         ValueError
-            If x has a wrong shape or an id is out of range. The state stays as it was.
+            If x or out has a wrong shape or an id is out of range. The state stays as it was.
         TypeError
-            If x has a wrong dtype. The state stays as it was.
+            If x or out has a wrong dtype. The state stays as it was.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastrnn as fr
+        >>> stream = fr.LSTM(3, 4, seed=0).stream()
+        >>> y = np.empty((1, 4), np.float32)
+        >>> for x in np.ones((5, 1, 3), np.float32):
+        ...     _ = stream.step(x, out=y)
+        >>> np.array_equal(y, stream.state[0][-1])
+        True
         """
         if self._version != self._buffer.version:
             self._repack(self._native.get_state())
         if type(x) is np.ndarray and (x.ndim == 2 or x.dtype is _INT64):
             try:
-                return self._native_step(x)  # type: ignore[no-any-return]
+                return self._native_step(x, out)  # type: ignore[no-any-return]
             except (TypeError, ValueError):
                 pass  # not contiguous, or wrong: then the slow way says what
-        return self._step_of_anything(x)
+        return self._step_of_anything(x, out)
 
-    def _step_of_anything(self, x: Any) -> Array:
+    def _step_of_anything(self, x: Any, out: Array | None) -> Array:
         array, rows, width = as_array("x", x), self.batch_size, self._rnn.input_size
         alone = rows == 1
         if array.dtype.kind in "iu" and array.ndim < 2:
@@ -116,7 +130,7 @@ class Stream(Generic[StateT]):
         else:
             alone &= array.ndim == 1
             given = as_floats("x", x, self._dtype, (width,) if alone else (rows, width)).reshape(rows, width)
-        y: Array = self._native_step(given)
+        y: Array = self._native_step(given, out)
         return y[0] if alone else y
 
     @property
