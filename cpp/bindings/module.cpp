@@ -21,6 +21,7 @@ PYBIND11_MODULE(FASTRNN_MODULE, m, pybind11::mod_gil_not_used()) {
     fb::register_gru(m);
     fb::register_lstm(m);
     fb::register_stream(m);
+    fb::register_variants(m);
     fb::register_linear(m);
     fb::register_embedding(m);
     fb::register_loss(m);

@@ -11,6 +11,7 @@ void register_elman(pybind11::module_& m);
 void register_gru(pybind11::module_& m);
 void register_lstm(pybind11::module_& m);
 void register_stream(pybind11::module_& m);
+void register_variants(pybind11::module_& m);
 void register_linear(pybind11::module_& m);
 void register_embedding(pybind11::module_& m);
 void register_loss(pybind11::module_& m);

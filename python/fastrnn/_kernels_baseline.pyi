@@ -322,3 +322,38 @@ def clip_value(g: _Floats, limit: float) -> None: ...
 # --- the kernels' own activations ---
 def sigmoid(x: _Floats) -> _Floats: ...
 def tanh(x: _Floats) -> _Floats: ...
+
+# --- variants of the cells: a snapshot of weights and options, one layer and direction over its gates' input
+# parts ---
+class VariantPanels32: ...
+class VariantPanels64: ...
+
+_VariantPanels: TypeAlias = VariantPanels32 | VariantPanels64
+
+def variant_pack(
+    kind: str, hidden_size: int, weights: dict[str, Any], options: dict[str, Any], wide: bool
+) -> _VariantPanels: ...
+def variant_forward(
+    panels: _VariantPanels,
+    gx: _Floats,  # [T, N, G*H]
+    state: _State,  # h [N, P], c [N, H] and past [N, skip, P] where the cell has them
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    reverse: bool,
+    training: bool,
+    segment: _Segment | None,
+    masks: dict[str, Any],
+) -> tuple[_Floats, _State, dict[str, Any]]: ...  # y [T, N, P], (h,) or (h, c), what backward reads
+def variant_backward(
+    panels: _VariantPanels,
+    saved: dict[str, Any],
+    state: _State,
+    lengths: _Ids | None,
+    reset: _Mask | None,
+    reverse: bool,
+    segment: _Segment | None,
+    masks: dict[str, Any],
+    dy: _Floats,
+    dstate_n: _State,
+    drestart: _State | None,
+) -> dict[str, Any]: ...

@@ -38,7 +38,7 @@ def as_input(rnn: Recurrent[Any], x: Any) -> Array:
 
 def as_dy(rnn: Recurrent[Any], dy: Any, steps: int, rows: int) -> Array:
     """Check the gradient of y."""
-    width = rnn.hidden_size * rnn.directions
+    width = rnn.output_size
     if (
         type(dy) is np.ndarray
         and dy.dtype == rnn.dtype
@@ -74,18 +74,20 @@ def as_states(rnn: Recurrent[Any], name: str, state: Any, rows: int) -> States |
     """Check a state as users have it and split it over layers and directions."""
     if state is None:
         return None
-    shape = (rnn.num_layers * rnn.directions, rows, rnn.hidden_size)
-    if len(rnn.state_names) == 1:
+    names, count = rnn.state_names, rnn.num_layers * rnn.directions
+    shapes = [(count, *shape) for shape in rnn.variant.state_shapes(rnn.hidden_size, rows)]
+    if len(names) == 1:
         if isinstance(state, tuple):
             raise TypeError(f"{name}: expected one array, got a tuple of {len(state)}")
-        h = as_floats(name, state, rnn.dtype, shape)
-        return [(h[i],) for i in range(len(h))]
-    if not isinstance(state, (tuple, list)) or len(state) != 2:
+        h = as_floats(name, state, rnn.dtype, shapes[0])
+        return [(h[i],) for i in range(count)]
+    if not isinstance(state, (tuple, list)) or len(state) != len(names):
         got = f"{len(state)} arrays" if isinstance(state, (tuple, list)) else type(state).__name__
-        raise TypeError(f"{name}: expected the pair (h, c), got {got}")
-    h = as_floats(f"{name}[0]", state[0], rnn.dtype, shape)
-    c = as_floats(f"{name}[1]", state[1], rnn.dtype, shape)
-    return [(h[i], c[i]) for i in range(len(h))]  # NumPy's own iterator is many times slower
+        kind = "the pair" if len(names) == 2 else "the tuple"
+        raise TypeError(f"{name}: expected {kind} ({', '.join(names)}), got {got}")
+    parts = [as_floats(f"{name}[{i}]", part, rnn.dtype, shapes[i]) for i, part in enumerate(state)]
+    # NumPy's own iterator is many times slower.
+    return [tuple([part[i] for part in parts]) for i in range(count)]
 
 
 def join_states(states: States) -> Any:
@@ -93,9 +95,9 @@ def join_states(states: States) -> Any:
     if len(states) == 1:
         parts = tuple([array[None] for array in states[0]])
     else:
-        rows, width = states[0][0].shape
-        shape = (len(states), rows, width)
-        parts = tuple([np.concatenate(arrays).reshape(shape) for arrays in zip(*states, strict=True)])
+        parts = tuple(
+            [np.concatenate(a).reshape(len(states), *a[0].shape) for a in zip(*states, strict=True)]
+        )
     return parts[0] if len(parts) == 1 else parts
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers.random import PackedMask
-from fastrnn.layers.stack import Batch, columns
+from fastrnn.layers.stack import Batch, columns, merged, unmerged
 
 if TYPE_CHECKING:
     from fastrnn.layers.border import States
@@ -54,10 +54,11 @@ class CheckpointedTape:
     >>> dx, dstate = rnn.backward(tape, np.ones_like(y))
     """
 
-    __slots__ = ("_levels", "_masks", "_rnn", "checkpoint_every", "rows", "steps")
+    __slots__ = ("_levels", "_masks", "_rnn", "checkpoint_every", "learned_state", "rows", "steps")
 
     def __init__(self, rnn: Recurrent[Any], steps: int, rows: int, checkpoint_every: int) -> None:
         self._rnn = rnn
+        self.learned_state = False  # whether the initial state was the layer's own
         self.steps, self.rows = steps, rows
         self.checkpoint_every = checkpoint_every
         # What goes through the batch together: the whole stack, or one layer's two directions side by side.
@@ -75,7 +76,7 @@ class CheckpointedTape:
         rnn = self._rnn
         if rnn.directions == 1:
             masks = [self._mask() for _ in panels[1:]]
-            run = Run(rnn, 0, panels, batch, masks, self.checkpoint_every)
+            run = Run(rnn, 0, panels, batch, masks, self.checkpoint_every, reverse=rnn.variant.reverse)
             self._levels.append([run])
             return run.forward()
         x, finals = batch.x, []
@@ -94,7 +95,7 @@ class CheckpointedTape:
                 y, final = run.forward()
                 outputs.append(y)
                 finals += final
-            x = np.concatenate(outputs, axis=2)
+            x = merged(rnn, outputs)
         return x, finals
 
     def _backward(
@@ -104,10 +105,12 @@ class CheckpointedTape:
         firsts: States = []
         dx = dy
         for number in range(len(self._levels) - 1, -1, -1):
+            if dx is not None and rnn.directions == 2:
+                dx = unmerged(rnn, dx)
             below: Array | None = None
             parts: States = []
             for i, run in enumerate(self._levels[number]):
-                part = dx if dx is None else columns(dx, i, rnn.directions)
+                part = dx if dx is None or rnn.directions == 1 else columns(dx, i)
                 one, first = run.backward(gradients, part, dstates, number > 0 or need_dx)
                 below = one if below is None or one is None else np.add(below, one, out=below)
                 parts += first
@@ -122,7 +125,7 @@ class CheckpointedTape:
         rnn = self._rnn
         if rnn.dropout == 0.0:
             return None
-        shape = (self.steps, self.rows, rnn.hidden_size * rnn.directions)
+        shape = (self.steps, self.rows, rnn.output_size)
         return PackedMask(shape, rnn.dropout, rnn.dtype, rnn.rng)
 
     def __repr__(self) -> str:
@@ -165,7 +168,8 @@ class Run:
     def forward(self) -> tuple[Array, States]:
         state = list(self.first)
         total, rows = self.x.shape[:2]
-        y = np.zeros((total, rows, self.rnn.hidden_size), self.rnn.dtype)
+        width = self.rnn.variant.output_size(self.rnn.hidden_size)
+        y = np.zeros((total, rows, width), self.rnn.dtype)
         for begin, end in self._segments():
             self.starts.append(list(state))
             part, state, _ = self._run_segment(begin, end, state, training=False)
@@ -183,8 +187,8 @@ class Run:
         # What flows back into the very first state from resets.
         back: list[Any] = [None] * count
         if self.reset is not None:
-            shape = (self.x.shape[1], rnn.hidden_size)
-            back = [tuple(np.zeros(shape, rnn.dtype) for _ in rnn.state_names) for _ in range(count)]
+            shapes = rnn.variant.state_shapes(rnn.hidden_size, self.x.shape[1])
+            back = [tuple(np.zeros(shape, rnn.dtype) for shape in shapes) for _ in range(count)]
         dx = np.zeros(self.x.shape, rnn.dtype) if need_dx and self.x.ndim == 3 else None
         for (begin, end), start in zip(reversed(self._segments()), reversed(self.starts), strict=True):
             _, _, tapes = self._run_segment(begin, end, start, training=True)

@@ -1,30 +1,37 @@
-"""Parameters of recurrent layers, PyTorch's names and shapes, in the groups of four that the kernels take."""
+"""Parameters of recurrent layers, PyTorch's names and shapes, in groups of one layer and direction."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastrnn._arrays import Array
 
+if TYPE_CHECKING:
+    from fastrnn.layers.variants import Variant
+
 __all__ = ["Group", "groups", "recurrent_shapes"]
 
-# weight_ih, weight_hh, bias_ih, bias_hh of one layer and direction, or their gradients; a bias may be None.
-Group: TypeAlias = tuple[Any, Any, Any, Any]
+# Of one layer and direction, weights or gradients: weight_ih, weight_hh, bias_ih, bias_hh of a plain cell,
+# where a bias may be None; of any other variant a mapping of names to arrays.
+Group: TypeAlias = Any
+PLAIN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def recurrent_shapes(
-    gates: int, input_size: int, hidden_size: int, num_layers: int, directions: int, *, bias: bool
+    variant: Variant, input_size: int, hidden_size: int, num_layers: int, directions: int, *, bias: bool
 ) -> dict[str, tuple[int, ...]]:
     """Give name and shape of each parameter of a recurrent layer, in their order."""
-    rows = gates * hidden_size
+    width = variant.output_size(hidden_size)
+    above = width * directions if variant.merge == "concat" else width
     shapes: dict[str, tuple[int, ...]] = {}
     for index, suffix in enumerate(_suffixes(num_layers, directions)):
-        shapes[f"weight_ih{suffix}"] = (rows, input_size if index < directions else directions * hidden_size)
-        shapes[f"weight_hh{suffix}"] = (rows, hidden_size)
-        if bias:
-            shapes[f"bias_ih{suffix}"] = (rows,)
-            shapes[f"bias_hh{suffix}"] = (rows,)
+        first = index < directions
+        own = variant.shapes(input_size if first else above, hidden_size, first=first, bias=bias)
+        shapes |= {f"{name}{suffix}": shape for name, shape in own.items()}
+    if variant.learn_state:
+        states = zip(variant.state_names, variant.state_shapes(hidden_size, 1), strict=True)
+        shapes |= {f"initial_{name}": (num_layers * directions, *shape[1:]) for name, shape in states}
     return shapes
 
 
@@ -33,14 +40,12 @@ def _suffixes(num_layers: int, directions: int) -> list[str]:
     return [f"_l{layer}{end}" for layer in range(num_layers) for end in ("", "_reverse")[:directions]]
 
 
-def groups(arrays: Mapping[str, Array], num_layers: int, directions: int) -> list[Group]:
+def groups(arrays: Mapping[str, Array], variant: Variant, num_layers: int, directions: int) -> list[Group]:
     """Give the weights or gradients of each layer and direction."""
+    suffixes = _suffixes(num_layers, directions)
+    if variant.plain:
+        return [tuple(arrays.get(f"{name}{suffix}") for name in PLAIN) for suffix in suffixes]
     return [
-        (
-            arrays[f"weight_ih{suffix}"],
-            arrays[f"weight_hh{suffix}"],
-            arrays.get(f"bias_ih{suffix}"),
-            arrays.get(f"bias_hh{suffix}"),
-        )
-        for suffix in _suffixes(num_layers, directions)
+        {name.removesuffix(suffix): array for name, array in arrays.items() if name.endswith(suffix)}
+        for suffix in suffixes
     ]

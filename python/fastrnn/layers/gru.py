@@ -10,12 +10,13 @@ from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.groups import Group
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.layers.stack import CellKernels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
+    from typing_extensions import Unpack
 
     from fastrnn.layers.random import Seed
+    from fastrnn.layers.variants import VariantOptions
 
 __all__ = ["GRU"]
 
@@ -88,9 +89,7 @@ class GRU(Recurrent[Array]):
     0.0
     """
 
-    gates = 3
-    state_names = ("h",)
-    _kernels = CellKernels.of("gru")
+    _cell = "gru"
 
     def __init__(
         self,
@@ -105,6 +104,7 @@ class GRU(Recurrent[Array]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
+        **variant: Unpack[VariantOptions],
     ) -> None:
         self.reset_after = bool(reset_after)
         super().__init__(
@@ -117,6 +117,7 @@ class GRU(Recurrent[Array]):
             bias=bias,
             dtype=dtype,
             seed=seed,
+            variant={**variant, "reset_after": self.reset_after},
         )
 
     def _options(self) -> list[tuple[str, Any, Any]]:
@@ -132,4 +133,5 @@ class GRU(Recurrent[Array]):
         return folded, rest
 
     def _pack(self, group: Group) -> Any:
-        return kernels.gru_pack(*group, self.reset_after)
+        weight_ih, weight_hh, bias_ih, bias_hh = group
+        return kernels.gru_pack(weight_ih, weight_hh, bias_ih, bias_hh, self.reset_after)

@@ -8,12 +8,13 @@ from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.groups import Group
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.layers.stack import CellKernels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
+    from typing_extensions import Unpack
 
     from fastrnn.layers.random import Seed
+    from fastrnn.layers.variants import LSTMOptions
 
 __all__ = ["LSTM"]
 
@@ -90,9 +91,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     ((4, 2, 3), (20, 5))
     """
 
-    gates = 4
-    state_names = ("h", "c")
-    _kernels = CellKernels.of("lstm")
+    _cell = "lstm"
 
     def __init__(
         self,
@@ -106,6 +105,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
+        **variant: Unpack[LSTMOptions],
     ) -> None:
         super().__init__(
             input_size,
@@ -117,6 +117,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
             bias=bias,
             dtype=dtype,
             seed=seed,
+            variant=variant,
         )
 
     def _pack(self, group: Group) -> Any:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
-from fastrnn._arrays import Array, as_dtype, as_size
+import numpy as np
+
+from fastrnn._arrays import Array, as_dtype, as_floats, as_size
 from fastrnn.layers.border import as_dy, as_input, as_lengths, as_reset, as_states, join_states
 from fastrnn.layers.checkpoint import CheckpointedTape
+from fastrnn.layers.general import GeneralPanels
 from fastrnn.layers.groups import Group, groups, recurrent_shapes
+from fastrnn.layers.masks import draw_key
 from fastrnn.layers.module import Module
+from fastrnn.layers.passes import CellKernels, cell_kernels
 from fastrnn.layers.random import as_generator, as_probability, fill_uniform
-from fastrnn.layers.stack import Batch, CellKernels, forward_stack, infer_stack
+from fastrnn.layers.stack import Batch, forward_stack, infer_stack
 from fastrnn.layers.stream import Stream
 from fastrnn.layers.tape import Tape
+from fastrnn.layers.variants import Variant
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
+
     from numpy.typing import DTypeLike
 
+    from fastrnn.layers.border import States
     from fastrnn.layers.random import Seed
     from fastrnn.layers.tape import AnyTape
 
@@ -40,9 +48,7 @@ class Recurrent(Module, Generic[StateT]):
         Draws the dropout masks; its state is part of what a training run needs to be resumed.
     """
 
-    gates: ClassVar[int]
-    state_names: ClassVar[tuple[str, ...]]
-    _kernels: ClassVar[CellKernels]
+    _cell: ClassVar[str]
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class Recurrent(Module, Generic[StateT]):
         bias: bool,
         dtype: DTypeLike,
         seed: Seed,
+        variant: Mapping[str, Any],
     ) -> None:
         self.input_size = as_size("input_size", input_size)
         self.hidden_size = as_size("hidden_size", hidden_size)
@@ -64,13 +71,46 @@ class Recurrent(Module, Generic[StateT]):
         self.batch_first = bool(batch_first)
         self.dropout = as_probability("dropout", dropout)
         self.bias = bool(bias)
+        own = "candidate_activation" if self._cell == "elman" else "reset_after"  # shown under another name
+        self._given = {name: value for name, value in variant.items() if name != own}
+        self.variant = Variant.of(self._cell, self.hidden_size, self.directions, variant)
         sizes = (self.input_size, self.hidden_size, self.num_layers, self.directions)
-        super().__init__(recurrent_shapes(self.gates, *sizes, bias=self.bias), as_dtype(dtype))
+        super().__init__(recurrent_shapes(self.variant, *sizes, bias=self.bias), as_dtype(dtype))
         self.rng: np.random.Generator = as_generator(seed)
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
+        self._start_gains()
         self._packed: tuple[float, list[Any]] = (-1, [])
         self._weight_groups: list[Group] | None = None
         self._gradient_groups: list[Group] | None = None
+
+    def _start_gains(self) -> None:
+        """Gains start at one, what stands for no effect at zero."""
+        with self.parameters.edit() as views:
+            for name, view in views.items():
+                if name.startswith("gain_"):
+                    view[...] = 1
+                elif name.startswith(("bias_c", "initial_", "leak")):
+                    view[...] = 0
+
+    @property
+    def gates(self) -> int:
+        """G: rows of weight_ih in units of H."""
+        return self.variant.gates
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The arrays of a state: h; c where the cell carries more; past where it looks further back."""
+        return self.variant.state_names
+
+    @property
+    def output_size(self) -> int:
+        """Width of y."""
+        width = self.variant.output_size(self.hidden_size)
+        return width * self.directions if self.variant.merge == "concat" else width
+
+    @property
+    def _kernels(self) -> CellKernels:
+        return cell_kernels(self._cell, plain=self.variant.plain, reverse=self.variant.reverse)
 
     @property
     def bidirectional(self) -> bool:
@@ -78,7 +118,13 @@ class Recurrent(Module, Generic[StateT]):
         return self.directions == 2
 
     def __call__(
-        self, x: Any, state: StateT | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: StateT | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        context: Any = None,
     ) -> tuple[Array, StateT]:
         """Run over a batch of sequences, without dropout and keeping nothing.
 
@@ -93,6 +139,8 @@ class Recurrent(Module, Generic[StateT]):
             the one at its own end, and a reverse direction starts there.
         reset : array_like, bool [T, N], optional
             Where true, the row starts again from `state` at this step. ``batch_first``: [N, T].
+        context : array_like, float [N, C]
+            Added to every step through weight_context; exactly where the layer has a `context_size`.
 
         Returns
         -------
@@ -110,17 +158,34 @@ class Recurrent(Module, Generic[StateT]):
         MemoryError
             If a result cannot be allocated; it says how many bytes.
         """
-        return self._infer(self._panels(), x, state, lengths, reset)
+        return self._infer(self._panels(), x, state, lengths, reset, context)
 
     def _infer(
-        self, panels: list[Any], x: Any, state: Any, lengths: Any = None, reset: Any = None
+        self,
+        panels: list[Any],
+        x: Any,
+        state: Any,
+        lengths: Any = None,
+        reset: Any = None,
+        context: Any = None,
     ) -> tuple[Array, StateT]:
-        y, finals = infer_stack(self, panels, self._batch(x, state, lengths, reset))
+        batch = self._batch(x, state, lengths, reset)
+        if not self.variant.plain:
+            panels = self._for_pass(panels, batch.x.shape[1], context, training=False)
+        elif context is not None:
+            raise ValueError("context: expected None, as the layer has no context_size")
+        y, finals = infer_stack(self, panels, batch)
         return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals)
 
     @overload
     def forward(
-        self, x: Any, state: StateT | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: StateT | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        context: Any = None,
     ) -> tuple[Array, StateT, Tape]: ...
 
     @overload
@@ -132,6 +197,7 @@ class Recurrent(Module, Generic[StateT]):
         reset: Any = None,
         *,
         checkpoint_every: int,
+        context: Any = None,
     ) -> tuple[Array, StateT, CheckpointedTape]: ...
 
     @overload
@@ -143,6 +209,7 @@ class Recurrent(Module, Generic[StateT]):
         reset: Any = None,
         *,
         checkpoint_every: int | None,
+        context: Any = None,
     ) -> tuple[Array, StateT, AnyTape]: ...
 
     def forward(
@@ -153,12 +220,13 @@ class Recurrent(Module, Generic[StateT]):
         reset: Any = None,
         *,
         checkpoint_every: int | None = None,
+        context: Any = None,
     ) -> tuple[Array, StateT, AnyTape]:
         """Run over a batch of sequences in training: with dropout, and keeping what `backward` needs.
 
         Parameters
         ----------
-        x, state, lengths, reset
+        x, state, lengths, reset, context
             As for a call.
         checkpoint_every : int, optional
             Keep only the state before every so many steps; `backward` then runs each segment again. Less
@@ -176,7 +244,7 @@ class Recurrent(Module, Generic[StateT]):
         ValueError, TypeError, MemoryError
             As for a call.
         """
-        return self._forward(self._panels(), x, state, lengths, reset, checkpoint_every)
+        return self._forward(self._panels(), x, state, lengths, reset, checkpoint_every, context)
 
     def _forward(
         self,
@@ -186,8 +254,13 @@ class Recurrent(Module, Generic[StateT]):
         lengths: Any = None,
         reset: Any = None,
         checkpoint_every: int | None = None,
+        context: Any = None,
     ) -> tuple[Array, StateT, AnyTape]:
         batch = self._batch(x, state, lengths, reset)
+        if not self.variant.plain:
+            panels = self._for_pass(panels, batch.x.shape[1], context, training=True)
+        elif context is not None:
+            raise ValueError("context: expected None, as the layer has no context_size")
         tape: AnyTape
         if checkpoint_every is None:
             y, finals, tapes, masks = forward_stack(self, panels, batch)
@@ -196,10 +269,17 @@ class Recurrent(Module, Generic[StateT]):
             every = as_size("checkpoint_every", checkpoint_every)
             tape = CheckpointedTape(self, batch.x.shape[0], batch.x.shape[1], every)
             y, finals = tape._forward(panels, batch)
+        tape.learned_state = state is None and self.variant.learn_state
         return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals), tape
 
     def backward(
-        self, tape: AnyTape, dy: Any, dstate: StateT | None = None, *, need_dx: bool = True
+        self,
+        tape: AnyTape,
+        dy: Any,
+        dstate: StateT | None = None,
+        *,
+        need_dx: bool = True,
+        dcontext: Array | None = None,
     ) -> tuple[Array | None, StateT]:
         """Backpropagation through time: adds into `gradients`.
 
@@ -213,6 +293,8 @@ class Recurrent(Module, Generic[StateT]):
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
             False saves the work for dx.
+        dcontext : ndarray, float [N, C], optional
+            The gradient with respect to the context is added to it.
 
         Returns
         -------
@@ -234,7 +316,22 @@ class Recurrent(Module, Generic[StateT]):
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
-        return self._backward(tape, self._layer_gradients(), dy, dstate, need_dx)
+        gradients = self._layer_gradients()
+        if dcontext is not None:
+            gradients = self._with_context(gradients, dcontext, tape.rows)
+        return self._backward(tape, gradients, dy, dstate, need_dx)
+
+    def _with_context(self, gradients: list[Group], dcontext: Array, rows: int) -> list[Group]:
+        size = self.variant.context_size
+        shape = (rows, size)
+        if not size:
+            raise ValueError("dcontext: expected None, as the layer has no context_size")
+        if dcontext.dtype != self.dtype:
+            raise TypeError(f"dcontext: expected {self.dtype}, got {dcontext.dtype}")
+        if dcontext.shape != shape:
+            raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
+        first = [{**group, "context": dcontext} for group in gradients[: self.directions]]
+        return first + gradients[self.directions :]
 
     def _backward(
         self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool
@@ -242,6 +339,10 @@ class Recurrent(Module, Generic[StateT]):
         """Run BPTT into other gradients than the layer's own."""
         dy = None if dy is None else as_dy(self, dy, tape.steps, tape.rows)
         dx, firsts = tape._backward(gradients, dy, as_states(self, "dstate", dstate, tape.rows), need_dx)
+        if tape.learned_state:
+            for i, parts in enumerate(firsts):
+                for name, part in zip(self.state_names, parts, strict=True):
+                    self.gradients[f"initial_{name}"][i] += part.sum(axis=0)
         if self.batch_first and dx is not None:
             dx = dx.swapaxes(0, 1)
         return dx, join_states(firsts)
@@ -280,16 +381,17 @@ class Recurrent(Module, Generic[StateT]):
             ("dropout", self.dropout, 0.0),
             ("bias", self.bias, True),
             ("dtype", self.dtype.name, "float32"),
+            *((name, value, None) for name, value in self._given.items()),
         ]
 
     def _layer_gradients(self) -> list[Group]:
         if self._gradient_groups is None:
-            self._gradient_groups = groups(self.gradients, self.num_layers, self.directions)
+            self._gradient_groups = groups(self.gradients, self.variant, self.num_layers, self.directions)
         return self._gradient_groups
 
     def _layer_weights(self) -> list[Group]:
         if self._weight_groups is None:
-            self._weight_groups = groups(self.parameters, self.num_layers, self.directions)
+            self._weight_groups = groups(self.parameters, self.variant, self.num_layers, self.directions)
         return self._weight_groups
 
     def _panels(self) -> list[Any]:
@@ -297,7 +399,8 @@ class Recurrent(Module, Generic[StateT]):
         version, panels = self._packed
         current = self.parameters.version
         if version != current:
-            panels = [self._pack(group) for group in self._layer_weights()]
+            pack = self._pack if self.variant.plain else self._pack_general
+            panels = [pack(group) for group in self._layer_weights()]
             self._packed = (current, panels)
         return panels
 
@@ -308,12 +411,39 @@ class Recurrent(Module, Generic[StateT]):
     def _pack(self, group: Group) -> Any:
         raise NotImplementedError
 
+    def _pack_general(self, group: Group) -> GeneralPanels:
+        return GeneralPanels(self.variant, self.hidden_size, group)
+
+    def _for_pass(self, panels: list[Any], rows: int, context: Any, *, training: bool) -> list[Any]:
+        """Give packed weights what is theirs in one pass: a key for masks, the context."""
+        size = self.variant.context_size
+        if size and context is None:
+            raise ValueError(f"context: expected [{rows}, {size}], got None")
+        if not size and context is not None:
+            raise ValueError("context: expected None, as the layer has no context_size")
+        given = as_floats("context", context, self.dtype, (rows, size)) if size else None
+        random = training and self.variant.random
+        return [
+            one.for_pass(draw_key(self.rng) if random else None, given if i < self.directions else None)
+            for i, one in enumerate(panels)
+        ]
+
+    def _initial_states(self, rows: int) -> States | None:
+        """Give the learned initial state for so many rows; None where it is zero."""
+        if not self.variant.learn_state:
+            return None
+        learned = [self.parameters[f"initial_{name}"] for name in self.state_names]
+        return [
+            tuple(np.repeat(part[i : i + 1], rows, axis=0) for part in learned)
+            for i in range(self.num_layers * self.directions)
+        ]
+
     def _batch(self, x: Any, state: Any, lengths: Any, reset: Any) -> Batch:
         x = as_input(self, x)
         steps, rows = x.shape[:2]
         return Batch(
             x,
-            as_states(self, "state", state, rows),
+            self._initial_states(rows) if state is None else as_states(self, "state", state, rows),
             as_lengths(lengths, steps, rows),
             as_reset(self, reset, steps, rows),
         )

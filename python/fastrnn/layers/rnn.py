@@ -8,12 +8,13 @@ from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.groups import Group
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.layers.stack import CellKernels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
+    from typing_extensions import Unpack
 
     from fastrnn.layers.random import Seed
+    from fastrnn.layers.variants import RNNOptions
 
 __all__ = ["RNN", "as_nonlinearity"]
 
@@ -81,9 +82,7 @@ class RNN(Recurrent[Array]):
     True
     """
 
-    gates = 1
-    state_names = ("h",)
-    _kernels = CellKernels.of("elman")
+    _cell = "elman"
 
     def __init__(
         self,
@@ -98,6 +97,7 @@ class RNN(Recurrent[Array]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
+        **variant: Unpack[RNNOptions],
     ) -> None:
         self.nonlinearity = as_nonlinearity(nonlinearity)
         super().__init__(
@@ -110,13 +110,15 @@ class RNN(Recurrent[Array]):
             bias=bias,
             dtype=dtype,
             seed=seed,
+            variant={**variant, "candidate_activation": self.nonlinearity},
         )
 
     def _options(self) -> list[tuple[str, Any, Any]]:
         return [*super()._options(), ("nonlinearity", self.nonlinearity, "tanh")]
 
     def _pack(self, group: Group) -> Any:
-        return kernels.elman_pack(*group, self.nonlinearity)
+        weight_ih, weight_hh, bias_ih, bias_hh = group
+        return kernels.elman_pack(weight_ih, weight_hh, bias_ih, bias_hh, self.nonlinearity)
 
 
 def as_nonlinearity(name: str) -> str:

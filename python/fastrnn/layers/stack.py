@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
-from fastrnn._dispatch import kernels
 from fastrnn.layers.random import dropout_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastrnn.layers.border import States
     from fastrnn.layers.groups import Group
     from fastrnn.layers.recurrent import Recurrent
     from fastrnn.layers.tape import Tape
 
-__all__ = ["Batch", "CellKernels", "backward_stack", "columns", "forward_stack", "infer_stack"]
+__all__ = ["Batch", "backward_stack", "columns", "forward_stack", "infer_stack"]
 
 
 class Batch(NamedTuple):
@@ -28,22 +28,6 @@ class Batch(NamedTuple):
     states: States | None
     lengths: Ids | None
     reset: NDArray[np.bool_] | None
-
-
-class CellKernels(NamedTuple):
-    """A cell's passes over one layer and direction, layers that read one another, or two directions."""
-
-    forward: Callable[..., Any]
-    backward: Callable[..., Any]
-    forward_layers: Callable[..., Any]
-    backward_layers: Callable[..., Any]
-    forward_directions: Callable[..., Any]
-    backward_directions: Callable[..., Any]
-
-    @classmethod
-    def of(cls, cell: str) -> CellKernels:
-        """Give those of a cell by its name in the compiled module."""
-        return cls(*(getattr(kernels, f"{cell}_{name}") for name in cls._fields))
 
 
 def levels(rnn: Recurrent[Any], *, masked: bool) -> range:
@@ -60,7 +44,7 @@ def infer_stack(rnn: Recurrent[Any], panels: list[Any], batch: Batch) -> tuple[A
     x, states, lengths, reset = batch
     if len(panels) == 1:
         state = None if states is None else states[0]
-        y, final, _ = rnn._kernels.forward(panels[0], x, state, lengths, reset)
+        y, final, _ = rnn._kernels.forward(panels[0], x, state, lengths, reset, rnn.variant.reverse)
         return y, [final]
     finals: States = []
     steps = levels(rnn, masked=False)
@@ -77,7 +61,7 @@ def forward_stack(
     x, states, lengths, reset = batch
     if len(panels) == 1:
         state = None if states is None else states[0]
-        y, final, tape = rnn._kernels.forward(panels[0], x, state, lengths, reset, False, True)
+        y, final, tape = rnn._kernels.forward(panels[0], x, state, lengths, reset, rnn.variant.reverse, True)
         return y, [final], [tape], []
     finals: States = []
     tapes: list[Any] = []
@@ -102,7 +86,7 @@ def _forward_level(
     run = rnn._kernels.forward_directions if both else rnn._kernels.forward_layers
     results = run(panels[level], x, None if states is None else states[level], lengths, reset, training)
     outputs, finals, tapes = zip(*results, strict=True)
-    return np.concatenate(outputs, axis=2) if both else outputs[-1], list(finals), list(tapes)
+    return merged(rnn, outputs) if both else outputs[-1], list(finals), list(tapes)
 
 
 def backward_stack(
@@ -122,6 +106,8 @@ def backward_stack(
     for first in reversed(steps):
         level, below = slice(first, first + steps.step), first > 0 or need_dx
         own = None if dstates is None else dstates[level]
+        if both and dx is not None:
+            dx = unmerged(rnn, dx)
         results = run(panels[level], tape.layers[level], dx, own, gradients[level], below)
         parts, first_states = zip(*results, strict=True)
         dx = parts[0]
@@ -134,7 +120,23 @@ def backward_stack(
     return dx, firsts
 
 
-def columns(array: Array, direction: int, directions: int) -> Array:
-    """Take one direction's part of an array [T, N, directions*H]."""
-    width = array.shape[2] // directions
+def merged(rnn: Recurrent[Any], outputs: Sequence[Array]) -> Array:
+    """Make one output of two directions'."""
+    if rnn.variant.merge == "concat":
+        return np.concatenate(outputs, axis=2)
+    total: Array = outputs[0] + outputs[1]
+    return total if rnn.variant.merge == "sum" else np.multiply(total, rnn.dtype.type(0.5), out=total)
+
+
+def unmerged(rnn: Recurrent[Any], dy: Array) -> Array:
+    """Give the gradient of both directions' outputs side by side."""
+    if rnn.variant.merge == "concat":
+        return dy
+    part = dy if rnn.variant.merge == "sum" else dy * rnn.dtype.type(0.5)
+    return np.concatenate([part, part], axis=2)
+
+
+def columns(array: Array, direction: int) -> Array:
+    """Take one of two directions' part of an array [T, N, 2*P]."""
+    width = array.shape[2] // 2
     return np.ascontiguousarray(array[:, :, direction * width : (direction + 1) * width])

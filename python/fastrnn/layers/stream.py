@@ -9,8 +9,10 @@ import numpy as np
 from fastrnn._arrays import Array, as_array, as_floats, as_ids, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.border import as_states, join_states
+from fastrnn.layers.general import GeneralStream
 
 if TYPE_CHECKING:
+    from fastrnn.layers.border import States
     from fastrnn.layers.buffer import Buffer
     from fastrnn.layers.recurrent import Recurrent
 
@@ -50,12 +52,15 @@ class Stream(Generic[StateT]):
     __slots__ = ("_buffer", "_dtype", "_native", "_native_step", "_rnn", "_version", "batch_size")
 
     def __init__(self, rnn: Recurrent[StateT], batch_size: int) -> None:
-        if rnn.bidirectional:
-            raise ValueError("stream: a bidirectional layer needs the whole sequence; call it instead")
+        if rnn.bidirectional or rnn.variant.reverse:
+            kind = "bidirectional" if rnn.bidirectional else "reversed"
+            raise ValueError(f"stream: a {kind} layer needs the whole sequence; call it instead")
+        if rnn.variant.context_size:
+            raise ValueError("stream: a layer with a context cannot be streamed yet; call it with its state")
         self.batch_size = as_size("batch_size", batch_size)
         self._rnn = rnn
         self._dtype = rnn.dtype
-        self._repack()
+        self._repack(rnn._initial_states(self.batch_size))
 
     def _repack(self, state: Any = None) -> None:
         """Take the layer's parameters as they are now."""
@@ -69,6 +74,8 @@ class Stream(Generic[StateT]):
     def _make(self) -> Any:
         rnn, panels = self._rnn, self._rnn._panels()
         try:
+            if not rnn.variant.plain:
+                return GeneralStream(panels, self.batch_size)
             return kernels.Stream(panels, self.batch_size)
         except (MemoryError, TypeError, ValueError):  # the last two: more than C++ can count
             scalars = rnn.num_layers * self.batch_size * rnn.hidden_size * len(rnn.state_names)
@@ -142,12 +149,78 @@ class Stream(Generic[StateT]):
     def state(self, value: StateT | None) -> None:
         states = as_states(self._rnn, "state", value, self.batch_size)
         if states is None:
-            states = [tuple([np.zeros_like(part) for part in parts]) for parts in self._native.get_state()]
+            states = self._rnn._initial_states(self.batch_size) or self._zeros(self.batch_size)
         self._native.set_state(states)
 
+    def _zeros(self, rows: int) -> States:
+        rnn = self._rnn
+        shapes = rnn.variant.state_shapes(rnn.hidden_size, rows)
+        return [tuple(np.zeros(shape, rnn.dtype) for shape in shapes) for _ in range(rnn.num_layers)]
+
     def reset(self) -> None:
-        """Set the state to zero."""
+        """Set the state to the initial one: zero, or what the layer has learned."""
         self.state = None
+
+    def join(self, state: StateT | None = None) -> int:
+        """Let one more sequence into the batch.
+
+        Parameters
+        ----------
+        state : as `state`, with N = 1, optional
+            Where it goes on from, as `leave` gives it; default the initial one.
+
+        Returns
+        -------
+        row : int
+            Its place in the batch, the last.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastrnn as fr
+        >>> stream = fr.LSTM(3, 4, seed=0).stream(batch_size=2)
+        >>> y = stream.step(np.ones((2, 3), np.float32))
+        >>> kept = stream.leave(0)  # one is left
+        >>> stream.join(kept), stream.batch_size
+        (1, 2)
+        >>> np.array_equal(stream.state[0][:, 1], kept[0][:, 0])
+        True
+        """
+        rnn = self._rnn
+        fresh = as_states(rnn, "state", state, 1) or rnn._initial_states(1) or self._zeros(1)
+        layers = zip(self._native.get_state(), fresh, strict=True)
+        self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers])
+        return self.batch_size - 1
+
+    def leave(self, row: int) -> StateT:
+        """Take one sequence out of the batch; those behind it move up.
+
+        Parameters
+        ----------
+        row : int
+            Its place, ``0 .. batch_size - 1``.
+
+        Returns
+        -------
+        state : as `state`, with N = 1
+            Its state, for `join` or a stream of its own.
+
+        Raises
+        ------
+        ValueError
+            If there is no such row, or it is the only one.
+        """
+        if not 0 <= row < self.batch_size or self.batch_size == 1:
+            last = f"0 .. {self.batch_size - 1}" if self.batch_size > 1 else "none, as only one is left"
+            raise ValueError(f"row: expected {last}, got {row}")
+        layers = self._native.get_state()
+        gone: StateT = join_states([tuple(part[row : row + 1] for part in parts) for parts in layers])
+        self._resize([tuple(np.delete(part, row, axis=0) for part in parts) for parts in layers])
+        return gone
+
+    def _resize(self, states: States) -> None:
+        self.batch_size = len(states[0][0])
+        self._repack(states)
 
     def copy(self) -> Stream[StateT]:
         """Make a second stream that goes on from here on its own."""

@@ -93,7 +93,7 @@ class Tape:
     True
     """
 
-    __slots__ = ("_panels", "_rnn", "dropout", "layers", "rows", "steps")
+    __slots__ = ("_panels", "_rnn", "dropout", "layers", "learned_state", "rows", "steps")
 
     layers: tuple[LayerTape, ...]
     dropout: tuple[Array | None, ...]
@@ -102,6 +102,7 @@ class Tape:
         self, rnn: Recurrent[Any], panels: list[Any], layers: list[Any], dropout: list[Array | None]
     ) -> None:
         self._rnn = rnn
+        self.learned_state = False  # whether the initial state was the layer's own
         self._panels = panels
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)

@@ -10,6 +10,7 @@ from fastrnn.layers import GRU, LSTM, RNN
 from fastrnn.layers.groups import recurrent_shapes
 from fastrnn.layers.random import as_probability
 from fastrnn.layers.rnn import as_nonlinearity
+from fastrnn.layers.variants import Variant
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -89,9 +90,9 @@ class Settings(NamedTuple):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Give name and shape of each parameter of the model."""
-        gates = _CELLS[self.cell].gates
+        variant = Variant(_CELLS[self.cell]._cell)
         sizes = (self.input_size, self.hidden_size, self.num_layers)
-        rnn = recurrent_shapes(gates, *sizes, directions=1, bias=True)
+        rnn = recurrent_shapes(variant, *sizes, directions=1, bias=True)
         shapes: dict[str, tuple[int, ...]] = {f"rnn.{name}": shape for name, shape in rnn.items()}
         if self.embedding_size is not None:
             shapes = {"embedding.weight": (self.vocabulary_size, self.embedding_size), **shapes}

@@ -1,0 +1,117 @@
+"""The variants of the layers, and a batch for them: what the tests of variants go through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import fastrnn as fr
+
+#: Name, class and options of every variant that is tested.
+VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
+    "rnn leak": (fr.RNN, {"leak": 0.3}),
+    "rnn relu learned leak": (fr.RNN, {"leak": "learned", "nonlinearity": "relu"}),
+    "rnn proj": (fr.RNN, {"proj_size": 3}),
+    "rnn norm": (fr.RNN, {"layer_norm": True}),
+    "rnn skip": (fr.RNN, {"skip": 3}),
+    "rnn masks": (fr.RNN, {"recurrent_dropout": 0.3, "state_dropout": 0.2, "zoneout": 0.2}),
+    "gru proj": (fr.GRU, {"proj_size": 3}),
+    "gru norm": (fr.GRU, {"layer_norm": True}),
+    "gru before norm": (fr.GRU, {"layer_norm": True, "reset_after": False}),
+    "gru before masks": (fr.GRU, {"reset_after": False, "recurrent_dropout": 0.3, "state_dropout": 0.3}),
+    "gru skip": (fr.GRU, {"skip": 2}),
+    "gru masks": (
+        fr.GRU,
+        {"recurrent_dropout": 0.3, "state_dropout": 0.3, "zoneout": 0.2, "weight_drop": 0.3},
+    ),
+    "lstm peephole": (fr.LSTM, {"peephole": True}),
+    "lstm coupled": (fr.LSTM, {"coupled": True}),
+    "lstm coupled peephole proj clip": (
+        fr.LSTM,
+        {"coupled": True, "peephole": True, "proj_size": 3, "cell_clip": 0.4},
+    ),
+    "lstm proj": (fr.LSTM, {"proj_size": 3}),
+    "lstm relevance": (fr.LSTM, {"relevance": True, "output_activation": "identity"}),
+    "lstm relevance coupled": (fr.LSTM, {"relevance": True, "coupled": True, "state_dropout": 0.2}),
+    "lstm norm": (fr.LSTM, {"layer_norm": True}),
+    "lstm norm of all": (
+        fr.LSTM,
+        {"layer_norm": True, "peephole": True, "zoneout": (0.2, 0.3), "recurrent_dropout": 0.2},
+    ),
+    "lstm activations": (
+        fr.LSTM,
+        {"gate_activation": "hard_sigmoid", "candidate_activation": "relu", "output_activation": "positive"},
+    ),
+    "lstm skip": (fr.LSTM, {"skip": 2}),
+    "lstm masks": (
+        fr.LSTM,
+        {
+            "input_dropout": 0.2,
+            "state_dropout": 0.2,
+            "output_dropout": 0.2,
+            "recurrent_dropout": 0.2,
+            "weight_drop": 0.2,
+            "zoneout": (0.1, 0.2),
+        },
+    ),
+    "context": (fr.LSTM, {"context_size": 2}),
+    "learned state": (fr.LSTM, {"learn_state": True}),
+    "reverse": (fr.GRU, {"reverse": True}),
+    "reverse variant": (fr.LSTM, {"reverse": True, "peephole": True, "zoneout": (0.2, 0.2)}),
+    "sum": (fr.GRU, {"bidirectional": True, "merge": "sum"}),
+    "mean of variants": (fr.LSTM, {"bidirectional": True, "merge": "mean", "skip": 2, "zoneout": (0.2, 0.1)}),
+    "both ways": (fr.LSTM, {"bidirectional": True, "peephole": True, "proj_size": 2}),
+}
+#: How sequences come.
+BATCHES: dict[str, tuple[str, ...]] = {
+    "dense": (),
+    "ragged": ("lengths",),
+    "resets": ("reset",),
+    "all": ("lengths", "reset", "state"),
+}
+T, N, D, H = 6, 3, 4, 5
+
+
+def make(
+    name: str, *, dtype: str = "float64", layers: int = 1, sizes: tuple[int, int] = (D, H), **more: Any
+) -> Any:
+    """The layer of a variant, with parameters that none of its options leave without effect."""
+    layer, options = VARIANTS[name]
+    rnn = layer(*sizes, layers, dtype=dtype, seed=3, **options, **more)
+    random = np.random.default_rng(4)
+    with rnn.parameters.edit() as views:
+        for view in views.values():
+            view[...] += 0.3 * random.normal(size=view.shape)
+    return rnn
+
+
+def batch(rnn: Any, given: tuple[str, ...], steps: int = T, rows: int = N) -> tuple[Any, dict[str, Any]]:
+    """x, and the other arguments of a pass."""
+    random = np.random.default_rng(5)
+
+    def normal(*shape: int) -> Any:
+        return random.normal(size=shape).astype(rnn.dtype)
+
+    more: dict[str, Any] = {}
+    if "lengths" in given:
+        more["lengths"] = random.permutation(np.linspace(1, steps, rows).round().astype(int))
+    if "reset" in given:
+        more["reset"] = random.random((steps, rows)) < 0.25
+    if "state" in given:
+        more["state"] = random_state(rnn, normal, rows)
+    if rnn.variant.context_size:
+        more["context"] = normal(rows, rnn.variant.context_size)
+    return normal(steps, rows, rnn.input_size), more
+
+
+def random_state(rnn: Any, normal: Any, rows: int) -> Any:
+    """A state of a layer, drawn with `normal`."""
+    count = rnn.num_layers * rnn.directions
+    parts = tuple(normal(count, *shape) for shape in rnn.variant.state_shapes(rnn.hidden_size, rows))
+    return parts[0] if len(parts) == 1 else parts
+
+
+def parts_of(state: Any) -> tuple[Any, ...]:
+    """A state's arrays."""
+    return state if isinstance(state, tuple) else (state,)
