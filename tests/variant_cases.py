@@ -55,6 +55,16 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
             "zoneout": (0.1, 0.2),
         },
     ),
+    "mingru": (fr.MinGRU, {}),
+    "mingru positive masks": (
+        fr.MinGRU,
+        {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "input_dropout": 0.3},
+    ),
+    "minlstm": (fr.MinLSTM, {"bidirectional": True}),
+    "minlstm positive masks": (
+        fr.MinLSTM,
+        {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "learn_state": True},
+    ),
     "context": (fr.LSTM, {"context_size": 2}),
     "learned state": (fr.LSTM, {"learn_state": True}),
     "reverse": (fr.GRU, {"reverse": True}),

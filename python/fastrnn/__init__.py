@@ -1,8 +1,8 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
-Layers are `RNN`, `GRU`, `LSTM`, `Linear` and `Embedding`; `LanguageModel` puts them together; `Vocabulary`
-turns text into ids. The subpackages ``train``, ``decode`` and ``reference`` hold the rest. All of it is
-imported when first used.
+Layers are `RNN`, `GRU`, `LSTM`, `MinGRU`, `MinLSTM`, `Linear` and `Embedding`; `LanguageModel` puts them
+together; `Vocabulary` turns text into ids. The subpackages ``train``, ``decode`` and ``reference`` hold the
+rest. All of it is imported when first used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fastrnn import data, decode, layers, models, reference, train
     from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads
     from fastrnn.data import ChunkedText, Vocabulary
-    from fastrnn.layers import GRU, LSTM, RNN, Embedding, Linear, softmax_cross_entropy
+    from fastrnn.layers import GRU, LSTM, RNN, Embedding, Linear, MinGRU, MinLSTM, softmax_cross_entropy
     from fastrnn.models import LanguageModel
 
 # Where each name is found when first used. Nothing is imported before, so that the command line can say in
@@ -25,7 +25,7 @@ _SUBPACKAGES = ("data", "decode", "layers", "models", "reference", "train")
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads"),
     "data": ("ChunkedText", "Vocabulary"),
-    "layers": ("GRU", "LSTM", "RNN", "Embedding", "Linear", "softmax_cross_entropy"),
+    "layers": ("GRU", "LSTM", "RNN", "Embedding", "Linear", "MinGRU", "MinLSTM", "softmax_cross_entropy"),
     "models": ("LanguageModel",),
 }
 
@@ -37,6 +37,8 @@ __all__ = [
     "Embedding",
     "LanguageModel",
     "Linear",
+    "MinGRU",
+    "MinLSTM",
     "Vocabulary",
     "__version__",
     "available_isas",

@@ -10,6 +10,7 @@ from fastrnn.layers.gru import GRU
 from fastrnn.layers.linear import Linear
 from fastrnn.layers.loss import softmax_cross_entropy
 from fastrnn.layers.lstm import LSTM
+from fastrnn.layers.minimal import MinGRU, MinLSTM
 from fastrnn.layers.module import Composite, Module
 from fastrnn.layers.parameters import Gradients, Parameters
 from fastrnn.layers.recurrent import Recurrent
@@ -27,6 +28,8 @@ __all__ = [
     "Gradients",
     "LayerTape",
     "Linear",
+    "MinGRU",
+    "MinLSTM",
     "Module",
     "Parameters",
     "Recurrent",

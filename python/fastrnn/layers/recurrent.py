@@ -71,7 +71,7 @@ class Recurrent(Module, Generic[StateT]):
         self.batch_first = bool(batch_first)
         self.dropout = as_probability("dropout", dropout)
         self.bias = bool(bias)
-        own = "candidate_activation" if self._cell == "elman" else "reset_after"  # shown under another name
+        own = "reset_after" if self._cell in ("gru", "lstm") else "candidate_activation"  # shown otherwise
         self._given = {name: value for name, value in variant.items() if name != own}
         self.variant = Variant.of(self._cell, self.hidden_size, self.directions, variant)
         sizes = (self.input_size, self.hidden_size, self.num_layers, self.directions)
