@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from fastrnn.layers.random import Seed
-    from fastrnn.layers.variants import VariantOptions
+    from fastrnn.layers.variants import GRUOptions
 
 __all__ = ["GRU"]
 
@@ -62,20 +62,47 @@ class GRU(Recurrent[Array]):
         Of parameters, inputs and outputs.
     seed : int or numpy.random.Generator, optional
         For the parameters, then for dropout. Without one they differ from time to time.
+    proj_size : int, default 0
+        P < H: h is ``W_hr q``, [P], where q is what the equations give, through ``weight_hr_l0 [P, H]``. The
+        state is then the pair (h, c), c the q that z keeps.
+    layer_norm : bool, default False
+        Normalise ``W_ih x`` and ``W_hh h'`` over all gates, with ``gain_ih_l0`` and ``gain_hh_l0 [3H]``;
+        the biases come behind.
+    zoneout : float, default 0
+        Probability that a unit of h keeps its value for a step; without training the expectation.
+    recurrent_dropout : float, default 0
+        Of n, anew at each step.
+    input_dropout, state_dropout, output_dropout : float, default 0
+        Of the units of x, of h' in the recurrent product and of y: the same ones at every step of a pass.
+    weight_drop : float, default 0
+        Of single weights of weight_hh, for a pass.
+    skip : int, default 0
+        d: adds ``W_skip h(t - d)``, with ``weight_skip_l0 [3H, P]``. The state then has a further array,
+        past [L*directions, N, d, P]: the last d h's, oldest first.
+    context_size : int, default 0
+        C: adds ``W_context context`` at every step of the first layer, ``weight_context_l0 [3H, C]``.
+    merge : {"concat", "sum", "mean"}
+        What becomes of two directions' outputs.
+    reverse : bool, default False
+        The only direction runs from each row's end.
+    learn_state : bool, default False
+        The state before the first step, where none is given, is a parameter: ``initial_h [L*directions, P]``.
+    gate_activation, candidate_activation : str, default "sigmoid", "tanh"
+        "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" or "positive".
 
     Raises
     ------
     ValueError
-        If a size is less than 1 or a probability out of range.
+        If a size is less than 1, a probability out of range, or two options contradict each other.
     TypeError
-        If a size is no integer, or the dtype another.
+        If a size is no integer, the dtype another, or an option unknown.
     MemoryError
         If the parameters cannot be allocated; it says how many bytes.
 
     References
     ----------
     Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
-    Translation".
+    Translation". The options' papers: see `LSTM`.
 
     Examples
     --------
@@ -104,7 +131,7 @@ class GRU(Recurrent[Array]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[VariantOptions],
+        **variant: Unpack[GRUOptions],
     ) -> None:
         self.reset_after = bool(reset_after)
         super().__init__(

@@ -48,7 +48,7 @@ class _Minimal(Recurrent[Array]):
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant={**variant, "candidate_activation": nonlinearity},
+            variant={**variant, "nonlinearity": nonlinearity},
         )
 
     def _options(self) -> list[tuple[str, Any, Any]]:

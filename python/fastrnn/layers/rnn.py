@@ -54,19 +54,48 @@ class RNN(Recurrent[Array]):
         Of parameters, inputs and outputs.
     seed : int or numpy.random.Generator, optional
         For the parameters, then for dropout. Without one they differ from time to time.
+    proj_size : int, default 0
+        P < H: h is ``W_hr q``, [P], where q is what the equations give, through ``weight_hr_l0 [P, H]``.
+    layer_norm : bool, default False
+        Normalise ``W_ih x`` and ``W_hh h'`` over all gates, with ``gain_ih_l0`` and ``gain_hh_l0 [H]``;
+        the biases come behind.
+    zoneout : float, default 0
+        Probability that a unit of h keeps its value for a step; without training the expectation.
+    recurrent_dropout : float, default 0
+        Of the new value, anew at each step.
+    input_dropout, state_dropout, output_dropout : float, default 0
+        Of the units of x, of h' in the recurrent product and of y: the same ones at every step of a pass.
+    weight_drop : float, default 0
+        Of single weights of weight_hh, for a pass.
+    skip : int, default 0
+        d: adds ``W_skip h(t - d)``, with ``weight_skip_l0 [H, P]``. The state then has a further array,
+        past [L*directions, N, d, P]: the last d h's, oldest first.
+    context_size : int, default 0
+        C: adds ``W_context context`` at every step of the first layer, ``weight_context_l0 [H, C]``.
+    merge : {"concat", "sum", "mean"}
+        What becomes of two directions' outputs.
+    reverse : bool, default False
+        The only direction runs from each row's end.
+    learn_state : bool, default False
+        The state before the first step, where none is given, is a parameter: ``initial_h [L*directions, P]``.
+    leak : float or "learned", optional
+        a, the share of h' that stays: ``h = a h' + (1 - a) tanh(...)``. "learned": one for each unit,
+        ``sigmoid(leak_l0)``, [H].
 
     Raises
     ------
     ValueError
-        If a size is less than 1, a probability out of range, or the nonlinearity unknown.
+        If a size is less than 1, a probability out of range, the nonlinearity unknown, or two options
+        contradict each other.
     TypeError
-        If a size is no integer, or the dtype another.
+        If a size is no integer, the dtype another, or an option unknown.
     MemoryError
         If the parameters cannot be allocated; it says how many bytes.
 
     References
     ----------
-    Elman (1990), "Finding Structure in Time".
+    Elman (1990), "Finding Structure in Time". Jaeger et al. (2007), "Optimization and Applications of Echo
+    State Networks with Leaky-Integrator Neurons". The other options' papers: see `LSTM`.
 
     Examples
     --------
@@ -110,7 +139,7 @@ class RNN(Recurrent[Array]):
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant={**variant, "candidate_activation": self.nonlinearity},
+            variant={**variant, "nonlinearity": self.nonlinearity},
         )
 
     def _options(self) -> list[tuple[str, Any, Any]]:

@@ -11,10 +11,26 @@ from fastrnn.layers.random import as_probability
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ACTIVATIONS", "LSTMOptions", "RNNOptions", "Variant", "VariantOptions"]
+__all__ = ["ACTIVATIONS", "GRUOptions", "LSTMOptions", "RNNOptions", "Variant", "VariantOptions"]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
 MERGES = ("concat", "sum", "mean")
+# What single cells take beside `VariantOptions`.
+OWN_OPTIONS = {
+    "elman": {"nonlinearity", "leak"},
+    "gru": {"reset_after", "gate_activation", "candidate_activation"},
+    "lstm": {
+        "peephole",
+        "coupled",
+        "relevance",
+        "cell_clip",
+        "gate_activation",
+        "candidate_activation",
+        "output_activation",
+    },
+    "mingru": {"nonlinearity"},
+    "minlstm": {"nonlinearity"},
+}
 
 
 class VariantOptions(TypedDict, total=False):
@@ -33,6 +49,13 @@ class VariantOptions(TypedDict, total=False):
     merge: str
     reverse: bool
     learn_state: bool
+
+
+class GRUOptions(VariantOptions, total=False):
+    """Keywords of `fastrnn.GRU` beside those of every layer."""
+
+    gate_activation: str
+    candidate_activation: str
 
 
 class RNNOptions(VariantOptions, total=False):
@@ -128,11 +151,14 @@ class Variant:
         ValueError
             If a value is out of range, or two options contradict each other; both are named.
         """
-        known = {field.name for field in fields(cls)}
+        known = VariantOptions.__optional_keys__ | OWN_OPTIONS[cell]
         for name in options:
-            if name not in known or name == "cell":
+            if name not in known:
                 raise TypeError(f"{name}: no option of this layer")
-        variant = cls(cell, **{name: _checked(name, value) for name, value in options.items()})
+        checked = {name: _checked(name, value) for name, value in options.items()}
+        if "nonlinearity" in checked:
+            checked["candidate_activation"] = checked.pop("nonlinearity")
+        variant = cls(cell, **checked)
         variant._refuse_contradictions(hidden_size, directions)
         return variant
 
@@ -271,7 +297,7 @@ def _checked(name: str, value: Any) -> Any:
         return float(value)
     if name == "leak":
         return value if value is None or value == "learned" else as_probability("leak", value)
-    if name == "merge" or name.endswith("_activation"):
+    if name in ("merge", "nonlinearity") or name.endswith("_activation"):
         choices = MERGES if name == "merge" else ACTIVATIONS
         if value not in choices:
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
