@@ -316,3 +316,64 @@ def test_arguments_that_do_not_fit_a_variant():
     assert bits(*stream.state) == bits(*state)
     with pytest.raises(ValueError, match="row: expected none, as only one is left, got 0"):
         rnn.stream().leave(0)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("given", [(), ("lengths", "reset", "state")])
+def test_teacher_forcing(given, hidden):
+    """Against a free run by hand in which the target takes the output's place, and central differences."""
+    net = fr.Jordan(4, 5, 3, output_activation="tanh", hidden_recurrence=hidden, dtype="float64", seed=1)
+    x, more = batch(net, given)
+    random = np.random.default_rng(2)
+    targets = random.normal(size=(*x.shape[:2], 3))
+    y, last, tape = net.forward(x, targets=targets, **more)
+    stream = net.stream(x.shape[1])
+    stream.state = more.get("state")
+    lengths = more.get("lengths", np.full(x.shape[1], len(x)))
+    for t, x_t in enumerate(x):
+        state = [part.copy() for part in parts_of(stream.state)]
+        if t > 0:
+            state[0][0] = targets[t - 1]
+        if "reset" in more:
+            for part, first in zip(state, parts_of(more["state"]), strict=True):
+                part[:, more["reset"][t]] = first[:, more["reset"][t]]
+        stream.state = tuple(state) if hidden else state[0]
+        running = t < lengths
+        np.testing.assert_allclose(y[t, running], stream.step(x_t)[running], rtol=1e-12, atol=1e-12)
+    assert np.array_equal(parts_of(last)[0][0], targets[lengths - 1, np.arange(len(lengths))])
+    dy = random.normal(size=y.shape)
+
+    def loss():
+        return float((net.forward(x, targets=targets, **more)[0] * dy).sum())
+
+    dx, dstate = net.backward(tape, dy)
+    assert_slope(loss, x, dx, random)
+    for part, gradient in zip(parts_of(more.get("state", ())), parts_of(dstate), strict=False):
+        assert_slope(loss, part, gradient, random)
+    for parameter, gradient in net.gradients.items():
+        with net.parameters.edit() as views:
+            assert_slope(loss, views[parameter], gradient, random)
+    whole = net.gradients.flat.copy()
+    net.zero_gradients()
+    segmented, ends, tape = net.forward(x, targets=targets, checkpoint_every=2, **more)
+    assert bits(segmented, *parts_of(ends)) == bits(y, *parts_of(last))
+    back, first = net.backward(tape, dy)
+    for one, two in zip(
+        (whole, dx, *parts_of(dstate)), (net.gradients.flat, back, *parts_of(first)), strict=True
+    ):
+        np.testing.assert_allclose(two, one, rtol=1e-12, atol=1e-12)
+
+
+def test_targets_that_do_not_fit():
+    x = np.ones((4, 2, 3), np.float32)
+    with pytest.raises(ValueError, match=r"targets: expected \[4, 2, 2\], got \[3, 2, 2\]"):
+        fr.Jordan(3, 5, 2).forward(x, targets=np.zeros((3, 2, 2), "f"))
+    with pytest.raises(ValueError, match=r"targets: expected \[T, N, 2\], got \[4, 2, 3\]"):
+        fr.Jordan(3, 5, 2)(x, targets=x)
+    with pytest.raises(ValueError, match="targets: contradict reverse"):
+        fr.Jordan(3, 5, 2, reverse=True)(x, targets=x[:, :, :2])
+    with pytest.raises(ValueError, match="layer_norm: contradicts a Jordan network"):
+        fr.Jordan(3, 5, 2, layer_norm=True)
+    assert repr(fr.Jordan(3, 5, 2, output_activation="tanh", reverse=True)) == (
+        "Jordan(3, 5, 2, output_activation='tanh', reverse=True)"
+    )

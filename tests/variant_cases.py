@@ -65,6 +65,15 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         fr.MinLSTM,
         {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "learn_state": True},
     ),
+    "jordan": (fr.Jordan, {"output_size": 7, "output_activation": "sigmoid"}),
+    "jordan and hidden": (
+        fr.Jordan,
+        {"output_size": 2, "hidden_recurrence": True, "recurrent_dropout": 0.2, "weight_drop": 0.2},
+    ),
+    "jordan reverse": (
+        fr.Jordan,
+        {"output_size": 2, "output_activation": "tanh", "reverse": True, "bias": False},
+    ),
     "context": (fr.LSTM, {"context_size": 2}),
     "learned state": (fr.LSTM, {"learn_state": True}),
     "reverse": (fr.GRU, {"reverse": True}),
@@ -88,7 +97,9 @@ def make(
 ) -> Any:
     """The layer of a variant, with parameters that none of its options leave without effect."""
     layer, options = VARIANTS[name]
-    rnn = layer(*sizes, layers, dtype=dtype, seed=3, **options, **more)
+    if layer is not fr.Jordan:  # which has one layer
+        more["num_layers"] = layers
+    rnn = layer(*sizes, dtype=dtype, seed=3, **options, **more)
     random = np.random.default_rng(4)
     with rnn.parameters.edit() as views:
         for view in views.values():

@@ -57,8 +57,15 @@ class VariantPanels {
             c.P = w.shape(0);
             c.w_hr = transposed(w.data(), c.P, H);
             c.w_hr_rows = rows(w.data(), c.P, H);
+            c.projection = activation(options, "projection_activation");
+            if (weights.contains("bias_hr")) c.b_hr = padded(weights["bias_hr"], "bias_hr", {{"P", c.P}}, c.P);
         }
         if (weights.contains("weight_hh")) pack_recurrent(weights, G, layer_norm);
+        if (weights.contains("weight_inner")) {
+            const S* w = expect<S>(weights["weight_inner"], "weight_inner", {{"G*H", width}, {"H", H}}).data();
+            c.w_inner = transposed(w, width, H);
+            c.w_inner_rows = rows(w, width, H);
+        }
         if (weights.contains("weight_skip")) {
             const S* w = expect<S>(weights["weight_skip"], "weight_skip", {{"G*H", width}, {"P", c.P}}).data();
             c.skip = options["skip"].cast<Index>();
@@ -120,12 +127,13 @@ class VariantPanels {
         }
         c.w_hh = transposed(own.data(), width, P);
         c.w_hh_rows = rows(own.data(), width, P);
-        const S* const b = optional_data<S>(weights.contains("bias_hh") ? py::object(weights["bias_hh"]) : py::none(),
-                                            "bias_hh", {{"G*H", width}});
-        S* const bias = take(round_up_to_lanes<S>(width));
-        std::fill(bias, bias + round_up_to_lanes<S>(width), S(0));
-        if (b) std::copy(b, b + width, bias);
-        c.b_hh = bias;
+        if (weights.contains("bias_hh")) {
+            c.b_hh = padded(weights["bias_hh"], "bias_hh", {{"G*H", width}}, width);
+        } else {
+            S* const none = take(round_up_to_lanes<S>(width));
+            std::fill(none, none + round_up_to_lanes<S>(width), S(0));
+            c.b_hh = none;
+        }
         if (!layer_norm) return;
         c.normed = c.candidate >= 0 ? c.candidate * H : width;
         c.gain_hh = copy(weights["gain_hh"], "gain_hh", {{"G*H", width}}, width);
@@ -148,6 +156,14 @@ class VariantPanels {
     const S* copy(py::handle value, const char* name, Shape shape, Index count) {
         const auto array = expect<S>(value, name, shape);
         S* const to = take(count);
+        std::copy(array.data(), array.data() + count, to);
+        return to;
+    }
+
+    const S* padded(py::handle value, const char* name, Shape shape, Index count) {
+        const auto array = expect<S>(value, name, shape);
+        S* const to = take(round_up_to_lanes<S>(count));
+        std::fill(to, to + round_up_to_lanes<S>(count), S(0));
         std::copy(array.data(), array.data() + count, to);
         return to;
     }

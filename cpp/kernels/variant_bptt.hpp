@@ -23,11 +23,11 @@ template <class S>
 struct VariantBackScratch {
     VariantScratch<S> forward;
     Index H, P;
-    S *dh, *dh_acc, *carry, *du, *dskip;               // [N, P + 16]
-    S *dq, *dc, *dru, *inner;                          // [N, H + 16]
-    S* ring;                                           // [skip, N, P]
-    const S **source, **projected_rows;                // [N]
-    S **du_rows, **dq_rows, **dru_rows, **dskip_rows;  // [N]
+    S *dh, *dh_acc, *carry, *du, *dskip;                          // [N, P + 16]
+    S *dq, *dc, *dru, *inner;                                     // [N, H + 16]
+    S* ring;                                                      // [skip, N, P]
+    const S **source, **projected_rows;                           // [N]
+    S **du_rows, **dq_rows, **dru_rows, **dskip_rows, **dc_rows;  // [N]
 
     VariantBackScratch(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantGradients<S>& d,
                        Workspace& workspace)
@@ -38,12 +38,13 @@ struct VariantBackScratch {
         ring = workspace.take<S>(cell.skip * N * P);
         std::fill(ring, ring + cell.skip * N * P, S(0));
         for (const S*** list : {&source, &projected_rows}) *list = workspace.take<const S*>(N);
-        for (S*** list : {&du_rows, &dq_rows, &dru_rows, &dskip_rows}) *list = workspace.take<S*>(N);
+        for (S*** list : {&du_rows, &dq_rows, &dru_rows, &dskip_rows, &dc_rows}) *list = workspace.take<S*>(N);
         for (Index row = 0; row < N; ++row) {
             const Index n = p.batch.order[row];
             std::copy(d.dh_n + n * P, d.dh_n + (n + 1) * P, of_p(dh_acc, row));
             if (cell.has_c()) std::copy(d.dc_n + n * H, d.dc_n + (n + 1) * H, of_h(dc, row));
             du_rows[row] = of_p(du, row), dskip_rows[row] = of_p(dskip, row);
+            dc_rows[row] = of_h(dc, row);
             dq_rows[row] = of_h(dq, row), dru_rows[row] = of_h(dru, row);
         }
     }
@@ -69,6 +70,7 @@ template <class S>
 void elman_variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
     for_units(cell, b.r, [&](const GateView<S>& g) {
         Vec<S> d = g.at(b.dq);
+        if (b.r.c) d = d + g.at(b.dc);
         if (b.dinner) store_first(b.dinner + g.unit, d, g.left);
         if (cell.leak) {
             const Vec<S> a = g.at(cell.leak);
@@ -275,7 +277,10 @@ void output_gradient(const VariantCell<S>& cell, const VariantProblem<S>& p, con
         if (skipped) dh = dh + load_first(skipped + i, left);
         const Vec<S> keep = b.r.zone_h ? load_first(b.r.zone_h + i, left) : set(S(0));
         store_first(b.carry + i, keep * dh, left);
-        store_first(through + i, (set(S(1)) - keep) * dh, left);
+        Vec<S> d = (set(S(1)) - keep) * dh;
+        if (cell.projection != Activation::identity)
+            d = activation_gradient(cell.projection, load_first(b.r.h + i, left), d);
+        store_first(through + i, d, left);
     });
 }
 
@@ -347,6 +352,8 @@ void run_variant_backward(const VariantCell<S>& cell, const VariantProblem<S>& p
         if (cell.normed)
             for (Index row = begin; row < end; ++row) normalised_gradient(cell, rows[row], 0, cell.normed, 0);
         if (cell.w_hh) multiply_panels(Product<S>{s.source, s.du_rows, cell.w_hh_rows, nullptr, width, P}, begin, end);
+        if (cell.w_inner)
+            multiply_panels(Product<S>{s.source, s.dc_rows, cell.w_inner_rows, nullptr, width, H}, begin, end);
         if (cell.skip)
             multiply_panels(Product<S>{s.source, s.dskip_rows, cell.w_skip_rows, nullptr, width, P}, begin, end);
         for (Index row = begin; row < end; ++row) pass_back(cell, p, d, s, rows[row], step, row);

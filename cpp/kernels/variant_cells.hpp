@@ -82,6 +82,7 @@ void elman_variant(const VariantCell<S>& cell, const VariantRow<S>& r) {
     for_units(cell, r, [&](const GateView<S>& g) {
         const Vec<S> n = g.masked(g.keep(0, activate(cell.candidate_activation, g.sum(0))), r.mask);
         store_first(r.q + g.unit, cell.leak ? blend(g.at(cell.leak), g.at(r.h_prev), n) : n, g.left);
+        if (r.c) store_first(r.c + g.unit, n, g.left);
     });
 }
 
@@ -212,6 +213,13 @@ void variant_step(const VariantCell<S>& cell, const VariantRow<S>& r) {
     }
 }
 
+template <class S>
+void activate_projection(const VariantCell<S>& cell, const VariantRow<S>& r) {
+    for_each_vector<S>(cell.P, [&](Index i, Index left) {
+        store_first(r.h + i, activate(cell.projection, load_first(r.h + i, left)), left);
+    });
+}
+
 // h = keep * h' + (1 - keep) * h
 template <class S>
 void zone(const VariantCell<S>& cell, const VariantRow<S>& r) {
@@ -253,12 +261,16 @@ void run_variant(const VariantCell<S>& cell, const VariantProblem<S>& p, const V
             }
             s.u_rows[row] = r.u, s.a_rows[row] = r.a, s.ru_rows[row] = r.ru, s.q_rows[row] = r.q, s.h_rows[row] = r.h;
             if (cell.skip) s.past_rows[row] = past_of(cell, p, step, row);
+            s.c_rows[row] = r.c_prev;
         }
         if (cell.w_hh)
             multiply_panels(Product<S>{s.u_rows, s.a_rows, cell.w_hh, cell.normed ? nullptr : cell.b_hh, P, width},
                             begin, end);
         if (cell.skip)
             multiply_panels(Product<S>{s.past_rows, s.a_rows, cell.w_skip, nullptr, P, width, true}, begin, end);
+        if (cell.w_inner)
+            multiply_panels(Product<S>{s.c_rows, s.a_rows, cell.w_inner, nullptr, H, width, cell.w_hh != nullptr},
+                            begin, end);
         if (cell.normed)
             for (Index row = begin; row < end; ++row) normalise_part(cell, s.rows[row], 0, cell.normed, 0);
         if (cell.candidate >= 0) {
@@ -269,7 +281,9 @@ void run_variant(const VariantCell<S>& cell, const VariantProblem<S>& p, const V
                 for (Index row = begin; row < end; ++row) normalise_part(cell, s.rows[row], at, H, 1);
         }
         for (Index row = begin; row < end; ++row) variant_step(cell, s.rows[row]);
-        if (cell.projected()) multiply_panels(Product<S>{s.q_rows, s.h_rows, cell.w_hr, nullptr, H, P}, begin, end);
+        if (cell.projected()) multiply_panels(Product<S>{s.q_rows, s.h_rows, cell.w_hr, cell.b_hr, H, P}, begin, end);
+        if (cell.projection != Activation::identity)
+            for (Index row = begin; row < end; ++row) activate_projection(cell, s.rows[row]);
         for (Index row = begin; row < end; ++row) zone(cell, s.rows[row]);
     }
 }

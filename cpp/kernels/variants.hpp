@@ -6,7 +6,10 @@
 //   u = h' * mask_h                                 h': the output before this step, [P]; c': the carried state, [H]
 //   A = W_hh u + W_skip h(t - d) + b_hh             or LN(W_hh u) * gain_hh + b_hh
 //   q, c = cell(gx + A, c')                         gx: the input part, made before by one large product
-//   h = zoneout(h', q)                              or of W_hr q, [P]
+//   h = zoneout(h', q)                              or of f(W_hr q + b_hr), [P]
+//
+// A Jordan network is a vanilla cell whose projection is its output: W_hh feeds the output back, W_inner, where there
+// is one, the hidden units beside it.
 //
 // The caller owns everything. Outputs must not overlap inputs. The tape keeps gates [T, N, K, H], c [T, N, H], where
 // projected q [T, N, H], and where normalised the recurrent part before its gain [T, N, G H] and 1 / deviation [T, N].
@@ -43,6 +46,10 @@ struct VariantCell {
     const S* w_candidate = nullptr;  // [H] -> [H]
     const S* w_skip = nullptr;       // [P] -> [G H]
     const S* w_hr = nullptr;         // [H] -> [P]
+    const S* w_inner = nullptr;      // of c' [H] -> [G H]
+    const S* w_inner_rows = nullptr;
+    const S* b_hr = nullptr;  // [P], padded; null: no bias
+    Activation projection = Activation::identity;
     const S *w_hh_rows = nullptr, *w_candidate_rows = nullptr, *w_skip_rows = nullptr, *w_hr_rows = nullptr;  // BPTT
     const S *b_hh = nullptr, *gain_hh = nullptr;   // [G H], padded
     const S* peephole[3] = {};                     // of i, f, o: [H]
@@ -51,7 +58,9 @@ struct VariantCell {
 
     Index width() const { return gates * H; }
     bool projected() const { return w_hr != nullptr; }
-    bool has_c() const { return kind == VariantKind::lstm || (kind == VariantKind::gru_after && projected()); }
+    bool has_c() const {
+        return kind == VariantKind::lstm || w_inner || (kind == VariantKind::gru_after && projected());
+    }
     bool resets_first() const { return kind == VariantKind::gru_before; }
     // Of gru_after: the candidate's recurrent part is scaled by r.
     bool scales_candidate() const { return kind == VariantKind::gru_after; }
@@ -101,19 +110,20 @@ template <class S>
 struct VariantScratch {
     Index H, P, width, padded;
     S *a, *u, *q, *ru, *cell, *gates, *normed, *scale;  // [N, ...]
-    const S **u_rows, **ru_rows, **q_rows, **past_rows;
+    const S **u_rows, **ru_rows, **q_rows, **past_rows, **c_rows;
     S **a_rows, **h_rows;
     VariantRow<S>* rows;
 
     VariantScratch(const VariantCell<S>& cell_, Index N, Workspace& workspace)
         : H(cell_.H), P(cell_.P), width(cell_.width()), padded(width + 16) {
         a = workspace.take<S>(N * padded);
+        if (!cell_.w_hh && !cell_.w_inner) std::fill(a, a + N * padded, S(0));
         u = workspace.take<S>(N * P);
         for (S** part : {&q, &ru, &cell}) *part = workspace.take<S>(N * (H + 16));
         gates = workspace.take<S>(N * cell_.kept * H);
         normed = workspace.take<S>(N * padded);
         scale = workspace.take<S>(N * 2);
-        for (const S*** list : {&u_rows, &ru_rows, &q_rows, &past_rows}) *list = workspace.take<const S*>(N);
+        for (const S*** list : {&u_rows, &ru_rows, &q_rows, &past_rows, &c_rows}) *list = workspace.take<const S*>(N);
         for (S*** list : {&a_rows, &h_rows}) *list = workspace.take<S*>(N);
         rows = workspace.take<VariantRow<S>>(N);
     }

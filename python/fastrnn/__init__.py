@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from fastrnn import data, decode, layers, models, reference, train
     from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads
     from fastrnn.data import ChunkedText, Vocabulary
-    from fastrnn.layers import GRU, LSTM, RNN, Embedding, Linear, MinGRU, MinLSTM, softmax_cross_entropy
+    from fastrnn.layers import (
+        GRU,
+        LSTM,
+        RNN,
+        Embedding,
+        Jordan,
+        Linear,
+        MinGRU,
+        MinLSTM,
+        softmax_cross_entropy,
+    )
     from fastrnn.models import LanguageModel
 
 # Where each name is found when first used. Nothing is imported before, so that the command line can say in
@@ -25,7 +35,17 @@ _SUBPACKAGES = ("data", "decode", "layers", "models", "reference", "train")
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads"),
     "data": ("ChunkedText", "Vocabulary"),
-    "layers": ("GRU", "LSTM", "RNN", "Embedding", "Linear", "MinGRU", "MinLSTM", "softmax_cross_entropy"),
+    "layers": (
+        "GRU",
+        "LSTM",
+        "RNN",
+        "Embedding",
+        "Jordan",
+        "Linear",
+        "MinGRU",
+        "MinLSTM",
+        "softmax_cross_entropy",
+    ),
     "models": ("LanguageModel",),
 }
 
@@ -35,6 +55,7 @@ __all__ = [
     "RNN",
     "ChunkedText",
     "Embedding",
+    "Jordan",
     "LanguageModel",
     "Linear",
     "MinGRU",

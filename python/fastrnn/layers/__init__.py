@@ -7,6 +7,7 @@ width.
 from fastrnn.layers.checkpoint import CheckpointedTape
 from fastrnn.layers.embedding import Embedding
 from fastrnn.layers.gru import GRU
+from fastrnn.layers.jordan import Jordan
 from fastrnn.layers.linear import Linear
 from fastrnn.layers.loss import softmax_cross_entropy
 from fastrnn.layers.lstm import LSTM
@@ -26,6 +27,7 @@ __all__ = [
     "Composite",
     "Embedding",
     "Gradients",
+    "Jordan",
     "LayerTape",
     "Linear",
     "MinGRU",

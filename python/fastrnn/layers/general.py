@@ -138,12 +138,13 @@ class GeneralPanels:
         self.native = self._pack(self.weights.get("weight_hh"))
         self.key: int | None = None
         self.context: Array | None = None
+        self.targets: Array | None = None
         self._table: Array | None = None
 
     def _pack(self, weight_hh: Array | None) -> Any:
         variant = self.variant
-        names = ("bias_hh", "weight_hr", "weight_peephole", "gain_hh", "gain_c", "bias_c", "weight_skip")
-        weights = {name: self.weights[name] for name in names if name in self.weights}
+        own = {"weight_ih", "weight_hh", "bias_ih", "gain_ih", "weight_context", "leak"}
+        weights = {name: value for name, value in self.weights.items() if name not in own}
         if weight_hh is not None:
             weights["weight_hh"] = weight_hh
         if variant.leak is not None:
@@ -159,6 +160,7 @@ class GeneralPanels:
             "gate_activation": variant.gate_activation,
             "candidate_activation": variant.candidate_activation,
             "output_activation": variant.output_activation,
+            "projection_activation": variant.projection_activation,
         }
         wide = self.dtype == np.float64
         return kernels.variant_pack(variant.kind, self.hidden_size, weights, options, wide)
@@ -170,13 +172,20 @@ class GeneralPanels:
             return kernels.sigmoid(self.weights["leak"])
         return np.full(self.hidden_size, self.variant.leak, self.dtype)
 
-    def for_pass(self, key: int | None, context: Array | None) -> GeneralPanels:
-        """Give the same weights for one pass: `key` is what its masks hang on, None for inference."""
-        if key is None and context is None:
+    def for_pass(
+        self, key: int | None, context: Array | None = None, targets: Array | None = None
+    ) -> GeneralPanels:
+        """Give the same weights for one pass.
+
+        `key` is what its masks hang on, None for inference; `targets` stand for outputs that are fed back.
+        """
+        if key is None and context is None and targets is None:
             return self
         twin = object.__new__(GeneralPanels)
         twin.__dict__.update(self.__dict__)
-        twin.key, twin.context = key, context
+        twin.key, twin.context, twin.targets = key, context, targets
+        if targets is not None:
+            twin.native = self._pack(None)
         if key is not None and self.variant.weight_drop:
             twin.native = self._pack(self.weights["weight_hh"] * twin.weight_mask)
         return twin
@@ -246,6 +255,26 @@ class GeneralPanels:
         if self.context is not None:
             gx += kernels.linear_forward(kernels.linear_pack(weights["weight_context"], None), self.context)
         return gx
+
+    def _targets(self, walk: Walk) -> Array:
+        """What is fed back at each step, [T, N, P]: the target of the step before it."""
+        assert self.targets is not None
+        targets = self.targets[walk.first : walk.first + walk.steps]
+        return walk.before(targets, walk.state[0], walk.restart[0])
+
+    def fed_back(self, walk: Walk) -> Array:
+        """Give the recurrent part that targets make, [T, N, G*H]."""
+        weights = kernels.linear_pack(self.weights["weight_hh"], self.weights.get("bias_hh"))
+        tokens = self._targets(walk).reshape(-1, self.weights["weight_hh"].shape[1])
+        part: Array = kernels.linear_forward(weights, tokens)
+        return part.reshape(walk.steps, walk.rows, -1)
+
+    def last_target(self, walk: Walk) -> Array:
+        """Give each row's target at its last step; the state before, where it has no step."""
+        assert self.targets is not None
+        last, rows = walk.state[0].copy(), walk.ends > 0
+        last[rows] = self.targets[walk.first + walk.ends[rows] - 1, np.arange(walk.rows)[rows]]
+        return last
 
     def _normalised(self, tokens: Array) -> Array:
         if not self.variant.layer_norm:
@@ -333,12 +362,16 @@ def forward(
             raise ValueError("input_dropout: expected x of floats, got ids")
         given = x * mask
     gx = panels.input_part(given, walk.running)
+    if panels.targets is not None:
+        gx += panels.fed_back(walk)
     part = None if segment is None else (walk.first, int(segment[1]), walk.restart)
     y, last, saved = kernels.variant_forward(
         panels.native, gx, state, lengths, reset, reverse, training, part, panels.step_masks(walk)
     )
     if variant.skip:
         last = (*last, _last_steps(walk, y, variant.skip))
+    if panels.targets is not None:
+        last = (panels.last_target(walk), *last[1:])
     if (mask := panels.locked(OUTPUT, variant.output_dropout, rows, y.shape[2])) is not None:
         y = y * mask
     return y, last, GeneralTape(panels, x, walk, saved) if training else None
@@ -362,6 +395,8 @@ def backward(
     dy = np.zeros_like(y) if dy is None else dy
     if (mask := panels.locked(OUTPUT, variant.output_dropout, rows, P)) is not None:
         dy = dy * mask
+    if panels.targets is not None:  # the last state is a target, which has no gradient
+        dlast = (np.where((walk.ends > 0)[:, None], 0, dlast[0]), *dlast[1:])
     dpast = None
     if variant.skip:
         dy = dy.copy()
@@ -383,6 +418,8 @@ def backward(
     )
     if dpast is not None:
         d["dpast"] += dpast
+    if panels.targets is not None:
+        _first_feedback(panels, walk, d, drestart)
     dfirst = tuple(d[name] for name in ("dh", "dc", "dpast") if name in d)
     if drestart is not None and walk.first == 0:  # the resets of all segments lead here
         for own, back in zip(dfirst, drestart, strict=True):
@@ -409,7 +446,11 @@ def _parameter_gradients(
         return values.reshape(-1, values.shape[-1]) if running is None else values[running]
 
     first, restart = walk.state[0], walk.restart[0]
-    h_prev = walk.before(y, first, restart) if variant.has_product or variant.leak is not None else None
+    h_prev = None
+    if panels.targets is not None:
+        h_prev = panels._targets(walk)
+    elif variant.has_product or variant.leak is not None:
+        h_prev = walk.before(y, first, restart)
     if variant.has_product:
         assert h_prev is not None
         drecurrent = d.get("drecurrent", dgx)
@@ -423,7 +464,11 @@ def _parameter_gradients(
         if variant.skip:
             past = tokens(_skipped(walk, y, variant.skip))
             _product(panels.weights["weight_skip"], past, source, gradients["weight_skip"])
+    if variant.hidden_recurrence:
+        inner = walk.before(saved["c"], walk.state[1], walk.restart[1])
+        _product(panels.weights["weight_inner"], tokens(inner), source, gradients["weight_inner"])
     if variant.proj_size:
+        _add(gradients, "bias_hr", lambda: tokens(d["dprojected"]).sum(axis=0))
         _product(
             panels.weights["weight_hr"], tokens(saved["q"]), tokens(d["dprojected"]), gradients["weight_hr"]
         )
@@ -533,6 +578,18 @@ def _add(gradients: Mapping[str, Array], name: str, make: Any) -> None:
     into = gradients.get(name)
     if into is not None:
         into[...] += make()
+
+
+def _first_feedback(
+    panels: GeneralPanels, walk: Walk, d: dict[str, Array], drestart: tuple[Array, ...] | None
+) -> None:
+    """Add the gradient of what is fed back where a row starts: there it is the state, and no target."""
+    dstart = d["dgx"] @ panels.weights["weight_hh"]
+    starts = walk.starts if walk.running is None else walk.starts & walk.running
+    resets = np.zeros_like(starts) if walk.reset is None else starts & walk.reset
+    d["dh"] += np.where((starts & ~resets)[:, :, None], dstart, 0).sum(axis=0)
+    into = d["dh"] if drestart is None else drestart[0]
+    into += np.where(resets[:, :, None], dstart, 0).sum(axis=0)
 
 
 def _walked(walk: Walk, n: int, y: Array) -> Array:

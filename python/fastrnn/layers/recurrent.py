@@ -424,7 +424,9 @@ class Recurrent(Module, Generic[StateT]):
         given = as_floats("context", context, self.dtype, (rows, size)) if size else None
         random = training and self.variant.random
         return [
-            one.for_pass(draw_key(self.rng) if random else None, given if i < self.directions else None)
+            one.for_pass(
+                draw_key(self.rng) if random else None, given if i < self.directions else None, one.targets
+            )
             for i, one in enumerate(panels)
         ]
 

@@ -28,6 +28,7 @@ OWN_OPTIONS = {
         "candidate_activation",
         "output_activation",
     },
+    "jordan": {"nonlinearity", "projection_activation", "hidden_recurrence"},
     "mingru": {"nonlinearity"},
     "minlstm": {"nonlinearity"},
 }
@@ -114,6 +115,8 @@ class Variant:
         RNN. See `fastrnn.RNN`.
     reset_after : bool
         GRU.
+    projection_activation, hidden_recurrence
+        Jordan. See `fastrnn.Jordan`.
     """
 
     cell: str
@@ -139,6 +142,8 @@ class Variant:
     output_activation: str = "tanh"
     leak: float | str | None = None
     reset_after: bool = True
+    projection_activation: str = "identity"
+    hidden_recurrence: bool = False
 
     @classmethod
     def of(cls, cell: str, hidden_size: int, directions: int, options: Mapping[str, Any]) -> Variant:
@@ -185,10 +190,13 @@ class Variant:
             none = f"the cell {self.cell}, which has no recurrent product"
             names = ("layer_norm", "state_dropout", "weight_drop", "skip")
             pairs += [(getattr(self, name), name, none) for name in names]
+        if self.cell == "jordan":
+            given = [(any(self.zoneout), "zoneout"), (self.skip, "skip"), (self.layer_norm, "layer_norm")]
+            pairs += [(one, name, "a Jordan network") for one, name in given]
         for contradict, one, other in pairs:
             if contradict:
                 raise ValueError(f"{one}: contradicts {other}")
-        if self.proj_size and self.proj_size >= hidden_size:
+        if self.proj_size >= hidden_size and self.cell != "jordan":
             raise ValueError(
                 f"proj_size: expected less than hidden_size, {hidden_size}, got {self.proj_size}"
             )
@@ -199,7 +207,7 @@ class Variant:
         here = {"merge", "reverse", "learn_state", "reset_after", "cell"}
         usual = Variant(self.cell)
         relu = self.cell == "elman" and self.candidate_activation == "relu"
-        return self.cell not in ("mingru", "minlstm") and all(
+        return self.cell in ("elman", "gru", "lstm") and all(
             getattr(self, field.name) == getattr(usual, field.name)
             for field in fields(self)
             if field.name not in here and not (relu and field.name == "candidate_activation")
@@ -216,7 +224,7 @@ class Variant:
         """G, the rows of weight_ih in units of H."""
         if self.cell == "lstm":
             return 4 - self.coupled + self.relevance
-        return {"elman": 1, "gru": 3, "mingru": 2, "minlstm": 3}[self.cell]
+        return {"elman": 1, "jordan": 1, "gru": 3, "mingru": 2, "minlstm": 3}[self.cell]
 
     @property
     def has_product(self) -> bool:
@@ -228,12 +236,13 @@ class Variant:
         """The kernel's name of the cell."""
         if self.cell == "gru":
             return "gru_after" if self.reset_after else "gru_before"
-        return self.cell
+        return "elman" if self.cell == "jordan" else self.cell
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """Arrays of the state: h, c where something else than h is carried, past where steps are skipped."""
-        carried = self.cell == "lstm" or (self.cell == "gru" and self.proj_size > 0)
+        projected = self.cell == "gru" and self.proj_size > 0
+        carried = self.cell == "lstm" or projected or self.hidden_recurrence
         return ("h", *(("c",) if carried else ()), *(("past",) if self.skip else ()))
 
     def output_size(self, hidden_size: int) -> int:
@@ -260,6 +269,11 @@ class Variant:
                 shapes["bias_hh"] = (G * H,)
         if self.proj_size:
             shapes["weight_hr"] = (P, H)
+        if self.cell == "jordan":
+            if bias:
+                shapes["bias_hr"] = (P,)
+            if self.hidden_recurrence:
+                shapes["weight_inner"] = (H, H)
         if self.peephole:
             shapes["weight_peephole"] = (2 if self.coupled else 3, H)
         if self.layer_norm:
