@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers.random import PackedMask
+from fastrnn.layers.masks import DropoutMask
 from fastrnn.layers.stack import Batch, columns, merged, unmerged
 
 if TYPE_CHECKING:
@@ -63,14 +63,13 @@ class CheckpointedTape:
         self.checkpoint_every = checkpoint_every
         # What goes through the batch together: the whole stack, or one layer's two directions side by side.
         self._levels: list[list[Run]] = []
-        self._masks: list[PackedMask | None] = []
+        self._masks: list[DropoutMask | None] = []
 
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept, without the input of the first layer."""
         inputs = sum(runs[0].x.nbytes for runs in self._levels[1:])
-        masks = sum(mask.nbytes for mask in self._masks if mask is not None)
-        return inputs + masks + sum(run.nbytes for runs in self._levels for run in runs)
+        return inputs + sum(run.nbytes for runs in self._levels for run in runs)
 
     def _forward(self, panels: list[Any], batch: Batch) -> tuple[Array, States]:
         rnn = self._rnn
@@ -121,12 +120,12 @@ class CheckpointedTape:
                 dx *= mask.steps(0, self.steps)
         return dx, firsts
 
-    def _mask(self) -> PackedMask | None:
+    def _mask(self) -> DropoutMask | None:
         rnn = self._rnn
         if rnn.dropout == 0.0:
             return None
         shape = (self.steps, self.rows, rnn.output_size)
-        return PackedMask(shape, rnn.dropout, rnn.dtype, rnn.rng)
+        return DropoutMask(shape, rnn.dropout, rnn.dtype, rnn.rng)
 
     def __repr__(self) -> str:
         kept = f"a state kept every {self.checkpoint_every}"
@@ -146,7 +145,7 @@ class Run:
         index: int,
         panels: list[Any],
         batch: Batch,
-        masks: list[PackedMask | None],
+        masks: list[DropoutMask | None],
         every: int,
         reverse: bool = False,
     ) -> None:
@@ -161,9 +160,7 @@ class Run:
     @property
     def nbytes(self) -> int:
         kept: list[Array] = [array for start in self.starts[1:] for state in start for array in state]
-        return sum(array.nbytes for array in kept) + sum(
-            mask.nbytes for mask in self.masks if mask is not None
-        )
+        return sum(array.nbytes for array in kept)
 
     def forward(self) -> tuple[Array, States]:
         state = list(self.first)
@@ -249,5 +246,5 @@ class Run:
         return np.maximum(times, 0), times >= 0
 
 
-def _dropped(x: Array, mask: PackedMask | None, begin: int, end: int) -> Array:
+def _dropped(x: Array, mask: DropoutMask | None, begin: int, end: int) -> Array:
     return x if mask is None else x * mask.steps(begin, end)

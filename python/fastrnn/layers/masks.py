@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from fastrnn._arrays import Array, Ids
 
-__all__ = ["draw", "draw_key", "locked_mask", "step_masks"]
+__all__ = ["DropoutMask", "draw", "draw_key", "dropout_mask", "locked_mask", "step_masks"]
+
+BETWEEN_LAYERS = 100  # a stream of random numbers of its own; those of one layer's masks are in general.py
 
 
 def draw_key(generator: np.random.Generator) -> int:
@@ -27,6 +30,54 @@ def draw(key: int, purpose: int, first: int, steps: int, width: int, probability
     generator.advance(first * blocks)
     numbers = generator.random_raw(steps * blocks * 4).view(np.uint32).reshape(steps, blocks * 8)
     return numbers[:, :width] < np.uint32(round(probability * 2.0**32))
+
+
+def dropout_mask(
+    shape: tuple[int, ...], probability: float, dtype: np.dtype[Any], generator: np.random.Generator
+) -> Array | None:
+    """Draw what to multiply with, [T, N, width]: 0 with the given probability p, else ``1 / (1 - p)``.
+
+    Probability 0 gives None.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov (2014), "Dropout: A Simple Way to Prevent Neural
+    Networks from Overfitting"; scaled in training, so that inference needs no change.
+    """
+    if probability == 0.0:
+        return None
+    return DropoutMask(shape, probability, dtype, generator).steps(0, shape[0])
+
+
+class DropoutMask:
+    """A mask as `dropout_mask` draws it, of which only the key is kept.
+
+    Parameters
+    ----------
+    shape : (T, N, width)
+    probability, dtype, generator
+        As for `dropout_mask`; the generator is left as that leaves it.
+    """
+
+    __slots__ = ("dtype", "key", "probability", "shape")
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        probability: float,
+        dtype: np.dtype[Any],
+        generator: np.random.Generator,
+    ) -> None:
+        self.shape, self.probability, self.dtype = shape, probability, dtype
+        self.key = draw_key(generator)
+
+    def steps(self, begin: int, end: int) -> Array:
+        """Give the mask of some steps, float [end - begin, N, width]."""
+        width = math.prod(self.shape[1:])
+        kept = ~draw(self.key, BETWEEN_LAYERS, begin, end - begin, width, self.probability)
+        scale = self.dtype.type(1.0 / (1.0 - self.probability))
+        mask: Array = np.multiply(kept.reshape(-1, *self.shape[1:]), scale, dtype=self.dtype)
+        return mask
 
 
 def locked_mask(

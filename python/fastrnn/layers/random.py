@@ -1,4 +1,4 @@
-"""Random numbers of layers: the start of parameters, and dropout."""
+"""Random numbers of layers: generators, the start of parameters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     Seed: TypeAlias = int | np.random.Generator | None
 
 __all__ = [
-    "PackedMask",
     "as_generator",
     "as_probability",
-    "dropout_mask",
     "fill_uniform",
     "random_state",
     "set_random_state",
@@ -50,61 +48,6 @@ def fill_uniform(values: Array, bound: float, generator: np.random.Generator) ->
     generator.random(out=values, dtype=values.dtype)
     values *= 2.0 * bound
     values -= bound
-
-
-def dropout_mask(
-    shape: tuple[int, ...], probability: float, dtype: np.dtype[Any], generator: np.random.Generator
-) -> Array | None:
-    """Draw what to multiply with: 0 with the given probability, else ``1 / (1 - probability)``.
-
-    Probability 0 gives None.
-
-    References
-    ----------
-    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov (2014), "Dropout: A Simple Way to Prevent Neural
-    Networks from Overfitting"; scaled in training, so that inference needs no change.
-    """
-    if probability == 0.0:
-        return None
-    kept = generator.random(shape, dtype=dtype) >= probability
-    mask: Array = np.multiply(kept, dtype.type(1.0 / (1.0 - probability)), dtype=dtype)
-    return mask
-
-
-class PackedMask:
-    """A mask as `dropout_mask` draws it, kept in one bit a value.
-
-    Parameters
-    ----------
-    shape : (T, N, width)
-    probability, dtype, generator
-        As for `dropout_mask`; the generator is left as that leaves it.
-    """
-
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        probability: float,
-        dtype: np.dtype[Any],
-        generator: np.random.Generator,
-    ) -> None:
-        self.shape, self.dtype = shape, dtype
-        self.scale = dtype.type(1.0 / (1.0 - probability))
-        # Step by step, as there may be no room for all in floats; the numbers are those of one long draw.
-        drawn = (generator.random(shape[1:], dtype=dtype) >= probability for _ in range(shape[0]))
-        self._bits = np.array([np.packbits(kept) for kept in drawn])
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the bits."""
-        return self._bits.nbytes
-
-    def steps(self, begin: int, end: int) -> Array:
-        """Give the mask of some steps, float [end - begin, N, width]."""
-        _, rows, width = self.shape
-        kept = np.unpackbits(self._bits[begin:end], axis=1, count=rows * width)
-        mask: Array = np.multiply(kept.reshape(end - begin, rows, width), self.scale, dtype=self.dtype)
-        return mask
 
 
 def random_state(generator: np.random.Generator) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers.random import dropout_mask
+from fastrnn.layers.masks import dropout_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

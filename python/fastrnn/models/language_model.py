@@ -11,8 +11,9 @@ from fastrnn._arrays import Array, Ids, as_ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers import Composite, Embedding, Linear, Module, Recurrent
 from fastrnn.layers.loss import count_targets, mean_loss
+from fastrnn.layers.masks import dropout_mask
 from fastrnn.layers.projection import ProjectedStack
-from fastrnn.layers.random import as_generator, dropout_mask, random_state, set_random_state
+from fastrnn.layers.random import as_generator, random_state, set_random_state
 from fastrnn.models.settings import Settings
 from fastrnn.models.stream import LanguageModelStream
 
