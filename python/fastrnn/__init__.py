@@ -1,8 +1,8 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
 Layers are `RNN`, `GRU`, `LSTM`, `MinGRU`, `MinLSTM`, `Linear` and `Embedding`; `LanguageModel` puts them
-together; `Vocabulary` turns text into ids. The subpackages ``train``, ``decode`` and ``reference`` hold the
-rest. All of it is imported when first used.
+together; `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and
+``reference`` hold the rest. All of it is imported when first used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastrnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastrnn import data, decode, layers, models, reference, train
+    from fastrnn import data, decode, interop, layers, models, reference, train
     from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads
     from fastrnn.data import ChunkedText, Vocabulary
     from fastrnn.layers import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Where each name is found when first used. Nothing is imported before, so that the command line can say in
 # words of its own that FASTRNN_ISA is wrong.
-_SUBPACKAGES = ("data", "decode", "layers", "models", "reference", "train")
+_SUBPACKAGES = ("data", "decode", "interop", "layers", "models", "reference", "train")
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads"),
     "data": ("ChunkedText", "Vocabulary"),
@@ -66,6 +66,7 @@ __all__ = [
     "data",
     "decode",
     "get_num_threads",
+    "interop",
     "isa",
     "layers",
     "models",

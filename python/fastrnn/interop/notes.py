@@ -1,0 +1,92 @@
+"""The course notes' convention: one matrix a gate over [state, input], and an update gate u = 1 - z."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastrnn._arrays import Array, as_array
+
+__all__ = ["from_notes"]
+
+# The rows of PyTorch's matrices in the notes' letters, and the sign of each: z is 1 - u.
+_GATES = {"rnn": (("a", 1),), "gru": (("r", 1), ("u", -1), ("c", 1)), "lstm": tuple((g, 1) for g in "ufco")}
+
+
+def from_notes(cell: str, weights: Mapping[str, Any], *, suffix: str = "_l0") -> dict[str, Array]:
+    """Convert one layer's weights as course notes write them into those of a `fastrnn` layer.
+
+    In the notes (Ng, "Sequence Models", 2018) a gate is ``sigmoid(W [h', x] + b)``, one matrix over the state
+    and the input, and a GRU's new state is ``c = u * n + (1 - u) * c'``, with the reset before the product.
+    In PyTorch's form, and here, z = 1 - u takes u's place: ``sigmoid(-v) = 1 - sigmoid(v)``, so that its
+    weights are u's with the other sign.
+
+    Parameters
+    ----------
+    cell : {"rnn", "gru", "lstm"}
+    weights : mapping of str to array_like
+        ``W<gate> [H, H + D]``, the columns of the state first, and ``b<gate> [H]`` or [H, 1], for the gates
+        a of the vanilla cell; u, r, c of the GRU; u, f, o, c of the LSTM, where u is the input gate and c the
+        candidate.
+    suffix : str, default "_l0"
+        End of the names.
+
+    Returns
+    -------
+    state : dict of str to ndarray
+        weight_ih, weight_hh, bias_ih and bias_hh (zero), for ``load_state_dict`` of `fastrnn.RNN`,
+        ``fastrnn.GRU(reset_after=False)`` or `fastrnn.LSTM`; with ``output_activation="identity"`` the LSTM
+        is the notes' ``a = o * c``.
+
+    Raises
+    ------
+    ValueError
+        If the cell is unknown, a matrix missing or unknown, or a shape does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> random = np.random.default_rng(0)
+    >>> H, D = 4, 3
+    >>> notes = {f"W{g}": random.normal(size=(H, H + D)) for g in "urc"}
+    >>> notes |= {f"b{g}": random.normal(size=H) for g in "urc"}
+    >>> rnn = fr.GRU(D, H, reset_after=False, dtype="float64")
+    >>> rnn.load_state_dict(fr.interop.from_notes("gru", notes))
+    >>> c, x = random.normal(size=H), random.normal(size=D)
+    >>> def sigmoid(v):
+    ...     return 1 / (1 + np.exp(-v))
+    >>> u = sigmoid(notes["Wu"] @ [*c, *x] + notes["bu"])
+    >>> r = sigmoid(notes["Wr"] @ [*c, *x] + notes["br"])
+    >>> n = np.tanh(notes["Wc"] @ [*(r * c), *x] + notes["bc"])
+    >>> y, _ = rnn(x[None, None], c[None, None])
+    >>> np.allclose(y[0, 0], u * n + (1 - u) * c)
+    True
+    """
+    if cell not in _GATES:
+        raise ValueError(f"cell: expected one of {', '.join(_GATES)}, got {cell!r}")
+    gates = _GATES[cell]
+    expected = {f"{kind}{gate}" for gate, _ in gates for kind in "Wb"}
+    if wrong := expected ^ weights.keys():
+        raise ValueError(
+            f"weights: expected {', '.join(sorted(expected))}; missing or unknown: {sorted(wrong)}"
+        )
+    arrays = {name: as_array(name, value) for name, value in weights.items()}
+    H = len(arrays[f"W{gates[0][0]}"])
+    width = arrays[f"W{gates[0][0]}"].shape[-1]
+    for name, array in arrays.items():
+        shape = (H, width) if name.startswith("W") else (H,)
+        if array.size != np.prod(shape) or len(array) != H or (array.ndim != 2 and name.startswith("W")):
+            raise ValueError(f"{name}: expected {list(shape)}, got {list(array.shape)}")
+    if width <= H:
+        raise ValueError(f"W{gates[0][0]}: expected [H, H + D] with D >= 1, got {[H, width]}")
+    both = np.concatenate([sign * arrays[f"W{gate}"] for gate, sign in gates])
+    bias = np.concatenate([sign * arrays[f"b{gate}"].reshape(H) for gate, sign in gates])
+    return {
+        f"weight_ih{suffix}": np.ascontiguousarray(both[:, H:]),
+        f"weight_hh{suffix}": np.ascontiguousarray(both[:, :H]),
+        f"bias_ih{suffix}": bias,
+        f"bias_hh{suffix}": np.zeros_like(bias),
+    }
