@@ -9,7 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_dtype, as_floats, as_size
 from fastrnn.layers.border import as_dy, as_input, as_lengths, as_reset, as_states, join_states
 from fastrnn.layers.checkpoint import CheckpointedTape
-from fastrnn.layers.general import GeneralPanels
+from fastrnn.layers.general_panels import GeneralPanels
 from fastrnn.layers.groups import Group, groups, recurrent_shapes
 from fastrnn.layers.masks import draw_key
 from fastrnn.layers.module import Module

@@ -9,7 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_array, as_floats, as_ids, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.border import as_states, join_states
-from fastrnn.layers.general import GeneralStream
+from fastrnn.layers.general_stream import GeneralStream
 
 if TYPE_CHECKING:
     from fastrnn.layers.border import States
