@@ -60,7 +60,12 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         fr.MinGRU,
         {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "input_dropout": 0.3},
     ),
-    "minlstm": (fr.MinLSTM, {"bidirectional": True}),
+    "minlstm": (fr.MinLSTM, {}),
+    "minlstm both ways": (fr.MinLSTM, {"bidirectional": True}),
+    "minlstm masks": (
+        fr.MinLSTM,
+        {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "output_dropout": 0.2},
+    ),
     "minlstm positive masks": (
         fr.MinLSTM,
         {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "learn_state": True},

@@ -4,6 +4,7 @@ It is here to be read, to judge (the tests compare every kernel with it) and to 
 and one direction at a time; nothing is hidden, nothing is modified except where a function says so:
 
 - cells: `elman_step`, `elman_forward`, `elman_backward`, and the same for `gru` and `lstm`
+- their variants, with every option that a layer has: `variant_forward`, `variant_backward`
 - layers of them: `stack_forward`, `stack_backward`
 - around them: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `clip_norm`, `clip_value`
@@ -36,6 +37,7 @@ from fastrnn.reference.lstm import lstm_backward, lstm_forward, lstm_step
 from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, sgd_step
 from fastrnn.reference.sequence import Tape
 from fastrnn.reference.stack import CELLS, Cell, Rows, stack_backward, stack_forward
+from fastrnn.reference.variants import VariantTape, variant_backward, variant_forward
 
 __all__ = [
     "CELLS",
@@ -43,6 +45,7 @@ __all__ = [
     "LinearCrossEntropy",
     "Rows",
     "Tape",
+    "VariantTape",
     "adam_step",
     "adamw_step",
     "clip_norm",
@@ -75,4 +78,6 @@ __all__ = [
     "stack_forward",
     "sum_of_squares",
     "tanh",
+    "variant_backward",
+    "variant_forward",
 ]

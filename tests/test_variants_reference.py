@@ -1,0 +1,132 @@
+"""Every variant of the layers against the NumPy reference: outputs, states, gradients, masks included."""
+
+import numpy as np
+import pytest
+
+import fastrnn as fr
+from fastrnn import reference
+from fastrnn.layers.general_panels import INPUT, OUTPUT
+from fastrnn.layers.walk import Walk
+from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
+
+# What the reference does not have: two directions and contexts are made of passes that it has, and a Jordan
+# network is held against a run by hand in test_variants.py.
+SINGLE = [
+    name
+    for name, (layer, options) in VARIANTS.items()
+    if layer is not fr.Jordan and not options.keys() & {"bidirectional", "context_size", "learn_state"}
+]
+
+
+def options_of(variant):
+    """The reference's options of a variant."""
+    options = {"zoneout": variant.zoneout}
+    if variant.has_product:
+        options |= {"layer_norm": variant.layer_norm, "skip": variant.skip}
+    if variant.cell == "lstm":
+        names = ("coupled", "relevance", "gate_activation", "candidate_activation", "output_activation")
+        options |= {name: getattr(variant, name) for name in names}
+        options["cell_clip"] = variant.cell_clip or None
+    else:
+        options["nonlinearity"] = variant.candidate_activation
+    if variant.cell == "gru":
+        options["reset_after"] = variant.reset_after
+    if variant.cell == "elman" and variant.leak != "learned":
+        options["leak"] = variant.leak
+    return options
+
+
+def weights_of(rnn, views):
+    return {name.removesuffix("_l0"): value for name, value in views.items()}
+
+
+def drawn_masks(tape, x):
+    """The masks of a pass in training, for the reference, and what y is multiplied with."""
+    panels, variant = tape.panels, tape.panels.variant
+    walk = Walk(tape.state, tape.lengths, tape.reset, tape.reverse, None, *x.shape[:2])
+    masks = panels.step_masks(walk)
+    locked = panels.locked(INPUT, variant.input_dropout, x.shape[1], x.shape[2])
+    if locked is not None:
+        masks["x"] = locked
+    weights = dict(panels.weights)
+    if variant.weight_drop:
+        weights["weight_hh"] = weights["weight_hh"] * panels.weight_mask
+    output = panels.locked(OUTPUT, variant.output_dropout, x.shape[1], tape.y.shape[2])
+    return masks, weights, 1.0 if output is None else output
+
+
+def initial(state):
+    """One layer's state as the reference has it."""
+    return None if state is None else tuple(part[0] for part in parts_of(state))
+
+
+def assert_close(got, wanted, what):
+    scale = max(1.0, np.abs(wanted).max())
+    np.testing.assert_allclose(got, wanted, rtol=1e-10, atol=1e-12 * scale, err_msg=what)
+
+
+@pytest.mark.parametrize("given", BATCHES)
+@pytest.mark.parametrize("name", SINGLE)
+def test_training(name, given):
+    rnn = make(name, sizes=(4, 7))
+    x, more = batch(rnn, BATCHES[given], steps=7, rows=4)
+    random = np.random.default_rng(6)
+    y, last, tape = rnn.forward(x, **more)
+    dy = random.normal(size=y.shape)
+    dlast = random_state(rnn, lambda *shape: random.normal(size=shape), x.shape[1])
+    dx, dstate = rnn.backward(tape, dy, dlast)
+
+    layer, options = tape.layers[0], options_of(rnn.variant)
+    if not rnn.variant.plain:
+        masks, weights, output = drawn_masks(layer, x)
+    else:
+        masks, weights, output = {}, weights_of(rnn, rnn.parameters), 1.0
+    state, lengths, reset = initial(more.get("state")), more.get("lengths"), more.get("reset")
+    wanted, ends, kept = reference.variant_forward(
+        rnn.variant.cell,
+        x,
+        weights,
+        state,
+        lengths,
+        reset,
+        rnn.variant.reverse,
+        masks=masks,
+        **options,
+    )
+    assert_close(y, wanted * output, "y")
+    for got, end in zip(parts_of(last), ends, strict=True):
+        assert_close(got[0], end, "last state")
+    back, first, dweights = reference.variant_backward(
+        rnn.variant.cell, weights, kept, dy * output, initial(dlast)
+    )
+    assert_close(dx, back, "dx")
+    for got, part in zip(parts_of(dstate), first, strict=True):
+        assert_close(got[0], part, "dstate")
+    if rnn.variant.weight_drop:
+        dweights["weight_hh"] = dweights["weight_hh"] * layer.panels.weight_mask
+    gradients = weights_of(rnn, rnn.gradients)
+    assert gradients.keys() == dweights.keys()
+    for parameter, gradient in dweights.items():
+        assert_close(gradients[parameter], gradient, parameter)
+
+
+@pytest.mark.parametrize("given", ["dense", "all"])
+@pytest.mark.parametrize("name", SINGLE)
+def test_inference(name, given):
+    rnn = make(name, sizes=(4, 7))
+    x, more = batch(rnn, BATCHES[given], steps=7, rows=4)
+    y, last = rnn(x, **more)
+    wanted, ends, _ = reference.variant_forward(
+        rnn.variant.cell,
+        x,
+        weights_of(rnn, rnn.parameters),
+        initial(more.get("state")),
+        more.get("lengths"),
+        more.get("reset"),
+        rnn.variant.reverse,
+        training=False,
+        **options_of(rnn.variant),
+    )
+    assert_close(y, wanted, "y")
+    for got, end in zip(parts_of(last), ends, strict=True):
+        assert_close(got[0], end, "last state")
