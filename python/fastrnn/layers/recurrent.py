@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
@@ -108,7 +109,7 @@ class Recurrent(Module, Generic[StateT]):
         width = self.variant.output_size(self.hidden_size)
         return width * self.directions if self.variant.merge == "concat" else width
 
-    @property
+    @cached_property
     def _kernels(self) -> CellKernels:
         return cell_kernels(self._cell, plain=self.variant.plain, reverse=self.variant.reverse)
 
@@ -456,8 +457,10 @@ class Recurrent(Module, Generic[StateT]):
         self._weight_groups = self._gradient_groups = None
 
     def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_kernels", None)
         return {
-            **super().__getstate__(),
+            **state,
             "_packed": (-1, []),
             "_weight_groups": None,
             "_gradient_groups": None,
