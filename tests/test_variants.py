@@ -13,9 +13,7 @@ from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
 #: Those that can be fed step by step.
 STREAMED = [
-    name
-    for name, (_, options) in VARIANTS.items()
-    if not options.keys() & {"bidirectional", "reverse", "context_size"}
+    name for name, (_, options) in VARIANTS.items() if not options.keys() & {"bidirectional", "reverse"}
 ]
 
 
@@ -114,7 +112,8 @@ def test_a_stream_gives_the_bits_of_one_call(name, dtype):
     rnn = make(name, layers=2, dtype=dtype)
     x, more = batch(rnn, ("state",), steps=9)
     y, last = rnn(x, **more)
-    stream = rnn.stream(batch_size=x.shape[1])
+    context = {key: value for key, value in more.items() if key == "context"}
+    stream = rnn.stream(batch_size=x.shape[1], **context)
     stream.state = more["state"]
     out = np.empty(y.shape[1:], dtype)
     steps = [stream.step(x_t).copy() for x_t in x[:4]]
@@ -124,7 +123,7 @@ def test_a_stream_gives_the_bits_of_one_call(name, dtype):
     assert bits(*parts_of(stream.state)) == bits(*parts_of(last))
     assert bits(*[twin.step(x_t) for x_t in x[4:]]) == bits(*y[4:])
     chunked, state = rnn(x[:4], **more)
-    rest, end = rnn(x[4:], state)
+    rest, end = rnn(x[4:], state, **context)
     assert bits(chunked, rest, *parts_of(end)) == bits(y[:4], y[4:], *parts_of(last))
 
 
@@ -147,6 +146,26 @@ def test_streams_join_and_leave_a_batch(name):
     y = stream.step(np.stack([x[3, 0], x[3, 2], x[2, 1]]))
     assert bits(y[0], y[1], y[2]) == bits(alone[0][3, 0], alone[2][3, 0], alone[1][2, 0])
     assert bits(*first) == bits(*(one[0, 0] for one in alone[:2]))
+
+
+def test_a_context_comes_and_goes_with_its_sequence():
+    rnn = make("context", dtype="float32")
+    x, more = batch(rnn, (), steps=3)
+    context = more["context"]
+    alone = [rnn(x[:, n : n + 1], context=context[n : n + 1])[0] for n in range(3)]
+    stream = rnn.stream(2, context=context[:2])
+    stream.step(x[0, :2])
+    stream.leave(0)
+    stream.reset()
+    stream.join(context=context[2:])
+    y = stream.step(x[0, 1:])
+    assert bits(*y) == bits(alone[1][0, 0], alone[2][0, 0])
+    twin = stream.copy()
+    assert bits(twin.step(x[1, 1:])) == bits(stream.step(x[1, 1:]))
+    with pytest.raises(ValueError, match=r"context: expected \[1, 2\], got None"):
+        stream.join()
+    with pytest.raises(ValueError, match=r"context: expected \[3, 2\], got None"):
+        rnn.stream(3)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

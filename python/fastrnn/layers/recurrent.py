@@ -172,7 +172,7 @@ class Recurrent(Module, Generic[StateT]):
     ) -> tuple[Array, StateT]:
         batch = self._batch(x, state, lengths, reset)
         if not self.variant.plain:
-            panels = self._for_pass(panels, batch.x.shape[1], context, training=False)
+            panels = self._for_pass(panels, self._checked_context(context, batch.x.shape[1]), training=False)
         elif context is not None:
             raise ValueError("context: expected None, as the layer has no context_size")
         y, finals = infer_stack(self, panels, batch)
@@ -259,7 +259,7 @@ class Recurrent(Module, Generic[StateT]):
     ) -> tuple[Array, StateT, AnyTape]:
         batch = self._batch(x, state, lengths, reset)
         if not self.variant.plain:
-            panels = self._for_pass(panels, batch.x.shape[1], context, training=True)
+            panels = self._for_pass(panels, self._checked_context(context, batch.x.shape[1]), training=True)
         elif context is not None:
             raise ValueError("context: expected None, as the layer has no context_size")
         tape: AnyTape
@@ -348,13 +348,15 @@ class Recurrent(Module, Generic[StateT]):
             dx = dx.swapaxes(0, 1)
         return dx, join_states(firsts)
 
-    def stream(self, batch_size: int = 1) -> Stream[StateT]:
+    def stream(self, batch_size: int = 1, *, context: Any = None) -> Stream[StateT]:
         """Make a stepper that keeps the state: one time step a call.
 
         Parameters
         ----------
         batch_size : int, default 1
             N, the number of sequences side by side.
+        context : array_like, float [N, C]
+            As for a call.
 
         Returns
         -------
@@ -364,9 +366,9 @@ class Recurrent(Module, Generic[StateT]):
         Raises
         ------
         ValueError
-            If the layer is bidirectional: it needs the whole sequence.
+            If the layer is bidirectional or reversed: it needs the whole sequence.
         """
-        return Stream(self, batch_size)
+        return Stream(self, batch_size, context)
 
     def __repr__(self) -> str:
         given = [str(self.input_size), str(self.hidden_size)]
@@ -415,18 +417,20 @@ class Recurrent(Module, Generic[StateT]):
     def _pack_general(self, group: Group) -> GeneralPanels:
         return GeneralPanels(self.variant, self.hidden_size, group)
 
-    def _for_pass(self, panels: list[Any], rows: int, context: Any, *, training: bool) -> list[Any]:
-        """Give packed weights what is theirs in one pass: a key for masks, the context."""
+    def _checked_context(self, context: Any, rows: int) -> Array | None:
         size = self.variant.context_size
         if size and context is None:
             raise ValueError(f"context: expected [{rows}, {size}], got None")
         if not size and context is not None:
             raise ValueError("context: expected None, as the layer has no context_size")
-        given = as_floats("context", context, self.dtype, (rows, size)) if size else None
+        return as_floats("context", context, self.dtype, (rows, size)) if size else None
+
+    def _for_pass(self, panels: list[Any], context: Array | None, *, training: bool) -> list[Any]:
+        """Give packed weights what is theirs in one pass: a key for masks, the context."""
         random = training and self.variant.random
         return [
             one.for_pass(
-                draw_key(self.rng) if random else None, given if i < self.directions else None, one.targets
+                draw_key(self.rng) if random else None, context if i < self.directions else None, one.targets
             )
             for i, one in enumerate(panels)
         ]

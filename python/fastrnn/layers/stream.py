@@ -49,17 +49,16 @@ class Stream(Generic[StateT]):
     (4,)
     """
 
-    __slots__ = ("_buffer", "_dtype", "_native", "_native_step", "_rnn", "_version", "batch_size")
+    __slots__ = ("_buffer", "_context", "_dtype", "_native", "_native_step", "_rnn", "_version", "batch_size")
 
-    def __init__(self, rnn: Recurrent[StateT], batch_size: int) -> None:
+    def __init__(self, rnn: Recurrent[StateT], batch_size: int, context: Any = None) -> None:
         if rnn.bidirectional or rnn.variant.reverse:
             kind = "bidirectional" if rnn.bidirectional else "reversed"
             raise ValueError(f"stream: a {kind} layer needs the whole sequence; call it instead")
-        if rnn.variant.context_size:
-            raise ValueError("stream: a layer with a context cannot be streamed yet; call it with its state")
         self.batch_size = as_size("batch_size", batch_size)
         self._rnn = rnn
         self._dtype = rnn.dtype
+        self._context = rnn._checked_context(context, self.batch_size)
         self._repack(rnn._initial_states(self.batch_size))
 
     def _repack(self, state: Any = None) -> None:
@@ -75,6 +74,7 @@ class Stream(Generic[StateT]):
         rnn, panels = self._rnn, self._rnn._panels()
         try:
             if not rnn.variant.plain:
+                panels = rnn._for_pass(panels, self._context, training=False)
                 return GeneralStream(panels, self.batch_size)
             return kernels.Stream(panels, self.batch_size)
         except (MemoryError, TypeError, ValueError):  # the last two: more than C++ can count
@@ -161,13 +161,15 @@ class Stream(Generic[StateT]):
         """Set the state to the initial one: zero, or what the layer has learned."""
         self.state = None
 
-    def join(self, state: StateT | None = None) -> int:
+    def join(self, state: StateT | None = None, context: Any = None) -> int:
         """Let one more sequence into the batch.
 
         Parameters
         ----------
         state : as `state`, with N = 1, optional
             Where it goes on from, as `leave` gives it; default the initial one.
+        context : array_like, float [1, C]
+            Its context, exactly where the layer has a `context_size`.
 
         Returns
         -------
@@ -187,8 +189,11 @@ class Stream(Generic[StateT]):
         True
         """
         rnn = self._rnn
+        added = rnn._checked_context(context, 1)
         fresh = as_states(rnn, "state", state, 1) or rnn._initial_states(1) or self._zeros(1)
         layers = zip(self._native.get_state(), fresh, strict=True)
+        if self._context is not None and added is not None:
+            self._context = np.concatenate([self._context, added])
         self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers])
         return self.batch_size - 1
 
@@ -215,6 +220,8 @@ class Stream(Generic[StateT]):
             raise ValueError(f"row: expected {last}, got {row}")
         layers = self._native.get_state()
         gone: StateT = join_states([tuple(part[row : row + 1] for part in parts) for parts in layers])
+        if self._context is not None:
+            self._context = np.delete(self._context, row, axis=0)
         self._resize([tuple(np.delete(part, row, axis=0) for part in parts) for parts in layers])
         return gone
 
@@ -226,6 +233,7 @@ class Stream(Generic[StateT]):
         """Make a second stream that goes on from here on its own."""
         twin: Stream[StateT] = object.__new__(type(self))
         twin.batch_size, twin._rnn, twin._dtype = self.batch_size, self._rnn, self._dtype
+        twin._context = self._context
         twin._use(self._native.copy(), self._buffer, self._version)
         return twin
 

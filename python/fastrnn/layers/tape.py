@@ -41,8 +41,9 @@ class LayerTape(Protocol):
     def gates(self) -> Array | None:
         """Every gate, float [T, N, gates, H].
 
-        LSTM: i, f, g, o. GRU: r, z, n, and behind them, with ``reset_after``, ``W_hn h' + b_hn``.
-        RNN: None, as y is all there is.
+        LSTM: i, f, g, o, with options those that there are, and r. GRU: r, z, n, and behind them, with
+        ``reset_after``, ``W_hn h' + b_hn``. RNN: None, as y is all there is; with options n, the new value.
+        MinGRU: z, n. MinLSTM: f, i, n. A candidate is as it was before dropout.
         """
 
     @property
