@@ -32,7 +32,7 @@ def dhard_sigmoid(y: Floats) -> Floats:
 
 
 def positive(x: Floats) -> Floats:
-    """The g of minGRU and minLSTM, which keeps their state positive: x + 0.5 where x >= 0, else sigmoid(x)."""
+    """The g of minGRU and minLSTM, which keeps their state positive: x + 0.5 from 0 on, sigmoid(x) below."""
     result: Floats = np.maximum(x, 0) + sigmoid(np.minimum(x, 0))
     return result
 

@@ -103,8 +103,10 @@ class Step(SimpleNamespace):
         The candidate's mask.
     keep_h, keep_c : ndarray or float
         What zoneout keeps of the state before.
-    A, B
-        Recurrent parts, gate by gate.
+    A : dict of str to ndarray [N, H]
+        The recurrent part, gate by gate.
+    B : Affine
+        The candidate's recurrent part, where a gate acts before its product.
     q : ndarray [N, H]
         What the cell puts out, before any projection.
     c : ndarray [N, H]

@@ -59,8 +59,8 @@ modeling, Interspeech 2014: the projection.
 Ba, Kiros, Hinton: Layer normalization, arXiv:1607.06450 (2016).
 Krueger et al.: Zoneout: regularizing RNNs by randomly preserving hidden activations, ICLR 2017.
 Semeniuta, Severyn, Barth: Recurrent dropout without memory loss, COLING 2016: the candidate's mask.
-Gal, Ghahramani: A theoretically grounded application of dropout in recurrent neural networks, NIPS 2016: masks
-of x and h that are the same at every step.
+Gal, Ghahramani: A theoretically grounded application of dropout in recurrent neural networks, NIPS 2016: the
+masks of x and h, the same at every step.
 Feng, Tung, Ahmed, Bengio, Hajimirsadeghi: Were RNNs all we needed?, arXiv:2410.01201 (2024): minGRU, minLSTM.
 """
 
