@@ -1,8 +1,9 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
-Layers are `RNN`, `GRU`, `LSTM`, `MinGRU`, `MinLSTM`, `Linear` and `Embedding`; `LanguageModel` puts them
-together; `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and
-``reference`` hold the rest. All of it is imported when first used.
+Layers are `RNN`, `GRU`, `LSTM`, `MinGRU`, `MinLSTM`, `Linear` and `Embedding`; `Stack` and `Head` make
+several into one, `init` starts their parameters in other ways, `LanguageModel` puts them together;
+`Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and ``reference`` hold
+the rest. All of it is imported when first used.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
         LSTM,
         RNN,
         Embedding,
+        Head,
         Jordan,
         Linear,
         MinGRU,
         MinLSTM,
+        Stack,
+        activity_penalties,
+        init,
         softmax_cross_entropy,
     )
     from fastrnn.models import LanguageModel
@@ -40,10 +45,14 @@ _HOMES = {
         "LSTM",
         "RNN",
         "Embedding",
+        "Head",
         "Jordan",
         "Linear",
         "MinGRU",
         "MinLSTM",
+        "Stack",
+        "activity_penalties",
+        "init",
         "softmax_cross_entropy",
     ),
     "models": ("LanguageModel",),
@@ -55,17 +64,21 @@ __all__ = [
     "RNN",
     "ChunkedText",
     "Embedding",
+    "Head",
     "Jordan",
     "LanguageModel",
     "Linear",
     "MinGRU",
     "MinLSTM",
+    "Stack",
     "Vocabulary",
     "__version__",
+    "activity_penalties",
     "available_isas",
     "data",
     "decode",
     "get_num_threads",
+    "init",
     "interop",
     "isa",
     "layers",

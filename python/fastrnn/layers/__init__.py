@@ -4,16 +4,21 @@ Arrays are time-major, ``[T, N, D]``: T time steps, N sequences, D the width of 
 width.
 """
 
+from fastrnn.layers import initializers as init
 from fastrnn.layers.checkpoint import CheckpointedTape
 from fastrnn.layers.embedding import Embedding
 from fastrnn.layers.gru import GRU
+from fastrnn.layers.head import Head, HeadTape
 from fastrnn.layers.jordan import Jordan
+from fastrnn.layers.layered import Stack, StackTape
+from fastrnn.layers.layered_stream import StackStream
 from fastrnn.layers.linear import Linear
 from fastrnn.layers.loss import softmax_cross_entropy
 from fastrnn.layers.lstm import LSTM
 from fastrnn.layers.minimal import MinGRU, MinLSTM
 from fastrnn.layers.module import Composite, Module
 from fastrnn.layers.parameters import Gradients, Parameters
+from fastrnn.layers.penalties import activity_penalties
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.layers.rnn import RNN
 from fastrnn.layers.stream import Stream
@@ -27,6 +32,8 @@ __all__ = [
     "Composite",
     "Embedding",
     "Gradients",
+    "Head",
+    "HeadTape",
     "Jordan",
     "LayerTape",
     "Linear",
@@ -35,7 +42,12 @@ __all__ = [
     "Module",
     "Parameters",
     "Recurrent",
+    "Stack",
+    "StackStream",
+    "StackTape",
     "Stream",
     "Tape",
+    "activity_penalties",
+    "init",
     "softmax_cross_entropy",
 ]
