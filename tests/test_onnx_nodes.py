@@ -1,6 +1,6 @@
 """ONNX's own tests of the nodes RNN, GRU and LSTM, and more nodes against ONNX's reference and onnxruntime.
 
-CI installs onnx and onnxruntime; where they are absent, these tests are skipped.
+CI installs onnx>=1.23 and onnxruntime; where they are absent or older, these tests are skipped.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ onnx = pytest.importorskip("onnx")
 helper = pytest.importorskip("onnx.helper")
 reference = pytest.importorskip("onnx.reference")
 
+VERSION = tuple(int(part) for part in onnx.__version__.split(".")[:2])
 T, N, D, H = 5, 3, 4, 6
 OPS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
@@ -65,9 +66,8 @@ def adapted(model, feeds):
 
 
 def test_onnx_has_the_cases_we_know():
-    version = tuple(int(part) for part in onnx.__version__.split(".")[:2])
     assert STORED.keys() >= OLDEST
-    assert version < (1, 23) or STORED.keys() >= SINCE_1_23
+    assert VERSION < (1, 23) or STORED.keys() >= SINCE_1_23
 
 
 @pytest.mark.parametrize("name", sorted(STORED))
@@ -168,6 +168,7 @@ CASES = [(op, names) for op in OPS for names in inputs_of(op)]
 IDS = [" ".join((op, *names)) for op, names in CASES]
 
 
+@pytest.mark.skipif(VERSION < (1, 23), reason="onnx's reference knew forward alone, and no Y_c")
 @pytest.mark.parametrize("layout", [0, 1])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize(("op", "names"), CASES, ids=IDS)

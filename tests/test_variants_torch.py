@@ -1,0 +1,175 @@
+"""Every variant against PyTorch, in float64: outputs, last states and all gradients."""
+
+import numpy as np
+import pytest
+
+import fastrnn as fr
+import torch_cells
+from fastrnn.layers.general_panels import INPUT, OUTPUT
+from fastrnn.layers.walk import Walk
+from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
+
+STACKS = [(1, False), (2, False), (1, True), (2, True)]
+
+
+def assert_close(got, wanted, name=""):
+    """Equal to 1e-10 of the largest element."""
+    wanted = wanted.detach().numpy()
+    assert got.shape == wanted.shape, name
+    tolerance = 1e-10 * max(1.0, np.abs(wanted).max())
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance, err_msg=name)
+
+
+def masks_of(torch, variant, tape, i, rows):
+    """Masks of one layer and direction: in training those of its tape, else what they are expected to be."""
+    masks = {"h": 1.0, "candidate": 1.0, "zone_h": variant.zoneout[0], "zone_c": variant.zoneout[1]}
+    masks |= {"input": 1.0, "output": 1.0, "weights": 1.0}
+    if tape is not None and variant.random:
+        layer = tape.layers[i]
+        panels = layer.panels
+        shape = (layer.state, layer.lengths, layer.reset, layer.reverse, layer.segment, *layer.x.shape[:2])
+        drawn = panels.step_masks(Walk(*shape))
+        drawn["input"] = panels.locked(INPUT, variant.input_dropout, rows, panels.input_size)
+        drawn["output"] = panels.locked(OUTPUT, variant.output_dropout, rows, layer.y.shape[2])
+        if variant.weight_drop:
+            drawn["weights"] = panels.weight_mask
+        masks |= {name: mask for name, mask in drawn.items() if mask is not None}
+    return {name: torch.as_tensor(mask, dtype=torch.float64) for name, mask in masks.items()}
+
+
+def run(torch, rnn, tensors, batch, tape=None):
+    """The stack in PyTorch on tensors (x, context, state, parameters): y, and the parts of the last state."""
+    v, (T, N) = rnn.variant, tensors["x"].shape[:2]
+    lengths = torch.as_tensor(batch.get("lengths", np.full(N, T)))
+    how = {
+        "running": torch.arange(T)[:, None] < lengths,
+        "reset": torch.as_tensor(batch.get("reset", np.zeros((T, N), bool))),
+    }
+    y, lasts = tensors["x"], []
+    for layer in range(rnn.num_layers):
+        outputs = []
+        for direction, end in enumerate(("", "_reverse")[: rnn.directions]):
+            i, suffix = layer * rnn.directions + direction, f"_l{layer}{end}"
+            masks = masks_of(torch, v, tape, i, N)
+            w = {name.removesuffix(suffix): p for name, p in tensors.items() if name.endswith(suffix)}
+            if v.has_product:
+                w["weight_hh"] = w["weight_hh"] * masks["weights"]
+            first = {name: tensors[f"first_{name}"][i] for name in v.state_names}
+            gx = torch_cells.input_part(v, w, y * masks["input"], tensors.get("context"))
+            own = {**how, "masks": masks, "reverse": v.reverse or direction == 1}
+            h, last = torch_cells.walk(torch, v, w, gx, first, own)
+            outputs.append(h * masks["output"])
+            lasts.append([last[name] for name in v.state_names])
+        y = torch.cat(outputs, 2) if v.merge == "concat" else sum(outputs)
+        if v.merge == "mean":
+            y = y / 2
+    return y, [torch.stack(parts) for parts in zip(*lasts, strict=True)]
+
+
+def as_tensors(torch, rnn, x, more):
+    """Leaves of PyTorch's graph, and `first_h`, ... that are made of them."""
+    arrays = {"x": x, **rnn.parameters}
+    if "context" in more:
+        arrays["context"] = more["context"]
+    count, rows = rnn.num_layers * rnn.directions, x.shape[1]
+    shapes = rnn.variant.state_shapes(rnn.hidden_size, rows)
+    given = parts_of(more["state"]) if "state" in more else [np.zeros((count, *shape)) for shape in shapes]
+    arrays |= {f"state_{name}": part for name, part in zip(rnn.state_names, given, strict=True)}
+    leaves = {name: torch.from_numpy(np.array(array)).requires_grad_() for name, array in arrays.items()}
+    firsts = {f"first_{name}": leaves[f"state_{name}"] for name in rnn.state_names}
+    if rnn.variant.learn_state and "state" not in more:
+        for name in rnn.state_names:
+            learned = leaves[f"initial_{name}"][:, None]
+            firsts[f"first_{name}"] = firsts[f"first_{name}"] + learned
+    return leaves, {**leaves, **firsts}
+
+
+@pytest.mark.parametrize("given", BATCHES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_training(torch, name, given):
+    rnn = make(name, layers=2)
+    x, more = batch(rnn, BATCHES[given])
+    random = np.random.default_rng(6)
+    y, last, tape = rnn.forward(x, **more)
+    dy = random.normal(size=y.shape)
+    dlast = random_state(rnn, lambda *shape: random.normal(size=shape), x.shape[1])
+    dcontext = np.zeros_like(more["context"]) if "context" in more else None
+    dx, dstate = rnn.backward(tape, dy, dlast, dcontext=dcontext)
+
+    leaves, tensors = as_tensors(torch, rnn, x, more)
+    y_, last_ = run(torch, rnn, tensors, more, tape)
+    torch.autograd.backward([y_, *last_], [torch.from_numpy(d) for d in (dy, *parts_of(dlast))])
+
+    assert_close(y, y_, "y")
+    for part, part_ in zip(parts_of(last), last_, strict=True):
+        assert_close(part, part_, "last")
+    gradients = {"x": dx, "context": dcontext, **rnn.gradients}
+    gradients |= {f"state_{one}": d for one, d in zip(rnn.state_names, parts_of(dstate), strict=True)}
+    for one, leaf in leaves.items():
+        if leaf.grad is None:  # a learned state where another one is given
+            assert one.startswith("initial_")
+            assert "state" in more
+            assert not gradients[one].any()
+        else:
+            assert leaf.grad.any(), one
+            assert_close(gradients[one], leaf.grad, one)
+
+
+@pytest.mark.parametrize("given", BATCHES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_inference(torch, name, given):
+    rnn = make(name, layers=2)
+    x, more = batch(rnn, BATCHES[given])
+    y, last = rnn(x, **more)
+    y_, last_ = run(torch, rnn, as_tensors(torch, rnn, x, more)[1], more)
+    assert_close(y, y_, "y")
+    for part, part_ in zip(parts_of(last), last_, strict=True):
+        assert_close(part, part_, "last")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("layers", "bidirectional"), STACKS)
+def test_projection_is_pytorchs_own(torch, layers, bidirectional, bias):
+    D, H, P, T, N = 4, 7, 3, 6, 5
+    options = {"num_layers": layers, "bidirectional": bidirectional, "bias": bias, "proj_size": P}
+    theirs = torch.nn.LSTM(D, H, **options).double()
+    ours = fr.LSTM(D, H, dtype="float64", **options)
+    ours.load_state_dict(theirs.state_dict())
+    random = np.random.default_rng(9)
+    x = random.normal(size=(T, N, D))
+    state, dlast = (random_state(ours, lambda *shape: random.normal(size=shape), N) for _ in range(2))
+    y, last, tape = ours.forward(x, state)
+    dy = random.normal(size=y.shape)
+    dx, dstate = ours.backward(tape, dy, dlast)
+
+    x_, *state_ = (torch.from_numpy(np.array(one)).requires_grad_() for one in (x, *state))
+    y_, last_ = theirs(x_, tuple(state_))
+    torch.autograd.backward([y_, *last_], [torch.from_numpy(d) for d in (dy, *dlast)])
+    for got, wanted in zip((y, *last), (y_, *last_), strict=True):
+        assert_close(got, wanted)
+    for got, leaf in zip((dx, *dstate), (x_, *state_), strict=True):
+        assert_close(got, leaf.grad)
+    for name, parameter in theirs.named_parameters():
+        assert_close(ours.gradients[name], parameter.grad, name)
+
+
+@pytest.mark.parametrize("merge", ["sum", "mean"])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_merge_is_a_sum_of_pytorchs_directions(torch, kind, merge):
+    D, H, T, N = 4, 7, 6, 5
+    theirs = getattr(torch.nn, kind)(D, H, bidirectional=True).double()
+    ours = getattr(fr, kind)(D, H, bidirectional=True, merge=merge, dtype="float64")
+    ours.load_state_dict(theirs.state_dict())
+    random = np.random.default_rng(10)
+    x, dy = random.normal(size=(T, N, D)), random.normal(size=(T, N, H))
+    y, _, tape = ours.forward(x)
+    dx, _ = ours.backward(tape, dy)
+
+    x_ = torch.from_numpy(x.copy()).requires_grad_()
+    both = theirs(x_)[0].reshape(T, N, 2, H)
+    y_ = both.sum(2) if merge == "sum" else both.mean(2)
+    y_.backward(torch.from_numpy(dy))
+    assert_close(y, y_)
+    assert_close(dx, x_.grad)
+    for name, parameter in theirs.named_parameters():
+        assert_close(ours.gradients[name], parameter.grad, name)

@@ -1,0 +1,153 @@
+"""Every variant of the layers in PyTorch, one step at a time: autograd knows the gradients.
+
+Only methods of tensors are used, so that the module loads without PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fastrnn.layers.variants import Variant
+
+    Tensors = Mapping[str, Any]
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "sigmoid": lambda x: x.sigmoid(),
+    "tanh": lambda x: x.tanh(),
+    "relu": lambda x: x.relu(),
+    "identity": lambda x: x,
+    "hard_sigmoid": lambda x: (0.2 * x + 0.5).clamp(0, 1),
+    "positive": lambda x: (x + 0.5).where(x >= 0, x.sigmoid()),
+}
+
+
+def norm(v: Any) -> Any:
+    """Of mean 0 and variance 1 over the last axis."""
+    variance, mean = v.var(-1, correction=0, keepdim=True), v.mean(-1, keepdim=True)
+    return (v - mean) / (variance + 1e-5).sqrt()
+
+
+def input_part(v: Variant, w: Tensors, x: Any, context: Any) -> Any:
+    """What x adds to the gates, at any step."""
+    gx = x @ w["weight_ih"].T
+    if v.layer_norm:
+        gx = norm(gx) * w["gain_ih"]
+    gx = gx + w.get("bias_ih", 0)
+    return gx + context @ w["weight_context"].T if "weight_context" in w else gx
+
+
+def recurrent_part(v: Variant, w: Tensors, u: Any, rows: slice = slice(None)) -> Any:
+    """What u, h' behind its mask, adds to the gates of these rows."""
+    A = u @ w["weight_hh"][rows].T
+    if v.layer_norm:
+        A = norm(A) * w["gain_hh"][rows]
+    return A + (w["bias_hh"][rows] if "bias_hh" in w else 0)
+
+
+def elman(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+    A = recurrent_part(v, w, state["h"] * m["h"])
+    if v.skip:
+        A = A + state["past"][:, 0] @ w["weight_skip"].T
+    if v.hidden_recurrence:
+        A = A + state["c"] @ w["weight_inner"].T
+    n = ACTIVATIONS[v.candidate_activation](gx + A) * m["candidate"]
+    if v.leak is not None:
+        a = w["leak"].sigmoid() if v.leak == "learned" else v.leak
+        n = a * state["h"] + (1 - a) * n
+    return {"h": projected(v, w, n), "c": n}
+
+
+def gru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+    u, H = state["h"] * m["h"], gx.shape[1] // 3
+    gate, candidate = ACTIVATIONS[v.gate_activation], ACTIVATIONS[v.candidate_activation]
+    gates, last = slice(2 * H), slice(2 * H, 3 * H)
+    if v.reset_after:
+        A = recurrent_part(v, w, u)
+        if v.skip:
+            A = A + state["past"][:, 0] @ w["weight_skip"].T
+        r, z = gate(gx[:, gates] + A[:, gates]).chunk(2, 1)
+        n = candidate(gx[:, last] + r * A[:, last])
+    else:
+        r, z = gate(gx[:, gates] + recurrent_part(v, w, u, gates)).chunk(2, 1)
+        n = candidate(gx[:, last] + recurrent_part(v, w, r * u, last))
+    q = (1 - z) * n * m["candidate"] + z * state["c" if v.proj_size else "h"]
+    return {"h": projected(v, w, q), "c": q}
+
+
+def lstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+    u, H, before = state["h"] * m["h"], gx.shape[1] // v.gates, state["c"]
+    gate, candidate = ACTIVATIONS[v.gate_activation], ACTIVATIONS[v.candidate_activation]
+    A = recurrent_part(v, w, u)
+    if v.skip:
+        A = A + state["past"][:, 0] @ w["weight_skip"].T
+    names = ["i", *([] if v.coupled else ["f"]), "g", "o", *(["r"] if v.relevance else [])]
+    s = dict(zip(names, (gx + A).chunk(v.gates, 1), strict=True))
+    p = {"i": 0, "f": 0, "o": 0}
+    if v.peephole:
+        p |= dict(zip(("i", "o") if v.coupled else ("i", "f", "o"), w["weight_peephole"], strict=True))
+    if v.relevance:
+        k = names.index("g")
+        own = slice(k * H, (k + 1) * H)
+        s["g"] = gx[:, own] + recurrent_part(v, w, gate(s["r"]) * u, own)
+
+    i = gate(s["i"] + p["i"] * before)
+    f = 1 - i if v.coupled else gate(s["f"] + p["f"] * before)
+    g = candidate(s["g"]) * m["candidate"]
+    c = f * before + i * g
+    if v.cell_clip:
+        c = c.clamp(-v.cell_clip, v.cell_clip)
+    o = gate(s["o"] + p["o"] * c)
+    k = norm(c) * w["gain_c"] + w["bias_c"] if v.layer_norm else c
+    return {"h": projected(v, w, o * ACTIVATIONS[v.output_activation](k)), "c": c}
+
+
+def mingru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+    z, n = gx.chunk(2, 1)
+    z, n = z.sigmoid(), ACTIVATIONS[v.candidate_activation](n) * m["candidate"]
+    return {"h": (1 - z) * state["h"] + z * n}
+
+
+def minlstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+    f, i, n = gx.chunk(3, 1)
+    f, i, n = f.sigmoid(), i.sigmoid(), ACTIVATIONS[v.candidate_activation](n) * m["candidate"]
+    return {"h": (f * state["h"] + i * n) / (f + i)}
+
+
+def projected(v: Variant, w: Tensors, q: Any) -> Any:
+    """Give h of q."""
+    if not v.proj_size:
+        return q
+    return ACTIVATIONS[v.projection_activation](q @ w["weight_hr"].T + w.get("bias_hr", 0))
+
+
+CELLS = {"elman": elman, "jordan": elman, "gru": gru, "lstm": lstm, "mingru": mingru, "minlstm": minlstm}
+
+
+def walk(torch: Any, v: Variant, w: Tensors, gx: Any, first: Tensors, how: Tensors) -> tuple[Any, Any]:
+    """Run one layer and direction over [T, N, G*H]: every h, and the last state.
+
+    `how` has the masks, and the batch's running and reset, bool [T, N].
+    """
+    state, outputs = dict(first), [None] * len(gx)
+    order = range(len(gx))
+    for t in reversed(order) if how["reverse"] else order:
+        state = {name: first[name].where(behind(how["reset"][t], part), part) for name, part in state.items()}
+        m = {name: mask[t] if mask.dim() == 3 else mask for name, mask in how["masks"].items()}
+        new = CELLS[v.cell](v, w, gx[t], state, m)
+        new["h"] = m["zone_h"] * state["h"] + (1 - m["zone_h"]) * new["h"]
+        if v.cell == "lstm":
+            new["c"] = m["zone_c"] * state["c"] + (1 - m["zone_c"]) * new["c"]
+        if v.skip:
+            new["past"] = torch.cat([state["past"][:, 1:], new["h"][:, None]], 1)
+        running = how["running"][t]
+        state = {name: new[name].where(behind(running, part), part) for name, part in state.items()}
+        outputs[t] = state["h"] * running[:, None]
+    return torch.stack(outputs), state
+
+
+def behind(rows: Any, part: Any) -> Any:
+    """A mask of rows in the shape that a part of the state asks for."""
+    return rows.reshape(-1, *[1] * (part.dim() - 1))
