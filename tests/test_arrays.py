@@ -393,7 +393,7 @@ def test_probabilities_are_in_range(dropout):
 
 
 def test_names_of_options_are_known():
-    message = "nonlinearity: expected 'tanh' or 'relu', got 'sin'"
+    message = "nonlinearity: expected one of sigmoid, tanh, relu, identity, hard_sigmoid, positive, got 'sin'"
     check(lambda: fr.RNN(D, H, nonlinearity="sin"), ValueError, message)
     message = "stream: a bidirectional layer needs the whole sequence; call it instead"
     check(lambda: fr.GRU(D, H, bidirectional=True).stream(), ValueError, message)

@@ -14,7 +14,9 @@ from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 SINGLE = [
     name
     for name, (layer, options) in VARIANTS.items()
-    if layer is not fr.Jordan and not options.keys() & {"bidirectional", "context_size", "learn_state"}
+    if layer is not fr.Jordan
+    and not isinstance(options.get("leak"), tuple)  # its own leak is a number or a weight
+    and not options.keys() & {"bidirectional", "context_size", "learn_state"}
 ]
 
 
@@ -31,7 +33,7 @@ def options_of(variant):
         options["nonlinearity"] = variant.candidate_activation
     if variant.cell == "gru":
         options["reset_after"] = variant.reset_after
-    if variant.cell == "elman" and variant.leak != "learned":
+    if variant.cell == "elman" and not isinstance(variant.leak, str):
         options["leak"] = variant.leak
     return options
 

@@ -55,7 +55,7 @@ def elman(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[s
         A = A + state["c"] @ w["weight_inner"].T
     n = ACTIVATIONS[v.candidate_activation](gx + A) * m["candidate"]
     if v.leak is not None:
-        a = w["leak"].sigmoid() if v.leak == "learned" else v.leak
+        a = w["leak"].sigmoid() if isinstance(v.leak, str) else A.new_tensor(v.leak)
         n = a * state["h"] + (1 - a) * n
     return {"h": projected(v, w, n), "c": n}
 

@@ -12,6 +12,8 @@ import fastrnn as fr
 VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "rnn leak": (fr.RNN, {"leak": 0.3}),
     "rnn relu learned leak": (fr.RNN, {"leak": "learned", "nonlinearity": "relu"}),
+    "rnn leak of each unit": (fr.RNN, {"leak": (0.1, 0.5, 0.9, 0.0, 0.3), "nonlinearity": "identity"}),
+    "rnn shared leak": (fr.RNN, {"leak": "shared", "nonlinearity": "sigmoid"}),
     "rnn proj": (fr.RNN, {"proj_size": 3}),
     "rnn norm": (fr.RNN, {"layer_norm": True}),
     "rnn skip": (fr.RNN, {"skip": 3}),
@@ -102,6 +104,8 @@ def make(
 ) -> Any:
     """The layer of a variant, with parameters that none of its options leave without effect."""
     layer, options = VARIANTS[name]
+    if isinstance(options.get("leak"), tuple):  # one number a unit
+        options = options | {"leak": np.resize(options["leak"], sizes[1])}
     if layer is not fr.Jordan:  # which has one layer
         more["num_layers"] = layers
     rnn = layer(*sizes, dtype=dtype, seed=3, **options, **more)

@@ -178,11 +178,12 @@ def _parameter_gradients(
         _product(
             panels.weights["weight_hr"], tokens(saved["q"]), tokens(d["dprojected"]), gradients["weight_hr"]
         )
-    if variant.leak == "learned":
+    if isinstance(variant.leak, str):
         assert h_prev is not None
         n = gates[:, :, 0] * masks.get("candidate", panels.dtype.type(1))
         a = panels.leak
-        gradients["leak"][...] += tokens(d["dinner"] * (h_prev - n)).sum(axis=0) * (a * (1 - a))
+        dleak = tokens(d["dinner"] * (h_prev - n)).sum(axis=0) * (a * (1 - a))
+        gradients["leak"][...] += dleak if variant.leak == "learned" else dleak.sum()
     if variant.cell == "lstm" and (variant.peephole or variant.layer_norm):
         c_prev = walk.before(saved["c"], walk.state[1], walk.restart[1])
         i, o = 0, 2 if variant.coupled else 3

@@ -68,9 +68,10 @@ class GeneralPanels:
     @property
     def leak(self) -> Array:
         """Share of h' that stays in h, [H]."""
-        if self.variant.leak == "learned":
-            return kernels.sigmoid(self.weights["leak"])
-        return np.full(self.hidden_size, self.variant.leak, self.dtype)
+        leak = self.variant.leak
+        if isinstance(leak, str):
+            return np.broadcast_to(kernels.sigmoid(self.weights["leak"]), self.hidden_size).copy()
+        return np.full(self.hidden_size, leak, self.dtype)
 
     def for_pass(
         self, key: int | None, context: Array | None = None, targets: Array | None = None

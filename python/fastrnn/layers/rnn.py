@@ -40,7 +40,8 @@ class RNN(Recurrent[Array]):
         H.
     num_layers : int, default 1
         L.
-    nonlinearity : {"tanh", "relu"}
+    nonlinearity : {"tanh", "relu", "sigmoid", "identity", "hard_sigmoid", "positive"}
+        The first two are the plain cell; "identity" with a `leak` is a running average.
     bidirectional : bool, default False
         Each layer reads the sequence also from its end; y holds both directions side by side.
     batch_first : bool, default False
@@ -78,9 +79,9 @@ class RNN(Recurrent[Array]):
         The only direction runs from each row's end.
     learn_state : bool, default False
         The state before the first step, where none is given, is a parameter: ``initial_h [L*directions, P]``.
-    leak : float or "learned", optional
-        a, the share of h' that stays: ``h = a h' + (1 - a) tanh(...)``. "learned": one for each unit,
-        ``sigmoid(leak_l0)``, [H].
+    leak : float, sequence of H floats, "learned" or "shared", optional
+        a, the share of h' that stays: ``h = a h' + (1 - a) tanh(...)``, one for all units or one for each.
+        "learned": ``sigmoid(leak_l0)``, [H]; "shared": the same of one number, [1], for all units.
 
     Raises
     ------
@@ -128,7 +129,7 @@ class RNN(Recurrent[Array]):
         seed: Seed = None,
         **variant: Unpack[RNNOptions],
     ) -> None:
-        self.nonlinearity = as_nonlinearity(nonlinearity)
+        self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
             hidden_size,

@@ -6,10 +6,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
+
 from fastrnn.layers.random import as_probability
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["ACTIVATIONS", "GRUOptions", "LSTMOptions", "RNNOptions", "Variant", "VariantOptions"]
 
@@ -62,7 +64,7 @@ class GRUOptions(VariantOptions, total=False):
 class RNNOptions(VariantOptions, total=False):
     """Keywords of `fastrnn.RNN` beside those of every layer."""
 
-    leak: float | str | None
+    leak: float | Sequence[float] | str | None
 
 
 class LSTMOptions(VariantOptions, total=False):
@@ -111,7 +113,7 @@ class Variant:
         LSTM. See `fastrnn.LSTM`.
     gate_activation, candidate_activation, output_activation : str
         One of `ACTIVATIONS`.
-    leak : None, float or "learned"
+    leak : None, float, tuple of H floats, "learned" or "shared"
         RNN. See `fastrnn.RNN`.
     reset_after : bool
         GRU.
@@ -140,7 +142,7 @@ class Variant:
     gate_activation: str = "sigmoid"
     candidate_activation: str = "tanh"
     output_activation: str = "tanh"
-    leak: float | str | None = None
+    leak: float | tuple[float, ...] | str | None = None
     reset_after: bool = True
     projection_activation: str = "identity"
     hidden_recurrence: bool = False
@@ -196,6 +198,8 @@ class Variant:
         for contradict, one, other in pairs:
             if contradict:
                 raise ValueError(f"{one}: contradicts {other}")
+        if isinstance(self.leak, tuple) and len(self.leak) != hidden_size:
+            raise ValueError(f"leak: expected a number or {hidden_size} of them, got {len(self.leak)}")
         if self.proj_size >= hidden_size and self.cell != "jordan":
             raise ValueError(
                 f"proj_size: expected less than hidden_size, {hidden_size}, got {self.proj_size}"
@@ -206,7 +210,7 @@ class Variant:
         """Whether the plain cell's own kernels do it all."""
         here = {"merge", "reverse", "learn_state", "reset_after", "cell"}
         usual = Variant(self.cell)
-        relu = self.cell == "elman" and self.candidate_activation == "relu"
+        relu = self.cell == "elman" and self.candidate_activation == "relu"  # that too is the plain cell
         return self.cell in ("elman", "gru", "lstm") and all(
             getattr(self, field.name) == getattr(usual, field.name)
             for field in fields(self)
@@ -280,8 +284,8 @@ class Variant:
             shapes |= {"gain_ih": (G * H,), "gain_hh": (G * H,)}
             if self.cell == "lstm":
                 shapes |= {"gain_c": (H,), "bias_c": (H,)}
-        if self.leak == "learned":
-            shapes["leak"] = (H,)
+        if isinstance(self.leak, str):
+            shapes["leak"] = (H if self.leak == "learned" else 1,)
         if self.skip:
             shapes["weight_skip"] = (G * H, P)
         if self.context_size and first:
@@ -310,7 +314,13 @@ def _checked(name: str, value: Any) -> Any:
             raise ValueError(f"cell_clip: expected None or a number above 0, got {value!r}")
         return float(value)
     if name == "leak":
-        return value if value is None or value == "learned" else as_probability("leak", value)
+        if value is None or isinstance(value, str):
+            if value not in (None, "learned", "shared"):
+                raise ValueError(f"leak: expected numbers, 'learned' or 'shared', got {value!r}")
+            return value
+        if np.ndim(value) == 1:
+            return tuple(as_probability("leak", one) for one in value)
+        return as_probability("leak", value)
     if name in ("merge", "nonlinearity") or name.endswith("_activation"):
         choices = MERGES if name == "merge" else ACTIVATIONS
         if value not in choices:
