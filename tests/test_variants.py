@@ -398,3 +398,14 @@ def test_targets_that_do_not_fit():
     assert repr(fr.Jordan(3, 5, 2, output_activation="tanh", reverse=True)) == (
         "Jordan(3, 5, 2, output_activation='tanh', reverse=True)"
     )
+
+
+def test_the_tape_counts_what_options_keep():
+    x = np.zeros((10, 3, 4), np.float32)
+
+    def scalars(**options):
+        return fr.LSTM(4, 6, **options).forward(x)[2].nbytes / x.itemsize / 30
+
+    assert scalars(peephole=True) == 6 * 6  # h, c and four gates
+    assert scalars(proj_size=2) == 6 * 6 + 2  # and q, h being of two units
+    assert scalars(layer_norm=True) == 10 * 6 + 2  # and the recurrent part, and two scales

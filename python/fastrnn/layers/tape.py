@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fastrnn._arrays import Array, Ids
+from fastrnn.layers.general import GeneralTape
 from fastrnn.layers.stack import backward_stack
 
 if TYPE_CHECKING:
@@ -116,11 +117,12 @@ class Tape:
         Without dropout, scalars per step, sequence, unit and layer: RNN 1 (h), GRU 5 (h, r, z, n and
         ``W_hn h' + b_hn``; 4 with the reset before the product), LSTM 6 (h, c and four gates). Dropout adds 2
         between two layers, the mask and the next layer's input; so does a bidirectional layer's joined
-        output, 1 for each direction.
+        output, 1 for each direction. Options: a projection adds 1, a normalisation 1 for each gate.
         """
         arrays: dict[int, Array] = {}
         for i, layer in enumerate(self.layers):
-            kept = (layer.y, layer.c, layer.gates, layer.x if i >= self._rnn.directions else None)
+            made = layer.saved.values() if isinstance(layer, GeneralTape) else (layer.y, layer.c, layer.gates)
+            kept = (*made, layer.x if i >= self._rnn.directions else None)
             arrays.update((id(array), array) for array in kept if array is not None)
         arrays.update((id(mask), mask) for mask in self.dropout if mask is not None)
         return sum(array.nbytes for array in arrays.values())
