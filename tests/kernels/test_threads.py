@@ -244,3 +244,11 @@ def test_ctrl_c_where_passes_run_at_the_same_time():
     results = run_forward(both, ids, None, None, None, True)
     tapes, dy = [tape for _, _, tape in results], np.ones((*ids.shape, 2 * WIDTH), "f")
     assert interrupted(lambda: run_backward(both, tapes, dy, None, gradients, True)) < 1.0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill is not Ctrl-C there")
+def test_ctrl_c_in_a_variant():
+    rnn, ids = fr.LSTM(1, WIDTH, peephole=True, seed=0), np.zeros((1500, 2), np.int64)
+    assert interrupted(lambda: rnn(ids)) < 1.0
+    y, _, tape = rnn.forward(ids[:700])
+    assert interrupted(lambda: rnn.backward(tape, y)) < 1.0
