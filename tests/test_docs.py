@@ -1,5 +1,6 @@
 """What the documentation says of tests."""
 
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,10 @@ def test_every_test_that_the_table_of_layers_names_exists():
     files = sorted({str(TESTS / file) for file, _ in named})
     command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-o", "addopts=", *files]
     options = ["--import-mode=importlib", f"--rootdir={TESTS.parent}"]
-    run = subprocess.run([*command, *options], capture_output=True, text=True, cwd=TESTS.parent)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    run = subprocess.run(
+        [*command, *options], capture_output=True, text=True, cwd=TESTS.parent, env=environment
+    )
     known = {line.rpartition("/")[2] for line in run.stdout.splitlines() if "::" in line}
     missing = [f"{file}{test}" for file, test in named if f"{file}{test}" not in known]
     # Without the package onnx its file is not collected.
