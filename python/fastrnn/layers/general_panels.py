@@ -85,7 +85,7 @@ class GeneralPanels:
         twin = object.__new__(GeneralPanels)
         twin.__dict__.update(self.__dict__)
         twin.key, twin.context, twin.targets = key, context, targets
-        if targets is not None:
+        if targets is not None and self.targets is None:  # else what is fed back is left out already
             twin.native = self._pack(None)
         if key is not None and self.variant.weight_drop:
             twin.native = self._pack(self.weights["weight_hh"] * twin.weight_mask)
