@@ -147,8 +147,12 @@ def check(call, error, message):
             ValueError,
             "x: expected at least one step and one sequence, got [0, 2]",
         ),
-        (np.full((T, N), 3), ValueError, "x: expected ids in 0 .. 2, got 3 at position 0"),
-        (np.array([[0, 1], [2, -1]]), ValueError, "x: expected ids in 0 .. 2, got -1 at position 3"),
+        (np.full((T, N), 3), ValueError, "x: expected ids in 0 .. 2 (-1: none), got 3 at position 0"),
+        (
+            np.array([[0, 1], [2, -2]]),
+            ValueError,
+            "x: expected ids in 0 .. 2 (-1: none), got -2 at position 3",
+        ),
         (np.full((T, N), 2**63, np.uint64), ValueError, "x: 9223372036854775808 is out of range"),
         ("text", TypeError, "x: expected an array, got str"),
         (None, TypeError, "x: expected an array, got NoneType"),
@@ -251,9 +255,15 @@ def test_wrong_steps_are_named_and_leave_the_state():
     check(lambda: stream.step(floats(3, D)), ValueError, "x: expected [2, 3], got [3, 3]")
     check(lambda: stream.step(floats(D)), ValueError, "x: expected [2, 3], got [3]")
     check(lambda: stream.step(floats(2, D).astype(float)), TypeError, "x: expected float32, got float64")
-    check(lambda: stream.step(np.array([0, 3])), ValueError, "x: expected ids in 0 .. 2, got 3 at position 1")
     check(
-        lambda: stream.step(np.array([0, -1])), ValueError, "x: expected ids in 0 .. 2, got -1 at position 1"
+        lambda: stream.step(np.array([0, 3])),
+        ValueError,
+        "x: expected ids in 0 .. 2 (-1: none), got 3 at position 1",
+    )
+    check(
+        lambda: stream.step(np.array([0, -2])),
+        ValueError,
+        "x: expected ids in 0 .. 2 (-1: none), got -2 at position 1",
     )
     check(lambda: stream.step([0, 1, 2]), ValueError, "x: expected [2], got [3]")
     check(lambda: stream.step(1), ValueError, "x: expected [2], got []")
@@ -261,7 +271,7 @@ def test_wrong_steps_are_named_and_leave_the_state():
     assert np.array_equal(stream.state, before)
     alone = fr.LSTM(D, H, seed=0).stream()
     check(lambda: alone.step(floats(4)), ValueError, "x: expected [3], got [4]")
-    check(lambda: alone.step(3), ValueError, "x: expected ids in 0 .. 2, got 3 at position 0")
+    check(lambda: alone.step(3), ValueError, "x: expected ids in 0 .. 2 (-1: none), got 3 at position 0")
 
 
 def test_wrong_states_of_a_stream_are_named_and_leave_it():
@@ -285,8 +295,12 @@ def test_linear_and_embedding_name_what_is_wrong():
     check(lambda: linear(floats(T, D).astype(float)), TypeError, "x: expected float32, got float64")
     _, tape = linear.forward(floats(T, N, D))
     check(lambda: linear.backward(tape, floats(T, H)), ValueError, "dy: expected [4, 2, 5], got [4, 5]")
-    check(lambda: embedding([1, 7]), ValueError, "ids: expected ids in 0 .. 6, got 7 at position 1")
-    check(lambda: embedding([[-1]]), ValueError, "ids: expected ids in 0 .. 6, got -1 at position 0")
+    check(
+        lambda: embedding([1, 7]), ValueError, "ids: expected ids in 0 .. 6 (-1: none), got 7 at position 1"
+    )
+    check(
+        lambda: embedding([[-2]]), ValueError, "ids: expected ids in 0 .. 6 (-1: none), got -2 at position 0"
+    )
     check(lambda: embedding([1.0]), TypeError, "ids: expected integers, got float64")
     check(lambda: embedding(np.array([True])), TypeError, "ids: expected integers, got bool")
     _, tape = embedding.forward([1, 2])
@@ -303,12 +317,12 @@ def test_losses_name_what_is_wrong():
     check(
         lambda: fr.softmax_cross_entropy(logits, [0, 1, 2, 7]),
         ValueError,
-        "targets: expected ids in 0 .. 6, got 7 at position 3",
+        "targets: expected ids in 0 .. 6 (-1: none), got 7 at position 3",
     )
     check(
         lambda: fr.softmax_cross_entropy(logits, [0, 1, 2, -2]),
         ValueError,
-        "targets: expected ids in 0 .. 6, got -2 at position 3",
+        "targets: expected ids in 0 .. 6 (-1: none), got -2 at position 3",
     )
     check(lambda: fr.softmax_cross_entropy(logits, [0, 1]), ValueError, "targets: expected [4], got [2]")
     check(

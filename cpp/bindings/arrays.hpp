@@ -143,12 +143,12 @@ Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool ze
     return {};
 }
 
-// ids in 0 .. limit-1 (and -1 where `allow_none`), or a ValueError that names the first that is not.
-inline void check_ids(const std::int64_t* ids, Index count, Index limit, const char* name, bool allow_none = false) {
+// ids in 0 .. limit-1, or -1 for none, or a ValueError that names the first that is neither.
+inline void check_ids(const std::int64_t* ids, Index count, Index limit, const char* name) {
     for (Index i = 0; i < count; ++i)
-        if ((ids[i] < 0 || ids[i] >= limit) && !(allow_none && ids[i] == -1))
-            throw py::value_error(std::string(name) + ": expected ids in 0 .. " + std::to_string(limit - 1) + ", got " +
-                                  std::to_string(ids[i]) + " at position " + std::to_string(i));
+        if (ids[i] < -1 || ids[i] >= limit)
+            throw py::value_error(std::string(name) + ": expected ids in 0 .. " + std::to_string(limit - 1) +
+                                  " (-1: none), got " + std::to_string(ids[i]) + " at position " + std::to_string(i));
 }
 
 }  // namespace fastrnn::bindings

@@ -1,6 +1,5 @@
-#include "kernels/loss.hpp"
-
 #include "arrays.hpp"
+#include "kernels/wide_loss.hpp"
 #include "register.hpp"
 #include "runtime.hpp"
 
@@ -13,7 +12,7 @@ py::tuple softmax_cross_entropy(py::object logits, py::object targets) {
     const Index M = rows.shape(0), V = rows.shape(1);
     if (V < 1) throw py::value_error("logits: expected [M, V] with V >= 1, got " + describe(rows));
     const auto ids = expect<std::int64_t>(targets, "targets", {{"M", M}});
-    check_ids(ids.data(), M, V, "targets", true);
+    check_ids(ids.data(), M, V, "targets");
     auto losses = new_array<S>("losses", {M});
     auto dlogits = new_array<S>("dlogits", {M, V});
     S* const loss = losses.mutable_data();
@@ -28,13 +27,13 @@ py::tuple softmax_cross_entropy(py::object logits, py::object targets) {
 
 template <class S>
 py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias, py::object targets, double scale,
-                               py::object dweight, py::object dbias, bool need_dh) {
+                               py::object dweight, py::object dbias, bool need_dh, double smoothing) {
     const auto w = expect<S>(weight, "weight", {{"V", any}, {"K", any}});
     const Index V = w.shape(0), K = w.shape(1);
     const auto rows = expect<S>(h, "h", {{"M", any}, {"K", K}});
     const Index M = rows.shape(0);
     const auto ids = expect<std::int64_t>(targets, "targets", {{"M", M}});
-    check_ids(ids.data(), M, V, "targets", true);
+    check_ids(ids.data(), M, V, "targets");
     auto losses = new_array<S>("losses", {M});
     auto dh = need_dh ? new_array<S>("dh", {M, K}) : Array<S>();
     SignalInterrupt interrupt;
@@ -42,6 +41,7 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
         {M, K, V, rows.data(), w.data(), optional_data<S>(bias, "bias", {{"V", V}}), &interrupt},
         ids.data(),
         S(scale),
+        S(smoothing),
         losses.mutable_data(),
         need_dh ? dh.mutable_data() : nullptr,
         optional_writable<S>(dweight, "dweight", {{"V", V}, {"K", K}}),
@@ -67,13 +67,13 @@ void register_loss(py::module_& m) {
     m.def(
         "linear_cross_entropy",
         [](py::object h, py::object weight, py::object bias, py::object targets, double scale, py::object dweight,
-           py::object dbias, bool need_dh) {
-            return is_double(weight)
-                       ? linear_cross_entropy<double>(h, weight, bias, targets, scale, dweight, dbias, need_dh)
-                       : linear_cross_entropy<float>(h, weight, bias, targets, scale, dweight, dbias, need_dh);
+           py::object dbias, bool need_dh, double smoothing) {
+            const auto run = is_double(weight) ? linear_cross_entropy<double> : linear_cross_entropy<float>;
+            return run(h, weight, bias, targets, scale, dweight, dbias, need_dh, smoothing);
         },
         py::arg("h"), py::arg("weight"), py::arg("bias"), py::arg("targets"), py::arg("scale"), py::arg("dweight"),
-        py::arg("dbias"), py::arg("need_dh"), "Losses [M] of a linear layer's logits, and dh or None.");
+        py::arg("dbias"), py::arg("need_dh"), py::arg("smoothing") = 0.0,
+        "Losses [M] of a linear layer's logits, and dh or None.");
 }
 
 }  // namespace fastrnn::bindings

@@ -122,7 +122,8 @@ inline Index steps_between_checks(Index N, Index H, Index width) {
     return Index(std::max(1.0, Interrupt::interval / (double(N) * double(H) * double(width))));
 }
 
-// x [T, N, D], or ids [T, N] in 0 .. D-1, which stand for rows of the identity: exactly one of the two is not null.
+// x [T, N, D], or ids [T, N] in 0 .. D-1, which stand for rows of the identity, or -1 for zeros: exactly one of the two
+// is not null.
 template <class S>
 struct Input {
     const S* x;

@@ -210,6 +210,7 @@ void scatter_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scr
     for (Index m0 = columns.begin; m0 < columns.end; m0 += block) {
         const Index m1 = std::min(m0 + block, columns.end);
         for (Index k = 0; k < tokens; ++k) {
+            if (*scratch.ids[k] < 0) continue;
             S* column = dweight_ih + *scratch.ids[k];
             for (Index m = m0; m < m1; ++m) column[m * D] += scratch.a[k][m];
         }

@@ -1,5 +1,7 @@
 // Softmax and cross-entropy in one pass over a row of logits, alone and behind a linear layer in chunks of rows, so
 // that the logits of a whole sequence [M, V] never exist. Losses are in nats; a target of -1 is not counted.
+//
+// With smoothing e the target distribution is (1 - e) onehot + e / V (Szegedy et al. 2016).
 #pragma once
 
 #include <cmath>
@@ -12,37 +14,99 @@ namespace fastrnn {
 
 inline constexpr std::int64_t no_target = -1;
 
-// logits [V] of one row become scale * (softmax - onehot(target)); gives the loss -log softmax[target].
+// What is left to know of some logits of a row when they have become exp(logit - top).
 template <class S>
-S softmax_cross_entropy_row(S* logits, Index V, std::int64_t target, S scale) {
-    if (target == no_target) {
-        std::fill(logits, logits + V, S(0));
-        return S(0);
+struct Exponentials {
+    S top, sum;   // the highest logit; the sum of the exponentials
+    S plain_sum;  // of the logits themselves, where asked for
+};
+
+// logits [count] become exp(logit - their highest).
+template <class S>
+Exponentials<S> exponentials(S* logits, Index count, bool with_plain_sum) {
+    Exponentials<S> row{};
+    if (with_plain_sum) {
+        LaneSum<S> plain;
+        plain.add(count, [&](Index j) { return load_first(logits + j, count - j); });
+        row.plain_sum = plain.total();
     }
     Vec<S> highest = set(logits[0]);
     Index i = 0;
-    for (; i + lanes<S> <= V; i += lanes<S>) highest = max(highest, load(logits + i));
-    S top = largest(highest);
-    for (; i < V; ++i) top = std::max(top, logits[i]);
-    const S at_target = logits[target] - top;
+    for (; i + lanes<S> <= count; i += lanes<S>) highest = max(highest, load(logits + i));
+    row.top = largest(highest);
+    for (; i < count; ++i) row.top = std::max(row.top, logits[i]);
     LaneSum<S> sum;
-    sum.add(V, [&](Index j) {
-        const Vec<S> e = exp_of_negative(load_first(logits + j, V - j) - set(top));
-        store_first(logits + j, e, V - j);
-        return load_first(logits + j, V - j);
+    sum.add(count, [&](Index j) {
+        const Vec<S> e = exp_of_negative(load_first(logits + j, count - j) - set(row.top));
+        store_first(logits + j, e, count - j);
+        return load_first(logits + j, count - j);
     });
-    const S total = sum.total();
-    const Vec<S> factor = set(scale / total);
-    for (Index j = 0; j < V; j += lanes<S>) store_first(logits + j, load_first(logits + j, V - j) * factor, V - j);
-    logits[target] -= scale;
-    return std::log(total) - at_target;
+    row.sum = sum.total();
+    return row;
+}
+
+// How one row's loss and gradient are made of its exponentials.
+template <class S>
+struct Target {
+    std::int64_t id;
+    S logit;      // the target's own
+    S smoothing;  // e
+    S scale;      // of the gradient
+};
+
+// The loss of a row of V logits whose exponentials are known by parts; each part's top becomes the factor that turns
+// its exponentials into scale * softmax.
+template <class S>
+S finish_parts(Exponentials<S>* parts, Index count, Index V, const Target<S>& target) {
+    S top = parts[0].top, total(0), plain_sum(0);
+    for (Index i = 1; i < count; ++i) top = std::max(top, parts[i].top);
+    for (Index i = 0; i < count; ++i) {
+        const S share = std::exp(parts[i].top - top);
+        total += parts[i].sum * share;
+        plain_sum += parts[i].plain_sum;
+        parts[i].top = share;
+    }
+    const bool counted = target.id != no_target;
+    for (Index i = 0; i < count; ++i) parts[i].top = counted ? parts[i].top * (target.scale / total) : S(0);
+    if (!counted) return S(0);
+    const S loss = std::log(total) - (target.logit - top);
+    if (target.smoothing == S(0)) return loss;
+    return loss + target.smoothing * ((target.logit - top) - (plain_sum / S(V) - top));
+}
+
+// Exponentials of the logits first .. first + count - 1 of V become the gradient: scale * (softmax - wanted).
+template <class S>
+void finish_gradient(S* row, Index first, Index count, Index V, S factor, const Target<S>& target) {
+    if (target.id == no_target) return std::fill(row, row + count, S(0)), void();
+    const Vec<S> times = set(factor);
+    if (target.smoothing == S(0)) {
+        for (Index j = 0; j < count; j += lanes<S>)
+            store_first(row + j, load_first(row + j, count - j) * times, count - j);
+    } else {
+        const Vec<S> less = set(target.scale * target.smoothing / S(V));
+        for (Index j = 0; j < count; j += lanes<S>)
+            store_first(row + j, load_first(row + j, count - j) * times - less, count - j);
+    }
+    if (target.id >= first && target.id < first + count)
+        row[target.id - first] -= target.scale * (S(1) - target.smoothing);
+}
+
+// logits [V] of one row become scale * (softmax - wanted); gives the loss.
+template <class S>
+S softmax_cross_entropy_row(S* logits, Index V, std::int64_t id, S scale, S smoothing = S(0)) {
+    const Target<S> target{id, id == no_target ? S(0) : logits[id], smoothing, scale};
+    if (id == no_target) return std::fill(logits, logits + V, S(0)), S(0);
+    Exponentials<S> all = exponentials(logits, V, smoothing != S(0));
+    const S loss = finish_parts(&all, 1, V, target);
+    finish_gradient(logits, 0, V, V, all.top, target);
+    return loss;
 }
 
 template <class S>
 struct LinearCrossEntropy {
     LinearProblem<S> linear;      // x = h [M, K], weight [V, K], bias [V]
     const std::int64_t* targets;  // [M], -1 or 0 .. V-1
-    S scale;                      // of the gradients
+    S scale, smoothing;           // scale is of the gradients only
     S* losses;                    // [M]
     S *dh, *dweight, *dbias;      // [M, K], [V, K], [V]; null where not wanted. dweight and dbias are added to
 };
@@ -50,8 +114,9 @@ struct LinearCrossEntropy {
 // Logits that a chunk of rows may take.
 inline constexpr Index loss_chunk = Index(1) << 18;
 
+// For vocabularies of which a chunk of rows has all logits at once in the second-level cache.
 template <class S>
-void linear_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace& workspace) {
+void narrow_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace& workspace) {
     const Index M = p.linear.M, K = p.linear.K, V = p.linear.F, stride = V + 16;
     const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, loss_chunk / V)));
     S* forward = workspace.take<S>(panels_size<S>(K, V));
@@ -71,7 +136,7 @@ void linear_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
             const auto rows = worker.part(count, max_rows<panel_vectors>);
             multiply_panels(Product<S>{h_rows + m0, logits, forward, bias, K, V}, rows.begin, rows.end);
             for (Index m = rows.begin; m < rows.end; ++m)
-                p.losses[m0 + m] = softmax_cross_entropy_row(logits[m], V, p.targets[m0 + m], p.scale);
+                p.losses[m0 + m] = softmax_cross_entropy_row(logits[m], V, p.targets[m0 + m], p.scale, p.smoothing);
             if (p.dh) multiply_panels(Product<S>{logits, dh_rows + m0, backward, nullptr, V, K}, rows.begin, rows.end);
             // The next chunk takes the place of this one's logits, in other shares. Between two barriers nobody sets
             // `stop`, so all see the same.

@@ -77,14 +77,15 @@ void multiply_gate_panels(const S* const* a, S* const* out, Range tokens, const 
                      });
 }
 
-// The same for a = row `id` of the identity: a gather of one row of W^T.
+// The same for a = row `id` of the identity: a gather of one row of W^T. Of id -1, zeros, the bias is all there is.
 template <class S>
 void gather_gate_panels(Index id, S* out, const S* panels, const S* bias, Index gates, Index K, Range units) {
     for (Index unit = units.begin; unit < units.end; unit += lanes<S>)
         for (Index gate = 0; gate < gates; ++gate) {
             const GateVector<S> from(unit, gate, gates, K);
             const Index at = unit * gates + gate * lanes<S>;
-            store(out + at, load(bias + at) + load(panels + from.offset + id * from.stride));
+            const Vec<S> start = load(bias + at);
+            store(out + at, id < 0 ? start : start + load(panels + from.offset + id * from.stride));
         }
 }
 
@@ -93,8 +94,11 @@ template <class S>
 void gather_plain_panels(Index id, S* out, const S* panels, const S* bias, Index K, Range units) {
     for_panels<S>(units.begin, units.end, [&](auto vectors, Index unit) {
         const Index wide = vectors * lanes<S>;
-        const S* row = panels + unit * K + id * wide;
-        for (Index j = 0; j < wide; j += lanes<S>) store(out + unit + j, load(bias + unit + j) + load(row + j));
+        const S* row = panels + unit * K + std::max<Index>(id, 0) * wide;
+        for (Index j = 0; j < wide; j += lanes<S>) {
+            const Vec<S> start = load(bias + unit + j);
+            store(out + unit + j, id < 0 ? start : start + load(row + j));
+        }
     });
 }
 
@@ -194,6 +198,26 @@ void accumulate_few(const OuterProduct<S>& p, Range rows) {
     });
 }
 
+// Columns of B, packed: panel [K][vectors][lanes] behind panel.
+template <class S>
+void pack_side(const OuterSide<S>& side, Index K, Range columns, S* to) {
+    for_panels<S>(columns.begin, columns.end, [&](auto vectors, Index column) {
+        const Index wide = vectors * lanes<S>;
+        pack_columns(side.b, K, column, std::min(wide, side.columns - column), to + (column - columns.begin) * K, wide);
+    });
+}
+
+// What A and packed columns of B add to rows of C. `packed_a` holds outer_depth * outer_rows scalars and a vector more.
+template <class S>
+void accumulate_packed(const OuterProduct<S>& p, Range all, const Range (&columns)[2], const S* const (&packed_b)[2],
+                       S* packed_a) {
+    for (Index m0 = all.begin; m0 < all.end; m0 += outer_rows) {
+        const Range rows{m0, std::min(m0 + outer_rows, all.end)};
+        pack_tiles(p, rows, packed_a);
+        for (int i = 0; i < 2; ++i) accumulate_block(p.sides[i], p.K, rows, columns[i], packed_a, packed_b[i]);
+    }
+}
+
 // `workspace` holds outer_workspace<S>(columns of both sides). Every element of C is one chain of fma over k.
 template <class S>
 void accumulate_outer(const OuterProduct<S>& product, Range all, S* workspace) {
@@ -208,23 +232,17 @@ void accumulate_outer(const OuterProduct<S>& product, Range all, S* workspace) {
             p.a += k0;
             p.K = std::min(outer_depth, product.K - k0);
             S* const packed_a = workspace;
-            S* packed_b[2] = {workspace + outer_depth * outer_rows + 64 / sizeof(S), nullptr};
+            S* to = workspace + outer_depth * outer_rows + 64 / sizeof(S);
+            const S* packed_b[2];
             Range columns[2];
             for (int i = 0; i < 2; ++i) {
-                const OuterSide<S>& side = p.sides[i];
-                columns[i] = {std::min(c0, side.columns), std::min(c0 + outer_columns, side.columns)};
-                for_panels<S>(columns[i].begin, columns[i].end, [&](auto vectors, Index column) {
-                    const Index wide = vectors * lanes<S>;
-                    pack_columns(side.b + k0, p.K, column, std::min(wide, side.columns - column),
-                                 packed_b[i] + (column - c0) * p.K, wide);
-                });
-                if (i == 0) packed_b[1] = packed_b[0] + round_up_to_lanes<S>(columns[0].end - columns[0].begin) * p.K;
+                p.sides[i].b += k0;
+                columns[i] = {std::min(c0, p.sides[i].columns), std::min(c0 + outer_columns, p.sides[i].columns)};
+                pack_side(p.sides[i], p.K, columns[i], to);
+                packed_b[i] = to;
+                to += round_up_to_lanes<S>(columns[i].end - columns[i].begin) * p.K;
             }
-            for (Index m0 = all.begin; m0 < all.end; m0 += outer_rows) {
-                const Range rows{m0, std::min(m0 + outer_rows, all.end)};
-                pack_tiles(p, rows, packed_a);
-                for (int i = 0; i < 2; ++i) accumulate_block(p.sides[i], p.K, rows, columns[i], packed_a, packed_b[i]);
-            }
+            accumulate_packed(p, all, columns, packed_b, packed_a);
         }
 }
 
@@ -251,15 +269,17 @@ void accumulate_rows(const S* const* a, Index K, Index begin, Index end, S* to) 
 }
 
 // Compiled once (bindings/product.cpp): every cell and layer stands on these.
-#define FASTRNN_PRODUCTS(EXTERN, S)                                                                               \
-    EXTERN template void multiply_panels<S>(const Product<S>&, Index, Index);                                     \
-    EXTERN template void multiply_gate_panels<2, S>(const S* const*, S* const*, Range, const S*, const S*, Index, \
-                                                    Range);                                                       \
-    EXTERN template void multiply_gate_panels<3, S>(const S* const*, S* const*, Range, const S*, const S*, Index, \
-                                                    Range);                                                       \
-    EXTERN template void multiply_gate_panels<4, S>(const S* const*, S* const*, Range, const S*, const S*, Index, \
-                                                    Range);                                                       \
-    EXTERN template void accumulate_outer<S>(const OuterProduct<S>&, Range, S*);                                  \
+#define FASTRNN_PRODUCTS(EXTERN, S)                                                                                   \
+    EXTERN template void multiply_panels<S>(const Product<S>&, Index, Index);                                         \
+    EXTERN template void multiply_gate_panels<2, S>(const S* const*, S* const*, Range, const S*, const S*, Index,     \
+                                                    Range);                                                           \
+    EXTERN template void multiply_gate_panels<3, S>(const S* const*, S* const*, Range, const S*, const S*, Index,     \
+                                                    Range);                                                           \
+    EXTERN template void multiply_gate_panels<4, S>(const S* const*, S* const*, Range, const S*, const S*, Index,     \
+                                                    Range);                                                           \
+    EXTERN template void accumulate_outer<S>(const OuterProduct<S>&, Range, S*);                                      \
+    EXTERN template void accumulate_packed<S>(const OuterProduct<S>&, Range, const Range(&)[2], const S* const(&)[2], \
+                                              S*);                                                                    \
     EXTERN template void accumulate_rows<S>(const S* const*, Index, Index, Index, S*);
 
 FASTRNN_PRODUCTS(extern, float)

@@ -281,6 +281,7 @@ def linear_cross_entropy(
     dweight: _Floats | None,
     dbias: _Floats | None,
     need_dh: bool,
+    smoothing: float = 0.0,
 ) -> tuple[_Floats, _Floats | None]: ...
 
 # --- optimisers and clipping: flat arrays, in place ---

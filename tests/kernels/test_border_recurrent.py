@@ -32,8 +32,16 @@ FORWARD = {
     "no ids": (lstm(x=np.zeros((T, 0), INT)), ValueError, r"x: expected T >= 1 and N >= 1, got \[5, 0\]"),
     "ids int32": (lstm(x=np.zeros((T, N), np.int32)), TypeError, "x: expected int64, got int32"),
     "ids bool": (lstm(x=np.zeros((T, N), bool)), TypeError, "x: expected int64, got bool"),
-    "id above": (lstm(x=np.full((T, N), D)), ValueError, r"x: expected ids in 0 .. 2, got 3 at position 0"),
-    "id below": (lstm(x=np.full((T, N), -1)), ValueError, r"x: expected ids in 0 .. 2, got -1 at position 0"),
+    "id above": (
+        lstm(x=np.full((T, N), D)),
+        ValueError,
+        r"x: expected ids in 0 .. 2 \(-1: none\), got 3 at position 0",
+    ),
+    "id below": (
+        lstm(x=np.full((T, N), -2)),
+        ValueError,
+        r"x: expected ids in 0 .. 2 \(-1: none\), got -2 at position 0",
+    ),
     "state": (lstm(state=(np.zeros((N, H)),)), TypeError, "state: expected a tuple of 2 arrays for lstm"),
     "h": (lstm(state=(np.zeros((N, 7)),) * 2), ValueError, r"state: expected \[4, 6\], got \[4, 7\]"),
     "c": (
@@ -142,7 +150,7 @@ def test_ids_that_change_behind_a_tape_are_looked_at_again():
     case = IDS.but(x=IDS.x.copy(), lengths=np.array([5, 4, 3, 2]))
     _, _, tape = forward(case)
     case.x[2, 1] = 99
-    with pytest.raises(ValueError, match=r"x: expected ids in 0 .. 2, got 99"):
+    with pytest.raises(ValueError, match=r"x: expected ids in 0 .. 2 \(-1: none\), got 99"):
         backward(case, tape)
     case.x[2, 1], case.lengths[2] = 0, 6
     with pytest.raises(ValueError, match=r"lengths: expected values in 1 .. 5, got 6"):
@@ -162,7 +170,7 @@ def test_streams():
     for x, error, message in (
         (np.zeros((3, D)), ValueError, r"x: expected \[4, 3\], got \[3, 3\]"),
         (np.zeros((N, D), F32), TypeError, "x: expected float64, got float32"),
-        (np.full(N, 3), ValueError, r"x: expected ids in 0 .. 2, got 3"),
+        (np.full(N, 3), ValueError, r"x: expected ids in 0 .. 2 \(-1: none\), got 3"),
         (np.zeros(3, INT), ValueError, r"x: expected \[4\], got \[3\]"),
     ):
         with pytest.raises(error, match=message):

@@ -250,7 +250,9 @@ def _input_gradients(
     if x.ndim == 2:
         ids = x.reshape(-1) if running is None else x[running]
         if variant.layer_norm:
-            normed, scale = normalise(np.ascontiguousarray(weights["weight_ih"].T[ids]))
+            normed, scale = normalise(
+                kernels.embedding_forward(ids, np.ascontiguousarray(weights["weight_ih"].T))
+            )
             gradients["gain_ih"][...] += (d * normed).sum(axis=0)
             d = normalise_backward(normed, scale, d * weights["gain_ih"])
         dtable = np.zeros(weights["weight_ih"].shape[::-1], panels.dtype)

@@ -144,9 +144,9 @@ class GeneralPanels:
         width = weights["weight_ih"].shape[0]
         if x.ndim == 2:
             if self._table is None:
-                identity = np.eye(self.input_size, dtype=self.dtype)
-                self._table = self._normalised(kernels.linear_forward(self.inputs, identity))
-            gx: Array = kernels.embedding_forward(x.reshape(-1), self._table).reshape(*x.shape, width)
+                self._table = self._normalised(self._inputs_by_id())
+            rows = np.where(x < 0, self.input_size, x).reshape(-1)
+            gx: Array = kernels.embedding_forward(rows, self._table).reshape(*x.shape, width)
         elif running is None:
             tokens = kernels.linear_forward(self.inputs, x.reshape(-1, self.input_size))
             gx = self._normalised(tokens).reshape(*x.shape[:2], width)
@@ -156,6 +156,15 @@ class GeneralPanels:
         if self.context is not None:
             gx += kernels.linear_forward(kernels.linear_pack(weights["weight_context"], None), self.context)
         return gx
+
+    def _inputs_by_id(self) -> Array:
+        """Give ``W_ih x + b_ih`` of every one-hot x, and in the last row of x zero, [D + 1, G*H]."""
+        weight = self.weights["weight_ih"]
+        table = np.zeros((self.input_size + 1, weight.shape[0]), self.dtype)
+        table[:-1] = weight.T
+        if not self.variant.layer_norm and "bias_ih" in self.weights:
+            table += self.weights["bias_ih"]
+        return table
 
     def feedback(self, walk: Walk) -> Array:
         """What is fed back at each step, [T, N, P]: the target of the step before it."""
