@@ -257,8 +257,16 @@ def test_shapes_of_a_model_that_nobody_could_allocate():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"cell": "LSTM"}, ValueError, "cell: expected 'lstm', 'gru' or 'rnn', got 'LSTM'"),
-        ({"cell": ["gru"]}, ValueError, "cell: expected 'lstm', 'gru' or 'rnn', got ['gru']"),
+        (
+            {"cell": "LSTM"},
+            ValueError,
+            "cell: expected one of 'lstm', 'gru', 'rnn', 'mingru', 'minlstm', got 'LSTM'",
+        ),
+        (
+            {"cell": ["gru"]},
+            ValueError,
+            "cell: expected one of 'lstm', 'gru', 'rnn', 'mingru', 'minlstm', got ['gru']",
+        ),
         ({"cells": 3, "wide": 4}, ValueError, "config: unknown cells, wide"),
         ({"hidden_size": 0}, ValueError, "hidden_size: expected 1 or more, got 0"),
         ({"num_layers": 1.5}, TypeError, "num_layers: expected an integer, got float"),
@@ -293,9 +301,14 @@ def test_a_config_names_its_vocabulary_size():
 @pytest.mark.parametrize(
     ("inputs", "targets", "error", "message"),
     [
-        ([[0, V]], [[0, 1]], ValueError, "ids in 0 .. 10, got 11 at position 1"),
-        ([[0, 1]], [[0, V]], ValueError, "targets: expected ids in 0 .. 10, got 11 at position 1"),
-        ([[0, 1]], [[-2, 1]], ValueError, "targets: expected ids in 0 .. 10, got -2 at position 0"),
+        ([[0, V]], [[0, 1]], ValueError, "ids in 0 .. 10 (-1: none), got 11 at position 1"),
+        ([[0, 1]], [[0, V]], ValueError, "targets: expected ids in 0 .. 10 (-1: none), got 11 at position 1"),
+        (
+            [[0, 1]],
+            [[-2, 1]],
+            ValueError,
+            "targets: expected ids in 0 .. 10 (-1: none), got -2 at position 0",
+        ),
         ([[0, 1]], [[-1, -1]], ValueError, "targets: expected at least one that is not -1, got none"),
         ([[0, 1]], [[0], [1]], ValueError, "targets: expected [1, 2], got [2, 1]"),
         ([0, 1], [0, 1], ValueError, "inputs: expected [T, N], got [2]"),
@@ -316,7 +329,7 @@ def test_wrong_batches_are_named_and_change_no_gradient(name, inputs, targets, e
 def test_a_wrong_id_or_state_of_a_stream_is_named():
     for name in ("lstm", "lstm-embedding"):
         stream = make_model(name).stream(2)
-        with pytest.raises(ValueError, match=r"expected ids in 0 .. 10, got 11 at position 1$"):
+        with pytest.raises(ValueError, match=r"expected ids in 0 .. 10 \(-1: none\), got 11 at position 1$"):
             stream.step([0, V])
         with pytest.raises(ValueError, match=r"^ids: expected \[2\], got \[3\]$"):
             stream.step([0, 1, 2])

@@ -5,6 +5,7 @@ width.
 """
 
 from fastrnn.layers import initializers as init
+from fastrnn.layers.adaptive import AdaptiveSoftmax
 from fastrnn.layers.checkpoint import CheckpointedTape
 from fastrnn.layers.embedding import Embedding
 from fastrnn.layers.gru import GRU
@@ -21,6 +22,7 @@ from fastrnn.layers.parameters import Gradients, Parameters
 from fastrnn.layers.penalties import activity_penalties
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.layers.rnn import RNN
+from fastrnn.layers.softmax import Softmax, TiedSoftmax
 from fastrnn.layers.stream import Stream
 from fastrnn.layers.tape import LayerTape, Tape
 
@@ -28,6 +30,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdaptiveSoftmax",
     "CheckpointedTape",
     "Composite",
     "Embedding",
@@ -42,11 +45,13 @@ __all__ = [
     "Module",
     "Parameters",
     "Recurrent",
+    "Softmax",
     "Stack",
     "StackStream",
     "StackTape",
     "Stream",
     "Tape",
+    "TiedSoftmax",
     "activity_penalties",
     "init",
     "softmax_cross_entropy",

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, Ids, as_ids
-from fastrnn._dispatch import kernels
-from fastrnn.layers import Composite, Embedding, Linear, Module, Recurrent
-from fastrnn.layers.loss import count_targets, mean_loss
-from fastrnn.layers.masks import dropout_mask
-from fastrnn.layers.projection import ProjectedStack
+from fastrnn._arrays import Array, as_ids
+from fastrnn.layers import (
+    AdaptiveSoftmax,
+    Composite,
+    Embedding,
+    Module,
+    Recurrent,
+    Softmax,
+    Stack,
+    TiedSoftmax,
+)
+from fastrnn.layers.border import as_lengths
+from fastrnn.layers.description import from_description, parts_of
+from fastrnn.layers.loss import NO_TARGET
 from fastrnn.layers.random import as_generator, random_state, set_random_state
+from fastrnn.models.lengths import Arranged, Halting, PredictedLength
+from fastrnn.models.passes import backward_inputs, forward_inputs, infer, output_mask, penalties
 from fastrnn.models.settings import Settings
 from fastrnn.models.stream import LanguageModelStream
 
@@ -26,7 +36,7 @@ __all__ = ["LanguageModel"]
 
 
 class LanguageModel(Composite):
-    """Predicts each next id of a sequence: an embedding if asked for, recurrent layers, a linear layer.
+    """Predicts each next id of a sequence: an embedding if asked for, recurrent layers, an output layer.
 
     Parameters are ``embedding.weight [V, E]``, ``rnn.weight_ih_l0``, ... as of the recurrent layer,
     ``output.weight [V, H]`` and ``output.bias [V]``, in one flat array. Dropout is on all connections that
@@ -36,7 +46,7 @@ class LanguageModel(Composite):
     ----------
     vocabulary_size : int
         V, the number of different ids.
-    cell : {"lstm", "gru", "rnn"}
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"}
     hidden_size : int, default 256
         H.
     num_layers : int, default 2
@@ -51,19 +61,46 @@ class LanguageModel(Composite):
         GRU only, see `fastrnn.GRU`.
     nonlinearity : {"tanh", "relu"}
         RNN only.
+    cell_options : mapping, optional
+        Further keywords of the cell: ``layer_norm``, ``zoneout``, ``weight_drop``, ... See `fastrnn.LSTM`.
+    rnn : Recurrent or Stack, optional
+        Recurrent layers of any kind instead of `cell` and what follows from it; they become the model's own.
+    tied : bool, default False
+        The output's weight is the embedding's; needs ``embedding_size`` as wide as the layers' output.
+    locked_dropout : bool, default False
+        Drop the same units at every step of a pass (Gal, Ghahramani 2016).
+    embedding_dropout : float, default 0.0
+        Probability that a word is dropped wherever it stands in a pass.
+    ar, tar : float, default 0.0
+        Activation regularization of the last layer's output, see `fastrnn.activity_penalties`; in the
+        gradients, not in the loss that is given back.
+    cutoffs : sequence of int, optional
+        An adaptive softmax with these cutoffs, for ids sorted by falling frequency; see `AdaptiveSoftmax`.
+    length_model : {None, "halt", "tau"}
+        An output of its own for where a text ends: a halting probability at each step, or the length, which
+        is predicted first. None: an id of the vocabulary ends it (`eos`), or nothing does.
+    max_length : int, optional
+        The longest length that "tau" can predict.
+    start : int, optional
+        What the model reads before a text: an id, or -1 for a vector of zeros. None: the start of a text is
+        not known to the model, so that its first symbol has to be given.
+    eos : int, optional
+        The id that ends a text.
 
     Attributes
     ----------
     embedding : Embedding or None
-    rnn : LSTM, GRU or RNN
-    output : Linear
+    rnn : Recurrent or Stack
+    output : Softmax, TiedSoftmax or AdaptiveSoftmax
+    length : Halting, PredictedLength or None
     rng : numpy.random.Generator
         Draws the dropout masks; its state is part of what a training run needs to be resumed.
 
     Raises
     ------
     ValueError
-        If a size is less than 1, a probability out of range, a name unknown, or an option is another cell's.
+        If a size is less than 1, a probability out of range, a name unknown, an option is another cell's or
+        two options contradict each other.
     TypeError
         If a size is no integer, or the dtype another.
     MemoryError
@@ -72,7 +109,9 @@ class LanguageModel(Composite):
     References
     ----------
     Mikolov et al. (2010), "Recurrent neural network based language model". Zaremba, Sutskever, Vinyals
-    (2014), "Recurrent Neural Network Regularization", for where dropout is.
+    (2014), "Recurrent Neural Network Regularization", for where dropout is. Merity, Keskar, Socher (2017),
+    "Regularizing and Optimizing LSTM Language Models", for the other regularisers. Goodfellow, Bengio,
+    Courville (2016), "Deep Learning", section 10.2.3, for the ways a text may end.
 
     Examples
     --------
@@ -87,11 +126,18 @@ class LanguageModel(Composite):
     True
     >>> model.gradients["output.bias"].shape
     (5,)
+
+    Layers of different kinds, and tied weights:
+
+    >>> stack = fr.Stack(fr.GRU(8, 16), fr.LSTM(16, 8), connect="plain")
+    >>> fr.LanguageModel(5, embedding_size=8, rnn=stack, tied=True).logits([[0, 1]])[0].shape
+    (1, 2, 5)
     """
 
     embedding: Embedding | None
-    rnn: Recurrent[Any]
-    output: Linear
+    rnn: Recurrent[Any] | Stack
+    output: Softmax | TiedSoftmax | AdaptiveSoftmax
+    length: Halting | PredictedLength | None
 
     def __init__(
         self,
@@ -106,30 +152,50 @@ class LanguageModel(Composite):
         seed: Seed = None,
         reset_after: bool = True,
         nonlinearity: str = "tanh",
+        cell_options: Mapping[str, Any] | None = None,
+        rnn: Recurrent[Any] | Stack | Mapping[str, Any] | None = None,
+        tied: bool = False,
+        locked_dropout: bool = False,
+        embedding_dropout: float = 0.0,
+        ar: float = 0.0,
+        tar: float = 0.0,
+        cutoffs: Sequence[int] | None = None,
+        length_model: str | None = None,
+        max_length: int | None = None,
+        start: int | None = None,
+        eos: int | None = None,
     ) -> None:
-        given = Settings(
-            vocabulary_size,
-            cell,
-            hidden_size,
-            num_layers,
-            embedding_size,
-            dropout,
-            dtype,
-            reset_after,
-            nonlinearity,
-        )
-        self._settings = settings = given.checked()
+        given = {name: value for name, value in locals().items() if name in Settings._fields}
+        self._settings = settings = Settings(**given).checked()
         self.vocabulary_size, self.dropout = settings.vocabulary_size, settings.dropout
+        self.start, self.eos, self.length_model = settings.start, settings.eos, settings.length_model
         self.rng: np.random.Generator = as_generator(seed)
-        self.embedding = None
+        self.embedding = self.length = None
+        layer = rnn if isinstance(rnn, (Recurrent, Stack)) else None
+        super().__init__(**self._make_modules(settings, layer))
+        for part in (self.rnn, *parts_of(self.rnn)):
+            part.rng = self.rng
+
+    def _make_modules(self, settings: Settings, rnn: Recurrent[Any] | Stack | None) -> dict[str, Module]:
+        options: dict[str, Any] = {"dtype": settings.dtype, "seed": self.rng}
         modules: dict[str, Module] = {}
-        if settings.embedding_size is not None:
-            sizes = (settings.vocabulary_size, settings.embedding_size)
-            modules["embedding"] = Embedding(*sizes, dtype=settings.dtype, seed=self.rng)
-        modules["rnn"] = settings.recurrent_layer(self.rng)
-        sizes = (settings.hidden_size, settings.vocabulary_size)
-        modules["output"] = Linear(*sizes, dtype=settings.dtype, seed=self.rng)
-        super().__init__(**modules)
+        V, E, width = settings.vocabulary_size, settings.embedding_size, settings.output_size
+        if E is not None:
+            modules["embedding"] = embedding = Embedding(V, E, **options)
+        modules["rnn"] = from_description(settings.description, self.rng) if rnn is None else rnn
+        if settings.cutoffs is not None:
+            modules["output"] = AdaptiveSoftmax(width, V, settings.cutoffs, **options)
+        else:
+            modules["output"] = TiedSoftmax(embedding) if settings.tied else Softmax(width, V, **options)
+        if settings.tied:  # logits of a start from the standard normal distribution would be far apart
+            embedding.parameters._writable_flat()[...] *= width**-0.5
+        if settings.length_model == "halt":
+            modules["length"] = Halting(width, **options)
+        elif settings.length_model == "tau":
+            assert settings.max_length is not None
+            assert E is not None
+            modules["length"] = PredictedLength(width, settings.max_length, E, **options)
+        return modules
 
     @property
     def config(self) -> dict[str, Any]:
@@ -192,22 +258,24 @@ class LanguageModel(Composite):
         """
         set_random_state(self.rng, state)
 
-    def loss(self, inputs: Any, targets: Any, state: Any = None) -> tuple[float, Any]:
+    def loss(self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None) -> tuple[float, Any]:
         """Give the mean loss over a batch, without dropout and keeping nothing.
 
         Parameters
         ----------
         inputs : array_like, int [T, N]
-            Ids in ``0 .. V - 1``.
+            Ids in ``0 .. V - 1``; -1 for a vector of zeros.
         targets : array_like, int [T, N]
             The id after each; -1 is not counted.
         state : ndarray, float [L, N, H], or for LSTM a pair of them, optional
             The state before the first step; default zero.
+        lengths : array_like, int [N], optional
+            Steps of each row, where not all have T.
 
         Returns
         -------
         loss : float
-            Mean over the counted targets, in nats.
+            Mean over the counted targets, in nats; what a length model says of the length is part of it.
         state : as `state`
             The state after the last step.
 
@@ -218,17 +286,50 @@ class LanguageModel(Composite):
         TypeError
             If an array has a wrong dtype.
         """
-        ids, wanted = _as_batch(inputs, targets)
-        count = count_targets(wanted)
-        y, state = self._outputs(ids, state)
-        weight, bias = self.output.parameters["weight"], self.output.parameters["bias"]
-        losses, _ = kernels.linear_cross_entropy(
-            _rows(y), weight, bias, wanted.reshape(-1), 0.0, None, None, False
-        )
-        return mean_loss(losses, count), state
+        batch = self._arranged(inputs, targets, lengths)
+        losses, of_lengths, state = self._losses(batch, state)
+        return (_sum(losses) + _sum(of_lengths)) / int(batch.symbols.sum()), state
+
+    def target_losses(
+        self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None
+    ) -> tuple[Array, Array, Any]:
+        """Give ``-log p`` of each target, and of each row's length.
+
+        Parameters
+        ----------
+        inputs, targets, state, lengths
+            As for `loss`.
+
+        Returns
+        -------
+        losses : ndarray, float64 [T, N]
+            In nats; 0 where a target is not counted.
+        length_losses : ndarray, float64 [N]
+            In nats; 0 without a length model.
+        state : as `state`
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `loss`.
+        """
+        batch = self._arranged(inputs, targets, lengths)
+        losses, of_lengths, state = self._losses(batch, state)
+        steps = len(np.asarray(targets))
+        # "tau" has put a step before the first, "halt" one behind the last.
+        own = losses[1:] if self.length_model == "tau" else losses[:steps]
+        return own.astype(np.float64), of_lengths, state
 
     def loss_and_gradients(
-        self, inputs: Any, targets: Any, state: Any = None, *, checkpoint_every: int | None = None
+        self,
+        inputs: Any,
+        targets: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        scale: float = 1.0,
+        label_smoothing: float = 0.0,
+        checkpoint_every: int | None = None,
     ) -> tuple[float, Any]:
         """Give the mean loss over a batch in training, and add its gradients into `gradients`.
 
@@ -236,8 +337,12 @@ class LanguageModel(Composite):
 
         Parameters
         ----------
-        inputs, targets, state
+        inputs, targets, state, lengths
             As for `loss`.
+        scale : float, default 1.0
+            What the gradients are multiplied with.
+        label_smoothing : float, default 0.0
+            The part of each target's probability that is spread over the whole vocabulary, in [0, 1).
         checkpoint_every : int, optional
             Steps between the states that the recurrent layers keep for BPTT, as for their `forward`: less
             memory for long sequences, the same bits.
@@ -245,53 +350,54 @@ class LanguageModel(Composite):
         Returns
         -------
         loss, state
-            As for `loss`, with dropout.
+            As for `loss`, with dropout and label smoothing.
 
         Raises
         ------
         ValueError, TypeError
             As for `loss`; the gradients are then as before.
         """
-        ids, wanted = _as_batch(inputs, targets)
-        count = count_targets(wanted)
-        projected = self._projected(ids, self.dropout)
-        if projected is not None:
-            y, state, tape = projected.forward(ids, state, checkpoint_every)
-        else:
-            x, embedding_tape = (ids, ids) if self.embedding is None else self.embedding.forward(ids)
-            x_mask = None if self.embedding is None else self._mask(x)
-            x = x if x_mask is None else x * x_mask
-            y, state, tape = self.rnn.forward(x, state, checkpoint_every=checkpoint_every)
-        y_mask = self._mask(y)
-        weight, bias = self.output.parameters["weight"], self.output.parameters["bias"]
-        losses, dh = kernels.linear_cross_entropy(
-            _rows(y if y_mask is None else y * y_mask),
-            weight,
-            bias,
-            wanted.reshape(-1),
-            1.0 / count,
-            self.output.gradients["weight"],
-            self.output.gradients["bias"],
-            True,
-        )
-        assert dh is not None
-        dy = dh.reshape(y.shape)
-        if y_mask is not None:
-            dy *= y_mask
-        if projected is not None:
-            projected.backward(tape, dy)
-        else:
-            dx, _ = self.rnn.backward(tape, dy, need_dx=self.embedding is not None)
-            if self.embedding is not None:
-                self.embedding.backward(embedding_tape, dx if x_mask is None else dx * x_mask)
-        return mean_loss(losses, count), state
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing: expected a number in [0, 1), got {label_smoothing}")
+        batch = self._arranged(inputs, targets, lengths)
+        count = int(batch.symbols.sum())
+        tape = forward_inputs(self, batch, state, checkpoint_every)
+        y, mask = tape.y, output_mask(self, tape.y)
+        h = y if mask is None else y * mask
+        losses, dh = self._output_gradients(h, batch, scale / count, label_smoothing)
+        of_lengths = None
+        if self.length is not None:
+            of_lengths = self.length.losses_and_gradients(h, batch, scale / count, dh)
+        dy = penalties(self._settings, batch, (y, h), mask, dh, scale)
+        backward_inputs(self, tape, dy)
+        return (_sum(losses) + _sum(of_lengths)) / count, tape.state
+
+    def advance(self, inputs: Any, state: Any = None) -> Any:
+        """Read ids and give the state after them, without dropout.
+
+        Parameters
+        ----------
+        inputs : array_like, int [T, N]
+        state : as for `loss`, optional
+
+        Returns
+        -------
+        state : as `state`
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `loss`.
+        """
+        return infer(self, as_ids("inputs", inputs, ("T", "N")), state)[1]
 
     def logits(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
-        """Give the logits of every next id.
+        """Give the logits of every next id; of an adaptive softmax, its log-probabilities.
 
         Parameters
         ----------
         ids : array_like, int [T, N]
+            -1 for a vector of zeros.
         state : as for `loss`, optional
 
         Returns
@@ -304,7 +410,7 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`.
         """
-        y, state = self._outputs(as_ids("ids", ids, ("T", "N")), state)
+        y, state = infer(self, as_ids("ids", ids, ("T", "N")), state)
         return self.output(y), state
 
     def stream(self, batch_size: int = 1) -> LanguageModelStream:
@@ -317,30 +423,54 @@ class LanguageModel(Composite):
         """
         return LanguageModelStream(self, self.rnn.stream(batch_size))
 
-    def _outputs(self, ids: Ids, state: Any) -> tuple[Array, Any]:
-        """Give every h of the last layer, and the last state."""
-        projected = self._projected(ids)
-        if projected is not None:
-            return projected(ids, state)
-        return self.rnn(ids if self.embedding is None else self.embedding(ids), state)
+    def _arranged(self, inputs: Any, targets: Any, lengths: Any) -> Arranged:
+        """Check a batch, and lay it out as the length model needs it."""
+        ids = as_ids("inputs", inputs, ("T", "N"))
+        wanted = as_ids("targets", targets, ids.shape)
+        ends = as_lengths(lengths, *ids.shape)
+        symbols = np.count_nonzero(wanted != NO_TARGET, axis=0)
+        if not symbols.sum():
+            raise ValueError(f"targets: expected at least one that is not {NO_TARGET}, got none")
+        batch = Arranged(ids, wanted, ends, symbols)
+        if self.length is None:
+            return batch
+        if (symbols != (len(ids) if ends is None else ends)).any():
+            raise ValueError(f"targets: expected one for every step, as length_model={self.length_model!r}")
+        return self.length.arrange(batch)
 
-    def _projected(self, ids: Ids, dropout: float = 0.0) -> ProjectedStack | None:
-        """Give the first layer's products by id, where there are enough tokens for it to pay."""
-        if self.embedding is None or dropout > 0.0 or ids.size < 2 * self.embedding.num_embeddings:
-            return None
-        return ProjectedStack(self.embedding, self.rnn)
+    def _losses(self, batch: Arranged, state: Any) -> tuple[Array, Array, Any]:
+        y, state = infer(self, batch.ids, state, batch.lengths, batch.left)
+        counted = batch.targets != NO_TARGET
+        losses = np.zeros(batch.targets.shape, self.dtype)
+        losses[counted] = self.output.losses(_counted(y, counted), batch.targets[counted])
+        of_lengths = np.zeros(batch.targets.shape[1])
+        if self.length is not None:
+            of_lengths = self.length.losses(y, batch).astype(np.float64)
+        return losses, of_lengths, state
 
-    def _mask(self, values: Array) -> Array | None:
-        return dropout_mask(values.shape, self.dropout, self.dtype, self.rng)
+    def _output_gradients(
+        self, h: Array, batch: Arranged, scale: float, smoothing: float
+    ) -> tuple[Array, Array]:
+        """Give the losses of the counted targets, and the gradient of h."""
+        counted = batch.targets != NO_TARGET
+        rows = _counted(h, counted)
+        losses, drows = self.output.losses_and_gradients(
+            rows, batch.targets[counted], scale=scale, smoothing=smoothing
+        )
+        if counted.all():
+            return losses, drows.reshape(h.shape)
+        dh = np.zeros_like(h)
+        dh[counted] = drows
+        return losses, dh
 
     def __repr__(self) -> str:
         return f"LanguageModel{self._settings!r}"
 
 
-def _as_batch(inputs: Any, targets: Any) -> tuple[Ids, Ids]:
-    ids = as_ids("inputs", inputs, ("T", "N"))
-    return ids, as_ids("targets", targets, ids.shape)
+def _counted(y: Array, counted: Array) -> Array:
+    """Give the rows of y that have a target, [M, K]."""
+    return y.reshape(-1, y.shape[-1]) if counted.all() else y[counted]
 
 
-def _rows(y: Array) -> Array:
-    return y.reshape(-1, y.shape[-1])
+def _sum(losses: Array | None) -> float:
+    return 0.0 if losses is None else float(losses.sum(dtype=np.float64))

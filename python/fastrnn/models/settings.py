@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastrnn._arrays import as_dtype, as_size
-from fastrnn.layers import GRU, LSTM, RNN
-from fastrnn.layers.groups import recurrent_shapes
+from fastrnn.layers import GRU, LSTM, RNN, MinGRU, MinLSTM, Recurrent, Stack
+from fastrnn.layers.adaptive import adaptive_shapes, as_cutoffs
+from fastrnn.layers.description import describe, described_shapes, from_description, parts_of
 from fastrnn.layers.random import as_probability
 from fastrnn.layers.rnn import as_nonlinearity
-from fastrnn.layers.variants import Variant
+from fastrnn.models.lengths import LENGTH_MODELS, length_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 __all__ = ["Settings"]
 
-_CELLS: dict[str, type[LSTM | GRU | RNN]] = {"lstm": LSTM, "gru": GRU, "rnn": RNN}
+_CELLS: dict[str, type[Recurrent[Any]]] = {
+    "lstm": LSTM,
+    "gru": GRU,
+    "rnn": RNN,
+    "mingru": MinGRU,
+    "minlstm": MinLSTM,
+}
 # Options of one cell alone.
-_OWN_OPTIONS = {"lstm": (), "gru": ("reset_after",), "rnn": ("nonlinearity",)}
+_OWN_OPTIONS = {"gru": ("reset_after",), "rnn": ("nonlinearity",)}
+# What a recurrent layer that is given brings with it.
+_OF_THE_LAYER = ("cell", "hidden_size", "num_layers", "cell_options", "reset_after", "nonlinearity")
 
 
 class Settings(NamedTuple):
-    """Arguments of `LanguageModel`, with their defaults."""
+    """Arguments of `LanguageModel`, with their defaults; `rnn` as its description."""
 
     vocabulary_size: int
     cell: str = "lstm"
@@ -34,6 +43,18 @@ class Settings(NamedTuple):
     dtype: DTypeLike = "float32"
     reset_after: bool = True
     nonlinearity: str = "tanh"
+    cell_options: Mapping[str, Any] | None = None
+    rnn: Mapping[str, Any] | None = None
+    tied: bool = False
+    locked_dropout: bool = False
+    embedding_dropout: float = 0.0
+    ar: float = 0.0
+    tar: float = 0.0
+    cutoffs: Sequence[int] | None = None
+    length_model: str | None = None
+    max_length: int | None = None
+    start: int | None = None
+    eos: int | None = None
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Settings:
@@ -59,52 +80,176 @@ class Settings(NamedTuple):
         ValueError, TypeError
             As `LanguageModel`.
         """
-        if self.cell not in list(_CELLS):  # a list, as what is no string may have no hash
-            raise ValueError(f"cell: expected 'lstm', 'gru' or 'rnn', got {self.cell!r}")
-        for name in ("reset_after", "nonlinearity"):
-            value = getattr(self, name)
-            if name not in _OWN_OPTIONS[self.cell] and value != self._field_defaults[name]:
-                raise ValueError(f"{name}={value!r} does not go with cell={self.cell!r}")
-        embedding = self.embedding_size
-        return self._replace(
-            vocabulary_size=as_size("vocabulary_size", self.vocabulary_size),
+        self._check_cell()
+        vocabulary_size = as_size("vocabulary_size", self.vocabulary_size)
+        cutoffs = None if self.cutoffs is None else as_cutoffs(self.cutoffs, vocabulary_size)
+        settings = self._replace(
+            vocabulary_size=vocabulary_size,
             hidden_size=as_size("hidden_size", self.hidden_size),
             num_layers=as_size("num_layers", self.num_layers),
-            embedding_size=None if embedding is None else as_size("embedding_size", embedding),
+            embedding_size=_optional_size("embedding_size", self.embedding_size),
             dropout=as_probability("dropout", self.dropout),
             dtype=as_dtype(self.dtype).name,
             reset_after=bool(self.reset_after),
-            nonlinearity=as_nonlinearity(self.nonlinearity),
+            nonlinearity=as_nonlinearity(self.nonlinearity) if self.cell == "rnn" else self.nonlinearity,
+            cell_options=None if not self.cell_options else _plain_options(self.cell_options),
+            tied=bool(self.tied),
+            locked_dropout=bool(self.locked_dropout),
+            embedding_dropout=as_probability("embedding_dropout", self.embedding_dropout),
+            ar=_weight("ar", self.ar),
+            tar=_weight("tar", self.tar),
+            cutoffs=None if cutoffs is None else list(cutoffs),
+            max_length=_optional_size("max_length", self.max_length),
+            start=_optional_id("start", self.start, -1, vocabulary_size),
+            eos=_optional_id("eos", self.eos, 0, vocabulary_size),
         )
+        settings = settings._replace(rnn=settings.described())
+        settings._check_together()
+        return settings
+
+    def _check_cell(self) -> None:
+        if self.cell not in list(_CELLS):  # a list, as what is no string may have no hash
+            raise ValueError(f"cell: expected one of {', '.join(map(repr, _CELLS))}, got {self.cell!r}")
+        own = _OWN_OPTIONS.get(self.cell, ())
+        for name in ("reset_after", "nonlinearity"):
+            value = getattr(self, name)
+            if name not in own and value != self._field_defaults[name]:
+                raise ValueError(f"{name}={value!r} does not go with cell={self.cell!r}")
+        if self.rnn is not None:
+            for name in _OF_THE_LAYER:
+                if getattr(self, name) != self._field_defaults[name]:
+                    raise ValueError(f"{name}: is the given rnn's own, expected none beside it")
+
+    def described(self) -> dict[str, Any] | None:
+        """Describe the layer that was given; None where it follows from the other settings."""
+        if self.rnn is None:
+            return None
+        given: Any = self.rnn
+        rnn = from_description(given) if isinstance(given, Mapping) else given
+        if not isinstance(rnn, (Recurrent, Stack)):
+            raise TypeError(f"rnn: expected a recurrent layer or a Stack, got {type(rnn).__name__}")
+        for part in parts_of(rnn):
+            if part.bidirectional or part.variant.reverse:
+                raise ValueError("rnn: expected one that runs forward, as it predicts what comes next")
+            if part.variant.context_size or part.batch_first:
+                raise ValueError("rnn: expected no context_size and no batch_first")
+        if rnn.dtype.name != as_dtype(self.dtype).name:
+            raise ValueError(f"dtype: expected the rnn's, {rnn.dtype.name}, got {self.dtype}")
+        return describe(rnn)
+
+    def _check_together(self) -> None:
+        width = self.output_size
+        if self.rnn is not None and self._given_input_size() != self.input_size:
+            raise ValueError(f"rnn: expected input_size {self.input_size}, got {self._given_input_size()}")
+        if self.tied and self.embedding_size != width:
+            raise ValueError(
+                f"tied: expected an embedding_size of {width}, the width of the output's input, got "
+                f"{self.embedding_size}"
+            )
+        if self.tied and self.cutoffs is not None:
+            raise ValueError(
+                "tied: expected no cutoffs beside it, as the adaptive softmax has narrow vectors"
+            )
+        if self.embedding_dropout and self.embedding_size is None:
+            raise ValueError("embedding_dropout: expected an embedding_size beside it, got None")
+        if self.length_model is not None and self.length_model not in LENGTH_MODELS:
+            known = ", ".join(map(repr, LENGTH_MODELS))
+            raise ValueError(f"length_model: expected None or one of {known}, got {self.length_model!r}")
+        if self.length_model is not None and self.eos is not None:
+            raise ValueError(
+                f"length_model={self.length_model!r}: a text has one way to end, got eos={self.eos} too"
+            )
+        if (self.max_length is not None) != (self.length_model == "tau"):
+            raise ValueError("max_length: expected exactly where length_model='tau'")
+        if self.length_model == "tau" and self.embedding_size is None:
+            raise ValueError("length_model='tau': expected an embedding_size, got None")
+
+    def _given_input_size(self) -> int:
+        assert self.rnn is not None
+        first = self.rnn["layers"][0] if self.rnn["kind"] == "Stack" else self.rnn
+        return int(first["input_size"])
 
     @property
     def input_size(self) -> int:
         """Width of the recurrent layer's input."""
         return self.vocabulary_size if self.embedding_size is None else self.embedding_size
 
-    def recurrent_layer(self, seed: Any) -> LSTM | GRU | RNN:
-        """Make the recurrent layer."""
-        options = {name: getattr(self, name) for name in ("dropout", "dtype", *_OWN_OPTIONS[self.cell])}
-        layer = _CELLS[self.cell]
-        return layer(self.input_size, self.hidden_size, self.num_layers, seed=seed, **options)
+    @property
+    def output_size(self) -> int:
+        """Width of what the output layer reads."""
+        if self.rnn is None:
+            return int((self.cell_options or {}).get("proj_size", 0)) or self.hidden_size
+        last = self.rnn["layers"][-1] if self.rnn["kind"] == "Stack" else self.rnn
+        return int(last.get("proj_size", 0)) or int(last["hidden_size"])
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The recurrent layer in plain values."""
+        if self.rnn is not None:
+            return dict(self.rnn)
+        own = {name: getattr(self, name) for name in _OWN_OPTIONS.get(self.cell, ())}
+        options = {**own, **(self.cell_options or {})}
+        dropout = self.dropout
+        if self.locked_dropout and dropout:  # of each layer's output, the last one's included
+            options["output_dropout"], dropout = dropout, 0.0
+        return {
+            "kind": _CELLS[self.cell].__name__,
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers,
+            "dropout": dropout,
+            "dtype": self.dtype,
+            **options,
+        }
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Give name and shape of each parameter of the model."""
-        variant = Variant(_CELLS[self.cell]._cell)
-        sizes = (self.input_size, self.hidden_size, self.num_layers)
-        rnn = recurrent_shapes(variant, *sizes, directions=1, bias=True)
-        shapes: dict[str, tuple[int, ...]] = {f"rnn.{name}": shape for name, shape in rnn.items()}
+        V, width = self.vocabulary_size, self.output_size
+        shapes: dict[str, tuple[int, ...]] = {}
         if self.embedding_size is not None:
-            shapes = {"embedding.weight": (self.vocabulary_size, self.embedding_size), **shapes}
-        shapes["output.weight"] = (self.vocabulary_size, self.hidden_size)
-        shapes["output.bias"] = (self.vocabulary_size,)
-        return shapes
+            shapes["embedding.weight"] = (V, self.embedding_size)
+        shapes |= {f"rnn.{name}": shape for name, shape in described_shapes(self.description).items()}
+        if self.cutoffs is not None:
+            adaptive = adaptive_shapes(width, V, self.cutoffs, 4.0)
+            shapes |= {f"output.{name}": shape for name, shape in adaptive.items()}
+        else:
+            shapes |= {} if self.tied else {"output.weight": (V, width)}
+            shapes["output.bias"] = (V,)
+        lengths = length_shapes(self.length_model, width, self.max_length, self.embedding_size)
+        return shapes | {f"length.{name}": shape for name, shape in lengths.items()}
 
     def __repr__(self) -> str:
         usual = self._field_defaults
         given = [
             f"{name}={value!r}"
             for name, value in self._asdict().items()
-            if name == "cell" or (name in usual and value != usual[name])
+            if (name == "cell" and self.rnn is None) or (name in usual and value != usual[name])
         ]
-        return f"({self.vocabulary_size}, {', '.join(given)})"
+        return f"({', '.join([str(self.vocabulary_size), *given])})"
+
+
+def _optional_size(name: str, value: Any) -> int | None:
+    return None if value is None else as_size(name, value)
+
+
+def _optional_id(name: str, value: Any, least: int, count: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected an id, got {type(value).__name__}")
+    if not least <= int(value) < count:
+        raise ValueError(f"{name}: expected an id in {least} .. {count - 1}, got {value}")
+    return int(value)
+
+
+def _weight(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or not 0.0 <= value < float("inf"):
+        raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
+    return float(value)
+
+
+def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    taken = [name for name in options if name in ("dropout", "dtype", "seed", "bidirectional", "batch_first")]
+    if taken:
+        raise ValueError(f"cell_options: {taken[0]} is no option of the cell")
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}

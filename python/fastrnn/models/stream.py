@@ -8,9 +8,10 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_ids
 from fastrnn._dispatch import kernels
+from fastrnn.models.lengths import Halting, PredictedLength
 
 if TYPE_CHECKING:
-    from fastrnn.layers import Stream
+    from fastrnn.layers import StackStream, Stream
     from fastrnn.models.language_model import LanguageModel
 
 __all__ = ["LanguageModelStream"]
@@ -37,21 +38,24 @@ class LanguageModelStream:
     True
     """
 
-    __slots__ = ("_embedding", "_model", "_output", "_step", "_stream", "batch_size")
+    __slots__ = ("_embedding", "_h", "_model", "_output", "_step", "_stream", "batch_size")
 
-    def __init__(self, model: LanguageModel, stream: Stream[Any]) -> None:
+    def __init__(self, model: LanguageModel, stream: Stream[Any] | StackStream) -> None:
         self._model, self._stream, self._step = model, stream, stream.step
         self._embedding = None if model.embedding is None else model.embedding.parameters
         self._output = model.output
+        self._h: Array | None = None
         self.batch_size = stream.batch_size
 
-    def step(self, ids: Any) -> Array:
+    def step(self, ids: Any, left: Any = None) -> Array:
         """Feed one id of each sequence.
 
         Parameters
         ----------
         ids : array_like, int [N]
-            With one sequence also one id alone.
+            -1 for a vector of zeros. With one sequence also one id alone.
+        left : array_like, int [N], optional
+            With ``length_model="tau"``: symbols that are still to come; 0 where that is not known yet.
 
         Returns
         -------
@@ -70,8 +74,51 @@ class LanguageModelStream:
         x = x.reshape(1) if alone else x
         if self._embedding is not None:
             x = kernels.embedding_forward(x, self._embedding["weight"])
-        logits = kernels.linear_forward(self._output._panels(), self._step(x))
+        if left is not None:
+            x = x + self._left(left)
+        self._h = h = self._step(x)
+        panels = getattr(self._output, "_panels", None)
+        logits = self._output(h) if panels is None else kernels.linear_forward(panels(), h)
         return logits[0] if alone else logits
+
+    def _left(self, left: Any) -> Array:
+        length = self._model.length
+        if not isinstance(length, PredictedLength):
+            raise ValueError(f"left: expected None, as length_model={self._model.length_model!r}")
+        return length.left(as_ids("left", left, (self.batch_size,)) - 1)
+
+    @property
+    def halt_probability(self) -> Array:
+        """With ``length_model="halt"``: the probability that the text ends here, float [N].
+
+        Raises
+        ------
+        ValueError
+            If the model has no such output, or no step was made.
+        """
+        length = self._model.length
+        if not isinstance(length, Halting):
+            raise ValueError("halt_probability: expected a model with length_model='halt'")
+        return length.probability(self._last_output())
+
+    @property
+    def length_logits(self) -> Array:
+        """With ``length_model="tau"``, after the start alone: logits of the lengths 1, 2, ..., float [N, L].
+
+        Raises
+        ------
+        ValueError
+            If the model has no such output, or no step was made.
+        """
+        length = self._model.length
+        if not isinstance(length, PredictedLength):
+            raise ValueError("length_logits: expected a model with length_model='tau'")
+        return length.output(self._last_output())
+
+    def _last_output(self) -> Array:
+        if self._h is None:
+            raise ValueError("stream: expected a step before")
+        return self._h
 
     @property
     def state(self) -> Any:

@@ -1,0 +1,115 @@
+"""Recurrent layers as plain values, and back: what a file needs to make them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastrnn.layers.groups import recurrent_shapes
+from fastrnn.layers.gru import GRU
+from fastrnn.layers.layered import Stack
+from fastrnn.layers.lstm import LSTM
+from fastrnn.layers.minimal import MinGRU, MinLSTM
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.rnn import RNN
+from fastrnn.layers.variants import Variant
+
+if TYPE_CHECKING:
+    from fastrnn.layers.random import Seed
+
+__all__ = ["count_layers", "describe", "described_shapes", "from_description", "parts_of"]
+
+_KINDS: dict[str, type[Recurrent[Any]]] = {
+    layer.__name__: layer for layer in (RNN, GRU, LSTM, MinGRU, MinLSTM)
+}
+_SIZES = ("input_size", "hidden_size")
+_COMMON = ("num_layers", "bidirectional", "batch_first", "dropout", "bias", "dtype")
+
+
+def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
+    """Describe a layer or a stack in plain values, ready for ``json.dumps``.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind than RNN, GRU, LSTM, MinGRU, MinLSTM or Stack.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> describe(fr.GRU(3, 5, num_layers=2, layer_norm=True))
+    {'kind': 'GRU', 'input_size': 3, 'hidden_size': 5, 'num_layers': 2, 'layer_norm': True}
+    """
+    if isinstance(rnn, Stack):
+        layers = [describe(layer) for layer in rnn.layers]
+        return {"kind": "Stack", "layers": layers, "connect": rnn.connect, "dropout": rnn.dropout}
+    kind = type(rnn).__name__
+    if _KINDS.get(kind) is not type(rnn):
+        raise TypeError(f"rnn: expected one of {', '.join(_KINDS)} or a Stack of them, got {kind}")
+    given = {name: _plain(value) for name, value, usual in rnn._options() if value != usual}
+    return {"kind": kind, **{name: getattr(rnn, name) for name in _SIZES}, **given}
+
+
+def from_description(description: Mapping[str, Any], seed: Seed = None) -> Recurrent[Any] | Stack:
+    """Make the layer or stack that `describe` described.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something in it is unknown, missing or wrong.
+    """
+    given = dict(description)
+    kind = given.pop("kind", None)
+    if kind == "Stack":
+        layers = [from_description(layer, seed) for layer in given.pop("layers")]
+        return Stack(*layers, seed=seed, **given)  # type: ignore[arg-type]  # Stack looks at them itself
+    return _layer_class(kind)(**{name: _tuple(value) for name, value in given.items()}, seed=seed)
+
+
+def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Give name and shape of each parameter of what `from_description` would make. Nothing is allocated.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `from_description`.
+    """
+    given = dict(description)
+    kind = given.pop("kind", None)
+    if kind == "Stack":
+        return {
+            f"layer{index}.{name}": shape
+            for index, layer in enumerate(given["layers"])
+            for name, shape in described_shapes(layer).items()
+        }
+    directions = 2 if given.get("bidirectional") else 1
+    sizes = (given["input_size"], given["hidden_size"], given.get("num_layers", 1), directions)
+    options = {name: _tuple(value) for name, value in given.items() if name not in (*_SIZES, *_COMMON)}
+    variant = Variant.of(_layer_class(kind)._cell, given["hidden_size"], directions, options)
+    return recurrent_shapes(variant, *sizes, bias=given.get("bias", True))
+
+
+def count_layers(description: Mapping[str, Any]) -> int:
+    """Give the number of all layers, those of a stack's layers together."""
+    if description.get("kind") == "Stack":
+        return sum(count_layers(layer) for layer in description["layers"])
+    return int(description.get("num_layers", 1))
+
+
+def parts_of(rnn: Recurrent[Any] | Stack) -> list[Recurrent[Any]]:
+    """Give a layer alone, or all layers of a stack."""
+    return list(rnn.layers) if isinstance(rnn, Stack) else [rnn]
+
+
+def _layer_class(kind: Any) -> type[Recurrent[Any]]:
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(_KINDS)} or Stack, got {kind!r}")
+    return _KINDS[kind]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,167 @@
+"""Three ways to know where a text ends; two of them are outputs of their own, made here.
+
+Goodfellow, Bengio, Courville (2016), "Deep Learning", section 10.2.3: a symbol that ends the text (an id of
+the vocabulary as any other, so there is nothing to add), a Bernoulli output at each step that halts or goes
+on, or the length itself, drawn first and counted down. The likelihood of a text x of n symbols is::
+
+    symbol   prod p(x_t | x_<t) * p(<eos> | x)
+    halt     prod p(x_t | x_<t) * prod over t < n of (1 - s_t) * s_n      s_t = sigmoid(w . h_t + b)
+    tau      p(n) * prod p(x_t | x_<t, n - t + 1 symbols left)            p(n) = softmax(W h_0 + b)
+
+with h_t the output after x_t was read and h_0 that after the start alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn._arrays import Array, Ids
+from fastrnn._dispatch import kernels
+from fastrnn.layers import Composite, Embedding, Linear, Softmax
+
+__all__ = ["LENGTH_MODELS", "Arranged", "Halting", "PredictedLength", "length_shapes"]
+
+LENGTH_MODELS = ("halt", "tau")
+
+
+class Arranged(NamedTuple):
+    """A batch as the layers see it.
+
+    Attributes
+    ----------
+    ids : ndarray, int64 [T, N]
+        Inputs; -1 for none.
+    targets : ndarray, int64 [T, N]
+        -1 where nothing is predicted.
+    lengths : ndarray, int64 [N], or None
+        Steps of each row; None where all are T.
+    symbols : ndarray, int64 [N]
+        Symbols that each row predicts: the length of its text.
+    left : ndarray, int64 [T, N], or None
+        Symbols that are still to come, less one; -1 where they are not known yet.
+    """
+
+    ids: Ids
+    targets: Ids
+    lengths: Ids | None
+    symbols: Ids
+    left: Ids | None = None
+
+
+class Halting(Linear):
+    """A Bernoulli output that is read after each symbol and says whether the text ends there.
+
+    Parameters are ``weight [1, K]`` and ``bias [1]``.
+    """
+
+    def __init__(self, in_features: int, **options: Any) -> None:
+        super().__init__(in_features, 1, **options)
+
+    def arrange(self, batch: Arranged) -> Arranged:
+        """Give each row one step more, in which its last symbol is read."""
+        T, N = batch.ids.shape
+        ids = np.concatenate([batch.ids, np.zeros((1, N), np.int64)])
+        targets = np.concatenate([batch.targets, np.full((1, N), -1, np.int64)])
+        rows, ends = np.arange(N), batch.symbols
+        ids[ends, rows] = batch.targets[ends - 1, rows]
+        lengths = None if batch.lengths is None and (ends == T).all() else ends + 1
+        return batch._replace(ids=ids, targets=targets, lengths=lengths)
+
+    def losses(self, y: Array, batch: Arranged) -> Array:
+        """Give ``-log`` of the probability of each row's length, [N], in nats."""
+        losses, _ = self._losses(self(y)[:, :, 0].astype(np.float64), batch)
+        return losses
+
+    def losses_and_gradients(self, y: Array, batch: Arranged, scale: float, dy: Array) -> Array:
+        """Do the same, add into the gradients of the scaled sum, and into that of y."""
+        z, tape = self.forward(y)
+        losses, dz = self._losses(z[:, :, 0].astype(np.float64), batch)
+        dz = (dz * scale).astype(self.dtype)
+        dx = self.backward(tape, dz[:, :, None])
+        assert dx is not None
+        dy += dx
+        return losses
+
+    def probability(self, h: Array) -> Array:
+        """Give the probability to halt after what led to h [..., K]."""
+        probability: Array = kernels.sigmoid(self(h)[..., 0])
+        return probability
+
+    @staticmethod
+    def _losses(z: Array, batch: Arranged) -> tuple[Array, Array]:
+        step = np.arange(len(z))[:, None]
+        asked = (step >= 1) & (step <= batch.symbols)
+        ends = step == batch.symbols
+        # -log sigmoid(z) where the text ends, -log(1 - sigmoid(z)) where it goes on.
+        losses = np.where(asked, np.logaddexp(0.0, np.where(ends, -z, z)), 0.0)
+        share = np.exp(-np.logaddexp(0.0, -z))  # sigmoid(z)
+        return losses.sum(axis=0), np.where(asked, share - ends, 0.0)
+
+
+class PredictedLength(Composite):
+    """A length that is predicted first, from the start alone, and counted down at the input.
+
+    Parameters are ``output.weight [L, K]`` and ``output.bias [L]`` of the length's softmax and
+    ``left.weight [L, E]``, which is added to the embedding of the id that is read.
+    """
+
+    output: Softmax
+    left: Embedding
+
+    def __init__(self, in_features: int, max_length: int, embedding_size: int, **options: Any) -> None:
+        self.max_length = max_length
+        output = Softmax(in_features, max_length, **options)
+        super().__init__(output=output, left=Embedding(max_length, embedding_size, **options))
+
+    def arrange(self, batch: Arranged) -> Arranged:
+        """Give each row one step more, before all others: its start, from which the length is predicted.
+
+        Raises
+        ------
+        ValueError
+            If a text is longer than the longest length.
+        """
+        if batch.symbols.max() > self.max_length:
+            longest = batch.symbols.max()
+            raise ValueError(f"lengths: expected at most max_length={self.max_length}, got {longest}")
+        T, N = batch.ids.shape
+        none = np.full((1, N), -1, np.int64)
+        left = np.maximum(batch.symbols - 1 - np.arange(T)[:, None], -1)
+        return Arranged(
+            np.concatenate([batch.ids[:1], batch.ids]),
+            np.concatenate([none, batch.targets]),
+            None if batch.lengths is None else batch.lengths + 1,
+            batch.symbols,
+            np.concatenate([none, left]),
+        )
+
+    def losses(self, y: Array, batch: Arranged) -> Array:
+        """Give ``-log`` of the probability of each row's length, [N], in nats."""
+        return self.output.losses(np.ascontiguousarray(y[0]), batch.symbols - 1)
+
+    def losses_and_gradients(self, y: Array, batch: Arranged, scale: float, dy: Array) -> Array:
+        """Do the same, add into the gradients of the scaled sum, and into that of y."""
+        losses, dh = self.output.losses_and_gradients(
+            np.ascontiguousarray(y[0]), batch.symbols - 1, scale=scale
+        )
+        dy[0] += dh
+        return losses
+
+
+def length_shapes(
+    length_model: str | None, width: int, max_length: int | None, embedding_size: int | None
+) -> dict[str, tuple[int, ...]]:
+    """Give name and shape of each parameter of a length model."""
+    if length_model == "halt":
+        return {"weight": (1, width), "bias": (1,)}
+    if length_model == "tau":
+        assert max_length is not None
+        assert embedding_size is not None
+        return {
+            "output.weight": (max_length, width),
+            "output.bias": (max_length,),
+            "left.weight": (max_length, embedding_size),
+        }
+    return {}

@@ -1,0 +1,135 @@
+"""What a language model does below its output: embedding, dropout and recurrent layers, forward and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastrnn._arrays import Array, Ids
+from fastrnn.layers import Recurrent, activity_penalties
+from fastrnn.layers.masks import dropout_mask
+from fastrnn.layers.projection import ProjectedStack
+from fastrnn.models.lengths import Arranged, PredictedLength
+
+if TYPE_CHECKING:
+    from fastrnn.models.language_model import LanguageModel
+    from fastrnn.models.settings import Settings
+
+__all__ = ["InputTape", "backward_inputs", "forward_inputs", "infer", "output_mask", "penalties"]
+
+
+class InputTape(NamedTuple):
+    """What `forward_inputs` gives, and `backward_inputs` needs."""
+
+    y: Array
+    state: Any
+    rnn: Any
+    batch: Arranged
+    masks: tuple[Array | None, Array | None]  # of words, of the embedding's values
+    projected: ProjectedStack | None
+
+
+def infer(
+    model: LanguageModel, ids: Ids, state: Any, lengths: Ids | None = None, left: Ids | None = None
+) -> tuple[Array, Any]:
+    """Give every h of the last layer, and the last state."""
+    if lengths is None and left is None and (projected := _projected(model, ids)) is not None:
+        return projected(ids, state)
+    return model.rnn(_inputs(model, ids, left), state, lengths)
+
+
+def forward_inputs(
+    model: LanguageModel, batch: Arranged, state: Any, checkpoint_every: int | None
+) -> InputTape:
+    """Give the same in training, with dropout."""
+    settings = model._settings
+    dropped = settings.dropout > 0.0 or settings.embedding_dropout > 0.0
+    plain = not dropped and batch.lengths is None and batch.left is None
+    if plain and (projected := _projected(model, batch.ids)) is not None:
+        y, state, tape = projected.forward(batch.ids, state, checkpoint_every)
+        return InputTape(y, state, tape, batch, (None, None), projected)
+    x = _inputs(model, batch.ids, batch.left)
+    masks: tuple[Array | None, Array | None] = (None, None)
+    if model.embedding is not None:
+        masks = (_word_mask(model, batch.ids), _mask(model, x))
+        for mask in masks:
+            x = x if mask is None else x * mask
+    every = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
+    y, state, rnn_tape = model.rnn.forward(x, state, batch.lengths, **every)
+    return InputTape(y, state, rnn_tape, batch, masks, None)
+
+
+def backward_inputs(model: LanguageModel, tape: InputTape, dy: Array) -> None:
+    """Add into the gradients of everything below the output."""
+    if tape.projected is not None:
+        tape.projected.backward(tape.rnn, dy)
+        return
+    dx, _ = model.rnn.backward(tape.rnn, dy, need_dx=model.embedding is not None)
+    if model.embedding is None:
+        return
+    assert dx is not None
+    for mask in tape.masks:
+        if mask is not None:
+            dx *= mask
+    model.embedding.backward(tape.batch.ids, dx)
+    if isinstance(model.length, PredictedLength):
+        assert tape.batch.left is not None
+        model.length.left.backward(tape.batch.left, dx)
+
+
+def output_mask(model: LanguageModel, y: Array) -> Array | None:
+    """Draw the dropout mask of the last layer's output, where the layer has not dropped it itself."""
+    settings = model._settings
+    return None if settings.locked_dropout and settings.rnn is None else _mask(model, y)
+
+
+def _mask(model: LanguageModel, values: Array) -> Array | None:
+    """Draw a dropout mask for values [T, N, width]; locked, one step of it for all."""
+    shape = (1, *values.shape[1:]) if model._settings.locked_dropout else values.shape
+    return dropout_mask(shape, model.dropout, model.dtype, model.rng)
+
+
+def penalties(
+    settings: Settings,
+    batch: Arranged,
+    outputs: tuple[Array, Array],
+    mask: Array | None,
+    dh: Array,
+    scale: float,
+) -> Array:
+    """Add what AR and TAR make of the outputs before and behind dropout; give the gradient of y."""
+    y, h = outputs
+    if settings.ar > 0.0:
+        dh += activity_penalties(h, batch.lengths, ar=settings.ar * scale)[1]
+    if mask is not None:
+        dh *= mask
+    if settings.tar > 0.0:
+        dh += activity_penalties(y, batch.lengths, tar=settings.tar * scale)[1]
+    return dh
+
+
+def _inputs(model: LanguageModel, ids: Ids, left: Ids | None) -> Array:
+    """Give what the recurrent layers read: ids, or vectors for them."""
+    if model.embedding is None:
+        return ids
+    x = model.embedding(ids)
+    if left is not None:
+        assert isinstance(model.length, PredictedLength)
+        x += model.length.left(left)
+    return x
+
+
+def _projected(model: LanguageModel, ids: Ids) -> ProjectedStack | None:
+    """Give the first layer's products by id, where there are enough tokens for it to pay."""
+    embedding, rnn = model.embedding, model.rnn
+    if embedding is None or ids.size < 2 * embedding.num_embeddings or int(ids.min()) < 0:
+        return None
+    if not isinstance(rnn, Recurrent) or not rnn.variant.plain:
+        return None
+    return ProjectedStack(embedding, rnn)
+
+
+def _word_mask(model: LanguageModel, ids: Ids) -> Array | None:
+    """Draw which words are dropped, and give each token its word's factor, [T, N, 1]."""
+    probability = model._settings.embedding_dropout
+    mask = dropout_mask((1, 1, model.vocabulary_size), probability, model.dtype, model.rng)
+    return None if mask is None else mask[0, 0][ids][:, :, None]
