@@ -30,6 +30,7 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
                                py::object dweight, py::object dbias, bool need_dh, double smoothing) {
     const auto w = expect<S>(weight, "weight", {{"V", any}, {"K", any}});
     const Index V = w.shape(0), K = w.shape(1);
+    if (V < 1) throw py::value_error("weight: expected [V, K] with V >= 1, got " + describe(w));
     const auto rows = expect<S>(h, "h", {{"M", any}, {"K", K}});
     const Index M = rows.shape(0);
     const auto ids = expect<std::int64_t>(targets, "targets", {{"M", M}});

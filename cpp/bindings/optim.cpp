@@ -14,27 +14,27 @@ Index length(py::handle values, const char* name) {
 
 template <class S>
 void sgd(py::object p, py::object g, py::object m, double learning_rate, double momentum, double weight_decay,
-         bool nesterov) {
+         bool nesterov, double gradient_scale) {
     const Index n = length<S>(p, "p");
     S* const value = expect_writable<S>(p, "p", {{"n", n}});
     const S* const gradient = expect<S>(g, "g", {{"n", n}}).data();
     S* const velocity = optional_writable<S>(m, "m", {{"n", n}});
     if (!velocity && momentum != 0) throw py::value_error("m: expected an array where momentum is not 0, got None");
     const py::gil_scoped_release release;
-    sgd_step(value, gradient, velocity, n, {S(learning_rate), S(momentum), S(weight_decay), nesterov},
-             get_num_threads());
+    sgd_step(value, gradient, velocity, n,
+             {S(learning_rate), S(momentum), S(weight_decay), nesterov, S(gradient_scale)}, get_num_threads());
 }
 
 template <class S>
 void rmsprop(py::object p, py::object g, py::object v, double learning_rate, double alpha, double epsilon,
-             double weight_decay) {
+             double weight_decay, double gradient_scale) {
     const Index n = length<S>(p, "p");
     S* const value = expect_writable<S>(p, "p", {{"n", n}});
     const S* const gradient = expect<S>(g, "g", {{"n", n}}).data();
     S* const square = expect_writable<S>(v, "v", {{"n", n}});
     const py::gil_scoped_release release;
-    rmsprop_step(value, gradient, square, n, {S(learning_rate), S(alpha), S(epsilon), S(weight_decay)},
-                 get_num_threads());
+    rmsprop_step(value, gradient, square, n,
+                 {S(learning_rate), S(alpha), S(epsilon), S(weight_decay), S(gradient_scale)}, get_num_threads());
 }
 
 template <class S>
@@ -70,30 +70,35 @@ void register_optim(py::module_& m) {
     m.def(
         "sgd_step",
         [](py::object p, py::object g, py::object velocity, double learning_rate, double momentum, double weight_decay,
-           bool nesterov) {
-            (is_double(p) ? sgd<double> : sgd<float>)(p, g, velocity, learning_rate, momentum, weight_decay, nesterov);
+           bool nesterov, double gradient_scale) {
+            (is_double(p) ? sgd<double> : sgd<float>)(p, g, velocity, learning_rate, momentum, weight_decay, nesterov,
+                                                      gradient_scale);
         },
         py::arg("p"), py::arg("g"), py::arg("m"), py::arg("learning_rate"), py::arg("momentum"),
-        py::arg("weight_decay"), py::arg("nesterov"));
+        py::arg("weight_decay"), py::arg("nesterov"), py::arg("gradient_scale") = 1.0);
     m.def(
         "rmsprop_step",
         [](py::object p, py::object g, py::object v, double learning_rate, double alpha, double epsilon,
-           double weight_decay) {
-            (is_double(p) ? rmsprop<double> : rmsprop<float>)(p, g, v, learning_rate, alpha, epsilon, weight_decay);
+           double weight_decay, double gradient_scale) {
+            (is_double(p) ? rmsprop<double> : rmsprop<float>)(p, g, v, learning_rate, alpha, epsilon, weight_decay,
+                                                              gradient_scale);
         },
         py::arg("p"), py::arg("g"), py::arg("v"), py::arg("learning_rate"), py::arg("alpha"), py::arg("epsilon"),
-        py::arg("weight_decay"));
+        py::arg("weight_decay"), py::arg("gradient_scale") = 1.0);
     m.def(
         "adam_step",
         [](py::object p, py::object g, py::object mean, py::object square, Index step, double learning_rate,
-           double beta1, double beta2, double epsilon, double weight_decay, bool decoupled) {
+           double beta1, double beta2, double epsilon, double weight_decay, bool decoupled, double gradient_scale) {
             if (is_double(p))
-                adam<double>(p, g, mean, square, {step, learning_rate, beta1, beta2, epsilon, weight_decay, decoupled});
+                adam<double>(p, g, mean, square,
+                             {step, learning_rate, beta1, beta2, epsilon, weight_decay, decoupled, gradient_scale});
             else
-                adam<float>(p, g, mean, square, {step, learning_rate, beta1, beta2, epsilon, weight_decay, decoupled});
+                adam<float>(p, g, mean, square,
+                            {step, learning_rate, beta1, beta2, epsilon, weight_decay, decoupled, gradient_scale});
         },
         py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::arg("step"), py::arg("learning_rate"),
-        py::arg("beta1"), py::arg("beta2"), py::arg("epsilon"), py::arg("weight_decay"), py::arg("decoupled"));
+        py::arg("beta1"), py::arg("beta2"), py::arg("epsilon"), py::arg("weight_decay"), py::arg("decoupled"),
+        py::arg("gradient_scale") = 1.0);
     m.def(
         "sum_of_squares", [](py::object g) { return (is_double(g) ? squares<double> : squares<float>)(g); },
         py::arg("g"));

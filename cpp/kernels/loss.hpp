@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "activations.hpp"
 #include "linear.hpp"
@@ -35,6 +36,8 @@ Exponentials<S> exponentials(S* logits, Index count, bool with_plain_sum) {
     for (; i + lanes<S> <= count; i += lanes<S>) highest = max(highest, load(logits + i));
     row.top = largest(highest);
     for (; i < count; ++i) row.top = std::max(row.top, logits[i]);
+    // Of logits that are all -inf the exponentials are 0, not those of -inf - (-inf).
+    row.top = std::max(row.top, std::numeric_limits<S>::lowest());
     LaneSum<S> sum;
     sum.add(count, [&](Index j) {
         const Vec<S> e = exp_of_negative(load_first(logits + j, count - j) - set(row.top));
@@ -142,12 +145,11 @@ void narrow_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
             // `stop`, so all see the same.
             worker.barrier();
             if (p.linear.interrupt->stop.load(std::memory_order_relaxed)) return;
-            if (p.dweight) {
-                const auto outputs = worker.part(V, max_rows<panel_vectors>);
+            const auto outputs = worker.part(V, max_rows<panel_vectors>);
+            if (p.dweight)
                 accumulate_outer(OuterProduct<S>{logits, stride, count, {{h_rows + m0, p.dweight, K}, {}}}, outputs,
                                  outer + worker.rank * outer_workspace<S>(K));
-                if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias);
-            }
+            if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias);
             worker.barrier();
         }
     });

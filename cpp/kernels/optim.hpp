@@ -1,5 +1,6 @@
 // Optimisers, clipping and norms, each one pass over flat arrays of n scalars. The formulas, and the order of their
-// operations, are those of PyTorch's torch.optim.
+// operations, are those of PyTorch's torch.optim. Gradients are multiplied by `gradient_scale` as they are read: what
+// clipping by norm asks for, without a pass of its own.
 #pragma once
 
 #include <cmath>
@@ -23,6 +24,7 @@ template <class S>
 struct SgdSettings {
     S learning_rate, momentum, weight_decay;
     bool nesterov;
+    S gradient_scale;
 };
 
 // Momentum (Polyak 1964; Nesterov's form after Sutskever et al. 2013). `m` [n] is not touched, and may
@@ -30,9 +32,10 @@ struct SgdSettings {
 template <class S>
 void sgd_step(S* p, const S* g, S* m, Index n, const SgdSettings<S>& s, int threads) {
     const Vec<S> rate = set(-s.learning_rate), momentum = set(s.momentum), decay = set(s.weight_decay);
+    const Vec<S> scale = set(s.gradient_scale);
     for_vectors<S>(n, threads, [&](Index i, Index width) {
         const Vec<S> value = load_first(p + i, width);
-        Vec<S> d = fma(decay, value, load_first(g + i, width));
+        Vec<S> d = fma(decay, value, load_first(g + i, width) * scale);
         if (m && s.momentum != 0) {
             const Vec<S> velocity = fma(momentum, load_first(m + i, width), d);
             store_first(m + i, velocity, width);
@@ -44,7 +47,7 @@ void sgd_step(S* p, const S* g, S* m, Index n, const SgdSettings<S>& s, int thre
 
 template <class S>
 struct RmspropSettings {
-    S learning_rate, alpha, epsilon, weight_decay;
+    S learning_rate, alpha, epsilon, weight_decay, gradient_scale;
 };
 
 // Hinton's lecture 6e of "Neural Networks for Machine Learning" (2012).
@@ -53,7 +56,7 @@ void rmsprop_step(S* p, const S* g, S* v, Index n, const RmspropSettings<S>& s, 
     const Vec<S> alpha = set(s.alpha), rest = set(S(1) - s.alpha), decay = set(s.weight_decay);
     for_vectors<S>(n, threads, [&](Index i, Index width) {
         const Vec<S> value = load_first(p + i, width);
-        const Vec<S> d = fma(decay, value, load_first(g + i, width));
+        const Vec<S> d = fma(decay, value, load_first(g + i, width) * set(s.gradient_scale));
         const Vec<S> square = fma(rest * d, d, alpha * load_first(v + i, width));
         store_first(v + i, square, width);
         store_first(p + i, value - set(s.learning_rate) * d / (sqrt(square) + set(s.epsilon)), width);
@@ -65,6 +68,7 @@ struct AdamSettings {
     Index step;  // 1 for the first
     double learning_rate, beta1, beta2, epsilon, weight_decay;
     bool decoupled;  // AdamW (Loshchilov and Hutter 2019) rather than decay in the gradient
+    double gradient_scale;
 };
 
 // Adam (Kingma and Ba 2015).
@@ -76,10 +80,10 @@ void adam_step(S* p, const S* g, S* m, S* v, Index n, const AdamSettings<S>& s, 
     const Vec<S> decay = set(S(s.decoupled ? 0 : s.weight_decay));
     const Vec<S> rest1 = set(S(1 - s.beta1)), beta2 = set(S(s.beta2)), rest2 = set(S(1 - s.beta2));
     const Vec<S> rate = set(S(s.learning_rate / correction1)), root = set(S(std::sqrt(correction2)));
-    const Vec<S> epsilon = set(S(s.epsilon));
+    const Vec<S> epsilon = set(S(s.epsilon)), scale = set(S(s.gradient_scale));
     for_vectors<S>(n, threads, [&](Index i, Index width) {
         const Vec<S> old = load_first(p + i, width), value = old * keep;
-        const Vec<S> d = fma(decay, old, load_first(g + i, width));
+        const Vec<S> d = fma(decay, old, load_first(g + i, width) * scale);
         const Vec<S> first = load_first(m + i, width), mean = fma(rest1, d - first, first);
         const Vec<S> square = fma(rest2 * d, d, beta2 * load_first(v + i, width));
         store_first(m + i, mean, width);

@@ -58,6 +58,14 @@ struct Tile {
         }
     }
 
+    FASTRNN_INLINE void add(const Tile& other) {
+        FASTRNN_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            FASTRNN_UNROLL
+            for (int c = 0; c < Cols; ++c) sum[r][c] = sum[r][c] + other.sum[r][c];
+        }
+    }
+
     // Every row starts with the same Cols vectors (a bias).
     FASTRNN_INLINE void start(const S* row) {
         FASTRNN_UNROLL

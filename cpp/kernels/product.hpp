@@ -28,6 +28,7 @@ struct Product {
     Index K, columns;
     bool accumulate = false;
     Index a0 = 0, out0 = 0, first = 0;
+    bool add = false;  // the sum, over K of one block of depth at most, is added to `out`
 };
 
 // The rows of a tile, from element `offset` on.
@@ -52,6 +53,11 @@ void multiply_panels(const Product<S>& p, Index begin, Index end) {
                                tile.clear();
                            tile.template multiply<width>(rows_from<S, height>(p.a + row, p.a0 + k),
                                                          p.panels + column * p.K + k * strip, depth, strip * p.K);
+                           if (p.add) {
+                               Tile<S, height, width * side> before;
+                               before.start_first(p.out + row, p.out0 + column, p.columns - column);
+                               tile.add(before);
+                           }
                            tile.store_first(p.out + row, p.out0 + column, p.columns - column);
                        });
 }

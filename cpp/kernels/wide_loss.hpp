@@ -124,13 +124,14 @@ class WideCrossEntropy {
         }
     }
 
-    // dh += dlogits W, for a block of the vocabulary.
+    // dh += dlogits W, for a block of the vocabulary: a sum of sums, which keeps its accuracy over a long vocabulary.
     void add_to_dh(const Worker& worker, Index m0, Range own, Index b) const {
         const auto [begin, end] = columns(b);
         S* const packed = panels + worker.rank * panels_each;
         pack_rows(p.linear.weight + begin * K, end - begin, K, 0, end - begin, packed);
-        multiply_panels(Product<S>{rows_of(worker, b, own.end), dh_rows + m0, packed, nullptr, end - begin, K, b > 0},
-                        own.begin, own.end);
+        Product<S> product{rows_of(worker, b, own.end), dh_rows + m0, packed, nullptr, end - begin, K};
+        product.add = b > 0;
+        multiply_panels(product, own.begin, own.end);
     }
 
     const LinearCrossEntropy<S>& p;

@@ -293,6 +293,7 @@ def sgd_step(
     momentum: float,
     weight_decay: float,
     nesterov: bool,
+    gradient_scale: float = 1.0,
 ) -> None: ...
 def rmsprop_step(
     p: _Floats,
@@ -302,6 +303,7 @@ def rmsprop_step(
     alpha: float,
     epsilon: float,
     weight_decay: float,
+    gradient_scale: float = 1.0,
 ) -> None: ...
 def adam_step(
     p: _Floats,
@@ -315,6 +317,7 @@ def adam_step(
     epsilon: float,
     weight_decay: float,
     decoupled: bool,
+    gradient_scale: float = 1.0,
 ) -> None: ...
 def sum_of_squares(g: _Floats) -> float: ...
 def scale(g: _Floats, factor: float) -> None: ...
