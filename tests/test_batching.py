@@ -59,7 +59,7 @@ def test_more_streams_than_symbols_are_refused():
 
 @pytest.mark.parametrize(("batch_size", "seq_length"), [(0, 5), (-1, 5), (2, 0), (2, -3)])
 def test_sizes_that_are_not_positive_are_refused(batch_size, seq_length):
-    with pytest.raises(ValueError, match="expected a positive integer"):
+    with pytest.raises(ValueError, match="expected 1 or more"):
         ChunkedText(np.arange(50), batch_size, seq_length)
 
 
@@ -82,3 +82,55 @@ def test_ids_of_the_wrong_kind_are_refused():
 def test_chunks_that_are_not_there_are_refused(index):
     with pytest.raises(IndexError):
         ChunkedText(np.arange(11), 2, 3).chunk(index)
+
+
+@given(st.integers(2, 200), st.integers(1, 5), st.integers(1, 20))
+def test_batches_are_chunks_that_begin_anew_with_each_epoch(size, batch_size, seq_length):
+    assume(size > seq_length and (size - 1) // batch_size >= 1)
+    data = ChunkedText(np.arange(size), batch_size, seq_length)
+    for step in range(2 * len(data) + 1):
+        batch = data.batch(step)
+        inputs, targets = data.chunk(step % len(data))
+        assert np.array_equal(batch.inputs, inputs)
+        assert np.array_equal(batch.targets, targets)
+        assert batch.lengths is None
+        assert batch.tokens == targets.size
+        assert batch.advance == len(inputs)  # the next one begins where this one ends
+
+
+@given(st.integers(2, 200), st.integers(1, 5), st.integers(1, 20), st.integers(0, 50))
+def test_windows_reach_back_and_count_each_target_once(size, batch_size, seq_length, more):
+    assume(size > seq_length and (size - 1) // batch_size >= 1)
+    data = ChunkedText(np.arange(size), batch_size, seq_length, backward_length=seq_length + more)
+    plain = ChunkedText(np.arange(size), batch_size, seq_length)
+    assert len(data) == len(plain)
+    first = 0
+    for step in range(len(data)):
+        batch, (inputs, targets) = data.batch(step), plain.chunk(step)
+        before = len(batch.inputs) - len(inputs)
+        assert before == min(more, step * seq_length)
+        assert (batch.targets[:before] == -1).all()
+        assert np.array_equal(batch.targets[before:], targets)
+        assert np.array_equal(batch.inputs[before:], inputs)
+        assert (np.diff(batch.inputs, axis=0) == 1).all()  # without a gap
+        assert batch.inputs[0, 0] == first
+        assert batch.tokens == targets.size
+        first += batch.advance
+
+
+def test_a_window_as_long_as_a_chunk_is_the_chunk():
+    one, two = ChunkedText(np.arange(50), 3, 5), ChunkedText(np.arange(50), 3, 5, backward_length=5)
+    for step in range(len(one)):
+        for a, b in zip(one.batch(step), two.batch(step), strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_reading_a_window_leaves_the_text_as_it_was():
+    data = ChunkedText(np.arange(20), 1, 2, backward_length=4)
+    first = [(inputs.tolist(), targets.tolist()) for inputs, targets in data]
+    assert first == [(inputs.tolist(), targets.tolist()) for inputs, targets in data]
+
+
+def test_a_window_shorter_than_a_chunk_is_refused():
+    with pytest.raises(ValueError, match="backward_length: expected seq_length=5 or more, got 4"):
+        ChunkedText(np.arange(50), 3, 5, backward_length=4)

@@ -251,6 +251,16 @@ def test_a_cosine_after_a_warm_up_begins_at_the_highest_rate_and_ends_at_the_low
     assert all(a > b for a, b in pairwise(rates[9:49]))
 
 
+@pytest.mark.parametrize(("constant", "factor"), [(4, 1 / 2), (6, 1 / 1.2), (14, 1 / 1.15)])
+def test_zarembas_schedules_are_constant_for_some_epochs_and_then_fall_in_each(constant, factor):
+    """His small, medium and large models; the program that comes with the paper says it by epochs."""
+    steps = 37
+    schedule = StepSchedule(1.0, every=steps, factor=factor, start=(constant - 1) * steps)
+    for epoch in range(constant + 5):
+        (rate,) = {schedule.rate(epoch * steps + step) for step in range(1, steps + 1)}
+        assert rate == pytest.approx(factor ** max(epoch + 1 - constant, 0))
+
+
 def test_a_plateau_lowers_the_rate_when_patience_has_run_out():
     schedule = PlateauSchedule(1.0, factor=0.5, patience=1, minimum=0.2)
     rates = []

@@ -2,10 +2,13 @@
 
 import contextlib
 import itertools
+import json
 import math
 import signal
+import struct
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -13,11 +16,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrnn import ChunkedText, LanguageModel
-from fastrnn.train import SGD, Adam, Trainer, TrainingDiverged, Validation, evaluate, train
+from fastrnn.train import (
+    SGD,
+    Adam,
+    ExponentialAverage,
+    Record,
+    TensorBoardLog,
+    Trainer,
+    TrainingDiverged,
+    TrainingState,
+    Validation,
+    evaluate,
+    train,
+)
+from fastrnn.train.gradients import step_gradients
 from fastrnn.train.interrupts import interrupts_held
 from training_cases import IDS, VOCABULARY, make_model, make_trainer, parameters_of, same_arrays, without_time
 
 CELLS = ["rnn", "gru", "lstm"]
+
+
+def make_full_trainer(**options):
+    """A trainer with everything that a step may consist of."""
+    trainer = make_trainer(accumulate=3, label_smoothing=0.1, checkpoint_every=7, **options)
+    trainer.data = ChunkedText(IDS[:3000], 4, 20, backward_length=33)
+    trainer.average = ExponentialAverage(trainer.model, 0.9)
+    return trainer
+
+
+TRAINERS = [make_trainer, make_full_trainer]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -168,9 +195,10 @@ def interrupt_in(monkeypatch, owner, name, *, before):
     monkeypatch.setattr(owner, name, hit)
 
 
+@pytest.mark.parametrize("make", TRAINERS)
 @pytest.mark.parametrize("before", [True, False])
-def test_ctrl_c_in_the_middle_of_a_step_leaves_no_trace(monkeypatch, before):
-    undisturbed, trainer = make_trainer(), make_trainer()
+def test_ctrl_c_in_the_middle_of_a_step_leaves_no_trace(monkeypatch, before, make):
+    undisturbed, trainer = make(), make()
     records = list(trainer.run(5))
     interrupt_in(monkeypatch, trainer.model, "loss_and_gradients", before=before)
     with pytest.raises(KeyboardInterrupt):
@@ -179,6 +207,21 @@ def test_ctrl_c_in_the_middle_of_a_step_leaves_no_trace(monkeypatch, before):
     records += trainer.run(20)
     assert without_time(records) == without_time(undisturbed.run(20))
     assert parameters_of(trainer) == parameters_of(undisturbed)
+
+
+def test_ctrl_c_in_the_middle_of_accumulation_leaves_no_trace(monkeypatch):
+    undisturbed, trainer = make_full_trainer(), make_full_trainer()
+    records = list(trainer.run(5))
+    parameters, state = parameters_of(trainer), trainer.state()
+    interrupt_in(monkeypatch, trainer.model, "advance", before=False)  # behind the first of three batches
+    with pytest.raises(KeyboardInterrupt):
+        next(trainer.run(20))
+    assert parameters_of(trainer) == parameters
+    assert trainer.state().values == state.values
+    assert same_arrays(trainer.state().arrays, state.arrays)
+    records += trainer.run(20)
+    assert without_time(records) == without_time(undisturbed.run(20))
+    assert same_arrays(trainer.state().arrays, undisturbed.state().arrays)
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -196,8 +239,9 @@ def test_ctrl_c_while_parameters_move_waits_for_the_whole_step(monkeypatch, befo
 
 
 def interrupt_at_line(trainer, number):
-    """Make a step that Ctrl-C hits at a line of `_make_step` or `interrupts_held`; False past its end."""
-    codes = (Trainer._make_step.__code__, interrupts_held.__wrapped__.__code__)
+    """Make a step that Ctrl-C hits at a line of what it is made of; False past its end."""
+    functions = (Trainer._make_step, interrupts_held.__wrapped__, step_gradients, ExponentialAverage.update)
+    codes = [function.__code__ for function in functions]
     lines = 0
 
     def trace(frame, event, argument):
@@ -217,20 +261,22 @@ def interrupt_at_line(trainer, number):
     return False
 
 
-def test_ctrl_c_at_any_line_of_a_step_leaves_it_whole_or_not_made():
-    undisturbed = make_trainer()
-    list(undisturbed.run(20))
+@pytest.mark.parametrize("make", TRAINERS)
+def test_ctrl_c_at_any_line_of_a_step_leaves_it_whole_or_not_made(make):
+    undisturbed = make()
+    list(undisturbed.run(10))
     ends = {}
     for number in itertools.count(1):
-        trainer = make_trainer()
+        trainer = make()
         list(trainer.run(5))
         handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
         if not interrupt_at_line(trainer, number):
             break
         assert handlers == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
         ends[number] = trainer.step
-        list(trainer.run(20))
+        list(trainer.run(10))
         assert parameters_of(trainer) == parameters_of(undisturbed), f"line {number}"
+        assert same_arrays(trainer.state().arrays, undisturbed.state().arrays), f"line {number}"
     assert set(ends.values()) == {5, 6}
 
 
@@ -342,3 +388,202 @@ def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
         assert record.loss == pytest.approx(loss.item(), abs=1e-4)
         assert record.gradient_norm == pytest.approx(norm.item(), rel=1e-2)
     assert record.loss < 2.0
+
+
+# --- truncated backpropagation with windows longer than a step ---
+
+
+def frozen_trainer(backward_length, **options):
+    """A trainer of a small float64 model whose parameters stay as they are."""
+    model = make_model(hidden_size=7, dtype="float64", dropout=0.0, **options)
+    data = ChunkedText(IDS[:80], 2, 5, backward_length=backward_length)
+    return Trainer(model, data, SGD(model, 0.0))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_window_over_all_that_was_read_gives_the_full_gradient(cell):
+    trainer = frozen_trainer(10_000, cell=cell)
+    judge = LanguageModel.from_config(trainer.model.config)
+    judge.load_state_dict(trainer.model.state_dict())
+    plain = ChunkedText(IDS[:80], 2, 5)
+    inputs, targets = (np.concatenate(parts) for parts in zip(*plain, strict=True))
+    for record in trainer.run(2 * len(plain)):
+        index = (record.step - 1) % len(plain)
+        wanted = targets[: (index + 1) * 5].copy()
+        wanted[: index * 5] = -1
+        judge.zero_gradients()
+        loss, _ = judge.loss_and_gradients(inputs[: len(wanted)], wanted)
+        assert record.loss == pytest.approx(loss, rel=1e-12)
+        g = judge.gradients.flat
+        np.testing.assert_allclose(trainer.model.gradients.flat, g, rtol=1e-9, atol=1e-12 * abs(g).max())
+
+
+@pytest.mark.parametrize("backward_length", [6, 7, 10, 23])
+def test_a_window_begins_with_the_state_of_the_text_before_it(backward_length):
+    trainer = frozen_trainer(backward_length)
+    model, data = trainer.model, trainer.data
+    inputs = np.concatenate([inputs for inputs, _ in ChunkedText(IDS[:80], 2, 5)])
+    for record in trainer.run(len(data)):
+        index = record.step - 1
+        first = max(0, (index + 1) * 5 - backward_length)
+        state = model.advance(inputs[:first]) if first else None
+        expected = model.gradients.flat.copy()
+        model.zero_gradients()
+        loss, _ = model.loss_and_gradients(*data.chunk(index), state)
+        assert record.loss == loss
+        assert np.array_equal(model.gradients.flat, expected)
+
+
+def test_a_window_of_one_chunk_is_the_training_of_chunks_to_the_bit(monkeypatch):
+    one, two = make_trainer(), make_trainer()
+    two.data = ChunkedText(IDS[:3000], 4, 20, backward_length=20)
+    monkeypatch.delattr(LanguageModel, "advance")  # no step is read twice
+    assert without_time(one.run(50)) == without_time(two.run(50))
+    assert parameters_of(one) == parameters_of(two)
+    assert same_arrays(one.state().arrays, two.state().arrays)
+
+
+# --- several batches a step, label smoothing, checkpointed passes ---
+
+
+def test_accumulated_chunks_give_the_mean_over_their_tokens():
+    model = make_model(dtype="float64", dropout=0.0)
+    judge = LanguageModel.from_config(model.config)
+    judge.load_state_dict(model.state_dict())
+    data = ChunkedText(IDS[:100], 3, 9)  # 33 steps a stream: the last chunk is shorter
+    trainer = Trainer(model, data, SGD(model, 0.5), accumulate=3)
+    records = list(trainer.run(5))
+    assert [record.epoch for record in records] == [step * 3 / 4 for step in range(1, 6)]
+    assert trainer.steps_per_epoch == 4 / 3
+    state = None
+    for record in records:
+        loss, g, tokens = 0.0, np.zeros_like(judge.gradients.flat), 0
+        for number in range(3 * record.step - 3, 3 * record.step):
+            state = state if number % 4 else None
+            inputs, targets = data.chunk(number % 4)
+            judge.zero_gradients()
+            mean, state = judge.loss_and_gradients(inputs, targets, state)
+            loss, g = loss + targets.size * mean, g + targets.size * judge.gradients.flat
+            tokens += targets.size
+        assert record.loss == pytest.approx(loss / tokens, rel=1e-12)
+        assert record.gradient_norm == pytest.approx(np.linalg.norm(g / tokens), rel=1e-9)
+        with judge.parameters.edit() as views:
+            views.flat -= 0.5 * g / tokens
+    np.testing.assert_allclose(model.parameters.flat, judge.parameters.flat, rtol=1e-9, atol=1e-12)
+
+
+def test_labels_are_smoothed_in_training_and_not_in_validation():
+    trainer = make_trainer(label_smoothing=0.2)
+    judge = make_model()
+    record = next(trainer.run(1))
+    batch = trainer.data.batch(0)
+    expected, _ = judge.loss_and_gradients(batch.inputs, batch.targets, label_smoothing=0.2)
+    assert record.loss == expected
+    assert trainer.evaluate() == evaluate(trainer.model, IDS[3000:], batch_size=3)
+
+
+def test_checkpointed_passes_change_no_bit():
+    one, two = make_trainer(), make_trainer(checkpoint_every=6)
+    assert without_time(one.run(10)) == without_time(two.run(10))
+    assert parameters_of(one) == parameters_of(two)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("accumulate", 0), ("label_smoothing", 1.0), ("label_smoothing", -0.1), ("checkpoint_every", 0)],
+)
+def test_options_of_a_step_out_of_range_are_refused(option, value):
+    with pytest.raises(ValueError, match=f"^{option}: "):
+        make_trainer(**{option: value})
+
+
+@pytest.mark.parametrize("make", TRAINERS)
+@pytest.mark.parametrize("cut", [0, 1, 7, 26, 33])  # 38 chunks an epoch
+def test_resuming_goes_on_with_the_same_bits(make, cut):
+    straight, half, again = make(), make(), make()
+    expected = list(straight.run(40))
+    records = list(half.run(cut))
+    state = half.state()
+    again.model.load_state_dict(half.model.state_dict())
+    again.restore(TrainingState(json.loads(json.dumps(state.values)), state.arrays))
+    records += again.run(40)
+    assert without_time(records) == without_time(expected)
+    assert parameters_of(again) == parameters_of(straight)
+    assert same_arrays(again.state().arrays, straight.state().arrays)
+
+
+def test_a_training_saved_before_there_was_more_to_save_goes_on():
+    straight, half, again = make_trainer(), make_trainer(), make_trainer()
+    records = list(half.run(9))
+    state = half.state()
+    for name in ("batches", "order", "average"):
+        del state.values[name]
+    again.model.load_state_dict(half.model.state_dict())
+    again.restore(state)
+    records += again.run(50)
+    assert without_time(records) == without_time(straight.run(50))
+
+
+# --- TensorBoard ---
+
+RECORDS = [Record(1, 0.5, 2.25, 1.5, 1000.0, 0.125), Record(2, 1.0, 2.0, 1.0, 1000.0, 0.125, 2.5)]
+
+
+def scalars_of(record):
+    named = {
+        "train/loss": record.loss,
+        "train/gradient_norm": record.gradient_norm,
+        "train/learning_rate": record.learning_rate,
+        "train/tokens_per_second": record.tokens_per_second,
+        "train/epoch": record.epoch,
+        "validation/loss": record.valid_loss,
+    }
+    return {(name, value, record.step) for name, value in named.items() if value is not None}
+
+
+def test_records_become_scalars(monkeypatch, tmp_path):
+    calls = []
+
+    class Writer:
+        def __init__(self, logdir, purge_step):
+            calls.append(("open", logdir, purge_step))
+
+        def add_scalar(self, tag, value, step):
+            calls.append((tag, value, step))
+
+        def close(self):
+            calls.append("close")
+
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=Writer))
+    with TensorBoardLog(tmp_path) as log:
+        for record in RECORDS:
+            log.write(record)
+    assert calls[0] == ("open", str(tmp_path), None)
+    assert set(calls[1:-1]) == scalars_of(RECORDS[0]) | scalars_of(RECORDS[1])
+    assert calls[-1] == "close"
+    TensorBoardLog(tmp_path, resumed_at=7)
+    assert calls[-1] == ("open", str(tmp_path), 8)  # what an earlier log has of step 8 and later is hidden
+
+
+def test_without_tensorboardx_the_way_to_it_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match=r'pip install "fastrnn\[tensorboard\]"'):
+        TensorBoardLog(tmp_path)
+
+
+def test_tensorboardx_writes_what_tensorboard_reads(tmp_path):
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.proto.event_pb2 import Event
+
+    with TensorBoardLog(tmp_path) as log:
+        for record in RECORDS:
+            log.write(record)
+    log.close()  # once more is nothing
+    (file,) = tmp_path.iterdir()
+    content, found = file.read_bytes(), set()
+    while content:  # a length, its checksum, an event, its checksum
+        size = struct.unpack("<Q", content[:8])[0]
+        event = Event.FromString(content[12 : 12 + size])
+        found |= {(value.tag, value.simple_value, event.step) for value in event.summary.value}
+        content = content[16 + size :]
+    assert found == scalars_of(RECORDS[0]) | scalars_of(RECORDS[1])

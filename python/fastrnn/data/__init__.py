@@ -1,8 +1,24 @@
 """Text as numbers: vocabularies, batches for truncated backpropagation through time, readers of text."""
 
-from fastrnn.data.batching import ChunkedText
+from fastrnn.data.batching import Batch, ChunkedText, TrainingData
 from fastrnn.data.buckets import length_buckets, pad_batch
 from fastrnn.data.corpus import read_text, standard_library_text
+from fastrnn.data.counting import Coverage, read_lines
+from fastrnn.data.sentences import SentenceBatches
+from fastrnn.data.tokenize import split_words
 from fastrnn.data.vocabulary import Vocabulary
 
-__all__ = ["ChunkedText", "Vocabulary", "length_buckets", "pad_batch", "read_text", "standard_library_text"]
+__all__ = [
+    "Batch",
+    "ChunkedText",
+    "Coverage",
+    "SentenceBatches",
+    "TrainingData",
+    "Vocabulary",
+    "length_buckets",
+    "pad_batch",
+    "read_lines",
+    "read_text",
+    "split_words",
+    "standard_library_text",
+]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from fastrnn._arrays import as_size
 from fastrnn.layers.groups import recurrent_shapes
 from fastrnn.layers.gru import GRU
 from fastrnn.layers.layered import Stack
@@ -17,7 +20,15 @@ from fastrnn.layers.variants import Variant
 if TYPE_CHECKING:
     from fastrnn.layers.random import Seed
 
-__all__ = ["count_layers", "describe", "described_shapes", "from_description", "parts_of"]
+__all__ = [
+    "count_layers",
+    "describe",
+    "described_parts",
+    "described_shapes",
+    "from_description",
+    "parts_of",
+    "plain_value",
+]
 
 _KINDS: dict[str, type[Recurrent[Any]]] = {
     layer.__name__: layer for layer in (RNN, GRU, LSTM, MinGRU, MinLSTM)
@@ -46,7 +57,9 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     kind = type(rnn).__name__
     if _KINDS.get(kind) is not type(rnn):
         raise TypeError(f"rnn: expected one of {', '.join(_KINDS)} or a Stack of them, got {kind}")
-    given = {name: _plain(value) for name, value, usual in rnn._options() if value != usual}
+    options = {name: plain_value(value) for name, value, _ in rnn._options()}
+    usual = {name: value for name, _, value in rnn._options()}
+    given = {name: value for name, value in options.items() if value != usual[name]}
     return {"kind": kind, **{name: getattr(rnn, name) for name in _SIZES}, **given}
 
 
@@ -61,7 +74,7 @@ def from_description(description: Mapping[str, Any], seed: Seed = None) -> Recur
     given = dict(description)
     kind = given.pop("kind", None)
     if kind == "Stack":
-        layers = [from_description(layer, seed) for layer in given.pop("layers")]
+        layers = [from_description(layer, seed) for layer in given.pop("layers", ())]
         return Stack(*layers, seed=seed, **given)  # type: ignore[arg-type]  # Stack looks at them itself
     return _layer_class(kind)(**{name: _tuple(value) for name, value in given.items()}, seed=seed)
 
@@ -79,21 +92,34 @@ def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...
     if kind == "Stack":
         return {
             f"layer{index}.{name}": shape
-            for index, layer in enumerate(given["layers"])
+            for index, layer in enumerate(given.get("layers", ()))
             for name, shape in described_shapes(layer).items()
         }
+    cell = _layer_class(kind)._cell
+    missing = [name for name in _SIZES if name not in given]
+    if missing:
+        raise ValueError(f"{kind}: missing {', '.join(missing)}")
     directions = 2 if given.get("bidirectional") else 1
-    sizes = (given["input_size"], given["hidden_size"], given.get("num_layers", 1), directions)
+    input_size, hidden_size = (as_size(name, given[name]) for name in _SIZES)
+    layers = as_size("num_layers", given.get("num_layers", 1))
     options = {name: _tuple(value) for name, value in given.items() if name not in (*_SIZES, *_COMMON)}
-    variant = Variant.of(_layer_class(kind)._cell, given["hidden_size"], directions, options)
-    return recurrent_shapes(variant, *sizes, bias=given.get("bias", True))
+    variant = Variant.of(cell, hidden_size, directions, options)
+    bias = bool(given.get("bias", True))
+    return recurrent_shapes(variant, input_size, hidden_size, layers, directions, bias=bias)
 
 
 def count_layers(description: Mapping[str, Any]) -> int:
     """Give the number of all layers, those of a stack's layers together."""
     if description.get("kind") == "Stack":
-        return sum(count_layers(layer) for layer in description["layers"])
+        return sum(count_layers(layer) for layer in description.get("layers", ()))
     return int(description.get("num_layers", 1))
+
+
+def described_parts(description: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give the description of a layer alone, or those of all layers of a stack."""
+    if description.get("kind") != "Stack":
+        return [description]
+    return [part for layer in description.get("layers", ()) for part in described_parts(layer)]
 
 
 def parts_of(rnn: Recurrent[Any] | Stack) -> list[Recurrent[Any]]:
@@ -107,7 +133,10 @@ def _layer_class(kind: Any) -> type[Recurrent[Any]]:
     return _KINDS[kind]
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """Give an option's value as JSON can keep it."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
     return list(value) if isinstance(value, tuple) else value
 
 

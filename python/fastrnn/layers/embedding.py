@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastrnn._arrays import Array, Ids, as_dtype, as_floats, as_ids, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.module import Module
 from fastrnn.layers.random import as_generator
+from fastrnn.layers.sparse import SparseRows
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -32,6 +35,10 @@ class Embedding(Module):
         Of the parameter and the output.
     seed : int or numpy.random.Generator, optional
         For the parameter.
+    sparse : bool, default False
+        Remember which rows of the gradient `backward` adds to, so that a step of training touches these and
+        no others: for large tables, and only with `fastrnn.train.SGD` without momentum and weight decay.
+        Nothing but `backward` may write into the gradient then.
 
     Raises
     ------
@@ -56,8 +63,16 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, *, dtype: DTypeLike = "float32", seed: Seed = None
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        sparse: bool = False,
     ) -> None:
+        self.sparse = bool(sparse)
+        self._touched: list[Ids] = []
         self.num_embeddings = as_size("num_embeddings", num_embeddings)
         self.embedding_dim = as_size("embedding_dim", embedding_dim)
         super().__init__({"weight": (self.num_embeddings, self.embedding_dim)}, as_dtype(dtype))
@@ -125,10 +140,23 @@ class Embedding(Module):
             If dy has another dtype.
         """
         dy = as_floats("dy", dy, self.dtype, (*tape.shape, self.embedding_dim))
+        if self.sparse:
+            self._touched.append(np.unique(tape[tape >= 0]))
         kernels.embedding_backward(
             tape.reshape(-1), dy.reshape(-1, self.embedding_dim), self.gradients["weight"]
         )
 
+    def _sparse_rows(self) -> list[SparseRows]:
+        if not self.sparse:
+            return []
+        rows = np.unique(np.concatenate(self._touched)) if self._touched else np.empty(0, np.int64)
+        self._touched = [rows]
+        return [SparseRows(0, (self.num_embeddings, self.embedding_dim), rows)]
+
+    def _forget_rows(self) -> None:
+        self._touched = []
+
     def __repr__(self) -> str:
         options = "" if self.dtype.name == "float32" else f", dtype={self.dtype.name!r}"
+        options += ", sparse=True" if self.sparse else ""
         return f"Embedding({self.num_embeddings}, {self.embedding_dim}{options})"

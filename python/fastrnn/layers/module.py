@@ -10,6 +10,7 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn.layers.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.parameters import Gradients, Parameters, as_parameter
+from fastrnn.layers.sparse import SparseRows, dense_parts
 
 __all__ = ["Composite", "Module"]
 
@@ -47,7 +48,22 @@ class Module:
 
     def zero_gradients(self) -> None:
         """Set all gradients to zero."""
-        self.gradients.zero()
+        sparse = self._sparse_rows()
+        if not sparse:
+            self.gradients.zero()
+            return
+        for part in dense_parts(self.gradients.flat, sparse):
+            part.view(np.uint8).fill(0)
+        for rows in sparse:
+            rows.matrix(self.gradients.flat)[rows.rows] = 0
+        self._forget_rows()
+
+    def _sparse_rows(self) -> list[SparseRows]:
+        """Give the gradients of which only some rows may differ from zero, in their order."""
+        return []
+
+    def _forget_rows(self) -> None:
+        """Hear that all gradients are zero."""
 
     def state_dict(self) -> dict[str, Array]:
         """Copy all parameters.
@@ -161,6 +177,17 @@ class Composite(Module):
         for module in self._modules:
             module._bind(buffer, start)
             start += module.num_parameters
+
+    def _sparse_rows(self) -> list[SparseRows]:
+        parts, start = [], 0
+        for module in self._modules:
+            parts += [part._replace(start=start + part.start) for part in module._sparse_rows()]
+            start += module.num_parameters
+        return parts
+
+    def _forget_rows(self) -> None:
+        for module in self._modules:
+            module._forget_rows()
 
 
 def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:

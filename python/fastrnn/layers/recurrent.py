@@ -73,7 +73,11 @@ class Recurrent(Module, Generic[StateT]):
         self.dropout = as_probability("dropout", dropout)
         self.bias = bool(bias)
         own = ("reset_after", "nonlinearity")  # shown among a class's own options
-        self._given = {name: value for name, value in variant.items() if name not in own}
+        self._given = {
+            name: tuple(value.tolist()) if isinstance(value, np.ndarray) else value
+            for name, value in variant.items()
+            if name not in own
+        }
         self.variant = Variant.of(self._cell, self.hidden_size, self.directions, variant)
         sizes = (self.input_size, self.hidden_size, self.num_layers, self.directions)
         super().__init__(recurrent_shapes(self.variant, *sizes, bias=self.bias), as_dtype(dtype))

@@ -68,9 +68,12 @@ class LanguageModel(Composite):
     tied : bool, default False
         The output's weight is the embedding's; needs ``embedding_size`` as wide as the layers' output.
     locked_dropout : bool, default False
-        Drop the same units at every step of a pass (Gal, Ghahramani 2016).
+        Drop the same units at every step of a pass (Gal, Ghahramani 2016). The layers then drop their outputs
+        themselves, so that `tar` sees them dropped too, unless `rnn` is given.
     embedding_dropout : float, default 0.0
         Probability that a word is dropped wherever it stands in a pass.
+    sparse_embedding : bool, default False
+        Only the embeddings of words that a batch has take part in a step of training; see `Embedding`.
     ar, tar : float, default 0.0
         Activation regularization of the last layer's output, see `fastrnn.activity_penalties`; in the
         gradients, not in the loss that is given back.
@@ -157,6 +160,7 @@ class LanguageModel(Composite):
         tied: bool = False,
         locked_dropout: bool = False,
         embedding_dropout: float = 0.0,
+        sparse_embedding: bool = False,
         ar: float = 0.0,
         tar: float = 0.0,
         cutoffs: Sequence[int] | None = None,
@@ -181,7 +185,7 @@ class LanguageModel(Composite):
         modules: dict[str, Module] = {}
         V, E, width = settings.vocabulary_size, settings.embedding_size, settings.output_size
         if E is not None:
-            modules["embedding"] = embedding = Embedding(V, E, **options)
+            modules["embedding"] = embedding = Embedding(V, E, sparse=settings.sparse_embedding, **options)
         modules["rnn"] = from_description(settings.description, self.rng) if rnn is None else rnn
         if settings.cutoffs is not None:
             modules["output"] = AdaptiveSoftmax(width, V, settings.cutoffs, **options)
@@ -428,7 +432,10 @@ class LanguageModel(Composite):
         ids = as_ids("inputs", inputs, ("T", "N"))
         wanted = as_ids("targets", targets, ids.shape)
         ends = as_lengths(lengths, *ids.shape)
-        symbols = np.count_nonzero(wanted != NO_TARGET, axis=0)
+        counted = wanted != NO_TARGET
+        if ends is not None and (counted & (np.arange(len(ids))[:, None] >= ends)).any():
+            raise ValueError(f"targets: expected {NO_TARGET} behind a row's end, got another")
+        symbols = np.count_nonzero(counted, axis=0)
         if not symbols.sum():
             raise ValueError(f"targets: expected at least one that is not {NO_TARGET}, got none")
         batch = Arranged(ids, wanted, ends, symbols)

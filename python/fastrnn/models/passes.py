@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers import Recurrent, activity_penalties
+from fastrnn.layers import Recurrent, Stack, activity_penalties
 from fastrnn.layers.masks import dropout_mask
 from fastrnn.layers.projection import ProjectedStack
 from fastrnn.models.lengths import Arranged, PredictedLength
@@ -47,15 +47,15 @@ def forward_inputs(
     if plain and (projected := _projected(model, batch.ids)) is not None:
         y, state, tape = projected.forward(batch.ids, state, checkpoint_every)
         return InputTape(y, state, tape, batch, (None, None), projected)
-    x = _inputs(model, batch.ids, batch.left)
-    masks: tuple[Array | None, Array | None] = (None, None)
-    if model.embedding is not None:
-        masks = (_word_mask(model, batch.ids), _mask(model, x))
-        for mask in masks:
-            x = x if mask is None else x * mask
+    words = _word_mask(model, batch.ids)
+    x = _inputs(model, batch.ids, batch.left, words)
+    mask = None if model.embedding is None else _mask(model, x)
+    x = x if mask is None else x * mask
     every = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
+    if every and isinstance(model.rnn, Stack):
+        raise ValueError("checkpoint_every: expected None, as a Stack keeps every step")
     y, state, rnn_tape = model.rnn.forward(x, state, batch.lengths, **every)
-    return InputTape(y, state, rnn_tape, batch, masks, None)
+    return InputTape(y, state, rnn_tape, batch, (words, mask), None)
 
 
 def backward_inputs(model: LanguageModel, tape: InputTape, dy: Array) -> None:
@@ -67,13 +67,15 @@ def backward_inputs(model: LanguageModel, tape: InputTape, dy: Array) -> None:
     if model.embedding is None:
         return
     assert dx is not None
-    for mask in tape.masks:
-        if mask is not None:
-            dx *= mask
-    model.embedding.backward(tape.batch.ids, dx)
+    words, mask = tape.masks
+    if mask is not None:
+        dx *= mask
     if isinstance(model.length, PredictedLength):
         assert tape.batch.left is not None
         model.length.left.backward(tape.batch.left, dx)
+    if words is not None:
+        dx *= words
+    model.embedding.backward(tape.batch.ids, dx)
 
 
 def output_mask(model: LanguageModel, y: Array) -> Array | None:
@@ -107,11 +109,13 @@ def penalties(
     return dh
 
 
-def _inputs(model: LanguageModel, ids: Ids, left: Ids | None) -> Array:
-    """Give what the recurrent layers read: ids, or vectors for them."""
+def _inputs(model: LanguageModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
+    """Give what the recurrent layers read: ids, or vectors for them, where `words` drops some."""
     if model.embedding is None:
         return ids
     x = model.embedding(ids)
+    if words is not None:
+        x *= words
     if left is not None:
         assert isinstance(model.length, PredictedLength)
         x += model.length.left(left)
@@ -122,6 +126,8 @@ def _projected(model: LanguageModel, ids: Ids) -> ProjectedStack | None:
     """Give the first layer's products by id, where there are enough tokens for it to pay."""
     embedding, rnn = model.embedding, model.rnn
     if embedding is None or ids.size < 2 * embedding.num_embeddings or int(ids.min()) < 0:
+        return None
+    if embedding.sparse:  # of which a pass by id would touch all rows
         return None
     if not isinstance(rnn, Recurrent) or not rnn.variant.plain:
         return None

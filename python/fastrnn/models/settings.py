@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from fastrnn._arrays import as_dtype, as_size
 from fastrnn.layers import GRU, LSTM, RNN, MinGRU, MinLSTM, Recurrent, Stack
 from fastrnn.layers.adaptive import adaptive_shapes, as_cutoffs
-from fastrnn.layers.description import describe, described_shapes, from_description, parts_of
+from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.random import as_probability
 from fastrnn.layers.rnn import as_nonlinearity
+from fastrnn.layers.variants import OWN_OPTIONS, VariantOptions
 from fastrnn.models.lengths import LENGTH_MODELS, length_shapes
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ class Settings(NamedTuple):
     tied: bool = False
     locked_dropout: bool = False
     embedding_dropout: float = 0.0
+    sparse_embedding: bool = False
     ar: float = 0.0
     tar: float = 0.0
     cutoffs: Sequence[int] | None = None
@@ -92,10 +96,11 @@ class Settings(NamedTuple):
             dtype=as_dtype(self.dtype).name,
             reset_after=bool(self.reset_after),
             nonlinearity=as_nonlinearity(self.nonlinearity) if self.cell == "rnn" else self.nonlinearity,
-            cell_options=None if not self.cell_options else _plain_options(self.cell_options),
+            cell_options=_plain_options(self.cell, self.cell_options, locked=bool(self.locked_dropout)),
             tied=bool(self.tied),
             locked_dropout=bool(self.locked_dropout),
             embedding_dropout=as_probability("embedding_dropout", self.embedding_dropout),
+            sparse_embedding=bool(self.sparse_embedding),
             ar=_weight("ar", self.ar),
             tar=_weight("tar", self.tar),
             cutoffs=None if cutoffs is None else list(cutoffs),
@@ -125,17 +130,20 @@ class Settings(NamedTuple):
         if self.rnn is None:
             return None
         given: Any = self.rnn
-        rnn = from_description(given) if isinstance(given, Mapping) else given
-        if not isinstance(rnn, (Recurrent, Stack)):
-            raise TypeError(f"rnn: expected a recurrent layer or a Stack, got {type(rnn).__name__}")
-        for part in parts_of(rnn):
-            if part.bidirectional or part.variant.reverse:
+        if isinstance(given, (Recurrent, Stack)):
+            given = describe(given)
+        if not isinstance(given, Mapping):
+            raise TypeError(f"rnn: expected a recurrent layer or a Stack, got {type(given).__name__}")
+        described_shapes(given)  # refuses what is no description; nothing is allocated
+        for part in described_parts(given):
+            if part.get("bidirectional") or part.get("reverse"):
                 raise ValueError("rnn: expected one that runs forward, as it predicts what comes next")
-            if part.variant.context_size or part.batch_first:
+            if part.get("context_size") or part.get("batch_first"):
                 raise ValueError("rnn: expected no context_size and no batch_first")
-        if rnn.dtype.name != as_dtype(self.dtype).name:
-            raise ValueError(f"dtype: expected the rnn's, {rnn.dtype.name}, got {self.dtype}")
-        return describe(rnn)
+            dtype = part.get("dtype", "float32")
+            if dtype != as_dtype(self.dtype).name:
+                raise ValueError(f"dtype: expected the rnn's, {dtype}, got {self.dtype}")
+        return dict(given)
 
     def _check_together(self) -> None:
         width = self.output_size
@@ -150,8 +158,11 @@ class Settings(NamedTuple):
             raise ValueError(
                 "tied: expected no cutoffs beside it, as the adaptive softmax has narrow vectors"
             )
-        if self.embedding_dropout and self.embedding_size is None:
-            raise ValueError("embedding_dropout: expected an embedding_size beside it, got None")
+        for name in ("embedding_dropout", "sparse_embedding"):
+            if getattr(self, name) and self.embedding_size is None:
+                raise ValueError(f"{name}: expected an embedding_size beside it, got None")
+        if self.tied and self.sparse_embedding:
+            raise ValueError("sparse_embedding: expected tied=False, as the output's gradient has all rows")
         if self.length_model is not None and self.length_model not in LENGTH_MODELS:
             known = ", ".join(map(repr, LENGTH_MODELS))
             raise ValueError(f"length_model: expected None or one of {known}, got {self.length_model!r}")
@@ -243,13 +254,22 @@ def _optional_id(name: str, value: Any, least: int, count: int) -> int | None:
 
 
 def _weight(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) or not 0.0 <= value < float("inf"):
+    if not isinstance(value, (int, float, np.number)) or not 0.0 <= value < float("inf"):
         raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
     return float(value)
 
 
-def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    taken = [name for name in options if name in ("dropout", "dtype", "seed", "bidirectional", "batch_first")]
-    if taken:
-        raise ValueError(f"cell_options: {taken[0]} is no option of the cell")
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] | None:
+    """Check the names of a cell's options, and give their values as files can keep them."""
+    if options is None:
+        return None
+    if not isinstance(options, Mapping):
+        raise TypeError(f"cell_options: expected a mapping, got {type(options).__name__}")
+    known = set(VariantOptions.__optional_keys__) | OWN_OPTIONS[_CELLS[cell]._cell]
+    known = (known | {"bias"}) - {"reverse", "context_size", "merge", *_OWN_OPTIONS.get(cell, ())}
+    for name in options:
+        if name not in known:
+            raise ValueError(f"cell_options: {name} is no option of the cell here")
+    if locked and "output_dropout" in options:
+        raise ValueError("cell_options: output_dropout is what locked_dropout sets, expected one of them")
+    return {name: plain_value(value) for name, value in options.items()} or None

@@ -128,14 +128,18 @@ class LanguageModelStream:
     @state.setter
     def state(self, value: Any) -> None:
         self._stream.state = value
+        self._h = None
 
     def reset(self) -> None:
         """Set the state to zero."""
         self._stream.reset()
+        self._h = None
 
     def copy(self) -> LanguageModelStream:
         """Make a second stream that goes on from here on its own."""
-        return LanguageModelStream(self._model, self._stream.copy())
+        twin = LanguageModelStream(self._model, self._stream.copy())
+        twin._h = self._h
+        return twin
 
     def __repr__(self) -> str:
         return f"<LanguageModelStream of {self._model!r}: {self.batch_size} sequences>"

@@ -1,29 +1,37 @@
 """Training: optimisers, schedules, the loop, evaluation and checkpoints."""
 
+from fastrnn.train.average import Average
+from fastrnn.train.averaging import ExponentialAverage, NonMonotonicAverage
 from fastrnn.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from fastrnn.train.clipping import clip_gradient_norm, clip_gradient_value, gradient_norm
-from fastrnn.train.evaluation import Evaluation, evaluate
+from fastrnn.train.evaluation import Evaluation, evaluate, evaluate_sentences
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import SGD, Adam, AdamW, RMSprop
 from fastrnn.train.records import Record, TrainingDiverged, Validation
 from fastrnn.train.schedules import ConstantSchedule, CosineSchedule, PlateauSchedule, StepSchedule
+from fastrnn.train.shortcut import train
 from fastrnn.train.state import TrainingState
-from fastrnn.train.trainer import Trainer, train
+from fastrnn.train.tensorboard import TensorBoardLog
+from fastrnn.train.trainer import Trainer
 
 __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Average",
     "Checkpoint",
     "CheckpointError",
     "ConstantSchedule",
     "CosineSchedule",
     "Evaluation",
+    "ExponentialAverage",
+    "NonMonotonicAverage",
     "Optimizer",
     "PlateauSchedule",
     "RMSprop",
     "Record",
     "StepSchedule",
+    "TensorBoardLog",
     "Trainer",
     "TrainingDiverged",
     "TrainingState",
@@ -31,6 +39,7 @@ __all__ = [
     "clip_gradient_norm",
     "clip_gradient_value",
     "evaluate",
+    "evaluate_sentences",
     "gradient_norm",
     "load_checkpoint",
     "save_checkpoint",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
+from fastrnn.layers.description import count_layers
 from fastrnn.models import LanguageModel
 from fastrnn.train.files import write_atomically
 from fastrnn.train.state import TrainingState
@@ -180,9 +181,12 @@ def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
 
 def _model(config: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]]) -> LanguageModel:
     """Make the model, having seen that its sizes are the tensors': no header asks for memory at will."""
-    layers = sum(name.startswith("rnn.weight_hh_l") for name in parameters)
-    if config["num_layers"] != layers:  # before all their shapes are listed
-        raise ValueError(f"expected tensors for {config['num_layers']} layers, got {layers}")
+    if not isinstance(config, Mapping):
+        raise TypeError(f"model: expected a mapping, got {type(config).__name__}")
+    layers = sum(name.startswith("rnn.") and ".weight_ih_l" in name for name in parameters)
+    wanted_layers = count_layers(config.get("rnn") or config)
+    if wanted_layers != layers:  # before all their shapes are listed
+        raise ValueError(f"expected tensors for {wanted_layers} layers, got {layers}")
     shapes = LanguageModel.parameter_shapes(config)
     expected = {name: f"{config['dtype']} {list(shape)}" for name, shape in shapes.items()}
     found = {name: f"{array.dtype.name} {list(array.shape)}" for name, array in parameters.items()}

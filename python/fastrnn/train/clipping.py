@@ -6,11 +6,15 @@ import math
 from typing import TYPE_CHECKING
 
 from fastrnn import _dispatch
+from fastrnn.layers.sparse import dense_parts, sparse_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastrnn._arrays import Array
     from fastrnn.layers import Module
 
-__all__ = ["clip_gradient_norm", "clip_gradient_value", "gradient_norm"]
+__all__ = ["clip_gradient_norm", "clip_gradient_value", "clip_gradients", "gradient_norm"]
 
 
 def gradient_norm(module: Module) -> float:
@@ -25,7 +29,11 @@ def gradient_norm(module: Module) -> float:
     >>> gradient_norm(layer)
     4.0
     """
-    return math.sqrt(_dispatch.kernels.sum_of_squares(module.gradients.flat))
+    flat, sparse = module.gradients.flat, sparse_parts(module)
+    squares = sum(_dispatch.kernels.sum_of_squares(part) for part in dense_parts(flat, sparse))
+    for part in sparse:  # rows that nothing was added to are zero
+        squares += _dispatch.kernels.sum_of_squares(part.matrix(flat)[part.rows].reshape(-1))
+    return math.sqrt(squares)
 
 
 def clip_gradient_norm(module: Module, limit: float) -> float:
@@ -65,9 +73,9 @@ def clip_gradient_norm(module: Module, limit: float) -> float:
     """
     _check_limit(limit)
     norm = gradient_norm(module)
-    factor = limit / (norm + 1e-6)  # as PyTorch's clip_grad_norm_ has it
-    if 0.0 < factor < 1.0:
-        _dispatch.kernels.scale(module.gradients.flat, factor)
+    factor = _factor(norm, limit)
+    if factor < 1.0:
+        _in_place(module, lambda values: _dispatch.kernels.scale(values, factor))
     return norm
 
 
@@ -90,7 +98,46 @@ def clip_gradient_value(module: Module, limit: float) -> None:
     array([[-0.5]], dtype=float32)
     """
     _check_limit(limit)
-    _dispatch.kernels.clip_value(module.gradients.flat, limit)
+    _in_place(module, lambda values: _dispatch.kernels.clip_value(values, limit))
+
+
+def clip_gradients(
+    module: Module, norm_limit: float | None, value_limit: float | None
+) -> tuple[float, float]:
+    """Clip by value, then by norm, as far as limits are given.
+
+    Returns
+    -------
+    norm : float
+        The global norm before both.
+    scale : float
+        What the gradients are still to be multiplied with for the bound on the norm, by ``Optimizer.step``.
+    """
+    norm = clipped = gradient_norm(module)
+    if value_limit is not None:
+        clip_gradient_value(module, value_limit)
+        clipped = gradient_norm(module) if norm_limit is not None else norm
+    if norm_limit is None:
+        return norm, 1.0
+    _check_limit(norm_limit)
+    return norm, _factor(clipped, norm_limit)
+
+
+def _factor(norm: float, limit: float) -> float:
+    factor = limit / (norm + 1e-6)  # as PyTorch's clip_grad_norm_ has it
+    return factor if 0.0 < factor < 1.0 else 1.0
+
+
+def _in_place(module: Module, change: Callable[[Array], None]) -> None:
+    """Change all gradients that may differ from zero."""
+    flat, sparse = module.gradients.flat, sparse_parts(module)
+    for part in dense_parts(flat, sparse):
+        change(part)
+    for rows in sparse:
+        matrix = rows.matrix(flat)
+        values = matrix[rows.rows]
+        change(values.reshape(-1))
+        matrix[rows.rows] = values
 
 
 def _check_limit(limit: float) -> None:

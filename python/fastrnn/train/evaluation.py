@@ -1,19 +1,22 @@
-"""The loss of a model over a whole text."""
+"""The loss of a model over a whole text, or over sentences."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
 from fastrnn.data.batching import ChunkedText, as_text_ids
+from fastrnn.data.sentences import SentenceBatches
 
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel
+    from fastrnn.train.records import Validation
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "evaluate_sentences", "validate"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Evaluation:
     loss : float
         Mean over the tokens, in nats a token.
     tokens : int
-        Tokens that were predicted: all of the text but its first.
+        Tokens that were predicted: all of the text but its first; of sentences all, and the end of each
+        where it has one.
     """
 
     loss: float
@@ -91,6 +95,57 @@ def evaluate(
         more, _ = _total_loss(model, ChunkedText(rest, 1, len(rest) - 1), _last_row(state))
         total += more
     return Evaluation(total / (len(text) - 1), len(text) - 1)
+
+
+def evaluate_sentences(
+    model: LanguageModel, sentences: SentenceBatches | Sequence[ArrayLike], *, batch_size: int = 32
+) -> Evaluation:
+    """Give a model's loss over sequences that each begin with a zero state.
+
+    Every token counts the same, the end of each sequence included.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    sentences : SentenceBatches, or sequence of array_like, int [n]
+        Sequences get the model's own `start` (-1 where it has none) and `eos`.
+    batch_size : int, default 32
+        Of sequences; batches have their own.
+
+    Returns
+    -------
+    evaluation : Evaluation
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `SentenceBatches`, or if an id is out of the model's range.
+
+    Examples
+    --------
+    >>> import math
+    >>> import fastrnn as fr
+    >>> from fastrnn.train.evaluation import evaluate_sentences
+    >>> model = fr.LanguageModel(4, hidden_size=8, num_layers=1, eos=0, seed=0)
+    >>> result = evaluate_sentences(model, [[1, 2, 3], [2], [3, 1]])
+    >>> result.tokens, abs(result.loss - math.log(4)) < 0.5
+    (9, True)
+    """
+    if not isinstance(sentences, SentenceBatches):
+        start = -1 if model.start is None else model.start
+        sentences = SentenceBatches(sentences, batch_size, start=start, eos=model.eos, seed=0)
+    total = 0.0
+    for batch in sentences:
+        loss, _ = model.loss(batch.inputs, batch.targets, lengths=batch.lengths)
+        total += loss * batch.tokens
+    return Evaluation(total / sentences.tokens, sentences.tokens)
+
+
+def validate(model: LanguageModel, validation: Validation) -> Evaluation:
+    """Evaluate a model on a validation's data, of either kind."""
+    if isinstance(validation.data, SentenceBatches):
+        return evaluate_sentences(model, validation.data)
+    return evaluate(model, validation.data, batch_size=validation.batch_size)
 
 
 def _total_loss(model: LanguageModel, data: ChunkedText, state: Any) -> tuple[float, Any]:

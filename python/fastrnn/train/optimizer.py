@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.layers.sparse import dense_parts, sparse_parts
+
 if TYPE_CHECKING:
     from fastrnn.layers import Module
 
@@ -31,6 +33,11 @@ class Optimizer(ABC):
     moment_names: tuple[str, ...] = ()
 
     def __init__(self, module: Module, learning_rate: float, weight_decay: float) -> None:
+        if sparse_parts(module) and (self.moment_names or weight_decay):
+            raise ValueError(
+                "module: has a sparse embedding, of which a step touches some rows; expected SGD without "
+                f"momentum and weight decay, got {type(self).__name__}"
+            )
         self.module = module
         self.learning_rate = at_least_zero("learning_rate", learning_rate)
         self.weight_decay = at_least_zero("weight_decay", weight_decay)
@@ -38,17 +45,27 @@ class Optimizer(ABC):
         flat = module.parameters.flat
         self.moments: dict[str, NDArray[Any]] = {name: np.zeros_like(flat) for name in self.moment_names}
 
-    def step(self, learning_rate: float | None = None) -> None:
+    def step(self, learning_rate: float | None = None, *, gradient_scale: float = 1.0) -> None:
         """Move the module's parameters once, by its gradients.
 
         Parameters
         ----------
         learning_rate : float, optional
             For this step alone; default is the attribute.
+        gradient_scale : float, default 1.0
+            What the gradients are multiplied with as they are read; they stay as they are.
         """
-        rate = self.learning_rate if learning_rate is None else learning_rate
+        given = (self.learning_rate if learning_rate is None else learning_rate, gradient_scale)
+        parameters, gradients = self.module.parameters._writable_flat(), self.module.gradients.flat
+        sparse = sparse_parts(self.module)
+        # Taken out before anything moves: where there is no memory for it, nothing has changed.
+        taken = [(part.matrix(parameters)[part.rows], part.matrix(gradients)[part.rows]) for part in sparse]
         self.steps += 1
-        self._update(self.module.parameters._writable_flat(), self.module.gradients.flat, rate)
+        dense = zip(dense_parts(parameters, sparse), dense_parts(gradients, sparse), strict=True)
+        for values, slopes in (*dense, *taken):
+            self._update(values.reshape(-1), slopes.reshape(-1), *given)
+        for part, (values, _) in zip(sparse, taken, strict=True):
+            part.matrix(parameters)[part.rows] = values
 
     def state_dict(self) -> dict[str, Any]:
         """Give copies of the moments, and ``"steps"``."""
@@ -78,8 +95,14 @@ class Optimizer(ABC):
         self.steps = int(state["steps"])
 
     @abstractmethod
-    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
-        """Change the parameters in place."""
+    def _update(
+        self,
+        parameters: NDArray[Any],
+        gradients: NDArray[Any],
+        learning_rate: float,
+        gradient_scale: float,
+    ) -> None:
+        """Change the parameters in place; of a module with sparse gradients, a part of them at a time."""
 
 
 def at_least_zero(name: str, value: float) -> float:

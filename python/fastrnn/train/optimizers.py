@@ -71,7 +71,13 @@ class SGD(Optimizer):
         self.moment_names = ("momentum",) if self.momentum > 0.0 else ()
         super().__init__(module, learning_rate, weight_decay)
 
-    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
+    def _update(
+        self,
+        parameters: NDArray[Any],
+        gradients: NDArray[Any],
+        learning_rate: float,
+        gradient_scale: float,
+    ) -> None:
         _dispatch.kernels.sgd_step(
             parameters,
             gradients,
@@ -80,6 +86,7 @@ class SGD(Optimizer):
             self.momentum,
             self.weight_decay,
             self.nesterov,
+            gradient_scale,
         )
 
 
@@ -133,10 +140,23 @@ class RMSprop(Optimizer):
         self.epsilon = at_least_zero("epsilon", epsilon)
         super().__init__(module, learning_rate, weight_decay)
 
-    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
+    def _update(
+        self,
+        parameters: NDArray[Any],
+        gradients: NDArray[Any],
+        learning_rate: float,
+        gradient_scale: float,
+    ) -> None:
         square = self.moments["square"]
         _dispatch.kernels.rmsprop_step(
-            parameters, gradients, square, learning_rate, self.alpha, self.epsilon, self.weight_decay
+            parameters,
+            gradients,
+            square,
+            learning_rate,
+            self.alpha,
+            self.epsilon,
+            self.weight_decay,
+            gradient_scale,
         )
 
 
@@ -193,7 +213,13 @@ class Adam(Optimizer):
         self.epsilon = at_least_zero("epsilon", epsilon)
         super().__init__(module, learning_rate, weight_decay)
 
-    def _update(self, parameters: NDArray[Any], gradients: NDArray[Any], learning_rate: float) -> None:
+    def _update(
+        self,
+        parameters: NDArray[Any],
+        gradients: NDArray[Any],
+        learning_rate: float,
+        gradient_scale: float,
+    ) -> None:
         _dispatch.kernels.adam_step(
             parameters,
             gradients,
@@ -205,6 +231,7 @@ class Adam(Optimizer):
             self.epsilon,
             self.weight_decay,
             self._decoupled,
+            gradient_scale,
         )
 
 

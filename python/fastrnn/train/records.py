@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Record", "TrainingDiverged", "Validation"]
+if TYPE_CHECKING:
+    from fastrnn.data.sentences import SentenceBatches
+
+__all__ = ["Record", "TrainingDiverged", "Validation", "check_finite"]
 
 
 class TrainingDiverged(ArithmeticError):
@@ -23,9 +28,10 @@ class Record:
     step : int
         Steps made so far, this one included.
     epoch : float
-        Passes through the text so far.
+        Passes through the training data so far.
     loss : float
-        Mean over the step's tokens, in nats a token, before the parameters moved.
+        Mean over the step's tokens, in nats a token, before the parameters moved; with dropout and label
+        smoothing where training has them.
     gradient_norm : float
         Global Euclidean norm, before clipping.
     tokens_per_second : float
@@ -33,7 +39,8 @@ class Record:
     learning_rate : float
         The step's learning rate.
     valid_loss : float or None
-        Mean over the validation text, in nats a token, after the step, where one was due.
+        Mean over the validation text, in nats a token, after the step, where one was due; of the averaged
+        parameters where there are any.
     """
 
     step: int
@@ -51,17 +58,17 @@ class Validation:
 
     Parameters
     ----------
-    ids : ndarray, int, shape [tokens]
-        The text.
+    data : ndarray, int, shape [tokens], or SentenceBatches
+        One long text, or sentences.
     every : int, default 500
         Steps between two evaluations.
     patience : int, optional
         Training stops after this many evaluations in a row without a new lowest loss.
     batch_size : int, default 1
-        Streams that the text is read in; see `evaluate`.
+        Streams that one long text is read in; see `evaluate`. Sentences come in batches of their own size.
     """
 
-    ids: NDArray[np.int64]
+    data: NDArray[np.int64] | SentenceBatches
     every: int = 500
     patience: int | None = None
     batch_size: int = 1
@@ -73,3 +80,18 @@ class Validation:
             raise ValueError(f"patience: expected 1 or more evaluations, got {self.patience}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size: expected 1 or more, got {self.batch_size}")
+
+
+def check_finite(what: str, value: float, step: int) -> None:
+    """Let training end before a number that is none reaches the parameters.
+
+    Raises
+    ------
+    TrainingDiverged
+        If the value is NaN or infinite.
+    """
+    if not math.isfinite(value):
+        raise TrainingDiverged(
+            f"step {step}: the {what} is {value}; training stopped before the parameters were touched. "
+            "Try a lower learning rate, a warm-up or a smaller bound on the gradient norm"
+        )

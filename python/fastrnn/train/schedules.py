@@ -90,6 +90,12 @@ class StepSchedule(ConstantSchedule):
     >>> schedule = StepSchedule(1.0, every=10, factor=0.5, start=20)
     >>> [schedule.rate(step) for step in (1, 30, 31, 41)]
     [1.0, 1.0, 0.5, 0.25]
+
+    Zaremba's small model: four epochs at 1, then half of it in each epoch; here with 1,000 steps an epoch:
+
+    >>> schedule = StepSchedule(1.0, every=1000, factor=0.5, start=3000)
+    >>> [schedule.rate(epoch * 1000 + 1) for epoch in range(7)]
+    [1.0, 1.0, 1.0, 1.0, 0.5, 0.25, 0.125]
     """
 
     def __init__(

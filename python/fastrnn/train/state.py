@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TrainingState", "pack_carried", "pack_generator", "unpack_carried"]
+__all__ = ["TrainingState", "pack_carried", "part_of", "unpack_carried"]
 
 
 @dataclass
 class TrainingState:
-    """What `Trainer.state` gives and `Trainer.restore` takes.
+    """What `Trainer.state` gives and `Trainer.restore` takes; so do averages for their part.
 
     Attributes
     ----------
     values : dict
         Plain values, ready for JSON; programs may add their own beside those of the trainer.
     arrays : dict of str to ndarray
-        The optimizer's moments and the recurrent state carried between chunks.
+        The optimizer's moments, averaged parameters and the recurrent state carried between batches.
     """
 
     values: dict[str, Any]
@@ -45,12 +44,6 @@ def unpack_carried(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
     return parts[0] if kind == "array" else None
 
 
-def pack_generator(generator: np.random.Generator) -> dict[str, Any]:
-    """Describe where a random generator is, in plain values that its bit generator takes back as state."""
-    return {name: _plain(value) for name, value in generator.bit_generator.state.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Give the arrays whose names begin with a prefix, without it."""
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,168 @@
+"""Sequences that each are a row of their own: sentences, lines, words, melodies."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn._arrays import as_ids, as_size
+from fastrnn.data.batching import NO_TARGET, Batch
+from fastrnn.data.buckets import length_buckets
+
+if TYPE_CHECKING:
+    from fastrnn.data.buckets import Seed
+
+__all__ = ["SentenceBatches"]
+
+
+class SentenceBatches:
+    """Sequences in batches, each one a row that begins with a zero state and is padded to the longest.
+
+    A row reads a start and then the sequence, and is to predict the sequence and then its end: inputs
+    ``start, x1, ..., xn`` and targets ``x1, ..., xn, eos``; without `eos` inputs ``start, x1, ..., x(n-1)``
+    and targets ``x1, ..., xn``. Behind the end inputs are 0 and targets -1, which is not counted.
+
+    Each epoch has every sequence once, in an order that follows from the seed and the epoch's number alone:
+    the object never changes, and a place in the data is a batch's number, which its reader keeps.
+
+    Parameters
+    ----------
+    sequences : sequence of array_like, int [n]
+        Ids from 0 on, at least one in each.
+    batch_size : int
+        N, the number of rows; the last batch may have fewer.
+    start : int, default -1
+        What a row reads first: an id, or -1 for a vector of zeros.
+    eos : int, optional
+        The id that ends each sequence.
+    seed : int or numpy.random.Generator, optional
+        For the order. None: another one for each object, which no later training can resume.
+    bucket : bool, default True
+        Put sequences of near lengths together, which saves padding; see `length_buckets`. False: any.
+
+    Attributes
+    ----------
+    batch_size, start, eos, bucket
+        As given.
+    lengths : ndarray, int64 [sequences]
+        Targets of each sequence: n, and one more with `eos`.
+    tokens : int
+        Targets of one epoch.
+    order : int
+        What the order follows from, beside the epoch's number.
+
+    Raises
+    ------
+    ValueError
+        If there is no sequence, or one is empty or not one-dimensional, or a number is out of its range.
+    TypeError
+        If a sequence or a number is not of integers.
+
+    Examples
+    --------
+    >>> from fastrnn.data.sentences import SentenceBatches
+    >>> data = SentenceBatches([[5, 6, 7], [8], [6, 5]], batch_size=2, eos=0, seed=0)
+    >>> for batch in data:
+    ...     print(batch.inputs.T.tolist(), batch.targets.T.tolist(), batch.lengths.tolist())
+    [[-1, 8, 0], [-1, 6, 5]] [[8, 0, -1], [6, 5, 0]] [2, 3]
+    [[-1, 5, 6, 7]] [[5, 6, 7, 0]] [4]
+    >>> len(data), data.tokens
+    (2, 9)
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[ArrayLike],
+        batch_size: int,
+        *,
+        start: int = -1,
+        eos: int | None = None,
+        seed: Seed = None,
+        bucket: bool = True,
+    ) -> None:
+        self.batch_size = as_size("batch_size", batch_size)
+        self.start = _id("start", start, -1)
+        self.eos = None if eos is None else _id("eos", eos, 0)
+        self.bucket = bucket
+        # One draw, so that a seed of any kind becomes a number that a file can keep.
+        self.order = int(np.random.default_rng(seed).integers(2**63))
+        rows = [_sequence(index, sequence) for index, sequence in enumerate(sequences)]
+        if not rows:
+            raise ValueError("sequences: expected at least one, got none")
+        self._sizes = np.array([len(row) for row in rows])
+        self._firsts = np.cumsum(self._sizes) - self._sizes
+        self._ids = np.concatenate(rows)
+        self.lengths: NDArray[np.int64] = self._sizes + (self.eos is not None)
+        self.tokens = int(self.lengths.sum())
+        self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+
+    def __len__(self) -> int:
+        """Batches of one epoch."""
+        return -(-len(self._sizes) // self.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """Give the batch of a step of training, counted from 0 through all epochs.
+
+        Parameters
+        ----------
+        step : int
+            0 or more.
+
+        Returns
+        -------
+        batch : Batch
+            With lengths; ``advance`` is 0, as no batch goes on with what another one began.
+        """
+        epoch, index = divmod(step, len(self))
+        return self._laid_out(self._rows(epoch)[index])
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go through the first epoch."""
+        return (self.batch(step) for step in range(len(self)))
+
+    def _rows(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Which sequences are in each batch of an epoch; the last epoch asked for is kept."""
+        known, rows = self._epoch
+        if known != epoch:
+            random = np.random.default_rng([self.order, epoch])
+            if self.bucket:
+                rows = length_buckets(self.lengths, self.batch_size, seed=random)
+            else:
+                order = random.permutation(len(self._sizes))
+                rows = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+            self._epoch = (epoch, rows)
+        return rows
+
+    def _laid_out(self, rows: NDArray[np.int64]) -> Batch:
+        sizes, lengths = self._sizes[rows], self.lengths[rows]
+        t = np.arange(lengths.max())[:, None]
+        ids = self._ids[self._firsts[rows] + np.minimum(t, sizes - 1)]  # the last id again behind the end
+        inputs = np.zeros(ids.shape, np.int64)
+        inputs[0] = self.start
+        inputs[1:] = np.where(t[1:] < lengths, ids[:-1], 0)
+        targets = np.where(t < sizes, ids, NO_TARGET)
+        if self.eos is not None:
+            targets[sizes, np.arange(len(rows))] = self.eos
+        return Batch(inputs, targets, lengths, 0)
+
+
+def _sequence(index: int, sequence: ArrayLike) -> NDArray[np.int64]:
+    name = f"sequences[{index}]"
+    array = np.asarray(sequence)
+    if not array.size:  # whatever its dtype: an empty list has none
+        raise ValueError(f"{name}: expected at least one id, got none")
+    ids = as_ids(name, array, ("n",))
+    if ids.min() < 0:
+        raise ValueError(f"{name}: expected ids of 0 or more, got {ids.min()}")
+    return ids
+
+
+def _id(name: str, value: int, least: int) -> int:
+    number = operator.index(value)
+    if number < least:
+        raise ValueError(f"{name}: expected {least} or more, got {number}")
+    return number

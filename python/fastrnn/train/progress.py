@@ -1,0 +1,96 @@
+"""How far a training has come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastrnn.train.records import Record
+from fastrnn.train.state import pack_carried, unpack_carried
+
+__all__ = ["Progress"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come: one object, so that one assignment is a whole step.
+
+    Attributes
+    ----------
+    step, batches : int
+        Steps made, and batches read for them.
+    carried : ndarray, tuple of ndarray or None
+        Recurrent state before the next batch; None for zero.
+    unfinished : Record or None
+        Record of a step whose validation is still to be made.
+    best_loss, best_step : float, int
+        Lowest validation loss of all evaluations, and its step.
+    lowest, waited : float, int
+        Lowest loss of those evaluations that were due, and how many of them came since.
+    """
+
+    step: int = 0
+    batches: int = 0
+    carried: Any = None
+    unfinished: Record | None = None
+    best_loss: float = math.inf
+    best_step: int = 0
+    lowest: float = math.inf
+    waited: int = 0
+
+    def stepped(self, record: Record, batches: int, carried: Any) -> Progress:
+        """Count a step."""
+        return replace(self, step=record.step, batches=batches, carried=carried, unfinished=record)
+
+    def evaluated(self, loss: float) -> Progress:
+        """Remember the loss of an evaluation, where it is the best."""
+        return replace(self, best_loss=loss, best_step=self.step) if loss < self.best_loss else self
+
+    def finished(self, valid_loss: float | None) -> Progress:
+        """Count the evaluation of a step, where one was due, and be done with the step."""
+        done = replace(self, unfinished=None)
+        if valid_loss is None:
+            return done
+        if valid_loss < self.lowest:
+            return replace(done, lowest=valid_loss, waited=0)
+        return replace(done, waited=self.waited + 1)
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Give plain values, ready for JSON, and arrays."""
+        carried, arrays = pack_carried(self.carried)
+        values = {
+            "step": self.step,
+            "batches": self.batches,
+            "best": [_finite(self.best_loss), self.best_step],
+            "patience": [_finite(self.lowest), self.waited],
+            "carried": carried,
+            "unfinished": None if self.unfinished is None else asdict(self.unfinished),
+        }
+        return values, arrays
+
+    @classmethod
+    def unpack(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Progress:
+        """Undo `pack`."""
+        step, unfinished = int(values["step"]), values["unfinished"]
+        return cls(
+            step,
+            int(values.get("batches", step)),  # older files had one batch a step
+            unpack_carried(values["carried"], arrays),
+            None if unfinished is None else Record(**unfinished),
+            _number(values["best"][0]),
+            int(values["best"][1]),
+            _number(values["patience"][0]),
+            int(values["patience"][1]),
+        )
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isinf(value) else value
+
+
+def _number(value: float | None) -> float:
+    return math.inf if value is None else float(value)

@@ -1,0 +1,83 @@
+"""Records of training for TensorBoard."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+from fastrnn.train.records import Record
+
+__all__ = ["TensorBoardLog"]
+
+_TAGS = {
+    "loss": "train/loss",
+    "gradient_norm": "train/gradient_norm",
+    "learning_rate": "train/learning_rate",
+    "tokens_per_second": "train/tokens_per_second",
+    "epoch": "train/epoch",
+    "valid_loss": "validation/loss",
+}
+
+
+class TensorBoardLog:
+    """Writes records as curves that ``tensorboard --logdir FOLDER`` shows.
+
+    Needs the package tensorboardX, which brings neither TensorFlow nor PyTorch; it writes from a thread of
+    its own.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it is missing; each log is a file of its own in it.
+    resumed_at : int, optional
+        Steps made before, where a training goes on: TensorBoard then hides what an earlier log in the folder
+        has of later steps.
+
+    Raises
+    ------
+    ImportError
+        If tensorboardX is not installed.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> from fastrnn.train.tensorboard import TensorBoardLog
+    >>> model = fr.LanguageModel(3, hidden_size=8, num_layers=1, seed=0)
+    >>> data = fr.ChunkedText([0, 1, 2] * 50, batch_size=2, seq_length=10)
+    >>> with TensorBoardLog("runs/first") as log:  # doctest: +SKIP
+    ...     for record in fr.train.train(model, data, 100):
+    ...         log.write(record)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, resumed_at: int | None = None) -> None:
+        try:
+            library = importlib.import_module("tensorboardX")
+        except ImportError as error:
+            raise ImportError(
+                'TensorBoardLog: needs tensorboardX; install it with pip install "fastrnn[tensorboard]"'
+            ) from error
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer: Any = library.SummaryWriter(os.fspath(folder), purge_step=purge)
+
+    def write(self, record: Record) -> None:
+        """Add a record to the curves, at its step.
+
+        Parameters
+        ----------
+        record : Record
+        """
+        for name, tag in _TAGS.items():
+            value = getattr(record, name)
+            if value is not None:
+                self._writer.add_scalar(tag, value, record.step)
+
+    def close(self) -> None:
+        """Write out what waits, and end; again: nothing."""
+        self._writer.close()
+
+    def __enter__(self) -> TensorBoardLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
