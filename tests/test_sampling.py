@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastrnn import ChunkedText, LanguageModel, Vocabulary
-from fastrnn.decode import Sampling, next_probabilities, sample, sample_ids
+from fastrnn.decode import Sampling, log_probabilities, next_probabilities, sample, sample_ids, samples
+from fastrnn.decode.draws import draw
 from fastrnn.train import train
 from training_cases import TEXT, VOCABULARY, make_model, make_trainer
 
+ALL = Sampling(0.8, 12, 0.9, typical=0.7, repetition_penalty=1.3, banned=(1, 5))
 LOGITS = hnp.arrays(np.float32, st.integers(1, 40), elements=st.floats(-50, 50, width=32))
 
 
@@ -59,6 +61,113 @@ def test_logits_far_apart_do_not_overflow():
     assert next_probabilities([-np.inf, 0.0]).tolist() == [0, 1]
 
 
+def slow_typical(p, mass):
+    """Symbol by symbol: those nearest to the entropy, until they hold the mass."""
+    entropy = -sum(x * np.log(x) for x in p if x > 0)
+    far = {i: abs(-np.log(x) - entropy) for i, x in enumerate(p) if x > 0}
+    kept = []
+    for i in sorted(far, key=lambda i: (far[i], i)):
+        kept.append(i)
+        if p[kept].sum() >= mass:
+            break
+    result = np.zeros_like(p)
+    result[kept] = p[kept] / p[kept].sum()
+    return result
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40), st.floats(0.01, 0.999), st.floats(0.3, 3.0))
+def test_typical_keeps_what_is_nearest_to_the_entropy(seed, size, mass, temperature):
+    logits = np.random.default_rng(seed).normal(0.0, 3.0, size)
+    p = next_probabilities(logits, Sampling(temperature, typical=mass))
+    expected = slow_typical(next_probabilities(logits, Sampling(temperature)), mass)
+    np.testing.assert_allclose(p, expected, rtol=1e-9)
+
+
+def test_typical_may_drop_the_likeliest():
+    p = next_probabilities(np.log([0.5, 0.2, 0.1, 0.1, 0.1]), Sampling(typical=0.1))
+    assert p.tolist() == [0, 1, 0, 0, 0]
+    # All are equally typical: the first are kept.
+    assert next_probabilities(np.zeros(4), Sampling(typical=0.5)).tolist() == [0.5, 0.5, 0, 0]
+
+
+def test_typical_looks_at_what_the_other_cuts_left():
+    logits = np.log([0.1, 0.4, 0.3, 0.2])
+    left = next_probabilities(logits, Sampling(top_k=3))
+    p = next_probabilities(logits, Sampling(top_k=3, typical=0.4))
+    np.testing.assert_allclose(p, slow_typical(left, 0.4))
+
+
+def test_a_symbol_that_cannot_come_is_not_typical():
+    assert next_probabilities([-np.inf, 0.0], Sampling(typical=1.0)).tolist() == [0, 1]
+    assert next_probabilities([0.0, 0.0, 9.0], Sampling(top_k=1, typical=1.0)).tolist() == [0, 0, 1]
+
+
+def test_the_penalty_lowers_what_was_seen_whatever_its_sign():
+    logits, seen = np.array([2.0, -1.0, 0.5, 0.0]), np.array([True, True, False, True])
+    p = next_probabilities(logits, Sampling(repetition_penalty=2.0), seen)
+    np.testing.assert_allclose(p, next_probabilities([1.0, -2.0, 0.5, 0.0]))
+    # Before the temperature, and before a symbol is chosen without chance.
+    cold = next_probabilities(logits, Sampling(0.5, repetition_penalty=2.0), seen)
+    np.testing.assert_allclose(cold, next_probabilities([2.0, -4.0, 1.0, 0.0]))
+    assert next_probabilities(logits, Sampling(0.0, repetition_penalty=5.0), seen).tolist() == [0, 0, 1, 0]
+
+
+def test_no_penalty_without_what_was_seen():
+    logits = [2.0, -1.0, 0.5]
+    expected = next_probabilities(logits).tolist()
+    assert next_probabilities(logits, Sampling(repetition_penalty=3.0)).tolist() == expected
+    assert next_probabilities(logits, Sampling(), [True] * 3).tolist() == expected
+
+
+def test_banned_symbols_have_no_probability_and_the_others_keep_their_proportions():
+    p = next_probabilities(np.log([0.4, 0.3, 0.2, 0.1]), Sampling(banned=[0, 3]))
+    np.testing.assert_allclose(p, [0, 0.6, 0.4, 0])
+    assert next_probabilities([9.0, 1.0, 0.0], Sampling(0.0, banned=[0])).tolist() == [0, 1, 0]
+    # The likeliest is no longer there to be counted.
+    assert np.flatnonzero(next_probabilities([9.0, 2.0, 1.0], Sampling(top_k=1, banned=[0]))).tolist() == [1]
+
+
+def test_a_ban_must_leave_a_symbol_and_name_symbols():
+    for banned, message in (([0, 1], "nothing is left to draw"), ([2], "2 is out of range for 2 symbols")):
+        with pytest.raises(ValueError, match=f"banned: {message}"):
+            next_probabilities([0.0, 1.0], Sampling(banned=banned))
+    with pytest.raises(ValueError, match="banned: nothing is left"):
+        next_probabilities([[0.0, 1.0], [0.0, -np.inf]], Sampling(banned=[0]))
+    assert Sampling(banned=np.array([4, 0, 4])) == Sampling(banned=[0, 4])
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [None, Sampling(0.0), Sampling(0.7), Sampling(top_k=3), Sampling(top_p=0.6), Sampling(typical=0.5), ALL],
+)
+@pytest.mark.parametrize("size", [7, 8, 33, 300])
+def test_a_row_gives_the_same_bits_as_alone(sampling, size):
+    rng = np.random.default_rng(size)
+    logits = rng.normal(0.0, 4.0, (9, size)).astype(np.float32)
+    seen = rng.random((9, size)) < 0.3
+    together = next_probabilities(logits, sampling, seen)
+    for row in range(9):
+        assert np.array_equal(together[row], next_probabilities(logits[row], sampling, seen[row]))
+        assert np.array_equal(log_probabilities(logits)[row], log_probabilities(logits[row : row + 1])[0])
+    np.testing.assert_allclose(together.sum(axis=1), 1.0)
+
+
+def test_arrays_of_wrong_shapes_are_refused():
+    for logits in (0.0, np.zeros((2, 2, 2)), np.zeros((3, 0)), []):
+        with pytest.raises(ValueError, match=r"logits: expected \[V\] or \[N, V\]"):
+            next_probabilities(logits)
+    for seen in (np.zeros(2, bool), np.zeros((1, 3), bool), [0, 1, 1]):
+        with pytest.raises(ValueError, match=r"seen: expected bool \[3\]"):
+            next_probabilities([0.0, 1.0, 2.0], Sampling(repetition_penalty=2.0), seen)
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1e3)))
+def test_a_point_anywhere_finds_a_symbol_that_can_come(weights):
+    weights = np.append(weights, [1e-3, 0.0])
+    points = np.array([0.0, 0.5, 1.0 - 2.0**-53])
+    assert (weights[draw(np.tile(weights, (3, 1)), points)] > 0).all()
+
+
 @pytest.mark.parametrize("logits", [[np.nan, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]])
 def test_logits_that_are_no_distribution_are_refused(logits):
     with pytest.raises(ValueError, match="logits: the highest is"):
@@ -75,11 +184,23 @@ def test_logits_that_are_no_distribution_are_refused(logits):
         ({"top_p": 0.0}, "top_p"),
         ({"top_p": 1.1}, "top_p"),
         ({"top_p": np.nan}, "top_p"),
+        ({"typical": 0.0}, "typical"),
+        ({"typical": 1.1}, "typical"),
+        ({"repetition_penalty": 0.9}, "repetition_penalty"),
+        ({"repetition_penalty": np.nan}, "repetition_penalty"),
+        ({"repetition_penalty": np.inf}, "repetition_penalty"),
+        ({"banned": [3, -1]}, "banned"),
     ],
 )
 def test_options_out_of_range_are_refused(options, name):
     with pytest.raises(ValueError, match=f"^{name}: "):
         Sampling(**options)
+
+
+@pytest.mark.parametrize("banned", [[0.5], ["a"], 3])
+def test_bans_that_are_no_ids_are_refused(banned):
+    with pytest.raises(TypeError):
+        Sampling(banned=banned)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -125,7 +246,7 @@ def test_a_draw_at_the_very_end_of_the_distribution_is_a_symbol():
         assert next_probabilities(logits[step, 0], Sampling(top_k=5))[drawn] > 0
 
 
-@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.9}])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.9}, {"typical": 0.8}])
 def test_the_same_seed_writes_the_same_text(options):
     model = make_model()
     one = sample(model, VOCABULARY, "green", 80, seed=7, **options)
@@ -195,3 +316,87 @@ def test_a_trained_model_writes_what_it_has_read():
         pass
     text = sample(model, VOCABULARY, "green ", 300, temperature=0.5, seed=0)
     assert "bottles hanging on the wall, and if" in text
+
+
+class MarkedVocabulary(Vocabulary):
+    """Characters, some of which have a part: ``<`` begins a text, ``>`` ends it, ``_`` fills up."""
+
+    bos_id, eos_id, pad_id, unknown_id = 0, 1, 2, 3
+
+
+MARKED = MarkedVocabulary("<>_?abc\n")
+
+
+def sharp_model(size):
+    """One that minds what it has read, as a trained one does."""
+    model = LanguageModel(size, hidden_size=5, num_layers=1, seed=0)
+    model.load_state_dict({name: 4.0 * value for name, value in model.state_dict().items()})
+    return model
+
+
+def marked_model():
+    return sharp_model(len(MARKED))
+
+
+def test_a_penalty_keeps_a_text_from_repeating_itself():
+    model = make_model(seed=2)
+    loop = list(sample_ids(model, [1], 60, sampling=Sampling(0.0)))
+    free = list(sample_ids(model, [1], 60, sampling=Sampling(0.0, repetition_penalty=100.0)))
+    assert len(set(loop)) < len(set(free))
+    assert 1 not in free[:5]
+
+
+def test_symbols_around_a_text_are_never_in_it():
+    text = sample(marked_model(), MARKED, "a", 500, seed=0)
+    assert set(text) == set(">?abc\n")  # that one ends a text is nothing to `sample`
+    assert set(sample(marked_model(), MARKED, "a", 500, reject_unknown=True, seed=0)) == set(">abc\n")
+
+
+def test_a_symbol_that_begins_and_ends_texts_can_be_drawn():
+    class Framed(Vocabulary):
+        bos_id = eos_id = pad_id = 0
+
+    vocabulary = Framed("|ab")
+    model = LanguageModel(3, hidden_size=5, num_layers=1, seed=0)
+    assert "|" in sample(model, vocabulary, "a", 100, seed=0)
+    assert all("|" not in text for text in samples(model, vocabulary, 20, "a", max_length=50, seed=0))
+
+
+def test_without_a_prompt_a_text_begins_as_the_vocabulary_or_the_model_says():
+    model = marked_model()
+    as_after_bos = list(sample_ids(model, [0], 20, sampling=Sampling(banned=[0, 2]), seed=1))
+    assert sample(model, MARKED, "", 20, seed=1) == MARKED.decode(as_after_bos)
+    model.start = 4
+    started = sample(model, MARKED, "", 20, seed=1)
+    assert started != MARKED.decode(as_after_bos)
+    assert list(sample_ids(model, [], 20, sampling=Sampling(banned=[0, 2]), seed=1)) == list(
+        MARKED.encode(started)
+    )
+
+
+def test_many_texts_end_at_eos_and_begin_like_fewer():
+    model = marked_model()
+    texts = samples(model, MARKED, 40, "ab", max_length=12, seed=4)
+    assert texts[:5] == samples(model, MARKED, 5, "ab", max_length=12, seed=4)
+    assert not set("<>_") & set("".join(texts))
+    assert min(map(len, texts)) < max(map(len, texts)) == 12
+    through = samples(model, MARKED, 40, "ab", max_length=12, until_eos=False, seed=4)
+    assert {len(text) for text in through} == {12}
+    assert ">" in "".join(through)
+    assert "?" not in "".join(samples(model, MARKED, 40, "ab", max_length=12, reject_unknown=True, seed=4))
+
+
+def test_many_texts_without_a_prompt_start_anywhere_each():
+    vocabulary, model = Vocabulary.from_text("abcdefgh"), sharp_model(8)
+    texts = samples(model, vocabulary, 30, max_length=6, temperature=0.0, seed=0)
+    assert len(set(texts)) > 3
+    assert texts[:4] == samples(model, vocabulary, 4, max_length=6, temperature=0.0, seed=0)
+
+
+def test_many_texts_need_an_end_and_known_symbols():
+    with pytest.raises(ValueError, match="eos, max_length"):
+        samples(make_model(), VOCABULARY, 2, "a", max_length=None)
+    with pytest.raises(ValueError, match="prompt: 'é' at position 1 is not in the vocabulary"):
+        samples(make_model(), VOCABULARY, 2, "gé", max_length=3)
+    with pytest.raises(ValueError, match="count: expected 1 or more"):
+        samples(make_model(), VOCABULARY, 0, "a", max_length=3)

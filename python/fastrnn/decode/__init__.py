@@ -1,6 +1,35 @@
 """From a trained model to text."""
 
-from fastrnn.decode.distribution import Sampling, next_probabilities
-from fastrnn.decode.sampling import sample, sample_ids
+from fastrnn.decode.beam import Hypothesis, beam_search
+from fastrnn.decode.distribution import Sampling, log_probabilities, next_probabilities
+from fastrnn.decode.generate import Generated, generate, greedy
+from fastrnn.decode.halting import Halting
+from fastrnn.decode.planned import PlannedLength
+from fastrnn.decode.sampling import sample, sample_ids, samples
+from fastrnn.decode.scoring import NextSymbols, Score, next_symbols, rank, score
+from fastrnn.decode.states import select_rows
+from fastrnn.decode.stopping import EosOrLength, StopRule
 
-__all__ = ["Sampling", "next_probabilities", "sample", "sample_ids"]
+__all__ = [
+    "EosOrLength",
+    "Generated",
+    "Halting",
+    "Hypothesis",
+    "NextSymbols",
+    "PlannedLength",
+    "Sampling",
+    "Score",
+    "StopRule",
+    "beam_search",
+    "generate",
+    "greedy",
+    "log_probabilities",
+    "next_probabilities",
+    "next_symbols",
+    "rank",
+    "sample",
+    "sample_ids",
+    "samples",
+    "score",
+    "select_rows",
+]

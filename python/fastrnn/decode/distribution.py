@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Sampling", "next_probabilities"]
+from fastrnn.decode.cuts import keep_likeliest, keep_typical, penalize, remove
+
+__all__ = ["Sampling", "below_highest", "log_probabilities", "next_probabilities"]
 
 
 @dataclass(frozen=True)
@@ -23,56 +27,108 @@ class Sampling:
         Draw only among the k likeliest symbols.
     top_p : float, optional
         Draw only among the likeliest symbols that together hold at least this probability, in (0, 1].
+    typical : float, optional
+        Draw only among the symbols whose information, -ln p, is nearest to the distribution's entropy: as few
+        as together hold at least this probability, in (0, 1].
+    repetition_penalty : float, default 1.0
+        At least 1. Logits of symbols that the sequence already has are divided by it where they are positive
+        and multiplied by it where they are negative.
+    banned : iterable of int, default ()
+        Ids that are never drawn. Kept as a sorted tuple.
 
     Raises
     ------
     ValueError
         If a number is out of its range.
+    TypeError
+        If a banned id is no integer.
+
+    Notes
+    -----
+    What is asked for is applied in this order: penalty, ban, temperature, top-k, top-p, typical; each looks
+    at what the one before it left, as a distribution that sums to 1.
+
+    Keskar et al. divide every logit by the penalty. Of a negative one that would be a reward, so it is
+    multiplied here, as all libraries do by now. Logits are only known up to a constant, the penalty is not:
+    it depends on where a model's logits have their zero.
 
     References
     ----------
     Holtzman, Buys, Du, Forbes, Choi (2020), "The Curious Case of Neural Text Degeneration" (top-p).
+    Meister, Pimentel, Wiher, Cotterell (2023), "Locally Typical Sampling".
+    Keskar, McCann, Varshney, Xiong, Socher (2019), "CTRL: A Conditional Transformer Language Model for
+    Controllable Generation", section 4.1 (repetition penalty).
 
     Examples
     --------
-    >>> Sampling(temperature=0.8, top_k=10)
-    Sampling(temperature=0.8, top_k=10, top_p=None)
+    >>> Sampling(temperature=0.8, top_k=10, banned=[3, 0]).banned
+    (0, 3)
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    _: KW_ONLY
+    typical: float | None = None
+    repetition_penalty: float = 1.0
+    banned: Iterable[int] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
             raise ValueError(f"temperature: expected a finite number >= 0, got {self.temperature}")
         if self.top_k is not None and operator.index(self.top_k) < 1:
             raise ValueError(f"top_k: expected 1 or more symbols, got {self.top_k}")
-        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
-            raise ValueError(f"top_p: expected a probability in (0, 1], got {self.top_p}")
+        for name, mass in (("top_p", self.top_p), ("typical", self.typical)):
+            if mass is not None and not 0.0 < mass <= 1.0:
+                raise ValueError(f"{name}: expected a probability in (0, 1], got {mass}")
+        if not 1.0 <= self.repetition_penalty < float("inf"):
+            raise ValueError(
+                f"repetition_penalty: expected a finite number >= 1, got {self.repetition_penalty}"
+            )
+        object.__setattr__(self, "banned", _as_banned(self.banned))
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is the model's own distribution."""
+        return self == _PLAIN
 
 
-def next_probabilities(logits: ArrayLike, sampling: Sampling | None = None) -> NDArray[np.float64]:
+def _as_banned(ids: Iterable[int]) -> tuple[int, ...]:
+    banned = tuple(sorted({operator.index(i) for i in ids}))
+    if banned and banned[0] < 0:
+        raise ValueError(f"banned: expected ids >= 0, got {banned[0]}")
+    return banned
+
+
+_PLAIN = Sampling()
+
+
+def next_probabilities(
+    logits: ArrayLike, sampling: Sampling | None = None, seen: ArrayLike | None = None
+) -> NDArray[np.float64]:
     """Turn the logits of one step into the probabilities that a symbol is drawn with.
 
-    Temperature first, then top-k, then top-p on what is left. Among equally likely symbols those with the
-    smaller ids are kept.
+    Among symbols that are equally good for a cut, those with the smaller ids are kept. A row of a batch gives
+    the same bits as alone.
 
     Parameters
     ----------
-    logits : array_like of float, shape [V]
+    logits : array_like of float, shape [V] or [N, V]
     sampling : Sampling, optional
         Default: the model's own distribution.
+    seen : array_like of bool, shape as `logits`, optional
+        Which symbols the sequence already has; only the repetition penalty looks at it. Default: none.
 
     Returns
     -------
-    probabilities : ndarray, float64, shape [V]
-        Sums to 1.
+    probabilities : ndarray, float64, shape as `logits`
+        Each row sums to 1.
 
     Raises
     ------
     ValueError
-        If a logit is NaN or all of them are minus infinity.
+        If a shape is wrong, a logit is NaN, all of a row are minus infinity, or a banned id is out of range
+        or the ban leaves nothing to draw.
 
     Examples
     --------
@@ -80,25 +136,73 @@ def next_probabilities(logits: ArrayLike, sampling: Sampling | None = None) -> N
     >>> from fastrnn.decode import Sampling, next_probabilities
     >>> next_probabilities(np.log([0.5, 0.125, 0.375]), Sampling(top_k=2)).round(6).tolist()
     [0.571429, 0.0, 0.428571]
+    >>> next_probabilities([[2.0, 1.0], [0.0, 0.0]], Sampling(banned=[0])).tolist()
+    [[0.0, 1.0], [0.0, 1.0]]
     """
-    chosen = sampling or Sampling()
     values: NDArray[np.float64] = np.asarray(logits, dtype=np.float64)
-    highest = values.max()
-    if not np.isfinite(highest):
-        raise ValueError(f"logits: the highest is {highest}; the model's parameters are not usable")
+    if values.ndim not in (1, 2) or values.shape[-1] == 0:
+        raise ValueError(f"logits: expected [V] or [N, V], got {list(values.shape)}")
+    chosen = _PLAIN if sampling is None else sampling
+    if chosen.repetition_penalty != 1.0 and seen is not None:
+        values = penalize(values, np.asarray(seen), chosen.repetition_penalty)
+    below = below_highest(values.reshape(-1, values.shape[-1]))
+    if chosen.banned:
+        below = below_highest(remove(below, chosen.banned))
     if chosen.temperature == 0.0:
-        greedy = np.zeros_like(values)
-        greedy[values.argmax()] = 1.0
-        return greedy
-    probabilities: NDArray[np.float64] = np.exp((values - highest) / chosen.temperature)
-    probabilities /= probabilities.sum()
-    kept = len(values) if chosen.top_k is None else min(chosen.top_k, len(values))
-    if kept == len(values) and chosen.top_p is None:
-        return probabilities
-    order = np.argsort(-probabilities, kind="stable")
-    if chosen.top_p is not None:
-        sums = probabilities[order[:kept]].cumsum()
-        kept = int(np.searchsorted(sums, chosen.top_p * sums[-1])) + 1
-    probabilities[order[kept:]] = 0.0
-    probabilities /= probabilities.sum()
+        greedy = np.zeros_like(below)
+        greedy[np.arange(len(below)), below.argmax(axis=1)] = 1.0
+        return greedy.reshape(values.shape)
+    probabilities = _softmax(below, chosen.temperature)
+    if chosen.top_k is not None or chosen.top_p is not None:
+        probabilities = keep_likeliest(probabilities, chosen.top_k, chosen.top_p)
+    if chosen.typical is not None:
+        probabilities = keep_typical(probabilities, chosen.typical)
+    return probabilities.reshape(values.shape)
+
+
+def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Give the log-probability of each symbol under the model's own distribution, in nats.
+
+    Parameters
+    ----------
+    logits : ndarray, float, shape [N, V]
+
+    Returns
+    -------
+    log_probabilities : ndarray, float64, shape [N, V]
+
+    Raises
+    ------
+    ValueError
+        If a logit is NaN or all of a row are minus infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_probabilities(np.log([[0.5, 0.5], [3.0, 1.0]])).round(4).tolist()
+    [[-0.6931, -0.6931], [-0.2877, -1.3863]]
+    """
+    below = below_highest(logits)
+    below -= np.log(np.add.reduce(np.exp(below), axis=1, keepdims=True))
+    return below
+
+
+def below_highest(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Give new logits [N, V] of the same distribution, of which the highest of each row is 0."""
+    values = logits.astype(np.float64)
+    highest = np.maximum.reduce(values, axis=1, keepdims=True)
+    # One sum instead of two passes in the usual case; finite numbers may have an infinite sum.
+    if not math.isfinite(np.add.reduce(highest, axis=None)) and not np.isfinite(highest).all():
+        wrong = highest[~np.isfinite(highest)][0]
+        raise ValueError(f"logits: the highest is {wrong}; the model's parameters are not usable")
+    values -= highest
+    return values
+
+
+def _softmax(below: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Give the probabilities of logits whose highest is 0; they are used up."""
+    if temperature != 1.0:
+        below /= temperature
+    probabilities: NDArray[np.float64] = np.exp(below, out=below)
+    probabilities /= np.add.reduce(probabilities, axis=1, keepdims=True)
     return probabilities

@@ -1,0 +1,189 @@
+"""The likeliest texts of a language model, by beam search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn._arrays import as_size
+from fastrnn.decode.distribution import Sampling, log_probabilities
+from fastrnn.decode.prompts import as_prompt
+from fastrnn.decode.rules import as_eos
+from fastrnn.decode.states import regroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fastrnn.models import LanguageModel
+
+__all__ = ["Hypothesis", "beam_search"]
+
+
+class Hypothesis(NamedTuple):
+    """A text that beam search has found.
+
+    Attributes
+    ----------
+    ids : ndarray, int64, shape [symbols]
+        Neither the prompt nor the symbol that ended it.
+    log_probability : float
+        Given the prompt, that of the end included where `stopped_by` is "eos"; in nats.
+    score : float
+        What texts are compared by: `log_probability`, divided by the length penalty.
+    stopped_by : {"eos", "length"}
+    """
+
+    ids: NDArray[np.int64]
+    log_probability: float
+    score: float
+    stopped_by: str
+
+
+def beam_search(
+    model: LanguageModel,
+    prompt: ArrayLike | None = None,
+    *,
+    beam_size: int = 5,
+    max_length: int,
+    eos: int | None = None,
+    length_penalty: float = 0.0,
+    banned: Iterable[int] = (),
+) -> list[Hypothesis]:
+    """Search for the texts with the highest scores.
+
+    At every step each text of the beam is continued by every symbol, and the likeliest `beam_size` of all
+    these are looked at. Those that end with `eos` are finished and kept apart; the likeliest that go on, up
+    to `beam_size` again, are the next beam. The search ends at `max_length`, or when `beam_size` texts are
+    finished and no continuation whatsoever of the beam could score higher than the worst of them: a
+    log-probability only falls, and the penalty divides it by most at the greatest length.
+
+    The score is ``log_probability / ((5 + n) / 6) ** length_penalty``, n being the number of symbols with
+    `eos` counted: the number of factors that the probability has. Texts that are cut off at `max_length`
+    compete on the same terms. Among equal scores, and equal log-probabilities in the beam, texts with the
+    smaller ids come first.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    prompt : array_like of int, shape [symbols], optional
+        As for `generate`.
+    beam_size : int, default 5
+        1 gives the text of `greedy`, if there is no length penalty.
+    max_length : int
+        Symbols at most, `eos` counted.
+    eos : int, optional
+        As for `generate`.
+    length_penalty : float, default 0.0
+        Alpha, at least 0: the higher, the longer the texts. 0 compares probabilities.
+    banned : iterable of int, default ()
+        Ids that no text has.
+
+    Returns
+    -------
+    hypotheses : list of Hypothesis
+        At most `beam_size`, the best first; fewer where there are not as many texts.
+
+    Raises
+    ------
+    ValueError
+        If a number or an id is out of its range, the prompt is empty and the model has no start, nothing is
+        left to write, or the model decides ends in another way than by a symbol.
+    TypeError
+        If the prompt holds no integers or a size is none.
+
+    References
+    ----------
+    Wu et al. (2016), "Google's Neural Machine Translation System: Bridging the Gap between Human and Machine
+    Translation", equation 14 (length penalty).
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> from fastrnn.decode import beam_search
+    >>> model = fr.LanguageModel(4, hidden_size=8, num_layers=1, seed=0)
+    >>> best, *others = beam_search(model, [1, 2], beam_size=3, max_length=5, eos=0)
+    >>> len(others), best.log_probability >= others[0].log_probability
+    (2, True)
+    """
+    read = as_prompt(model, "prompt", prompt)
+    size, longest = as_size("beam_size", beam_size), as_size("max_length", max_length)
+    if not 0.0 <= length_penalty < float("inf"):
+        raise ValueError(f"length_penalty: expected a finite number >= 0, got {length_penalty}")
+    kind = getattr(model, "length_model", None)
+    if kind not in (None, "eos"):
+        raise ValueError(f"model: beam search needs texts that end by a symbol, got length_model={kind!r}")
+    never = list(Sampling(banned=banned).banned)
+    if never and never[-1] >= model.vocabulary_size:
+        raise ValueError(f"banned: {never[-1]} is out of range for {model.vocabulary_size} symbols")
+    beam = _Beam(size, as_eos(model, eos), float(length_penalty), longest, never)
+    return beam.search(model, read)
+
+
+class _Beam:
+    """A search. Rows of the beam are always in the order of their ids, so that a stable sort settles ties."""
+
+    def __init__(self, size: int, eos: int | None, alpha: float, longest: int, banned: list[int]) -> None:
+        self.size, self.eos, self.alpha, self.longest, self.banned = size, eos, alpha, longest, banned
+        self.texts = np.empty((1, 0), dtype=np.int64)
+        self.nats = np.zeros(1)
+        self.finished: list[Hypothesis] = []
+
+    def search(self, model: Any, read: NDArray[np.int64]) -> list[Hypothesis]:
+        stream = model.stream(1)
+        for symbol in read:
+            logits = stream.step(symbol.reshape(1))
+        while True:
+            parents = self._extend(logits)
+            if self.texts.shape[1] == self.longest:
+                self._finish(self.texts, self.nats, "length")
+                break
+            if not self._may_rise():
+                break
+            stream = regroup(model, stream, parents)
+            logits = stream.step(self.texts[:, -1])
+        if not self.finished:
+            raise ValueError("banned: nothing is left to write")
+        return self.finished
+
+    def _extend(self, logits: NDArray[Any]) -> NDArray[np.intp]:
+        """Put one more symbol behind each text; give the row that each text of the new beam comes from."""
+        nats = self.nats[:, None] + log_probabilities(logits)
+        nats[:, self.banned] = -np.inf
+        best = _best(nats.reshape(-1), self.size + len(nats))
+        parents, symbols = np.divmod(best, nats.shape[1])
+        ends = np.zeros(len(best), dtype=np.bool_) if self.eos is None else symbols == self.eos
+        now = best[: self.size][ends[: self.size]]
+        rows = now // nats.shape[1]
+        self._finish(self.texts[rows], nats.reshape(-1)[now], "eos")
+        kept = np.sort(best[~ends][: self.size])
+        parents, symbols = np.divmod(kept, nats.shape[1])
+        self.texts = np.concatenate([self.texts[parents], symbols[:, None]], axis=1)
+        self.nats = nats.reshape(-1)[kept]
+        return parents
+
+    def _may_rise(self) -> bool:
+        """Whether any continuation of the beam could still become one of the best."""
+        if len(self.finished) < self.size:
+            return self.nats.size > 0
+        bound = self._score(float(self.nats.max(initial=-np.inf)), self.longest)
+        return bound >= self.finished[-1].score
+
+    def _finish(self, texts: NDArray[np.int64], nats: NDArray[np.float64], reason: str) -> None:
+        """Add texts to those that are finished, of which the best are kept."""
+        for ids, log_probability in zip(texts, nats.tolist(), strict=True):
+            score = self._score(log_probability, len(ids) + (reason == "eos"))
+            self.finished.append(Hypothesis(ids, log_probability, score, reason))
+        self.finished.sort(key=lambda one: (-one.score, one.ids.tolist()))
+        del self.finished[self.size :]
+
+    def _score(self, log_probability: float, length: int) -> float:
+        return log_probability / float(((5.0 + length) / 6.0) ** self.alpha)
+
+
+def _best(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Give the places of the highest finite values in falling order, among equals the first."""
+    least = -np.inf if count >= len(values) else np.partition(values, -count)[-count]
+    places = np.flatnonzero((values >= least) & (values > -np.inf))
+    return places[np.argsort(-values[places], kind="stable")][:count]

@@ -1,0 +1,302 @@
+"""How likely a language model finds texts: by token, as a whole, one against another, and what comes next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastrnn.data import Vocabulary
+    from fastrnn.models import LanguageModel
+
+__all__ = ["UNITS", "NextSymbols", "Score", "next_symbols", "rank", "score"]
+
+# What a logarithm in nats is multiplied with.
+UNITS = {"nats": 1.0, "bits": 1.0 / math.log(2.0), "log10": 1.0 / math.log(10.0)}
+_ROWS = 64  # texts scored side by side
+
+
+class Score(NamedTuple):
+    """The log-probability of a text.
+
+    Attributes
+    ----------
+    text : str
+    tokens : tuple of str
+        What was predicted, the end symbol included where it counts.
+    log_probabilities : ndarray, float64 [tokens]
+        Of each token after those before it, in `unit`.
+    length_log_probability : float
+        What a length model says of the text's length, in `unit`; 0 without one.
+    unknown : int
+        How many tokens were scored as the unknown symbol.
+    unit : str
+    given : tuple of str
+        Tokens that were read but not predicted: the first one, where the model knows no start.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    log_probabilities: NDArray[np.float64]
+    length_log_probability: float
+    unknown: int
+    unit: str
+    given: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> float:
+        """The log-probability of the whole text: the sum of all."""
+        return float(self.log_probabilities.sum()) + self.length_log_probability
+
+    @property
+    def per_token(self) -> float:
+        """``total`` by the number of tokens."""
+        return self.total / len(self.tokens)
+
+    @property
+    def perplexity(self) -> float:
+        """``exp(-per_token)`` with the logarithm in nats; infinite where that is too large for a float."""
+        nats = -self.per_token / UNITS[self.unit]
+        return math.exp(nats) if nats < 709.0 else math.inf
+
+
+class NextSymbols(NamedTuple):
+    """What may come next.
+
+    Attributes
+    ----------
+    symbols : tuple of str
+        Sorted by falling probability; among equals by id.
+    probabilities : ndarray, float64 [symbols]
+    end : float or None
+        The probability that the text ends here, of a model that halts; the symbols' are then of going on with
+        them. None of other models.
+    """
+
+    symbols: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    end: float | None = None
+
+
+def score(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    texts: str | Iterable[str],
+    *,
+    end: bool | None = None,
+    unit: str = "nats",
+) -> list[Score]:
+    """Give the log-probability of texts and of each of their tokens.
+
+    Each text stands alone: the state is zero before it, and the model reads its ``start`` first.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    vocabulary : Vocabulary
+    texts : str or iterable of str
+    end : bool, optional
+        Whether it counts that the text ends: ``<eos>``, or what the length model says. Default: where the
+        model knows an end.
+    unit : {"nats", "bits", "log10"}
+
+    Returns
+    -------
+    scores : list of Score
+        In the order of the texts.
+
+    Raises
+    ------
+    ValueError
+        If a text has nothing to predict or is longer than the model knows, the vocabulary refuses a token,
+        `end` is asked for and unknown to the model, or the unit is another.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> from fastrnn.decode import score
+    >>> vocabulary = fr.Vocabulary("ab")
+    >>> model = fr.LanguageModel(2, hidden_size=4, num_layers=1, start=-1, seed=0)
+    >>> [result] = score(model, vocabulary, "aab", unit="bits")
+    >>> result.tokens, len(result.log_probabilities), -4 < result.total < -2
+    (('a', 'a', 'b'), 3, True)
+    """
+    if unit not in UNITS:
+        raise ValueError(f"unit: expected one of {', '.join(UNITS)}, got {unit!r}")
+    given = [texts] if isinstance(texts, str) else list(texts)
+    with_end = _knows_end(model) if end is None else end
+    if with_end and not _knows_end(model):
+        raise ValueError(
+            "end: expected a model that knows where a text ends, got one without eos or length model"
+        )
+    eos = model.eos if with_end else None
+    sequences = _encoded(model, vocabulary, given, eos)
+    results: list[Score | None] = [None] * len(given)
+    by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]))
+    for first in range(0, len(given), _ROWS):
+        rows = by_length[first : first + _ROWS]
+        losses, of_lengths = _losses(model, [sequences[index] for index in rows])
+        for row, index in enumerate(rows):
+            ids, factor = sequences[index], UNITS[unit]
+            skipped = 0 if model.start is not None else 1
+            results[index] = Score(
+                given[index],
+                tuple(vocabulary.symbols[i] for i in ids[skipped:]),
+                0.0 - losses[: len(ids) - skipped, row] * factor,  # no minus before a zero
+                0.0 - float(of_lengths[row]) * factor if with_end else 0.0,
+                int(np.count_nonzero(ids[skipped:] == vocabulary.unknown_id)),
+                unit,
+                tuple(vocabulary.symbols[i] for i in ids[:skipped]),
+            )
+    return [result for result in results if result is not None]
+
+
+def rank(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    candidates: Sequence[str],
+    *,
+    per_token: bool = False,
+    end: bool | None = None,
+    unit: str = "nats",
+) -> list[Score]:
+    """Sort candidates, the likeliest first.
+
+    Parameters
+    ----------
+    model, vocabulary, end, unit
+        As for `score`.
+    candidates : sequence of str
+        At least one.
+    per_token : bool, default False
+        Compare the mean log-probability of a token instead of the sum, which favours short texts.
+
+    Returns
+    -------
+    scores : list of Score
+        Equal ones in the order given.
+
+    Raises
+    ------
+    ValueError
+        As for `score`, and if there is no candidate.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> from fastrnn.decode import rank
+    >>> vocabulary = fr.Vocabulary("ab")
+    >>> model = fr.LanguageModel(2, hidden_size=4, num_layers=1, start=-1, seed=0)
+    >>> [best, worst] = rank(model, vocabulary, ["abab", "a"])
+    >>> best.text
+    'a'
+    """
+    if isinstance(candidates, str) or not len(candidates):
+        raise ValueError(f"candidates: expected a list of at least one text, got {candidates!r}")
+    scores = score(model, vocabulary, candidates, end=end, unit=unit)
+    return sorted(scores, key=lambda each: each.per_token if per_token else each.total, reverse=True)
+
+
+def next_symbols(
+    model: LanguageModel, vocabulary: Vocabulary, prefix: str = "", *, top: int | None = None
+) -> NextSymbols:
+    """Give the distribution of what comes after a prefix.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    vocabulary : Vocabulary
+    prefix : str, default ""
+        The beginning of a text; empty only where the model knows a start.
+    top : int, optional
+        How many symbols to give, the likeliest first; default all.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a prefix nor a start, the vocabulary refuses a token, `top` is less than 1, or the
+        model predicts the length first, so that what comes next depends on it.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> from fastrnn.decode import next_symbols
+    >>> vocabulary = fr.Vocabulary("abc")
+    >>> model = fr.LanguageModel(3, hidden_size=4, num_layers=1, seed=0)
+    >>> found = next_symbols(model, vocabulary, "ab", top=2)
+    >>> len(found.symbols), bool(found.probabilities[0] >= found.probabilities[1])
+    (2, True)
+    """
+    if top is not None and top < 1:
+        raise ValueError(f"top: expected 1 or more, got {top}")
+    if model.length_model == "tau":
+        raise ValueError("model: expected one whose next symbol does not hang on a length drawn before")
+    try:
+        ids = vocabulary.encode(prefix)
+    except ValueError as error:
+        raise ValueError(f"prefix: {str(error).removeprefix('text: ')}") from None
+    if model.start is not None:
+        ids = np.concatenate([[model.start], ids])
+    if not ids.size:
+        raise ValueError("prefix: expected at least one token, as the model knows no start, got none")
+    stream = model.stream()
+    logits: Any = None
+    for symbol in ids:
+        logits = stream.step(symbol.reshape(1))
+    values = logits.reshape(-1).astype(np.float64)
+    p = np.exp(values - values.max())
+    p /= p.sum()
+    end = None
+    if model.length_model == "halt":  # no text ends before the first symbol that is predicted
+        end = float(stream.halt_probability[0]) if len(ids) > 1 else 0.0
+        p *= 1.0 - end
+    order = np.argsort(-p, kind="stable")[:top]
+    return NextSymbols(tuple(vocabulary.symbols[i] for i in order), p[order], end)
+
+
+def _knows_end(model: LanguageModel) -> bool:
+    return model.eos is not None or model.length_model is not None
+
+
+def _encoded(
+    model: LanguageModel, vocabulary: Vocabulary, texts: list[str], eos: int | None
+) -> list[NDArray[np.int64]]:
+    """Give the ids of each text, what ends it included; refuse those with too few or too many."""
+    given = 0 if model.start is not None else 1
+    least, longest = (1 if eos is not None else 1 + given), model.config["max_length"]
+    sequences = vocabulary.encode_batch(texts)
+    for index, ids in enumerate(sequences):
+        if len(ids) < least:
+            raise ValueError(
+                f"texts[{index}]: expected at least {_tokens(least)} to score, got {len(ids)} in "
+                f"{texts[index]!r}"
+            )
+        if longest is not None and len(ids) - given > longest:
+            raise ValueError(
+                f"texts[{index}]: expected at most {_tokens(longest + given)}, as the model's longest text "
+                f"has, got {len(ids)}"
+            )
+    return sequences if eos is None else [np.append(ids, eos) for ids in sequences]
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token{'' if count == 1 else 's'}"
+
+
+def _losses(
+    model: LanguageModel, sequences: list[NDArray[np.int64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score sequences of near lengths side by side: -log p of tokens [T, N] and of lengths [N]."""
+    start = [] if model.start is None else [model.start]
+    lengths = np.array([len(ids) - 1 + len(start) for ids in sequences])
+    inputs = np.zeros((lengths.max(), len(sequences)), np.int64)
+    targets = np.full_like(inputs, -1)
+    for row, ids in enumerate(sequences):
+        inputs[: lengths[row], row] = [*start, *ids[:-1]]
+        targets[: lengths[row], row] = ids if start else ids[1:]
+    losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths)
+    return losses, of_lengths

@@ -1,0 +1,43 @@
+"""What a vocabulary says of the beginning of a text and of symbols that no text has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.decode.prompts import start_of
+
+if TYPE_CHECKING:
+    from fastrnn.data import Vocabulary
+    from fastrnn.models import LanguageModel
+
+__all__ = ["banned_ids", "first_ids"]
+
+
+def first_ids(
+    vocabulary: Vocabulary, prompt: str, generator: np.random.Generator, model: LanguageModel | None = None
+) -> NDArray[np.int64]:
+    """Give the ids to start from: the prompt's, or without one those that `sample` describes."""
+    if prompt:
+        try:
+            return vocabulary.encode(prompt)
+        except ValueError as error:
+            raise ValueError(f"prompt: {str(error).removeprefix('text: ')}") from None
+    if model is not None and start_of(model) is not None:
+        return np.empty(0, dtype=np.int64)
+    bos = getattr(vocabulary, "bos_id", None)
+    if bos is not None:
+        return np.array([bos], dtype=np.int64)
+    if "\n" in vocabulary:
+        return vocabulary.encode("\n")
+    return generator.integers(len(vocabulary), size=1)
+
+
+def banned_ids(vocabulary: Vocabulary, reject_unknown: bool) -> set[int]:
+    """Give the ids that no text has; a symbol that also ends texts may have another part elsewhere."""
+    around = {getattr(vocabulary, name, None) for name in ("bos_id", "pad_id")}
+    unknown = {getattr(vocabulary, "unknown_id", None)} if reject_unknown else set()
+    banned = (around - {getattr(vocabulary, "eos_id", None)}) | unknown
+    return {i for i in banned if i is not None}
