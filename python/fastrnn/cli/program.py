@@ -18,6 +18,8 @@ _COMMANDS = {
     "train": "fastrnn.cli.train",
     "sample": "fastrnn.cli.sample",
     "eval": "fastrnn.cli.evaluate",
+    "score": "fastrnn.cli.score",
+    "next": "fastrnn.cli.next",
     "bench": "fastrnn.cli.bench",
     "info": "fastrnn.cli.info",
 }

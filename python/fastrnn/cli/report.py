@@ -7,29 +7,44 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastrnn.cli.run import TrainingRun
-from fastrnn.decode import sample
+from fastrnn.cli.settings import Settings
+from fastrnn.decode import sample, samples
 from fastrnn.train import Record
 
 __all__ = ["Summary", "evaluation", "introduction", "sampled_lines", "summarize"]
 
-_SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 300, 0.8
+_SAMPLE_TEXTS, _SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 5, 300, 0.8
 _REASONS = {"steps": "done", "patience": "stopped early", "interrupt": "interrupted"}
 
 
 def introduction(run: TrainingRun) -> str:
     """Say what is about to be trained, on what and for how long."""
-    texts, settings = run.texts, run.settings
+    settings = run.settings
     return "\n".join(
         [
-            f"text: {texts.source}: {len(texts.train):,} symbols to train on, "
-            f"{len(texts.valid):,} to validate on, {len(run.vocabulary)} different",
+            f"text: {run.texts.source}: {_amounts(run)}",
             f"model: {settings.cell}, {settings.num_layers} x {settings.hidden_size}, "
             f"{run.model.num_parameters:,} parameters",
             f"training: steps {run.trainer.step} to {run.total_steps}, "
-            f"{settings.batch_size} x {settings.seq_length} tokens each, {len(run.data)} steps an epoch; "
+            f"{settings.batch_size} x {_steps(settings)} each, "
+            f"{math.ceil(run.trainer.steps_per_epoch)} steps an epoch; "
             f"saved to {run.files.last}",
         ]
     )
+
+
+def _steps(settings: Settings) -> str:
+    return "one sentence" if settings.sentences else f"{settings.seq_length} tokens"
+
+
+def _amounts(run: TrainingRun) -> str:
+    """Say how much text there is; of words also how much of the validation text is unknown."""
+    train, valid, size = run.texts.train, run.texts.valid, len(run.vocabulary)
+    if run.settings.level == "char":
+        return f"{len(train):,} symbols to train on, {len(valid):,} to validate on, {size} different"
+    words = run.vocabulary.coverage(valid) if valid else None
+    held_out = "none" if words is None else f"{words.tokens:,} ({1 - words.fraction:.1%} unknown)"
+    return f"{run.data.tokens:,} words to train on, {held_out} to validate on, {size:,} different"
 
 
 def evaluation(record: Record) -> str:
@@ -42,15 +57,13 @@ def evaluation(record: Record) -> str:
 
 
 def sampled_lines(run: TrainingRun) -> str:
-    """Let the model write a few lines."""
-    text = sample(
-        run.model,
-        run.vocabulary,
-        length=_SAMPLE_LENGTH,
-        temperature=_SAMPLE_TEMPERATURE,
-        seed=run.settings.seed,
-    )
-    return f"---- sample at step {run.trainer.step}\n{text}\n----"
+    """Let the model write a few lines; where lines are texts, some whole ones."""
+    options = {"temperature": _SAMPLE_TEMPERATURE, "seed": run.settings.seed}
+    if run.settings.sentences:
+        texts = samples(run.model, run.vocabulary, _SAMPLE_TEXTS, max_length=_SAMPLE_LENGTH, **options)
+    else:
+        texts = [sample(run.model, run.vocabulary, length=_SAMPLE_LENGTH, **options)]
+    return "\n".join([f"---- sample at step {run.trainer.step}", *texts, "----"])
 
 
 @dataclass(frozen=True)

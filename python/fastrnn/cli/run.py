@@ -4,47 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fastrnn.cli import making
 from fastrnn.cli.settings import Settings
 from fastrnn.cli.texts import Texts
-from fastrnn.data import ChunkedText, Vocabulary
-from fastrnn.models import LanguageModel
 from fastrnn.train import (
-    SGD,
-    Adam,
-    AdamW,
     Checkpoint,
     CheckpointError,
-    ConstantSchedule,
-    CosineSchedule,
-    Optimizer,
-    PlateauSchedule,
     Record,
-    RMSprop,
-    StepSchedule,
+    TensorBoardLog,
     Trainer,
-    Validation,
     save_checkpoint,
 )
 from fastrnn.train.files import errors_naming
 from fastrnn.train.interrupts import interrupts_held
 
 __all__ = ["Files", "TrainingRun", "settings_of"]
-
-# Tokens that each stream of the validation text has at least: what its start costs stays below a thousandth.
-_TOKENS_PER_STREAM = 2000
-
-_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": partial(SGD, momentum=0.9),
-    "rmsprop": RMSprop,
-    "adam": Adam,
-    "adamw": AdamW,
-}
 
 
 class Files:
@@ -90,28 +68,32 @@ class TrainingRun:
     ) -> None:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
-            self.vocabulary = Vocabulary.from_text(texts.train + texts.valid)
-            self.model = _new_model(settings, len(self.vocabulary))
+            self.vocabulary = making.make_vocabulary(settings, texts)
+            self.model = making.make_model(settings, self.vocabulary)
         else:
             self.vocabulary, self.model = checkpoint.vocabulary, checkpoint.model
-        ids = self.vocabulary.encode(texts.train)
-        self.data = ChunkedText(ids, settings.batch_size, settings.seq_length)
-        self.total_steps = settings.total_steps(len(self.data))
+        self.data = making.make_data(settings, self.vocabulary, texts.train)
+        steps_per_epoch = len(self.data) / settings.accumulate
+        self.total_steps = settings.total_steps(steps_per_epoch)
         self.trainer = Trainer(
             self.model,
             self.data,
-            _OPTIMIZERS[settings.optimizer](
-                self.model, settings.learning_rate, weight_decay=settings.weight_decay
-            ),
-            schedule=_schedule(settings, self.total_steps, len(self.data)),
+            making.make_optimizer(settings, self.model),
+            schedule=making.make_schedule(settings, self.total_steps, math.ceil(steps_per_epoch)),
             clip_norm=settings.clip or None,
             clip_value=settings.clip_value,
-            validation=self._validation(),
+            validation=making.make_validation(settings, self.vocabulary, texts.valid),
+            average=making.make_average(settings, self.model),
+            accumulate=settings.accumulate,
+            label_smoothing=settings.label_smoothing,
         )
         self.saved_step: int | None = None
         self._log_mode = "w"
         if checkpoint is not None:
             self._go_on(checkpoint)
+        self.board = None
+        if settings.tensorboard is not None:
+            self.board = TensorBoardLog(settings.tensorboard, resumed_at=self.trainer.step or None)
 
     def save_last(self) -> None:
         """Save the model with all that resuming needs."""
@@ -128,7 +110,7 @@ class TrainingRun:
             # saves it again.
             try:
                 if self.trainer.best_step == self.trainer.step and math.isfinite(self.trainer.best_loss):
-                    save_checkpoint(self.files.best, self.model, self.vocabulary)
+                    save_checkpoint(self.files.best, self.trainer.evaluated, self.vocabulary)
             finally:
                 self.save_last()
 
@@ -139,13 +121,8 @@ class TrainingRun:
             with self.files.log.open(self._log_mode, encoding="utf-8") as file:
                 file.write(line)
             self._log_mode = "a"
-
-    def _validation(self) -> Validation | None:
-        if not self.texts.valid:
-            return None
-        ids = self.vocabulary.encode(self.texts.valid)
-        streams = max(1, min(self.settings.batch_size, len(ids) // _TOKENS_PER_STREAM))
-        return Validation(ids, self.settings.eval_every, self.settings.patience, streams)
+        if self.board is not None:
+            self.board.write(record)
 
     def _go_on(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.training
@@ -177,27 +154,3 @@ def settings_of(checkpoint: Checkpoint, given: dict[str, Any]) -> Settings:
             "holds a model without its training; resume from the file that `fastrnn train --out` named"
         )
     return Settings.from_json(checkpoint.training.values["settings"]).changed(given)
-
-
-def _new_model(settings: Settings, vocabulary_size: int) -> LanguageModel:
-    return LanguageModel(
-        vocabulary_size,
-        cell=settings.cell,
-        hidden_size=settings.hidden_size,
-        num_layers=settings.num_layers,
-        embedding_size=settings.embedding_size,
-        dropout=settings.dropout,
-        seed=settings.seed,
-    )
-
-
-def _schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> ConstantSchedule:
-    rate, factor, warmup = settings.learning_rate, settings.decay_factor, settings.warmup
-    if settings.schedule == "step":
-        every = settings.decay_every or steps_per_epoch
-        return StepSchedule(rate, every=every, factor=factor, warmup=warmup)
-    if settings.schedule == "cosine":
-        return CosineSchedule(rate, steps=total_steps, minimum=settings.min_learning_rate, warmup=warmup)
-    if settings.schedule == "plateau":
-        return PlateauSchedule(rate, factor=factor, minimum=settings.min_learning_rate, warmup=warmup)
-    return ConstantSchedule(rate, warmup=warmup)

@@ -1,0 +1,207 @@
+"""What a training is made of, from its settings and texts: vocabulary, model, data, optimizer, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fastrnn.cli.settings import Settings
+from fastrnn.data import ChunkedText, SentenceBatches, Vocabulary
+from fastrnn.models import LanguageModel
+from fastrnn.train import (
+    SGD,
+    Adam,
+    AdamW,
+    ConstantSchedule,
+    CosineSchedule,
+    ExponentialAverage,
+    NonMonotonicAverage,
+    Optimizer,
+    PlateauSchedule,
+    RMSprop,
+    StepSchedule,
+    Validation,
+)
+
+if TYPE_CHECKING:
+    from fastrnn.cli.texts import Texts
+    from fastrnn.data.batching import TrainingData
+
+__all__ = [
+    "encode_lines",
+    "make_average",
+    "make_data",
+    "make_model",
+    "make_optimizer",
+    "make_schedule",
+    "make_validation",
+    "make_vocabulary",
+    "text_lines",
+]
+
+UNKNOWN, EOS = "<unk>", "<eos>"
+# Tokens that each stream of the validation text has at least: what its start costs stays below a thousandth.
+_TOKENS_PER_STREAM = 2000
+
+
+def make_vocabulary(settings: Settings, texts: Texts) -> Vocabulary:
+    """Give all characters of both texts, or the training text's frequent words.
+
+    Raises
+    ------
+    ValueError
+        If nothing is frequent enough.
+    """
+    eos = EOS if settings.ends_by_symbol else None
+    if settings.level == "char" and settings.max_types is None and settings.min_count == 1:
+        return Vocabulary.from_text(_without_ends(settings, texts.train + texts.valid), eos=eos)
+    return Vocabulary.from_text(
+        _without_ends(settings, texts.train),
+        level=settings.level,
+        max_types=settings.max_types,
+        min_count=settings.min_count,
+        unknown=UNKNOWN,
+        eos=eos,
+        tokenizer=settings.tokenizer,
+    )
+
+
+def make_model(settings: Settings, vocabulary: Vocabulary) -> LanguageModel:
+    """Make a new model.
+
+    Raises
+    ------
+    ValueError
+        If two settings contradict each other.
+    """
+    options: dict[str, Any] = {
+        name: value for name in ("weight_drop", "layer_norm") if (value := getattr(settings, name))
+    }
+    by_output = settings.length_model if settings.sentences and settings.length_model != "eos" else None
+    return LanguageModel(
+        len(vocabulary),
+        cell=settings.cell,
+        hidden_size=settings.hidden_size,
+        num_layers=settings.num_layers,
+        embedding_size=settings.width_of_embedding,
+        dropout=settings.dropout,
+        cell_options=options or None,
+        tied=settings.tied,
+        locked_dropout=settings.locked_dropout,
+        embedding_dropout=settings.embedding_dropout,
+        cutoffs=settings.cutoffs or None,
+        length_model=by_output,
+        max_length=settings.max_length if by_output == "tau" else None,
+        start=_start(settings, vocabulary),
+        eos=vocabulary.eos_id,
+        seed=settings.seed,
+    )
+
+
+def _start(settings: Settings, vocabulary: Vocabulary) -> int | None:
+    """Say what stands before a text: nothing before a sentence, the end of another line in a stream."""
+    if settings.sentences:
+        return -1
+    if vocabulary.eos_id is not None:
+        return vocabulary.eos_id
+    return int(vocabulary.encode("\n")[0]) if "\n" in vocabulary else None
+
+
+def make_data(settings: Settings, vocabulary: Vocabulary, text: str) -> TrainingData:
+    """Lay out a text for training: as one stream, or a row for each line.
+
+    Raises
+    ------
+    ValueError
+        If it is too short, or a line too long for the model.
+    """
+    if settings.sentences:
+        return _sentences(settings, vocabulary, text)
+    ids: Any = vocabulary.encode_stream(text)
+    return ChunkedText(
+        ids, settings.batch_size, settings.seq_length, backward_length=settings.backward_length
+    )
+
+
+def make_validation(settings: Settings, vocabulary: Vocabulary, text: str) -> Validation | None:
+    """Lay out a text to validate on; None where there is none."""
+    if not text:
+        return None
+    if settings.sentences:
+        return Validation(_sentences(settings, vocabulary, text), settings.eval_every, settings.patience)
+    ids = vocabulary.encode_stream(text)
+    streams = max(1, min(settings.batch_size, len(ids) // _TOKENS_PER_STREAM))
+    return Validation(ids, settings.eval_every, settings.patience, streams)
+
+
+def _sentences(settings: Settings, vocabulary: Vocabulary, text: str) -> SentenceBatches:
+    rows = encode_lines(vocabulary, text)
+    longest = max(map(len, rows))
+    if settings.length_model == "tau" and longest > settings.max_length:
+        raise ValueError(
+            f"--max-length: expected {longest}, as the longest line has, or more, got {settings.max_length}"
+        )
+    return SentenceBatches(rows, settings.batch_size, eos=vocabulary.eos_id, seed=settings.seed)
+
+
+def text_lines(text: str) -> list[str]:
+    """Give the lines of a text whose lines are rows, without their ends."""
+    return [line.rstrip("\r") for line in text.split("\n")]
+
+
+def encode_lines(vocabulary: Vocabulary, text: str, unknown: str | None = None) -> list[Any]:
+    """Give the ids of each line that has any.
+
+    Raises
+    ------
+    ValueError
+        If no line has a symbol, or one has what the vocabulary refuses.
+    """
+    rows = []
+    for number, line in enumerate(text_lines(text), 1):
+        try:
+            rows.append(vocabulary.encode(line, unknown=unknown))
+        except ValueError as error:
+            raise ValueError(f"{error} (line {number})") from None
+    rows = [row for row in rows if len(row)]
+    if not rows:
+        raise ValueError("text: expected at least one line with a symbol, got none")
+    return rows
+
+
+def _without_ends(settings: Settings, text: str) -> str:
+    """Give the text whose characters are symbols: no line ends where each line is a row."""
+    lines_are_rows = settings.sentences and settings.level == "char"
+    return "".join(text_lines(text)) if lines_are_rows else text
+
+
+def make_optimizer(settings: Settings, model: LanguageModel) -> Optimizer:
+    """Make the optimizer of a training."""
+    kinds: dict[str, Callable[..., Optimizer]] = {
+        "sgd": partial(SGD, momentum=settings.momentum),
+        "rmsprop": RMSprop,
+        "adam": Adam,
+        "adamw": AdamW,
+    }
+    return kinds[settings.optimizer](model, settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def make_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> ConstantSchedule:
+    """Make the schedule of a training of so many steps."""
+    rate, factor, warmup = settings.learning_rate, settings.decay_factor, settings.warmup
+    if settings.schedule == "step":
+        every = settings.decay_every or steps_per_epoch
+        return StepSchedule(rate, every=every, factor=factor, start=settings.decay_start, warmup=warmup)
+    if settings.schedule == "cosine":
+        return CosineSchedule(rate, steps=total_steps, minimum=settings.min_learning_rate, warmup=warmup)
+    if settings.schedule == "plateau":
+        return PlateauSchedule(rate, factor=factor, minimum=settings.min_learning_rate, warmup=warmup)
+    return ConstantSchedule(rate, warmup=warmup)
+
+
+def make_average(settings: Settings, model: LanguageModel) -> ExponentialAverage | NonMonotonicAverage | None:
+    """Make the average of a training's parameters; None where none is wanted."""
+    if settings.average == "ema":
+        return ExponentialAverage(model, settings.average_decay)
+    return NonMonotonicAverage(model) if settings.average == "asgd" else None

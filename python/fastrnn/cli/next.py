@@ -1,0 +1,44 @@
+"""``fastrnn next``."""
+
+from __future__ import annotations
+
+import click
+
+from fastrnn.cli.output import json_option, print_json
+from fastrnn.decode import next_symbols
+from fastrnn.train import load_checkpoint
+
+__all__ = ["command"]
+
+
+@click.command(name="next")
+@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@click.argument("prefix", default="")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="How many symbols to show.",
+)
+@json_option
+def command(model: str, prefix: str, top: int, as_json: bool) -> None:
+    """Show what MODEL expects after PREFIX, the likeliest first."""
+    checkpoint = load_checkpoint(model)
+    found = next_symbols(checkpoint.model, checkpoint.vocabulary, prefix, top=top)
+    if as_json:
+        print_json(
+            {
+                "prefix": prefix,
+                "symbols": list(found.symbols),
+                "probabilities": found.probabilities.tolist(),
+                "end": found.end,
+            }
+        )
+        return
+    if found.end is not None:
+        click.echo(f"{found.end:10.6f}  (the text ends here)")
+    for symbol, probability in zip(found.symbols, found.probabilities, strict=True):
+        visible = symbol.isprintable() and not symbol.isspace()
+        click.echo(f"{probability:10.6f}  {symbol if visible else repr(symbol)}")

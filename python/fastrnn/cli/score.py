@@ -1,0 +1,81 @@
+"""``fastrnn score``."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import click
+
+from fastrnn.cli.output import json_option, print_json
+from fastrnn.decode import Score, score
+from fastrnn.train import load_checkpoint
+
+__all__ = ["command"]
+
+
+@click.command(name="score")
+@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@click.argument("texts", nargs=-1)
+@click.option(
+    "--unit",
+    type=click.Choice(["nats", "bits", "log10"]),
+    default="nats",
+    show_default=True,
+    help="Of the log-probabilities.",
+)
+@click.option(
+    "--end/--no-end",
+    default=None,
+    help="Whether it counts that the text ends.  [default: where the model knows an end]",
+)
+@click.option("--rank", "ranked", is_flag=True, help="The likeliest text first.")
+@click.option("--tokens", "by_token", is_flag=True, help="A line for each token too.")
+@json_option
+def command(
+    model: str,
+    texts: tuple[str, ...],
+    unit: str,
+    end: bool | None,
+    ranked: bool,
+    by_token: bool,
+    as_json: bool,
+) -> None:
+    """Give the log-probability that MODEL gives each of TEXTS; without any, each line of standard input."""
+    given = list(texts)
+    if not given:
+        given = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+    if not given:
+        raise click.UsageError("TEXTS: expected at least one text, got none")
+    checkpoint = load_checkpoint(model)
+    scores = score(checkpoint.model, checkpoint.vocabulary, given, end=end, unit=unit)
+    if ranked:
+        scores.sort(key=lambda each: each.total, reverse=True)
+    if as_json:
+        print_json({"unit": unit, "texts": [_plain(each) for each in scores]})
+        return
+    for each in scores:
+        click.echo(f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_remarks(each)}")
+        if by_token:
+            for token, value in zip(each.tokens, each.log_probabilities, strict=True):
+                click.echo(f"    {value:10.4f}  {token!r}")
+            if checkpoint.model.length_model is not None:
+                click.echo(f"    {each.length_log_probability:10.4f}  (the length)")
+
+
+def _remarks(result: Score) -> str:
+    return f"  ({result.unknown} unknown)" if result.unknown else ""
+
+
+def _plain(result: Score) -> dict[str, object]:
+    return {
+        "text": result.text,
+        "total": result.total,
+        "per_token": result.per_token,
+        "perplexity": result.perplexity if math.isfinite(result.perplexity) else None,
+        "unknown": result.unknown,
+        "tokens": list(result.tokens),
+        "log_probabilities": result.log_probabilities.tolist(),
+        "length_log_probability": result.length_log_probability,
+        "given": list(result.given),
+    }
