@@ -58,7 +58,7 @@ def evaluation(record: Record) -> str:
 
 def sampled_lines(run: TrainingRun) -> str:
     """Let the model write a few lines; where lines are texts, some whole ones."""
-    options = {"temperature": _SAMPLE_TEMPERATURE, "seed": run.settings.seed}
+    options: dict[str, Any] = {"temperature": _SAMPLE_TEMPERATURE, "seed": run.settings.seed}
     if run.settings.sentences:
         texts = samples(run.model, run.vocabulary, _SAMPLE_TEXTS, max_length=_SAMPLE_LENGTH, **options)
     else:

@@ -59,7 +59,7 @@ def command(
         if by_token:
             for token, value in zip(each.tokens, each.log_probabilities, strict=True):
                 click.echo(f"    {value:10.4f}  {token!r}")
-            if checkpoint.model.length_model is not None:
+            if each.length_log_probability:
                 click.echo(f"    {each.length_log_probability:10.4f}  (the length)")
 
 

@@ -105,12 +105,14 @@ def save_checkpoint(
     write_atomically(path, save(tensors, {"fastrnn": json.dumps(description, allow_nan=False)}))
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def load_checkpoint(path: str | os.PathLike[str], *, tokenizer: Any = None) -> Checkpoint:
     """Read a checkpoint; all of it is checked before a model is made.
 
     Parameters
     ----------
     path : path
+    tokenizer : callable, optional
+        For a vocabulary whose tokeniser is a function of yours, which no file can hold.
 
     Returns
     -------
@@ -125,19 +127,19 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     content = Path(path).read_bytes()
     try:
-        return _parse(content)
+        return _parse(content, tokenizer)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error.__cause__
 
 
-def _parse(content: bytes) -> Checkpoint:
+def _parse(content: bytes, tokenizer: Any) -> Checkpoint:
     description = _description(content)
     tensors = _tensors(content)
     training = description.get("training")
     arrays = {name[len(_TRAINING) :]: array for name, array in tensors.items() if name.startswith(_TRAINING)}
     parameters = {name: array for name, array in tensors.items() if not name.startswith(_TRAINING)}
     try:
-        vocabulary = Vocabulary.from_json(description["vocabulary"])
+        vocabulary = Vocabulary.from_json(description["vocabulary"], tokenizer=tokenizer)
         model = _model(description["model"], parameters)
         if len(vocabulary) != model.vocabulary_size:
             raise ValueError(f"{len(vocabulary)} symbols, but a model of {model.vocabulary_size}")
