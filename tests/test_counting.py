@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrnn.data import Vocabulary, counting, read_lines, read_text
-from fastrnn.data.counting import count_files, count_text, split_lines
+from fastrnn.data import Vocabulary, read_lines, read_text, reading
+from fastrnn.data.counting import count_files, count_text
+from fastrnn.data.reading import split_lines
 
 # Characters of one to four bytes, white space and line ends of many kinds.
 TEXT = st.text(st.sampled_from("ab'é語😀 \t\u3000\n\r"), min_size=1, max_size=60)
@@ -38,13 +39,13 @@ def write(folder, *contents):
 def chunks_of(size):
     """A few bytes at a time, where otherwise it is megabytes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "_CHUNK_SIZE", size)
+        patch.setattr(reading, "_CHUNK_SIZE", size)
         yield
 
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(counting, "_CHUNK_SIZE", 1000)
+    monkeypatch.setattr(reading, "_CHUNK_SIZE", 1000)
 
 
 @given(TEXT | ANY_TEXT.map(lambda text: text.removeprefix("\ufeff") or "x"), SIZES)
@@ -132,7 +133,7 @@ def test_an_empty_file_is_refused(folder, content, level):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_a_byte_order_mark_is_left_out_at_the_start_alone(folder, size, monkeypatch):
-    monkeypatch.setattr(counting, "_CHUNK_SIZE", size)
+    monkeypatch.setattr(reading, "_CHUNK_SIZE", size)
     paths = write(folder, "\ufeffab\ufeff", "\ufeff\ufeff")
     assert count_files(paths, None) == Counter("ab\ufeff\ufeff")
     assert list(read_lines(paths)) == ["ab\ufeff", "\ufeff"]
@@ -175,7 +176,7 @@ def test_the_progress_bar_counts_bytes_on_standard_error(folder, small_chunks, c
 
 @pytest.mark.parametrize("split", [None, str.split])
 def test_memory_does_not_grow_with_the_file(folder, split, monkeypatch):
-    monkeypatch.setattr(counting, "_CHUNK_SIZE", 10_000)
+    monkeypatch.setattr(reading, "_CHUNK_SIZE", 10_000)
     [small, large] = write(folder, "a few words é\n" * 1000, "a few words é\n" * 100_000)
 
     def peak(path):

@@ -11,22 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn._arrays import as_dtype, as_ids
-from fastrnn.data.counting import (
-    POLICIES,
-    Coverage,
-    Recipe,
-    checked_counts,
-    checked_symbols,
-    count_files,
-    count_text,
-    measure_coverage,
-    special_symbols,
-    split_lines,
-)
+from fastrnn.data.counting import Coverage, count_files, count_text, measure_coverage
+from fastrnn.data.reading import split_lines
+from fastrnn.data.symbols import POLICIES, Recipe, checked_counts, checked_symbols, special_symbols
 from fastrnn.data.tokenize import check_text, tokenizer_from_json, tokenizer_of
 
 if TYPE_CHECKING:
-    from fastrnn.data.counting import Paths
+    from fastrnn.data.reading import Paths
 
 __all__ = ["Vocabulary"]
 

@@ -1,0 +1,167 @@
+"""Which symbols a vocabulary has: special ones, and the frequent ones of a text."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from fastrnn._arrays import as_size
+from fastrnn.data.tokenize import check_text, tokenizer_of
+
+__all__ = [
+    "POLICIES",
+    "Recipe",
+    "Split",
+    "checked_counts",
+    "checked_symbols",
+    "choose_types",
+    "special_symbols",
+]
+
+# Tokens of a line; None is the character level, where each character is one.
+Split: TypeAlias = Callable[[str], list[str]] | None
+
+POLICIES = ("error", "skip")
+_SHOWN = 10  # symbols that a message shows
+
+
+def choose_types(
+    name: str, counts: Mapping[str, int], special: Iterable[str], max_types: int | None, min_count: int
+) -> list[str]:
+    """Give the most frequent symbols beside the special ones, those of one count by code point.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or none comes often enough.
+
+    Examples
+    --------
+    >>> counts = {"b": 2, "a": 2, "c": 1, "d": 5, "<unk>": 9}
+    >>> choose_types("counts", counts, ["<unk>"], max_types=3, min_count=2)
+    ['d', 'a', 'b']
+    """
+    ordinary = sorted(counts.keys() - set(special))
+    if not ordinary:
+        got = ", ".join(map(repr, sorted(counts)[:_SHOWN])) or "none"
+        raise ValueError(f"{name}: no symbols: expected at least one beside special ones, got {got}")
+    chosen = [symbol for symbol in ordinary if counts[symbol] >= min_count]
+    if not chosen:
+        most = max(map(counts.__getitem__, ordinary))
+        raise ValueError(f"min_count: expected at most {most}, the greatest count, got {min_count}")
+    chosen.sort(key=counts.__getitem__, reverse=True)
+    return chosen[:max_types]
+
+
+def special_symbols(unknown: Any, eos: str | None, bos: str | None, pad: str | None) -> dict[str, str]:
+    """Give the special symbols by what they are for: unknown (unless that is a policy), eos, bos, pad.
+
+    Raises
+    ------
+    ValueError
+        If one is empty or two are the same.
+    TypeError
+        If one is no str.
+    """
+    if not isinstance(unknown, str) or not unknown:
+        raise ValueError(f'unknown: expected "error", "skip" or a replacement symbol, got {unknown!r}')
+    special = {} if unknown in POLICIES else {"unknown": unknown}
+    for part, symbol in (("eos", eos), ("bos", bos), ("pad", pad)):
+        if symbol is None:
+            continue
+        check_text(part, symbol)
+        if not symbol:
+            raise ValueError(f"{part}: expected a symbol, got ''")
+        if symbol in special.values():
+            raise ValueError(f"{part}: expected a symbol of its own, got {symbol!r}, which is another's")
+        special[part] = symbol
+    return special
+
+
+def checked_symbols(symbols: Iterable[str], level: str, special: Mapping[str, str]) -> tuple[str, ...]:
+    """Check the symbols of a vocabulary, and put special ones that are missing behind them."""
+    if isinstance(symbols, str) and level == "word":
+        raise TypeError("symbols: expected an iterable of words, got str")
+    names = tuple(symbols)
+    marks = set(special.values())
+    for symbol in names:
+        check_text("symbols", symbol)
+        if level == "char" and len(symbol) != 1 and symbol not in marks:
+            raise ValueError(f"symbols: expected single characters, got {symbol!r}")
+        if not symbol:
+            raise ValueError("symbols: expected words, got ''")
+    given = set(names)
+    if len(given) != len(names):
+        twice = next(symbol for symbol, count in Counter(names).items() if count > 1)
+        raise ValueError(f"symbols: {twice!r} comes twice")
+    if level == "char" and len(special.get("unknown", "")) == 1:
+        marks.remove(special["unknown"])  # a character that stands for others is one of the text's too
+    if given <= marks:
+        raise ValueError("symbols: expected at least one beside special symbols, got none")
+    return names + tuple(symbol for symbol in special.values() if symbol not in given)
+
+
+def checked_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Check counted symbols that a user gives."""
+    if not isinstance(counts, Mapping):
+        raise TypeError(f"counts: expected a mapping of symbols to counts, got {type(counts).__name__}")
+    checked = {}
+    for symbol, count in counts.items():
+        check_text("counts", symbol)
+        try:
+            checked[symbol] = operator.index(count)
+        except TypeError:
+            raise TypeError(
+                f"counts: expected an integer for {symbol!r}, got {type(count).__name__}"
+            ) from None
+    return checked
+
+
+class Recipe(NamedTuple):
+    """How a vocabulary is made of counted symbols: the arguments beside them."""
+
+    level: str
+    max_types: int | None
+    min_count: int
+    unknown: str | None
+    eos: str | None
+    bos: str | None
+    pad: str | None
+    tokenizer: Any
+
+    def checked(self) -> Recipe:
+        """Give the recipe itself, having refused what makes no vocabulary of any text."""
+        tokenizer_of(self.level, self.tokenizer)
+        if self.max_types is not None:
+            as_size("max_types", self.max_types)
+        as_size("min_count", self.min_count)
+        special_symbols(self.policy, self.eos, self.bos, self.pad)
+        return self
+
+    @property
+    def policy(self) -> str:
+        """What to do with unknown symbols; words have a replacement if nothing else is asked for."""
+        default = "error" if self.level == "char" else "<unk>"
+        return default if self.unknown is None else self.unknown
+
+    @property
+    def split(self) -> Split:
+        """What cuts a line into tokens."""
+        tokenizer = tokenizer_of(self.level, self.tokenizer)
+        return None if tokenizer is None else tokenizer.split
+
+    def options(self) -> dict[str, Any]:
+        """Give the arguments of the vocabulary beside its symbols."""
+        given = {name: getattr(self, name) for name in ("level", "eos", "bos", "pad", "tokenizer")}
+        return given | {"unknown": self.policy}
+
+    def symbols(self, name: str, counts: Mapping[str, int]) -> list[str]:
+        """Choose the symbols; `name` is what errors call the counted text."""
+        if not counts:
+            raise ValueError(f"{name}: no symbols: expected at least one, got none")
+        if self.level == "char" and self.max_types is None and self.min_count == 1:
+            return sorted(symbol for symbol, count in counts.items() if count > 0)
+        special = list(special_symbols(self.policy, self.eos, self.bos, self.pad).values())
+        return special + choose_types(name, counts, special, self.max_types, self.min_count)
