@@ -177,6 +177,7 @@ def test_evaluation_prints_what_the_library_finds(model):
         "bits": expected.loss / math.log(2),
         "tokens": len(TEXT) - 1,
         "skipped": 0,
+        "unknown": 0,
     }
     text = run_well("eval", model, "text.txt", "--batch-size", 3).stdout
     assert re.fullmatch(

@@ -56,6 +56,8 @@ class Session:
             raise click.ClickException(f"{error}; {self._kept()}") from error
         finally:
             self._progress.close()
+            if self._run.board is not None:
+                self._run.board.close()
         summary = report.summarize(self._run, self._record, self._stopped, time.monotonic() - began)
         if self._as_json:
             print_json(summary.to_json())

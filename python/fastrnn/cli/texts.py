@@ -45,4 +45,7 @@ def read_texts(settings: Settings) -> Texts:
     held_out = int(len(text) * settings.valid_fraction)
     if held_out < 2:  # one symbol cannot be predicted from another
         return Texts(text, "", source)
-    return Texts(text[:-held_out], text[-held_out:], source)
+    cut = len(text) - held_out
+    if settings.sentences or settings.level == "word":  # between two lines, not within a word
+        cut = text.rfind("\n", 0, cut) + 1 or cut
+    return Texts(text[:cut], text[cut:], source)

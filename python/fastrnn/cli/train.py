@@ -43,7 +43,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train a character model on FILES, or without any on the Python standard library's own source.
+    """Train a language model on FILES, or without any on the Python standard library's own source.
 
     Saved are the last model with all that --resume needs (OUT.safetensors), the model with the lowest
     validation loss (OUT.best.safetensors), and a log with one JSON object a step (OUT.jsonl). Ctrl-C stops

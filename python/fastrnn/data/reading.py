@@ -64,7 +64,7 @@ def cut_lines(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def as_paths(paths: Paths) -> list[Path]:
-    """Check that there is a file, and that each is one."""
+    """Give the files, at least one."""
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     files = [Path(path) for path in given]
     if not files:

@@ -47,6 +47,8 @@ def stop_rule(
     if kind == "halt":
         return Halting(end, min_length, max_length, likeliest=sampling.temperature == 0.0)
     if kind == "tau":
+        if end is not None:
+            raise ValueError(f"eos: expected none, as length_model='tau' ends each text, got {end}")
         return PlannedLength(min_length, max_length, likeliest=sampling.temperature == 0.0)
     if kind not in (None, "eos"):
         raise ValueError(f"length_model: expected None, 'eos', 'halt' or 'tau', got {kind!r}")

@@ -98,6 +98,11 @@ class TiedSoftmax(Module):
     embedding : Embedding
         [V, K]; K is the width of h.
 
+    Raises
+    ------
+    ValueError
+        If the embedding's gradient is sparse.
+
     References
     ----------
     Press, Wolf (2017), "Using the Output Embedding to Improve Language Models". Inan, Khosravi, Socher
@@ -116,6 +121,8 @@ class TiedSoftmax(Module):
     """
 
     def __init__(self, embedding: Embedding) -> None:
+        if embedding.sparse:
+            raise ValueError("embedding: expected sparse=False, as the output's gradient has all rows")
         super().__init__({"bias": (embedding.num_embeddings,)}, embedding.dtype)
         self.embedding = embedding
         self.in_features, self.out_features = embedding.embedding_dim, embedding.num_embeddings
