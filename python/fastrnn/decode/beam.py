@@ -111,7 +111,7 @@ def beam_search(
     size, longest = as_size("beam_size", beam_size), as_size("max_length", max_length)
     if not 0.0 <= length_penalty < float("inf"):
         raise ValueError(f"length_penalty: expected a finite number >= 0, got {length_penalty}")
-    kind = getattr(model, "length_model", None)
+    kind = model.length_model
     if kind not in (None, "eos"):
         raise ValueError(f"model: beam search needs texts that end by a symbol, got length_model={kind!r}")
     never = list(Sampling(banned=banned).banned)

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
     from fastrnn.models import LanguageModel
 
-__all__ = ["as_prompt", "as_prompts", "start_of"]
-
-
-def start_of(model: LanguageModel) -> int | None:
-    """Give what the model has read before every text: an id, -1 for a vector of zeros, None if not known."""
-    start: int | None = getattr(model, "start", None)
-    return start
+__all__ = ["as_prompt", "as_prompts"]
 
 
 def as_prompt(model: LanguageModel, name: str, prompt: ArrayLike | None) -> NDArray[np.int64]:
@@ -59,7 +53,7 @@ def as_prompt(model: LanguageModel, name: str, prompt: ArrayLike | None) -> NDAr
     wrong = ids[(ids < 0) | (ids >= model.vocabulary_size)]
     if wrong.size:
         raise ValueError(f"{name}: {wrong[0]} is out of range for {model.vocabulary_size} symbols")
-    start = start_of(model)
+    start = model.start
     if start is None and not ids.size:
         raise ValueError(f"{name}: expected at least one symbol, as this model has no start of a text")
     return ids if start is None else np.concatenate([np.array([start], dtype=np.int64), ids])

@@ -41,7 +41,7 @@ def stop_rule(
     ValueError
         If a text would never end, `eos` is out of range, or a length is.
     """
-    kind = getattr(model, "length_model", None)
+    kind = model.length_model
     end = as_eos(model, eos)
     end = None if end in tuple(sampling.banned) else end
     if kind == "halt":
@@ -61,7 +61,7 @@ def stop_rule(
 
 def as_eos(model: LanguageModel, eos: int | None) -> int | None:
     """Choose the id that ends a text: the one given, or the model's own; None for -1 and where neither is."""
-    end = getattr(model, "eos", None) if eos is None else eos
+    end = model.eos if eos is None else eos
     if end is None or end == -1:
         return None
     if not 0 <= operator.index(end) < model.vocabulary_size:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn.decode.distribution import Sampling, next_probabilities
 from fastrnn.decode.draws import draw
 from fastrnn.decode.generate import generate
-from fastrnn.decode.prompts import as_prompt, start_of
+from fastrnn.decode.prompts import as_prompt
 from fastrnn.decode.texts import banned_ids, first_ids
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _draw_one_by_one(
     seen = None
     if sampling.repetition_penalty != 1.0:
         seen = np.zeros((1, model.vocabulary_size), dtype=np.bool_)
-        seen[0, read if start_of(model) is None else read[1:]] = True
+        seen[0, read if model.start is None else read[1:]] = True
     stream = model.stream()
     for symbol in read[:-1]:
         stream.step(symbol.reshape(1))
@@ -215,7 +215,7 @@ def samples(
     prompts = [first_ids(vocabulary, prompt, starts, model) for _ in range(count)]
     sampling = Sampling(temperature, top_k, top_p, typical=typical, repetition_penalty=repetition_penalty)
     sampling = replace(sampling, banned=banned_ids(vocabulary, reject_unknown))
-    eos = getattr(vocabulary, "eos_id", None) if until_eos else -1
+    eos = vocabulary.eos_id if until_eos else -1
     texts = generate(
         model, prompts, count=count, max_length=max_length, eos=eos, sampling=sampling, seed=generator
     )

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.decode.prompts import start_of
-
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
     from fastrnn.models import LanguageModel
@@ -25,9 +23,9 @@ def first_ids(
             return vocabulary.encode(prompt)
         except ValueError as error:
             raise ValueError(f"prompt: {str(error).removeprefix('text: ')}") from None
-    if model is not None and start_of(model) is not None:
+    if model is not None and model.start is not None:
         return np.empty(0, dtype=np.int64)
-    bos = getattr(vocabulary, "bos_id", None)
+    bos = vocabulary.bos_id
     if bos is not None:
         return np.array([bos], dtype=np.int64)
     if "\n" in vocabulary:
@@ -37,7 +35,7 @@ def first_ids(
 
 def banned_ids(vocabulary: Vocabulary, reject_unknown: bool) -> set[int]:
     """Give the ids that no text has; a symbol that also ends texts may have another part elsewhere."""
-    around = {getattr(vocabulary, name, None) for name in ("bos_id", "pad_id")}
-    unknown = {getattr(vocabulary, "unknown_id", None)} if reject_unknown else set()
-    banned = (around - {getattr(vocabulary, "eos_id", None)}) | unknown
+    around = {vocabulary.bos_id, vocabulary.pad_id}
+    unknown = {vocabulary.unknown_id} if reject_unknown else set()
+    banned = (around - {vocabulary.eos_id}) | unknown
     return {i for i in banned if i is not None}

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fastrnn.decode.distribution import Sampling, below_highest, next_probabilities
 from fastrnn.decode.draws import Uniforms, draw
-from fastrnn.decode.prompts import start_of
 from fastrnn.decode.states import regroup
 from fastrnn.decode.stopping import EOS, GOES_ON, LENGTH, REASONS, Place, Rows, StopRule
 
@@ -171,5 +170,5 @@ def _seen(model: LanguageModel, fed: list[NDArray[np.int64]]) -> NDArray[np.bool
     """Say which symbols each prompt has; the start is no part of a text."""
     seen = np.zeros((len(fed), model.vocabulary_size), dtype=np.bool_)
     for row, ids in zip(seen, fed, strict=True):
-        row[ids if start_of(model) is None else ids[1:]] = True
+        row[ids if model.start is None else ids[1:]] = True
     return seen
