@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "fastrnn"
 PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
 CPP_FILES = sorted((ROOT / "cpp").rglob("*.?pp"))
-KERNEL_FILES = [path for path in CPP_FILES if path.parent.name == "kernels"]
+KERNEL_FILES = sorted((ROOT / "cpp" / "kernels").rglob("*.hpp"))
 BUILD_FILES = [ROOT / "CMakeLists.txt", ROOT / "pyproject.toml", ROOT / ".ci" / "run", *ROOT.glob("cmake/*")]
 
 # Imports go from a higher number to a lower one; inside one level they may go sideways, but not in a circle.

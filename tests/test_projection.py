@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
-from fastrnn.layers.projection import ProjectedStack
+from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
 from gradient_check import assert_slope
 
 CELLS = {

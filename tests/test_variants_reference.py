@@ -5,8 +5,8 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import reference
-from fastrnn.layers.general_panels import INPUT, OUTPUT
-from fastrnn.layers.walk import Walk
+from fastrnn.layers.recurrent.engine.general_panels import INPUT, OUTPUT
+from fastrnn.layers.recurrent.engine.walk import Walk
 from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
 # What the reference does not have: two directions and contexts are made of passes that it has, and a Jordan

@@ -5,8 +5,8 @@ import pytest
 
 import fastrnn as fr
 import torch_cells
-from fastrnn.layers.general_panels import INPUT, OUTPUT
-from fastrnn.layers.walk import Walk
+from fastrnn.layers.recurrent.engine.general_panels import INPUT, OUTPUT
+from fastrnn.layers.recurrent.engine.walk import Walk
 from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
 STACKS = [(1, False), (2, False), (1, True), (2, True)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fastrnn.layers.variants import Variant
+    from fastrnn.layers.recurrent.options import Variant
 
     Tensors = Mapping[str, Any]
 

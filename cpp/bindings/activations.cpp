@@ -1,7 +1,7 @@
-#include "kernels/activations.hpp"
+#include "kernels/vector/activations.hpp"
 
-#include "arrays.hpp"
-#include "register.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/register.hpp"
 
 namespace fastrnn::bindings {
 namespace {

@@ -1,7 +1,7 @@
-#include "kernels/embedding.hpp"
+#include "kernels/dense/embedding.hpp"
 
-#include "arrays.hpp"
-#include "register.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/register.hpp"
 
 namespace fastrnn::bindings {
 namespace {

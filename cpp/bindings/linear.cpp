@@ -1,8 +1,8 @@
-#include "kernels/linear.hpp"
+#include "kernels/dense/linear.hpp"
 
-#include "arrays.hpp"
-#include "register.hpp"
-#include "runtime.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/register.hpp"
+#include "bindings/python/thread_pool.hpp"
 
 namespace fastrnn::bindings {
 namespace {

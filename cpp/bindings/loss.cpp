@@ -1,7 +1,7 @@
-#include "arrays.hpp"
-#include "kernels/wide_loss.hpp"
-#include "register.hpp"
-#include "runtime.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/register.hpp"
+#include "bindings/python/thread_pool.hpp"
+#include "kernels/dense/blocked_softmax.hpp"
 
 namespace fastrnn::bindings {
 namespace {

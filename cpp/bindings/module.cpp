@@ -1,6 +1,6 @@
 // The compiled module of one instruction set.
-#include "register.hpp"
-#include "runtime.hpp"
+#include "bindings/python/register.hpp"
+#include "bindings/python/thread_pool.hpp"
 
 namespace fb = fastrnn::bindings;
 

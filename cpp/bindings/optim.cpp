@@ -1,8 +1,7 @@
-#include "kernels/optim.hpp"
-
-#include "arrays.hpp"
-#include "register.hpp"
-#include "runtime.hpp"
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/register.hpp"
+#include "bindings/python/thread_pool.hpp"
+#include "kernels/dense/optimizers.hpp"
 
 namespace fastrnn::bindings {
 namespace {

@@ -1,5 +1,5 @@
 // The large products, compiled once for each scalar.
-#include "kernels/product.hpp"
+#include "kernels/matrix/product.hpp"
 
 namespace fastrnn {
 

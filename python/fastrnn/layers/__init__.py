@@ -4,27 +4,27 @@ Arrays are time-major, ``[T, N, D]``: T time steps, N sequences, D the width of 
 width.
 """
 
-from fastrnn.layers import initializers as init
-from fastrnn.layers.adaptive import AdaptiveSoftmax
-from fastrnn.layers.checkpoint import CheckpointedTape
-from fastrnn.layers.embedding import Embedding
-from fastrnn.layers.gru import GRU
-from fastrnn.layers.head import Head, HeadTape
-from fastrnn.layers.jordan import Jordan
-from fastrnn.layers.layered import Stack, StackTape
-from fastrnn.layers.layered_stream import StackStream
-from fastrnn.layers.linear import Linear
-from fastrnn.layers.loss import softmax_cross_entropy
-from fastrnn.layers.lstm import LSTM
-from fastrnn.layers.minimal import MinGRU, MinLSTM
-from fastrnn.layers.module import Composite, Module
-from fastrnn.layers.parameters import Gradients, Parameters
-from fastrnn.layers.penalties import activity_penalties
-from fastrnn.layers.recurrent import Recurrent
-from fastrnn.layers.rnn import RNN
-from fastrnn.layers.softmax import Softmax, TiedSoftmax
-from fastrnn.layers.stream import Stream
-from fastrnn.layers.tape import LayerTape, Tape
+from fastrnn.layers import init
+from fastrnn.layers.base.module import Composite, Module
+from fastrnn.layers.base.parameters import Gradients, Parameters
+from fastrnn.layers.dense.embedding import Embedding
+from fastrnn.layers.dense.head import Head, HeadTape
+from fastrnn.layers.dense.linear import Linear
+from fastrnn.layers.loss.activity_penalties import activity_penalties
+from fastrnn.layers.loss.adaptive_softmax import AdaptiveSoftmax
+from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
+from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
+from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
+from fastrnn.layers.recurrent.engine.stream import Stream
+from fastrnn.layers.recurrent.engine.tape import LayerTape, Tape
+from fastrnn.layers.recurrent.gru import GRU
+from fastrnn.layers.recurrent.jordan import Jordan
+from fastrnn.layers.recurrent.layer import Recurrent
+from fastrnn.layers.recurrent.lstm import LSTM
+from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
+from fastrnn.layers.recurrent.rnn import RNN
+from fastrnn.layers.stack.stack import Stack, StackTape
+from fastrnn.layers.stack.stream import StackStream
 
 __all__ = [
     "GRU",

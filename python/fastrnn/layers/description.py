@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn._arrays import as_size
-from fastrnn.layers.groups import recurrent_shapes
-from fastrnn.layers.gru import GRU
-from fastrnn.layers.layered import Stack
-from fastrnn.layers.lstm import LSTM
-from fastrnn.layers.minimal import MinGRU, MinLSTM
-from fastrnn.layers.recurrent import Recurrent
-from fastrnn.layers.rnn import RNN
-from fastrnn.layers.variants import Variant
+from fastrnn.layers.recurrent.gru import GRU
+from fastrnn.layers.recurrent.layer import Recurrent
+from fastrnn.layers.recurrent.lstm import LSTM
+from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
+from fastrnn.layers.recurrent.options import Variant
+from fastrnn.layers.recurrent.rnn import RNN
+from fastrnn.layers.recurrent.shapes import recurrent_shapes
+from fastrnn.layers.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from fastrnn.layers.random import Seed
+    from fastrnn.layers.base.random import Seed
 
 __all__ = [
     "count_layers",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers import Recurrent, Stack, activity_penalties
-from fastrnn.layers.masks import dropout_mask
-from fastrnn.layers.projection import ProjectedStack
+from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
 from fastrnn.models.lengths import Arranged, PredictedLength
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import numpy as np
 
 from fastrnn._arrays import as_dtype, as_size
 from fastrnn.layers import GRU, LSTM, RNN, MinGRU, MinLSTM, Recurrent, Stack
-from fastrnn.layers.adaptive import adaptive_shapes, as_cutoffs
+from fastrnn.layers.base.random import as_probability
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
-from fastrnn.layers.random import as_probability
-from fastrnn.layers.rnn import as_nonlinearity
-from fastrnn.layers.variants import OWN_OPTIONS, VariantOptions
+from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
+from fastrnn.layers.recurrent.options import OWN_OPTIONS, VariantOptions
+from fastrnn.layers.recurrent.rnn import as_nonlinearity
 from fastrnn.models.lengths import LENGTH_MODELS, length_shapes
 
 if TYPE_CHECKING:

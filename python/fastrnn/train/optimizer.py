@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.layers.sparse import dense_parts, sparse_parts
+from fastrnn.layers.base.sparse import dense_parts, sparse_parts
 
 if TYPE_CHECKING:
     from fastrnn.layers import Module

@@ -1,0 +1,154 @@
+// All checks of arrays that come from Python, and the making of arrays that go back. A message names the argument, what
+// was expected and what came: "x: expected [T, N, 128], got [50, 32, 64]".
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <initializer_list>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "bindings/python/result_memory.hpp"
+#include "bindings/python/tracemalloc_hook.h"
+#include "kernels/runtime/workspace.hpp"
+
+namespace fastrnn::bindings {
+
+namespace py = pybind11;
+
+// One axis: its letter, and its size or `any`.
+struct Axis {
+    const char* letter;
+    Index size;
+};
+inline constexpr Index any = -1;
+
+using Shape = std::initializer_list<Axis>;
+
+inline std::string describe(Shape shape) {
+    std::string text = "[";
+    for (const Axis& axis : shape) {
+        if (text.size() > 1) text += ", ";
+        text += axis.size == any ? axis.letter : std::to_string(axis.size);
+    }
+    return text + "]";
+}
+
+inline std::string describe(const py::array& array) {
+    std::string text = "[";
+    for (py::ssize_t i = 0; i < array.ndim(); ++i) text += (i ? ", " : "") + std::to_string(array.shape(i));
+    return text + "]";
+}
+
+template <class S>
+const char* dtype_name() {
+    if constexpr (std::is_same_v<S, float>) return "float32";
+    if constexpr (std::is_same_v<S, double>) return "float64";
+    if constexpr (std::is_same_v<S, std::int64_t>) return "int64";
+    if constexpr (std::is_same_v<S, bool>) return "bool";
+}
+
+template <class S>
+using Array = py::array_t<S, py::array::c_style>;
+
+// `value` as a C-contiguous array of S with the given shape: nothing is converted.
+template <class S>
+Array<S> expect(py::handle value, const char* name, Shape shape) {
+    const std::string argument = name;
+    if (!py::isinstance<py::array>(value))
+        throw py::type_error(argument + ": expected a NumPy array of " + dtype_name<S>() + ", got " +
+                             std::string(py::str(py::type::of(value).attr("__name__"))));
+    const auto array = py::reinterpret_borrow<py::array>(value);
+    if (!py::isinstance<py::array_t<S>>(value))
+        throw py::type_error(argument + ": expected " + dtype_name<S>() + ", got " +
+                             std::string(py::str(array.dtype())));
+    bool fits = array.ndim() == py::ssize_t(shape.size());
+    py::ssize_t i = 0;
+    for (const Axis& axis : shape) {
+        fits = fits && (axis.size == any || array.shape(i) == axis.size);
+        ++i;
+    }
+    if (!fits) throw py::value_error(argument + ": expected " + describe(shape) + ", got " + describe(array));
+    if (!(array.flags() & py::array::c_style)) throw py::value_error(argument + ": expected a C-contiguous array");
+    return py::reinterpret_borrow<Array<S>>(value);
+}
+
+// The data of an array that may be None (then null).
+template <class S>
+const S* optional_data(py::handle value, const char* name, Shape shape) {
+    return value.is_none() ? nullptr : expect<S>(value, name, shape).data();
+}
+
+// The data of an array to be written to.
+template <class S>
+S* expect_writable(py::handle value, const char* name, Shape shape) {
+    auto array = expect<S>(value, name, shape);
+    if (!array.writeable())
+        throw py::value_error(std::string(name) + ": expected a writable array, got a read-only one");
+    return array.mutable_data();
+}
+template <class S>
+S* optional_writable(py::handle value, const char* name, Shape shape) {
+    return value.is_none() ? nullptr : expect_writable<S>(value, name, shape);
+}
+
+// Is this a float64 array? Chooses between instantiations; what is neither is refused by `expect`.
+inline bool is_double(py::handle value) { return py::isinstance<py::array_t<double>>(value); }
+
+// From this size on (bytes) a result has a block of its own, which begins where a cache line does: NumPy aligns to 16
+// bytes, and then every vector of a kernel crosses a line.
+inline constexpr double block_from = 4096;
+
+template <class S>
+Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
+    struct Owner {
+        OwnedBlock block;
+        explicit Owner(std::size_t bytes) : block(bytes) { fastrnn_trace(block.get(), bytes); }
+        ~Owner() { fastrnn_untrace(block.get()); }
+    };
+    auto owner = std::make_unique<Owner>(std::size_t(count) * sizeof(S));
+    const py::capsule base(owner.get(), [](void* p) { delete static_cast<Owner*>(p); });
+    const auto* const memory = static_cast<S*>(owner.release()->block.get());
+    return Array<S>(std::vector<py::ssize_t>(shape), memory, base);
+}
+
+// A new array; OutOfMemory (MemoryError) names the bytes asked for.
+template <class S>
+Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool zero = false) {
+    double bytes = sizeof(S);
+    Index count = 1;
+    for (Index size : shape) {
+        bytes *= double(size);
+        count *= bytes < 9e18 ? size : 0;
+    }
+    const auto fail = [&] {
+        char digits[40];
+        std::snprintf(digits, sizeof digits, "%.0f", bytes);
+        throw OutOfMemory(std::string(name) + ": cannot allocate " + digits + " bytes");
+    };
+    if (bytes >= 9e18) fail();
+    try {
+        Array<S> array =
+            bytes < block_from ? Array<S>(std::vector<py::ssize_t>(shape)) : array_of_block<S>(shape, count);
+        if (zero) std::fill(array.mutable_data(), array.mutable_data() + count, S(0));
+        return array;
+    } catch (const std::bad_alloc&) {
+        fail();
+    } catch (const py::error_already_set& error) {
+        if (!error.matches(PyExc_MemoryError)) throw;
+        fail();
+    }
+    return {};
+}
+
+// ids in 0 .. limit-1, or -1 for none, or a ValueError that names the first that is neither.
+inline void check_ids(const std::int64_t* ids, Index count, Index limit, const char* name) {
+    for (Index i = 0; i < count; ++i)
+        if (ids[i] < -1 || ids[i] >= limit)
+            throw py::value_error(std::string(name) + ": expected ids in 0 .. " + std::to_string(limit - 1) +
+                                  " (-1: none), got " + std::to_string(ids[i]) + " at position " + std::to_string(i));
+}
+
+}  // namespace fastrnn::bindings

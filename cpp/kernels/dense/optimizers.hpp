@@ -1,0 +1,135 @@
+// Optimisers, clipping and norms, each one pass over flat arrays of n scalars. The formulas, and the order of their
+// operations, are those of PyTorch's torch.optim. Gradients are multiplied by `gradient_scale` as they are read: what
+// clipping by norm asks for, without a pass of its own.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/runtime/parallel.hpp"
+#include "kernels/runtime/workspace.hpp"
+
+namespace fastrnn {
+
+// f(i, width) for every vector of 0 .. n-1; width is what is left from i on.
+template <class S, class F>
+void for_vectors(Index n, int threads, F&& f) {
+    constexpr Index grain = 4096;
+    run_team(useful_threads(threads, double(n)), [&](const Worker& worker) {
+        const auto [begin, end] = worker.part(n, grain);
+        for (Index i = begin; i < end; i += lanes<S>) f(i, end - i);
+    });
+}
+
+template <class S>
+struct SgdSettings {
+    S learning_rate, momentum, weight_decay;
+    bool nesterov;
+    S gradient_scale;
+};
+
+// Momentum (Polyak 1964; Nesterov's form after Sutskever et al. 2013). `m` [n] is not touched, and may
+// be null, where momentum is 0.
+template <class S>
+void sgd_step(S* p, const S* g, S* m, Index n, const SgdSettings<S>& s, int threads) {
+    const Vec<S> rate = set(-s.learning_rate), momentum = set(s.momentum), decay = set(s.weight_decay);
+    const Vec<S> scale = set(s.gradient_scale);
+    for_vectors<S>(n, threads, [&](Index i, Index width) {
+        const Vec<S> value = load_first(p + i, width);
+        Vec<S> d = fma(decay, value, load_first(g + i, width) * scale);
+        if (m && s.momentum != 0) {
+            const Vec<S> velocity = fma(momentum, load_first(m + i, width), d);
+            store_first(m + i, velocity, width);
+            d = s.nesterov ? fma(momentum, velocity, d) : velocity;
+        }
+        store_first(p + i, fma(rate, d, value), width);
+    });
+}
+
+template <class S>
+struct RmspropSettings {
+    S learning_rate, alpha, epsilon, weight_decay, gradient_scale;
+};
+
+// Hinton's lecture 6e of "Neural Networks for Machine Learning" (2012).
+template <class S>
+void rmsprop_step(S* p, const S* g, S* v, Index n, const RmspropSettings<S>& s, int threads) {
+    const Vec<S> alpha = set(s.alpha), rest = set(S(1) - s.alpha), decay = set(s.weight_decay);
+    for_vectors<S>(n, threads, [&](Index i, Index width) {
+        const Vec<S> value = load_first(p + i, width);
+        const Vec<S> d = fma(decay, value, load_first(g + i, width) * set(s.gradient_scale));
+        const Vec<S> square = fma(rest * d, d, alpha * load_first(v + i, width));
+        store_first(v + i, square, width);
+        store_first(p + i, value - set(s.learning_rate) * d / (sqrt(square) + set(s.epsilon)), width);
+    });
+}
+
+template <class S>
+struct AdamSettings {
+    Index step;  // 1 for the first
+    double learning_rate, beta1, beta2, epsilon, weight_decay;
+    bool decoupled;  // AdamW (Loshchilov and Hutter 2019) rather than decay in the gradient
+    double gradient_scale;
+};
+
+// Adam (Kingma and Ba 2015).
+template <class S>
+void adam_step(S* p, const S* g, S* m, S* v, Index n, const AdamSettings<S>& s, int threads) {
+    const double correction1 = 1 - std::pow(s.beta1, double(s.step)),
+                 correction2 = 1 - std::pow(s.beta2, double(s.step));
+    const Vec<S> keep = set(S(s.decoupled ? 1 - s.learning_rate * s.weight_decay : 1));
+    const Vec<S> decay = set(S(s.decoupled ? 0 : s.weight_decay));
+    const Vec<S> rest1 = set(S(1 - s.beta1)), beta2 = set(S(s.beta2)), rest2 = set(S(1 - s.beta2));
+    const Vec<S> rate = set(S(s.learning_rate / correction1)), root = set(S(std::sqrt(correction2)));
+    const Vec<S> epsilon = set(S(s.epsilon)), scale = set(S(s.gradient_scale));
+    for_vectors<S>(n, threads, [&](Index i, Index width) {
+        const Vec<S> old = load_first(p + i, width), value = old * keep;
+        const Vec<S> d = fma(decay, old, load_first(g + i, width) * scale);
+        const Vec<S> first = load_first(m + i, width), mean = fma(rest1, d - first, first);
+        const Vec<S> square = fma(rest2 * d, d, beta2 * load_first(v + i, width));
+        store_first(m + i, mean, width);
+        store_first(v + i, square, width);
+        store_first(p + i, value - rate * mean / (sqrt(square) / root + epsilon), width);
+    });
+}
+
+// The sum of squares of n scalars in double: eight sums within a block of 4096, then the blocks in order.
+template <class S>
+double sum_of_squares(const S* values, Index n, int threads, Workspace& workspace) {
+    constexpr Index block = 4096;
+    const Index blocks = (n + block - 1) / block;
+    double* partial = workspace.take<double>(blocks);
+    run_team(useful_threads(threads, double(n)), [&](const Worker& worker) {
+        const auto [begin, end] = worker.part(blocks);
+        for (Index b = begin; b < end; ++b) {
+            const S* from = values + b * block;
+            const Index count = std::min(block, n - b * block);
+            double sum[8] = {};
+            for (Index i = 0; i < count; i += 8)
+                for (Index j = 0; j < std::min<Index>(8, count - i); ++j)
+                    sum[j] += double(from[i + j]) * double(from[i + j]);
+            for (Index half = 4; half > 0; half /= 2)
+                for (Index j = 0; j < half; ++j) sum[j] += sum[j + half];
+            partial[b] = sum[0];
+        }
+    });
+    double total = 0;
+    for (Index b = 0; b < blocks; ++b) total += partial[b];
+    return total;
+}
+
+template <class S>
+void scale(S* values, Index n, S factor, int threads) {
+    for_vectors<S>(n, threads, [&](Index i, Index width) {
+        store_first(values + i, load_first(values + i, width) * set(factor), width);
+    });
+}
+
+// Every value into -limit .. limit; NaN stays.
+template <class S>
+void clip_value(S* values, Index n, S limit, int threads) {
+    for_vectors<S>(n, threads, [&](Index i, Index width) {
+        store_first(values + i, min(max(load_first(values + i, width), set(-limit)), set(limit)), width);
+    });
+}
+
+}  // namespace fastrnn

@@ -1,0 +1,158 @@
+// Softmax and cross-entropy in one pass over a row of logits, alone and behind a linear layer in chunks of rows, so
+// that the logits of a whole sequence [M, V] never exist. Losses are in nats; a target of -1 is not counted.
+//
+// With smoothing e the target distribution is (1 - e) onehot + e / V (Szegedy et al. 2016).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/dense/linear.hpp"
+#include "kernels/vector/activations.hpp"
+
+namespace fastrnn {
+
+inline constexpr std::int64_t no_target = -1;
+
+// What is left to know of some logits of a row when they have become exp(logit - top).
+template <class S>
+struct Exponentials {
+    S top, sum;   // the highest logit; the sum of the exponentials
+    S plain_sum;  // of the logits themselves, where asked for
+};
+
+// logits [count] become exp(logit - their highest).
+template <class S>
+Exponentials<S> exponentials(S* logits, Index count, bool with_plain_sum) {
+    Exponentials<S> row{};
+    if (with_plain_sum) {
+        LaneSum<S> plain;
+        plain.add(count, [&](Index j) { return load_first(logits + j, count - j); });
+        row.plain_sum = plain.total();
+    }
+    Vec<S> highest = set(logits[0]);
+    Index i = 0;
+    for (; i + lanes<S> <= count; i += lanes<S>) highest = max(highest, load(logits + i));
+    row.top = largest(highest);
+    for (; i < count; ++i) row.top = std::max(row.top, logits[i]);
+    // Of logits that are all -inf the exponentials are 0, not those of -inf - (-inf).
+    row.top = std::max(row.top, std::numeric_limits<S>::lowest());
+    LaneSum<S> sum;
+    sum.add(count, [&](Index j) {
+        const Vec<S> e = exp_of_negative(load_first(logits + j, count - j) - set(row.top));
+        store_first(logits + j, e, count - j);
+        return load_first(logits + j, count - j);
+    });
+    row.sum = sum.total();
+    return row;
+}
+
+// How one row's loss and gradient are made of its exponentials.
+template <class S>
+struct Target {
+    std::int64_t id;
+    S logit;      // the target's own
+    S smoothing;  // e
+    S scale;      // of the gradient
+};
+
+// The loss of a row of V logits whose exponentials are known by parts; each part's top becomes the factor that turns
+// its exponentials into scale * softmax.
+template <class S>
+S finish_parts(Exponentials<S>* parts, Index count, Index V, const Target<S>& target) {
+    S top = parts[0].top, total(0), plain_sum(0);
+    for (Index i = 1; i < count; ++i) top = std::max(top, parts[i].top);
+    for (Index i = 0; i < count; ++i) {
+        const S share = std::exp(parts[i].top - top);
+        total += parts[i].sum * share;
+        plain_sum += parts[i].plain_sum;
+        parts[i].top = share;
+    }
+    const bool counted = target.id != no_target;
+    for (Index i = 0; i < count; ++i) parts[i].top = counted ? parts[i].top * (target.scale / total) : S(0);
+    if (!counted) return S(0);
+    const S loss = std::log(total) - (target.logit - top);
+    if (target.smoothing == S(0)) return loss;
+    return loss + target.smoothing * ((target.logit - top) - (plain_sum / S(V) - top));
+}
+
+// Exponentials of the logits first .. first + count - 1 of V become the gradient: scale * (softmax - wanted).
+template <class S>
+void finish_gradient(S* row, Index first, Index count, Index V, S factor, const Target<S>& target) {
+    if (target.id == no_target) return std::fill(row, row + count, S(0)), void();
+    const Vec<S> times = set(factor);
+    if (target.smoothing == S(0)) {
+        for (Index j = 0; j < count; j += lanes<S>)
+            store_first(row + j, load_first(row + j, count - j) * times, count - j);
+    } else {
+        const Vec<S> less = set(target.scale * target.smoothing / S(V));
+        for (Index j = 0; j < count; j += lanes<S>)
+            store_first(row + j, load_first(row + j, count - j) * times - less, count - j);
+    }
+    if (target.id >= first && target.id < first + count)
+        row[target.id - first] -= target.scale * (S(1) - target.smoothing);
+}
+
+// logits [V] of one row become scale * (softmax - wanted); gives the loss.
+template <class S>
+S softmax_cross_entropy_row(S* logits, Index V, std::int64_t id, S scale, S smoothing = S(0)) {
+    const Target<S> target{id, id == no_target ? S(0) : logits[id], smoothing, scale};
+    if (id == no_target) return std::fill(logits, logits + V, S(0)), S(0);
+    Exponentials<S> all = exponentials(logits, V, smoothing != S(0));
+    const S loss = finish_parts(&all, 1, V, target);
+    finish_gradient(logits, 0, V, V, all.top, target);
+    return loss;
+}
+
+template <class S>
+struct LinearCrossEntropy {
+    LinearProblem<S> linear;      // x = h [M, K], weight [V, K], bias [V]
+    const std::int64_t* targets;  // [M], -1 or 0 .. V-1
+    S scale, smoothing;           // scale is of the gradients only
+    S* losses;                    // [M]
+    S *dh, *dweight, *dbias;      // [M, K], [V, K], [V]; null where not wanted. dweight and dbias are added to
+};
+
+// Logits that a chunk of rows may take.
+inline constexpr Index loss_chunk = Index(1) << 18;
+
+// For vocabularies of which a chunk of rows has all logits at once in the second-level cache.
+template <class S>
+void narrow_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace& workspace) {
+    const Index M = p.linear.M, K = p.linear.K, V = p.linear.F, stride = V + 16;
+    const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, loss_chunk / V)));
+    S* forward = workspace.take<S>(panels_size<S>(K, V));
+    pack_transposed(p.linear.weight, V, K, forward);
+    S* backward = p.dh ? workspace.take<S>(panels_size<S>(V, K)) : nullptr;
+    if (p.dh) pack_rows(p.linear.weight, V, K, 0, V, backward);
+    const S* bias = pad_bias(p.linear.bias, V, workspace.take<S>(round_up_to_lanes<S>(V)));
+    const S* const* h_rows = row_list(p.linear.x, M, K, workspace);
+    S* const* dh_rows = p.dh ? row_list(p.dh, M, K, workspace) : nullptr;
+    S* const* logits = row_list(workspace.take<S>(chunk * stride), chunk, stride, workspace);
+    S* outer = workspace.take<S>(threads * outer_workspace<S>(K));
+    run_team(useful_threads(threads, double(M) * double(K) * double(V)), [&](const Worker& worker) {
+        const FlushDenormals flush;
+        for (Index m0 = 0; m0 < M; m0 += chunk) {
+            const Index count = std::min(chunk, M - m0);
+            p.linear.interrupt->check(worker);
+            const auto rows = worker.part(count, max_rows<panel_vectors>);
+            multiply_panels(Product<S>{h_rows + m0, logits, forward, bias, K, V}, rows.begin, rows.end);
+            for (Index m = rows.begin; m < rows.end; ++m)
+                p.losses[m0 + m] = softmax_cross_entropy_row(logits[m], V, p.targets[m0 + m], p.scale, p.smoothing);
+            if (p.dh) multiply_panels(Product<S>{logits, dh_rows + m0, backward, nullptr, V, K}, rows.begin, rows.end);
+            // The next chunk takes the place of this one's logits, in other shares. Between two barriers nobody sets
+            // `stop`, so all see the same.
+            worker.barrier();
+            if (p.linear.interrupt->stop.load(std::memory_order_relaxed)) return;
+            const auto outputs = worker.part(V, max_rows<panel_vectors>);
+            if (p.dweight)
+                accumulate_outer(OuterProduct<S>{logits, stride, count, {{h_rows + m0, p.dweight, K}, {}}}, outputs,
+                                 outer + worker.rank * outer_workspace<S>(K));
+            if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias);
+            worker.barrier();
+        }
+    });
+}
+
+}  // namespace fastrnn

@@ -1,0 +1,92 @@
+// The vanilla recurrent network (Elman 1990; PyTorch's form):
+//
+//   h = f(W_ih x + b_ih + W_hh h' + b_hh)        h': the state before this step; f = tanh or relu
+//
+// weight_ih [H, D], weight_hh [H, H], biases [H]. The tape is the output y = h [T, N, H] itself. All arrays are the
+// caller's; outputs must not overlap inputs.
+#pragma once
+
+#include "kernels/matrix/packing.hpp"
+#include "kernels/recurrent/backward.hpp"
+#include "kernels/recurrent/forward.hpp"
+#include "kernels/vector/activations.hpp"
+
+namespace fastrnn {
+
+template <class S>
+struct ElmanWeights {
+    Index D, H;
+    const S *w_ih, *w_hh;            // plain panels of x W^T
+    const S* bias;                   // b_ih + b_hh, padded to whole vectors
+    const S *w_ih_rows, *w_hh_rows;  // plain panels of [H, D] and [H, H]; used by BPTT only
+};
+
+template <class S>
+struct Elman {
+    static constexpr Index grain = unit_grain<S>;
+    ElmanWeights<S> weights;
+    bool rectified;  // relu rather than tanh
+
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+        const auto& w = weights;
+        const Index end = round_up_to_lanes<S>(units.end);
+        multiply_panels(Product<S>{x, gx, w.w_ih, w.bias, w.D, end, false, 0, 0, units.begin}, tokens.begin,
+                        tokens.end);
+    }
+    void gather(Index id, S* gx, Range units) const {
+        gather_plain_panels(id, gx, weights.w_ih, weights.bias, weights.D, units);
+    }
+
+    void step(const StepRows<S>& rows) const {
+        const Index H = weights.H;
+        alignas(64) S sums[most_sums * lanes<S>];
+        for_panel_tiles<S>({rows.begin, rows.end}, rows.units, H, H,
+                           [&](auto height, auto width, auto side, Index first, Index unit, Index, Index) {
+                               constexpr int cols = width * side;
+                               constexpr Index strip = width * lanes<S>;
+                               Tile<S, height, cols> tile;
+                               tile.start(rows.gx + first, unit);
+                               tile.template multiply<width>(RowPointers<S, height>(rows.h_prev + first),
+                                                             weights.w_hh + unit * H, H, strip * H);
+                               tile.store_block(sums);
+                               finish(sums, cols, rows.h + first, height, unit);
+                           });
+    }
+
+    // f of a tile's sums, [height][cols] vectors.
+    EIGEN_DONT_INLINE void finish(S* sums, Index cols, S* const* h, Index height, Index unit) const {
+        const S* const end = sums + height * cols * lanes<S>;
+        if (rectified)
+            for (S* sum = sums; sum < end; sum += lanes<S>) store(sum, relu(load(sum)));
+        else
+            for (S* sum = sums; sum < end; sum += lanes<S>) store(sum, tanh(load(sum)));
+        for (Index r = 0; r < height; ++r)
+            for (Index c = 0; c < cols; ++c, sums += lanes<S>)
+                store_first(h[r] + unit + c * lanes<S>, load(sums), weights.H - unit - c * lanes<S>);
+    }
+
+    Index input_depth() const { return weights.H; }
+
+    void backward_step(const BackwardRows<S>& rows) const {
+        recurrent_gradient(rows, 0, weights.w_hh_rows, weights.H, false,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+    }
+
+    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index width = weights.H - unit;
+        const Vec<S> h = load_first(rows.h[row] + unit, width);
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        store_first(rows.dgates[row] + unit, rectified ? where_positive(h, dh) : dh * dtanh(h), width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        recurrent_product(rows, 0, weights.w_hh_rows, weights.H, false, rows.end);
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        shared_gate_gradients(p, scratch, tokens, input_depth(), worker);
+    }
+};
+
+}  // namespace fastrnn

@@ -1,0 +1,274 @@
+// Gated recurrent unit (Cho et al. 2014), with the reset gate after the recurrent product (PyTorch, cuDNN) or before it
+// (the paper, the course notes):
+//
+//   r = sigmoid(W_ir x + b_ir + W_hr h' + b_hr)                          h': the state before this step
+//   z = sigmoid(W_iz x + b_iz + W_hz h' + b_hz)
+//   n = tanh(W_in x + b_in + r * (W_hn h' + b_hn))        reset after
+//   n = tanh(W_in x + b_in + W_hn (r * h') + b_hn)        reset before
+//   h = (1 - z) * n + z * h'                              (the notes' u is 1 - z)
+//
+// weight_ih [3H, D], weight_hh [3H, H], biases [3H], gates in the order r, z, n. The tape keeps gates: [T, N, 4, H] of
+// r, z, n, W_hn h' + b_hn (reset after) or [T, N, 3, H] of r, z, n (before), and the output y = h [T, N, H]. All arrays
+// are the caller's; outputs must not overlap inputs.
+#pragma once
+
+#include "kernels/matrix/packing.hpp"
+#include "kernels/recurrent/backward.hpp"
+#include "kernels/recurrent/forward.hpp"
+#include "kernels/vector/activations.hpp"
+
+namespace fastrnn {
+
+// Gradients of the gates stand in a row as dn, dr, dz and, with the reset after, d(W_hn h'): so both what meets x
+// (the first three) and what meets h' (the last three, or dr, dz) are contiguous.
+template <class S>
+struct GruWeights {
+    Index D, H;
+    const S *w_ih, *w_hh;            // gate panels r, z, n (reset after) or r, z (before)
+    const S *w_in, *w_hn;            // plain panels of the candidate (reset before)
+    const S* bias;                   // [unit][gates][lanes]: b_ir + b_hr, b_iz + b_hz and, reset after, b_in
+    const S* bias_n;                 // padded to whole vectors: b_hn (reset after), b_in + b_hn (before)
+    const S *w_ih_rows, *w_hh_rows;  // plain panels: n, r, z rows of weight_ih; r, z, n (after) or r, z of weight_hh
+    const S* w_hn_rows;              // plain panels of the candidate (reset before)
+};
+
+// What both forms share.
+template <class S>
+struct GruBase {
+    static constexpr int gates = 3;
+    GruWeights<S> weights;
+
+    Index input_depth() const { return gates * weights.H; }
+
+    // The biases of x: dn, dr, dz of a row of gate gradients to n, r, z.
+    void input_bias_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                              Range candidate, Range others) const {
+        const Index H = weights.H;
+        accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_ih + 2 * H);
+        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_ih - H);
+    }
+
+    // This worker's share of `count` columns from `first` on.
+    static Range part(const Worker& worker, Index first, Index count) {
+        const Range range = worker.part(count, outer_height);
+        return {first + range.begin, first + range.end};
+    }
+};
+
+template <class S>
+struct GruResetAfter : GruBase<S> {
+    static constexpr Index grain = lanes<S>;
+    using GruBase<S>::gates;
+    using GruBase<S>::weights;
+
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+        multiply_gate_panels<gates>(x, gx, tokens, weights.w_ih, weights.bias, weights.D, units);
+    }
+    void gather(Index id, S* gx, Range units) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
+    }
+
+    void step(const StepRows<S>& rows) const {
+        for_gate_tiles<gates>(
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            [&](auto& tile, Index first, Index unit, int) { start(tile, rows, first, unit); },
+            [&](S* sums, Index stride, Index height, Index first, Index unit) {
+                finish(sums, stride, height, rows, first, unit);
+            });
+    }
+
+    // r and z start from the input's part; n's waits in gx, since r comes between.
+    template <int Rows, int Cols>
+    FASTRNN_INLINE void start(Tile<S, Rows, Cols>& tile, const StepRows<S>& rows, Index first, Index unit) const {
+        FASTRNN_UNROLL
+        for (int c = 0; c < Cols; ++c) {
+            const Vec<S> bias = load(weights.bias_n + unit + c / gates * lanes<S>);
+            FASTRNN_UNROLL
+            for (int r = 0; r < Rows; ++r)
+                tile.sum[r][c] = c % gates == 2 ? bias : load(rows.gx[first + r] + unit * gates + c * lanes<S>);
+        }
+    }
+
+    EIGEN_DONT_INLINE void finish(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
+                                  Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        for (Index r = 0; r < height; ++r) {
+            S* const sum = sums + r * stride;
+            store(sum, sigmoid(load(sum)));
+            store(sum + lanes<S>, sigmoid(load(sum + lanes<S>)));
+        }
+        for (Index r = 0; r < height; ++r) {
+            const S* const sum = sums + r * stride;
+            const Index row = first + r;
+            const Vec<S> reset = load(sum), z = load(sum + lanes<S>), hn = load(sum + 2 * lanes<S>);
+            const Vec<S> n = tanh(fma(reset, hn, load(rows.gx[row] + unit * gates + 2 * lanes<S>)));
+            const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+            store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
+            if (S* const tape = rows.gates[row]) {
+                store_first(tape + unit, reset, width);
+                store_first(tape + H + unit, z, width);
+                store_first(tape + 2 * H + unit, n, width);
+                store_first(tape + 3 * H + unit, hn, width);
+            }
+        }
+    }
+
+    void backward_step(const BackwardRows<S>& rows) const {
+        recurrent_gradient(rows, weights.H, weights.w_hh_rows, gates * weights.H, true,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+    }
+
+    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        const S* const tape = rows.gates[row] + unit;
+        const Vec<S> r = load_first(tape, width), z = load_first(tape + H, width);
+        const Vec<S> n = load_first(tape + 2 * H, width), hn = load_first(tape + 3 * H, width);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        const Vec<S> dn = (dh - dh * z) * dtanh(n);
+        store(rows.dh[row] + unit, dh * z);
+        S* const d = rows.dgates[row] + unit;
+        store_first(d, dn, width);
+        store_first(d + H, dn * hn * dsigmoid(r), width);
+        store_first(d + 2 * H, dh * (h_prev - n) * dsigmoid(z), width);
+        store_first(d + 3 * H, dn * r, width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        recurrent_product(rows, weights.H, weights.w_hh_rows, gates * weights.H, true, rows.end);
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        const Index H = weights.H;
+        const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
+        const Range hidden = this->part(worker, 3 * H, H);
+        S *const dw_ih = p.dweight_ih, *const dw_hh = p.dweight_hh - H * H;
+        weight_gradients(p, scratch, tokens, {candidate, dw_ih + 2 * H * p.input.D, nullptr, nullptr}, worker);
+        weight_gradients(p, scratch, tokens, {others, dw_ih - H * p.input.D, scratch.h, dw_hh}, worker);
+        weight_gradients(p, scratch, tokens, {hidden, nullptr, scratch.h, dw_hh}, worker);
+        if (!p.dbias_ih) return;
+        this->input_bias_gradients(p, scratch, tokens, candidate, others);
+        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_hh - H);
+        accumulate_rows(scratch.a, tokens, hidden.begin, hidden.end, p.dbias_hh - H);
+    }
+};
+
+template <class S>
+struct GruResetBefore : GruBase<S> {
+    static constexpr Index grain = unit_grain<S>;
+    using GruBase<S>::gates;
+    using GruBase<S>::weights;
+
+    // A row of gx: panels of r and z, then the candidate.
+    Index candidate() const { return 2 * round_up_to_lanes<S>(weights.H); }
+
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+        const auto& w = weights;
+        multiply_gate_panels<2>(x, gx, tokens, w.w_ih, w.bias, w.D, units);
+        const Index end = round_up_to_lanes<S>(units.end);
+        multiply_panels(Product<S>{x, gx, w.w_in, w.bias_n, w.D, end, false, 0, candidate(), units.begin}, tokens.begin,
+                        tokens.end);
+    }
+    void gather(Index id, S* gx, Range units) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, 2, weights.D, units);
+        gather_plain_panels(id, gx + candidate(), weights.w_in, weights.bias_n, weights.D, units);
+    }
+
+    // First r and z of every unit, then the candidate, which needs r * h' of every unit. z rests in gx.
+    void step(const StepRows<S>& rows) const {
+        const Index H = weights.H;
+        for_gate_tiles<2>(
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, H,
+            [&](auto& tile, Index first, Index unit, int) { tile.start(rows.gx + first, unit * 2); },
+            [&](S* sums, Index stride, Index height, Index first, Index unit) {
+                for (Index r = 0; r < height; ++r) finish_gates(sums + r * stride, rows, first + r, unit);
+            });
+        rows.meet();
+        const Index end = round_up_to_lanes<S>(rows.units.end);
+        multiply_panels(
+            Product<S>{rows.rh, rows.gx, weights.w_hn, nullptr, H, end, true, 0, candidate(), rows.units.begin},
+            rows.begin, rows.end);
+        for (Index row = rows.begin; row < rows.end; ++row)
+            for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
+                finish_candidate(rows, row, unit);
+    }
+
+    FASTRNN_INLINE void finish_gates(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> r = sigmoid(load(sum));
+        const Vec<S> z = sigmoid(load(sum + lanes<S>));
+        store(rows.gx[row] + unit * 2, z);
+        store_first(rows.rh[row] + unit, r * load_first(rows.h_prev[row] + unit, width), width);
+        if (rows.gates[row]) {
+            store_first(rows.gates[row] + unit, r, width);
+            store_first(rows.gates[row] + H + unit, z, width);
+        }
+    }
+
+    void finish_candidate(const StepRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> n = tanh(load(rows.gx[row] + candidate() + unit));
+        const Vec<S> z = load(rows.gx[row] + unit * 2);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
+        if (rows.gates[row]) store_first(rows.gates[row] + 2 * H + unit, n, width);
+    }
+
+    // Two products a step: dr and dz of the step after this one with their weights, and, behind this step's dn,
+    // d(r h') = W_hn^T dn, which gives this step's dr and the rest of dh'.
+    void backward_step(const BackwardRows<S>& rows) const {
+        const Index H = weights.H;
+        recurrent_gradient(rows, H, weights.w_hh_rows, 2 * H, true,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, rows, row, unit); });
+        rows.meet();
+        multiply_panels(Product<S>{rows.dgates, rows.drh, weights.w_hn_rows, nullptr, H, rows.units.end, false, 0, 0,
+                                   rows.units.begin},
+                        rows.begin, rows.end);
+        for (Index row = rows.begin; row < rows.end; ++row)
+            for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
+                backward_reset(rows, row, unit);
+    }
+
+    void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        const S* const tape = rows.gates[row] + unit;
+        const Vec<S> z = load_first(tape + H, width), n = load_first(tape + 2 * H, width);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        store(rows.dh[row] + unit, dh * z);
+        S* const d = rows.dgates[row] + unit;
+        store_first(d, (dh - dh * z) * dtanh(n), width);
+        store_first(d + 2 * H, dh * (h_prev - n) * dsigmoid(z), width);
+    }
+
+    void backward_reset(const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const Vec<S> drh = load(rows.drh[row] + unit);
+        const Vec<S> r = load_first(rows.gates[row] + unit, width);
+        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        store(rows.dh[row] + unit, fma(drh, r, load(rows.dh[row] + unit)));
+        store_first(rows.rh[row] + unit, r * h_prev, width);
+        store_first(rows.dgates[row] + H + unit, drh * h_prev * dsigmoid(r), width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        recurrent_product(rows, weights.H, weights.w_hh_rows, 2 * weights.H, true, rows.end);
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        const Index H = weights.H;
+        const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
+        S *const dw_ih = p.dweight_ih, *const dw_hh = p.dweight_hh;
+        weight_gradients(p, scratch, tokens, {candidate, dw_ih + 2 * H * p.input.D, scratch.rh_rows, dw_hh + 2 * H * H},
+                         worker);
+        weight_gradients(p, scratch, tokens, {others, dw_ih - H * p.input.D, scratch.h, dw_hh - H * H}, worker);
+        if (!p.dbias_ih) return;
+        this->input_bias_gradients(p, scratch, tokens, candidate, others);
+        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_hh - H);
+        accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_hh + 2 * H);
+    }
+};
+
+}  // namespace fastrnn

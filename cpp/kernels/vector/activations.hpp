@@ -1,0 +1,108 @@
+// Sigmoid and tanh from one exponential core, and their derivatives from their outputs.
+//
+// exp(y) = 2^n (1 + p(r)) with n = round(y / ln 2), r = y - n ln 2 (Cody and Waite's two-part ln 2) and
+// p(r) = r + r^2 q(r), q minimax for the relative error of expm1 on |r| <= ln(2)/2. Only fma, mul, add and div
+// follow, so that AVX2 and AVX-512 agree bit for bit. Worst errors: benchmarks/activation_error.py tries every float.
+#pragma once
+
+#include "kernels/vector/simd.hpp"
+
+namespace fastrnn {
+
+template <class S>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+    static constexpr float log2e = 1.44269504088896341f;
+    static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    static constexpr float q[] = {0.4999999701976776f, 0.1666654348373413f, 0.04166720062494278f, 0.008366520516574383f,
+                                  0.0013882522471249104f};
+    static constexpr int bias = -64;  // keeps 1 + exp(y) in range down to the smallest denormal sigmoid
+    static constexpr float one = 0x1p-64f;
+    static constexpr float exp_low = -87.0f;
+    static constexpr float sigmoid_low = -104.0f, sigmoid_high = 30.0f, tanh_limit = 20.0f;
+};
+
+template <>
+struct ExpConstants<double> {
+    static constexpr double log2e = 1.4426950408889634074;
+    static constexpr double ln2_high = 6.93145751953125e-1, ln2_low = 1.42860682030941723212e-6;
+    static constexpr double q[] = {0.5,
+                                   0.16666666666666677,
+                                   0.04166666666666651,
+                                   0.008333333333321691,
+                                   0.0013888888888962374,
+                                   0.00019841269885966103,
+                                   2.4801587172532393e-05,
+                                   2.755724437398684e-06,
+                                   2.755740264667844e-07,
+                                   2.5108978960202475e-08,
+                                   2.0875329145806604e-09};
+    static constexpr int bias = -512;
+    static constexpr double one = 0x1p-512;
+    static constexpr double exp_low = -708.0;
+    static constexpr double sigmoid_low = -746.0, sigmoid_high = 60.0, tanh_limit = 44.0;
+};
+
+// exp(y) * 2^Bias = power + power * p.
+template <class S>
+struct ExpParts {
+    Vec<S> power, p;
+};
+
+template <int Bias, class S>
+FASTRNN_INLINE ExpParts<S> exp_parts(Vec<S> y) {
+    using C = ExpConstants<S>;
+    Vec<S> n;
+    const Vec<S> power = round_and_power<Bias>(y * set(C::log2e), n);
+    Vec<S> r = fma(n, set(-C::ln2_high), y);
+    r = fma(n, set(-C::ln2_low), r);
+    constexpr int degree = sizeof(C::q) / sizeof(S) - 1;
+    Vec<S> q = set(C::q[degree]);
+    for (int i = degree - 1; i >= 0; --i) q = fma(q, r, set(C::q[i]));
+    return {power, fma(r * r, q, r)};
+}
+
+// exp(x) for x <= 0, not below the smallest normal number.
+template <class S>
+FASTRNN_INLINE Vec<S> exp_of_negative(Vec<S> x) {
+    const ExpParts<S> e = exp_parts<0>(max(x, set(ExpConstants<S>::exp_low)));
+    return fma(e.power, e.p, e.power);
+}
+
+// 1 / (1 + exp(-x)), both sides scaled by 2^bias so that exp(-x) does not overflow.
+template <class S>
+FASTRNN_INLINE Vec<S> sigmoid(Vec<S> x) {
+    using C = ExpConstants<S>;
+    const Vec<S> y = set(S(0)) - min(max(x, set(C::sigmoid_low)), set(C::sigmoid_high));
+    const ExpParts<S> e = exp_parts<C::bias>(y);
+    const Vec<S> one = set(C::one);
+    return one / (fma(e.power, e.p, one) + e.power);  // in this order: half an ulp better
+}
+
+// (exp(y) - 1) / (exp(y) + 1) for y = -2|x|, with the sign of x.
+template <class S>
+FASTRNN_INLINE Vec<S> tanh(Vec<S> x) {
+    const Vec<S> y = max(minus_magnitude(x + x), set(-ExpConstants<S>::tanh_limit));
+    const ExpParts<S> e = exp_parts<0>(y);
+    const Vec<S> one = set(S(1));
+    return copy_sign(fma(e.power, e.p, e.power - one) / fma(e.power, e.p, e.power + one), x);
+}
+
+template <class S>
+FASTRNN_INLINE Vec<S> relu(Vec<S> x) {
+    return max(x, set(S(0)));
+}
+
+// Derivatives, from the activation's output.
+template <class S>
+FASTRNN_INLINE Vec<S> dsigmoid(Vec<S> s) {
+    return s - s * s;
+}
+template <class S>
+FASTRNN_INLINE Vec<S> dtanh(Vec<S> t) {
+    return fma(set(S(0)) - t, t, set(S(1)));
+}
+
+}  // namespace fastrnn

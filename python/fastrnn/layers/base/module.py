@@ -1,0 +1,202 @@
+"""What every layer and model is: named parameters in one flat array, their gradients, saving and loading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastrnn._arrays import Array
+from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
+from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
+from fastrnn.layers.base.sparse import SparseRows, dense_parts
+
+__all__ = ["Composite", "Module"]
+
+
+class Module:
+    """Named parameters in one flat array, and their gradients in another.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        Mapping of name to read-only array.
+    dtype : numpy.dtype
+        Of parameters, inputs and outputs: float32 or float64.
+    """
+
+    parameters: Parameters
+    dtype: np.dtype[Any]
+
+    def __init__(self, shapes: Shapes, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.parameters = Parameters(Buffer(flat_size(shapes), dtype), shapes)
+        self._gradients: Gradients | None = None
+
+    @property
+    def gradients(self) -> Gradients:
+        """Mapping of name to writable array, of the same names, shapes and layout as `parameters`."""
+        if self._gradients is None:
+            self._gradients = self.parameters._gradient_views()
+        return self._gradients
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of scalars in all parameters together."""
+        return self.parameters.flat.size
+
+    def zero_gradients(self) -> None:
+        """Set all gradients to zero."""
+        sparse = self._sparse_rows()
+        if not sparse:
+            self.gradients.zero()
+            return
+        for part in dense_parts(self.gradients.flat, sparse):
+            part.view(np.uint8).fill(0)
+        for rows in sparse:
+            rows.matrix(self.gradients.flat)[rows.rows] = 0
+        self._forget_rows()
+
+    def _sparse_rows(self) -> list[SparseRows]:
+        """Give the gradients of which only some rows may differ from zero, in their order."""
+        return []
+
+    def _forget_rows(self) -> None:
+        """Hear that all gradients are zero."""
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copy all parameters.
+
+        Returns
+        -------
+        state : dict of str to ndarray
+            In PyTorch's names and shapes.
+        """
+        return {name: value.copy() for name, value in self.parameters.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters. Nothing changes where something does not fit.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            Exactly the names of `parameters`. Arrays of any float dtype are rounded to the module's own;
+            NumPy arrays and anything on the CPU with ``__array__`` or ``__dlpack__`` (PyTorch tensors) are
+            taken.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or an array has another shape.
+        TypeError
+            If a value is no array of floats.
+
+        Examples
+        --------
+        >>> import fastrnn as fr
+        >>> one, two = fr.Linear(3, 2, seed=1), fr.Linear(3, 2, seed=2)
+        >>> two.load_state_dict(one.state_dict())
+        >>> bool((one.parameters.flat == two.parameters.flat).all())
+        True
+        >>> two.load_state_dict({"weight": one.parameters["weight"]})
+        Traceback (most recent call last):
+        ValueError: state_dict: missing bias
+        """
+        _check_names(self.parameters, state)
+        arrays = {
+            name: as_parameter(name, state[name], self.dtype, view.shape)
+            for name, view in self.parameters.items()
+        }
+        with self.parameters.edit() as views:
+            for name, array in arrays.items():
+                views[name] = array
+
+    def _bind(self, buffer: Buffer, start: int) -> None:
+        """Move into a part of another module's buffer."""
+        self.parameters._bind(buffer, start)
+        self._gradients = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_gradients": None}
+
+
+class Composite(Module):
+    """A module made of modules: all their parameters in one flat array, named ``module.parameter``.
+
+    The modules stay usable on their own; their parameters and gradients are parts of the composite's.
+    Gradients that they hold when they are put together are lost.
+
+    Parameters
+    ----------
+    **modules : Module
+        Each becomes an attribute of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is no module, one comes twice, a name is taken, or their dtypes differ.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> from fastrnn.layers import Composite
+    >>> tagger = Composite(rnn=fr.GRU(8, 16, seed=0), output=fr.Linear(16, 3, seed=1))
+    >>> list(tagger.parameters)[-2:]
+    ['output.weight', 'output.bias']
+    >>> tagger.parameters["output.bias"] = [1, 2, 3]
+    >>> tagger.output.parameters["bias"]
+    array([1., 2., 3.], dtype=float32)
+    """
+
+    def __init__(self, **modules: Module) -> None:
+        if not modules or len(set(map(id, modules.values()))) < len(modules):
+            raise ValueError("modules: expected at least one, and each of them once")
+        taken = [name for name in modules if name in ("dtype", "parameters") or hasattr(Module, name)]
+        if taken:
+            raise ValueError(f"modules: {taken[0]!r} is something else of a module; choose another name")
+        dtypes = {name: module.dtype for name, module in modules.items()}
+        if len(set(dtypes.values())) > 1:
+            raise ValueError(
+                f"modules: expected one dtype, got {', '.join(f'{n}: {d}' for n, d in dtypes.items())}"
+            )
+        shapes = {
+            f"{prefix}.{name}": view.shape
+            for prefix, module in modules.items()
+            for name, view in module.parameters.items()
+        }
+        super().__init__(shapes, next(iter(dtypes.values())))
+        values = [module.parameters.flat for module in modules.values()]
+        np.concatenate(values, out=self.parameters._writable_flat())
+        self.__dict__.update(modules)
+        self._modules = tuple(modules.values())
+        self._bind(self.parameters._buffer, 0)
+
+    def _bind(self, buffer: Buffer, start: int) -> None:
+        super()._bind(buffer, start)
+        for module in self._modules:
+            module._bind(buffer, start)
+            start += module.num_parameters
+
+    def _sparse_rows(self) -> list[SparseRows]:
+        parts, start = [], 0
+        for module in self._modules:
+            parts += [part._replace(start=start + part.start) for part in module._sparse_rows()]
+            start += module.num_parameters
+        return parts
+
+    def _forget_rows(self) -> None:
+        for module in self._modules:
+            module._forget_rows()
+
+
+def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    missing = [name for name in expected if name not in given]
+    unknown = [name for name in given if name not in expected]
+    problems = [
+        f"{word} {', '.join(map(str, names))}"
+        for word, names in (("missing", missing), ("unknown", unknown))
+        if names
+    ]
+    if problems:
+        raise ValueError(f"state_dict: {'; '.join(problems)}")

@@ -1,0 +1,64 @@
+"""Gradients of which few rows are not zero, and the parts of a flat array that they leave to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastrnn._arrays import Array, Ids
+    from fastrnn.layers.base.module import Module
+
+__all__ = ["SparseRows", "dense_parts", "sparse_parts"]
+
+
+class SparseRows(NamedTuple):
+    """A matrix within a flat array of gradients, of which only some rows may differ from zero.
+
+    Attributes
+    ----------
+    start : int
+        Where the matrix begins.
+    shape : (int, int)
+    rows : ndarray, int64 [n]
+        Rising, each once.
+    """
+
+    start: int
+    shape: tuple[int, int]
+    rows: Ids
+
+    @property
+    def stop(self) -> int:
+        """Where the matrix ends."""
+        return self.start + self.shape[0] * self.shape[1]
+
+    def matrix(self, flat: Array) -> Array:
+        """Give the matrix in an array of that layout, to read or to write."""
+        return flat[self.start : self.stop].reshape(self.shape)
+
+
+def sparse_parts(module: Module) -> list[SparseRows]:
+    """Give the sparse gradients of a module, in their order."""
+    return module._sparse_rows()
+
+
+def dense_parts(flat: NDArray[Any], sparse: list[SparseRows]) -> Iterator[NDArray[Any]]:
+    """Give what lies between the sparse parts of a flat array, each a view.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> parts = [SparseRows(2, (3, 2), np.array([0]))]
+    >>> [part.tolist() for part in dense_parts(np.arange(10), parts)]
+    [[0, 1], [8, 9]]
+    """
+    begin = 0
+    for part in sparse:
+        if part.start > begin:
+            yield flat[begin : part.start]
+        begin = part.stop
+    if len(flat) > begin:
+        yield flat[begin:]

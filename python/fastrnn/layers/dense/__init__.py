@@ -1,0 +1,1 @@
+"""Layers without time: linear, embedding, the head of several layers."""

@@ -1,0 +1,162 @@
+"""The embedding layer: a row of a table for each id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrnn._arrays import Array, Ids, as_dtype, as_floats, as_ids, as_size
+from fastrnn._dispatch import kernels
+from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.random import as_generator
+from fastrnn.layers.base.sparse import SparseRows
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from fastrnn.layers.base.random import Seed
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Module):
+    """A table with a row for each id, as ``torch.nn.Embedding``.
+
+    Its parameter is ``weight [V, E]``. It starts from the standard normal distribution.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        V, the number of different ids.
+    embedding_dim : int
+        E, the width of a row.
+    dtype : {"float32", "float64"}
+        Of the parameter and the output.
+    seed : int or numpy.random.Generator, optional
+        For the parameter.
+    sparse : bool, default False
+        Remember which rows of the gradient `backward` adds to, so that a step of training touches these and
+        no others: for large tables, and only with `fastrnn.train.SGD` without momentum and weight decay.
+        Nothing but `backward` may write into the gradient then.
+
+    Raises
+    ------
+    ValueError
+        If a size is less than 1.
+    TypeError
+        If a size is no integer, or the dtype another.
+    MemoryError
+        If the parameter cannot be allocated; it says how many bytes.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> embedding = fr.Embedding(4, 2, seed=0)
+    >>> embedding.parameters["weight"] = [[0, 0], [1, 1], [2, 2], [3, 3]]
+    >>> y, tape = embedding.forward([3, 1, 3])
+    >>> y[:, 0].tolist()
+    [3.0, 1.0, 3.0]
+    >>> embedding.backward(tape, y)
+    >>> embedding.gradients["weight"][:, 0].tolist()
+    [0.0, 1.0, 0.0, 6.0]
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        sparse: bool = False,
+    ) -> None:
+        self.sparse = bool(sparse)
+        self._touched: list[Ids] = []
+        self.num_embeddings = as_size("num_embeddings", num_embeddings)
+        self.embedding_dim = as_size("embedding_dim", embedding_dim)
+        super().__init__({"weight": (self.num_embeddings, self.embedding_dim)}, as_dtype(dtype))
+        as_generator(seed).standard_normal(out=self.parameters._writable_flat(), dtype=self.dtype.type)
+
+    def __call__(self, ids: Any) -> Array:
+        """Look up ids.
+
+        Parameters
+        ----------
+        ids : array_like, int [...]
+            In ``0 .. V - 1``.
+
+        Returns
+        -------
+        y : ndarray, float [..., E]
+
+        Raises
+        ------
+        ValueError
+            If an id is out of range.
+        TypeError
+            If the ids are no integers.
+        """
+        return self.forward(ids)[0]
+
+    def forward(self, ids: Any) -> tuple[Array, Ids]:
+        """Look up ids, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        ids : array_like, int [...]
+            In ``0 .. V - 1``.
+
+        Returns
+        -------
+        y : ndarray, float [..., E]
+        tape : ndarray, int64 [...]
+            The ids: do not write into them before `backward`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for a call.
+        """
+        ids = as_ids("ids", ids, ("...",))
+        y = kernels.embedding_forward(ids.reshape(-1), self.parameters["weight"])
+        return y.reshape(*ids.shape, self.embedding_dim), ids
+
+    def backward(self, tape: Ids, dy: Any) -> None:
+        """Add into `gradients`.
+
+        Parameters
+        ----------
+        tape : ndarray
+            From `forward`.
+        dy : array_like, float [..., E]
+            Gradient of the loss with respect to y.
+
+        Raises
+        ------
+        ValueError
+            If dy has another shape than y.
+        TypeError
+            If dy has another dtype.
+        """
+        dy = as_floats("dy", dy, self.dtype, (*tape.shape, self.embedding_dim))
+        if self.sparse:
+            self._touched.append(np.unique(tape[tape >= 0]))
+        kernels.embedding_backward(
+            tape.reshape(-1), dy.reshape(-1, self.embedding_dim), self.gradients["weight"]
+        )
+
+    def _sparse_rows(self) -> list[SparseRows]:
+        if not self.sparse:
+            return []
+        rows = np.unique(np.concatenate(self._touched)) if self._touched else np.empty(0, np.int64)
+        self._touched = [rows]
+        return [SparseRows(0, (self.num_embeddings, self.embedding_dim), rows)]
+
+    def _forget_rows(self) -> None:
+        self._touched = []
+
+    def __repr__(self) -> str:
+        options = "" if self.dtype.name == "float32" else f", dtype={self.dtype.name!r}"
+        options += ", sparse=True" if self.sparse else ""
+        return f"Embedding({self.num_embeddings}, {self.embedding_dim}{options})"

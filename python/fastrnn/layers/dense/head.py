@@ -1,0 +1,255 @@
+"""An output of several linear layers with activations between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrnn._arrays import Array, as_size
+from fastrnn._dispatch import kernels
+from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.random import as_generator, as_probability
+from fastrnn.layers.dense.linear import Linear
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from fastrnn.layers.base.random import Seed
+
+__all__ = ["Head", "HeadTape"]
+
+ACTIVATIONS = ("tanh", "relu")
+
+
+class HeadTape:
+    """What ``forward`` of a `Head` keeps for ``backward``; write into none of it before.
+
+    Attributes
+    ----------
+    inputs : tuple of ndarray, float [..., width]
+        What each linear layer read, dropout included.
+    activations : tuple of ndarray, float [..., width]
+        What each activation gave, before dropout.
+    dropout : tuple of (ndarray or None)
+        What each activation was multiplied with.
+    """
+
+    __slots__ = ("_head", "activations", "dropout", "inputs")
+
+    def __init__(
+        self, head: Head, inputs: list[Array], activations: list[Array], dropout: list[Array | None]
+    ) -> None:
+        self._head = head
+        self.inputs, self.activations, self.dropout = tuple(inputs), tuple(activations), tuple(dropout)
+
+
+class Head(Composite):
+    """A deep output: linear layers with an activation, and dropout, between them.
+
+    ::
+
+        a = x
+        a = tanh(a W_i^T + b_i)     for each hidden layer i
+        y = a W^T + b
+
+    Parameters are ``hidden0.weight [F, K]``, ``hidden0.bias [F]``, ``hidden1.weight``, ... and
+    ``output.weight``, ``output.bias``, each layer's as those of `Linear`.
+
+    Parameters
+    ----------
+    in_features : int
+        K, the width of x.
+    hidden_sizes : sequence of int
+        Widths of the layers between, the lowest first; none makes a `Linear` of it.
+    out_features : int
+        F, the width of y.
+    activation : {"tanh", "relu"}
+    dropout : float, default 0.0
+        Probability in [0, 1) that a hidden unit is dropped; in `forward` only.
+    bias : bool, default True
+        Whether there are biases.
+    dtype : {"float32", "float64"}
+        Of parameters, inputs and outputs.
+    seed : int or numpy.random.Generator, optional
+        For the parameters, then for dropout.
+
+    Attributes
+    ----------
+    hidden : tuple of Linear
+        Also ``hidden0``, ``hidden1``, ...
+    output : Linear
+    rng : numpy.random.Generator
+        Draws the dropout masks; its state is part of what a training run needs to be resumed.
+
+    Raises
+    ------
+    ValueError
+        If a size is less than 1, the activation unknown or the probability out of range.
+    TypeError
+        If a size is no integer, `hidden_sizes` no sequence, or the dtype another.
+
+    References
+    ----------
+    Pascanu, Gulcehre, Cho, Bengio (2014), "How to Construct Deep Recurrent Neural Networks", section 3.2, the
+    deep hidden-to-output function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> head = fr.Head(8, [16, 16], 3, activation="relu", seed=0)
+    >>> x = np.ones((5, 2, 8), np.float32)
+    >>> y, tape = head.forward(x)
+    >>> y.shape, head.backward(tape, np.ones_like(y)).shape
+    ((5, 2, 3), (5, 2, 8))
+    >>> head.gradients["hidden1.weight"].shape, head.gradients["output.bias"].tolist()
+    ((16, 16), [10.0, 10.0, 10.0])
+    """
+
+    output: Linear
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_sizes: Sequence[int],
+        out_features: int,
+        *,
+        activation: str = "tanh",
+        dropout: float = 0.0,
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+    ) -> None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        self.activation = activation
+        self.dropout = as_probability("dropout", dropout)
+        self.rng: np.random.Generator = as_generator(seed)
+        sizes = [as_size("in_features", in_features), *_sizes(hidden_sizes)]
+        hidden = [
+            Linear(width, sizes[index + 1], bias, dtype=dtype, seed=self.rng)
+            for index, width in enumerate(sizes[:-1])
+        ]
+        output = Linear(sizes[-1], out_features, bias, dtype=dtype, seed=self.rng)
+        super().__init__(**{f"hidden{i}": linear for i, linear in enumerate(hidden)}, output=output)
+        self.hidden = tuple(hidden)
+
+    def __call__(self, x: Any) -> Array:
+        """Map x, without dropout and keeping nothing.
+
+        Parameters
+        ----------
+        x : array_like, float [..., K]
+
+        Returns
+        -------
+        y : ndarray, float [..., F]
+
+        Raises
+        ------
+        ValueError
+            If x has another width.
+        TypeError
+            If x has another dtype.
+        """
+        for linear in self.hidden:
+            x = self._activate(linear(x))
+        return self.output(x)
+
+    def forward(self, x: Any) -> tuple[Array, HeadTape]:
+        """Map x in training: with dropout, and keeping what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, float [..., K]
+
+        Returns
+        -------
+        y : ndarray, float [..., F]
+        tape : HeadTape
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for a call.
+        """
+        inputs: list[Array] = []
+        activations: list[Array] = []
+        masks: list[Array | None] = []
+        for linear in self.hidden:
+            z, read = linear.forward(x)
+            a = self._activate(z)
+            mask = dropout_mask(a.shape, self.dropout, self.dtype, self.rng)
+            x = a if mask is None else a * mask
+            inputs.append(read)
+            activations.append(a)
+            masks.append(mask)
+        y, read = self.output.forward(x)
+        return y, HeadTape(self, [*inputs, read], activations, masks)
+
+    def backward(self, tape: HeadTape, dy: Any, *, need_dx: bool = True) -> Array | None:
+        """Add into `gradients` and give the gradient with respect to x.
+
+        Parameters
+        ----------
+        tape : HeadTape
+            From `forward`; it is not changed.
+        dy : array_like, float [..., F]
+            Gradient of the loss with respect to y.
+        need_dx : bool, default True
+            False saves the work for dx.
+
+        Returns
+        -------
+        dx : ndarray, float [..., K], or None
+            None where `need_dx` is false.
+
+        Raises
+        ------
+        ValueError
+            If the tape is another head's or dy has another shape than y.
+        TypeError
+            If dy has another dtype.
+        """
+        if not isinstance(tape, HeadTape):
+            raise TypeError(f"tape: expected the HeadTape that forward gave, got {type(tape).__name__}")
+        if tape._head is not self:
+            raise ValueError("tape: expected one of this head, got another's")
+        da = self.output.backward(tape.inputs[-1], dy, need_dx=need_dx or bool(self.hidden))
+        for index in range(len(self.hidden) - 1, -1, -1):
+            assert da is not None
+            a, mask = tape.activations[index], tape.dropout[index]
+            da = da if mask is None else da * mask
+            dz = da * (1 - a * a) if self.activation == "tanh" else da * (a > 0)
+            da = self.hidden[index].backward(tape.inputs[index], dz, need_dx=need_dx or index > 0)
+        return da
+
+    def _activate(self, z: Array) -> Array:
+        activated: Array = kernels.tanh(z) if self.activation == "tanh" else np.maximum(z, 0)
+        return activated
+
+    def __repr__(self) -> str:
+        first = self.hidden[0] if self.hidden else self.output
+        sizes = [linear.out_features for linear in self.hidden]
+        options = [
+            ("activation", self.activation, "tanh"),
+            ("dropout", self.dropout, 0.0),
+            ("bias", "bias" in self.output.parameters, True),
+            ("dtype", self.dtype.name, "float32"),
+        ]
+        given = [f"{first.in_features}, {sizes}, {self.output.out_features}"]
+        given += [f"{name}={value!r}" for name, value, usual in options if value != usual]
+        return f"Head({', '.join(given)})"
+
+
+def _sizes(hidden_sizes: Any) -> list[int]:
+    try:
+        given = list(hidden_sizes)
+    except TypeError:
+        raise TypeError(
+            f"hidden_sizes: expected a sequence of integers, got {type(hidden_sizes).__name__}"
+        ) from None
+    return [as_size(f"hidden_sizes[{index}]", size) for index, size in enumerate(given)]

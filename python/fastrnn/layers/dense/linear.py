@@ -1,0 +1,178 @@
+"""The linear layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastrnn._arrays import Array, as_dtype, as_floats, as_size
+from fastrnn._dispatch import kernels
+from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.random import as_generator, fill_uniform
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from fastrnn.layers.base.random import Seed
+
+__all__ = ["Linear"]
+
+
+class Linear(Module):
+    """A linear map ``y = x W^T + b``, as ``torch.nn.Linear``.
+
+    Parameters are ``weight [F, K]`` and ``bias [F]``. They start uniform in ``[-1/sqrt(K), 1/sqrt(K))``.
+
+    Parameters
+    ----------
+    in_features : int
+        K, the width of x.
+    out_features : int
+        F, the width of y.
+    bias : bool, default True
+        Whether there is a bias.
+    dtype : {"float32", "float64"}
+        Of parameters, inputs and outputs.
+    seed : int or numpy.random.Generator, optional
+        For the parameters.
+
+    Raises
+    ------
+    ValueError
+        If a size is less than 1.
+    TypeError
+        If a size is no integer, or the dtype another.
+    MemoryError
+        If the parameters cannot be allocated; it says how many bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> linear = fr.Linear(3, 2, seed=0)
+    >>> linear.load_state_dict({"weight": [[1, 0, 0], [0, 2, 0]], "bias": [0, 1]})
+    >>> x = np.ones((4, 3), np.float32)
+    >>> y, tape = linear.forward(x)
+    >>> y[0].tolist()
+    [1.0, 3.0]
+    >>> linear.backward(tape, np.ones_like(y))[0].tolist()
+    [1.0, 2.0, 0.0]
+    >>> linear.gradients["bias"]
+    array([4., 4.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+    ) -> None:
+        self.in_features = as_size("in_features", in_features)
+        self.out_features = as_size("out_features", out_features)
+        shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
+        if bias:
+            shapes["bias"] = (self.out_features,)
+        super().__init__(shapes, as_dtype(dtype))
+        fill_uniform(self.parameters._writable_flat(), self.in_features**-0.5, as_generator(seed))
+        self._packed: tuple[float, Any] = (-1, None)
+
+    def __call__(self, x: Any) -> Array:
+        """Map x.
+
+        Parameters
+        ----------
+        x : array_like, float [..., K]
+
+        Returns
+        -------
+        y : ndarray, float [..., F]
+
+        Raises
+        ------
+        ValueError
+            If x has another width.
+        TypeError
+            If x has another dtype.
+        """
+        return self.forward(x)[0]
+
+    def forward(self, x: Any) -> tuple[Array, Array]:
+        """Map x, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, float [..., K]
+
+        Returns
+        -------
+        y : ndarray, float [..., F]
+        tape : ndarray, float [..., K]
+            x itself: do not write into it before `backward`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for a call.
+        """
+        x = as_floats("x", x, self.dtype, ("...", self.in_features))
+        rows = x.reshape(-1, self.in_features)
+        y = kernels.linear_forward(self._panels(), rows)
+        return y.reshape(*x.shape[:-1], self.out_features), x
+
+    def backward(self, tape: Array, dy: Any, *, need_dx: bool = True) -> Array | None:
+        """Add into `gradients` and give the gradient with respect to x.
+
+        Parameters
+        ----------
+        tape : ndarray
+            From `forward`.
+        dy : array_like, float [..., F]
+            Gradient of the loss with respect to y.
+        need_dx : bool, default True
+            False saves the work for dx.
+
+        Returns
+        -------
+        dx : ndarray, float [..., K], or None
+            None where `need_dx` is false.
+
+        Raises
+        ------
+        ValueError
+            If dy has another shape than y.
+        TypeError
+            If dy has another dtype.
+        """
+        dy = as_floats("dy", dy, self.dtype, (*tape.shape[:-1], self.out_features))
+        dx = kernels.linear_backward(
+            tape.reshape(-1, self.in_features),
+            self.parameters["weight"],
+            dy.reshape(-1, self.out_features),
+            self.gradients["weight"],
+            self.gradients.get("bias"),
+            need_dx,
+        )
+        return None if dx is None else dx.reshape(tape.shape)
+
+    def _panels(self) -> Any:
+        """Packed weights, made anew when the parameters' version has changed."""
+        version, panels = self._packed
+        current = self.parameters.version
+        if version != current:
+            panels = kernels.linear_pack(self.parameters["weight"], self.parameters.get("bias"))
+            self._packed = (current, panels)
+        return panels
+
+    def _bind(self, buffer: Any, start: int) -> None:
+        super()._bind(buffer, start)
+        self._packed = (-1, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_packed": (-1, None)}
+
+    def __repr__(self) -> str:
+        options = "" if "bias" in self.parameters else ", bias=False"
+        options += "" if self.dtype.name == "float32" else f", dtype={self.dtype.name!r}"
+        return f"Linear({self.in_features}, {self.out_features}{options})"

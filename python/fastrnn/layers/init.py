@@ -1,0 +1,365 @@
+"""Other starts of parameters, in place; public as ``fastrnn.init``.
+
+The functions take a layer, a `Stack` or any other module, look at every layer in it, and know matrices and
+biases by their names: ``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0`` and so on,
+``weight`` and ``bias``. All other parameters stay as they are. A matrix of several gates is taken gate by
+gate: each is a map of its own. A call with a seed gives the same numbers each time.
+
+Examples
+--------
+>>> import fastrnn as fr
+>>> stack = fr.Stack(fr.LSTM(3, 8, seed=0), fr.GRU(8, 8, seed=1))
+>>> fr.init.xavier_uniform(stack, seed=2)
+>>> fr.init.orthogonal(stack, seed=3)
+>>> fr.init.forget_bias(stack.layer0, 1.0)
+>>> stack.parameters["layer0.bias_ih_l0"][8:16]  # i, f, g, o
+array([1., 1., 1., 1., 1., 1., 1., 1.], dtype=float32)
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrnn._arrays import Array
+from fastrnn.layers.base.module import Composite, Module
+from fastrnn.layers.base.random import as_generator, fill_uniform
+from fastrnn.layers.recurrent.layer import Recurrent
+from fastrnn.layers.recurrent.lstm import LSTM
+from fastrnn.layers.recurrent.rnn import RNN
+
+if TYPE_CHECKING:
+    from fastrnn.layers.base.parameters import Views
+    from fastrnn.layers.base.random import Seed
+
+__all__ = ["forget_bias", "identity", "orthogonal", "uniform", "xavier_normal", "xavier_uniform"]
+
+_RECURRENT = re.compile(r"weight_hh_l\d+(_reverse)?")
+_MATRIX = re.compile(r"weight_(ih|hh)_l\d+(_reverse)?|weight")
+_BIAS = re.compile(r"bias_(ih|hh)_l\d+(_reverse)?|bias")
+
+
+def uniform(module: Module, bound: float | None = None, *, seed: Seed = None) -> None:
+    """Draw matrices and biases from the uniform distribution over ``[-bound, bound)``.
+
+    Parameters
+    ----------
+    module : Module
+    bound : float, optional
+        Default PyTorch's, layer by layer: ``H**-0.5`` of a recurrent layer, ``columns**-0.5`` of any other's
+        matrix. Recurrent layers and `Linear` start so; with the seed that made one, it gets the same numbers.
+    seed : int or numpy.random.Generator, optional
+
+    Raises
+    ------
+    ValueError
+        If the bound is not above 0.
+    TypeError
+        If `module` is no module or the bound no number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.GRU(3, 5, seed=0)
+    >>> before = rnn.parameters.flat.copy()
+    >>> fr.init.uniform(rnn, seed=0)
+    >>> np.array_equal(rnn.parameters.flat, before)
+    True
+    """
+    bound = None if bound is None else _above_zero("bound", bound)
+    generator = as_generator(seed)
+    for layer in _layers(module):
+        with layer.parameters.edit() as views:
+            own = _usual_bound(layer, views) if bound is None else bound
+            for name, view in views.items():
+                if _MATRIX.fullmatch(name) or _BIAS.fullmatch(name):
+                    fill_uniform(view, own, generator)
+
+
+def xavier_uniform(module: Module, gain: float = 1.0, *, seed: Seed = None) -> None:
+    """Draw each gate's matrix from ``[-b, b)``, ``b = gain * sqrt(6 / (rows + columns))``; biases are zero.
+
+    Parameters
+    ----------
+    module : Module
+    gain : float, default 1.0
+    seed : int or numpy.random.Generator, optional
+
+    Raises
+    ------
+    ValueError
+        If the gain is not above 0.
+    TypeError
+        If `module` is no module or the gain no number.
+
+    References
+    ----------
+    Glorot, Bengio (2010), "Understanding the Difficulty of Training Deep Feedforward Neural Networks",
+    equation 16.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> linear = fr.Linear(25, 5, seed=0)
+    >>> fr.init.xavier_uniform(linear, seed=1)
+    >>> bool(0.4 < abs(linear.parameters["weight"]).max() <= (6 / (25 + 5)) ** 0.5)
+    True
+    >>> linear.parameters["bias"].tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    scale = _above_zero("gain", gain) * math.sqrt(6.0)
+
+    def draw(generator: np.random.Generator, rows: int, columns: int) -> Array:
+        bound = scale / math.sqrt(rows + columns)
+        return generator.uniform(-bound, bound, (rows, columns))
+
+    _draw_matrices(module, draw, seed)
+
+
+def xavier_normal(module: Module, gain: float = 1.0, *, seed: Seed = None) -> None:
+    """Draw each gate's matrix normal, of deviation ``gain * sqrt(2 / (rows + columns))``; biases are zero.
+
+    Parameters
+    ----------
+    module : Module
+    gain : float, default 1.0
+    seed : int or numpy.random.Generator, optional
+
+    Raises
+    ------
+    ValueError
+        If the gain is not above 0.
+    TypeError
+        If `module` is no module or the gain no number.
+
+    References
+    ----------
+    Glorot, Bengio (2010), "Understanding the Difficulty of Training Deep Feedforward Neural Networks",
+    equation 12.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> linear = fr.Linear(200, 200, seed=0)
+    >>> fr.init.xavier_normal(linear, seed=1)
+    >>> round(float(linear.parameters["weight"].std()), 2)
+    0.07
+    """
+    scale = _above_zero("gain", gain) * math.sqrt(2.0)
+
+    def draw(generator: np.random.Generator, rows: int, columns: int) -> Array:
+        return generator.normal(0.0, scale / math.sqrt(rows + columns), (rows, columns))
+
+    _draw_matrices(module, draw, seed)
+
+
+def orthogonal(module: Module, gain: float = 1.0, *, inputs: bool = False, seed: Seed = None) -> None:
+    """Make each gate's matrix of each weight_hh a random orthogonal one times `gain`.
+
+    A matrix that is not square gets orthogonal rows or columns, whichever are fewer. Biases stay.
+
+    Parameters
+    ----------
+    module : Module
+    gain : float, default 1.0
+    inputs : bool, default False
+        Do the same to all other matrices: weight_ih and weight.
+    seed : int or numpy.random.Generator, optional
+
+    Raises
+    ------
+    ValueError
+        If the gain is not above 0, or the module has no weight_hh and `inputs` is false.
+    TypeError
+        If `module` is no module or the gain no number.
+
+    References
+    ----------
+    Saxe, McClelland, Ganguli (2014), "Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear
+    Neural Networks". Mezzadri (2007), "How to Generate Random Matrices from the Classical Compact Groups",
+    for the signs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.GRU(3, 4, seed=0)
+    >>> fr.init.orthogonal(rnn, seed=1)
+    >>> reset = rnn.parameters["weight_hh_l0"][:4]  # r, z, n
+    >>> np.allclose(reset @ reset.T, np.eye(4), atol=1e-6)
+    True
+    """
+    gain = _above_zero("gain", gain)
+    layers, pattern = _layers(module), _MATRIX if inputs else _RECURRENT
+    if not any(pattern.fullmatch(name) for layer in layers for name in layer.parameters):
+        other = "" if inputs else "; inputs=True takes other matrices"
+        raise ValueError(f"module: expected a {'matrix' if inputs else 'weight_hh'}, got none{other}")
+    generator = as_generator(seed)
+    for layer in layers:
+        with layer.parameters.edit() as views:
+            for block in _blocks(layer, views, pattern):
+                block[...] = gain * _random_orthogonal(generator, *block.shape)
+
+
+def identity(module: Module, scale: float = 1.0) -> None:
+    """Make each weight_hh of an `RNN` the identity times `scale`, and its biases zero: an IRNN.
+
+    Layers of the module that are not recurrent stay as they are.
+
+    Parameters
+    ----------
+    module : Module
+    scale : float, default 1.0
+
+    Raises
+    ------
+    ValueError
+        If a recurrent layer is no `RNN`, there is none, or a weight_hh is not square. Nothing has changed
+        then.
+    TypeError
+        If `module` is no module or the scale no number.
+
+    References
+    ----------
+    Le, Jaitly, Hinton (2015), "A Simple Way to Initialize Recurrent Networks of Rectified Linear Units". The
+    paper's scale is 1, 0.01 for tasks without long dependencies; its activation is relu.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> rnn = fr.RNN(3, 2, nonlinearity="relu", seed=0)
+    >>> fr.init.identity(rnn)
+    >>> rnn.parameters["weight_hh_l0"].tolist(), rnn.parameters["bias_hh_l0"].tolist()
+    ([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0])
+    """
+    scale = _number("scale", scale)
+    layers = _recurrent_layers(module)
+    other = [type(layer).__name__ for layer in layers if not isinstance(layer, RNN)]
+    if other or not layers:
+        raise ValueError(f"module: expected RNN layers, got {other[0] if other else 'none'}")
+    for layer in layers:
+        for name, value in layer.parameters.items():
+            if _RECURRENT.fullmatch(name) and value.shape[0] != value.shape[1]:
+                raise ValueError(f"{name}: expected a square matrix, got {list(value.shape)}")
+    for layer in layers:
+        with layer.parameters.edit() as views:
+            for name, view in views.items():
+                if _RECURRENT.fullmatch(name):
+                    view[...] = scale * np.eye(len(view))
+                elif _BIAS.fullmatch(name):
+                    view[...] = 0.0
+
+
+def forget_bias(module: Module, value: float = 1.0) -> None:
+    """Set the forget gates' bias of an `LSTM`: bias_ih's part to `value`, bias_hh's to zero.
+
+    Layers of the module that are not recurrent stay as they are.
+
+    Parameters
+    ----------
+    module : Module
+    value : float, default 1.0
+
+    Raises
+    ------
+    TypeError
+        If a recurrent layer is no `LSTM`, there is none, `module` is no module or the value no number.
+    ValueError
+        If an `LSTM` has no bias, or no forget gate of its own. Nothing has changed then.
+
+    References
+    ----------
+    Gers, Schmidhuber, Cummins (2000), "Learning to Forget: Continual Prediction with LSTM". Jozefowicz,
+    Zaremba, Sutskever (2015), "An Empirical Exploration of Recurrent Network Architectures", section 4.3.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> rnn = fr.LSTM(3, 2, seed=0)
+    >>> fr.init.forget_bias(rnn, 2.0)
+    >>> rnn.parameters["bias_ih_l0"][2:4].tolist(), rnn.parameters["bias_hh_l0"][2:4].tolist()
+    ([2.0, 2.0], [0.0, 0.0])
+    """
+    value = _number("value", value)
+    layers = _recurrent_layers(module)
+    other = [type(layer).__name__ for layer in layers if not isinstance(layer, LSTM)]
+    if other or not layers:
+        raise TypeError(f"module: expected LSTM layers, got {other[0] if other else 'none'}")
+    for layer in layers:
+        if not layer.bias:
+            raise ValueError(f"module: expected a bias, got {layer!r}")
+        if layer.variant.coupled:
+            raise ValueError(f"module: expected a forget gate of its own, got {layer!r}")
+    for layer in layers:
+        forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # behind the input gate
+        with layer.parameters.edit() as views:
+            for name, view in views.items():
+                if _BIAS.fullmatch(name):
+                    view[forget] = value if name.startswith("bias_ih") else 0.0
+
+
+def _layers(module: Any) -> list[Module]:
+    """Give the modules that have parameters of their own."""
+    if not isinstance(module, Module):
+        raise TypeError(f"module: expected a Module, got {type(module).__name__}")
+    if isinstance(module, Composite):
+        return [layer for part in module._modules for layer in _layers(part)]
+    return [module]
+
+
+def _recurrent_layers(module: Any) -> list[Recurrent[Any]]:
+    return [layer for layer in _layers(module) if isinstance(layer, Recurrent)]
+
+
+def _usual_bound(layer: Module, views: Views) -> float:
+    if isinstance(layer, Recurrent):
+        return float(layer.hidden_size**-0.5)
+    columns = [view.shape[-1] for name, view in views.items() if _MATRIX.fullmatch(name)]
+    return float(max(columns, default=1) ** -0.5)
+
+
+def _blocks(layer: Module, views: Views, pattern: re.Pattern[str]) -> Iterator[Array]:
+    """Give each gate's part of each matrix of that name, writable."""
+    for name, view in views.items():
+        if pattern.fullmatch(name):
+            gates = len(view) // layer.hidden_size if isinstance(layer, Recurrent) else 1
+            yield from np.split(view, gates)
+
+
+def _draw_matrices(
+    module: Module, draw: Callable[[np.random.Generator, int, int], Array], seed: Seed
+) -> None:
+    generator = as_generator(seed)
+    for layer in _layers(module):
+        with layer.parameters.edit() as views:
+            for block in _blocks(layer, views, _MATRIX):
+                block[...] = draw(generator, *block.shape)
+            for name, view in views.items():
+                if _BIAS.fullmatch(name):
+                    view[...] = 0.0
+
+
+def _random_orthogonal(generator: np.random.Generator, rows: int, columns: int) -> Array:
+    """Draw a matrix with orthonormal rows or columns, uniform among them, float64."""
+    q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
+    # Without the signs of r the draw would not be uniform (Mezzadri 2007, section 5).
+    q *= np.where(np.diagonal(r) < 0.0, -1.0, 1.0)
+    return q if rows >= columns else q.T
+
+
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    return float(value)
+
+
+def _above_zero(name: str, value: Any) -> float:
+    number = _number(name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{name}: expected a number above 0, got {value}")
+    return number

@@ -1,0 +1,199 @@
+"""Output layers: linear map, softmax and cross-entropy in one, so that the logits of a batch never exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastrnn._arrays import Array, as_floats
+from fastrnn._dispatch import kernels
+from fastrnn.layers.base.module import Module
+from fastrnn.layers.dense.linear import Linear
+
+if TYPE_CHECKING:
+    from fastrnn._arrays import Ids
+    from fastrnn.layers.dense.embedding import Embedding
+
+__all__ = ["Softmax", "TiedSoftmax"]
+
+
+class Softmax(Linear):
+    """A `Linear` layer whose outputs are the logits of a softmax, with their cross-entropy.
+
+    ``losses`` and ``losses_and_gradients`` go through the vocabulary in blocks: the logits of all tokens
+    [M, V] never exist at once.
+
+    Parameters
+    ----------
+    in_features, out_features, bias, dtype, seed
+        As for `Linear`; ``out_features`` is V.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn.layers import Softmax
+    >>> output = Softmax(3, 4, seed=0)
+    >>> output.load_state_dict({"weight": np.zeros((4, 3)), "bias": np.zeros(4)})
+    >>> losses, dh = output.losses_and_gradients(np.ones((2, 3), np.float32), np.array([1, 3]), scale=0.5)
+    >>> losses.astype(float).round(4).tolist(), output.gradients["bias"].tolist()
+    ([1.3863, 1.3863], [0.25, -0.25, 0.25, -0.25])
+    """
+
+    def losses(self, h: Array, targets: Ids) -> Array:
+        """Give the cross-entropy of each token.
+
+        Parameters
+        ----------
+        h : ndarray, float [M, K]
+        targets : ndarray, int64 [M]
+            In ``0 .. V - 1``; -1 is not counted.
+
+        Returns
+        -------
+        losses : ndarray, float [M]
+            In nats; 0 where there is no target.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit or a target is out of range.
+        """
+        return _losses(h, self.parameters["weight"], self.parameters.get("bias"), targets)
+
+    def losses_and_gradients(
+        self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
+    ) -> tuple[Array, Array]:
+        """Give the cross-entropy of each token, and add the gradients of their scaled sum.
+
+        Parameters
+        ----------
+        h, targets
+            As for `losses`.
+        scale : float, default 1.0
+            What the sum of the losses is multiplied with before its gradients are taken.
+        smoothing : float, default 0.0
+            Label smoothing e: the target distribution is ``(1 - e) onehot + e / V`` (Szegedy et al. 2016).
+
+        Returns
+        -------
+        losses : ndarray, float [M]
+        dh : ndarray, float [M, K]
+
+        Raises
+        ------
+        ValueError
+            As for `losses`.
+        """
+        weight, bias = self.parameters["weight"], self.parameters.get("bias")
+        gradients = (self.gradients["weight"], self.gradients.get("bias"))
+        return _train(h, (weight, bias), targets, (scale, smoothing), gradients)
+
+
+class TiedSoftmax(Module):
+    """An output layer whose weight is an embedding's: one vector for a word read and for the word predicted.
+
+    Its own parameter is ``bias [V]``, which starts at zero.
+
+    Parameters
+    ----------
+    embedding : Embedding
+        [V, K]; K is the width of h.
+
+    Raises
+    ------
+    ValueError
+        If the embedding's gradient is sparse.
+
+    References
+    ----------
+    Press, Wolf (2017), "Using the Output Embedding to Improve Language Models". Inan, Khosravi, Socher
+    (2017), "Tying Word Vectors and Word Classifiers".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> from fastrnn.layers import TiedSoftmax
+    >>> embedding = fr.Embedding(4, 3, seed=0)
+    >>> output = TiedSoftmax(embedding)
+    >>> h = np.ones((2, 3), np.float32)
+    >>> bool(np.allclose(output(h), h @ embedding.parameters["weight"].T))
+    True
+    """
+
+    def __init__(self, embedding: Embedding) -> None:
+        if embedding.sparse:
+            raise ValueError("embedding: expected sparse=False, as the output's gradient has all rows")
+        super().__init__({"bias": (embedding.num_embeddings,)}, embedding.dtype)
+        self.embedding = embedding
+        self.in_features, self.out_features = embedding.embedding_dim, embedding.num_embeddings
+        self._packed: tuple[tuple[float, float], Any] = ((-1, -1), None)
+
+    def __call__(self, h: Any) -> Array:
+        """Give the logits.
+
+        Parameters
+        ----------
+        h : array_like, float [..., K]
+
+        Returns
+        -------
+        logits : ndarray, float [..., V]
+
+        Raises
+        ------
+        ValueError
+            If h has another width.
+        TypeError
+            If h has another dtype.
+        """
+        h = as_floats("h", h, self.dtype, ("...", self.in_features))
+        logits = kernels.linear_forward(self._panels(), h.reshape(-1, self.in_features))
+        return logits.reshape(*h.shape[:-1], self.out_features)
+
+    def losses(self, h: Array, targets: Ids) -> Array:
+        """Do what `Softmax.losses` does."""
+        return _losses(h, self.embedding.parameters["weight"], self.parameters["bias"], targets)
+
+    def losses_and_gradients(
+        self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
+    ) -> tuple[Array, Array]:
+        """Do what `Softmax.losses_and_gradients` does; the weight's gradient is added to the embedding's."""
+        weights = (self.embedding.parameters["weight"], self.parameters["bias"])
+        gradients = (self.embedding.gradients["weight"], self.gradients["bias"])
+        return _train(h, weights, targets, (scale, smoothing), gradients)
+
+    def _panels(self) -> Any:
+        """Packed weights, made anew when a parameter has changed."""
+        versions = (self.parameters.version, self.embedding.parameters.version)
+        if versions != self._packed[0]:
+            weight = self.embedding.parameters["weight"]
+            self._packed = (versions, kernels.linear_pack(weight, self.parameters["bias"]))
+        return self._packed[1]
+
+    def _bind(self, buffer: Any, start: int) -> None:
+        super()._bind(buffer, start)
+        self._packed = ((-1, -1), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_packed": ((-1, -1), None)}
+
+    def __repr__(self) -> str:
+        return f"TiedSoftmax({self.embedding!r})"
+
+
+def _losses(h: Array, weight: Array, bias: Array | None, targets: Ids) -> Array:
+    losses, _ = kernels.linear_cross_entropy(h, weight, bias, targets, 0.0, None, None, False)
+    return losses
+
+
+def _train(
+    h: Array,
+    weights: tuple[Array, Array | None],
+    targets: Ids,
+    scales: tuple[float, float],
+    gradients: tuple[Array, Array | None],
+) -> tuple[Array, Array]:
+    scale, smoothing = scales
+    losses, dh = kernels.linear_cross_entropy(h, *weights, targets, scale, *gradients, True, smoothing)
+    assert dh is not None
+    return losses, dh

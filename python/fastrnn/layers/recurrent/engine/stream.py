@@ -1,0 +1,241 @@
+"""Recurrent layers run one time step a call, with the state kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from fastrnn._arrays import Array, as_array, as_floats, as_ids, as_size
+from fastrnn._dispatch import kernels
+from fastrnn.layers.recurrent.engine.arguments import as_states, join_states
+from fastrnn.layers.recurrent.engine.general_stream import GeneralStream
+
+if TYPE_CHECKING:
+    from fastrnn.layers.base.buffer import Buffer
+    from fastrnn.layers.recurrent.engine.arguments import States
+    from fastrnn.layers.recurrent.layer import Recurrent
+
+__all__ = ["Stream"]
+
+StateT = TypeVar("StateT")
+_INT64 = np.dtype(np.int64)
+
+
+class Stream(Generic[StateT]):
+    """An RNN, GRU or LSTM that is fed step by step and keeps its state; made by ``rnn.stream()``.
+
+    A sequence fed step by step gives the same bits as in one call. When the layer's parameters change, the
+    next step uses the new ones and goes on from the state. Use one stream from one thread at a time; streams
+    of one layer may run side by side.
+
+    Attributes
+    ----------
+    batch_size : int
+        N, the number of sequences side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.GRU(3, 4, seed=0)
+    >>> x = np.ones((2, 1, 3), np.float32)
+    >>> stream = rnn.stream()
+    >>> steps = [stream.step(x_t) for x_t in x]
+    >>> y, h = rnn(x)
+    >>> np.array_equal(steps, y), np.array_equal(stream.state, h)
+    (True, True)
+    >>> stream.step([0.0, 0.5, 1.0]).shape
+    (4,)
+    """
+
+    __slots__ = ("_buffer", "_context", "_dtype", "_native", "_native_step", "_rnn", "_version", "batch_size")
+
+    def __init__(self, rnn: Recurrent[StateT], batch_size: int, context: Any = None) -> None:
+        if rnn.bidirectional or rnn.variant.reverse:
+            kind = "bidirectional" if rnn.bidirectional else "reversed"
+            raise ValueError(f"stream: a {kind} layer needs the whole sequence; call it instead")
+        self.batch_size = as_size("batch_size", batch_size)
+        self._rnn = rnn
+        self._dtype = rnn.dtype
+        self._context = rnn._checked_context(context, self.batch_size)
+        self._repack(rnn._initial_states(self.batch_size))
+
+    def _repack(self, state: Any = None) -> None:
+        """Take the layer's parameters as they are now."""
+        buffer = self._rnn.parameters._buffer
+        version = buffer.version
+        native = self._make()
+        if state is not None:
+            native.set_state(state)
+        self._use(native, buffer, version)
+
+    def _make(self) -> Any:
+        rnn, panels = self._rnn, self._rnn._panels()
+        try:
+            if not rnn.variant.plain:
+                panels = rnn._for_pass(panels, self._context, training=False)
+                return GeneralStream(panels, self.batch_size)
+            return kernels.Stream(panels, self.batch_size)
+        except (MemoryError, TypeError, ValueError):  # the last two: more than C++ can count
+            scalars = rnn.num_layers * self.batch_size * rnn.hidden_size * len(rnn.state_names)
+            raise MemoryError(f"state: cannot allocate {scalars * self._dtype.itemsize} bytes") from None
+
+    def _use(self, native: Any, buffer: Buffer, version: float) -> None:
+        self._native, self._native_step = native, native.step
+        self._buffer, self._version = buffer, version
+
+    def step(self, x: Any, out: Array | None = None) -> Array:
+        """Feed one time step.
+
+        Parameters
+        ----------
+        x : array_like, float [N, D] or integer ids [N]
+            With one sequence also [D], or one id alone.
+        out : ndarray, float [N, H], optional
+            C-contiguous, of the layer's dtype: y is written into it. A step that has one and whose x is a
+            C-contiguous [N, D] or [N] array of the right dtype takes no memory.
+
+        Returns
+        -------
+        y : ndarray, float [N, H]
+            The last layer's h: `out`, or a new array; [H] where x had no N.
+
+        Raises
+        ------
+        ValueError
+            If x or out has a wrong shape or an id is out of range. The state stays as it was.
+        TypeError
+            If x or out has a wrong dtype. The state stays as it was.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastrnn as fr
+        >>> stream = fr.LSTM(3, 4, seed=0).stream()
+        >>> y = np.empty((1, 4), np.float32)
+        >>> for x in np.ones((5, 1, 3), np.float32):
+        ...     _ = stream.step(x, out=y)
+        >>> np.array_equal(y, stream.state[0][-1])
+        True
+        """
+        if self._version != self._buffer.version:
+            self._repack(self._native.get_state())
+        if type(x) is np.ndarray and (x.ndim == 2 or x.dtype is _INT64):
+            try:
+                return self._native_step(x, out)  # type: ignore[no-any-return]
+            except (TypeError, ValueError):
+                pass  # not contiguous, or wrong: then the slow way says what
+        return self._step_of_anything(x, out)
+
+    def _step_of_anything(self, x: Any, out: Array | None) -> Array:
+        array, rows, width = as_array("x", x), self.batch_size, self._rnn.input_size
+        alone = rows == 1
+        if array.dtype.kind in "iu" and array.ndim < 2:
+            alone &= array.ndim == 0
+            given: Array = as_ids("x", array, () if alone else (rows,)).reshape(rows)
+        else:
+            alone &= array.ndim == 1
+            given = as_floats("x", x, self._dtype, (width,) if alone else (rows, width)).reshape(rows, width)
+        y: Array = self._native_step(given, out)
+        return y[0] if alone else y
+
+    @property
+    def state(self) -> StateT:
+        """The state, copied: h [L, N, H], for LSTM the pair (h, c). Setting it copies too; None is zero."""
+        return join_states(self._native.get_state())  # type: ignore[no-any-return]
+
+    @state.setter
+    def state(self, value: StateT | None) -> None:
+        states = as_states(self._rnn, "state", value, self.batch_size)
+        if states is None:
+            states = self._rnn._initial_states(self.batch_size) or self._zeros(self.batch_size)
+        self._native.set_state(states)
+
+    def _zeros(self, rows: int) -> States:
+        rnn = self._rnn
+        shapes = rnn.variant.state_shapes(rnn.hidden_size, rows)
+        return [tuple(np.zeros(shape, rnn.dtype) for shape in shapes) for _ in range(rnn.num_layers)]
+
+    def reset(self) -> None:
+        """Set the state to the initial one: zero, or what the layer has learned."""
+        self.state = None
+
+    def join(self, state: StateT | None = None, context: Any = None) -> int:
+        """Let one more sequence into the batch.
+
+        Parameters
+        ----------
+        state : as `state`, with N = 1, optional
+            Where it goes on from, as `leave` gives it; default the initial one.
+        context : array_like, float [1, C]
+            Its context, exactly where the layer has a `context_size`.
+
+        Returns
+        -------
+        row : int
+            Its place in the batch, the last.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastrnn as fr
+        >>> stream = fr.LSTM(3, 4, seed=0).stream(batch_size=2)
+        >>> y = stream.step(np.ones((2, 3), np.float32))
+        >>> kept = stream.leave(0)  # one is left
+        >>> stream.join(kept), stream.batch_size
+        (1, 2)
+        >>> np.array_equal(stream.state[0][:, 1], kept[0][:, 0])
+        True
+        """
+        rnn = self._rnn
+        added = rnn._checked_context(context, 1)
+        fresh = as_states(rnn, "state", state, 1) or rnn._initial_states(1) or self._zeros(1)
+        layers = zip(self._native.get_state(), fresh, strict=True)
+        if self._context is not None and added is not None:
+            self._context = np.concatenate([self._context, added])
+        self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers])
+        return self.batch_size - 1
+
+    def leave(self, row: int) -> StateT:
+        """Take one sequence out of the batch; those behind it move up.
+
+        Parameters
+        ----------
+        row : int
+            Its place, ``0 .. batch_size - 1``.
+
+        Returns
+        -------
+        state : as `state`, with N = 1
+            Its state, for `join` or a stream of its own.
+
+        Raises
+        ------
+        ValueError
+            If there is no such row, or it is the only one.
+        """
+        if not 0 <= row < self.batch_size or self.batch_size == 1:
+            last = f"0 .. {self.batch_size - 1}" if self.batch_size > 1 else "none, as only one is left"
+            raise ValueError(f"row: expected {last}, got {row}")
+        layers = self._native.get_state()
+        gone: StateT = join_states([tuple(part[row : row + 1] for part in parts) for parts in layers])
+        if self._context is not None:
+            self._context = np.delete(self._context, row, axis=0)
+        self._resize([tuple(np.delete(part, row, axis=0) for part in parts) for parts in layers])
+        return gone
+
+    def _resize(self, states: States) -> None:
+        self.batch_size = len(states[0][0])
+        self._repack(states)
+
+    def copy(self) -> Stream[StateT]:
+        """Make a second stream that goes on from here on its own."""
+        twin: Stream[StateT] = object.__new__(type(self))
+        twin.batch_size, twin._rnn, twin._dtype = self.batch_size, self._rnn, self._dtype
+        twin._context = self._context
+        twin._use(self._native.copy(), self._buffer, self._version)
+        return twin
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self._rnn!r}: {self.batch_size} sequences>"

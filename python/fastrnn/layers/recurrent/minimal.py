@@ -1,0 +1,155 @@
+"""Recurrent layers without a recurrent product: minGRU and minLSTM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastrnn._arrays import Array
+from fastrnn.layers.recurrent.layer import Recurrent
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+    from typing_extensions import Unpack
+
+    from fastrnn.layers.base.random import Seed
+    from fastrnn.layers.recurrent.options import VariantOptions
+
+__all__ = ["MinGRU", "MinLSTM"]
+
+
+class _Minimal(Recurrent[Array]):
+    """What both share: the constructor."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "identity",
+        bidirectional: bool = False,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bias: bool = True,
+        dtype: DTypeLike = "float32",
+        seed: Seed = None,
+        **variant: Unpack[VariantOptions],
+    ) -> None:
+        if nonlinearity not in ("identity", "positive"):
+            raise ValueError(f"nonlinearity: expected 'identity' or 'positive', got {nonlinearity!r}")
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            batch_first=batch_first,
+            dropout=dropout,
+            bias=bias,
+            dtype=dtype,
+            seed=seed,
+            variant={**variant, "nonlinearity": nonlinearity},
+        )
+
+    def _options(self) -> list[tuple[str, Any, Any]]:
+        return [*super()._options(), ("nonlinearity", self.nonlinearity, "identity")]
+
+
+class MinGRU(_Minimal):
+    """Stacked minimal gated recurrent units: gates and candidate read the input alone.
+
+    ::
+
+        z = sigmoid(W_iz x + b_iz)
+        n =         W_in x + b_in
+        h = (1 - z) * h' + z * n
+
+    with h' the state before the step. There is no product with h', so that all large products of a sequence
+    are made at once, and the walk over time costs a few operations a unit; a step of a stream gives the same
+    bits.
+
+    Parameters are ``weight_ih_l0 [2*H, D]`` and ``bias_ih_l0 [2*H]``, the rows in the order z, n; ``_l1``,
+    ... and ``_reverse`` as for `GRU`.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
+        As for `GRU`.
+    nonlinearity : {"identity", "positive"}
+        Of n; "positive" is ``x + 0.5`` where x >= 0, else ``sigmoid(x)``, the paper's g.
+    **variant
+        zoneout (of h), recurrent_dropout, input_dropout, output_dropout, context_size, merge, reverse and
+        learn_state, as for `LSTM`.
+
+    Raises
+    ------
+    ValueError
+        If a size is less than 1, a probability out of range, or options contradict each other.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    Feng, Tung, Ahmed, Bengio, Hajimirsadeghi (2024), "Were RNNs All We Needed?", sections 3.1 and B.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.MinGRU(3, 5, seed=0)
+    >>> x = np.ones((4, 2, 3), np.float32)
+    >>> y, h = rnn(x)
+    >>> stream = rnn.stream(batch_size=2)
+    >>> np.array_equal([stream.step(x_t) for x_t in x], y)
+    True
+    >>> sorted(rnn.parameters)
+    ['bias_ih_l0', 'weight_ih_l0']
+    """
+
+    _cell = "mingru"
+
+
+class MinLSTM(_Minimal):
+    """Stacked minimal long short-term memories: gates and candidate read the input alone.
+
+    ::
+
+        f = sigmoid(W_if x + b_if)
+        i = sigmoid(W_ii x + b_ii)
+        n =         W_in x + b_in
+        h = f / (f + i) * h' + i / (f + i) * n
+
+    with h' the state before the step; see `MinGRU`.
+
+    Parameters are ``weight_ih_l0 [3*H, D]`` and ``bias_ih_l0 [3*H]``, the rows in the order f, i, n.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, nonlinearity, bidirectional, batch_first, dropout, bias, dtype, seed
+        As for `MinGRU`.
+    **variant
+        As for `MinGRU`.
+
+    Raises
+    ------
+    ValueError
+        If a size is less than 1, a probability out of range, or options contradict each other.
+    TypeError
+        If an argument is of the wrong kind.
+
+    References
+    ----------
+    Feng, Tung, Ahmed, Bengio, Hajimirsadeghi (2024), "Were RNNs All We Needed?", sections 3.2 and B.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> rnn = fr.MinLSTM(3, 5, num_layers=2, seed=0)
+    >>> y, h, tape = rnn.forward(np.ones((4, 2, 3), np.float32))
+    >>> share = tape.layers[0].gates[:, :, 0] / tape.layers[0].gates[:, :, :2].sum(axis=2)
+    >>> bool(((0 < share) & (share < 1)).all())
+    True
+    """
+
+    _cell = "minlstm"

@@ -1,0 +1,1 @@
+"""Recurrent layers of different kinds and widths above one another."""

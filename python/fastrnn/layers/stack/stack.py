@@ -1,0 +1,368 @@
+"""Recurrent layers of any kinds and widths above one another, as one module."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from fastrnn._arrays import Array, as_floats
+from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.random import as_generator, as_probability
+from fastrnn.layers.recurrent.engine.arguments import as_input, as_states
+from fastrnn.layers.recurrent.layer import Recurrent
+from fastrnn.layers.stack.connections import CONNECTIONS, ascend, check_widths, descend, refuse_ids
+from fastrnn.layers.stack.stream import StackStream
+
+if TYPE_CHECKING:
+    from fastrnn.layers.base.random import Seed
+    from fastrnn.layers.recurrent.engine.tape import Tape
+
+__all__ = ["Stack", "StackTape"]
+
+# One entry a layer, each as that layer has it.
+StackState: TypeAlias = tuple[Any, ...]
+
+
+class StackTape:
+    """What ``forward`` of a `Stack` keeps for ``backward``.
+
+    What is said of `fastrnn.layers.Tape` holds for the arrays here too.
+
+    Attributes
+    ----------
+    steps, rows : int
+        T and N of the pass.
+    layers : tuple of Tape
+        One of each layer.
+    dropout : tuple of (ndarray [T, N, width] or None)
+        What each layer's output was multiplied with on its way up; of all but the last.
+    """
+
+    __slots__ = ("_shape", "_stack", "dropout", "layers", "rows", "steps")
+
+    def __init__(
+        self, stack: Stack, layers: list[Tape], dropout: list[Array | None], shape: tuple[int, ...]
+    ) -> None:
+        self._stack, self._shape = stack, shape
+        self.layers, self.dropout = tuple(layers), tuple(dropout)
+        self.steps, self.rows = self.layers[0].steps, self.layers[0].rows
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays that the forward pass made and the tape keeps."""
+        total = sum(tape.nbytes for tape in self.layers)
+        total += sum(mask.nbytes for mask in self.dropout if mask is not None)
+        for below, tape in pairwise(self.layers):
+            x = tape.layers[0].x
+            if not np.may_share_memory(x, below.layers[-1].y):
+                total += x.nbytes
+        return total
+
+    def __repr__(self) -> str:
+        return f"<StackTape of {self._stack!r}: {self.steps} steps of {self.rows} sequences>"
+
+
+class Stack(Composite):
+    """Recurrent layers above one another as one module: any kinds, widths, layers and directions.
+
+    With x the stack's input, f the layers and v their outputs, ``y = v[L-1]``, ``v[0] = f[0](x)`` and::
+
+        plain       v[i] = f[i](v[i-1])
+        residual    v[i] = f[i](v[i-1]) + v[i-1]
+        dense       v[i] = f[i]([x, v[0], ..., v[i-1]])
+
+    Dropout comes between the layers: a v that a layer reads has been through it, the one that is added to
+    the layer's result has not. Each output is dropped once, so that all layers above read the same.
+
+    Parameters are named ``layer0.weight_ih_l0``, ``layer0.weight_hh_l0``, ... ``layer1.weight_ih_l0``, ...
+
+    Parameters
+    ----------
+    *layers : Recurrent
+        `RNN`, `GRU`, `LSTM` or another, the lowest first. Each keeps its own dropout between its own layers.
+    connect : {"plain", "residual", "dense"}
+        Residual is from the second layer on, and each of those must be as wide as its input.
+    dropout : float, default 0.0
+        Probability in [0, 1) that an output of a layer is dropped on its way up; in `forward` only.
+    seed : int or numpy.random.Generator, optional
+        For dropout.
+
+    Attributes
+    ----------
+    layers : tuple of Recurrent
+        Also ``layer0``, ``layer1``, ...
+    input_size, output_size : int
+        Widths of x and y.
+    batch_first : bool
+        As the layers have it.
+    connect : str
+    dropout : float
+    rng : numpy.random.Generator
+        Draws the dropout masks; its state, and that of the layers', is part of what a training run needs to
+        be resumed.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer or one comes twice, widths do not fit, or the layers' dtypes or `batch_first`
+        differ.
+    TypeError
+        If a layer is no recurrent one.
+
+    References
+    ----------
+    Hermans, Schrauwen (2013), "Training and Analysing Deep Recurrent Neural Networks". Wu et al. (2016),
+    "Google's Neural Machine Translation System", section 3.1, for the residual connections. Huang, Liu, van
+    der Maaten, Weinberger (2017), "Densely Connected Convolutional Networks", for the dense ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> stack = fr.Stack(fr.GRU(3, 8, seed=0), fr.LSTM(8, 8, seed=1), connect="residual")
+    >>> x = np.ones((5, 2, 3), np.float32)
+    >>> y, (gru_h, (h, c)) = stack(x)
+    >>> np.array_equal(y[-1], gru_h[0] + h[0])
+    True
+    >>> y, state, tape = stack.forward(x)
+    >>> dx, dstate = stack.backward(tape, np.ones_like(y))
+    >>> dx.shape, stack.gradients["layer1.weight_ih_l0"].shape
+    ((5, 2, 3), (32, 8))
+
+    Each layer reads the input and all outputs below:
+
+    >>> fr.Stack(fr.GRU(3, 8), fr.GRU(3 + 8, 4), fr.RNN(3 + 8 + 4, 6), connect="dense")(x)[0].shape
+    (5, 2, 6)
+    """
+
+    layers: tuple[Recurrent[Any], ...]
+
+    def __init__(
+        self, *layers: Recurrent[Any], connect: str = "plain", dropout: float = 0.0, seed: Seed = None
+    ) -> None:
+        _check_layers(layers)
+        if connect not in CONNECTIONS:
+            raise ValueError(f"connect: expected one of {', '.join(CONNECTIONS)}, got {connect!r}")
+        check_widths(connect, layers)
+        self.connect = connect
+        self.dropout = as_probability("dropout", dropout)
+        super().__init__(**{f"layer{index}": layer for index, layer in enumerate(layers)})
+        self.layers = layers
+        self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
+        self.batch_first = layers[0].batch_first
+        self.rng: np.random.Generator = as_generator(seed)
+
+    def __call__(
+        self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
+    ) -> tuple[Array, StackState]:
+        """Run over a batch of sequences, without dropout and keeping nothing.
+
+        Parameters
+        ----------
+        x : array_like, float [T, N, D] or integer ids [T, N]
+            ``batch_first``: [N, T, D] or [N, T]. Ids not where `connect` is dense.
+        state : tuple, optional
+            The state before the first step: an entry for each layer, as that layer has it, or None for its
+            default.
+        lengths : array_like, int [N], optional
+            Steps of each row, as for `RNN`.
+        reset : array_like, bool [T, N], optional
+            Where true, the row starts again from `state` at this step. ``batch_first``: [N, T].
+
+        Returns
+        -------
+        y : ndarray, float [T, N, output_size]
+            ``batch_first``: [N, T, output_size]. Zero behind a row's end.
+        state : tuple
+            The state after each row's last step: an entry for each layer.
+
+        Raises
+        ------
+        ValueError
+            If an array has a wrong shape, an id is out of range, a length not in 1 .. T, or the state has
+            another number of entries.
+        TypeError
+            If an array has a wrong dtype, x is ids where `connect` is dense, or an entry of the state is
+            another cell's.
+        """
+        x, rows = self._input(x)
+        states = self._entries("state", state, rows)
+        lasts: list[Any] = []
+
+        def run(index: int, read: Array) -> Array:
+            y, last = self.layers[index](read, states[index], lengths, reset)
+            lasts.append(last)
+            return y
+
+        return ascend(self.connect, x, self._passes(run)), tuple(lasts)
+
+    def forward(
+        self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
+    ) -> tuple[Array, StackState, StackTape]:
+        """Run over a batch of sequences in training: with dropout, and keeping what `backward` needs.
+
+        Parameters
+        ----------
+        x, state, lengths, reset
+            As for a call.
+
+        Returns
+        -------
+        y, state
+            As for a call.
+        tape : StackTape
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for a call.
+        """
+        x, rows = self._input(x)
+        states = self._entries("state", state, rows)
+        lasts: list[Any] = []
+        tapes: list[Tape] = []
+        masks: list[Array | None] = []
+
+        def run(index: int, read: Array) -> Array:
+            y, last, tape = self.layers[index].forward(read, states[index], lengths, reset)
+            lasts.append(last)
+            tapes.append(tape)
+            return y
+
+        def drop(y: Array) -> Array:
+            masks.append(mask := self._mask(y.shape))
+            return y if mask is None else y * mask
+
+        y = ascend(self.connect, x, self._passes(run), drop)
+        return y, tuple(lasts), StackTape(self, tapes, masks, y.shape)
+
+    def backward(
+        self, tape: StackTape, dy: Any, dstate: StackState | None = None, *, need_dx: bool = True
+    ) -> tuple[Array | None, StackState]:
+        """Backpropagation through time: adds into `gradients`.
+
+        Parameters
+        ----------
+        tape : StackTape
+            From `forward`; it is not changed.
+        dy : array_like, float, of y's shape, or None
+            Gradient of the loss with respect to y; None for zero.
+        dstate : as the state, optional
+            Gradient with respect to the last state; default zero.
+        need_dx : bool, default True
+            False saves the work for dx.
+
+        Returns
+        -------
+        dx : ndarray, float, of x's shape, or None
+            None where x was ids or `need_dx` is false.
+        dstate : as the state
+            Gradient with respect to the first state.
+
+        Raises
+        ------
+        ValueError
+            If the tape is another stack's, an array has a wrong shape, or `dy` and `dstate` are both None.
+        TypeError
+            If an array has a wrong dtype.
+        """
+        if not isinstance(tape, StackTape):
+            raise TypeError(f"tape: expected the StackTape that forward gave, got {type(tape).__name__}")
+        if tape._stack is not self:
+            raise ValueError("tape: expected one of this stack, got another's")
+        if dy is None and dstate is None:
+            raise ValueError("dy, dstate: expected at least one gradient, got None for both")
+        zero = dy is None
+        dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
+        dstates = self._entries("dstate", dstate, tape.rows)
+        firsts: list[Any] = []
+
+        def run(index: int, dresult: Array) -> Array | None:
+            dread, first = self.layers[index].backward(
+                tape.layers[index], dresult, dstates[index], need_dx=need_dx or index > 0
+            )
+            firsts.insert(0, first)
+            return dread
+
+        widths = [layer.output_size for layer in self.layers]
+        return descend(self.connect, dy, self._passes(run), tape.dropout, widths), tuple(firsts)
+
+    def stream(self, batch_size: int = 1) -> StackStream:
+        """Make a stepper that keeps the state: one time step a call.
+
+        Parameters
+        ----------
+        batch_size : int, default 1
+            N, the number of sequences side by side.
+
+        Returns
+        -------
+        stream : StackStream
+
+        Raises
+        ------
+        ValueError
+            If a layer has no stream; it is named.
+        """
+        return StackStream(self, batch_size)
+
+    def _passes(self, run: Any) -> list[Any]:
+        return [partial(run, index) for index in range(len(self.layers))]
+
+    def _input(self, x: Any) -> tuple[Array, int]:
+        """Check x; N beside it."""
+        if self.connect == "dense":
+            refuse_ids(x, 3)
+        array = as_input(self.layers[0], x)
+        return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1]
+
+    def _entries(self, name: str, state: Any, rows: int) -> StackState:
+        """Check a state before anything is done with it."""
+        count = len(self.layers)
+        if state is None:
+            return (None,) * count
+        expected = f"{name}: expected a tuple of one entry for each of {count} layers"
+        if not isinstance(state, (tuple, list)):
+            raise TypeError(f"{expected}, got {type(state).__name__}")
+        if len(state) != count:
+            raise ValueError(f"{expected}, got {len(state)}")
+        for index, layer in enumerate(self.layers):
+            as_states(layer, f"{name}[{index}]", state[index], rows)
+        return tuple(state)
+
+    def _mask(self, shape: tuple[int, ...]) -> Array | None:
+        """Draw a dropout mask, the same one whichever axis comes first."""
+        if not self.batch_first:
+            return dropout_mask(shape, self.dropout, self.dtype, self.rng)
+        mask = dropout_mask((shape[1], shape[0], shape[2]), self.dropout, self.dtype, self.rng)
+        return None if mask is None else mask.swapaxes(0, 1)
+
+    def __repr__(self) -> str:
+        given = [repr(layer) for layer in self.layers]
+        given += [f"connect={self.connect!r}"] if self.connect != "plain" else []
+        given += [f"dropout={self.dropout!r}"] if self.dropout else []
+        return f"Stack({', '.join(given)})"
+
+
+def _check_layers(layers: tuple[Any, ...]) -> None:
+    if not layers:
+        raise ValueError("layers: expected at least one, got none")
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, Recurrent):
+            raise TypeError(f"layer{index}: expected a recurrent layer, got {type(layer).__name__}")
+        if layer.variant.context_size:
+            raise ValueError(
+                f"layer{index}: a stack has no context, expected context_size 0, "
+                f"got {layer.variant.context_size}"
+            )
+        if any(layer is other for other in layers[:index]):
+            raise ValueError(f"layer{index}: expected each layer once, got one twice")
+        if layer.batch_first != layers[0].batch_first:
+            raise ValueError(
+                f"layer{index}: expected batch_first={layers[0].batch_first}, as layer0, got "
+                f"{layer.batch_first}"
+            )

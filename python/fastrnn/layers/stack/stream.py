@@ -1,0 +1,105 @@
+"""A stack of recurrent layers run one time step a call, with the state kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastrnn._arrays import Array, as_array, as_floats
+from fastrnn.layers.recurrent.engine.stream import Stream
+from fastrnn.layers.stack.connections import ascend, refuse_ids
+
+if TYPE_CHECKING:
+    from fastrnn.layers.stack.stack import Stack
+
+__all__ = ["StackStream"]
+
+
+class StackStream:
+    """A `Stack` that is fed step by step and keeps its state; made by ``stack.stream()``.
+
+    A sequence fed step by step gives the same bits as in one call. When parameters change, the next step uses
+    the new ones and goes on from the state.
+
+    Attributes
+    ----------
+    batch_size : int
+        N, the number of sequences side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> stack = fr.Stack(fr.GRU(3, 4, seed=0), fr.LSTM(4, 4, seed=1), connect="residual")
+    >>> x = np.ones((5, 2, 3), np.float32)
+    >>> stream = stack.stream(batch_size=2)
+    >>> np.array_equal([stream.step(x_t) for x_t in x], stack(x)[0])
+    True
+    """
+
+    __slots__ = ("_parts", "_stack", "batch_size")
+
+    def __init__(self, stack: Stack, batch_size: int) -> None:
+        self._use(stack, [_part(stack, index, batch_size) for index in range(len(stack.layers))])
+
+    def _use(self, stack: Stack, parts: list[Stream[Any]]) -> None:
+        self._stack, self._parts, self.batch_size = stack, parts, parts[0].batch_size
+
+    def step(self, x: Any) -> Array:
+        """Feed one time step.
+
+        Parameters
+        ----------
+        x : array_like, float [N, D] or integer ids [N]
+            With one sequence also [D], or one id alone. Ids not where the stack's `connect` is dense.
+
+        Returns
+        -------
+        y : ndarray, float [N, output_size]
+            [output_size] where x had no N.
+
+        Raises
+        ------
+        ValueError
+            If x has a wrong shape or an id is out of range. The state stays as it was.
+        TypeError
+            If x has a wrong dtype. The state stays as it was.
+        """
+        stack = self._stack
+        if stack.connect == "dense":
+            refuse_ids(x, 2)
+            alone = self.batch_size == 1 and as_array("x", x).ndim == 1
+            rows = () if alone else (self.batch_size,)
+            x = as_floats("x", x, stack.dtype, (*rows, stack.input_size))
+        return ascend(stack.connect, x, [part.step for part in self._parts])
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """The state, copied: an entry for each layer. Setting it copies too; None is each layer's default."""
+        return tuple(part.state for part in self._parts)
+
+    @state.setter
+    def state(self, value: tuple[Any, ...] | None) -> None:
+        entries = self._stack._entries("state", value, self.batch_size)
+        for part, entry in zip(self._parts, entries, strict=True):
+            part.state = entry
+
+    def reset(self) -> None:
+        """Set each layer's state to its default."""
+        for part in self._parts:
+            part.reset()
+
+    def copy(self) -> StackStream:
+        """Make a second stream that goes on from here on its own."""
+        twin = object.__new__(StackStream)
+        twin._use(self._stack, [part.copy() for part in self._parts])
+        return twin
+
+    def __repr__(self) -> str:
+        return f"<StackStream of {self._stack!r}: {self.batch_size} sequences>"
+
+
+def _part(stack: Stack, index: int, batch_size: int) -> Stream[Any]:
+    try:
+        return stack.layers[index].stream(batch_size)
+    except ValueError as error:
+        raise ValueError(f"layer{index}: {error}") from None
