@@ -129,7 +129,7 @@ def _projected(model: LanguageModel, ids: Ids) -> ProjectedStack | None:
         return None
     if embedding.sparse:  # of which a pass by id would touch all rows
         return None
-    if not isinstance(rnn, Recurrent) or not rnn.variant.plain:
+    if not isinstance(rnn, Recurrent) or not rnn.options.plain:
         return None
     return ProjectedStack(embedding, rnn)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from fastrnn._arrays import Array
-from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.layer import Recurrent
-from fastrnn.layers.recurrent.shapes import Group
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -117,6 +113,7 @@ class GRU(Recurrent[Array]):
     """
 
     _cell = "gru"
+    _own: ClassVar = {"reset_after": True}
 
     def __init__(
         self,
@@ -131,34 +128,16 @@ class GRU(Recurrent[Array]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[GRUOptions],
+        **options: Unpack[GRUOptions],
     ) -> None:
         self.reset_after = bool(reset_after)
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
+            (input_size, hidden_size, num_layers),
+            {**options, "reset_after": self.reset_after},
             bidirectional=bidirectional,
             batch_first=batch_first,
             dropout=dropout,
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant={**variant, "reset_after": self.reset_after},
         )
-
-    def _options(self) -> list[tuple[str, Any, Any]]:
-        return [*super()._options(), ("reset_after", self.reset_after, True)]
-
-    def _fold_biases(self, bias_ih: Array | None, bias_hh: Array | None) -> tuple[Array | None, Array | None]:
-        if bias_ih is None or bias_hh is None or not self.reset_after:
-            return super()._fold_biases(bias_ih, bias_hh)
-        # b_hn stands behind r.
-        folded, rest, candidate = bias_ih.copy(), np.zeros_like(bias_hh), 2 * self.hidden_size
-        folded[:candidate] += bias_hh[:candidate]
-        rest[candidate:] = bias_hh[candidate:]
-        return folded, rest
-
-    def _pack(self, group: Group) -> Any:
-        weight_ih, weight_hh, bias_ih, bias_hh = group
-        return kernels.gru_pack(weight_ih, weight_hh, bias_ih, bias_hh, self.reset_after)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastrnn._arrays import Array
-from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.layer import Recurrent
-from fastrnn.layers.recurrent.shapes import Group
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -149,20 +147,15 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[LSTMOptions],
+        **options: Unpack[LSTMOptions],
     ) -> None:
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
+            (input_size, hidden_size, num_layers),
+            options,
             bidirectional=bidirectional,
             batch_first=batch_first,
             dropout=dropout,
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant=variant,
         )
-
-    def _pack(self, group: Group) -> Any:
-        return kernels.lstm_pack(*group)

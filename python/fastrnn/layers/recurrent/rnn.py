@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from fastrnn._arrays import Array
-from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.layer import Recurrent
-from fastrnn.layers.recurrent.shapes import Group
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -113,6 +111,7 @@ class RNN(Recurrent[Array]):
     """
 
     _cell = "elman"
+    _own: ClassVar = {"nonlinearity": "tanh"}
 
     def __init__(
         self,
@@ -127,28 +126,19 @@ class RNN(Recurrent[Array]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[RNNOptions],
+        **options: Unpack[RNNOptions],
     ) -> None:
         self.nonlinearity = nonlinearity
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
+            (input_size, hidden_size, num_layers),
+            {**options, "nonlinearity": self.nonlinearity},
             bidirectional=bidirectional,
             batch_first=batch_first,
             dropout=dropout,
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant={**variant, "nonlinearity": self.nonlinearity},
         )
-
-    def _options(self) -> list[tuple[str, Any, Any]]:
-        return [*super()._options(), ("nonlinearity", self.nonlinearity, "tanh")]
-
-    def _pack(self, group: Group) -> Any:
-        weight_ih, weight_hh, bias_ih, bias_hh = group
-        return kernels.elman_pack(weight_ih, weight_hh, bias_ih, bias_hh, self.nonlinearity)
 
 
 def as_nonlinearity(name: str) -> str:

@@ -317,7 +317,7 @@ class Stack(Composite):
         """Check x; N beside it."""
         if self.connect == "dense":
             refuse_ids(x, 3)
-        array = as_input(self.layers[0], x)
+        array = as_input(self.layers[0].spec, x)
         return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1]
 
     def _entries(self, name: str, state: Any, rows: int) -> StackState:
@@ -331,7 +331,7 @@ class Stack(Composite):
         if len(state) != count:
             raise ValueError(f"{expected}, got {len(state)}")
         for index, layer in enumerate(self.layers):
-            as_states(layer, f"{name}[{index}]", state[index], rows)
+            as_states(layer.spec, f"{name}[{index}]", state[index], rows)
         return tuple(state)
 
     def _mask(self, shape: tuple[int, ...]) -> Array | None:
@@ -354,10 +354,10 @@ def _check_layers(layers: tuple[Any, ...]) -> None:
     for index, layer in enumerate(layers):
         if not isinstance(layer, Recurrent):
             raise TypeError(f"layer{index}: expected a recurrent layer, got {type(layer).__name__}")
-        if layer.variant.context_size:
+        if layer.options.context_size:
             raise ValueError(
                 f"layer{index}: a stack has no context, expected context_size 0, "
-                f"got {layer.variant.context_size}"
+                f"got {layer.options.context_size}"
             )
         if any(layer is other for other in layers[:index]):
             raise ValueError(f"layer{index}: expected each layer once, got one twice")
