@@ -85,8 +85,8 @@ class LanguageModelStream:
         if left is not None:
             x = x + self._left(left)
         self._h = h = self._step(x)
-        panels = getattr(self._output, "_panels", None)
-        logits = self._output(h) if panels is None else kernels.linear_forward(panels(), h)
+        packed = getattr(self._output, "_packed_weights", None)
+        logits = self._output(h) if packed is None else kernels.linear_forward(packed(), h)
         return logits[0] if alone else logits
 
     def _left(self, left: Any) -> Array:

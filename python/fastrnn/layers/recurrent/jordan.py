@@ -49,17 +49,15 @@ class Jordan(Recurrent[Any]):
     hidden_recurrence : bool, default False
         Whether q' is read too.
     batch_first, bias, dtype, seed
-        As for `RNN`.
+        As for `LSTM`.
     **options
         recurrent_dropout, input_dropout, state_dropout, output_dropout, weight_drop, context_size, reverse
         and learn_state, as for `RNN`.
 
     Raises
     ------
-    ValueError
-        If a size is less than 1, a probability out of range, or options contradict each other.
-    TypeError
-        If an argument is of the wrong kind.
+    ValueError, TypeError, MemoryError
+        As for `LSTM`.
 
     References
     ----------

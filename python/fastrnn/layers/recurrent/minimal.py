@@ -66,12 +66,12 @@ class MinGRU(_Minimal):
     bits.
 
     Parameters are ``weight_ih_l0 [2*H, D]`` and ``bias_ih_l0 [2*H]``, the rows in the order z, n; ``_l1``,
-    ... and ``_reverse`` as for `GRU`.
+    ... and ``_reverse`` as for `LSTM`.
 
     Parameters
     ----------
     input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
-        As for `GRU`.
+        As for `LSTM`.
     nonlinearity : {"identity", "positive"}
         Of n; "positive" is ``x + 0.5`` where x >= 0, else ``sigmoid(x)``, the paper's g.
     **options
@@ -80,10 +80,8 @@ class MinGRU(_Minimal):
 
     Raises
     ------
-    ValueError
-        If a size is less than 1, a probability out of range, or options contradict each other.
-    TypeError
-        If an argument is of the wrong kind.
+    ValueError, TypeError, MemoryError
+        As for `LSTM`.
 
     References
     ----------
@@ -129,10 +127,8 @@ class MinLSTM(_Minimal):
 
     Raises
     ------
-    ValueError
-        If a size is less than 1, a probability out of range, or options contradict each other.
-    TypeError
-        If an argument is of the wrong kind.
+    ValueError, TypeError, MemoryError
+        As for `LSTM`.
 
     References
     ----------

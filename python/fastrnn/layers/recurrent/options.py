@@ -141,39 +141,18 @@ class CellOptions:
     ----------
     cell : str
         A name in `CELLS`.
-    proj_size : int
-        P: h is ``W_hr q``, [P], q what the cell gives (Sak, Senior, Beaufays 2014); 0: h is q itself.
-    layer_norm : bool
-        Normalise ``W_ih x``, ``W_hh h'`` and an LSTM's c (Ba, Kiros, Hinton 2016).
     zoneout : (float, float)
-        Probabilities that a unit of h, and of c, keeps its value for a step (Krueger et al. 2017).
-    recurrent_dropout : float
-        Of the candidate, anew at each step (Semeniuta, Severyn, Barth 2016).
-    input_dropout, state_dropout, output_dropout : float
-        Of a layer's input, of h' in the recurrent product and of a layer's output, the same units at every
-        step of a pass (Gal, Ghahramani 2016).
-    weight_drop : float
-        Of single weights of weight_hh, for a pass (Wan et al. 2013; Merity, Keskar, Socher 2017).
-    skip : int
-        Steps d that a further recurrent connection, weight_skip, goes over (El Hihi, Bengio 1995); 0: none.
-    context_size : int
-        C: a vector [N, C] is added to every step of the first layer through weight_context; 0: none.
-    merge : {"concat", "sum", "mean"}
-        What becomes of the outputs of two directions.
-    reverse : bool
-        The only direction runs from each row's end.
-    learn_state : bool
-        The initial states are parameters.
-    peephole, coupled, relevance, cell_clip
-        LSTM. See `fastrnn.LSTM`.
-    gate_activation, candidate_activation, output_activation : str
-        One of `ACTIVATIONS`.
+        Of h and of c.
+    cell_clip : float
+        0 for none.
+    candidate_activation : str
+        Of RNN, MinGRU, MinLSTM and Jordan the nonlinearity.
     leak : None, float, tuple of H floats, "learned" or "shared"
-        RNN. See `fastrnn.RNN`.
-    reset_after : bool
-        GRU.
+        See `fastrnn.RNN`.
     projection_activation, hidden_recurrence
-        Jordan. See `fastrnn.Jordan`.
+        Output activation and recurrence of `fastrnn.Jordan`, whose outputs are proj_size.
+    others
+        As for `fastrnn.LSTM` and, reset_after, `fastrnn.GRU`; numbers are 0 where an option is off.
     """
 
     cell: str
