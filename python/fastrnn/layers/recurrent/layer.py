@@ -85,7 +85,7 @@ class Recurrent(Module, Generic[StateT]):
 
     @dropout.setter
     def dropout(self, value: float) -> None:
-        self.spec = replace(self.spec, dropout=as_probability("dropout", value))
+        self.spec = self._weights.spec = replace(self.spec, dropout=as_probability("dropout", value))
 
     def __call__(
         self,
