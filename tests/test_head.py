@@ -190,9 +190,9 @@ def test_what_a_head_does_not_take(sizes):
         head.backward(tape, y[:2])
     with pytest.raises(TypeError, match="dy: expected float64, got float32"):
         head.backward(tape, y.astype(np.float32))
-    with pytest.raises(TypeError, match="tape: expected the HeadTape that forward gave, got ndarray"):
+    with pytest.raises(TypeError, match="tape: expected the HeadTape that forward returned, got ndarray"):
         head.backward(x, y)
-    with pytest.raises(ValueError, match="tape: expected one of this head, got another's"):
+    with pytest.raises(ValueError, match="tape: expected one of this head, got another head's"):
         make_head(sizes).backward(tape, y)
     assert not head.gradients.flat.any()
 

@@ -219,7 +219,7 @@ def test_what_they_refuse():
     coupled = fr.LSTM(3, 4, coupled=True)
     text = "module: expected a forget gate of its own, got LSTM(3, 4, coupled=True)"
     refused(fr.init.forget_bias, coupled, ValueError, text)
-    text = "module: expected a weight_hh, got none; inputs=True takes other matrices"
+    text = "module: expected a weight_hh, got none; inputs=True includes other matrices"
     refused(fr.init.orthogonal, linear, ValueError, text)
     refused(lambda m: fr.init.uniform(m, 0.0), rnn, ValueError, "bound: expected a number above 0, got 0.0")
     refused(lambda m: fr.init.uniform(m, "1"), rnn, TypeError, "bound: expected a number, got str")

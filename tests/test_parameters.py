@@ -328,12 +328,12 @@ def test_streams_made_before_a_composite_follow_it():
 
 def test_composites_of_what_does_not_go_together():
     linear = fr.Linear(2, 2)
-    with pytest.raises(ValueError, match="each of them once"):
+    with pytest.raises(ValueError, match="each only once"):
         Composite(one=linear, two=linear)
     with pytest.raises(ValueError, match="at least one"):
         Composite()
     for name in ("gradients", "parameters", "dtype", "state_dict"):
-        with pytest.raises(ValueError, match=f"^modules: '{name}' is something else of a module"):
+        with pytest.raises(ValueError, match=f"^modules: '{name}' is reserved by Module"):
             Composite(**{name: linear})
     with pytest.raises(ValueError, match=r"^modules: expected one dtype, got one: float32, two: float64$"):
         Composite(one=linear, two=fr.Linear(2, 2, dtype="float64"))

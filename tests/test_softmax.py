@@ -147,7 +147,7 @@ def test_an_adaptive_softmax_has_central_differences(targets):
 
 def test_what_an_adaptive_softmax_refuses():
     for cutoffs in ([], [3, 3], [5, 3], [3, 9]):
-        message = re.escape(f"cutoffs: expected rising ids in 1 .. 8, got {cutoffs}")
+        message = re.escape(f"cutoffs: expected increasing ids in 1 .. 8, got {cutoffs}")
         with pytest.raises(ValueError, match=f"^{message}$"):
             AdaptiveSoftmax(4, 9, cutoffs)
     with pytest.raises(ValueError, match=r"^cutoffs: expected 1 or more, got 0$"):

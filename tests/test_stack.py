@@ -487,7 +487,7 @@ def test_what_a_stack_does_not_take():
         with pytest.raises(ValueError, match=r"state\[0\]: expected \[1, 3, 3\], got \[1, 3, 5\]"):
             run(x, (np.zeros((1, N, 5)), None, None))
     dense = make_stack("dense")
-    ids = "x: expected floats, as connect='dense' joins them with the outputs, got ids"
+    ids = "x: expected floats, as connect='dense' concatenates them with outputs, got ids"
     for call, axes in ((dense, (T, N)), (dense.forward, (T, N)), (dense.stream(N).step, (N,))):
         with pytest.raises(TypeError, match=ids):
             call(np.zeros(axes, np.int64))
@@ -497,9 +497,9 @@ def test_what_backward_does_not_take():
     x, _, _ = make_case()
     stack = make_stack("plain")
     y, state, tape = stack.forward(x)
-    with pytest.raises(TypeError, match="tape: expected the StackTape that forward gave, got Tape"):
+    with pytest.raises(TypeError, match="tape: expected the StackTape that forward returned, got Tape"):
         stack.backward(tape.layers[0], y)
-    with pytest.raises(ValueError, match="tape: expected one of this stack, got another's"):
+    with pytest.raises(ValueError, match="tape: expected one of this stack, got another stack's"):
         make_stack("plain").backward(tape, y)
     with pytest.raises(ValueError, match="dy, dstate: expected at least one gradient, got None for both"):
         stack.backward(tape, None)
