@@ -16,7 +16,7 @@ Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
 class Buffer:
-    """All parameters of a module in one array, all gradients in another, and a version that each write raises.
+    """A module's parameters in one array, its gradients in another, and a version that each write raises.
 
     Anything computed from parameters (packed weights) is cached until the version changes. While an edit is
     open the version is NaN, which equals nothing, so nothing is cached.

@@ -1,4 +1,4 @@
-"""Random masks as functions of a key and a step: the same on replay, in segments and with any number of threads."""
+"""Random masks as functions of a key and a step: the same on replay, in segments and for any thread count."""
 
 from __future__ import annotations
 

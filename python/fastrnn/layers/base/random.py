@@ -22,7 +22,7 @@ __all__ = [
 
 
 def as_generator(seed: Seed) -> np.random.Generator:
-    """Return the generator of a seed; a generator itself is returned, None means a different one each time."""
+    """Return the generator of a seed; a generator is returned as is, None means a different one each time."""
     return np.random.default_rng(seed)
 
 

@@ -64,7 +64,7 @@ def backward_through(
     connect : {"plain", "residual", "dense"}
     dy : ndarray
     passes : sequence of callable
-        One for each layer: returns the gradient of its input for that of its output. The first may return None.
+        One for each layer: returns the gradient of its input for that of its output; the first may be None.
     masks : sequence of (ndarray or None)
         Dropout masks that `forward_through` applied to each output but the last.
     widths : sequence of int
