@@ -1,4 +1,4 @@
-"""The baseline module's word on this CPU, against the kernel's own list of its features."""
+"""The baseline module's list of CPU features, against the operating system's."""
 
 import platform
 from pathlib import Path
@@ -9,7 +9,7 @@ from fastrnn import _cpu
 
 ORDER = ["avx512", "avx2", "baseline"]
 CPUINFO = Path("/proc/cpuinfo")
-# Linux calls these by other names; the register states have none there.
+# Linux uses other names for these, and has none for the register states.
 LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "lahf": "lahf_lm"}
 WITHOUT_LINUX_NAME = {"osxsave", "os_avx", "os_avx512"}
 IS_X86 = platform.machine() in {"x86_64", "AMD64"}

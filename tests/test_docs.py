@@ -1,4 +1,4 @@
-"""What the documentation says of tests."""
+"""The documentation's references to tests."""
 
 import os
 import re

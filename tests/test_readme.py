@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, and its commands exist."""
+"""The README's Python runs unchanged, and its commands exist."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 
 import fastrnn
 
-# The commands run in other folders, where a relative PYTHONPATH would lead nowhere.
+# The commands run in other folders, where a relative PYTHONPATH would not resolve.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastrnn.__file__).parents[1])}
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

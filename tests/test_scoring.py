@@ -1,4 +1,4 @@
-"""Scores of texts: the product of what the model says step by step, whatever stands beside a text."""
+"""Scores of texts: the product of the model's probabilities step by step, whatever else is in the batch."""
 
 import itertools
 import math
@@ -43,7 +43,7 @@ def softmax(logits):
 
 
 def step_by_step(model, text, end):
-    """Probabilities of each token that is predicted, and of the length, from a stream of one id a call."""
+    """Return the probability of each predicted token and of the length, from a stream of one id per call."""
     ids = [*WORDS.encode(text), *([EOS] if end and model.eos is not None else [])]
     read = ids if model.start is None else [model.start, *ids]
     stream, tokens, of_length = model.stream(), [], 1.0

@@ -1,4 +1,4 @@
-"""The training loop: what a step does, and that it is done wholly or not at all."""
+"""The training loop: what a step does, and that it completes or has no effect."""
 
 import contextlib
 import itertools
@@ -37,7 +37,7 @@ CELLS = ["rnn", "gru", "lstm"]
 
 
 def make_full_trainer(**options):
-    """A trainer with everything that a step may consist of."""
+    """Make a trainer that uses every part of a step."""
     trainer = make_trainer(accumulate=3, label_smoothing=0.1, checkpoint_every=7, **options)
     trainer.data = ChunkedText(IDS[:3000], 4, 20, backward_length=33)
     trainer.average = ExponentialAverage(trainer.model, 0.9)
@@ -141,7 +141,7 @@ def spoil(model, value):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_before_anything_changes(value):
+def test_a_loss_that_is_not_a_number_stops_before_anything_changes(value):
     trainer = make_trainer()
     list(trainer.run(5))
     spoil(trainer.model, value)
@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_stops_before_anything_changes(value):
     assert same_arrays(trainer.state().arrays, state.arrays)
 
 
-def test_a_gradient_that_is_no_number_stops_before_anything_changes(monkeypatch):
+def test_a_gradient_that_is_not_a_number_stops_before_anything_changes(monkeypatch):
     trainer = make_trainer()
     honest = trainer.model.loss_and_gradients
 
@@ -170,7 +170,7 @@ def test_a_gradient_that_is_no_number_stops_before_anything_changes(monkeypatch)
     assert trainer.step == 0
 
 
-def test_a_validation_loss_that_is_no_number_stops_too():
+def test_a_validation_loss_that_is_not_a_number_stops_too():
     trainer = make_trainer(every=100)
     list(trainer.run(3))
     spoil(trainer.model, math.nan)
@@ -180,7 +180,7 @@ def test_a_validation_loss_that_is_no_number_stops_too():
 
 
 def interrupt_in(monkeypatch, owner, name, *, before):
-    """Let the next call of a method be hit by Ctrl-C: instead of it, or when it has just ended."""
+    """Raise Ctrl-C at the next call of a method: instead of it, or right after it."""
     honest = getattr(owner, name)
 
     def hit(*arguments, **options):
@@ -213,7 +213,7 @@ def test_ctrl_c_in_the_middle_of_accumulation_leaves_no_trace(monkeypatch):
     undisturbed, trainer = make_full_trainer(), make_full_trainer()
     records = list(trainer.run(5))
     parameters, state = parameters_of(trainer), trainer.state()
-    interrupt_in(monkeypatch, trainer.model, "advance", before=False)  # behind the first of three batches
+    interrupt_in(monkeypatch, trainer.model, "advance", before=False)  # after the first of three batches
     with pytest.raises(KeyboardInterrupt):
         next(trainer.run(20))
     assert parameters_of(trainer) == parameters
@@ -239,7 +239,7 @@ def test_ctrl_c_while_parameters_move_waits_for_the_whole_step(monkeypatch, befo
 
 
 def interrupt_at_line(trainer, number):
-    """Make a step that Ctrl-C hits at a line of what it is made of; False past its end."""
+    """Run a step and raise Ctrl-C at a given line of it; return False past the last line."""
     functions = (Trainer._make_step, interrupts_held.__wrapped__, step_gradients, ExponentialAverage.update)
     codes = [function.__code__ for function in functions]
     lines = 0
@@ -293,7 +293,7 @@ def test_ctrl_c_in_validation_makes_it_begin_again(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_held_signals_come_when_the_body_has_ended(number):
+def test_held_signals_are_delivered_after_the_body(number):
     came = []
     before = signal.signal(number, lambda *_: came.append("handler"))
     try:
@@ -322,7 +322,7 @@ def test_evaluation_counts_every_token_but_the_first(size, batch_size, seq_lengt
     model = make_model(hidden_size=5, num_layers=1, dtype="float64")
     ids = IDS[:size]
     result = evaluate(model, ids, batch_size=batch_size, seq_length=seq_length)
-    # By hand: each stream on its own in one go, what is left over with the last one.
+    # By hand: each stream in one pass, the remainder with the last one.
     streams = min(batch_size, size - 1)
     steps = (size - 1) // streams
     starts = [stream * steps for stream in range(streams)]
@@ -357,7 +357,7 @@ def test_validation_options_out_of_range_are_refused(option, value):
 
 
 def torch_twin(torch, model):
-    """The same language model in PyTorch, with the same parameters."""
+    """Make the same language model in PyTorch, with the same parameters."""
     config = model.config
     embedding = torch.nn.Embedding(config["vocabulary_size"], config["embedding_size"])
     rnn = torch.nn.LSTM(config["embedding_size"], config["hidden_size"], config["num_layers"])
@@ -394,7 +394,7 @@ def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
 
 
 def frozen_trainer(backward_length, **options):
-    """A trainer of a small float64 model whose parameters stay as they are."""
+    """Make a trainer of a small float64 model whose parameters stay unchanged."""
     model = make_model(hidden_size=7, dtype="float64", dropout=0.0, **options)
     data = ChunkedText(IDS[:80], 2, 5, backward_length=backward_length)
     return Trainer(model, data, SGD(model, 0.0))
@@ -443,7 +443,7 @@ def test_a_window_of_one_chunk_is_the_training_of_chunks_to_the_bit(monkeypatch)
     assert same_arrays(one.state().arrays, two.state().arrays)
 
 
-# --- several batches a step, label smoothing, checkpointed passes ---
+# --- several batches per step, label smoothing, checkpointed passes ---
 
 
 def test_accumulated_chunks_give_the_mean_over_their_tokens():
@@ -562,7 +562,7 @@ def test_records_become_scalars(monkeypatch, tmp_path):
     assert set(calls[1:-1]) == scalars_of(RECORDS[0]) | scalars_of(RECORDS[1])
     assert calls[-1] == "close"
     TensorBoardLog(tmp_path, resumed_at=7)
-    assert calls[-1] == ("open", str(tmp_path), 8)  # what an earlier log has of step 8 and later is hidden
+    assert calls[-1] == ("open", str(tmp_path), 8)  # hides an earlier log's entries from step 8 on
 
 
 def test_without_tensorboardx_the_way_to_it_is_named(monkeypatch, tmp_path):
@@ -578,7 +578,7 @@ def test_tensorboardx_writes_what_tensorboard_reads(tmp_path):
     with TensorBoardLog(tmp_path) as log:
         for record in RECORDS:
             log.write(record)
-    log.close()  # once more is nothing
+    log.close()  # closing again does nothing
     (file,) = tmp_path.iterdir()
     content, found = file.read_bytes(), set()
     while content:  # a length, its checksum, an event, its checksum
