@@ -69,7 +69,7 @@ def algorithm_1(losses, patience):
 
 
 @given(st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0]), max_size=25), st.integers(1, 6))
-def test_averaging_begins_when_the_papers_does(losses, patience):
+def test_averaging_begins_where_the_papers_does(losses, patience):
     average = NonMonotonicAverage(tiny(), patience)
     began = None
     for index, loss in enumerate(losses, 1):
