@@ -249,15 +249,15 @@ def test_validation_is_that_of_the_average(name):
 @pytest.mark.parametrize("name", AVERAGES)
 def test_an_average_has_seen_every_step(name):
     trainer = averaging_trainer(name, rate=8.0)
-    judge = AVERAGES[name](trainer.model)
+    by_hand = AVERAGES[name](trainer.model)
     # Nothing can be inspected between a step and its validation, so the check sees each step a moment later.
     for record in trainer.run(40):
-        judge.update()
+        by_hand.update()
         if record.valid_loss is not None:
-            judge.observe(record.valid_loss)
-    assert judge.started
-    assert judge.state().values == trainer.average.state().values
-    assert same_arrays(judge.state().arrays, trainer.average.state().arrays)
+            by_hand.observe(record.valid_loss)
+    assert by_hand.started
+    assert by_hand.state().values == trainer.average.state().values
+    assert same_arrays(by_hand.state().arrays, trainer.average.state().arrays)
 
 
 @settings(max_examples=20)  # three trainings each

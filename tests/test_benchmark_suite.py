@@ -1,4 +1,4 @@
-"""The benchmark suite: its special questions are verified, and its tables say what was measured."""
+"""The benchmark suite: benchmarks besides the grid are verified, and its tables show what was measured."""
 
 import copy
 import importlib

@@ -21,7 +21,7 @@ def test_supported_is_best_first_and_ends_in_the_baseline():
     assert names[-1] == "baseline"
 
 
-@pytest.mark.skipif(IS_X86, reason="an x86-64 CPU has a list of its own")
+@pytest.mark.skipif(IS_X86, reason="an x86-64 CPU has its own list")
 def test_other_cpus_have_the_baseline_alone():
     assert _cpu.supported() == ["baseline"]
     assert _cpu.features() == {}

@@ -26,7 +26,7 @@ def make(way, name="gru", **more):
     options = {"hidden_size": 5, "num_layers": 1, "dtype": "float64", "seed": 0, "start": START}
     model = LanguageModel(V, **{**options, **WAYS[way], **MODELS[name], **more})
     random = np.random.default_rng(1)
-    with model.parameters.edit() as views:  # far from even chances
+    with model.parameters.edit() as views:  # far from uniform probabilities
         views.flat[...] += 0.6 * random.normal(size=views.flat.size)
         if way == "halt":
             views["length.bias"][...] = -1

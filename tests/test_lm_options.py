@@ -127,11 +127,11 @@ def test_ar_applies_after_dropout_and_tar_before_it(locked, penalties):
     options = {"name": "ar and tar of a stack", "dropout": 0.5, "locked_dropout": locked}
     model, without = make(**options), make(**options, ar=0, tar=0)
     loss, _ = model.loss_and_gradients(**make_batch(model))
-    behind, before = penalties["ar"][0], penalties["tar"][0]
-    assert np.array_equal(behind, np.where(behind == 0, 0, 2 * before))
-    assert 0.3 < (behind == 0).mean() < 0.7
-    assert np.array_equal(behind == 0, (behind == 0)[[0] * T]) == locked  # the same units at every step
-    assert without.loss_and_gradients(**make_batch(without))[0] == loss  # the penalties are no part of it
+    after, before = penalties["ar"][0], penalties["tar"][0]
+    assert np.array_equal(after, np.where(after == 0, 0, 2 * before))
+    assert 0.3 < (after == 0).mean() < 0.7
+    assert np.array_equal(after == 0, (after == 0)[[0] * T]) == locked  # the same units at every step
+    assert without.loss_and_gradients(**make_batch(without))[0] == loss  # the loss excludes the penalties
 
 
 def test_a_word_is_dropped_wherever_it_stands():

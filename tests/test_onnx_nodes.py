@@ -126,18 +126,18 @@ def make_model(op, dtype, names=(), **attributes):
 
 def reference_of(model, feeds, layout):
     """Run ONNX's reference row by row, each cut to its length, as it does not support lengths."""
-    judge = reference.ReferenceEvaluator(model)
+    evaluator = reference.ReferenceEvaluator(model)
     names = [one.name for one in model.graph.output]
     lengths = feeds.get("sequence_lens")
     if lengths is None:
-        return dict(zip(names, judge.run(None, feeds), strict=True))
+        return dict(zip(names, evaluator.run(None, feeds), strict=True))
     rows = {"X": 1 - layout, "initial_h": 1 - layout, "initial_c": 1 - layout}
     results = {name: [] for name in names}
     for n, length in enumerate(lengths):
         own = {k: a.take([n], rows[k]) if k in rows else a for k, a in feeds.items()}
         own["X"] = own["X"].take(range(length), layout)
         own["sequence_lens"] = lengths[n : n + 1]
-        for name, array in zip(names, judge.run(None, own), strict=True):
+        for name, array in zip(names, evaluator.run(None, own), strict=True):
             results[name].append(array)
     for n, y in enumerate(results["Y"]):
         padding = [(0, 0)] * 4

@@ -102,12 +102,12 @@ def test_steps_are_those_of_pytorch(name, torch):
     layer = Linear(7, 5, dtype="float64", seed=0)
     optimizer = OPTIMIZERS[name](layer, 0.05)
     parameter = torch.tensor(np.array(layer.parameters.flat), requires_grad=True)
-    judge = torch_optimizer(torch, name, [parameter])
+    theirs = torch_optimizer(torch, name, [parameter])
     for step in range(1, 21):
         layer.gradients.flat[...] = gradients_of(step, layer)
         parameter.grad = torch.tensor(gradients_of(step, layer))
         optimizer.step()
-        judge.step()
+        theirs.step()
     np.testing.assert_allclose(layer.parameters.flat, parameter.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 

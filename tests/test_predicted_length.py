@@ -19,7 +19,7 @@ def make(longest=LONGEST, size=V, spread=0.6, **more):
         size, cell="gru", hidden_size=6, num_layers=1, embedding_size=4, dtype="float64", seed=0,
         length_model="tau", max_length=longest, **{"start": -1, **more},
     )  # fmt: skip
-    with model.parameters.edit() as views:  # far from even chances
+    with model.parameters.edit() as views:  # far from uniform probabilities
         views.flat[...] += spread * np.random.default_rng(1).normal(size=views.flat.size)
     return model
 

@@ -31,7 +31,7 @@ TEXTS = ["a b", "c a zzz b a", "b b a c a c b b a", "a b c", "zzz c", "c b a a"]
 def make(way, biases=None, **more):
     options = {"hidden_size": 6, "num_layers": 2, "embedding_size": 4, "dtype": "float64", "seed": 0}
     model = LanguageModel(len(WORDS), **{**options, **WAYS[way], **more})
-    with model.parameters.edit() as views:  # far from even chances
+    with model.parameters.edit() as views:  # far from uniform probabilities
         views.flat[...] += 0.6 * np.random.default_rng(1).normal(size=views.flat.size)
         if biases is not None:  # each symbol has one probability everywhere
             views["output.weight"][...], views["output.bias"][...] = 0.0, biases

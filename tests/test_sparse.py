@@ -37,8 +37,8 @@ def batches(count, seed=0):
     for _ in range(count):
         ids, lengths = random.integers(0, SEEN, (9, 3)), np.array([9, 4, 7])
         inputs, targets = np.concatenate([[[-1] * 3], ids[:-1]]), ids.copy()
-        behind = np.arange(9)[:, None] >= lengths
-        inputs[behind], targets[behind] = V - 1, -1
+        padding = np.arange(9)[:, None] >= lengths
+        inputs[padding], targets[padding] = V - 1, -1
         yield inputs, targets, lengths
 
 

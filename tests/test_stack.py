@@ -247,16 +247,16 @@ def test_batch_first_is_the_same_with_axes_swapped(connect):
 def test_padding_is_ignored(connect):
     x, _, random = make_case()
     stack = make_stack(connect)
-    behind = np.arange(T)[:, None] >= LENGTHS
+    padded = np.arange(T)[:, None] >= LENGTHS
     noise, dy = x.copy(), random.normal(size=(T, N, stack.output_size))
-    noise[behind] = np.nan
+    noise[padded] = np.nan
     results = []
     for given in (x, noise):
         stack.zero_gradients()
         y, last, tape = stack.forward(given, lengths=LENGTHS)
         dx, _ = stack.backward(tape, dy)
-        assert not y[behind].any()
-        assert not dx[behind].any()
+        assert not y[padded].any()
+        assert not dx[padded].any()
         results.append(bits([y, *parts_of(last), dx, stack.gradients.flat]))
     assert results[0] == results[1]
 

@@ -83,18 +83,18 @@ def test_the_state_goes_from_chunk_to_chunk_and_is_zero_at_the_start_of_an_epoch
 
 def test_a_step_is_what_it_says():
     model = make_model(dtype="float64", dropout=0.0)
-    judge = LanguageModel.from_config(model.config)
-    judge.load_state_dict(model.state_dict())
+    by_hand = LanguageModel.from_config(model.config)
+    by_hand.load_state_dict(model.state_dict())
     data = ChunkedText(IDS, 8, 25)
     trainer = Trainer(model, data, SGD(model, 0.5), clip_norm=0.01, clip_value=0.005)
     record = next(trainer.run(1))
-    loss, _ = judge.loss_and_gradients(*data.chunk(0))
-    g = judge.gradients.flat
+    loss, _ = by_hand.loss_and_gradients(*data.chunk(0))
+    g = by_hand.gradients.flat
     assert record.loss == loss
     assert record.gradient_norm == pytest.approx(np.linalg.norm(g))
     g = g.clip(-0.005, 0.005)
     g *= min(1.0, 0.01 / (np.linalg.norm(g) + 1e-6))
-    np.testing.assert_allclose(model.parameters.flat, judge.parameters.flat - 0.5 * g, rtol=1e-9)
+    np.testing.assert_allclose(model.parameters.flat, by_hand.parameters.flat - 0.5 * g, rtol=1e-9)
 
 
 def test_the_same_seed_gives_the_same_training():
@@ -371,7 +371,7 @@ def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
     model = make_model(hidden_size=48, embedding_size=24, dropout=0.0)
     twin = torch_twin(torch, model)
     torch.set_num_threads(1)  # two libraries' threads on the same few cores wait for each other
-    judge = torch.optim.Adam(twin.parameters(), lr=2e-3)
+    by_hand = torch.optim.Adam(twin.parameters(), lr=2e-3)
     data = ChunkedText(IDS, 8, 32)
     trainer = Trainer(model, data, Adam(model, 2e-3), clip_norm=1.0)
     state = None
@@ -381,10 +381,10 @@ def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
         state = None if chunk == 0 else tuple(part.detach() for part in state)
         y, state = twin["rnn"](twin["embedding"](inputs), state)
         loss = torch.nn.functional.cross_entropy(twin["output"](y).flatten(0, 1), targets.flatten())
-        judge.zero_grad()
+        by_hand.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
-        judge.step()
+        by_hand.step()
         assert record.loss == pytest.approx(loss.item(), abs=1e-4)
         assert record.gradient_norm == pytest.approx(norm.item(), rel=1e-2)
     assert record.loss < 2.0
@@ -403,18 +403,18 @@ def frozen_trainer(backward_length, **options):
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_window_over_all_that_was_read_gives_the_full_gradient(cell):
     trainer = frozen_trainer(10_000, cell=cell)
-    judge = LanguageModel.from_config(trainer.model.config)
-    judge.load_state_dict(trainer.model.state_dict())
+    by_hand = LanguageModel.from_config(trainer.model.config)
+    by_hand.load_state_dict(trainer.model.state_dict())
     plain = ChunkedText(IDS[:80], 2, 5)
     inputs, targets = (np.concatenate(parts) for parts in zip(*plain, strict=True))
     for record in trainer.run(2 * len(plain)):
         index = (record.step - 1) % len(plain)
         wanted = targets[: (index + 1) * 5].copy()
         wanted[: index * 5] = -1
-        judge.zero_gradients()
-        loss, _ = judge.loss_and_gradients(inputs[: len(wanted)], wanted)
+        by_hand.zero_gradients()
+        loss, _ = by_hand.loss_and_gradients(inputs[: len(wanted)], wanted)
         assert record.loss == pytest.approx(loss, rel=1e-12)
-        g = judge.gradients.flat
+        g = by_hand.gradients.flat
         np.testing.assert_allclose(trainer.model.gradients.flat, g, rtol=1e-9, atol=1e-12 * abs(g).max())
 
 
@@ -448,8 +448,8 @@ def test_a_window_of_one_chunk_is_the_training_of_chunks_to_the_bit(monkeypatch)
 
 def test_accumulated_chunks_give_the_mean_over_their_tokens():
     model = make_model(dtype="float64", dropout=0.0)
-    judge = LanguageModel.from_config(model.config)
-    judge.load_state_dict(model.state_dict())
+    by_hand = LanguageModel.from_config(model.config)
+    by_hand.load_state_dict(model.state_dict())
     data = ChunkedText(IDS[:100], 3, 9)  # 33 steps a stream: the last chunk is shorter
     trainer = Trainer(model, data, SGD(model, 0.5), accumulate=3)
     records = list(trainer.run(5))
@@ -457,27 +457,27 @@ def test_accumulated_chunks_give_the_mean_over_their_tokens():
     assert trainer.steps_per_epoch == 4 / 3
     state = None
     for record in records:
-        loss, g, tokens = 0.0, np.zeros_like(judge.gradients.flat), 0
+        loss, g, tokens = 0.0, np.zeros_like(by_hand.gradients.flat), 0
         for number in range(3 * record.step - 3, 3 * record.step):
             state = state if number % 4 else None
             inputs, targets = data.chunk(number % 4)
-            judge.zero_gradients()
-            mean, state = judge.loss_and_gradients(inputs, targets, state)
-            loss, g = loss + targets.size * mean, g + targets.size * judge.gradients.flat
+            by_hand.zero_gradients()
+            mean, state = by_hand.loss_and_gradients(inputs, targets, state)
+            loss, g = loss + targets.size * mean, g + targets.size * by_hand.gradients.flat
             tokens += targets.size
         assert record.loss == pytest.approx(loss / tokens, rel=1e-12)
         assert record.gradient_norm == pytest.approx(np.linalg.norm(g / tokens), rel=1e-9)
-        with judge.parameters.edit() as views:
+        with by_hand.parameters.edit() as views:
             views.flat -= 0.5 * g / tokens
-    np.testing.assert_allclose(model.parameters.flat, judge.parameters.flat, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.parameters.flat, by_hand.parameters.flat, rtol=1e-9, atol=1e-12)
 
 
 def test_labels_are_smoothed_in_training_and_not_in_validation():
     trainer = make_trainer(label_smoothing=0.2)
-    judge = make_model()
+    by_hand = make_model()
     record = next(trainer.run(1))
     batch = trainer.data.batch(0)
-    expected, _ = judge.loss_and_gradients(batch.inputs, batch.targets, label_smoothing=0.2)
+    expected, _ = by_hand.loss_and_gradients(batch.inputs, batch.targets, label_smoothing=0.2)
     assert record.loss == expected
     assert trainer.evaluate() == evaluate(trainer.model, IDS[3000:], batch_size=3)
 

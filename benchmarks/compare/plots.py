@@ -115,7 +115,7 @@ def ratios(result: Result, threads: int) -> Any:
         grid[0][0].plot([], [], "o", color=COLOURS[peer], label=PEERS[peer].title)
     figure.legend(loc="outside lower center", ncols=len(results.PEERS), fontsize=9)
     figure.suptitle(
-        f"How many times as long as fastrnn (the line) each peer takes; T,N,D,H,layers; "
+        f"Time of each peer over that of fastrnn (the line); T,N,D,H,layers; "
         f"{result['machine']['cpu']}, threads: {threads}"
     )
     return figure

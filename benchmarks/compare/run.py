@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="of the grid")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument(
-        "--threads", nargs="+", type=int, default=[1, 2], help="each in a process of its own, bound to CPUs"
+        "--threads", nargs="+", type=int, default=[1, 2], help="each in a separate process, bound to CPUs"
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each peer")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each peer at each point")

@@ -69,8 +69,8 @@ def facts(result: Result) -> str:
         lines += [f"- **the machine was busy**: load average {load} before the run; the figures are rough"]
     lines += [
         f"- a figure: the median of {result['rounds']} rounds, fewer if they take {result['seconds']:g} s,",
-        "  the peers in turn; microseconds, ± half the distance of the quartiles; in brackets how many times",
-        "  as long as fastrnn, the median of the ratios within a round",
+        "  the peers in turn; microseconds, ± half the interquartile range; in brackets the time over",
+        "  fastrnn's, the median of the ratios within a round",
     ]
     return "\n".join(lines)
 

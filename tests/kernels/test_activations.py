@@ -27,8 +27,8 @@ def float32_sample():
     ends = np.array([0.0, 1.0, 9.01, 10.0, 20.0, 30.0, 87.0, 88.72, 103.97, 104.0], np.float32).view(
         np.uint32
     )
-    beside = (ends[:, None].astype(np.int64) + np.arange(-300, 300)).ravel()
-    bits = np.concatenate([bits, beside[beside >= 0].astype(np.uint32)])
+    around = (ends[:, None].astype(np.int64) + np.arange(-300, 300)).ravel()
+    bits = np.concatenate([bits, around[around >= 0].astype(np.uint32)])
     middle = np.linspace(0, 30, 300_001, dtype=np.float32)
     half = np.concatenate([bits.view(np.float32), middle])
     return np.concatenate([half, -half])

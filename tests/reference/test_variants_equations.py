@@ -150,9 +150,9 @@ def test_forward_is_the_equations(name, rows, reverse):
     ragged = rows != "plain"
     case = make_variant_case(name, (9, 4, 3, 5, 2), ragged=ragged, resets=ragged, reverse=reverse)
     y, state_n, _ = case.forward()
-    walked = [Row(case, n).run() for n in range(4)]
-    expected = [np.stack([y for y, _ in walked], axis=1)]
-    expected += [np.stack(parts) for parts in zip(*(state for _, state in walked), strict=True)]
+    results = [Row(case, n).run() for n in range(4)]
+    expected = [np.stack([y for y, _ in results], axis=1)]
+    expected += [np.stack(parts) for parts in zip(*(state for _, state in results), strict=True)]
     for ours, theirs in zip((y, *state_n), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
 

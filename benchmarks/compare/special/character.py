@@ -58,9 +58,14 @@ def points(job: Job, limits: Limits) -> Iterator[Point]:
         precise = Batch(
             size, {n: v.astype(np.float64) for n, v in batch.parameters.items()}, batch.inputs, batch.targets
         )
-        judge = numpy_task(precise)
-        judge.before()
-        point = Point("character", {"cell": "lstm", **size._asdict()}, job.threads, judge.answer(judge.run()))
+        expected = numpy_task(precise)
+        expected.before()
+        point = Point(
+            "character",
+            {"cell": "lstm", **size._asdict()},
+            job.threads,
+            expected.answer(expected.run()),
+        )
         for peer in job.peers:
             if peer in TASKS:
                 point.add(peer, TASKS[peer](batch, job.threads), TOLERANCE)
