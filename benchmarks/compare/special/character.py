@@ -58,13 +58,13 @@ def points(job: Job, limits: Limits) -> Iterator[Point]:
         precise = Batch(
             size, {n: v.astype(np.float64) for n, v in batch.parameters.items()}, batch.inputs, batch.targets
         )
-        expected = numpy_task(precise)
-        expected.before()
+        exact = numpy_task(precise)
+        exact.before()
         point = Point(
             "character",
             {"cell": "lstm", **size._asdict()},
             job.threads,
-            expected.answer(expected.run()),
+            exact.answer(exact.run()),
         )
         for peer in job.peers:
             if peer in TASKS:
