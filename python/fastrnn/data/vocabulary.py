@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn._arrays import as_dtype, as_ids
+from fastrnn._checks import as_flag, as_integers
 from fastrnn.data.counting import Coverage, count_files, count_text, measure_coverage
 from fastrnn.data.reading import split_lines
 from fastrnn.data.symbols import POLICIES, Recipe, checked_counts, checked_symbols, special_symbols
@@ -262,7 +262,9 @@ class Vocabulary:
             raise ValueError(f"vocabulary: expected special symbols or null, got {marks}")
         if tokenizer is None and "tokenizer" in value:
             tokenizer = tokenizer_from_json(value["tokenizer"])
-        unknown: Any = value.get("unknown")
+        unknown = value.get("unknown")
+        if not isinstance(unknown, str):
+            raise ValueError(f"vocabulary: expected a policy for unknown symbols, got {unknown!r}")
         return cls(symbols, level=value["level"], unknown=unknown, tokenizer=tokenizer, **marks)
 
     def to_json(self) -> dict[str, Any]:
@@ -582,7 +584,7 @@ class Vocabulary:
         return self._id_of[policy]
 
     def _mark(self, part: str, wanted: bool) -> list[int]:
-        if not wanted:
+        if not as_flag(part, wanted):
             return []
         if part not in self._special:
             raise ValueError(f"{part}: expected a vocabulary that has this special symbol, got one without")
@@ -634,7 +636,7 @@ class Vocabulary:
         if isinstance(ids, np.ndarray) and ids.size:
             numbers: list[int] = as_ids("ids", ids, ("symbols",)).tolist()
         else:
-            numbers = [operator.index(i) for i in ids]
+            numbers = as_integers("ids", ids)
         if numbers and not 0 <= min(numbers) <= max(numbers) < len(self):
             strange = next(number for number in numbers if not 0 <= number < len(self))
             raise ValueError(f"ids: {strange} is out of range for {len(self)} symbols")

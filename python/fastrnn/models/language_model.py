@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_ids
+from fastrnn._arrays import NO_TARGET, Array, as_ids, as_lengths
+from fastrnn._checks import as_generator, as_number
 from fastrnn.layers import (
     AdaptiveSoftmax,
     Composite,
@@ -18,10 +19,8 @@ from fastrnn.layers import (
     Stack,
     TiedSoftmax,
 )
-from fastrnn.layers.base.random import as_generator, random_state, set_random_state
+from fastrnn.layers.base.random import random_state, set_random_state
 from fastrnn.layers.description import from_description, parts_of
-from fastrnn.layers.loss.cross_entropy import NO_TARGET
-from fastrnn.layers.recurrent.engine.arguments import as_lengths
 from fastrnn.models.lengths import Arranged, Halting, PredictedLength
 from fastrnn.models.passes import backward_inputs, forward_inputs, infer, output_mask, penalties
 from fastrnn.models.settings import Settings
@@ -30,7 +29,7 @@ from fastrnn.models.stream import LanguageModelStream
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = ["LanguageModel"]
 
@@ -361,14 +360,13 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`; the gradients are then as before.
         """
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing: expected a number in [0, 1), got {label_smoothing}")
+        smoothing = as_number("label_smoothing", label_smoothing, least=0.0, below=1.0)
         batch = self._arranged(inputs, targets, lengths)
         count = int(batch.symbols.sum())
         tape = forward_inputs(self, batch, state, checkpoint_every)
         y, mask = tape.y, output_mask(self, tape.y)
         h = y if mask is None else y * mask
-        losses, dh = self._output_gradients(h, batch, scale / count, label_smoothing)
+        losses, dh = self._output_gradients(h, batch, scale / count, smoothing)
         of_lengths = None
         if self.length is not None:
             of_lengths = self.length.losses_and_gradients(h, batch, scale / count, dh)

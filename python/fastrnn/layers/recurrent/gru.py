@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn._arrays import Array
+from fastrnn._checks import as_flag
 from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.shapes import Group
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from typing_extensions import Unpack
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.options import GRUOptions
 
 __all__ = ["GRU"]
@@ -133,7 +134,7 @@ class GRU(Recurrent[Array]):
         seed: Seed = None,
         **variant: Unpack[GRUOptions],
     ) -> None:
-        self.reset_after = bool(reset_after)
+        self.reset_after = as_flag("reset_after", reset_after)
         super().__init__(
             input_size,
             hidden_size,

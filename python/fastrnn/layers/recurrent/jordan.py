@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastrnn._arrays import Array, as_floats, as_size, contiguous
+from fastrnn._arrays import Array, as_floats, contiguous
+from fastrnn._checks import as_choice, as_flag, as_size
 from fastrnn.layers.recurrent.layer import Recurrent
+from fastrnn.layers.recurrent.options import ACTIVATIONS
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from typing_extensions import Unpack
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.options import VariantOptions
 
 __all__ = ["Jordan"]
@@ -96,7 +98,11 @@ class Jordan(Recurrent[Any]):
         **variant: Unpack[VariantOptions],
     ) -> None:
         self.nonlinearity = as_nonlinearity(nonlinearity)
-        self._own = (as_size("output_size", output_size), output_activation, bool(hidden_recurrence))
+        self._own = (
+            as_size("output_size", output_size),
+            as_choice("output_activation", output_activation, ACTIVATIONS),
+            as_flag("hidden_recurrence", hidden_recurrence),
+        )
         super().__init__(
             input_size,
             hidden_size,
@@ -111,8 +117,8 @@ class Jordan(Recurrent[Any]):
                 **variant,
                 "nonlinearity": self.nonlinearity,
                 "proj_size": self._own[0],
-                "projection_activation": output_activation,
-                "hidden_recurrence": hidden_recurrence,
+                "projection_activation": self._own[1],
+                "hidden_recurrence": self._own[2],
             },
         )
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_dtype, as_floats, as_size
+from fastrnn._arrays import Array, as_dtype, as_floats, as_lengths
+from fastrnn._checks import as_generator, as_probability, as_size
 from fastrnn.layers.base.dropout import draw_key
 from fastrnn.layers.base.module import Module
-from fastrnn.layers.base.random import as_generator, as_probability, fill_uniform
+from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine.arguments import (
     as_dy,
     as_input,
-    as_lengths,
     as_reset,
     as_states,
     join_states,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.engine.arguments import States
     from fastrnn.layers.recurrent.engine.tape import AnyTape
 

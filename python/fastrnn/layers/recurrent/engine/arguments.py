@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn._arrays import Array, Ids, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
+from fastrnn._arrays import Array, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
 
 if TYPE_CHECKING:
     from fastrnn.layers.recurrent.layer import Recurrent
 
-__all__ = ["as_dy", "as_input", "as_lengths", "as_reset", "as_states", "join_states"]
+__all__ = ["as_dy", "as_input", "as_reset", "as_states", "join_states"]
 
 # The state of each layer and direction: (h,) or (h, c), each [N, H].
 States: TypeAlias = list[tuple[Array, ...]]
@@ -48,18 +48,6 @@ def as_dy(rnn: Recurrent[Any], dy: Any, steps: int, rows: int) -> Array:
         return contiguous("dy", dy)  # the common case, at once
     first = (rows, steps) if rnn.batch_first else (steps, rows)
     return _time_major(rnn, "dy", as_floats("dy", dy, rnn.dtype, (*first, width)))
-
-
-def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
-    """Check the lengths of a batch's rows."""
-    if lengths is None:
-        return None
-    array = as_ids("lengths", lengths, (rows,))
-    wrong = (array < 1) | (array > steps)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"lengths: expected 1 .. {steps}, got {array[row]} at position {row}")
-    return array
 
 
 def as_reset(rnn: Recurrent[Any], reset: Any, steps: int, rows: int) -> NDArray[np.bool_] | None:
