@@ -253,7 +253,7 @@ class LanguageModel(Composite):
             If an array has a wrong dtype.
         """
         batch = arrange(self.length, inputs, targets, lengths)
-        losses, of_lengths, state = target_losses(self, batch, state)
+        losses, of_lengths, state = target_losses(self, self.output, batch, state)
         return (total(losses) + total(of_lengths)) / int(batch.symbols.sum()), state
 
     def target_losses(
@@ -280,7 +280,7 @@ class LanguageModel(Composite):
             As for `loss`.
         """
         batch = arrange(self.length, inputs, targets, lengths)
-        losses, of_lengths, state = target_losses(self, batch, state)
+        losses, of_lengths, state = target_losses(self, self.output, batch, state)
         steps = len(np.asarray(targets))
         # "tau" has put a step before the first, "halt" one behind the last.
         own = losses[1:] if self.length_model == "tau" else losses[:steps]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from fastrnn.models.passes import infer
 
 if TYPE_CHECKING:
     from fastrnn.layers import AdaptiveSoftmax, Softmax, TiedSoftmax
-    from fastrnn.models.language_model import LanguageModel
+    from fastrnn.models.passes import InputModel
+
+    Output: TypeAlias = Softmax | TiedSoftmax | AdaptiveSoftmax
 
 __all__ = ["arrange", "output_gradients", "target_losses", "total"]
 
@@ -37,12 +39,12 @@ def arrange(length: Halting | PredictedLength | None, inputs: Any, targets: Any,
     return length.arrange(batch)
 
 
-def target_losses(model: LanguageModel, batch: Arranged, state: Any) -> tuple[Array, Array, Any]:
+def target_losses(model: InputModel, output: Output, batch: Arranged, state: Any) -> tuple[Array, Array, Any]:
     """Compute ``-log p`` of each target [T, N] and of each row's length [N]; and the last state."""
     y, state = infer(model, batch.ids, state, batch.lengths, batch.left)
     counted = batch.targets != NO_TARGET
     losses = np.zeros(batch.targets.shape, model.dtype)
-    losses[counted] = model.output.losses(_counted(y, counted), batch.targets[counted])
+    losses[counted] = output.losses(_counted(y, counted), batch.targets[counted])
     of_lengths = np.zeros(batch.targets.shape[1])
     if model.length is not None:
         of_lengths = model.length.losses(y, batch).astype(np.float64)
@@ -50,7 +52,7 @@ def target_losses(model: LanguageModel, batch: Arranged, state: Any) -> tuple[Ar
 
 
 def output_gradients(
-    output: Softmax | TiedSoftmax | AdaptiveSoftmax,
+    output: Output,
     h: Array,
     batch: Arranged,
     scale: float,

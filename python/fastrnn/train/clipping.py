@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from fastrnn import _dispatch
 from fastrnn._checks import as_number
-from fastrnn.layers.base.sparse import dense_parts, sparse_parts
+from fastrnn.layers.base.module import sparse_parts
+from fastrnn.layers.base.sparse import dense_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

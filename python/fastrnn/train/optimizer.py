@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
-from fastrnn.layers.base.sparse import dense_parts, sparse_parts
+from fastrnn.layers.base.module import sparse_parts
+from fastrnn.layers.base.sparse import dense_parts
 
 if TYPE_CHECKING:
     from fastrnn.layers import Module
