@@ -27,7 +27,7 @@ from fastrnn.train import (
     load_checkpoint,
     save_checkpoint,
 )
-from fastrnn.train.files import check_writable, write_atomically
+from fastrnn.train.atomic_files import check_writable, write_atomically
 from training_cases import (
     IDS,
     VOCABULARY,

@@ -9,7 +9,7 @@ import click
 
 from fastrnn.cli.benchmark.cases import CELLS, MODES, Shape
 from fastrnn.cli.benchmark.peers import PEERS
-from fastrnn.cli.benchmark.process import run_apart
+from fastrnn.cli.benchmark.process import run_in_process
 from fastrnn.cli.benchmark.timing import geometric_mean, ratio
 from fastrnn.cli.benchmark.verify import Disagreement
 from fastrnn.cli.output import json_option, print_json
@@ -96,7 +96,7 @@ def command(
     cases = [(cell, mode, shape) for shape in shapes for mode in modes for cell in cells]
     peers = ["fastrnn", *(name for name in peers if name != "fastrnn")]
     job = {"cases": cases, "peers": peers, "threads": threads, "clock": [_ROUNDS, seconds]}
-    results = run_apart("fastrnn.cli.benchmark.worker", job)
+    results = run_in_process("fastrnn.cli.benchmark.worker", job)
     try:
         start = next(results)
         if as_json:

@@ -8,9 +8,9 @@ from typing import Any
 import click
 import numpy as np
 
-from fastrnn.cli.making import encode_lines, text_lines
 from fastrnn.cli.output import json_option, print_json
-from fastrnn.cli.sample import ends_itself
+from fastrnn.cli.sample import is_sentence_model
+from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.data import read_text
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
 
@@ -80,7 +80,7 @@ def _evaluated(
 ) -> tuple[Evaluation, Any]:
     """Give the evaluation, and the ids that were read."""
     vocabulary = checkpoint.vocabulary
-    if not ends_itself(checkpoint):
+    if not is_sentence_model(checkpoint):
         ids = vocabulary.encode_stream(text, unknown=unknown)
         return evaluate(checkpoint.model, ids, batch_size=batch_size), ids
     rows = encode_lines(vocabulary, text, unknown)
@@ -89,5 +89,5 @@ def _evaluated(
 
 def _unknown_tokens(checkpoint: Checkpoint, text: str) -> int:
     """Count the tokens that the vocabulary lacks; where lines are texts, their ends are no tokens."""
-    parts = text_lines(text) if ends_itself(checkpoint) else [text]
+    parts = text_lines(text) if is_sentence_model(checkpoint) else [text]
     return sum(checkpoint.vocabulary.coverage(part).unknown_tokens for part in parts)

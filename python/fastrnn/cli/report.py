@@ -6,18 +6,18 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fastrnn.cli.run import TrainingRun
-from fastrnn.cli.settings import Settings
+from fastrnn.cli.settings import TrainingSettings
+from fastrnn.cli.training_run import TrainingRun
 from fastrnn.decode import sample, samples
 from fastrnn.train import Record
 
-__all__ = ["Summary", "evaluation", "introduction", "sampled_lines", "summarize"]
+__all__ = ["Summary", "describe_evaluation", "describe_start", "sample_lines", "summarize"]
 
 _SAMPLE_TEXTS, _SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 5, 300, 0.8
 _REASONS = {"steps": "done", "patience": "stopped early", "interrupt": "interrupted"}
 
 
-def introduction(run: TrainingRun) -> str:
+def describe_start(run: TrainingRun) -> str:
     """Say what is about to be trained, on what and for how long."""
     settings = run.settings
     return "\n".join(
@@ -33,7 +33,7 @@ def introduction(run: TrainingRun) -> str:
     )
 
 
-def _steps(settings: Settings) -> str:
+def _steps(settings: TrainingSettings) -> str:
     return "one sentence" if settings.sentences else f"{settings.seq_length} tokens"
 
 
@@ -47,7 +47,7 @@ def _amounts(run: TrainingRun) -> str:
     return f"{run.data.tokens:,} words to train on, {held_out} to validate on, {size:,} different"
 
 
-def evaluation(record: Record) -> str:
+def describe_evaluation(record: Record) -> str:
     """Put a record with a validation loss into one line."""
     return (
         f"step {record.step}  epoch {record.epoch:.2f}  "
@@ -56,7 +56,7 @@ def evaluation(record: Record) -> str:
     )
 
 
-def sampled_lines(run: TrainingRun) -> str:
+def sample_lines(run: TrainingRun) -> str:
     """Let the model write a few lines; where lines are texts, some whole ones."""
     options: dict[str, Any] = {"temperature": _SAMPLE_TEMPERATURE, "seed": run.settings.seed}
     if run.settings.sentences:

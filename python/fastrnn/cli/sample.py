@@ -120,7 +120,7 @@ def command(
     if beam is not None:
         found = _search(checkpoint, start, (beam, length, length_penalty), tuple(sampling.banned))
         texts = [_described(checkpoint, prompt, each) for each in found]
-    elif count is not None or ends_itself(checkpoint):
+    elif count is not None or is_sentence_model(checkpoint):
         written = generate(
             checkpoint.model, [start] * (count or 1), max_length=length, eos=_eos(checkpoint),
             sampling=sampling, seed=generator,
@@ -143,14 +143,14 @@ def command(
         click.echo(_joined(checkpoint, prompt, text["text"]))
 
 
-def ends_itself(checkpoint: Checkpoint) -> bool:
+def is_sentence_model(checkpoint: Checkpoint) -> bool:
     """Say whether the model was trained on texts with ends, not on one stream."""
     return checkpoint.model.start == -1
 
 
 def _eos(checkpoint: Checkpoint) -> int:
     """Give the id that ends a text; in a stream it is only a line's end."""
-    eos = checkpoint.model.eos if ends_itself(checkpoint) else None
+    eos = checkpoint.model.eos if is_sentence_model(checkpoint) else None
     return -1 if eos is None else eos
 
 

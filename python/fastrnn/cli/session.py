@@ -14,8 +14,8 @@ import click
 from fastrnn.cli import report
 from fastrnn.cli.errors import INTERRUPTED, describe_os_error
 from fastrnn.cli.output import print_json
-from fastrnn.cli.progress import Progress
-from fastrnn.cli.run import TrainingRun
+from fastrnn.cli.progress_bar import ProgressBar
+from fastrnn.cli.training_run import TrainingRun
 from fastrnn.train import Record, TrainingDiverged
 
 __all__ = ["Session"]
@@ -36,7 +36,7 @@ class Session:
         self._record: Record | None = None
         self._stopped = "steps"
         self._warned: set[str] = set()
-        self._progress = Progress(run.trainer.step, run.total_steps, to_stderr=as_json)
+        self._progress = ProgressBar(run.trainer.step, run.total_steps, to_stderr=as_json)
 
     def execute(self) -> int:
         """Train to the end or to Ctrl-C, and give the exit code.
@@ -50,7 +50,7 @@ class Session:
         """
         began = time.monotonic()
         try:
-            with _first_signal_stops():
+            with _stop_at_first_signal():
                 self._train_and_save()
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; {self._kept()}") from error
@@ -67,7 +67,7 @@ class Session:
 
     def _train_and_save(self) -> None:
         try:
-            self._progress.say(report.introduction(self._run))
+            self._progress.say(report.describe_start(self._run))
             self._loop()
             self._run.save()
         except KeyboardInterrupt:
@@ -87,11 +87,11 @@ class Session:
             self._progress.show(record)
             self._try(partial(self._run.log, record))
             if record.valid_loss is not None:
-                self._progress.say(report.evaluation(record))
+                self._progress.say(report.describe_evaluation(record))
             if record.step % settings.eval_every == 0:
                 self._try(self._run.save)
             if settings.sample_every and record.step % settings.sample_every == 0:
-                self._progress.say(report.sampled_lines(self._run))
+                self._progress.say(report.sample_lines(self._run))
         if trainer.stopped_early:
             self._stopped = "patience"
         if trainer.validation is not None and trainer.step % trainer.validation.every:
@@ -115,7 +115,7 @@ class Session:
 
 
 @contextmanager
-def _first_signal_stops() -> Iterator[None]:
+def _stop_at_first_signal() -> Iterator[None]:
     """Let the first SIGINT or SIGTERM raise KeyboardInterrupt; further ones change nothing."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     listened = [number for number, handler in before.items() if handler is not signal.SIG_IGN]

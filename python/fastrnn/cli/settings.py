@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_STEPS", "Settings", "given_settings", "settings_options"]
+__all__ = ["DEFAULT_STEPS", "TrainingSettings", "given_settings", "settings_options"]
 
 DEFAULT_STEPS = 2000
 # What a training that goes on may not change: it is part of the model, of the text's layout or of the
@@ -23,7 +23,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """The options of ``fastrnn train``, with their defaults; see its ``--help`` for what each means.
 
     Raises
@@ -89,7 +89,7 @@ class Settings:
             raise ValueError("--tokenizer: expected --level word beside it")
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Settings:
+    def from_json(cls, value: Mapping[str, Any]) -> TrainingSettings:
         """Read the settings back from a checkpoint.
 
         Raises
@@ -107,7 +107,7 @@ class Settings:
         """Give plain values, ready for JSON."""
         return asdict(self)
 
-    def changed(self, given: Mapping[str, Any]) -> Settings:
+    def changed(self, given: Mapping[str, Any]) -> TrainingSettings:
         """Put what a resumed training was told anew over its old settings.
 
         Raises
@@ -126,12 +126,12 @@ class Settings:
         return replace(self, **given)
 
     @property
-    def ends_by_symbol(self) -> bool:
+    def has_end_symbol(self) -> bool:
         """Whether a symbol ends each line of words, or each sentence."""
         return self.length_model == "eos" if self.sentences else self.level == "word"
 
     @property
-    def width_of_embedding(self) -> int | None:
+    def embedding_width(self) -> int | None:
         """What was asked for; words, and whatever needs vectors, have as many numbers as a layer."""
         if self.embedding_size is not None:
             return self.embedding_size
@@ -148,7 +148,7 @@ class Settings:
 
 def _option(name: str, type_: Any, text: str, *, absent: str | None = None) -> Callable[[_Command], _Command]:
     """Make the option of a field; `absent` says what happens where the field's default is None."""
-    default = getattr(Settings, name.removeprefix("--").replace("-", "_"))
+    default = getattr(TrainingSettings, name.removeprefix("--").replace("-", "_"))
     metavar = _METAVARS.get(type(type_))
     return click.option(
         name, type=type_, default=default, show_default=absent or True, help=text, metavar=metavar
@@ -170,14 +170,16 @@ def _cutoffs(context: click.Context, parameter: click.Parameter, value: str | No
 _METAVARS: dict[type, str] = {click.IntRange: "N", click.FloatRange: "X"}
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
 _NUMBER, _RATE = click.FloatRange(min=0.0), click.FloatRange(min=0.0, min_open=True)
-_PART = click.FloatRange(min=0.0, max=1.0, max_open=True)
+_FRACTION = click.FloatRange(min=0.0, max=1.0, max_open=True)
 _FACTOR = click.FloatRange(min=0.0, max=1.0, min_open=True)
 _FILE = click.Path(exists=True, dir_okay=False)
 
 _OPTIONS = [
     _option("--valid", _FILE, "Text to validate on.", absent="the end of the training text"),
     _option(
-        "--valid-fraction", _PART, "Part of the text, at its end, to validate on where --valid is not given."
+        "--valid-fraction",
+        _FRACTION,
+        "Fraction of the text, at its end, to validate on where --valid is not given.",
     ),
     _option("--level", click.Choice(["char", "word"]), "What a symbol is."),
     _option(
@@ -206,11 +208,15 @@ _OPTIONS = [
         "Width of a symbol's vector.",
         absent="words: --hidden-size; characters go straight into the cell",
     ),
-    _option("--dropout", _PART, "Part of the values between layers that is dropped in training."),
+    _option("--dropout", _FRACTION, "Fraction of the values between layers that is dropped in training."),
     _flag("--tied", "The output's weight is the embedding's."),
     _flag("--locked-dropout", "Drop the same values at every step of a pass."),
-    _option("--embedding-dropout", _PART, "Part of the words that is dropped wherever they stand in a pass."),
-    _option("--weight-drop", _PART, "Part of the recurrent weights that is dropped for a pass."),
+    _option(
+        "--embedding-dropout",
+        _FRACTION,
+        "Fraction of the words that is dropped wherever they stand in a pass.",
+    ),
+    _option("--weight-drop", _FRACTION, "Fraction of the recurrent weights that is dropped for a pass."),
     _flag("--layer-norm", "Normalise within the cell."),
     click.option(
         "--cutoffs",
@@ -225,16 +231,20 @@ _OPTIONS = [
     _option("--steps", _SIZE, "Steps of the whole training.", absent=str(DEFAULT_STEPS)),
     _option("--epochs", _RATE, "Passes through the text, instead of --steps."),
     _option("--optimizer", click.Choice(["sgd", "rmsprop", "adam", "adamw"]), "What moves the parameters."),
-    _option("--momentum", _PART, "Of SGD."),
+    _option("--momentum", _FRACTION, "Of SGD."),
     _option("--learning-rate", _RATE, "Highest learning rate; for SGD try 0.5."),
     _option("--weight-decay", _NUMBER, "L2 penalty; for AdamW the decay apart from the gradient."),
-    _option("--label-smoothing", _PART, "Part of each target's probability that is spread over all symbols."),
+    _option(
+        "--label-smoothing",
+        _FRACTION,
+        "Fraction of each target's probability that is spread over all symbols.",
+    ),
     _option(
         "--average",
         click.Choice(["none", "ema", "asgd"]),
         "Evaluate an average of the parameters, and keep it as the best model: exponential, or NT-ASGD's.",
     ),
-    _option("--average-decay", _PART, "Of --average ema, for each step."),
+    _option("--average-decay", _FRACTION, "Of --average ema, for each step."),
     _option("--clip", _NUMBER, "Bound on the global norm of the gradient; 0 for none."),
     _option("--clip-value", _RATE, "Bound on every single gradient.", absent="none"),
     _option(
@@ -266,7 +276,7 @@ _OPTIONS = [
 
 
 def settings_options(command: _Command) -> _Command:
-    """Give a command all the options of `Settings` but the files."""
+    """Give a command all the options of `TrainingSettings` but the files."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from fastrnn.cli.output import json_option
-from fastrnn.cli.run import Files, TrainingRun, settings_of
 from fastrnn.cli.session import Session
-from fastrnn.cli.settings import Settings, given_settings, settings_options
-from fastrnn.cli.texts import read_texts
+from fastrnn.cli.settings import TrainingSettings, given_settings, settings_options
+from fastrnn.cli.training_run import OutputFiles, TrainingRun, resumed_settings
+from fastrnn.cli.training_texts import read_texts
 from fastrnn.train import CheckpointError, load_checkpoint
-from fastrnn.train.files import check_writable
+from fastrnn.train.atomic_files import check_writable
 
 __all__ = ["command"]
 
@@ -53,14 +53,14 @@ def command(
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give one of them", context)
     if resume is None:
-        run = _fresh_run(Settings(files=files, **options), out or _DEFAULT_OUT)
+        run = _fresh_run(TrainingSettings(files=files, **options), out or _DEFAULT_OUT)
     else:
         given = given_settings(context, ["files", *options])
         run = _resumed_run(resume, given, out or resume)
     context.exit(Session(run, as_json).execute())
 
 
-def _fresh_run(settings: Settings, out: str) -> TrainingRun:
+def _fresh_run(settings: TrainingSettings, out: str) -> TrainingRun:
     files = _checked_files(settings, out)
     return TrainingRun(settings, read_texts(settings), files)
 
@@ -68,7 +68,7 @@ def _fresh_run(settings: Settings, out: str) -> TrainingRun:
 def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
     checkpoint = load_checkpoint(resume)
     try:
-        settings = settings_of(checkpoint, given)
+        settings = resumed_settings(checkpoint, given)
         run = TrainingRun(settings, read_texts(settings), _checked_files(settings, out), checkpoint)
     except (CheckpointError, KeyError) as error:
         raise CheckpointError(f"{resume}: {error}") from error
@@ -80,8 +80,8 @@ def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
     return run
 
 
-def _checked_files(settings: Settings, out: str) -> Files:
-    files = Files(out)
+def _checked_files(settings: TrainingSettings, out: str) -> OutputFiles:
+    files = OutputFiles(out)
     files.refuse((*settings.files, *([] if settings.valid is None else [settings.valid])))
     check_writable(files.last)
     return files

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _dispatch
-from fastrnn.train.interrupts import interrupts_held
-from fastrnn.train.state import TrainingState
+from fastrnn.train.interrupts import defer_interrupts
+from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel
@@ -64,7 +64,7 @@ class Average(ABC):
         ValueError
             If it has other parameters.
         """
-        with interrupts_held():
+        with defer_interrupts():
             model.load_state_dict(self.averaged.parameters)
 
     @contextmanager
@@ -75,11 +75,11 @@ class Average(ABC):
         """
         own = self.model.parameters.flat.copy()
         try:
-            with interrupts_held():
+            with defer_interrupts():
                 write_parameters(self.model, self.averaged.parameters.flat)
             yield
         finally:
-            with interrupts_held():
+            with defer_interrupts():
                 write_parameters(self.model, own)
 
     def state(self) -> TrainingState:

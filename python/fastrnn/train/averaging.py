@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastrnn.train.average import Average, write_parameters
 from fastrnn.train.optimizer import fraction
-from fastrnn.train.state import TrainingState
+from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel

@@ -16,8 +16,8 @@ from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.layers.description import count_layers
 from fastrnn.models import LanguageModel
-from fastrnn.train.files import write_atomically
-from fastrnn.train.state import TrainingState
+from fastrnn.train.atomic_files import write_atomically
+from fastrnn.train.training_state import TrainingState
 
 __all__ = ["FORMAT_VERSION", "Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"]
 

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from fastrnn.data.batching import Batch, TrainingData
     from fastrnn.models import LanguageModel
 
-__all__ = ["Pass", "PassOptions", "step_gradients"]
+__all__ = ["StepGradients", "StepOptions", "step_gradients"]
 
 
-class PassOptions(NamedTuple):
+class StepOptions(NamedTuple):
     """How a step goes through its batches; see `Trainer`."""
 
     accumulate: int = 1
@@ -34,7 +34,7 @@ class PassOptions(NamedTuple):
             raise ValueError(f"checkpoint_every: expected 1 or more steps, got {self.checkpoint_every}")
 
 
-class Pass(NamedTuple):
+class StepGradients(NamedTuple):
     """What `step_gradients` found.
 
     Attributes
@@ -55,8 +55,8 @@ class Pass(NamedTuple):
 
 
 def step_gradients(
-    model: LanguageModel, data: TrainingData, first: int, carried: Any, options: PassOptions
-) -> Pass:
+    model: LanguageModel, data: TrainingData, first: int, carried: Any, options: StepOptions
+) -> StepGradients:
     """Set the gradients of a model to those of the mean loss over all tokens of some batches.
 
     Batches of sentences of near lengths have few tokens where the sentences are short. They are weighed by
@@ -72,11 +72,11 @@ def step_gradients(
         Number of the first batch.
     carried : ndarray, tuple of ndarray or None
         The state before it.
-    options : PassOptions
+    options : StepOptions
 
     Returns
     -------
-    result : Pass
+    result : StepGradients
     """
     last = first + options.accumulate
     batches = [data.batch(number) for number in range(first, last)]
@@ -93,10 +93,10 @@ def step_gradients(
         )
         loss += share * mean
         carried = _moved(model, batch, carried, after)
-    return Pass(loss, tokens, last, carried)
+    return StepGradients(loss, tokens, last, carried)
 
 
-def _keywords(batch: Batch, scale: float, options: PassOptions) -> dict[str, Any]:
+def _keywords(batch: Batch, scale: float, options: StepOptions) -> dict[str, Any]:
     """Give the keywords that say something: a model may know fewer of them."""
     keywords: dict[str, Any] = {}
     if batch.lengths is not None:

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["interrupts_held"]
+__all__ = ["defer_interrupts"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Hold back SIGINT and SIGTERM while the body runs; deliver one that came when it has ended.
 
     Keeps together what belongs together, such as a change of the parameters and of the count of steps. Python
@@ -23,7 +23,7 @@ def interrupts_held() -> Iterator[None]:
     --------
     >>> import signal
     >>> try:
-    ...     with interrupts_held():
+    ...     with defer_interrupts():
     ...         signal.raise_signal(signal.SIGINT)
     ...         print("the body ends")
     ... except KeyboardInterrupt:

@@ -10,13 +10,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastrnn.train.records import Record
-from fastrnn.train.state import pack_carried, unpack_carried
+from fastrnn.train.training_state import pack_carried, unpack_carried
 
-__all__ = ["Progress"]
+__all__ = ["TrainingProgress"]
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a training has come: one object, so that one assignment is a whole step.
 
     Attributes
@@ -42,15 +42,15 @@ class Progress:
     lowest: float = math.inf
     waited: int = 0
 
-    def stepped(self, record: Record, batches: int, carried: Any) -> Progress:
+    def stepped(self, record: Record, batches: int, carried: Any) -> TrainingProgress:
         """Count a step."""
         return replace(self, step=record.step, batches=batches, carried=carried, unfinished=record)
 
-    def evaluated(self, loss: float) -> Progress:
+    def evaluated(self, loss: float) -> TrainingProgress:
         """Remember the loss of an evaluation, where it is the best."""
         return replace(self, best_loss=loss, best_step=self.step) if loss < self.best_loss else self
 
-    def finished(self, valid_loss: float | None) -> Progress:
+    def finished(self, valid_loss: float | None) -> TrainingProgress:
         """Count the evaluation of a step, where one was due, and be done with the step."""
         done = replace(self, unfinished=None)
         if valid_loss is None:
@@ -73,7 +73,7 @@ class Progress:
         return values, arrays
 
     @classmethod
-    def unpack(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Progress:
+    def unpack(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainingProgress:
         """Undo `pack`."""
         step, unfinished = int(values["step"]), values["unfinished"]
         return cls(

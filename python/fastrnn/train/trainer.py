@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from fastrnn.train.clipping import clip_gradients
 from fastrnn.train.evaluation import Evaluation, validate
-from fastrnn.train.gradients import PassOptions, step_gradients
-from fastrnn.train.interrupts import interrupts_held
+from fastrnn.train.gradients import StepOptions, step_gradients
+from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import Adam
-from fastrnn.train.progress import Progress
+from fastrnn.train.progress import TrainingProgress
 from fastrnn.train.records import Record, Validation, check_finite
-from fastrnn.train.resuming import restore, state_of
+from fastrnn.train.resume import restore_trainer, trainer_state
 from fastrnn.train.schedules import ConstantSchedule
-from fastrnn.train.state import TrainingState
+from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
@@ -99,11 +99,11 @@ class Trainer:
         self.clip_value = clip_value
         self.validation = validation
         self.average = average
-        self._options = PassOptions(accumulate, label_smoothing, checkpoint_every)
+        self._options = StepOptions(accumulate, label_smoothing, checkpoint_every)
         self._options.check()
         if average is not None and average.model is not model:
             raise ValueError("average: expected one of this trainer's model, got that of another one")
-        self._progress = Progress()
+        self._progress = TrainingProgress()
 
     @property
     def step(self) -> int:
@@ -180,7 +180,7 @@ class Trainer:
 
     def state(self) -> TrainingState:
         """Give all that a new trainer needs, beside the model's parameters, to go on with the same bits."""
-        return state_of(self)
+        return trainer_state(self)
 
     def restore(self, state: TrainingState) -> None:
         """Go on from what `state` gave.
@@ -190,7 +190,7 @@ class Trainer:
         ValueError
             If the state does not fit this trainer's model, optimizer, average or data.
         """
-        restore(self, state)
+        restore_trainer(self, state)
 
     def _make_step(self) -> None:
         """Make a step up to its validation: all of it, or nothing where an exception is raised."""
@@ -203,7 +203,7 @@ class Trainer:
             check_finite("loss", done.loss, step)
             check_finite("gradient norm", norm, step)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
-            with interrupts_held():
+            with defer_interrupts():
                 self.optimizer.step(rate, gradient_scale=scale)
                 if self.average is not None:
                     self.average.update()
@@ -222,7 +222,7 @@ class Trainer:
         assert record is not None  # by the order of calls in `run`
         if self.validation is not None and self.step % self.validation.every == 0:
             record = replace(record, valid_loss=self.evaluate().loss)
-        with interrupts_held():
+        with defer_interrupts():
             if record.valid_loss is not None:
                 for listener in (self.schedule, self.average):
                     if listener is not None:

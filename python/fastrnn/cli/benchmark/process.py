@@ -17,7 +17,7 @@ from typing import Any
 from fastrnn.cli.benchmark.machine import choose_cpus
 from fastrnn.cli.benchmark.verify import Disagreement
 
-__all__ = ["run_apart", "serve"]
+__all__ = ["run_in_process", "serve"]
 
 Job = dict[str, Any]
 
@@ -27,7 +27,7 @@ _THREADS = (
 _OTHERS = {"JAX_PLATFORMS": "cpu"}
 
 
-def run_apart(module: str, job: Job) -> Iterator[dict[str, Any]]:
+def run_in_process(module: str, job: Job) -> Iterator[dict[str, Any]]:
     """Run a module's `serve` in a process of its own.
 
     Parameters
@@ -89,7 +89,7 @@ def _start(module: str, threads: int) -> subprocess.Popen[str]:
 
 
 def serve(work: Callable[[Job], Iterable[dict[str, Any]]]) -> int:
-    """Be the other end of `run_apart`; returns the exit code."""
+    """Be the other end of `run_in_process`; returns the exit code."""
     try:
         for result in work(json.load(sys.stdin)):
             print(json.dumps(result, allow_nan=False), flush=True)

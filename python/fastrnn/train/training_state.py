@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["TrainingState", "pack_carried", "part_of", "unpack_carried"]
+__all__ = ["TrainingState", "arrays_under", "pack_carried", "unpack_carried"]
 
 
 @dataclass
@@ -44,6 +44,6 @@ def unpack_carried(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
     return parts[0] if kind == "array" else None
 
 
-def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+def arrays_under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     """Give the arrays whose names begin with a prefix, without it."""
     return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}

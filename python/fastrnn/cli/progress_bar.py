@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fastrnn.train import Record
 
-__all__ = ["Progress"]
+__all__ = ["ProgressBar"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -24,7 +24,7 @@ def _knows_its_width(stream: TextIO) -> bool:
         return False
 
 
-class Progress:
+class ProgressBar:
     """A progress bar on a terminal; elsewhere a line every ten seconds.
 
     Parameters

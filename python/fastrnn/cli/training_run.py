@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fastrnn.cli import making
-from fastrnn.cli.settings import Settings
-from fastrnn.cli.texts import Texts
+from fastrnn.cli import training_parts
+from fastrnn.cli.settings import TrainingSettings
+from fastrnn.cli.training_texts import TrainingTexts
 from fastrnn.train import (
     Checkpoint,
     CheckpointError,
@@ -19,13 +19,13 @@ from fastrnn.train import (
     Trainer,
     save_checkpoint,
 )
-from fastrnn.train.files import errors_naming
-from fastrnn.train.interrupts import interrupts_held
+from fastrnn.train.atomic_files import name_file_in_errors
+from fastrnn.train.interrupts import defer_interrupts
 
-__all__ = ["Files", "TrainingRun", "settings_of"]
+__all__ = ["OutputFiles", "TrainingRun", "resumed_settings"]
 
 
-class Files:
+class OutputFiles:
     """What a training writes: ``NAME.safetensors``, ``NAME.best.safetensors`` and ``NAME.jsonl``."""
 
     def __init__(self, out: str) -> None:
@@ -51,9 +51,9 @@ class TrainingRun:
 
     Parameters
     ----------
-    settings : Settings
-    texts : Texts
-    files : Files
+    settings : TrainingSettings
+    texts : TrainingTexts
+    files : OutputFiles
     checkpoint : Checkpoint, optional
         Where to go on from.
 
@@ -64,26 +64,30 @@ class TrainingRun:
     """
 
     def __init__(
-        self, settings: Settings, texts: Texts, files: Files, checkpoint: Checkpoint | None = None
+        self,
+        settings: TrainingSettings,
+        texts: TrainingTexts,
+        files: OutputFiles,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
-            self.vocabulary = making.make_vocabulary(settings, texts)
-            self.model = making.make_model(settings, self.vocabulary)
+            self.vocabulary = training_parts.make_vocabulary(settings, texts)
+            self.model = training_parts.make_model(settings, self.vocabulary)
         else:
             self.vocabulary, self.model = checkpoint.vocabulary, checkpoint.model
-        self.data = making.make_data(settings, self.vocabulary, texts.train)
+        self.data = training_parts.make_data(settings, self.vocabulary, texts.train)
         steps_per_epoch = len(self.data) / settings.accumulate
         self.total_steps = settings.total_steps(steps_per_epoch)
         self.trainer = Trainer(
             self.model,
             self.data,
-            making.make_optimizer(settings, self.model),
-            schedule=making.make_schedule(settings, self.total_steps, math.ceil(steps_per_epoch)),
+            training_parts.make_optimizer(settings, self.model),
+            schedule=training_parts.make_schedule(settings, self.total_steps, math.ceil(steps_per_epoch)),
             clip_norm=settings.clip or None,
             clip_value=settings.clip_value,
-            validation=making.make_validation(settings, self.vocabulary, texts.valid),
-            average=making.make_average(settings, self.model),
+            validation=training_parts.make_validation(settings, self.vocabulary, texts.valid),
+            average=training_parts.make_average(settings, self.model),
             accumulate=settings.accumulate,
             label_smoothing=settings.label_smoothing,
         )
@@ -105,7 +109,7 @@ class TrainingRun:
 
     def save(self) -> None:
         """Save the model where its last evaluation was its best, and the training."""
-        with interrupts_held():
+        with defer_interrupts():
             # The best model first: a process killed in between goes on from the older training and
             # saves it again.
             try:
@@ -117,7 +121,7 @@ class TrainingRun:
     def log(self, record: Record) -> None:
         """Append a record to the log, as one line. The first record of a new training begins the log anew."""
         line = json.dumps(asdict(record)) + "\n"
-        with interrupts_held(), errors_naming(self.files.log):
+        with defer_interrupts(), name_file_in_errors(self.files.log):
             with self.files.log.open(self._log_mode, encoding="utf-8") as file:
                 file.write(line)
             self._log_mode = "a"
@@ -126,7 +130,7 @@ class TrainingRun:
 
     def _go_on(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.training
-        assert state is not None  # `settings_of` refused it otherwise
+        assert state is not None  # `resumed_settings` refused it otherwise
         if state.values["text"] != self.texts.digest:
             raise ValueError(f"{self.texts.source}: not the text that the training began with")
         if (
@@ -139,8 +143,8 @@ class TrainingRun:
         self._log_mode = "a"
 
 
-def settings_of(checkpoint: Checkpoint, given: dict[str, Any]) -> Settings:
-    """Settings of the training in a checkpoint, with what the user now gives anew.
+def resumed_settings(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingSettings:
+    """Return the settings of the training in a checkpoint, with what the user now gives anew.
 
     Raises
     ------
@@ -153,4 +157,4 @@ def settings_of(checkpoint: Checkpoint, given: dict[str, Any]) -> Settings:
         raise CheckpointError(
             "holds a model without its training; resume from the file that `fastrnn train --out` named"
         )
-    return Settings.from_json(checkpoint.training.values["settings"]).changed(given)
+    return TrainingSettings.from_json(checkpoint.training.values["settings"]).changed(given)

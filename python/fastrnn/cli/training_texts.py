@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from fastrnn.cli.settings import Settings
+from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import read_text, standard_library_text
 
-__all__ = ["Texts", "read_texts"]
+__all__ = ["TrainingTexts", "read_texts"]
 
 
 @dataclass(frozen=True)
-class Texts:
+class TrainingTexts:
     """A training text, a validation text ("" for none), and where they came from."""
 
     train: str
@@ -26,7 +26,7 @@ class Texts:
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def read_texts(settings: Settings) -> Texts:
+def read_texts(settings: TrainingSettings) -> TrainingTexts:
     """Read the files, or the standard library's source without any, and split off the validation text.
 
     Raises
@@ -41,11 +41,11 @@ def read_texts(settings: Settings) -> Texts:
     else:
         text, source = standard_library_text(), "the Python standard library's source"
     if settings.valid is not None:
-        return Texts(text, read_text([settings.valid]), source)
+        return TrainingTexts(text, read_text([settings.valid]), source)
     held_out = int(len(text) * settings.valid_fraction)
     if held_out < 2:  # one symbol cannot be predicted from another
-        return Texts(text, "", source)
+        return TrainingTexts(text, "", source)
     cut = len(text) - held_out
     if settings.sentences or settings.level == "word":  # between two lines, not within a word
         cut = text.rfind("\n", 0, cut) + 1 or cut
-    return Texts(text[:cut], text[cut:], source)
+    return TrainingTexts(text[:cut], text[cut:], source)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastrnn.cli.settings import Settings
+from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import ChunkedText, SentenceBatches, Vocabulary
 from fastrnn.models import LanguageModel
 from fastrnn.train import (
@@ -25,7 +25,7 @@ from fastrnn.train import (
 )
 
 if TYPE_CHECKING:
-    from fastrnn.cli.texts import Texts
+    from fastrnn.cli.training_texts import TrainingTexts
     from fastrnn.data.batching import TrainingData
 
 __all__ = [
@@ -45,7 +45,7 @@ UNKNOWN, EOS = "<unk>", "<eos>"
 _TOKENS_PER_STREAM = 2000
 
 
-def make_vocabulary(settings: Settings, texts: Texts) -> Vocabulary:
+def make_vocabulary(settings: TrainingSettings, texts: TrainingTexts) -> Vocabulary:
     """Give all characters of both texts, or the training text's frequent words.
 
     Raises
@@ -53,7 +53,7 @@ def make_vocabulary(settings: Settings, texts: Texts) -> Vocabulary:
     ValueError
         If nothing is frequent enough.
     """
-    eos = EOS if settings.ends_by_symbol else None
+    eos = EOS if settings.has_end_symbol else None
     if settings.level == "char" and settings.max_types is None and settings.min_count == 1:
         return Vocabulary.from_text(_without_ends(settings, texts.train + texts.valid), eos=eos)
     return Vocabulary.from_text(
@@ -67,7 +67,7 @@ def make_vocabulary(settings: Settings, texts: Texts) -> Vocabulary:
     )
 
 
-def make_model(settings: Settings, vocabulary: Vocabulary) -> LanguageModel:
+def make_model(settings: TrainingSettings, vocabulary: Vocabulary) -> LanguageModel:
     """Make a new model.
 
     Raises
@@ -84,7 +84,7 @@ def make_model(settings: Settings, vocabulary: Vocabulary) -> LanguageModel:
         cell=settings.cell,
         hidden_size=settings.hidden_size,
         num_layers=settings.num_layers,
-        embedding_size=settings.width_of_embedding,
+        embedding_size=settings.embedding_width,
         dropout=settings.dropout,
         cell_options=options or None,
         tied=settings.tied,
@@ -99,7 +99,7 @@ def make_model(settings: Settings, vocabulary: Vocabulary) -> LanguageModel:
     )
 
 
-def _start(settings: Settings, vocabulary: Vocabulary) -> int | None:
+def _start(settings: TrainingSettings, vocabulary: Vocabulary) -> int | None:
     """Say what stands before a text: nothing before a sentence, the end of another line in a stream."""
     if settings.sentences:
         return -1
@@ -108,7 +108,7 @@ def _start(settings: Settings, vocabulary: Vocabulary) -> int | None:
     return int(vocabulary.encode("\n")[0]) if "\n" in vocabulary else None
 
 
-def make_data(settings: Settings, vocabulary: Vocabulary, text: str) -> TrainingData:
+def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> TrainingData:
     """Lay out a text for training: as one stream, or a row for each line.
 
     Raises
@@ -124,7 +124,7 @@ def make_data(settings: Settings, vocabulary: Vocabulary, text: str) -> Training
     )
 
 
-def make_validation(settings: Settings, vocabulary: Vocabulary, text: str) -> Validation | None:
+def make_validation(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> Validation | None:
     """Lay out a text to validate on; None where there is none."""
     if not text:
         return None
@@ -135,7 +135,7 @@ def make_validation(settings: Settings, vocabulary: Vocabulary, text: str) -> Va
     return Validation(ids, settings.eval_every, settings.patience, streams)
 
 
-def _sentences(settings: Settings, vocabulary: Vocabulary, text: str) -> SentenceBatches:
+def _sentences(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> SentenceBatches:
     rows = encode_lines(vocabulary, text)
     longest = max(map(len, rows))
     if settings.length_model == "tau" and longest > settings.max_length:
@@ -170,13 +170,13 @@ def encode_lines(vocabulary: Vocabulary, text: str, unknown: str | None = None) 
     return rows
 
 
-def _without_ends(settings: Settings, text: str) -> str:
+def _without_ends(settings: TrainingSettings, text: str) -> str:
     """Give the text whose characters are symbols: no line ends where each line is a row."""
     lines_are_rows = settings.sentences and settings.level == "char"
     return "".join(text_lines(text)) if lines_are_rows else text
 
 
-def make_optimizer(settings: Settings, model: LanguageModel) -> Optimizer:
+def make_optimizer(settings: TrainingSettings, model: LanguageModel) -> Optimizer:
     """Make the optimizer of a training."""
     kinds: dict[str, Callable[..., Optimizer]] = {
         "sgd": partial(SGD, momentum=settings.momentum),
@@ -187,7 +187,7 @@ def make_optimizer(settings: Settings, model: LanguageModel) -> Optimizer:
     return kinds[settings.optimizer](model, settings.learning_rate, weight_decay=settings.weight_decay)
 
 
-def make_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> ConstantSchedule:
+def make_schedule(settings: TrainingSettings, total_steps: int, steps_per_epoch: int) -> ConstantSchedule:
     """Make the schedule of a training of so many steps."""
     rate, factor, warmup = settings.learning_rate, settings.decay_factor, settings.warmup
     if settings.schedule == "step":
@@ -200,7 +200,9 @@ def make_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) ->
     return ConstantSchedule(rate, warmup=warmup)
 
 
-def make_average(settings: Settings, model: LanguageModel) -> ExponentialAverage | NonMonotonicAverage | None:
+def make_average(
+    settings: TrainingSettings, model: LanguageModel
+) -> ExponentialAverage | NonMonotonicAverage | None:
     """Make the average of a training's parameters; None where none is wanted."""
     if settings.average == "ema":
         return ExponentialAverage(model, settings.average_decay)

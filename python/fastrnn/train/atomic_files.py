@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastrnn.train.interrupts import interrupts_held
+from fastrnn.train.interrupts import defer_interrupts
 
-__all__ = ["check_writable", "errors_naming", "write_atomically"]
+__all__ = ["check_writable", "name_file_in_errors", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -40,7 +40,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     temporary = _temporary_for(target)
-    with interrupts_held(), errors_naming(path):
+    with defer_interrupts(), name_file_in_errors(path):
         try:
             with open(temporary, "wb") as file:
                 file.write(content)
@@ -67,7 +67,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{os.fspath(path)}: the folder does not exist")
     temporary = _temporary_for(target)
-    with errors_naming(path):
+    with name_file_in_errors(path):
         try:
             temporary.touch()
         finally:
@@ -75,7 +75,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let an OSError of the body name this file: a write that fails names none, or a temporary one."""
     try:
         yield

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from fastrnn.train.progress import Progress
-from fastrnn.train.state import TrainingState, part_of
+from fastrnn.train.progress import TrainingProgress
+from fastrnn.train.training_state import TrainingState, arrays_under
 
 if TYPE_CHECKING:
     from fastrnn.train.trainer import Trainer
 
-__all__ = ["restore", "state_of"]
+__all__ = ["restore_trainer", "trainer_state"]
 
 
-def state_of(trainer: Trainer) -> TrainingState:
+def trainer_state(trainer: Trainer) -> TrainingState:
     """See `Trainer.state`."""
     values, arrays = trainer._progress.pack()
     optimizer = trainer.optimizer.state_dict()
@@ -36,7 +36,7 @@ def state_of(trainer: Trainer) -> TrainingState:
     return TrainingState(values, arrays)
 
 
-def restore(trainer: Trainer, state: TrainingState) -> None:
+def restore_trainer(trainer: Trainer, state: TrainingState) -> None:
     """See `Trainer.restore`."""
     try:
         _restore(trainer, state.values, state.arrays)
@@ -45,10 +45,10 @@ def restore(trainer: Trainer, state: TrainingState) -> None:
 
 
 def _restore(trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    progress = Progress.unpack(values, arrays)
+    progress = TrainingProgress.unpack(values, arrays)
     _check_data(trainer, values, progress)
     average = _average_state(trainer, values, arrays)
-    moments = part_of(arrays, "optimizer.")
+    moments = arrays_under(arrays, "optimizer.")
     trainer.optimizer.load_state_dict({"steps": values["optimizer_steps"], **moments})
     if trainer.average is not None and average is not None:
         trainer.average.restore(average)
@@ -58,7 +58,7 @@ def _restore(trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, N
     trainer._progress = progress
 
 
-def _check_data(trainer: Trainer, values: Mapping[str, Any], progress: Progress) -> None:
+def _check_data(trainer: Trainer, values: Mapping[str, Any], progress: TrainingProgress) -> None:
     if values["chunk"] != progress.batches % len(trainer.data):
         raise ValueError("training state: was made with another text, batch_size or seq_length")
     if values.get("order") != trainer.data.order:
@@ -74,4 +74,4 @@ def _average_state(
     saved = "none" if average is None else average["kind"]
     if own != saved:
         raise ValueError(f"average: the training has {own}, its state was made with {saved}")
-    return None if average is None else TrainingState(dict(average), part_of(arrays, "average."))
+    return None if average is None else TrainingState(dict(average), arrays_under(arrays, "average."))
