@@ -198,7 +198,7 @@ def test_resuming_anywhere_goes_on_with_the_same_records(first, more):
 
 
 def test_another_order_cannot_be_resumed():
-    with pytest.raises(ValueError, match="training state: was made with sentences in another order"):
+    with pytest.raises(ValueError, match="training state: belongs to sentences in another order"):
         make_trainer(seed=1).restore(make_trainer(seed=0).state())
 
 

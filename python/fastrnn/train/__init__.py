@@ -1,4 +1,4 @@
-"""Training: optimisers, schedules, the loop, evaluation and checkpoints."""
+"""Training: optimisers, schedules, the training loop, evaluation and checkpoints."""
 
 from fastrnn.train.average import Average
 from fastrnn.train.averaging import ExponentialAverage, NonMonotonicAverage

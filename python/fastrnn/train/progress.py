@@ -1,4 +1,4 @@
-"""How far a training has come."""
+"""The position of a training run: steps, batches, and the best validation loss."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["TrainingProgress"]
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training has come: one object, so that one assignment is a whole step.
+    """Position of a training run, in one object, so that a single assignment completes a step.
 
     Attributes
     ----------
     step, batches : int
-        Steps made, and batches read for them.
+        Steps taken, and batches read for them.
     carried : ndarray, tuple of ndarray or None
-        Recurrent state before the next batch; None for zero.
+        Recurrent state at the start of the next batch; None for zero.
     unfinished : Record or None
-        Record of a step whose validation is still to be made.
+        Record of a step whose validation is still due.
     best_loss, best_step : float, int
-        Lowest validation loss of all evaluations, and its step.
+        Lowest validation loss of all evaluations, and the step it was reached at.
     lowest, waited : float, int
-        Lowest loss of those evaluations that were due, and how many of them came since.
+        Lowest loss of the scheduled evaluations, and the number of them since.
     """
 
     step: int = 0
@@ -43,15 +43,15 @@ class TrainingProgress:
     waited: int = 0
 
     def stepped(self, record: Record, batches: int, carried: Any) -> TrainingProgress:
-        """Count a step."""
+        """Return the progress after a step."""
         return replace(self, step=record.step, batches=batches, carried=carried, unfinished=record)
 
     def evaluated(self, loss: float) -> TrainingProgress:
-        """Remember the loss of an evaluation, where it is the best."""
+        """Return the progress after an evaluation: keep its loss if it is the best."""
         return replace(self, best_loss=loss, best_step=self.step) if loss < self.best_loss else self
 
     def finished(self, valid_loss: float | None) -> TrainingProgress:
-        """Count the evaluation of a step, where one was due, and be done with the step."""
+        """Return the progress after a step is finished and, if one was due, its scheduled evaluation."""
         done = replace(self, unfinished=None)
         if valid_loss is None:
             return done
@@ -60,7 +60,7 @@ class TrainingProgress:
         return replace(done, waited=self.waited + 1)
 
     def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Give plain values, ready for JSON, and arrays."""
+        """Return values that JSON can hold, and arrays."""
         carried, arrays = pack_carried(self.carried)
         values = {
             "step": self.step,
@@ -74,11 +74,11 @@ class TrainingProgress:
 
     @classmethod
     def unpack(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainingProgress:
-        """Undo `pack`."""
+        """Return the progress that `pack` described."""
         step, unfinished = int(values["step"]), values["unfinished"]
         return cls(
             step,
-            int(values.get("batches", step)),  # older files had one batch a step
+            int(values.get("batches", step)),  # older files had one batch per step
             unpack_carried(values["carried"], arrays),
             None if unfinished is None else Record(**unfinished),
             _number(values["best"][0]),

@@ -1,4 +1,4 @@
-"""Taking a training apart into a `TrainingState`, and putting it together again."""
+"""Conversion of a `Trainer` to a `TrainingState`, and its restoration from one."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def _restore(trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, N
 
 def _check_data(trainer: Trainer, values: Mapping[str, Any], progress: TrainingProgress) -> None:
     if values["chunk"] != progress.batches % len(trainer.data):
-        raise ValueError("training state: was made with another text, batch_size or seq_length")
+        raise ValueError("training state: belongs to another text, batch_size or seq_length")
     if values.get("order") != trainer.data.order:
-        raise ValueError("training state: was made with sentences in another order; give the same seed")
+        raise ValueError("training state: belongs to sentences in another order; pass the same seed")
 
 
 def _average_state(
     trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainingState | None:
-    """Give the average's part, None where there is none in the trainer either."""
-    average = values.get("average")  # older files have no such key
+    """Return the state of the average, or None if neither the trainer nor the state has one."""
+    average = values.get("average")  # older files lack this key
     own = "none" if trainer.average is None else type(trainer.average).__name__
     saved = "none" if average is None else average["kind"]
     if own != saved:
-        raise ValueError(f"average: the training has {own}, its state was made with {saved}")
+        raise ValueError(f"average: the trainer has {own}, the training state has {saved}")
     return None if average is None else TrainingState(dict(average), arrays_under(arrays, "average."))
