@@ -122,7 +122,7 @@ def test_the_command_prints_one_json_object(search_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--shape", "3,2,4"], "expected T,N,D,H[,layers], whole numbers from 1 on, got '3,2,4'"),
+        (["--shape", "3,2,4"], "expected T,N,D,H[,layers], integers of at least 1, got '3,2,4'"),
         (["--shape", "3,0,4,5"], "got '3,0,4,5'"),
         (["--threads", "1025"], "the CPUs this process may use, got 1025"),
         (["--cell", "qrnn"], "'qrnn' is not one of"),

@@ -1,4 +1,4 @@
-"""The loop of ``fastrnn train``: what is shown, logged and saved meanwhile, and how it ends."""
+"""The main loop of ``fastrnn train``: progress, logging, saving, and how it stops."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["Session"]
 
 
 class Session:
-    """One run of the loop.
+    """One run of the main loop.
 
     Parameters
     ----------
     run : TrainingRun
     as_json : bool
-        Print one JSON object at the end; all other lines go to standard error.
+        Print one JSON object at the end, and all other output to standard error.
     """
 
     def __init__(self, run: TrainingRun, as_json: bool) -> None:
@@ -39,12 +39,12 @@ class Session:
         self._progress = ProgressBar(run.trainer.step, run.total_steps, to_stderr=as_json)
 
     def execute(self) -> int:
-        """Train to the end or to Ctrl-C, and give the exit code.
+        """Train to the end or until Ctrl-C, and return the exit code.
 
         Raises
         ------
         click.ClickException
-            If the loss or the gradient is no longer finite.
+            If the loss or the gradient is not finite.
         OSError
             If the last save fails.
         """
@@ -53,7 +53,7 @@ class Session:
             with _stop_at_first_signal():
                 self._train_and_save()
         except TrainingDiverged as error:
-            raise click.ClickException(f"{error}; {self._kept()}") from error
+            raise click.ClickException(f"{error}; {self._saved_message()}") from error
         finally:
             self._progress.close()
             if self._run.board is not None:
@@ -73,9 +73,9 @@ class Session:
         except KeyboardInterrupt:
             self._stopped = "interrupt"
             self._run.save()
-        except TrainingDiverged:  # what is on disk is better
+        except TrainingDiverged:  # the saved files are better
             raise
-        except Exception:  # no memory for a sample, nobody who reads the lines: the training itself is sound
+        except Exception:  # such as no memory for a sample, or a closed pipe: the training itself is intact
             with suppress(OSError):
                 self._run.save()
             raise
@@ -98,38 +98,38 @@ class Session:
             trainer.evaluate()
 
     def _try(self, action: Callable[[], None]) -> None:
-        """Let a disk that is full for a while not end the training; the last save of all may."""
+        """Run an action, and turn an OSError, such as a full disk, into a warning."""
         try:
             action()
         except OSError as error:
-            text = f"not saved: {describe_os_error(error)}; the training goes on"
+            text = f"not saved: {describe_os_error(error)}; training continues"
             if text not in self._warned:
                 self._warned.add(text)
                 self._progress.warn(text)
 
-    def _kept(self) -> str:
+    def _saved_message(self) -> str:
         saved = self._run.saved_step
         if saved is None:
-            return "nothing had been saved yet"
-        return f"{self._run.files.last} keeps the training as it was at step {saved}"
+            return "nothing has been saved yet"
+        return f"{self._run.files.last} holds the training at step {saved}"
 
 
 @contextmanager
 def _stop_at_first_signal() -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt; further ones change nothing."""
+    """Raise KeyboardInterrupt on the first SIGINT or SIGTERM, and ignore further ones."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    listened = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in listened:
+        for each in handled:
             signal.signal(each, signal.SIG_IGN)
-        listened.clear()  # the process ends now: nothing is to be put back
+        handled.clear()  # the process ends now: no handler is restored
         raise KeyboardInterrupt
 
-    for number in tuple(listened):
+    for number in tuple(handled):
         signal.signal(number, stop)
     try:
         yield
     finally:
-        for number in tuple(listened):
+        for number in tuple(handled):
             signal.signal(number, before[number])

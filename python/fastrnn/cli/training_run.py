@@ -1,4 +1,4 @@
-"""One training of the command line: what it is made of, and its files."""
+"""One training run of ``fastrnn train``: its trainer and the files it writes."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ __all__ = ["OutputFiles", "TrainingRun", "resumed_settings"]
 
 
 class OutputFiles:
-    """What a training writes: ``NAME.safetensors``, ``NAME.best.safetensors`` and ``NAME.jsonl``."""
+    """Paths that a training run writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``."""
 
     def __init__(self, out: str) -> None:
         self.last = Path(out)
         self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
         self.log = self.last.with_name(f"{self.last.stem}.jsonl")
 
-    def refuse(self, inputs: tuple[str, ...]) -> None:
-        """Make sure that no text is written over.
+    def check_inputs(self, inputs: tuple[str, ...]) -> None:
+        """Check that no input file would be overwritten.
 
         Raises
         ------
         ValueError
-            If one of these files is one of the inputs.
+            If an output file is also an input.
         """
         for path in (self.last, self.best, self.log):
             if any(path.exists() and path.samefile(given) for given in inputs):
-                raise ValueError(f"{path}: is a text to read; --out would write over it")
+                raise ValueError(f"{path}: is an input text; --out would overwrite it")
 
 
 class TrainingRun:
-    """A trainer with its vocabulary, settings and files, fresh or going on from a checkpoint.
+    """A trainer with its vocabulary, settings and files, new or resumed from a checkpoint.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ class TrainingRun:
     texts : TrainingTexts
     files : OutputFiles
     checkpoint : Checkpoint, optional
-        Where to go on from.
+        The checkpoint to resume from.
 
     Raises
     ------
     ValueError
-        If the text is too short, or is not the one that the checkpoint was trained on.
+        If the text is too short, or is not the text that the checkpoint was trained on.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class TrainingRun:
         self.saved_step: int | None = None
         self._log_mode = "w"
         if checkpoint is not None:
-            self._go_on(checkpoint)
+            self._resume(checkpoint)
         self.board = None
         if settings.tensorboard is not None:
             self.board = TensorBoardLog(settings.tensorboard, resumed_at=self.trainer.step or None)
 
     def save_last(self) -> None:
-        """Save the model with all that resuming needs."""
+        """Save the model with everything needed to resume."""
         state = self.trainer.state()
         state.values["settings"] = self.settings.to_json()
         state.values["text"] = self.texts.digest
@@ -108,9 +108,9 @@ class TrainingRun:
         self.saved_step = self.trainer.step
 
     def save(self) -> None:
-        """Save the model where its last evaluation was its best, and the training."""
+        """Save the training, and the best model if the last evaluation was the best."""
         with defer_interrupts():
-            # The best model first: a process killed in between goes on from the older training and
+            # The best model first: if the process is killed in between, resuming from the older training
             # saves it again.
             try:
                 if self.trainer.best_step == self.trainer.step and math.isfinite(self.trainer.best_loss):
@@ -119,7 +119,7 @@ class TrainingRun:
                 self.save_last()
 
     def log(self, record: Record) -> None:
-        """Append a record to the log, as one line. The first record of a new training begins the log anew."""
+        """Append a record to the log, as one line. The first record of a new training overwrites the log."""
         line = json.dumps(asdict(record)) + "\n"
         with defer_interrupts(), name_file_in_errors(self.files.log):
             with self.files.log.open(self._log_mode, encoding="utf-8") as file:
@@ -128,11 +128,11 @@ class TrainingRun:
         if self.board is not None:
             self.board.write(record)
 
-    def _go_on(self, checkpoint: Checkpoint) -> None:
+    def _resume(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.training
-        assert state is not None  # `resumed_settings` refused it otherwise
+        assert state is not None  # checked by `resumed_settings`
         if state.values["text"] != self.texts.digest:
-            raise ValueError(f"{self.texts.source}: not the text that the training began with")
+            raise ValueError(f"{self.texts.source}: not the text that the training started with")
         if (
             state.values["settings"]["schedule"] != self.settings.schedule
             and self.trainer.schedule is not None
@@ -144,14 +144,14 @@ class TrainingRun:
 
 
 def resumed_settings(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingSettings:
-    """Return the settings of the training in a checkpoint, with what the user now gives anew.
+    """Return the settings of the training in a checkpoint, updated with those the user gives now.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint holds no training of this program.
+        If the checkpoint does not hold a training of this program.
     ValueError
-        If something is given that cannot change.
+        If a given setting cannot change.
     """
     if checkpoint.training is None or "settings" not in checkpoint.training.values:
         raise CheckpointError(

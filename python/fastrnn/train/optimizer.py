@@ -59,12 +59,12 @@ class Optimizer(ABC):
         parameters, gradients = self.module.parameters._writable_flat(), self.module.gradients.flat
         sparse = sparse_parts(self.module)
         # Copied before any change: if memory runs out here, nothing has changed.
-        taken = [(part.matrix(parameters)[part.rows], part.matrix(gradients)[part.rows]) for part in sparse]
+        copies = [(part.matrix(parameters)[part.rows], part.matrix(gradients)[part.rows]) for part in sparse]
         self.steps += 1
         dense = zip(dense_parts(parameters, sparse), dense_parts(gradients, sparse), strict=True)
-        for values, slopes in (*dense, *taken):
-            self._update(values.reshape(-1), slopes.reshape(-1), *given)
-        for part, (values, _) in zip(sparse, taken, strict=True):
+        for values, gradient in (*dense, *copies):
+            self._update(values.reshape(-1), gradient.reshape(-1), *given)
+        for part, (values, _) in zip(sparse, copies, strict=True):
             part.matrix(parameters)[part.rows] = values
 
     def state_dict(self) -> dict[str, Any]:
