@@ -32,7 +32,7 @@ __all__ = ["command"]
     metavar="N",
     default=1,
     show_default=True,
-    help="Read the text as N parallel streams: faster, but each starts without the text before it.",
+    help="Read the text as N parallel streams: faster, but all except the first start without prior text.",
 )
 @json_option
 def command(model: str, file: str, unknown: str | None, batch_size: int, as_json: bool) -> None:

@@ -141,10 +141,12 @@ def _parse(content: bytes, tokenizer: Any) -> Checkpoint:
         vocabulary = Vocabulary.from_json(description["vocabulary"], tokenizer=tokenizer)
         model = _model(description["model"], parameters)
         if len(vocabulary) != model.vocabulary_size:
-            raise ValueError(f"{len(vocabulary)} symbols, but a model of {model.vocabulary_size}")
+            raise ValueError(
+                f"the vocabulary has {len(vocabulary)} symbols, the model {model.vocabulary_size}"
+            )
         state = None if training is None else TrainingState(dict(training), arrays)
     except (ValueError, TypeError, KeyError, MemoryError) as error:
-        raise CheckpointError(f"model, vocabulary and tensors do not fit together: {error}") from error
+        raise CheckpointError(f"model, vocabulary and tensors do not match: {error}") from error
     return Checkpoint(model, vocabulary, state, str(description.get("package_version")))
 
 
