@@ -9,8 +9,8 @@ from fastrnn.layers.recurrent.engine.general_panels import INPUT, OUTPUT
 from fastrnn.layers.recurrent.engine.walk import Walk
 from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
-# What the reference does not have: two directions and contexts are made of passes that it has, and a Jordan
-# network is held against a run by hand in test_variants.py.
+# Not in the reference: two directions and contexts are composed of its passes, and a Jordan
+# network is compared with a run by hand in test_variants.py.
 SINGLE = [
     name
     for name, (layer, options) in VARIANTS.items()
@@ -21,7 +21,7 @@ SINGLE = [
 
 
 def options_of(variant):
-    """The reference's options of a variant."""
+    """Return the reference's options for a variant."""
     options = {"zoneout": variant.zoneout}
     if variant.has_product:
         options |= {"layer_norm": variant.layer_norm, "skip": variant.skip}
@@ -43,7 +43,7 @@ def weights_of(rnn, views):
 
 
 def drawn_masks(tape, x):
-    """The masks of a pass in training, for the reference, and what y is multiplied with."""
+    """Return a training pass's masks for the reference, and the mask of y."""
     panels, variant = tape.panels, tape.panels.variant
     walk = Walk(tape.state, tape.lengths, tape.reset, tape.reverse, None, *x.shape[:2])
     masks = panels.step_masks(walk)
@@ -58,7 +58,7 @@ def drawn_masks(tape, x):
 
 
 def initial(state):
-    """One layer's state as the reference has it."""
+    """Return one layer's state in the reference's form."""
     return None if state is None else tuple(part[0] for part in parts_of(state))
 
 
@@ -78,20 +78,20 @@ def test_training(name, given):
     dlast = random_state(rnn, lambda *shape: random.normal(size=shape), x.shape[1])
     dx, dstate = rnn.backward(tape, dy, dlast)
 
-    layer, options = tape.layers[0], options_of(rnn.variant)
-    if not rnn.variant.plain:
+    layer, options = tape.layers[0], options_of(rnn.options)
+    if not rnn.options.plain:
         masks, weights, output = drawn_masks(layer, x)
     else:
         masks, weights, output = {}, weights_of(rnn, rnn.parameters), 1.0
     state, lengths, reset = initial(more.get("state")), more.get("lengths"), more.get("reset")
     wanted, ends, kept = reference.variant_forward(
-        rnn.variant.cell,
+        rnn.options.cell,
         x,
         weights,
         state,
         lengths,
         reset,
-        rnn.variant.reverse,
+        rnn.options.reverse,
         masks=masks,
         **options,
     )
@@ -99,12 +99,12 @@ def test_training(name, given):
     for got, end in zip(parts_of(last), ends, strict=True):
         assert_close(got[0], end, "last state")
     back, first, dweights = reference.variant_backward(
-        rnn.variant.cell, weights, kept, dy * output, initial(dlast)
+        rnn.options.cell, weights, kept, dy * output, initial(dlast)
     )
     assert_close(dx, back, "dx")
     for got, part in zip(parts_of(dstate), first, strict=True):
         assert_close(got[0], part, "dstate")
-    if rnn.variant.weight_drop:
+    if rnn.options.weight_drop:
         dweights["weight_hh"] = dweights["weight_hh"] * layer.panels.weight_mask
     gradients = weights_of(rnn, rnn.gradients)
     assert gradients.keys() == dweights.keys()
@@ -119,15 +119,15 @@ def test_inference(name, given):
     x, more = batch(rnn, BATCHES[given], steps=7, rows=4)
     y, last = rnn(x, **more)
     wanted, ends, _ = reference.variant_forward(
-        rnn.variant.cell,
+        rnn.options.cell,
         x,
         weights_of(rnn, rnn.parameters),
         initial(more.get("state")),
         more.get("lengths"),
         more.get("reset"),
-        rnn.variant.reverse,
+        rnn.options.reverse,
         training=False,
-        **options_of(rnn.variant),
+        **options_of(rnn.options),
     )
     assert_close(y, wanted, "y")
     for got, end in zip(parts_of(last), ends, strict=True):

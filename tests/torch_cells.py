@@ -1,4 +1,4 @@
-"""Every variant of the layers in PyTorch, one step at a time: autograd knows the gradients.
+"""Every variant of the layers in PyTorch, one step at a time; autograd supplies the gradients.
 
 Only methods of tensors are used, so that the module loads without PyTorch.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fastrnn.layers.recurrent.options import Variant
+    from fastrnn.layers.recurrent.options import CellOptions
 
     Tensors = Mapping[str, Any]
 
@@ -25,13 +25,13 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def norm(v: Any) -> Any:
-    """Of mean 0 and variance 1 over the last axis."""
+    """Normalise to mean 0 and variance 1 over the last axis."""
     variance, mean = v.var(-1, correction=0, keepdim=True), v.mean(-1, keepdim=True)
     return (v - mean) / (variance + 1e-5).sqrt()
 
 
-def input_part(v: Variant, w: Tensors, x: Any, context: Any) -> Any:
-    """What x adds to the gates, at any step."""
+def input_part(v: CellOptions, w: Tensors, x: Any, context: Any) -> Any:
+    """Return the contribution of x to the gates."""
     gx = x @ w["weight_ih"].T
     if v.layer_norm:
         gx = norm(gx) * w["gain_ih"]
@@ -39,15 +39,15 @@ def input_part(v: Variant, w: Tensors, x: Any, context: Any) -> Any:
     return gx + context @ w["weight_context"].T if "weight_context" in w else gx
 
 
-def recurrent_part(v: Variant, w: Tensors, u: Any, rows: slice = slice(None)) -> Any:
-    """What u, h' behind its mask, adds to the gates of these rows."""
+def recurrent_part(v: CellOptions, w: Tensors, u: Any, rows: slice = slice(None)) -> Any:
+    """Return the contribution of u, the masked h', to the gates of these rows."""
     A = u @ w["weight_hh"][rows].T
     if v.layer_norm:
         A = norm(A) * w["gain_hh"][rows]
     return A + (w["bias_hh"][rows] if "bias_hh" in w else 0)
 
 
-def elman(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def elman(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     A = recurrent_part(v, w, state["h"] * m["h"])
     if v.skip:
         A = A + state["past"][:, 0] @ w["weight_skip"].T
@@ -60,7 +60,7 @@ def elman(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[s
     return {"h": projected(v, w, n), "c": n}
 
 
-def gru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def gru(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     u, H = state["h"] * m["h"], gx.shape[1] // 3
     gate, candidate = ACTIVATIONS[v.gate_activation], ACTIVATIONS[v.candidate_activation]
     gates, last = slice(2 * H), slice(2 * H, 3 * H)
@@ -77,7 +77,7 @@ def gru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str
     return {"h": projected(v, w, q), "c": q}
 
 
-def lstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def lstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     u, H, before = state["h"] * m["h"], gx.shape[1] // v.gates, state["c"]
     gate, candidate = ACTIVATIONS[v.gate_activation], ACTIVATIONS[v.candidate_activation]
     A = recurrent_part(v, w, u)
@@ -104,20 +104,20 @@ def lstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[st
     return {"h": projected(v, w, o * ACTIVATIONS[v.output_activation](k)), "c": c}
 
 
-def mingru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def mingru(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     z, n = gx.chunk(2, 1)
     z, n = z.sigmoid(), ACTIVATIONS[v.candidate_activation](n) * m["candidate"]
     return {"h": (1 - z) * state["h"] + z * n}
 
 
-def minlstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def minlstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     f, i, n = gx.chunk(3, 1)
     f, i, n = f.sigmoid(), i.sigmoid(), ACTIVATIONS[v.candidate_activation](n) * m["candidate"]
     return {"h": (f * state["h"] + i * n) / (f + i)}
 
 
-def projected(v: Variant, w: Tensors, q: Any) -> Any:
-    """Give h of q."""
+def projected(v: CellOptions, w: Tensors, q: Any) -> Any:
+    """Return h for q."""
     if not v.proj_size:
         return q
     return ACTIVATIONS[v.projection_activation](q @ w["weight_hr"].T + w.get("bias_hr", 0))
@@ -126,15 +126,17 @@ def projected(v: Variant, w: Tensors, q: Any) -> Any:
 CELLS = {"elman": elman, "jordan": elman, "gru": gru, "lstm": lstm, "mingru": mingru, "minlstm": minlstm}
 
 
-def walk(torch: Any, v: Variant, w: Tensors, gx: Any, first: Tensors, how: Tensors) -> tuple[Any, Any]:
-    """Run one layer and direction over [T, N, G*H]: every h, and the last state.
+def run_steps(
+    torch: Any, v: CellOptions, w: Tensors, gx: Any, first: Tensors, how: Tensors
+) -> tuple[Any, Any]:
+    """Run one layer and direction over [T, N, G*H]; return every h and the last state.
 
     `how` has the masks, and the batch's running and reset, bool [T, N].
     """
     state, outputs = dict(first), [None] * len(gx)
     order = range(len(gx))
     for t in reversed(order) if how["reverse"] else order:
-        state = {name: first[name].where(behind(how["reset"][t], part), part) for name, part in state.items()}
+        state = {name: first[name].where(over(how["reset"][t], part), part) for name, part in state.items()}
         m = {name: mask[t] if mask.dim() == 3 else mask for name, mask in how["masks"].items()}
         new = CELLS[v.cell](v, w, gx[t], state, m)
         new["h"] = m["zone_h"] * state["h"] + (1 - m["zone_h"]) * new["h"]
@@ -143,11 +145,11 @@ def walk(torch: Any, v: Variant, w: Tensors, gx: Any, first: Tensors, how: Tenso
         if v.skip:
             new["past"] = torch.cat([state["past"][:, 1:], new["h"][:, None]], 1)
         running = how["running"][t]
-        state = {name: new[name].where(behind(running, part), part) for name, part in state.items()}
+        state = {name: new[name].where(over(running, part), part) for name, part in state.items()}
         outputs[t] = state["h"] * running[:, None]
     return torch.stack(outputs), state
 
 
-def behind(rows: Any, part: Any) -> Any:
-    """A mask of rows in the shape that a part of the state asks for."""
+def over(rows: Any, part: Any) -> Any:
+    """Reshape a mask of rows to broadcast over a part of the state."""
     return rows.reshape(-1, *[1] * (part.dim() - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -11,12 +11,27 @@ from fastrnn.train.progress import TrainingProgress
 from fastrnn.train.training_state import TrainingState, arrays_under
 
 if TYPE_CHECKING:
-    from fastrnn.train.trainer import Trainer
+    from fastrnn.data.batching import TrainingData
+    from fastrnn.models import LanguageModel
+    from fastrnn.train.average import Average
+    from fastrnn.train.optimizer import Optimizer
+    from fastrnn.train.schedules import ConstantSchedule
 
 __all__ = ["restore_trainer", "trainer_state"]
 
 
-def trainer_state(trainer: Trainer) -> TrainingState:
+class Training(Protocol):
+    """The attributes of a `Trainer` that make up its state."""
+
+    model: LanguageModel
+    data: TrainingData
+    optimizer: Optimizer
+    schedule: ConstantSchedule | None
+    average: Average | None
+    _progress: TrainingProgress
+
+
+def trainer_state(trainer: Training) -> TrainingState:
     """See `Trainer.state`."""
     values, arrays = trainer._progress.pack()
     optimizer = trainer.optimizer.state_dict()
@@ -36,7 +51,7 @@ def trainer_state(trainer: Trainer) -> TrainingState:
     return TrainingState(values, arrays)
 
 
-def restore_trainer(trainer: Trainer, state: TrainingState) -> None:
+def restore_trainer(trainer: Training, state: TrainingState) -> None:
     """See `Trainer.restore`."""
     try:
         _restore(trainer, state.values, state.arrays)
@@ -44,7 +59,7 @@ def restore_trainer(trainer: Trainer, state: TrainingState) -> None:
         raise ValueError(f"training state: damaged: {error!r}") from error
 
 
-def _restore(trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     progress = TrainingProgress.unpack(values, arrays)
     _check_data(trainer, values, progress)
     average = _average_state(trainer, values, arrays)
@@ -58,7 +73,7 @@ def _restore(trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, N
     trainer._progress = progress
 
 
-def _check_data(trainer: Trainer, values: Mapping[str, Any], progress: TrainingProgress) -> None:
+def _check_data(trainer: Training, values: Mapping[str, Any], progress: TrainingProgress) -> None:
     if values["chunk"] != progress.batches % len(trainer.data):
         raise ValueError("training state: belongs to another text, batch_size or seq_length")
     if values.get("order") != trainer.data.order:
@@ -66,7 +81,7 @@ def _check_data(trainer: Trainer, values: Mapping[str, Any], progress: TrainingP
 
 
 def _average_state(
-    trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainingState | None:
     """Return the state of the average, or None if neither the trainer nor the state has one."""
     average = values.get("average")  # older files lack this key

@@ -1,29 +1,31 @@
-"""A stack of recurrent layers run one time step a call, with the state kept."""
+"""A stream over a stack: one time step per call, with the state kept."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from fastrnn._arrays import Array, as_array, as_floats
-from fastrnn.layers.recurrent.engine.stream import Stream
-from fastrnn.layers.stack.connections import ascend, refuse_ids
+from fastrnn.layers.stack.connections import as_entries, forward_through, reject_ids
 
 if TYPE_CHECKING:
-    from fastrnn.layers.stack.stack import Stack
+    from collections.abc import Sequence
+
+    from fastrnn.layers.recurrent.engine.stream import Stream
+    from fastrnn.layers.recurrent.layer import Recurrent
 
 __all__ = ["StackStream"]
 
 
 class StackStream:
-    """A `Stack` that is fed step by step and keeps its state; made by ``stack.stream()``.
+    """A `Stack` that runs step by step and keeps its state; made by ``stack.stream()``.
 
-    A sequence fed step by step gives the same bits as in one call. When parameters change, the next step uses
-    the new ones and goes on from the state.
+    A sequence run step by step yields the same bits as in one call. When parameters change, the next step
+    uses the new ones and continues from the current state.
 
     Attributes
     ----------
     batch_size : int
-        N, the number of sequences side by side.
+        N, the number of parallel sequences.
 
     Examples
     --------
@@ -36,26 +38,27 @@ class StackStream:
     True
     """
 
-    __slots__ = ("_parts", "_stack", "batch_size")
+    __slots__ = ("_connect", "_layers", "_owner", "_parts", "batch_size")
 
-    def __init__(self, stack: Stack, batch_size: int) -> None:
-        self._use(stack, [_part(stack, index, batch_size) for index in range(len(stack.layers))])
-
-    def _use(self, stack: Stack, parts: list[Stream[Any]]) -> None:
-        self._stack, self._parts, self.batch_size = stack, parts, parts[0].batch_size
+    def __init__(
+        self, layers: Sequence[Recurrent[Any]], connect: str, batch_size: int, owner: object
+    ) -> None:
+        self._layers, self._connect, self._owner = layers, connect, owner
+        self._parts = [_part(layer, index, batch_size) for index, layer in enumerate(layers)]
+        self.batch_size = self._parts[0].batch_size
 
     def step(self, x: Any) -> Array:
-        """Feed one time step.
+        """Run one time step.
 
         Parameters
         ----------
         x : array_like, float [N, D] or integer ids [N]
-            With one sequence also [D], or one id alone. Ids not where the stack's `connect` is dense.
+            With one sequence also [D] or a single id. No ids if the stack's `connect` is dense.
 
         Returns
         -------
         y : ndarray, float [N, output_size]
-            [output_size] where x had no N.
+            [output_size] if x had no N axis.
 
         Raises
         ------
@@ -64,22 +67,22 @@ class StackStream:
         TypeError
             If x has a wrong dtype. The state stays as it was.
         """
-        stack = self._stack
-        if stack.connect == "dense":
-            refuse_ids(x, 2)
+        if self._connect == "dense":
+            reject_ids(x, 2)
             alone = self.batch_size == 1 and as_array("x", x).ndim == 1
             rows = () if alone else (self.batch_size,)
-            x = as_floats("x", x, stack.dtype, (*rows, stack.input_size))
-        return ascend(stack.connect, x, [part.step for part in self._parts])
+            first = self._layers[0]
+            x = as_floats("x", x, first.dtype, (*rows, first.input_size))
+        return forward_through(self._connect, x, [part.step for part in self._parts])
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """The state, copied: an entry for each layer. Setting it copies too; None is each layer's default."""
+        """A copy of the state: an entry for each layer. Setting it copies too; None means the default."""
         return tuple(part.state for part in self._parts)
 
     @state.setter
     def state(self, value: tuple[Any, ...] | None) -> None:
-        entries = self._stack._entries("state", value, self.batch_size)
+        entries = as_entries(self._layers, "state", value, self.batch_size)
         for part, entry in zip(self._parts, entries, strict=True):
             part.state = entry
 
@@ -89,17 +92,18 @@ class StackStream:
             part.reset()
 
     def copy(self) -> StackStream:
-        """Make a second stream that goes on from here on its own."""
-        twin = object.__new__(StackStream)
-        twin._use(self._stack, [part.copy() for part in self._parts])
-        return twin
+        """Return an independent stream with the same state."""
+        other = object.__new__(StackStream)
+        other._layers, other._connect, other._owner = self._layers, self._connect, self._owner
+        other._parts, other.batch_size = [part.copy() for part in self._parts], self.batch_size
+        return other
 
     def __repr__(self) -> str:
-        return f"<StackStream of {self._stack!r}: {self.batch_size} sequences>"
+        return f"<StackStream of {self._owner!r}: {self.batch_size} sequences>"
 
 
-def _part(stack: Stack, index: int, batch_size: int) -> Stream[Any]:
+def _part(layer: Recurrent[Any], index: int, batch_size: int) -> Stream[Any]:
     try:
-        return stack.layers[index].stream(batch_size)
+        return layer.stream(batch_size)
     except ValueError as error:
         raise ValueError(f"layer{index}: {error}") from None
