@@ -110,7 +110,7 @@ def interrupt(folder: Path, moments: random.Random) -> Chain:
         slowest = max(slowest, seconds)
         step = chain.check_progress(step)
         # Before training starts there is nothing to save: Python itself ends the program.
-        saved = process.returncode == 130 and "go on with" in output
+        saved = process.returncode == 130 and "resume with" in output
         print(f"Ctrl-C {number:2} at {moment:.3f} s: ended in {seconds:.3f} s, step {step}, saved: {saved}")
         if not saved and "training: " in output:
             end = errors.strip()[-300:]

@@ -296,12 +296,12 @@ def test_a_training_is_resumed_with_its_own_kind_of_average():
         for other in trainers:
             if other is not trainer:
                 before = trainer.state()
-                with pytest.raises(ValueError, match="average: the training has"):
+                with pytest.raises(ValueError, match="average: the trainer has"):
                     trainer.restore(other.state())
                 assert trainer.state().values == before.values
 
 
 def test_the_average_of_another_model_is_refused():
     model = make_model()
-    with pytest.raises(ValueError, match="average: expected one of this trainer's model"):
+    with pytest.raises(ValueError, match="average: expected the average of this trainer's model"):
         Trainer(model, ChunkedText(IDS, 4, 20), average=ExponentialAverage(make_model()))

@@ -13,7 +13,7 @@ from fastrnn.cli.benchmark.cases import CELLS, MODES, Case, Shape, make_problem
 from fastrnn.cli.benchmark.machine import choose_cpus, usable_cpus
 from fastrnn.cli.benchmark.peers import PEERS, native
 from fastrnn.cli.benchmark.points import Point
-from fastrnn.cli.benchmark.process import run_apart
+from fastrnn.cli.benchmark.process import run_in_process
 from fastrnn.cli.benchmark.task import Task
 from fastrnn.cli.benchmark.timing import Clock, measure
 from fastrnn.cli.benchmark.verify import Disagreement, expected_answer, verify
@@ -87,7 +87,7 @@ def test_a_peer_that_disagrees_is_not_timed():
 
 def test_a_peer_that_disagrees_ends_the_command(search_path, monkeypatch):
     (search_path / "wrong_worker.py").write_text(WRONG_WORKER + "sys.exit(serve(worker.work))\n")
-    monkeypatch.setattr(bench_command, "run_apart", lambda _, job: run_apart("wrong_worker", job))
+    monkeypatch.setattr(bench_command, "run_in_process", lambda _, job: run_in_process("wrong_worker", job))
     result = bench("--cell", "gru", "--peer", "numpy", "--json")
     assert result.exit_code == 1
     assert "grid gru forward 3 2 4 5 1: fastrnn: y differs from the reference by 0.25" in result.stderr
@@ -122,7 +122,7 @@ def test_the_command_prints_one_json_object(search_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--shape", "3,2,4"], "expected T,N,D,H[,layers], whole numbers from 1 on, got '3,2,4'"),
+        (["--shape", "3,2,4"], "expected T,N,D,H[,layers], integers of at least 1, got '3,2,4'"),
         (["--shape", "3,0,4,5"], "got '3,0,4,5'"),
         (["--threads", "1025"], "the CPUs this process may use, got 1025"),
         (["--cell", "qrnn"], "'qrnn' is not one of"),

@@ -11,7 +11,7 @@ import fastrnn
 from bench_cases import WRONG_WORKER, add_search_path, hide_jax
 from benchmark_result import example, times
 from fastrnn.cli.benchmark.cases import Case, Shape
-from fastrnn.cli.benchmark.process import run_apart
+from fastrnn.cli.benchmark.process import run_in_process
 from fastrnn.cli.benchmark.timing import Clock
 
 from benchmarks.compare import goals, limits, plots, results, run, tables  # isort: skip - bench_cases finds it
@@ -28,7 +28,7 @@ def search_path(tmp_path, monkeypatch):
 def test_a_peer_that_disagrees_ends_the_suite(search_path, monkeypatch, capsys):
     serve = "from benchmarks.compare import worker as suite\nsys.exit(serve(suite.work))\n"
     (search_path / "wrong_worker.py").write_text(WRONG_WORKER + serve)
-    monkeypatch.setattr(run, "run_apart", lambda _, job: run_apart("wrong_worker", job))
+    monkeypatch.setattr(run, "run_in_process", lambda _, job: run_in_process("wrong_worker", job))
     out = search_path / "result.json"
     options = "--kinds grid --shapes 3,2,4,5 --cells lstm --peers numpy --threads 1 --rounds 1 --out"
     assert run.main([*options.split(), str(out)]) == 1

@@ -27,7 +27,7 @@ from fastrnn.train import (
     load_checkpoint,
     save_checkpoint,
 )
-from fastrnn.train.files import check_writable, write_atomically
+from fastrnn.train.atomic_files import check_writable, write_atomically
 from training_cases import (
     IDS,
     VOCABULARY,
@@ -309,13 +309,13 @@ def give_text_for_training(tensors, description):
             ask_for_a_wide_embedding,
             r"embedding\.weight: expected float32 \[30, 1000000000\], got no such tensor",
         ),
-        (lose_a_symbol, "29 symbols, but a model of 30"),
+        (lose_a_symbol, "the vocabulary has 29 symbols, the model 30"),
         (name_another_cell, r"rnn\.bias_hh_l0: expected float32 \[39\], got float32 \[52\]"),
         (give_a_size_as_text, "hidden_size"),
         (give_a_size_as_float, "hidden_size"),
         (give_no_model, "model"),
-        (give_a_list_for_a_model, "fit together"),
-        (give_text_for_training, "fit together"),
+        (give_a_list_for_a_model, "do not match"),
+        (give_text_for_training, "do not match"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(tmp_path, good, change, message):

@@ -181,7 +181,7 @@ def test_evaluation_prints_what_the_library_finds(model):
     }
     text = run_well("eval", model, "text.txt", "--batch-size", 3).stdout
     assert re.fullmatch(
-        r"loss \d\.\d{4} nats a token, perplexity [\d.]+, [\d.]+ bits a token, [\d,]+ tokens\n", text
+        r"loss \d\.\d{4} nats per token, perplexity [\d.]+, [\d.]+ bits per token, [\d,]+ tokens\n", text
     )
 
 
@@ -192,7 +192,7 @@ def test_evaluation_can_leave_unknown_symbols_out(model, folder):
     same = json.loads(run_well("eval", model, "same.txt", "--json").stdout)
     assert other == {**same, "skipped": 1}
     assert (
-        "1 unknown symbols were left out" in run_well("eval", model, "other.txt", "--unknown", "skip").stdout
+        "1 unknown symbols were skipped" in run_well("eval", model, "other.txt", "--unknown", "skip").stdout
     )
 
 
@@ -310,11 +310,11 @@ def assert_one_line(result, code, message):
         (["train", "text.txt", "--learning-rate", "0"], "--learning-rate"),
         (["train", "text.txt", "--learning-rate", "nan"], "learning_rate: expected a finite number"),
         (["train", "text.txt", "--cell", "elman"], "'elman' is not one of"),
-        (["train", "text.txt", "--steps", "5", "--epochs", "5"], "--steps and --epochs: give one"),
+        (["train", "text.txt", "--steps", "5", "--epochs", "5"], "--steps and --epochs: give only one"),
         (["train", "text.txt", "--min-learning-rate", "1", "--schedule", "cosine"], "minimum: expected"),
         (["train", "text.txt", "--valid", "empty.txt"], r"empty\.txt: the file is empty"),
-        (["train", "text.txt", "--out", "text.txt"], r"text\.txt: is a text to read"),
-        (["train", "text.jsonl", "--out", "text.safetensors"], r"text\.jsonl: is a text to read"),
+        (["train", "text.txt", "--out", "text.txt"], r"text\.txt: is an input text"),
+        (["train", "text.jsonl", "--out", "text.safetensors"], r"text\.jsonl: is an input text"),
         (["train", "--resume", "missing.safetensors"], "does not exist"),
         (["train", "--resume", "text.txt"], r"text\.txt: not a safetensors file"),
         (["train", "--resume", "m.best.safetensors"], r"m\.best\.safetensors: .*model without its training"),
@@ -380,7 +380,7 @@ def test_a_training_that_diverges_keeps_the_last_good_model(folder):
     result = run("train", "--resume", "m.safetensors", "--steps", 500, "--learning-rate", 1e38)
     assert result.exit_code == 1
     error = result.stderr.splitlines()[-1]
-    found = re.search(r"step \d+: the .* is (nan|inf);.* Try .*m\.safetensors keeps .* step (\d+)$", error)
+    found = re.search(r"step \d+: the .* is (nan|inf);.* Try .*m\.safetensors holds .* step (\d+)$", error)
     assert found, error
     assert "Traceback" not in result.stderr
     checkpoint = load_checkpoint("m.safetensors")
@@ -398,7 +398,7 @@ def test_a_disk_without_space_costs_no_training_until_the_end(model, folder):
     assert process.returncode == 1
     assert "step 40" in out
     for name in ("m.best.safetensors", "m.safetensors"):
-        assert err.count(f"warning: not saved: {name}: File too large; the training goes on") <= 1
+        assert err.count(f"warning: not saved: {name}: File too large; training continues") <= 1
     assert "warning: not saved: m" in err
     assert re.fullmatch(r"fastrnn: error: m(\.best)?\.safetensors: File too large", err.splitlines()[-1])
     assert "Traceback" not in err
@@ -448,7 +448,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder, number, wait):
     seconds = time.monotonic() - sent
     assert process.returncode == 130
     assert err == ""
-    assert "go on with: fastrnn train --resume m.safetensors" in out
+    assert "resume with: fastrnn train --resume m.safetensors" in out
     assert seconds < 5.0  # the promise is one second; a busy machine may hold a process up
     step = load_checkpoint("m.safetensors").training.values["step"]
     assert f"interrupted at step {step} " in out

@@ -291,8 +291,11 @@ TRAIN = ["train", "text.txt", *OPTIONS]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*TRAIN, *TAU, 5], "--max-length: expected 14, as the longest line has, or more, got 5"),
-        ([*TRAIN, *TAU, 20, "--valid", "long.txt"], "--max-length: expected 21, as the longest line has"),
+        ([*TRAIN, *TAU, 5], "--max-length: expected at least 14, the length of the longest line, got 5"),
+        (
+            [*TRAIN, *TAU, 20, "--valid", "long.txt"],
+            "--max-length: expected at least 21, the length of the longest line",
+        ),
         (["train", "blank.txt", *OPTIONS], "text: no symbols"),
         (["train", "blank.txt", *OPTIONS, "--sentences"], "text: no symbols"),
         ([*TRAIN, "--sentences", "--valid", "blank.txt"], "text: expected at least one line with a symbol"),
@@ -301,12 +304,12 @@ TRAIN = ["train", "text.txt", *OPTIONS]
         ([*TRAIN, "--tied", "--cutoffs", "5"], "tied: expected no cutoffs beside it"),
         ([*TRAIN, "--cutoffs", "5,3"], "cutoffs: expected increasing ids"),
         ([*TRAIN, "--cutoffs", "99999"], "cutoffs: expected increasing ids"),
-        ([*TRAIN, "--cutoffs", "5,,7"], "'--cutoffs': expected numbers with commas between them, got '5,,7'"),
+        ([*TRAIN, "--cutoffs", "5,,7"], "'--cutoffs': expected integers separated by commas, got '5,,7'"),
         ([*TRAIN, "--length-model", "halt"], "--length-model halt: expected --sentences"),
         ([*TRAIN, "--sentences", "--backward-length", 99], "--backward-length: expected no --sentences"),
         ([*TRAIN, "--backward-length", 3], "backward_length: expected seq_length=64 or more"),
         ([*TRAIN, "--level", "char", "--tokenizer", "words"], "--tokenizer: expected --level word"),
-        ([*TRAIN, "--steps", 2, "--epochs", 2], "--steps and --epochs: give one of them"),
+        ([*TRAIN, "--steps", 2, "--epochs", 2], "--steps and --epochs: give only one of them"),
         (["score", "eos", ""], r"texts\[0\]: expected at least 1 token to score, got 0 in ''"),
         (["score", "eos", "wall", " "], r"texts\[1\]: expected at least 1 token to score"),
         (["score", "tau", "wall " * 21], r"texts\[0\]: expected at most 20 tokens, .* got 21"),
@@ -317,11 +320,11 @@ TRAIN = ["train", "text.txt", *OPTIONS]
         (["next", "eos", "--top", 0], "--top"),
         (["sample", "tau", "--prompt", "wall " * 20], "prompts, min_length: expected 20 symbols at most"),
         (["sample", "tau", "--beam", 2], "model: beam search needs texts that end by a symbol"),
-        (["sample", "eos", "--beam", 2, "--count", 2], "--beam and --count: give one of them"),
+        (["sample", "eos", "--beam", 2, "--count", 2], "--beam and --count: give only one of them"),
         (["sample", "eos", "--count", 0], "--count"),
         (["eval", "tau", "long.txt"], "lengths: expected at most max_length=20"),
         (["eval", "eos", "blank.txt"], "text: expected at least one line with a symbol"),
-        *((["score", name, "wall"], f"{name}: model, vocabulary .* do not fit") for name in ("few", "cut")),
+        *((["score", name, "wall"], f"{name}: model, vocabulary .* do not match") for name in ("few", "cut")),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(models, folder, arguments, message):

@@ -90,7 +90,7 @@ def test_a_set_that_the_installation_lacks_is_refused_in_other_words():
 
 def test_an_installation_without_any_module_says_so():
     script = on_cpu(["none"], ISA)
-    message = "ImportError: fastrnn: this installation contains no compiled module; install it again"
+    message = "ImportError: fastrnn: this installation contains no compiled module; reinstall it"
     assert run(script) == message
 
 

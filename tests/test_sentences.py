@@ -18,7 +18,7 @@ from fastrnn.train import (
     Validation,
     evaluate_sentences,
 )
-from fastrnn.train.gradients import PassOptions, step_gradients
+from fastrnn.train.gradients import StepOptions, step_gradients
 from training_cases import TEXT, VOCABULARY, make_model, parameters_of, same_arrays, without_time
 
 LINES = [VOCABULARY.encode(line) for line in TEXT.splitlines()]
@@ -198,7 +198,7 @@ def test_resuming_anywhere_goes_on_with_the_same_records(first, more):
 
 
 def test_another_order_cannot_be_resumed():
-    with pytest.raises(ValueError, match="training state: was made with sentences in another order"):
+    with pytest.raises(ValueError, match="training state: belongs to sentences in another order"):
         make_trainer(seed=1).restore(make_trainer(seed=0).state())
 
 
@@ -218,7 +218,7 @@ def test_each_token_of_an_epoch_weighs_the_same_whatever_its_sentences_length():
     data = SentenceBatches(sequences, 4, seed=0)
     total = np.zeros(model.num_parameters)
     for step in range(len(data)):
-        step_gradients(model, data, step, None, PassOptions())
+        step_gradients(model, data, step, None, StepOptions())
         total += model.gradients.flat
     every = SentenceBatches(sequences, len(sequences), seed=0).batch(0)
     model.zero_gradients()

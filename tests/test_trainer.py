@@ -30,7 +30,7 @@ from fastrnn.train import (
     train,
 )
 from fastrnn.train.gradients import step_gradients
-from fastrnn.train.interrupts import interrupts_held
+from fastrnn.train.interrupts import defer_interrupts
 from training_cases import IDS, VOCABULARY, make_model, make_trainer, parameters_of, same_arrays, without_time
 
 CELLS = ["rnn", "gru", "lstm"]
@@ -240,7 +240,7 @@ def test_ctrl_c_while_parameters_move_waits_for_the_whole_step(monkeypatch, befo
 
 def interrupt_at_line(trainer, number):
     """Run a step and raise Ctrl-C at a given line of it; return False past the last line."""
-    functions = (Trainer._make_step, interrupts_held.__wrapped__, step_gradients, ExponentialAverage.update)
+    functions = (Trainer._make_step, defer_interrupts.__wrapped__, step_gradients, ExponentialAverage.update)
     codes = [function.__code__ for function in functions]
     lines = 0
 
@@ -297,11 +297,11 @@ def test_held_signals_are_delivered_after_the_body(number):
     came = []
     before = signal.signal(number, lambda *_: came.append("handler"))
     try:
-        with interrupts_held():
+        with defer_interrupts():
             signal.raise_signal(number)
             came.append("body")
         assert came == ["body", "handler"]
-        with contextlib.suppress(ZeroDivisionError), interrupts_held():
+        with contextlib.suppress(ZeroDivisionError), defer_interrupts():
             signal.raise_signal(number)
             came.append(1 / 0)
         assert came == ["body", "handler", "handler"]

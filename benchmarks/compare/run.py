@@ -25,7 +25,7 @@ from benchmarks.compare.shapes import CELLS, MODES, SHAPES, cases
 from fastrnn.cli.benchmark.cases import Shape
 from fastrnn.cli.benchmark.machine import usable_cpus
 from fastrnn.cli.benchmark.peers import PEERS
-from fastrnn.cli.benchmark.process import run_apart
+from fastrnn.cli.benchmark.process import run_in_process
 from fastrnn.cli.benchmark.timing import ROUNDS, Clock
 from fastrnn.cli.benchmark.verify import Disagreement
 
@@ -104,7 +104,7 @@ def measure(options: argparse.Namespace, path: Path) -> dict[str, Any]:
         clock = Clock(options.rounds, options.seconds)
         peers = ("fastrnn", *(name for name in options.peers if name != "fastrnn"))
         job = Job(tuple(options.kinds), grid, tuple(options.cells), peers, threads, clock)
-        messages = run_apart("benchmarks.compare.worker", job.to_json())
+        messages = run_in_process("benchmarks.compare.worker", job.to_json())
         start = next(messages)
         for name, reason in start["missing"].items():
             print(f"NOT MEASURED: {PEERS[name].title}: {reason}", flush=True)

@@ -1,9 +1,9 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
-Layers are `RNN`, `GRU`, `LSTM`, `MinGRU`, `MinLSTM`, `Linear` and `Embedding`; `Stack` and `Head` make
-several into one, `init` starts their parameters in other ways, `LanguageModel` puts them together;
+The layers are `RNN`, `GRU`, `LSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear` and `Embedding`. `Stack` and
+`Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a complete model.
 `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and ``reference`` hold
-the rest. All of it is imported when first used.
+the rest. Everything is imported on first use.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     )
     from fastrnn.models import LanguageModel
 
-# Where each name is found when first used. Nothing is imported before, so that the command line can say in
-# words of its own that FASTRNN_ISA is wrong.
+# The module of each name, imported on first use. Nothing is imported earlier, so that the command line can
+# report a wrong FASTRNN_ISA in one line.
 _SUBPACKAGES = ("data", "decode", "interop", "layers", "models", "reference", "train")
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads"),

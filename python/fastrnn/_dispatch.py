@@ -1,9 +1,9 @@
 """The compiled module, chosen once when fastrnn is imported. No other file names a compiled module.
 
 `ISAS` lists the instruction sets that a compiled module can be built for, best first. The best one that this
-CPU can run and that this installation contains is taken; the environment variable ``FASTRNN_ISA`` takes
-another one. ``FASTRNN_NUM_THREADS`` sets the number of threads; without it there are as many as CPUs that
-this process may use.
+CPU supports and this installation contains is loaded; the environment variable ``FASTRNN_ISA`` selects
+another. ``FASTRNN_NUM_THREADS`` sets the number of threads; the default is the number of CPUs that this
+process may use.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ MAX_THREADS = 1024
 
 
 def available_isas() -> list[str]:
-    """List the instruction sets that this CPU can run and this installation contains, best first.
+    """Return the instruction sets that this CPU supports and this installation contains, best first.
 
     Returns
     -------
     names : list of str
-        Each may be the value of the environment variable ``FASTRNN_ISA``.
+        Each is a valid value of the environment variable ``FASTRNN_ISA``.
 
     Examples
     --------
     >>> import fastrnn as fr
-    >>> fr.available_isas()[-1]  # every CPU runs it
+    >>> fr.available_isas()[-1]  # every CPU supports it
     'baseline'
     """
     return [name for name in _cpu.supported() if importlib.util.find_spec(_module_name(name)) is not None]
@@ -47,7 +47,7 @@ def _module_name(name: str) -> str:
 
 
 def _load() -> ModuleType:
-    """Import the module that ``FASTRNN_ISA`` asks for, or else the best one there is."""
+    """Import the module that ``FASTRNN_ISA`` names, or else the best one available."""
     wanted = os.environ.get("FASTRNN_ISA")
     if wanted:
         return _load_exactly(wanted)
@@ -57,7 +57,7 @@ def _load() -> ModuleType:
         except ModuleNotFoundError as error:
             if error.name != _module_name(name):
                 raise
-    raise ImportError("fastrnn: this installation contains no compiled module; install it again")
+    raise ImportError("fastrnn: this installation contains no compiled module; reinstall it")
 
 
 def _load_exactly(name: str) -> ModuleType:
@@ -84,7 +84,7 @@ else:
 
 
 def isa() -> str:
-    """Name the instruction set of the compiled module in use.
+    """Return the instruction set of the loaded compiled module.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def isa() -> str:
 
 
 def get_num_threads() -> int:
-    """Give the largest number of threads that a kernel uses.
+    """Return the maximum number of threads that a kernel uses.
 
     Returns
     -------
@@ -117,19 +117,19 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(threads: int) -> None:
-    """Set the largest number of threads that a kernel uses. No result depends on it, to the last bit.
+    """Set the maximum number of threads that a kernel uses. Results do not depend on it, to the last bit.
 
     Parameters
     ----------
     threads : int
-        In ``1 .. 1024``. Small work runs on fewer.
+        In ``1 .. 1024``. Small tasks use fewer.
 
     Raises
     ------
     ValueError
         If it is out of range.
     TypeError
-        If it is no integer.
+        If it is not an integer.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The program ``fastrnn``."""
+"""The command line program ``fastrnn``."""
 
 from fastrnn.cli.program import main
 

@@ -1,4 +1,4 @@
-"""``fastrnn bench``."""
+"""The command ``fastrnn bench``: measure this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import click
 
 from fastrnn.cli.benchmark.cases import CELLS, MODES, Shape
 from fastrnn.cli.benchmark.peers import PEERS
-from fastrnn.cli.benchmark.process import run_apart
+from fastrnn.cli.benchmark.process import run_in_process
 from fastrnn.cli.benchmark.timing import geometric_mean, ratio
 from fastrnn.cli.benchmark.verify import Disagreement
 from fastrnn.cli.output import json_option, print_json
 
 __all__ = ["command"]
 
-# One step, one sequence, a character model, a wide batch: the suite in benchmarks/ has more.
+# One step, one sequence, a character model, a large batch; the suite in benchmarks/ has more.
 _SHAPES = (Shape(1, 1, 64, 128), Shape(100, 1, 40, 128), Shape(20, 20, 200, 200, 2), Shape(64, 64, 256, 256))
 _FORM = "T,N,D,H[,layers]"
 _ROUNDS = 9
@@ -32,7 +32,7 @@ def _parse_shapes(context: click.Context, option: click.Parameter, values: Seque
             shape = Shape(0, 0, 0, 0)
         if min(shape) < 1:
             raise click.BadParameter(
-                f"expected {_FORM}, whole numbers from 1 on, got {value!r}", context, option
+                f"expected {_FORM}, integers of at least 1, got {value!r}", context, option
             )
         shapes.append(shape)
     return shapes
@@ -51,9 +51,9 @@ def _choices(name: str, values: Iterable[str], defaults: Iterable[str], text: st
 
 
 @click.command(name="bench")
-@_choices("cell", CELLS, CELLS, "Cell.")
-@_choices("mode", MODES, MODES, "What is done.")
-@_choices("peer", PEERS, [name for name in PEERS if name != "pytorch-bf16"], "Who is measured.")
+@_choices("cell", CELLS, CELLS, "Recurrent cell.")
+@_choices("mode", MODES, MODES, "Work to time.")
+@_choices("peer", PEERS, [name for name in PEERS if name != "pytorch-bf16"], "Library to measure.")
 @click.option(
     "--shape",
     "shapes",
@@ -76,7 +76,7 @@ def _choices(name: str, values: Iterable[str], defaults: Iterable[str], text: st
     type=click.FloatRange(min=0.0),
     default=0.3,
     show_default=True,
-    help="Time of each peer at each point, after which five rounds are enough.",
+    help="Time limit for each peer and case; five rounds are run in any case.",
 )
 @json_option
 def command(
@@ -88,15 +88,15 @@ def command(
     seconds: float,
     as_json: bool,
 ) -> None:
-    """Measure this machine: fastrnn against the NumPy reference and the peers that are installed.
+    """Benchmark fastrnn on this machine against the NumPy reference and the installed peers.
 
-    Every answer is compared with the reference's before it is timed; one that differs ends the run. The peers
-    take turns. A peer that is not installed is named.
+    Every result is compared with the reference before timing; a difference ends the run. The peers take
+    turns. Peers that are not installed are listed.
     """
     cases = [(cell, mode, shape) for shape in shapes for mode in modes for cell in cells]
     peers = ["fastrnn", *(name for name in peers if name != "fastrnn")]
     job = {"cases": cases, "peers": peers, "threads": threads, "clock": [_ROUNDS, seconds]}
-    results = run_apart("fastrnn.cli.benchmark.worker", job)
+    results = run_in_process("fastrnn.cli.benchmark.worker", job)
     try:
         start = next(results)
         if as_json:
@@ -112,7 +112,7 @@ def _print_table(start: dict[str, Any], threads: int, results: Iterable[dict[str
     click.echo(
         f"fastrnn {machine['fastrnn']} ({machine['isa']}), {machine['cpu']}, "
         f"{threads} thread{'s' if threads > 1 else ''}.\n"
-        "Median microseconds; in brackets how many times as long as fastrnn."
+        "Median time in microseconds; in brackets, as a multiple of fastrnn's."
     )
     for name, reason in start["missing"].items():
         click.echo(f"not measured: {PEERS[name].title}: {reason}")

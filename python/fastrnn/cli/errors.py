@@ -1,4 +1,4 @@
-"""Exit codes, and errors as one line."""
+"""Exit codes, and operating system errors as one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def describe_os_error(error: OSError) -> str:
-    """Put the file first, as the other messages do."""
+    """Return a message that begins with the file, as all other messages do."""
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}"

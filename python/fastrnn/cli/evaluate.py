@@ -1,4 +1,4 @@
-"""``fastrnn eval``."""
+"""The command ``fastrnn eval``: the loss of a model on a text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import click
 import numpy as np
 
-from fastrnn.cli.making import encode_lines, text_lines
 from fastrnn.cli.output import json_option, print_json
-from fastrnn.cli.sample import ends_itself
+from fastrnn.cli.sample import is_sentence_model
+from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.data import read_text
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
 
@@ -23,8 +23,8 @@ __all__ = ["command"]
 @click.option(
     "--unknown",
     type=click.Choice(["error", "skip"]),
-    show_default="as <unk> where the model has it, else error",
-    help="What to do with symbols that the model does not know.",
+    show_default="<unk> if the model has it, else error",
+    help="How to handle symbols that the model does not know.",
 )
 @click.option(
     "--batch-size",
@@ -32,26 +32,24 @@ __all__ = ["command"]
     metavar="N",
     default=1,
     show_default=True,
-    help="Read the text as that many streams side by side: faster; each stream but the first starts afresh.",
+    help="Read the text as N parallel streams: faster, but all except the first start without prior text.",
 )
 @json_option
 def command(model: str, file: str, unknown: str | None, batch_size: int, as_json: bool) -> None:
-    """Measure MODEL on the text in FILE.
+    """Evaluate MODEL on the text in FILE.
 
-    A model of one stream carries its state from the text's start to its end; the first symbol is given, all
-    others are predicted and count the same. A model of sentences reads each line from a state of zero, and
-    its end counts too.
+    A model trained on one stream carries its state through the whole text; all symbols but the first are
+    predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
+    of the line is predicted too.
     """
     checkpoint = load_checkpoint(model)
     text = read_text([file])
-    result, ids = _evaluated(checkpoint, text, unknown, batch_size)
+    result, ids = _evaluate(checkpoint, text, unknown, batch_size)
     if not math.isfinite(result.loss):
-        raise click.ClickException(
-            f"{model}: the loss is {result.loss}; the model's parameters are not usable"
-        )
-    known = checkpoint.vocabulary.unknown_id
-    charged = 0 if known is None else int(np.count_nonzero(ids == known))
-    skipped = _unknown_tokens(checkpoint, text) if unknown == "skip" else 0
+        raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")
+    unknown_id = checkpoint.vocabulary.unknown_id
+    unknown_tokens = 0 if unknown_id is None else int(np.count_nonzero(ids == unknown_id))
+    skipped = _count_unknown(checkpoint, text) if unknown == "skip" else 0
     if as_json:
         perplexity = result.perplexity if math.isfinite(result.perplexity) else None
         print_json(
@@ -61,33 +59,33 @@ def command(model: str, file: str, unknown: str | None, batch_size: int, as_json
                 "bits": result.bits,
                 "tokens": result.tokens,
                 "skipped": skipped,
-                "unknown": charged,
+                "unknown": unknown_tokens,
             }
         )
         return
     click.echo(
-        f"loss {result.loss:.4f} nats a token, perplexity {result.perplexity:.4f}, "
-        f"{result.bits:.4f} bits a token, {result.tokens:,} tokens"
+        f"loss {result.loss:.4f} nats per token, perplexity {result.perplexity:.4f}, "
+        f"{result.bits:.4f} bits per token, {result.tokens:,} tokens"
     )
-    if charged:
-        click.echo(f"{charged:,} of them unknown, {charged / result.tokens:.2%}")
+    if unknown_tokens:
+        click.echo(f"{unknown_tokens:,} of them unknown, {unknown_tokens / result.tokens:.2%}")
     if skipped:
-        click.echo(f"{skipped:,} unknown symbols were left out")
+        click.echo(f"{skipped:,} unknown symbols were skipped")
 
 
-def _evaluated(
+def _evaluate(
     checkpoint: Checkpoint, text: str, unknown: str | None, batch_size: int
 ) -> tuple[Evaluation, Any]:
-    """Give the evaluation, and the ids that were read."""
+    """Return the evaluation and the ids that were read."""
     vocabulary = checkpoint.vocabulary
-    if not ends_itself(checkpoint):
+    if not is_sentence_model(checkpoint):
         ids = vocabulary.encode_stream(text, unknown=unknown)
         return evaluate(checkpoint.model, ids, batch_size=batch_size), ids
     rows = encode_lines(vocabulary, text, unknown)
     return evaluate_sentences(checkpoint.model, rows), np.concatenate(rows)
 
 
-def _unknown_tokens(checkpoint: Checkpoint, text: str) -> int:
-    """Count the tokens that the vocabulary lacks; where lines are texts, their ends are no tokens."""
-    parts = text_lines(text) if ends_itself(checkpoint) else [text]
+def _count_unknown(checkpoint: Checkpoint, text: str) -> int:
+    """Count the tokens that are not in the vocabulary; for sentences, line ends are not tokens."""
+    parts = text_lines(text) if is_sentence_model(checkpoint) else [text]
     return sum(checkpoint.vocabulary.coverage(part).unknown_tokens for part in parts)

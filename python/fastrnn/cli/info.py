@@ -1,4 +1,4 @@
-"""``fastrnn info``."""
+"""The command ``fastrnn info``: version, instruction sets and threads."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["command"]
 @click.command(name="info")
 @json_option
 def command(as_json: bool) -> None:
-    """Show the version, the instruction sets available and chosen, and the threads.
+    """Show the version, the available and selected instruction sets, and the number of threads.
 
-    FASTRNN_ISA chooses another instruction set, FASTRNN_NUM_THREADS another number of threads.
+    FASTRNN_ISA selects another instruction set, FASTRNN_NUM_THREADS another number of threads.
     """
     facts = {
         "version": __version__,

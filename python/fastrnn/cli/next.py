@@ -1,4 +1,4 @@
-"""``fastrnn next``."""
+"""The command ``fastrnn next``: the most likely next symbols."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["command"]
     metavar="N",
     default=10,
     show_default=True,
-    help="How many symbols to show.",
+    help="Number of symbols to show.",
 )
 @json_option
 def command(model: str, prefix: str, top: int, as_json: bool) -> None:
-    """Show what MODEL expects after PREFIX, the likeliest first."""
+    """Show the most likely symbols after PREFIX according to MODEL."""
     checkpoint = load_checkpoint(model)
     found = next_symbols(checkpoint.model, checkpoint.vocabulary, prefix, top=top)
     if as_json:

@@ -1,4 +1,4 @@
-"""What commands print: text for people or one JSON object for machines."""
+"""The option ``--json``, and the printing of its one object."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import click
 __all__ = ["json_option", "print_json"]
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on standard output."
+    "--json", "as_json", is_flag=True, help="Print only one JSON object on standard output."
 )
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print the one object of a command's ``--json``."""
+    """Print the JSON object of a command."""
     click.echo(json.dumps(value, allow_nan=False))

@@ -1,4 +1,4 @@
-"""The program's commands, and how each failure becomes one line and an exit code."""
+"""The program's commands; every failure becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastrnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, describe_os_error
 
 __all__ = ["main"]
 
-# Where each command stands; a module is read when its command is asked for.
+# The module of each command, imported when the command runs.
 _COMMANDS = {
     "train": "fastrnn.cli.train",
     "sample": "fastrnn.cli.sample",
@@ -36,7 +36,7 @@ class _Program(click.Group):
         return command
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run a command and exit: 0 done, 2 bad input, 130 after Ctrl-C, 1 any other failure."""
+        """Run a command and exit: 0 success, 2 bad input, 130 after Ctrl-C, 1 any other failure."""
         extra["standalone_mode"] = False
         try:
             result = super().main(*args, **extra)
@@ -66,9 +66,9 @@ def _fail(context: click.Context | None, message: str, code: int) -> NoReturn:
 @click.version_option(__version__, prog_name="fastrnn")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Recurrent neural networks on the CPU: train a model on text, let it write, measure it.
+    """Recurrent neural networks on the CPU: train a language model, generate text, evaluate.
 
-    Exit codes: 0 done, 2 bad input, 130 interrupted (what was trained is saved), 1 any other failure.
+    Exit codes: 0 success, 2 bad input, 130 interrupted (the training is saved), 1 any other failure.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)

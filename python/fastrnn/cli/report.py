@@ -1,4 +1,4 @@
-"""What a training says: lines for people, and the object for machines."""
+"""What ``fastrnn train`` prints: lines for people and a JSON object for programs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fastrnn.cli.run import TrainingRun
-from fastrnn.cli.settings import Settings
+from fastrnn.cli.settings import TrainingSettings
+from fastrnn.cli.training_run import TrainingRun
 from fastrnn.decode import sample, samples
 from fastrnn.train import Record
 
-__all__ = ["Summary", "evaluation", "introduction", "sampled_lines", "summarize"]
+__all__ = ["Summary", "describe_evaluation", "describe_start", "sample_lines", "summarize"]
 
 _SAMPLE_TEXTS, _SAMPLE_LENGTH, _SAMPLE_TEMPERATURE = 5, 300, 0.8
 _REASONS = {"steps": "done", "patience": "stopped early", "interrupt": "interrupted"}
 
 
-def introduction(run: TrainingRun) -> str:
-    """Say what is about to be trained, on what and for how long."""
+def describe_start(run: TrainingRun) -> str:
+    """Return lines that describe the text, the model and the training to come."""
     settings = run.settings
     return "\n".join(
         [
@@ -27,28 +27,28 @@ def introduction(run: TrainingRun) -> str:
             f"{run.model.num_parameters:,} parameters",
             f"training: steps {run.trainer.step} to {run.total_steps}, "
             f"{settings.batch_size} x {_steps(settings)} each, "
-            f"{math.ceil(run.trainer.steps_per_epoch)} steps an epoch; "
+            f"{math.ceil(run.trainer.steps_per_epoch)} steps per epoch; "
             f"saved to {run.files.last}",
         ]
     )
 
 
-def _steps(settings: Settings) -> str:
+def _steps(settings: TrainingSettings) -> str:
     return "one sentence" if settings.sentences else f"{settings.seq_length} tokens"
 
 
 def _amounts(run: TrainingRun) -> str:
-    """Say how much text there is; of words also how much of the validation text is unknown."""
+    """Return the amount of text and, for words, the unknown fraction of the validation text."""
     train, valid, size = run.texts.train, run.texts.valid, len(run.vocabulary)
     if run.settings.level == "char":
-        return f"{len(train):,} symbols to train on, {len(valid):,} to validate on, {size} different"
+        return f"{len(train):,} symbols to train on, {len(valid):,} to validate on, {size} distinct"
     words = run.vocabulary.coverage(valid) if valid else None
     held_out = "none" if words is None else f"{words.tokens:,} ({1 - words.fraction:.1%} unknown)"
-    return f"{run.data.tokens:,} words to train on, {held_out} to validate on, {size:,} different"
+    return f"{run.data.tokens:,} words to train on, {held_out} to validate on, {size:,} distinct"
 
 
-def evaluation(record: Record) -> str:
-    """Put a record with a validation loss into one line."""
+def describe_evaluation(record: Record) -> str:
+    """Return one line for a record with a validation loss."""
     return (
         f"step {record.step}  epoch {record.epoch:.2f}  "
         f"loss {record.loss:.4f}  valid {record.valid_loss:.4f}  "
@@ -56,8 +56,8 @@ def evaluation(record: Record) -> str:
     )
 
 
-def sampled_lines(run: TrainingRun) -> str:
-    """Let the model write a few lines; where lines are texts, some whole ones."""
+def sample_lines(run: TrainingRun) -> str:
+    """Return a sample that the model generates; a few whole texts if each line is a text."""
     options: dict[str, Any] = {"temperature": _SAMPLE_TEMPERATURE, "seed": run.settings.seed}
     if run.settings.sentences:
         texts = samples(run.model, run.vocabulary, _SAMPLE_TEXTS, max_length=_SAMPLE_LENGTH, **options)
@@ -68,7 +68,7 @@ def sampled_lines(run: TrainingRun) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a training ended; also the object that ``--json`` prints."""
+    """Result of a training run; also the object that ``--json`` prints."""
 
     model: str
     best_model: str | None
@@ -82,23 +82,23 @@ class Summary:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values, ready for JSON."""
+        """Return values that JSON can hold."""
         return asdict(self)
 
     def to_text(self) -> str:
-        """Give lines for people."""
+        """Return lines for people."""
         reason = _REASONS[self.stopped]
         lines = [f"{reason} at step {self.step} after {self.seconds:.1f} s; saved {self.model}"]
         if self.best_valid_loss is not None:
             lowest = f"lowest validation loss {self.best_valid_loss:.4f} at step {self.best_step}"
             lines.append(f"{lowest}: {self.best_model}")
         if self.stopped == "interrupt":
-            lines.append(f"go on with: fastrnn train --resume {self.model}")
+            lines.append(f"resume with: fastrnn train --resume {self.model}")
         return "\n".join(lines)
 
 
 def summarize(run: TrainingRun, record: Record | None, stopped: str, seconds: float) -> Summary:
-    """Sum up a training that has ended, by its last record and why it stopped."""
+    """Return the summary of a finished training run, from its last record and the reason it stopped."""
     known = math.isfinite(run.trainer.best_loss)
     return Summary(
         model=str(run.files.last),

@@ -1,4 +1,4 @@
-"""``fastrnn sample``."""
+"""The command ``fastrnn sample``: generate text."""
 
 from __future__ import annotations
 
@@ -26,38 +26,36 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
 
 @click.command(name="sample")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
-@click.option(
-    "--prompt", default="", show_default="the start of a text, or a line", help="Text to go on from."
-)
+@click.option("--prompt", default="", show_default="the start of a text or a line", help="Text to continue.")
 @click.option(
     "--length",
     type=_COUNT,
     metavar="N",
     default=500,
     show_default=True,
-    help="Symbols to write; of a model that knows where a text ends, the most.",
+    help="Symbols to generate; the maximum if the model predicts where a text ends.",
 )
-@click.option("--count", type=_SIZE, metavar="N", help="Write that many texts, side by side.")
+@click.option("--count", type=_SIZE, metavar="N", help="Generate N texts in one batch.")
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0.0),
     metavar="X",
     default=0.8,
     show_default=True,
-    help="Below 1 likely symbols become likelier; 0 always takes the likeliest.",
+    help="Values below 1 favour likely symbols; 0 always takes the most likely one.",
 )
-@click.option("--top-k", type=_SIZE, metavar="N", help="Choose among the N likeliest symbols.")
+@click.option("--top-k", type=_SIZE, metavar="N", help="Sample from the N most likely symbols.")
 @click.option(
     "--top-p",
     type=_MASS,
     metavar="X",
-    help="Choose among the likeliest symbols that together hold the probability X.",
+    help="Sample from the most likely symbols whose total probability is X.",
 )
 @click.option(
     "--typical",
     type=_MASS,
     metavar="X",
-    help="Choose among the symbols of the most typical probability that together hold X.",
+    help="Sample from the most typical symbols whose total probability is X.",
 )
 @click.option(
     "--repetition-penalty",
@@ -65,24 +63,24 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
     metavar="X",
     default=1.0,
     show_default=True,
-    help="Make symbols that have been written less likely.",
+    help="Values above 1 make symbols that have already occurred less likely.",
 )
-@click.option("--reject-unknown", is_flag=True, help="Never write the symbol for unknown ones.")
-@click.option("--beam", type=_SIZE, metavar="N", help="Search the likeliest text with N beams instead.")
+@click.option("--reject-unknown", is_flag=True, help="Never generate the symbol <unk>.")
+@click.option("--beam", type=_SIZE, metavar="N", help="Beam search with N beams instead of sampling.")
 @click.option(
     "--length-penalty",
     type=click.FloatRange(min=0.0),
     metavar="X",
     default=0.0,
     show_default=True,
-    help="Of --beam: above 0 longer texts are favoured.",
+    help="With --beam: values above 0 favour longer texts.",
 )
 @click.option(
     "--seed",
     type=_COUNT,
     metavar="N",
-    show_default="a new one",
-    help="The same seed writes the same text.",
+    show_default="random",
+    help="The same seed generates the same text.",
 )
 @json_option
 def command(
@@ -101,12 +99,12 @@ def command(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """Let MODEL write, from its start or after a prompt.
+    """Generate text with MODEL, from the start or after a prompt.
 
-    A model that was trained on one stream of text writes on and on; one of sentences ends each by itself.
+    A model trained on one stream generates --length symbols; one trained on sentences may end earlier.
     """
     if beam is not None and count is not None:
-        raise click.UsageError("--beam and --count: give one of them")
+        raise click.UsageError("--beam and --count: give only one of them")
     checkpoint = load_checkpoint(model)
     used_seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     generator = np.random.default_rng(used_seed)
@@ -119,13 +117,13 @@ def command(
     texts: list[dict[str, Any]]
     if beam is not None:
         found = _search(checkpoint, start, (beam, length, length_penalty), tuple(sampling.banned))
-        texts = [_described(checkpoint, prompt, each) for each in found]
-    elif count is not None or ends_itself(checkpoint):
+        texts = [_as_json(checkpoint, prompt, each) for each in found]
+    elif count is not None or is_sentence_model(checkpoint):
         written = generate(
             checkpoint.model, [start] * (count or 1), max_length=length, eos=_eos(checkpoint),
             sampling=sampling, seed=generator,
         )  # fmt: skip
-        texts = [_described(checkpoint, prompt, each) for each in written]
+        texts = [_as_json(checkpoint, prompt, each) for each in written]
     else:
         ids = sample_ids(checkpoint.model, start, length, sampling=sampling, seed=generator)
         if not as_json:
@@ -140,17 +138,17 @@ def command(
         print_json({**first, **several, "seed": used_seed, "symbols_per_second": speed})
         return
     for text in texts:
-        click.echo(_joined(checkpoint, prompt, text["text"]))
+        click.echo(_prompt_and_text(checkpoint, prompt, text["text"]))
 
 
-def ends_itself(checkpoint: Checkpoint) -> bool:
-    """Say whether the model was trained on texts with ends, not on one stream."""
+def is_sentence_model(checkpoint: Checkpoint) -> bool:
+    """Return whether the model was trained on separate sentences, not on one stream."""
     return checkpoint.model.start == -1
 
 
 def _eos(checkpoint: Checkpoint) -> int:
-    """Give the id that ends a text; in a stream it is only a line's end."""
-    eos = checkpoint.model.eos if ends_itself(checkpoint) else None
+    """Return the id that ends a text, or -1; in a stream this id only ends a line."""
+    eos = checkpoint.model.eos if is_sentence_model(checkpoint) else None
     return -1 if eos is None else eos
 
 
@@ -174,7 +172,7 @@ def _search(
     )
 
 
-def _described(checkpoint: Checkpoint, prompt: str, written: Generated) -> dict[str, Any]:
+def _as_json(checkpoint: Checkpoint, prompt: str, written: Generated) -> dict[str, Any]:
     return {
         "prompt": prompt,
         "text": checkpoint.vocabulary.decode(written.ids),
@@ -184,12 +182,12 @@ def _described(checkpoint: Checkpoint, prompt: str, written: Generated) -> dict[
     }
 
 
-def _joined(checkpoint: Checkpoint, prompt: str, text: str) -> str:
-    return prompt + _space(checkpoint, prompt, text) + text
+def _prompt_and_text(checkpoint: Checkpoint, prompt: str, text: str) -> str:
+    return prompt + _separator(checkpoint, prompt, text) + text
 
 
 def _write(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> None:
-    """Write symbol by symbol, as they are drawn."""
+    """Print each symbol as soon as it is generated."""
     click.echo(prompt, nl=False)
     for piece in _pieces(checkpoint, prompt, ids):
         click.echo(piece, nl=False)
@@ -200,11 +198,11 @@ def _pieces(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> Iterator
     before = prompt
     for symbol in ids:
         piece = checkpoint.vocabulary.decode([symbol])
-        yield _space(checkpoint, before, piece) + piece
+        yield _separator(checkpoint, before, piece) + piece
         before = piece or before
 
 
-def _space(checkpoint: Checkpoint, before: str, behind: str) -> str:
-    """Give what stands between two pieces of a text: a space between words, nothing at the ends of lines."""
-    apart = checkpoint.vocabulary.level == "word" and before and behind
-    return " " if apart and not before[-1].isspace() and not behind.startswith("\n") else ""
+def _separator(checkpoint: Checkpoint, before: str, after: str) -> str:
+    """Return the separator of two pieces of text: a space between words, nothing at line ends."""
+    words = checkpoint.vocabulary.level == "word" and before and after
+    return " " if words and not before[-1].isspace() and not after.startswith("\n") else ""

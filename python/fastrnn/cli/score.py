@@ -1,4 +1,4 @@
-"""``fastrnn score``."""
+"""The command ``fastrnn score``: log-probabilities of texts."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["command"]
     type=click.Choice(["nats", "bits", "log10"]),
     default="nats",
     show_default=True,
-    help="Of the log-probabilities.",
+    help="Unit of the log-probabilities.",
 )
 @click.option(
     "--end/--no-end",
     default=None,
-    help="Whether it counts that the text ends.  [default: where the model knows an end]",
+    help="Include the probability that the text ends.  [default: if the model predicts ends]",
 )
-@click.option("--rank", "ranked", is_flag=True, help="The likeliest text first.")
-@click.option("--tokens", "by_token", is_flag=True, help="A line for each token too.")
+@click.option("--rank", "ranked", is_flag=True, help="Sort the texts, most likely first.")
+@click.option("--tokens", "by_token", is_flag=True, help="Also print a line for each token.")
 @json_option
 def command(
     model: str,
@@ -41,7 +41,7 @@ def command(
     by_token: bool,
     as_json: bool,
 ) -> None:
-    """Give the log-probability that MODEL gives each of TEXTS; without any, each line of standard input."""
+    """Print the log-probability of each of TEXTS under MODEL; by default of each line of standard input."""
     given = list(texts)
     if not given:
         given = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
@@ -52,10 +52,12 @@ def command(
     if ranked:
         scores.sort(key=lambda each: each.total, reverse=True)
     if as_json:
-        print_json({"unit": unit, "texts": [_plain(each) for each in scores]})
+        print_json({"unit": unit, "texts": [_as_json(each) for each in scores]})
         return
     for each in scores:
-        click.echo(f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_remarks(each)}")
+        click.echo(
+            f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_unknown_note(each)}"
+        )
         if by_token:
             for token, value in zip(each.tokens, each.log_probabilities, strict=True):
                 click.echo(f"    {value:10.4f}  {token!r}")
@@ -63,11 +65,11 @@ def command(
                 click.echo(f"    {each.length_log_probability:10.4f}  (the length)")
 
 
-def _remarks(result: Score) -> str:
+def _unknown_note(result: Score) -> str:
     return f"  ({result.unknown} unknown)" if result.unknown else ""
 
 
-def _plain(result: Score) -> dict[str, object]:
+def _as_json(result: Score) -> dict[str, object]:
     return {
         "text": result.text,
         "total": result.total,

@@ -1,4 +1,4 @@
-"""The loop of ``fastrnn train``: what is shown, logged and saved meanwhile, and how it ends."""
+"""The main loop of ``fastrnn train``: progress, logging, saving, and how it stops."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import click
 from fastrnn.cli import report
 from fastrnn.cli.errors import INTERRUPTED, describe_os_error
 from fastrnn.cli.output import print_json
-from fastrnn.cli.progress import Progress
-from fastrnn.cli.run import TrainingRun
+from fastrnn.cli.progress_bar import ProgressBar
+from fastrnn.cli.training_run import TrainingRun
 from fastrnn.train import Record, TrainingDiverged
 
 __all__ = ["Session"]
 
 
 class Session:
-    """One run of the loop.
+    """One run of the main loop.
 
     Parameters
     ----------
     run : TrainingRun
     as_json : bool
-        Print one JSON object at the end; all other lines go to standard error.
+        Print one JSON object at the end, and all other output to standard error.
     """
 
     def __init__(self, run: TrainingRun, as_json: bool) -> None:
@@ -36,24 +36,24 @@ class Session:
         self._record: Record | None = None
         self._stopped = "steps"
         self._warned: set[str] = set()
-        self._progress = Progress(run.trainer.step, run.total_steps, to_stderr=as_json)
+        self._progress = ProgressBar(run.trainer.step, run.total_steps, to_stderr=as_json)
 
     def execute(self) -> int:
-        """Train to the end or to Ctrl-C, and give the exit code.
+        """Train to the end or until Ctrl-C, and return the exit code.
 
         Raises
         ------
         click.ClickException
-            If the loss or the gradient is no longer finite.
+            If the loss or the gradient is not finite.
         OSError
             If the last save fails.
         """
         began = time.monotonic()
         try:
-            with _first_signal_stops():
+            with _stop_at_first_signal():
                 self._train_and_save()
         except TrainingDiverged as error:
-            raise click.ClickException(f"{error}; {self._kept()}") from error
+            raise click.ClickException(f"{error}; {self._saved_message()}") from error
         finally:
             self._progress.close()
             if self._run.board is not None:
@@ -67,15 +67,15 @@ class Session:
 
     def _train_and_save(self) -> None:
         try:
-            self._progress.say(report.introduction(self._run))
+            self._progress.say(report.describe_start(self._run))
             self._loop()
             self._run.save()
         except KeyboardInterrupt:
             self._stopped = "interrupt"
             self._run.save()
-        except TrainingDiverged:  # what is on disk is better
+        except TrainingDiverged:  # the saved files are better
             raise
-        except Exception:  # no memory for a sample, nobody who reads the lines: the training itself is sound
+        except Exception:  # such as no memory for a sample, or a closed pipe: the training itself is intact
             with suppress(OSError):
                 self._run.save()
             raise
@@ -87,49 +87,49 @@ class Session:
             self._progress.show(record)
             self._try(partial(self._run.log, record))
             if record.valid_loss is not None:
-                self._progress.say(report.evaluation(record))
+                self._progress.say(report.describe_evaluation(record))
             if record.step % settings.eval_every == 0:
                 self._try(self._run.save)
             if settings.sample_every and record.step % settings.sample_every == 0:
-                self._progress.say(report.sampled_lines(self._run))
+                self._progress.say(report.sample_lines(self._run))
         if trainer.stopped_early:
             self._stopped = "patience"
         if trainer.validation is not None and trainer.step % trainer.validation.every:
             trainer.evaluate()
 
     def _try(self, action: Callable[[], None]) -> None:
-        """Let a disk that is full for a while not end the training; the last save of all may."""
+        """Run an action, and turn an OSError, such as a full disk, into a warning."""
         try:
             action()
         except OSError as error:
-            text = f"not saved: {describe_os_error(error)}; the training goes on"
+            text = f"not saved: {describe_os_error(error)}; training continues"
             if text not in self._warned:
                 self._warned.add(text)
                 self._progress.warn(text)
 
-    def _kept(self) -> str:
+    def _saved_message(self) -> str:
         saved = self._run.saved_step
         if saved is None:
-            return "nothing had been saved yet"
-        return f"{self._run.files.last} keeps the training as it was at step {saved}"
+            return "nothing has been saved yet"
+        return f"{self._run.files.last} holds the training at step {saved}"
 
 
 @contextmanager
-def _first_signal_stops() -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt; further ones change nothing."""
+def _stop_at_first_signal() -> Iterator[None]:
+    """Raise KeyboardInterrupt on the first SIGINT or SIGTERM, and ignore further ones."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    listened = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in listened:
+        for each in handled:
             signal.signal(each, signal.SIG_IGN)
-        listened.clear()  # the process ends now: nothing is to be put back
+        handled.clear()  # the process ends now: no handler is restored
         raise KeyboardInterrupt
 
-    for number in tuple(listened):
+    for number in tuple(handled):
         signal.signal(number, stop)
     try:
         yield
     finally:
-        for number in tuple(listened):
+        for number in tuple(handled):
             signal.signal(number, before[number])

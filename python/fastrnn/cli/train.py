@@ -1,4 +1,4 @@
-"""``fastrnn train``."""
+"""The command ``fastrnn train``: train or resume a language model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from fastrnn.cli.output import json_option
-from fastrnn.cli.run import Files, TrainingRun, settings_of
 from fastrnn.cli.session import Session
-from fastrnn.cli.settings import Settings, given_settings, settings_options
-from fastrnn.cli.texts import read_texts
+from fastrnn.cli.settings import TrainingSettings, given_settings, settings_options
+from fastrnn.cli.training_run import OutputFiles, TrainingRun, resumed_settings
+from fastrnn.cli.training_texts import read_texts
 from fastrnn.train import CheckpointError, load_checkpoint
-from fastrnn.train.files import check_writable
+from fastrnn.train.atomic_files import check_writable
 
 __all__ = ["command"]
 
@@ -24,12 +24,12 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
-    help=f"File to save to.  [default: {_DEFAULT_OUT}, or the one resumed]",
+    help=f"File to save to.  [default: {_DEFAULT_OUT}, or the resumed file]",
 )
 @click.option(
     "--resume",
     type=click.Path(exists=True, dir_okay=False),
-    help="Go on with the training saved there.",
+    help="Checkpoint whose training to resume.",
 )
 @settings_options
 @json_option
@@ -43,24 +43,24 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train a language model on FILES, or without any on the Python standard library's own source.
+    """Train a language model on FILES, or by default on the Python standard library's source.
 
-    Saved are the last model with all that --resume needs (OUT.safetensors), the model with the lowest
-    validation loss (OUT.best.safetensors), and a log with one JSON object a step (OUT.jsonl). Ctrl-C stops
-    and saves. With --resume, options given anew replace the old ones, where they can; --steps counts from the
-    beginning of the training.
+    Saves the last model with everything that --resume needs (OUT.safetensors), the model with the lowest
+    validation loss (OUT.best.safetensors), and a log with one JSON object per step (OUT.jsonl). Ctrl-C stops
+    and saves. With --resume, options given now replace the saved ones where they can; --steps counts from the
+    start of the training.
     """
     if options["steps"] is not None and options["epochs"] is not None:
-        raise click.UsageError("--steps and --epochs: give one of them", context)
+        raise click.UsageError("--steps and --epochs: give only one of them", context)
     if resume is None:
-        run = _fresh_run(Settings(files=files, **options), out or _DEFAULT_OUT)
+        run = _fresh_run(TrainingSettings(files=files, **options), out or _DEFAULT_OUT)
     else:
         given = given_settings(context, ["files", *options])
         run = _resumed_run(resume, given, out or resume)
     context.exit(Session(run, as_json).execute())
 
 
-def _fresh_run(settings: Settings, out: str) -> TrainingRun:
+def _fresh_run(settings: TrainingSettings, out: str) -> TrainingRun:
     files = _checked_files(settings, out)
     return TrainingRun(settings, read_texts(settings), files)
 
@@ -68,20 +68,20 @@ def _fresh_run(settings: Settings, out: str) -> TrainingRun:
 def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
     checkpoint = load_checkpoint(resume)
     try:
-        settings = settings_of(checkpoint, given)
+        settings = resumed_settings(checkpoint, given)
         run = TrainingRun(settings, read_texts(settings), _checked_files(settings, out), checkpoint)
     except (CheckpointError, KeyError) as error:
         raise CheckpointError(f"{resume}: {error}") from error
     if run.trainer.step >= run.total_steps and not run.trainer.unfinished:
         raise ValueError(
             f"{resume}: already at step {run.trainer.step} of {run.total_steps}; "
-            "give more --steps or --epochs, counted from the beginning"
+            "give more --steps or --epochs, counted from the start"
         )
     return run
 
 
-def _checked_files(settings: Settings, out: str) -> Files:
-    files = Files(out)
-    files.refuse((*settings.files, *([] if settings.valid is None else [settings.valid])))
+def _checked_files(settings: TrainingSettings, out: str) -> OutputFiles:
+    files = OutputFiles(out)
+    files.check_inputs((*settings.files, *([] if settings.valid is None else [settings.valid])))
     check_writable(files.last)
     return files

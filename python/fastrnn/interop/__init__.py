@@ -1,4 +1,4 @@
-"""Parameters from elsewhere, in the names, shapes and conventions of fastrnn."""
+"""Convert parameters from other conventions to the names and shapes of fastrnn."""
 
 from fastrnn.interop.notes import from_notes
 

@@ -1,4 +1,4 @@
-"""The course notes' convention: one matrix a gate over [state, input], and an update gate u = 1 - z."""
+"""Weights in course notes' convention: one matrix per gate over [state, input], and update gate u = 1 - z."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from fastrnn._arrays import Array, as_array
 
 __all__ = ["from_notes"]
 
-# The rows of PyTorch's matrices in the notes' letters, and the sign of each: z is 1 - u.
+# The order of the gates in PyTorch's matrices, in the notes' letters, and the sign of each: z is 1 - u.
 _GATES = {"rnn": (("a", 1),), "gru": (("r", 1), ("u", -1), ("c", 1)), "lstm": tuple((g, 1) for g in "ufco")}
 
 
 def from_notes(cell: str, weights: Mapping[str, Any], *, suffix: str = "_l0") -> dict[str, Array]:
-    """Convert one layer's weights as course notes write them into those of a `fastrnn` layer.
+    """Convert one layer's weights from the convention of course notes to that of a `fastrnn` layer.
 
-    In the notes (Ng, "Sequence Models", 2018) a gate is ``sigmoid(W [h', x] + b)``, one matrix over the state
-    and the input, and a GRU's new state is ``c = u * n + (1 - u) * c'``, with the reset before the product.
-    In PyTorch's form, and here, z = 1 - u takes u's place: ``sigmoid(-v) = 1 - sigmoid(v)``, so that its
-    weights are u's with the other sign.
+    In the notes (Ng, "Sequence Models", 2018) a gate is ``sigmoid(W [h', x] + b)``, with one matrix over the
+    state and the input, and a GRU's new state is ``c = u * n + (1 - u) * c'``, with the reset before the
+    product. PyTorch and fastrnn use z = 1 - u instead of u. Because ``sigmoid(-v) = 1 - sigmoid(v)``, the
+    weights of z are those of u with the opposite sign.
 
     Parameters
     ----------
     cell : {"rnn", "gru", "lstm"}
     weights : mapping of str to array_like
-        ``W<gate> [H, H + D]``, the columns of the state first, and ``b<gate> [H]`` or [H, 1], for the gates
-        a of the vanilla cell; u, r, c of the GRU; u, f, o, c of the LSTM, where u is the input gate and c the
+        ``W<gate> [H, H + D]``, state columns first, and ``b<gate> [H]`` or [H, 1]. The gates are a for the
+        vanilla cell; u, r, c for the GRU; u, f, o, c for the LSTM, where u is the input gate and c the
         candidate.
     suffix : str, default "_l0"
-        End of the names.
+        Suffix of the returned names.
 
     Returns
     -------
     state : dict of str to ndarray
         weight_ih, weight_hh, bias_ih and bias_hh (zero), for ``load_state_dict`` of `fastrnn.RNN`,
-        ``fastrnn.GRU(reset_after=False)`` or `fastrnn.LSTM`; with ``output_activation="identity"`` the LSTM
-        is the notes' ``a = o * c``.
+        ``fastrnn.GRU(reset_after=False)`` or `fastrnn.LSTM`. The notes' LSTM with ``a = o * c`` needs
+        ``output_activation="identity"``.
 
     Raises
     ------
     ValueError
-        If the cell is unknown, a matrix missing or unknown, or a shape does not fit.
+        If the cell is unknown, a matrix is missing or unknown, or a shape does not match.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Training: optimisers, schedules, the loop, evaluation and checkpoints."""
+"""Training: optimisers, schedules, the training loop, evaluation and checkpoints."""
 
 from fastrnn.train.average import Average
 from fastrnn.train.averaging import ExponentialAverage, NonMonotonicAverage
@@ -9,10 +9,10 @@ from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import SGD, Adam, AdamW, RMSprop
 from fastrnn.train.records import Record, TrainingDiverged, Validation
 from fastrnn.train.schedules import ConstantSchedule, CosineSchedule, PlateauSchedule, StepSchedule
-from fastrnn.train.shortcut import train
-from fastrnn.train.state import TrainingState
 from fastrnn.train.tensorboard import TensorBoardLog
+from fastrnn.train.train_function import train
 from fastrnn.train.trainer import Trainer
+from fastrnn.train.training_state import TrainingState
 
 __all__ = [
     "SGD",

@@ -1,4 +1,4 @@
-"""What averages of parameters share."""
+"""The base class of parameter averages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _dispatch
-from fastrnn.train.interrupts import interrupts_held
-from fastrnn.train.state import TrainingState
+from fastrnn.train.interrupts import defer_interrupts
+from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel
@@ -22,14 +22,14 @@ __all__ = ["Average", "write_parameters"]
 
 
 class Average(ABC):
-    """What averages share: the model that is trained, and a copy of it that holds the averaged parameters.
+    """Base class of parameter averages: the trained model and a copy that holds the averaged parameters.
 
-    The copy takes as much memory as the model's parameters, from the beginning on.
+    The copy takes as much memory as the model's parameters, from the start.
 
     Attributes
     ----------
     model : LanguageModel
-        The one that is trained.
+        The model being trained.
     updates : int
         Steps seen so far.
     """
@@ -41,59 +41,59 @@ class Average(ABC):
 
     @property
     def started(self) -> bool:
-        """Whether there is an average already."""
+        """Whether averaging has started."""
         return self._started(self.updates)
 
     @property
     def averaged(self) -> LanguageModel:
-        """A model with the averaged parameters, for inference; until there are any, the trained one."""
+        """A model with the averaged parameters, for inference; before averaging starts, the trained model."""
         return self._averaged if self.started else self.model
 
     @abstractmethod
     def update(self) -> None:
-        """Take the trained parameters in; a trainer calls it after each step of the optimizer."""
+        """Include the current parameters in the average; a trainer calls this after each optimizer step."""
 
-    def observe(self, valid_loss: float) -> None:  # noqa: B027 - not all averages listen
-        """Hear a validation loss. Only `NonMonotonicAverage` acts on it."""
+    def observe(self, valid_loss: float) -> None:  # noqa: B027 - optional hook
+        """Take note of a validation loss. Only `NonMonotonicAverage` acts on it."""
 
     def copy_to(self, model: LanguageModel) -> None:
-        """Give a model, be it the trained one, the averaged parameters.
+        """Copy the averaged parameters into a model, which may be the trained one.
 
         Raises
         ------
         ValueError
-            If it has other parameters.
+            If the model's parameters do not match.
         """
-        with interrupts_held():
+        with defer_interrupts():
             model.load_state_dict(self.averaged.parameters)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the trained model have the averaged parameters inside a ``with`` block, then its own again.
+        """Use the averaged parameters in the trained model inside a ``with`` block.
 
-        Training inside the block is lost at its end.
+        The model's own parameters are restored at the end: training inside the block is lost.
         """
         own = self.model.parameters.flat.copy()
         try:
-            with interrupts_held():
+            with defer_interrupts():
                 write_parameters(self.model, self.averaged.parameters.flat)
             yield
         finally:
-            with interrupts_held():
+            with defer_interrupts():
                 write_parameters(self.model, own)
 
     def state(self) -> TrainingState:
-        """Give all that another average needs to go on with the same bits."""
+        """Return everything that a new average needs to continue with the same bits."""
         arrays = {"parameters": self._averaged.parameters.flat.copy()} if self.started else {}
         return TrainingState({"kind": type(self).__name__, "updates": self.updates}, arrays)
 
     def restore(self, state: TrainingState) -> None:
-        """Go on from what `state` gave. Nothing changes where it does not fit.
+        """Continue from a state that `state` returned. If the state does not fit, nothing changes.
 
         Raises
         ------
         ValueError
-            If it is of an average of another kind, or of another model.
+            If the state belongs to another kind of average or another model.
         """
         own = type(self).__name__
         if state.values["kind"] != own:
@@ -108,14 +108,14 @@ class Average(ABC):
         self.updates = updates
 
     def _started(self, updates: int) -> bool:
-        """Whether there is an average after so many updates."""
+        """Return whether averaging has started after this number of updates."""
         return True
 
     def _move(self, rate: float) -> None:
-        """Move the average by a part of its way to the trained parameters.
+        """Move the average toward the trained parameters by a fraction ``rate`` of the difference.
 
-        A step of gradient descent with ``g = p - average``: one native pass that allocates nothing, so that
-        it cannot fail between a step of the optimizer and the count of steps.
+        This is a gradient step with ``g = p - average`` and learning rate ``-rate``: one native pass that
+        allocates nothing, so that it cannot fail between an optimizer step and the update of the step count.
         """
         average = self._averaged.parameters._writable_flat()
         _dispatch.kernels.sgd_step(average, self.model.parameters.flat, None, -rate, 0.0, -1.0, False)

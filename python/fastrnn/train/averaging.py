@@ -1,4 +1,4 @@
-"""Averages of the parameters over the steps of training, which often predict better than the last ones."""
+"""Averages of the parameters over training steps, which often predict better than the final parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastrnn._checks import as_flag, as_number, as_size
 from fastrnn.train.average import Average, write_parameters
-from fastrnn.train.state import TrainingState
+from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel
@@ -15,19 +15,19 @@ __all__ = ["Average", "ExponentialAverage", "NonMonotonicAverage"]
 
 
 class ExponentialAverage(Average):
-    """An average that forgets: ``average = d * average + (1 - d) * p`` after each step, from the start on.
+    """Exponential moving average: ``average = d * average + (1 - d) * p`` after each step, from the start.
 
-    With `warmup` d is ``min(decay, (1 + t) / (10 + t))`` at step t, counted from 0: the first steps, whose
-    parameters are still close to random, are forgotten at once, and the average is that of the last ``t / 9``
-    steps or so until `decay` is reached (0.999: after 9,000 steps). Without, the parameters before the first
-    step keep a part of ``decay ** t``.
+    With `warmup`, d is ``min(decay, (1 + t) / (10 + t))`` at step t, counted from 0: the first steps, whose
+    parameters are still nearly random, are quickly forgotten, and the average covers about the last ``t / 9``
+    steps until `decay` is reached (0.999: after 9,000 steps). Without `warmup`, the initial parameters keep a
+    weight of ``decay ** t``.
 
     Parameters
     ----------
     model : LanguageModel
-        The one that is trained.
+        The model being trained.
     decay : float, default 0.999
-        d, in [0, 1): the average is one over the last ``1 / (1 - d)`` steps or so.
+        d, in [0, 1): the average covers about the last ``1 / (1 - d)`` steps.
     warmup : bool, default True
 
     Raises
@@ -65,23 +65,23 @@ class ExponentialAverage(Average):
         super().__init__(model)
 
     def update(self) -> None:
-        """Take the trained parameters in."""
+        """Include the current parameters in the average."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
         self._move(1.0 - decay)
         self.updates += 1
 
 
 class NonMonotonicAverage(Average):
-    """The mean over all steps since validation stopped to get better: NT-ASGD.
+    """Mean over all steps since the validation loss stopped improving: NT-ASGD.
 
-    There is no average until a validation loss is above the lowest of all but the `patience` evaluations
-    before it. From then on it is the plain mean of the parameters at that time and after each later step.
-    The optimizer is meant to be `SGD` with a constant learning rate.
+    Averaging starts when a validation loss exceeds the lowest loss of all earlier evaluations except the last
+    `patience`. The average is then the plain mean of the parameters at that time and after each later step.
+    Intended for `SGD` with a constant learning rate.
 
     Parameters
     ----------
     model : LanguageModel
-        The one that is trained.
+        The model being trained.
     patience : int, default 5
         n of the paper, the non-monotone interval, in evaluations.
 
@@ -92,8 +92,8 @@ class NonMonotonicAverage(Average):
 
     References
     ----------
-    Merity, Keskar, Socher (2017), "Regularizing and Optimizing LSTM Language Models", algorithm 1, in the
-    reading of the authors' program (the last n losses do not count).
+    Merity, Keskar, Socher (2017), "Regularizing and Optimizing LSTM Language Models", algorithm 1, as
+    the authors' code implements it (the last n losses do not count).
 
     Examples
     --------
@@ -115,13 +115,13 @@ class NonMonotonicAverage(Average):
         super().__init__(model)
 
     def update(self) -> None:
-        """Take the trained parameters in, once the average has begun."""
+        """Include the current parameters in the average, once averaging has started."""
         if self.started:
             self.updates += 1
             self._move(1.0 / self.updates)
 
     def observe(self, valid_loss: float) -> None:
-        """Hear a validation loss; begin to average where it is time."""
+        """Take note of a validation loss; start averaging if the loss has stopped improving."""
         if self.started:
             return
         known = self._losses[: -self.patience]
@@ -131,21 +131,21 @@ class NonMonotonicAverage(Average):
         self._losses.append(valid_loss)
 
     def state(self) -> TrainingState:
-        """Give all that another average needs to go on with the same bits."""
+        """Return everything that a new average needs to continue with the same bits."""
         state = super().state()
         state.values["losses"] = list(self._losses)
         return state
 
     def restore(self, state: TrainingState) -> None:
-        """Go on from what `state` gave.
+        """Continue from a state that `state` returned.
 
         Raises
         ------
         ValueError
-            If it is of an average of another kind, or of another model.
+            If the state belongs to another kind of average or another model.
         """
         super().restore(state)
         self._losses = [float(loss) for loss in state.values["losses"]]
 
     def _started(self, updates: int) -> bool:
-        return updates > 0  # the parameters at the beginning are the first ones counted
+        return updates > 0  # the parameters at the start are counted as the first update

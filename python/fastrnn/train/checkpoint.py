@@ -1,4 +1,4 @@
-"""One safetensors file with a model, its vocabulary and, for resuming, its training."""
+"""Checkpoints: one safetensors file with a model, its vocabulary and, for resuming, its training state."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.layers.description import count_layers
 from fastrnn.models import LanguageModel
-from fastrnn.train.files import write_atomically
-from fastrnn.train.state import TrainingState
+from fastrnn.train.atomic_files import write_atomically
+from fastrnn.train.training_state import TrainingState
 
 __all__ = ["FORMAT_VERSION", "Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"]
 
 FORMAT_VERSION = 1
-_LARGEST_HEADER = 100_000_000  # bytes; the bound of the safetensors format itself
+_LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _TRAINING = "training."
 
 
 class CheckpointError(ValueError):
-    """A file is no usable checkpoint; the message names it and says why."""
+    """A file is not a usable checkpoint; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """Contents of a checkpoint file.
 
     Attributes
     ----------
     model : LanguageModel
     vocabulary : Vocabulary
     training : TrainingState or None
-        None where the file holds a model alone.
+        None if the file holds only a model.
     package_version : str
-        The fastrnn that wrote the file.
+        The fastrnn version that wrote the file.
     """
 
     model: LanguageModel
@@ -56,11 +56,11 @@ def save_checkpoint(
     vocabulary: Vocabulary,
     training: TrainingState | None = None,
 ) -> None:
-    """Write a checkpoint in such a way that the file is always whole: the old one or the new one.
+    """Write a checkpoint atomically: the file is always complete, the old one or the new one.
 
-    The tensors are the model's parameters under their own names, which any reader of safetensors can load,
-    and the training's arrays under ``training.``. The header's metadata has one key, ``fastrnn``, whose value
-    is JSON: ``format_version``, ``package_version``, ``model`` (the configuration), ``vocabulary`` and
+    The tensors are the model's parameters under their own names, which any safetensors reader can load, and
+    the training arrays with the prefix ``training.``. The header's metadata has one key, ``fastrnn``, whose
+    value is JSON: ``format_version``, ``package_version``, ``model`` (the configuration), ``vocabulary`` and
     ``training``.
 
     Parameters
@@ -69,12 +69,12 @@ def save_checkpoint(
     model : LanguageModel
     vocabulary : Vocabulary
     training : TrainingState, optional
-        From `Trainer.state`; without it the file is smaller and cannot be resumed from.
+        From `Trainer.state`; without it the file is smaller and training cannot be resumed.
 
     Raises
     ------
     OSError
-        If the file cannot be written; an old file stays as it was.
+        If the file cannot be written; an existing file stays as it was.
 
     Examples
     --------
@@ -88,8 +88,7 @@ def save_checkpoint(
     ...     load_checkpoint(path).vocabulary.symbols
     ('a', 'b')
     """
-    # Imported here: loading a model or training one needs no safetensors, and `import fastrnn` is to stay
-    # quick.
+    # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
     from safetensors.numpy import save
 
     description = {
@@ -106,13 +105,13 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | os.PathLike[str], *, tokenizer: Any = None) -> Checkpoint:
-    """Read a checkpoint; all of it is checked before a model is made.
+    """Load a checkpoint; the whole file is validated before the model is created.
 
     Parameters
     ----------
     path : path
     tokenizer : callable, optional
-        For a vocabulary whose tokeniser is a function of yours, which no file can hold.
+        Required if the vocabulary's tokeniser is a custom function, which a file cannot hold.
 
     Returns
     -------
@@ -121,7 +120,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, tokenizer: Any = None) -> C
     Raises
     ------
     CheckpointError
-        If the file is truncated, damaged, not of this format, or holds tensors that its model does not have.
+        If the file is truncated, damaged or not of this format, or its tensors do not match its model.
     OSError
         If the file cannot be read.
     """
@@ -142,15 +141,17 @@ def _parse(content: bytes, tokenizer: Any) -> Checkpoint:
         vocabulary = Vocabulary.from_json(description["vocabulary"], tokenizer=tokenizer)
         model = _model(description["model"], parameters)
         if len(vocabulary) != model.vocabulary_size:
-            raise ValueError(f"{len(vocabulary)} symbols, but a model of {model.vocabulary_size}")
+            raise ValueError(
+                f"the vocabulary has {len(vocabulary)} symbols, the model {model.vocabulary_size}"
+            )
         state = None if training is None else TrainingState(dict(training), arrays)
     except (ValueError, TypeError, KeyError, MemoryError) as error:
-        raise CheckpointError(f"model, vocabulary and tensors do not fit together: {error}") from error
+        raise CheckpointError(f"model, vocabulary and tensors do not match: {error}") from error
     return Checkpoint(model, vocabulary, state, str(description.get("package_version")))
 
 
 def _description(content: bytes) -> dict[str, Any]:
-    """Read fastrnn's own part of the header."""
+    """Return fastrnn's part of the header."""
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length < 2:
         raise CheckpointError("not a safetensors file: no header")
@@ -182,12 +183,12 @@ def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _model(config: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]]) -> LanguageModel:
-    """Make the model, having seen that its sizes are the tensors': no header asks for memory at will."""
+    """Create the model, after checking its sizes against the tensors: no header can claim memory at will."""
     if not isinstance(config, Mapping):
         raise TypeError(f"model: expected a mapping, got {type(config).__name__}")
     layers = sum(name.startswith("rnn.") and ".weight_ih_l" in name for name in parameters)
     wanted_layers = count_layers(config.get("rnn") or config)
-    if wanted_layers != layers:  # before all their shapes are listed
+    if wanted_layers != layers:  # checked before all their shapes are listed
         raise ValueError(f"expected tensors for {wanted_layers} layers, got {layers}")
     shapes = LanguageModel.parameter_shapes(config)
     expected = {name: f"{config['dtype']} {list(shape)}" for name, shape in shapes.items()}

@@ -1,4 +1,4 @@
-"""Keeping gradients in bounds, natively, on the flat buffer."""
+"""Gradient clipping by native kernels on the flat buffer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["as_limit", "clip_gradient_norm", "clip_gradient_value", "clip_gradie
 
 
 def gradient_norm(module: Module) -> float:
-    """Give the global Euclidean norm of all gradients of a module.
+    """Return the global Euclidean norm of all gradients of a module.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def gradient_norm(module: Module) -> float:
     """
     flat, sparse = module.gradients.flat, sparse_parts(module)
     squares = sum(_dispatch.kernels.sum_of_squares(part) for part in dense_parts(flat, sparse))
-    for part in sparse:  # rows that nothing was added to are zero
+    for part in sparse:  # all other rows are zero
         squares += _dispatch.kernels.sum_of_squares(part.matrix(flat)[part.rows].reshape(-1))
     return math.sqrt(squares)
 
@@ -44,9 +44,9 @@ def clip_gradient_norm(module: Module, limit: float) -> float:
     Parameters
     ----------
     module : Module
-        Its gradients are changed in place, by one common factor; not where their norm is NaN or infinite.
+        Its gradients are scaled in place by one factor, unless their norm is NaN or infinite.
     limit : float
-        Above 0.
+        Maximum norm, above 0.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def clip_gradient_norm(module: Module, limit: float) -> float:
 
 
 def clip_gradient_value(module: Module, limit: float) -> None:
-    """Cut every single gradient of a module to ``-limit .. limit``, in place.
+    """Clip each gradient element of a module to ``-limit .. limit``, in place.
 
     Raises
     ------
@@ -106,14 +106,14 @@ def clip_gradient_value(module: Module, limit: float) -> None:
 def clip_gradients(
     module: Module, norm_limit: float | None, value_limit: float | None
 ) -> tuple[float, float]:
-    """Clip by value, then by norm, as far as limits are given.
+    """Clip by value, then compute the scale that clips by norm; either limit may be None.
 
     Returns
     -------
     norm : float
-        The global norm before both.
+        The global norm before clipping.
     scale : float
-        What the gradients are still to be multiplied with for the bound on the norm, by ``Optimizer.step``.
+        Factor that limits the norm, to be applied by ``Optimizer.step``.
     """
     norm = clipped = gradient_norm(module)
     if value_limit is not None:
@@ -125,12 +125,12 @@ def clip_gradients(
 
 
 def _factor(norm: float, limit: float) -> float:
-    factor = limit / (norm + 1e-6)  # as PyTorch's clip_grad_norm_ has it
+    factor = limit / (norm + 1e-6)  # as in PyTorch's clip_grad_norm_
     return factor if 0.0 < factor < 1.0 else 1.0
 
 
 def _in_place(module: Module, change: Callable[[Array], None]) -> None:
-    """Change all gradients that may differ from zero."""
+    """Apply a change to all gradients that may be nonzero."""
     flat, sparse = module.gradients.flat, sparse_parts(module)
     for part in dense_parts(flat, sparse):
         change(part)

@@ -1,4 +1,4 @@
-"""The loss of a model over a whole text, or over sentences."""
+"""The loss of a model over a text or over sentences."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Evaluation:
     Attributes
     ----------
     loss : float
-        Mean over the tokens, in nats a token.
+        Mean over the tokens, in nats per token.
     tokens : int
-        Tokens that were predicted: all of the text but its first; of sentences all, and the end of each
-        where it has one.
+        Number of predicted tokens: all but the first of a text; all tokens of sentences, end symbols
+        included.
     """
 
     loss: float
@@ -38,23 +38,23 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        """``exp(loss)``; infinite where that is too large for a float."""
+        """``exp(loss)``; infinite if that overflows a float."""
         return math.exp(self.loss) if self.loss < 709.0 else math.inf
 
     @property
     def bits(self) -> float:
-        """The loss in bits a token."""
+        """The loss in bits per token."""
         return self.loss / math.log(2.0)
 
 
 def evaluate(
     model: LanguageModel, ids: ArrayLike, *, batch_size: int = 1, seq_length: int = 256
 ) -> Evaluation:
-    """Give a model's loss over a whole text, the state carried from its start to its end.
+    """Compute a model's loss over a whole text, carrying the state from start to end.
 
-    Every token but the first is predicted and counts the same. With ``batch_size`` N above 1 the text is read
-    as N contiguous streams side by side: faster, and each stream but the first starts without knowing what
-    stood before it.
+    Every token but the first is predicted, and all have equal weight. With ``batch_size`` N above 1 the text
+    is read as N contiguous streams in parallel: this is faster, but each stream after the first starts
+    without the text before it.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def evaluate(
     batch_size : int, default 1
         N.
     seq_length : int, default 256
-        Steps of one call; changes the use of memory, not the result.
+        Steps per call; affects memory use, not the result.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the text has less than two tokens, or an id is out of the model's range.
+        If the text has fewer than two tokens, or an id is out of the model's range.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def evaluate(
     length = min(as_size("seq_length", seq_length), (len(text) - 1) // streams)
     data = ChunkedText(text, streams, length)
     total, state = _total_loss(model, data, None)
-    # What is left over behind the last stream goes on with that stream's state.
+    # The tokens after the last stream continue from that stream's state.
     rest = text[data.tokens :]
     if len(rest) > 1:
         more, _ = _total_loss(model, ChunkedText(rest, 1, len(rest) - 1), _last_row(state))
@@ -102,17 +102,17 @@ def evaluate(
 def evaluate_sentences(
     model: LanguageModel, sentences: SentenceBatches | Sequence[ArrayLike], *, batch_size: int = 32
 ) -> Evaluation:
-    """Give a model's loss over sequences that each begin with a zero state.
+    """Compute a model's loss over sequences that each start from a zero state.
 
-    Every token counts the same, the end of each sequence included.
+    All tokens have equal weight, the end of each sequence included.
 
     Parameters
     ----------
     model : LanguageModel
     sentences : SentenceBatches, or sequence of array_like, int [n]
-        Sequences get the model's own `start` (-1 where it has none) and `eos`.
+        Sequences are batched with the model's `start` (-1 if it has none) and `eos`.
     batch_size : int, default 32
-        Of sequences; batches have their own.
+        Used for sequences; `SentenceBatches` have their own.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def evaluate_sentences(
 
 
 def validate(model: LanguageModel, validation: Validation) -> Evaluation:
-    """Evaluate a model on a validation's data, of either kind."""
+    """Evaluate a model on the data of a `Validation`."""
     if isinstance(validation.data, SentenceBatches):
         return evaluate_sentences(model, validation.data)
     return evaluate(model, validation.data, batch_size=validation.batch_size)
@@ -159,7 +159,7 @@ def _total_loss(model: LanguageModel, data: ChunkedText, state: Any) -> tuple[fl
 
 
 def _last_row(state: Any) -> Any:
-    """State of the last sequence of a batch alone."""
+    """Return the state of the last sequence of a batch."""
     if isinstance(state, tuple):
         return tuple(_last_row(part) for part in state)
     return state[:, -1:].copy()

@@ -1,4 +1,4 @@
-"""The gradients of one step: forward and backward over one batch, or over several of them."""
+"""The gradients of one training step: forward and backward over one or more batches."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from fastrnn.data.batching import Batch, TrainingData
     from fastrnn.models import LanguageModel
 
-__all__ = ["Pass", "PassOptions", "step_gradients"]
+__all__ = ["StepGradients", "StepOptions", "step_gradients"]
 
 
-class PassOptions(NamedTuple):
-    """How a step goes through its batches; see `Trainer`."""
+class StepOptions(NamedTuple):
+    """Options of a training step; see `Trainer`."""
 
     accumulate: int = 1
     label_smoothing: float = 0.0
     checkpoint_every: int | None = None
 
-    def checked(self) -> PassOptions:
+    def checked(self) -> StepOptions:
         """Return the options as plain Python values.
 
         Raises
@@ -29,25 +29,25 @@ class PassOptions(NamedTuple):
             Naming the option that is out of range or of the wrong kind.
         """
         every = self.checkpoint_every
-        return PassOptions(
+        return StepOptions(
             as_size("accumulate", self.accumulate),
             as_number("label_smoothing", self.label_smoothing, least=0.0, below=1.0),
             None if every is None else as_size("checkpoint_every", every),
         )
 
 
-class Pass(NamedTuple):
-    """What `step_gradients` found.
+class StepGradients(NamedTuple):
+    """Result of `step_gradients`.
 
     Attributes
     ----------
     loss : float
-        Mean over the tokens of all batches, in nats a token.
+        Mean over the tokens of all batches, in nats per token.
     tokens : int
     batches : int
-        Batches read so far, in all steps.
+        Batches read so far, over all steps.
     carried : ndarray, tuple of ndarray or None
-        The state before the next batch.
+        The recurrent state at the start of the next batch.
     """
 
     loss: float
@@ -57,28 +57,28 @@ class Pass(NamedTuple):
 
 
 def step_gradients(
-    model: LanguageModel, data: TrainingData, first: int, carried: Any, options: PassOptions
-) -> Pass:
-    """Set the gradients of a model to those of the mean loss over all tokens of some batches.
+    model: LanguageModel, data: TrainingData, first: int, carried: Any, options: StepOptions
+) -> StepGradients:
+    """Compute the gradients of the mean loss over all tokens of one or more batches.
 
-    Batches of sentences of near lengths have few tokens where the sentences are short. They are weighed by
-    their tokens over those that batches have on average, so that each token of an epoch weighs the same;
-    else short sentences would count more, and a model would end its texts too soon.
+    Batches of sentences of similar length have few tokens if the sentences are short. Each batch is weighted
+    by its tokens relative to the average batch, so that every token of an epoch has the same weight.
+    Otherwise short sentences would weigh more, and the model would end its texts too early.
 
     Parameters
     ----------
     model : LanguageModel
-        Its gradients, and what it draws for dropout, are all that changes.
+        Only its gradients and its dropout random state change.
     data : TrainingData
     first : int
-        Number of the first batch.
+        Index of the first batch.
     carried : ndarray, tuple of ndarray or None
-        The state before it.
-    options : PassOptions
+        The recurrent state at its start.
+    options : StepOptions
 
     Returns
     -------
-    result : Pass
+    result : StepGradients
     """
     last = first + options.accumulate
     batches = [data.batch(number) for number in range(first, last)]
@@ -94,12 +94,12 @@ def step_gradients(
             batch.inputs, batch.targets, carried, **_keywords(batch, batch.tokens / usual, options)
         )
         loss += share * mean
-        carried = _moved(model, batch, carried, after)
-    return Pass(loss, tokens, last, carried)
+        carried = _next_start(model, batch, carried, after)
+    return StepGradients(loss, tokens, last, carried)
 
 
-def _keywords(batch: Batch, scale: float, options: PassOptions) -> dict[str, Any]:
-    """Give the keywords that say something: a model may know fewer of them."""
+def _keywords(batch: Batch, scale: float, options: StepOptions) -> dict[str, Any]:
+    """Return the keywords that differ from their defaults: a model need not support the others."""
     keywords: dict[str, Any] = {}
     if batch.lengths is not None:
         keywords["lengths"] = batch.lengths
@@ -112,8 +112,8 @@ def _keywords(batch: Batch, scale: float, options: PassOptions) -> dict[str, Any
     return keywords
 
 
-def _moved(model: LanguageModel, batch: Batch, before: Any, after: Any) -> Any:
-    """Give the state at the start of the next batch, of those at this one's start and end."""
+def _next_start(model: LanguageModel, batch: Batch, before: Any, after: Any) -> Any:
+    """Return the state at the start of the next batch, from those at this one's start and end."""
     if batch.advance == len(batch.inputs):
         return after
     if batch.advance == 0:

@@ -1,4 +1,4 @@
-"""Sections that Ctrl-C waits for."""
+"""Sections of code that Ctrl-C does not interrupt."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["interrupts_held"]
+__all__ = ["defer_interrupts"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM while the body runs; deliver one that came when it has ended.
+def defer_interrupts() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM while the body runs, and deliver the first one after it.
 
-    Keeps together what belongs together, such as a change of the parameters and of the count of steps. Python
-    delivers signals to the main thread only, so in any other thread nothing needs to be held.
+    Makes several changes atomic, such as those of the parameters and of the step count. Python delivers
+    signals only to the main thread, so other threads have nothing to defer.
 
     Examples
     --------
     >>> import signal
     >>> try:
-    ...     with interrupts_held():
+    ...     with defer_interrupts():
     ...         signal.raise_signal(signal.SIGINT)
-    ...         print("the body ends")
+    ...         print("the body completes")
     ... except KeyboardInterrupt:
-    ...     print("then the interrupt comes")
-    the body ends
-    then the interrupt comes
+    ...     print("then the interrupt is raised")
+    the body completes
+    then the interrupt is raised
     """
-    # A handler that was installed outside Python reads as None and could not be put back.
+    # A handler installed outside Python reads as None and cannot be restored.
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     if threading.current_thread() is not threading.main_thread() or None in handlers.values():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
     try:
         for number in _SIGNALS:
-            signal.signal(number, lambda number, frame: came.append(number))
+            signal.signal(number, lambda number, frame: received.append(number))
         yield
     finally:
-        # SIGINT last: from then on an exception may come at any place.
+        # SIGINT last: once its handler is restored, an exception can occur at any point.
         for number in reversed(_SIGNALS):
             signal.signal(number, handlers[number])
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])

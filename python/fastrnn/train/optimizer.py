@@ -1,4 +1,4 @@
-"""What all optimisers share."""
+"""The base class of optimisers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Optimizer"]
 
 
 class Optimizer(ABC):
-    """What the optimisers share: the module they train, their moments and the count of steps.
+    """Base class of optimisers: the module being trained, the moments and the step count.
 
     Attributes
     ----------
     learning_rate : float
-        Used by `step` where it is given no other.
+        Default for `step`.
     steps : int
-        Steps made so far.
+        Steps taken so far.
     moments : dict of str to ndarray
         Running averages, each of the length and dtype of the module's flat parameter buffer.
     """
@@ -48,33 +48,33 @@ class Optimizer(ABC):
         self.moments: dict[str, NDArray[Any]] = {name: np.zeros_like(flat) for name in self.moment_names}
 
     def step(self, learning_rate: float | None = None, *, gradient_scale: float = 1.0) -> None:
-        """Move the module's parameters once, by its gradients.
+        """Update the module's parameters once, from its gradients.
 
         Parameters
         ----------
         learning_rate : float, optional
-            For this step alone; default is the attribute.
+            For this step only; the default is the attribute.
         gradient_scale : float, default 1.0
-            What the gradients are multiplied with as they are read; they stay as they are.
+            Factor applied to the gradients as they are read; the gradients themselves do not change.
         """
         given = (self.learning_rate if learning_rate is None else learning_rate, gradient_scale)
         parameters, gradients = self.module.parameters._writable_flat(), self.module.gradients.flat
         sparse = sparse_parts(self.module)
-        # Taken out before anything moves: where there is no memory for it, nothing has changed.
-        taken = [(part.matrix(parameters)[part.rows], part.matrix(gradients)[part.rows]) for part in sparse]
+        # Copied before any change: if memory runs out here, nothing has changed.
+        copies = [(part.matrix(parameters)[part.rows], part.matrix(gradients)[part.rows]) for part in sparse]
         self.steps += 1
         dense = zip(dense_parts(parameters, sparse), dense_parts(gradients, sparse), strict=True)
-        for values, slopes in (*dense, *taken):
-            self._update(values.reshape(-1), slopes.reshape(-1), *given)
-        for part, (values, _) in zip(sparse, taken, strict=True):
+        for values, gradient in (*dense, *copies):
+            self._update(values.reshape(-1), gradient.reshape(-1), *given)
+        for part, (values, _) in zip(sparse, copies, strict=True):
             part.matrix(parameters)[part.rows] = values
 
     def state_dict(self) -> dict[str, Any]:
-        """Give copies of the moments, and ``"steps"``."""
+        """Return copies of the moments, and ``"steps"``."""
         return {"steps": self.steps, **{name: moment.copy() for name, moment in self.moments.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the state that `state_dict` gave. Nothing changes where it does not fit.
+        """Load a state that `state_dict` returned. If the state does not fit, nothing changes.
 
         Raises
         ------
@@ -104,4 +104,4 @@ class Optimizer(ABC):
         learning_rate: float,
         gradient_scale: float,
     ) -> None:
-        """Change the parameters in place; of a module with sparse gradients, a part of them at a time."""
+        """Update parameters in place; with sparse gradients, called once for each dense part and row set."""

@@ -1,4 +1,4 @@
-"""Optimisers: one native pass over a module's flat buffers a step, with PyTorch's formulas."""
+"""Optimisers with PyTorch's formulas; each step is one native pass over a module's flat buffers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked for.
+    """Stochastic gradient descent with optional momentum.
 
-    ``g += weight_decay * p;  m = momentum * m + g;  p -= learning_rate * m`` and, with Nesterov's form,
+    ``g += weight_decay * p;  m = momentum * m + g;  p -= learning_rate * m``; with Nesterov momentum
     ``p -= learning_rate * (g + momentum * m)``.
 
     Parameters
     ----------
     module : Module
-        What is trained.
+        The module to train.
     learning_rate : float, default 0.1
     momentum : float, default 0.0
         In [0, 1).
@@ -37,7 +37,7 @@ class SGD(Optimizer):
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     References
     ----------
@@ -93,14 +93,14 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Gradient descent divided by a running root mean square of the gradient.
+    """Gradient descent with each step divided by a running root mean square of the gradient.
 
     ``v = alpha * v + (1 - alpha) * g^2;  p -= learning_rate * g / (sqrt(v) + epsilon)``
 
     Parameters
     ----------
     module : Module
-        What is trained.
+        The module to train.
     learning_rate : float, default 1e-2
     alpha : float, default 0.99
         Decay of the average, in [0, 1).
@@ -111,7 +111,7 @@ class RMSprop(Optimizer):
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     References
     ----------
@@ -163,7 +163,7 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam: steps by bias-corrected running averages of the gradient and its square.
+    """Adam: steps from bias-corrected running averages of the gradient and its square.
 
     ``m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2``
     ``p -= learning_rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)``
@@ -171,7 +171,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     module : Module
-        What is trained.
+        The module to train.
     learning_rate : float, default 1e-3
     betas : pair of float, default (0.9, 0.999)
         Each in [0, 1).
@@ -182,7 +182,7 @@ class Adam(Optimizer):
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     References
     ----------
@@ -242,12 +242,12 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient: ``p -= learning_rate * weight_decay * p`` first.
+    """Adam with decoupled weight decay: ``p -= learning_rate * weight_decay * p`` first.
 
     Parameters
     ----------
     module : Module
-        What is trained.
+        The module to train.
     learning_rate : float, default 1e-3
     betas : pair of float, default (0.9, 0.999)
         Each in [0, 1).
@@ -257,7 +257,7 @@ class AdamW(Adam):
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""How far a training has come."""
+"""The position of a training run: steps, batches, and the best validation loss."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastrnn.train.records import Record
-from fastrnn.train.state import pack_carried, unpack_carried
+from fastrnn.train.training_state import pack_carried, unpack_carried
 
-__all__ = ["Progress"]
+__all__ = ["TrainingProgress"]
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a training has come: one object, so that one assignment is a whole step.
+class TrainingProgress:
+    """Position of a training run, in one object, so that a single assignment completes a step.
 
     Attributes
     ----------
     step, batches : int
-        Steps made, and batches read for them.
+        Steps taken, and batches read for them.
     carried : ndarray, tuple of ndarray or None
-        Recurrent state before the next batch; None for zero.
+        Recurrent state at the start of the next batch; None for zero.
     unfinished : Record or None
-        Record of a step whose validation is still to be made.
+        Record of a step whose validation is still due.
     best_loss, best_step : float, int
-        Lowest validation loss of all evaluations, and its step.
+        Lowest validation loss of all evaluations, and the step it was reached at.
     lowest, waited : float, int
-        Lowest loss of those evaluations that were due, and how many of them came since.
+        Lowest loss of the scheduled evaluations, and the number of them since.
     """
 
     step: int = 0
@@ -42,16 +42,16 @@ class Progress:
     lowest: float = math.inf
     waited: int = 0
 
-    def stepped(self, record: Record, batches: int, carried: Any) -> Progress:
-        """Count a step."""
+    def stepped(self, record: Record, batches: int, carried: Any) -> TrainingProgress:
+        """Return the progress after a step."""
         return replace(self, step=record.step, batches=batches, carried=carried, unfinished=record)
 
-    def evaluated(self, loss: float) -> Progress:
-        """Remember the loss of an evaluation, where it is the best."""
+    def evaluated(self, loss: float) -> TrainingProgress:
+        """Return the progress after an evaluation: keep its loss if it is the best."""
         return replace(self, best_loss=loss, best_step=self.step) if loss < self.best_loss else self
 
-    def finished(self, valid_loss: float | None) -> Progress:
-        """Count the evaluation of a step, where one was due, and be done with the step."""
+    def finished(self, valid_loss: float | None) -> TrainingProgress:
+        """Return the progress after a step is finished and, if one was due, its scheduled evaluation."""
         done = replace(self, unfinished=None)
         if valid_loss is None:
             return done
@@ -60,7 +60,7 @@ class Progress:
         return replace(done, waited=self.waited + 1)
 
     def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Give plain values, ready for JSON, and arrays."""
+        """Return values that JSON can hold, and arrays."""
         carried, arrays = pack_carried(self.carried)
         values = {
             "step": self.step,
@@ -73,12 +73,12 @@ class Progress:
         return values, arrays
 
     @classmethod
-    def unpack(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Progress:
-        """Undo `pack`."""
+    def unpack(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TrainingProgress:
+        """Return the progress that `pack` described."""
         step, unfinished = int(values["step"]), values["unfinished"]
         return cls(
             step,
-            int(values.get("batches", step)),  # older files had one batch a step
+            int(values.get("batches", step)),  # older files had one batch per step
             unpack_carried(values["carried"], arrays),
             None if unfinished is None else Record(**unfinished),
             _number(values["best"][0]),

@@ -1,4 +1,4 @@
-"""What goes into and comes out of the training loop."""
+"""Inputs and outputs of the training loop: validation data, step records and divergence."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ __all__ = ["Record", "TrainingDiverged", "Validation", "check_finite"]
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss or the gradient is no longer a finite number; the parameters were left as they were."""
+    """The loss or the gradient is not finite; the parameters are unchanged."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one step of training showed.
+    """Results of one training step.
 
     Attributes
     ----------
     step : int
-        Steps made so far, this one included.
+        Steps taken so far, this one included.
     epoch : float
         Passes through the training data so far.
     loss : float
-        Mean over the step's tokens, in nats a token, before the parameters moved; with dropout and label
-        smoothing where training has them.
+        Mean over the step's tokens, in nats per token, before the update; includes the effect of dropout and
+        label smoothing.
     gradient_norm : float
         Global Euclidean norm, before clipping.
     tokens_per_second : float
-        Tokens of the step by its wall-clock time.
+        Tokens of the step divided by its wall-clock time.
     learning_rate : float
         The step's learning rate.
     valid_loss : float or None
-        Mean over the validation text, in nats a token, after the step, where one was due; of the averaged
-        parameters where there are any.
+        Mean over the validation data, in nats per token, after the step; computed with the averaged
+        parameters if there are any. None if no validation was due.
     """
 
     step: int
@@ -56,18 +56,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Validation:
-    """A text to validate on, and when.
+    """Validation data, and how often to evaluate it.
 
     Parameters
     ----------
     data : ndarray, int, shape [tokens], or SentenceBatches
         One long text, or sentences.
     every : int, default 500
-        Steps between two evaluations.
+        Steps between evaluations.
     patience : int, optional
-        Training stops after this many evaluations in a row without a new lowest loss.
+        Training stops after this many consecutive evaluations without a new lowest loss.
     batch_size : int, default 1
-        Streams that one long text is read in; see `evaluate`. Sentences come in batches of their own size.
+        Number of streams for one long text, see `evaluate`. `SentenceBatches` have their own batch size.
     """
 
     data: NDArray[np.int64] | SentenceBatches
@@ -83,7 +83,7 @@ class Validation:
 
 
 def check_finite(what: str, value: float, step: int) -> None:
-    """Let training end before a number that is none reaches the parameters.
+    """Check that a value is finite before it can affect the parameters.
 
     Raises
     ------
@@ -92,6 +92,6 @@ def check_finite(what: str, value: float, step: int) -> None:
     """
     if not math.isfinite(value):
         raise TrainingDiverged(
-            f"step {step}: the {what} is {value}; training stopped before the parameters were touched. "
-            "Try a lower learning rate, a warm-up or a smaller bound on the gradient norm"
+            f"step {step}: the {what} is {value}; training stopped before the parameters changed. "
+            "Try a lower learning rate, a warm-up or a lower limit on the gradient norm"
         )

@@ -1,4 +1,4 @@
-"""Learning rates over the course of training."""
+"""Learning rate schedules."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["ConstantSchedule", "CosineSchedule", "PlateauSchedule", "StepSchedul
 
 
 class ConstantSchedule:
-    """The same learning rate at every step, after a linear warm-up.
+    """Constant learning rate after a linear warm-up.
 
     Parameters
     ----------
     learning_rate : float
         The rate after the warm-up.
     warmup : int, default 0
-        Steps over which the rate rises: step ``s`` (from 1 on) has ``learning_rate * s / warmup``.
+        Steps over which the rate rises: step ``s``, counted from 1, has ``learning_rate * s / warmup``.
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     Examples
     --------
@@ -38,34 +38,34 @@ class ConstantSchedule:
         self.warmup = as_size("warmup", warmup, least=0)
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step; steps count from 1."""
+        """Return the learning rate of a step; steps count from 1."""
         if step < self.warmup:
             return self.learning_rate * step / self.warmup
         return self.learning_rate * self._factor(step)
 
     def observe(self, valid_loss: float) -> None:
-        """Hear a validation loss. Only `PlateauSchedule` acts on it."""
+        """Take note of a validation loss. Only `PlateauSchedule` acts on it."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the schedule has learned from `observe`, in plain values."""
+        """Return what `observe` has changed, as values that JSON can hold."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave."""
+        """Load a state that `state_dict` returned."""
 
     def _factor(self, step: int) -> float:
         return 1.0
 
 
 class StepSchedule(ConstantSchedule):
-    """A learning rate that is multiplied by a factor every so many steps, from a start on.
+    """Learning rate that is multiplied by a factor at regular intervals, from a given step.
 
     Parameters
     ----------
     learning_rate : float
         The first rate.
     every : int
-        Steps between two decays.
+        Steps between decays.
     factor : float, default 0.5
         In (0, 1].
     start : int, default 0
@@ -76,7 +76,7 @@ class StepSchedule(ConstantSchedule):
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     References
     ----------
@@ -89,7 +89,7 @@ class StepSchedule(ConstantSchedule):
     >>> [schedule.rate(step) for step in (1, 30, 31, 41)]
     [1.0, 1.0, 0.5, 0.25]
 
-    Zaremba's small model: four epochs at 1, then half of it in each epoch; here with 1,000 steps an epoch:
+    Zaremba's small model, with 1,000 steps per epoch: four epochs at 1, then halved at each epoch:
 
     >>> schedule = StepSchedule(1.0, every=1000, factor=0.5, start=3000)
     >>> [schedule.rate(epoch * 1000 + 1) for epoch in range(7)]
@@ -108,23 +108,23 @@ class StepSchedule(ConstantSchedule):
 
 
 class CosineSchedule(ConstantSchedule):
-    """A learning rate that falls along half a cosine to a last rate, after a linear warm-up.
+    """Learning rate that falls along half a cosine to a minimum, after a linear warm-up.
 
     Parameters
     ----------
     learning_rate : float
         The highest rate.
     steps : int
-        Steps of the whole training; later ones keep the last rate.
+        Total training steps; later steps keep the minimum.
     minimum : float, default 0.0
-        The last rate.
+        The final rate.
     warmup : int, default 0
         As for `ConstantSchedule`.
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     References
     ----------
@@ -150,7 +150,7 @@ class CosineSchedule(ConstantSchedule):
 
 
 class PlateauSchedule(ConstantSchedule):
-    """A learning rate that is multiplied by a factor when the validation loss has stopped to fall.
+    """Learning rate that is multiplied by a factor when the validation loss stops falling.
 
     Parameters
     ----------
@@ -159,16 +159,16 @@ class PlateauSchedule(ConstantSchedule):
     factor : float, default 0.5
         In (0, 1].
     patience : int, default 0
-        Evaluations without a new lowest loss that are let pass before the rate is lowered.
+        Evaluations without a new lowest loss to tolerate before the rate is lowered.
     minimum : float, default 0.0
-        The rate never goes below it.
+        Lower limit of the rate.
     warmup : int, default 0
         As for `ConstantSchedule`.
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     Examples
     --------
@@ -195,7 +195,7 @@ class PlateauSchedule(ConstantSchedule):
         self._decays, self._waited, self._lowest = 0, 0, math.inf
 
     def observe(self, valid_loss: float) -> None:
-        """Hear a validation loss; lower the rate where it is time."""
+        """Take note of a validation loss; lower the rate if patience has run out."""
         if valid_loss < self._lowest:
             self._lowest, self._waited = valid_loss, 0
             return
@@ -204,12 +204,12 @@ class PlateauSchedule(ConstantSchedule):
             self._decays, self._waited = self._decays + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """How often the rate was lowered, evaluations waited since, and the lowest loss (None: none yet)."""
+        """Return the decays so far, the evaluations waited since, and the lowest loss (None: none yet)."""
         lowest = self._lowest if math.isfinite(self._lowest) else None
         return {"decays": self._decays, "waited": self._waited, "lowest": lowest}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave."""
+        """Load a state that `state_dict` returned."""
         self._decays, self._waited = int(state["decays"]), int(state["waited"])
         self._lowest = math.inf if state["lowest"] is None else float(state["lowest"])
 

@@ -1,4 +1,4 @@
-"""Records of training for TensorBoard."""
+"""Training curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _TAGS = {
 
 
 class TensorBoardLog:
-    """Writes records as curves that ``tensorboard --logdir FOLDER`` shows.
+    """Write records as curves that ``tensorboard --logdir FOLDER`` shows.
 
-    Needs the package tensorboardX, which brings neither TensorFlow nor PyTorch; it writes from a thread of
-    its own.
+    Needs the package tensorboardX, which depends on neither TensorFlow nor PyTorch and writes from its own
+    thread.
 
     Parameters
     ----------
     folder : path
-        Made where it is missing; each log is a file of its own in it.
+        Created if missing; each log is a separate file in it.
     resumed_at : int, optional
-        Steps made before, where a training goes on: TensorBoard then hides what an earlier log in the folder
-        has of later steps.
+        Steps taken before training was resumed: TensorBoard then hides later steps of an earlier log in the
+        folder.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class TensorBoardLog:
                 self._writer.add_scalar(tag, value, record.step)
 
     def close(self) -> None:
-        """Write out what waits, and end; again: nothing."""
+        """Flush and close the log. Closing it again does nothing."""
         self._writer.close()
 
     def __enter__(self) -> TensorBoardLog:

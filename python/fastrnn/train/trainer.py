@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from fastrnn._checks import as_size
 from fastrnn.train.clipping import as_limit, clip_gradients
 from fastrnn.train.evaluation import Evaluation, validate
-from fastrnn.train.gradients import PassOptions, step_gradients
-from fastrnn.train.interrupts import interrupts_held
+from fastrnn.train.gradients import StepOptions, step_gradients
+from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import Adam
-from fastrnn.train.progress import Progress
+from fastrnn.train.progress import TrainingProgress
 from fastrnn.train.records import Record, Validation, check_finite
-from fastrnn.train.resuming import restore, state_of
+from fastrnn.train.resume import restore_trainer, trainer_state
 from fastrnn.train.schedules import ConstantSchedule
-from fastrnn.train.state import TrainingState
+from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
@@ -29,41 +29,41 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """Trains a language model step by step: on one long text by truncated backpropagation, or on sentences.
+    """Train a language model step by step: on one long text by truncated backpropagation, or on sentences.
 
-    A step reads one batch and moves the parameters once. A chunk of a text begins with the state that the
-    chunk before it left (zero at the start of an epoch), a sentence with zero. A step is made wholly or not
-    at all: an interrupt or a loss that is no finite number leaves parameters, their average, state and place
-    in the text as they were before.
+    A step reads one batch and updates the parameters once. A chunk of a text starts from the final state of
+    the previous chunk (zero at the start of an epoch), a sentence from zero. A step is atomic: an interrupt,
+    or a loss that is not finite, leaves the parameters, their average, the state and the position in the text
+    unchanged.
 
     Parameters
     ----------
     model : LanguageModel
     data : ChunkedText or SentenceBatches
-        What to train on.
+        The training data.
     optimizer : Optimizer, optional
         Default: ``Adam(model, 2e-3)``.
     schedule : ConstantSchedule or another schedule, optional
-        Default: the optimizer's own learning rate at every step.
+        Default: the optimizer's learning rate at every step.
     clip_norm : float, optional
-        Bound on the gradient's global norm.
+        Limit on the gradient's global norm.
     clip_value : float, optional
-        Bound on every single gradient, applied before ``clip_norm``.
+        Limit on the magnitude of each gradient element, applied before ``clip_norm``.
     validation : Validation, optional
     average : ExponentialAverage or NonMonotonicAverage, optional
-        Of this model's parameters; once it has begun, it is what is validated.
+        Average of this model's parameters; once it has started, validation uses it.
     accumulate : int, default 1
-        Batches of one step: its loss is the mean over the tokens of all of them, and its gradient that of
-        this mean. Less memory than one batch of that size, and the same step for sentences.
+        Batches per step. The loss is the mean over the tokens of all of them, and the gradient is that of
+        this mean. Needs less memory than one batch of that size; for sentences the step is the same.
     label_smoothing : float, default 0.0
-        See `LanguageModel.loss_and_gradients`; not in validation.
+        See `LanguageModel.loss_and_gradients`; not used in validation.
     checkpoint_every : int, optional
         See `LanguageModel.loss_and_gradients`: less memory for long sequences, the same bits.
 
     Raises
     ------
     ValueError
-        If an option is out of range, or the average is that of another model.
+        If an option is out of range, or the average belongs to another model.
 
     Examples
     --------
@@ -100,19 +100,21 @@ class Trainer:
         self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
         self.validation = validation
         self.average = average
-        self._options = PassOptions(accumulate, label_smoothing, checkpoint_every).checked()
+        self._options = StepOptions(accumulate, label_smoothing, checkpoint_every).checked()
         if average is not None and average.model is not model:
-            raise ValueError("average: expected one of this trainer's model, got that of another one")
-        self._progress = Progress()
+            raise ValueError(
+                "average: expected the average of this trainer's model, got that of another model"
+            )
+        self._progress = TrainingProgress()
 
     @property
     def step(self) -> int:
-        """Steps made so far."""
+        """Steps taken so far."""
         return self._progress.step
 
     @property
     def steps_per_epoch(self) -> float:
-        """Steps of one pass through the data; no whole number where `accumulate` does not go into it."""
+        """Steps per epoch; not an integer if the number of batches is not a multiple of `accumulate`."""
         return len(self.data) / self._options.accumulate
 
     @property
@@ -133,21 +135,21 @@ class Trainer:
 
     @property
     def unfinished(self) -> bool:
-        """Whether an interrupt came between a step and its validation; `run` then begins with that."""
+        """Whether an interrupt came between a step and its validation, with which `run` then starts."""
         return self._progress.unfinished is not None
 
     @property
     def evaluated(self) -> LanguageModel:
-        """What is validated, and is to be kept as the best: the average's model, or the trained one."""
+        """The model that is validated and saved as the best: the averaged or the trained one."""
         return self.model if self.average is None else self.average.averaged
 
     def run(self, steps: int) -> Iterator[Record]:
-        """Train until ``steps`` steps have been made in all, or patience runs out.
+        """Train until ``steps`` steps have been taken in total, or patience runs out.
 
         Yields
         ------
         record : Record
-            One a step.
+            One per step.
 
         Raises
         ------
@@ -163,7 +165,7 @@ class Trainer:
             yield self._finish()
 
     def evaluate(self) -> Evaluation:
-        """Evaluate on the validation data now, and remember the loss where it is the best so far.
+        """Evaluate on the validation data now, and keep the loss if it is the best so far.
 
         Raises
         ------
@@ -180,21 +182,21 @@ class Trainer:
         return result
 
     def state(self) -> TrainingState:
-        """Give all that a new trainer needs, beside the model's parameters, to go on with the same bits."""
-        return state_of(self)
+        """Return everything but the parameters that a new trainer needs to continue with the same bits."""
+        return trainer_state(self)
 
     def restore(self, state: TrainingState) -> None:
-        """Go on from what `state` gave.
+        """Continue from a state that `state` returned.
 
         Raises
         ------
         ValueError
             If the state does not fit this trainer's model, optimizer, average or data.
         """
-        restore(self, state)
+        restore_trainer(self, state)
 
     def _make_step(self) -> None:
-        """Make a step up to its validation: all of it, or nothing where an exception is raised."""
+        """Take one step, without its validation. If an exception is raised, nothing has changed."""
         started = time.perf_counter()
         before, random = self._progress, self.model.rng.bit_generator.state
         try:
@@ -204,7 +206,7 @@ class Trainer:
             check_finite("loss", done.loss, step)
             check_finite("gradient norm", norm, step)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
-            with interrupts_held():
+            with defer_interrupts():
                 self.optimizer.step(rate, gradient_scale=scale)
                 if self.average is not None:
                     self.average.update()
@@ -212,18 +214,18 @@ class Trainer:
                 record = Record(step, done.batches / len(self.data), done.loss, norm, speed, rate)
                 self._progress = before.stepped(record, done.batches, done.carried)
         except BaseException:
-            # An interrupt that was held comes after the step: what was drawn for it has been used.
+            # After a deferred interrupt the step is complete: its random numbers stay used.
             if self._progress is before:
                 self.model.rng.bit_generator.state = random
             raise
 
     def _finish(self) -> Record:
-        """Validate where it is due, and hand out the record of the step."""
+        """Validate if due, and return the record of the step."""
         record = self._progress.unfinished
         assert record is not None  # by the order of calls in `run`
         if self.validation is not None and self.step % self.validation.every == 0:
             record = replace(record, valid_loss=self.evaluate().loss)
-        with interrupts_held():
+        with defer_interrupts():
             if record.valid_loss is not None:
                 for listener in (self.schedule, self.average):
                     if listener is not None:

@@ -1,6 +1,6 @@
-"""What ``fastrnn bench`` and the benchmark suite measure with: cases, peers, verification, clocks.
+"""The tools of ``fastrnn bench`` and the benchmark suite: cases, peers, verification, timing.
 
-A `Task` is a thing to time together with the answer it gives. Every answer is compared with the NumPy
-reference before any clock runs; the tasks then take turns (A B C A B C), so that a machine that slows down
-slows all of them. Each number of threads has a process of its own, bound to that many CPUs.
+A `Task` is a call to time and the answer it returns. Every answer is compared with the NumPy reference before
+timing; the tasks then take turns (A B C A B C), so that a slowdown of the machine affects all of them. Each
+number of threads gets its own process, bound to that many CPUs.
 """

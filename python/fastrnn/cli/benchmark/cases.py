@@ -1,4 +1,4 @@
-"""What is computed: the cells, shapes and modes, and the arrays of one such case."""
+"""Benchmark cases: cells, shapes and modes, and the arrays of a case."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Array = NDArray[Any]
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 CELLS = tuple(GATES)
-#: Training is forward, and backward to all weights and x, from a given dy; no optimiser.
+#: Training is forward and backward from a given dy to all weights and x, without an optimiser.
 MODES = ("forward", "training")
 
 
 class Shape(NamedTuple):
-    """T time steps, N sequences, D input width, H hidden width, and how many layers."""
+    """T time steps, N sequences, D input width, H hidden width, number of layers."""
 
     T: int
     N: int
@@ -32,7 +32,7 @@ class Shape(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One point of the grid."""
+    """A cell, a mode and a shape: one point of the grid."""
 
     cell: str
     mode: str
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
     @property
     def flops(self) -> int:
-        """Operations of all products; what activations cost is not counted.
+        """Floating point operations of all products; activations are not counted.
 
         Examples
         --------
@@ -48,16 +48,16 @@ class Case(NamedTuple):
         196608
         """
         T, N, D, H, layers = self.shape
-        a_row = sum(2 * GATES[self.cell] * H * (width + H) for width in (D, *[H] * (layers - 1)))
-        return a_row * T * N * (3 if self.mode == "training" else 1)
+        per_row = sum(2 * GATES[self.cell] * H * (width + H) for width in (D, *[H] * (layers - 1)))
+        return per_row * T * N * (3 if self.mode == "training" else 1)
 
     @property
     def recurrent_bytes(self) -> int:
-        """Size of one layer's W_hh, which a step cannot do without."""
+        """Size of one layer's W_hh, which every step reads."""
         return 4 * GATES[self.cell] * self.shape.H**2
 
     def described(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return values that JSON can hold."""
         return {"cell": self.cell, "mode": self.mode, **self.shape._asdict()}
 
     def __str__(self) -> str:
@@ -66,20 +66,20 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """The arrays of a case, the same for every peer; the initial state is zero.
+    """The arrays of a case, identical for all peers; the initial state is zero.
 
     Attributes
     ----------
     case : Case
     threads : int
-        How many a peer may use.
+        Threads that a peer may use.
     parameters : dict of str to ndarray
         PyTorch's names and shapes.
     x : ndarray [T, N, D]
     dy : ndarray [T, N, H]
-        The gradient that training starts from.
+        Gradient of y, from which the backward pass starts.
     lengths : ndarray of int64 [N], optional
-        Real steps of each row.
+        Unpadded steps of each row.
     """
 
     case: Case
@@ -91,23 +91,23 @@ class Problem:
 
     @property
     def training(self) -> bool:
-        """Whether gradients are asked for."""
+        """Whether the case includes the backward pass."""
         return self.case.mode == "training"
 
     def layer(self, index: int) -> tuple[Array, Array, Array, Array]:
-        """weight_ih, weight_hh, bias_ih and bias_hh of a layer."""
+        """Return weight_ih, weight_hh, bias_ih and bias_hh of a layer."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         w_ih, w_hh, b_ih, b_hh = (self.parameters[f"{name}_l{index}"] for name in names)
         return w_ih, w_hh, b_ih, b_hh
 
     def in_dtype(self, dtype: DTypeLike) -> Problem:
-        """The same numbers in another precision."""
+        """Return the same problem in another precision."""
         parameters = {name: value.astype(dtype) for name, value in self.parameters.items()}
         return replace(self, parameters=parameters, x=self.x.astype(dtype), dy=self.dy.astype(dtype))
 
 
 def make_problem(case: Case, threads: int = 1, *, seed: int = 0) -> Problem:
-    """Draw float32 arrays: weights as PyTorch draws them, x and dy from a normal distribution.
+    """Return random float32 arrays: weights distributed as in PyTorch, x and dy normal.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The machine: what it is, and which of its CPUs to take."""
+"""Description of the machine, and the choice of CPUs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from fastrnn._version import __version__
 __all__ = ["cache_sizes", "choose_cpus", "facts", "usable_cpus"]
 
 _CPUS = Path("/sys/devices/system/cpu")
-_OTHERS = ("torch", "jax", "jaxlib", "onnxruntime", "onnx")
+_PEER_PACKAGES = ("torch", "jax", "jaxlib", "onnxruntime", "onnx")
 
 
 def usable_cpus() -> list[int]:
-    """Numbers of the CPUs that this process may use."""
+    """Return the numbers of the CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def choose_cpus(count: int) -> list[int]:
-    """Take that many CPUs, on as many cores as there are, from the last one on: the first serves interrupts.
+    """Choose CPUs on different cores where possible, last CPU first: CPU 0 serves interrupts.
 
     Raises
     ------
@@ -44,17 +44,17 @@ def choose_cpus(count: int) -> list[int]:
     if not 1 <= count <= len(cpus):
         raise ValueError(f"threads: expected 1 .. {len(cpus)}, the CPUs this process may use, got {count}")
     seen: set[str] = set()
-    firsts: list[int] = []
-    others: list[int] = []
+    first_on_core: list[int] = []
+    siblings: list[int] = []
     for cpu in reversed(cpus):
         core = _text(_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu)
-        (others if core in seen else firsts).append(cpu)
+        (siblings if core in seen else first_on_core).append(cpu)
         seen.add(core)
-    return sorted((firsts + others)[:count])
+    return sorted((first_on_core + siblings)[:count])
 
 
 def cache_sizes() -> dict[str, int]:
-    """Bytes of each level's data cache as one CPU sees it, such as {"L1": 32768, ...}; empty if unknown."""
+    """Return the size of each data cache level in bytes, such as {"L1": 32768, ...}; empty if unknown."""
     sizes = {}
     for folder in sorted((_CPUS / "cpu0" / "cache").glob("index*")):
         size = _text(folder / "size")
@@ -64,7 +64,7 @@ def cache_sizes() -> dict[str, int]:
 
 
 def facts() -> dict[str, Any]:
-    """Say in plain values what a measurement depends on: the machine, what else it does, and all versions."""
+    """Return what a measurement depends on, for JSON: the machine, its load and all versions."""
     return {
         "cpu": _cpu_name(),
         "cpus": len(usable_cpus()),
@@ -76,7 +76,7 @@ def facts() -> dict[str, Any]:
         "fastrnn": __version__,
         "isa": _dispatch.isa(),
         "numpy": np.__version__,
-        **_versions(_OTHERS),
+        **_versions(_PEER_PACKAGES),
     }
 
 

@@ -1,4 +1,4 @@
-"""A point: tasks that answer one question. It is verified, then measured."""
+"""A point: several tasks for one problem, verified and then timed."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["Point", "add_peers", "grid_point"]
 
 @dataclass
 class Point:
-    """Tasks that answer one question.
+    """Several tasks for one problem.
 
     Attributes
     ----------
     kind : str
-        "grid", or what else is asked.
+        "grid" or another kind of point.
     case : dict
-        Plain values that say what is asked.
+        Values that JSON can hold and that identify the problem.
     threads : int
     expected : dict of str to ndarray
-        The answer.
+        The expected answer.
     facts : dict
-        More plain values for the result, such as "flops".
+        More values for the result, such as "flops".
     tasks : dict of str to Task
     tolerances : dict of str to float
-        For each task, see `verify`; a task without one is a limit: it has no answer to give.
+        For each task, see `verify`. A task without a tolerance is a limit: it has no answer to verify.
     unsupported : dict of str to str
-        For each peer that cannot do it the reason why.
+        For each peer that does not support the problem, the reason.
     """
 
     kind: str
@@ -47,23 +47,23 @@ class Point:
     unsupported: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, task: Task, tolerance: float | None = 1e-4) -> None:
-        """Add a task; without a tolerance it is a limit."""
+        """Add a task; a task without a tolerance is a limit."""
         self.tasks[name] = task
         if tolerance is not None:
             self.tolerances[name] = tolerance
 
     def measured(self, clock: Clock) -> dict[str, Any]:
-        """Verify every task, then measure all in turn.
+        """Verify every task, then time all in turn.
 
         Returns
         -------
         result : dict
-            Plain values, ready for JSON.
+            Values that JSON can hold.
 
         Raises
         ------
         Disagreement
-            If an answer is not the expected one; then nothing has been timed.
+            If an answer differs from the expected one; nothing has been timed then.
         """
         what = " ".join(str(value) for value in self.case.values())
         differences = {}
@@ -87,7 +87,7 @@ class Point:
 
 
 def add_peers(point: Point, problem: Problem, peers: Iterable[str]) -> None:
-    """Add the tasks of peers that can be imported, and the reasons of those that cannot do the problem."""
+    """Add the tasks of installed peers, or the reason why a peer does not support the problem."""
     for name in peers:
         peer: Peer = PEERS[name]
         try:
@@ -97,7 +97,7 @@ def add_peers(point: Point, problem: Problem, peers: Iterable[str]) -> None:
 
 
 def grid_point(case: Case, peers: Iterable[str], threads: int) -> Point:
-    """Make the point of a case of the grid.
+    """Return the point of a grid case.
 
     Examples
     --------

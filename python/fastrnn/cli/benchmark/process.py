@@ -1,8 +1,8 @@
-"""A process of its own for each number of threads.
+"""Measurements in a separate process for each number of threads.
 
-NumPy's BLAS and JAX fix their threads when they start. So a measurement runs in a new process that is bound
-to as many CPUs as it may have threads, with every library's environment variable set. The job goes in as one
-JSON object on standard input; the results come back as one JSON object a line on standard output.
+NumPy's BLAS and JAX fix their number of threads when they start. A measurement therefore runs in a new
+process that is bound to one CPU per thread, with every library's environment variable set. The job is one
+JSON object on standard input; the results are one JSON object per line on standard output.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any
 from fastrnn.cli.benchmark.machine import choose_cpus
 from fastrnn.cli.benchmark.verify import Disagreement
 
-__all__ = ["run_apart", "serve"]
+__all__ = ["run_in_process", "serve"]
 
 Job = dict[str, Any]
 
 _THREADS = (
     "FASTRNN_NUM_THREADS OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS VECLIB_MAXIMUM_THREADS".split()
 )
-_OTHERS = {"JAX_PLATFORMS": "cpu"}
+_OTHER_VARIABLES = {"JAX_PLATFORMS": "cpu"}
 
 
-def run_apart(module: str, job: Job) -> Iterator[dict[str, Any]]:
-    """Run a module's `serve` in a process of its own.
+def run_in_process(module: str, job: Job) -> Iterator[dict[str, Any]]:
+    """Run a module that calls `serve` in a separate process.
 
     Parameters
     ----------
     module : str
-        What ``python -m`` runs.
+        Name for ``python -m``.
     job : dict
-        Plain values; "threads" is the number of CPUs and threads.
+        Values that JSON can hold; "threads" is the number of CPUs and threads.
 
     Yields
     ------
@@ -44,9 +44,9 @@ def run_apart(module: str, job: Job) -> Iterator[dict[str, Any]]:
     Raises
     ------
     Disagreement
-        If a peer's answer is not the reference's.
+        If a peer's answer differs from the reference's.
     RuntimeError
-        If the process fails otherwise; where the text says no more, standard error does.
+        If the process fails otherwise; details may be on standard error.
     """
     process = _start(module, job["threads"])
     assert process.stdin is not None
@@ -71,7 +71,7 @@ def run_apart(module: str, job: Job) -> Iterator[dict[str, Any]]:
 
 def _start(module: str, threads: int) -> subprocess.Popen[str]:
     cpus = choose_cpus(threads)
-    environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads)), **_OTHERS}
+    environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads)), **_OTHER_VARIABLES}
     before = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
     try:
         if before is not None:
@@ -89,7 +89,7 @@ def _start(module: str, threads: int) -> subprocess.Popen[str]:
 
 
 def serve(work: Callable[[Job], Iterable[dict[str, Any]]]) -> int:
-    """Be the other end of `run_apart`; returns the exit code."""
+    """Do the work that `run_in_process` requests, and return the exit code."""
     try:
         for result in work(json.load(sys.stdin)):
             print(json.dumps(result, allow_nan=False), flush=True)
@@ -97,7 +97,7 @@ def serve(work: Callable[[Job], Iterable[dict[str, Any]]]) -> int:
         print(json.dumps({"disagreement": str(error)}), flush=True)
         return 1
     except KeyboardInterrupt:
-        return 130  # the process that asked says so
+        return 130  # the parent process reports it
     except MemoryError as error:
         print(json.dumps({"failure": f"not enough memory: {error}"}), flush=True)
         return 1

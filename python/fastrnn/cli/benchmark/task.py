@@ -1,4 +1,4 @@
-"""What is timed: a call, and how to read the answer that it gave."""
+"""A task: a call to time, and the conversion of its result to an answer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 __all__ = ["Answer", "Task", "Unsupported"]
 
-#: Arrays by name: "y", "h", "c" (LSTM), and in training "dx" and "d" + the name of each parameter.
+#: Arrays by name: "y", "h", "c" (LSTM); in training also "dx" and "d" + the name of each parameter.
 Answer = dict[str, NDArray[Any]]
 
 
 class Unsupported(Exception):
-    """A peer cannot do a case; the text says why."""
+    """A peer does not support a case; the message is the reason."""
 
 
 def _nothing() -> None:
@@ -29,11 +29,11 @@ class Task:
     Attributes
     ----------
     run : callable
-        The whole of it, from arrays in the peer's own form to a finished result. This is what is timed.
+        The timed work, from arrays in the peer's format to a complete result.
     answer : callable
-        From what `run` returned to NumPy arrays; not timed.
+        Converts the result of `run` to NumPy arrays; not timed.
     before : callable
-        Called, not timed, each time before the task has its turn.
+        Called before each turn of the task; not timed.
     """
 
     run: Callable[[], Any]

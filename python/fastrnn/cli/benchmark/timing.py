@@ -1,4 +1,4 @@
-"""The clock: tasks in turn, A B C A B C, each sample long enough to be read."""
+"""Timing: tasks in turn, A B C A B C, with samples long enough for the clock."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from fastrnn.cli.benchmark.task import Task
 __all__ = ["FEWEST_ROUNDS", "ROUNDS", "Clock", "geometric_mean", "measure", "ratio", "summary"]
 
 ROUNDS = 15  # turns of each task
-FEWEST_ROUNDS = 5  # also of a task that has used up its time
-SAMPLE = 2e-3  # seconds that one sample lasts at least: short work is repeated
-WARM_UP = 0.02  # seconds; what takes less is run once, not timed, at the start of each turn
-PAUSE = 2e-3  # seconds before each turn: the threads of the one before fall asleep
+FEWEST_ROUNDS = 5  # minimum, even for a task that has used up its time
+SAMPLE = 2e-3  # minimum seconds of a sample: short work is repeated
+WARM_UP = 0.02  # seconds; a task that takes less is run once, untimed, at the start of each turn
+PAUSE = 2e-3  # seconds before each turn: lets the threads of the previous task go to sleep
 
 
 class Clock(NamedTuple):
-    """How long to measure.
+    """Limits of a measurement.
 
     Attributes
     ----------
     rounds : int
         Turns of each task.
     seconds : float
-        Time of each task; one that has used it up stops taking turns after `FEWEST_ROUNDS`.
+        Time limit per task; a task that exceeds it stops after `FEWEST_ROUNDS`.
     """
 
     rounds: int = ROUNDS
@@ -46,7 +46,7 @@ def measure(tasks: Mapping[str, Task], clock: Clock) -> dict[str, list[float]]:
     Returns
     -------
     samples : dict of str to list of float
-        Seconds a run, one sample a turn. The samples of one index were taken in the same round.
+        Seconds per run, one sample per turn. Samples of the same index are from the same round.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def measure(tasks: Mapping[str, Task], clock: Clock) -> dict[str, list[float]]:
 
 
 def _first_run(task: Task) -> float:
-    """Seconds of a run, from a few of them."""
+    """Return the seconds of the fastest of a few runs."""
     task.before()
     best = math.inf
     for _ in range(3):
@@ -100,7 +100,7 @@ def _sample(task: Task, once: float) -> float:
 
 
 def summary(samples: list[float]) -> dict[str, Any]:
-    """Median and quartiles of samples in seconds, as microseconds, and the samples themselves.
+    """Return median, quartiles and samples in microseconds, from samples in seconds.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def summary(samples: list[float]) -> dict[str, Any]:
 
 
 def ratio(numerator: Mapping[str, Any], denominator: Mapping[str, Any]) -> float:
-    """Median over the rounds of the ratio of two samples taken in one round; both are from `summary`.
+    """Return the median over rounds of the ratio of two samples; both arguments are from `summary`.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def ratio(numerator: Mapping[str, Any], denominator: Mapping[str, Any]) -> float
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """The geometric mean; NaN of nothing.
+    """Return the geometric mean; NaN if there are no values.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""No answer, no time: every peer's answer is compared before it is measured."""
+"""Verification of every peer's answer against the reference, before it is timed."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from fastrnn.cli.benchmark.task import Answer
 
 __all__ = ["Disagreement", "expected_answer", "verify"]
 
-#: Below this, the largest magnitude of an array counts as zero.
+#: Smallest divisor of a relative difference.
 _SMALLEST = 1e-30
 
 
 class Disagreement(Exception):
-    """A peer's answer is not the reference's; the text names the array and the difference."""
+    """A peer's answer differs from the reference's; the message names the array and the difference."""
 
 
 def expected_answer(problem: Problem) -> Answer:
-    """Give the NumPy reference's answer, computed in float64."""
+    """Return the NumPy reference's answer, computed in float64."""
     task = numpy_reference.prepare(problem.in_dtype(np.float64))
     return task.answer(task.run())
 
 
 def verify(who: str, answer: Answer, expected: Mapping[str, object], tolerance: float) -> float:
-    """Compare an answer with the one that is expected.
+    """Compare an answer with the expected one.
 
     Parameters
     ----------
     who : str
-        Whose answer it is, and to what, for the message.
+        The peer and the problem, for the message.
     answer, expected : mapping of str to ndarray
     tolerance : float
-        Largest difference that is allowed in an array, as a share of the largest magnitude expected in it.
+        Largest allowed difference in an array, relative to the largest expected magnitude in it.
 
     Returns
     -------
     difference : float
-        The largest one found, as such a share.
+        The largest relative difference found.
 
     Raises
     ------
     Disagreement
-        If names or shapes differ, or a value by more than is allowed. NaN always is.
+        If names or shapes differ, a value differs by more than the tolerance, or a value is NaN.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The process that ``fastrnn bench`` measures in: ``python -m fastrnn.cli.benchmark.worker``."""
+"""The measuring process of ``fastrnn bench``: ``python -m fastrnn.cli.benchmark.worker``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["work"]
 
 
 def work(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Say what is here, then measure case by case.
+    """Yield the machine and the installed peers, then the result of each case.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The peers behind one interface: ``prepare(problem)`` gives a `Task`.
+"""The peers, with one interface: ``prepare(problem)`` returns a `Task`.
 
-`PEERS` lists them. Nothing of a peer is imported before it is asked for.
+`PEERS` lists them. A peer is imported only when it is used.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ __all__ = ["PEERS", "Peer", "installed"]
 
 
 class Peer(NamedTuple):
-    """Who is measured.
+    """A library to measure.
 
     Attributes
     ----------
     title : str
     module : str
-        The file here that holds ``prepare``.
+        The module of this package that holds ``prepare``.
     needs : tuple of str
-        Packages, by the name under which pip installs and Python imports them.
+        Packages, by the name that both pip and Python's import use.
     tolerance : float
         See `fastrnn.cli.benchmark.verify.verify`.
     options : dict
-        For ``prepare``.
+        Keyword arguments of ``prepare``.
     """
 
     title: str
     module: str
     needs: tuple[str, ...] = ()
     tolerance: float = 1e-4
-    options: dict[str, Any] = {}  # noqa: RUF012 - a default that nobody changes
+    options: dict[str, Any] = {}  # noqa: RUF012 - never modified
 
     def prepare(self, problem: Problem) -> Task:
-        """Make the peer's task.
+        """Return the peer's task.
 
         Raises
         ------
         Unsupported
-            If it cannot do the problem.
+            If the peer does not support the problem.
         """
         task: Task = importlib.import_module(f"{__name__}.{self.module}").prepare(problem, **self.options)
         return task
@@ -54,7 +54,7 @@ PEERS = {
     "fastrnn": Peer("fastrnn", "native"),
     "numpy": Peer("NumPy reference", "numpy_reference"),
     "pytorch": Peer("PyTorch", "pytorch", ("torch",)),
-    # Eight bits of mantissa: another answer, measured beside the others and never counted among them.
+    # With eight bits of mantissa the answer differs: measured with the others, but never ranked with them.
     "pytorch-bf16": Peer("PyTorch bfloat16", "pytorch", ("torch",), 0.1, {"autocast": True}),
     "jax": Peer("JAX", "jax_scan", ("jax",)),
     "onnxruntime": Peer("ONNX Runtime", "onnx_runtime", ("onnxruntime", "onnx")),
@@ -62,7 +62,7 @@ PEERS = {
 
 
 def installed(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Find out which peers can be imported.
+    """Return which peers can be imported, and why the others cannot.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def installed(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     -------
     present : list of str
     missing : dict of str to str
-        Each other one, and why.
+        The reason for each of the others.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""JAX: `lax.scan` over the steps under `jit`, the input product of all steps before it, on the CPU.
+"""JAX on the CPU: `lax.scan` over the steps under `jit`, after one input product for all steps.
 
-JAX takes as many threads as there are CPUs that its process may use.
+JAX uses one thread per CPU that its process may use.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _STEPS = {"rnn": _rnn, "gru": _gru, "lstm": _lstm}
 
 
 def prepare(problem: Problem) -> Task:
-    """Make a task of one compiled function. It runs in the calling thread, which is faster here."""
+    """Return a task that runs one compiled function, in the calling thread because that is faster here."""
     if problem.lengths is not None:
-        raise Unsupported("rows of different lengths: lax.scan has none")
+        raise Unsupported("rows of different lengths: not supported by lax.scan")
     jax = importlib.import_module("jax")
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     step, states = _STEPS[problem.case.cell], ("h", "c") if problem.case.cell == "lstm" else ("h",)
@@ -74,7 +74,7 @@ def prepare(problem: Problem) -> Task:
 
     def run() -> Any:
         result = compiled(*arguments)
-        result[0].block_until_ready()  # all results of one executable are there at once
+        result[0].block_until_ready()  # all results of an executable are ready together
         return result
 
     def answer(result: Any) -> Answer:

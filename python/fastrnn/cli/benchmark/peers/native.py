@@ -1,4 +1,4 @@
-"""fastrnn itself."""
+"""fastrnn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAYERS: dict[str, Any] = {cell.name: getattr(layers, cell.layer) for cell in CE
 
 
 def make_layer(problem: Problem) -> Any:
-    """Make the layer with the problem's parameters."""
+    """Return a layer with the problem's parameters."""
     _, _, D, H, num_layers = problem.case.shape
     rnn = _LAYERS[problem.case.cell](D, H, num_layers, seed=0)
     rnn.load_state_dict(problem.parameters)
@@ -23,7 +23,7 @@ def make_layer(problem: Problem) -> Any:
 
 
 def prepare(problem: Problem) -> Task:
-    """Make a task of one call; in training the weights are new each time, as they are after an optimiser."""
+    """Return a task of one call; in training the weights count as new each time, as after an optimiser."""
     rnn = make_layer(problem)
     lengths = problem.lengths
 
@@ -31,7 +31,7 @@ def prepare(problem: Problem) -> Task:
         return rnn(problem.x, lengths=lengths)
 
     def training() -> Any:
-        rnn.parameters._writable_flat()  # what an optimiser does: packed weights are out of date from now on
+        rnn.parameters._writable_flat()  # as an optimiser does: invalidates the packed weights
         rnn.zero_gradients()
         y, state, tape = rnn.forward(problem.x, lengths=lengths)
         dx, _ = rnn.backward(tape, problem.dy)

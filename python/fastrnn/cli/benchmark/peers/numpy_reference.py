@@ -1,4 +1,4 @@
-"""The NumPy reference, which is also the judge of all others."""
+"""The NumPy reference, with which all other peers are verified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def prepare(problem: Problem) -> Task:
-    """Make a task of the problem in the precision of its arrays; BLAS takes the threads that it is given."""
+    """Return a task in the precision of the problem's arrays; the process sets the threads of BLAS."""
     cell = {"rnn": "elman"}.get(problem.case.cell, problem.case.cell)
     weights = [[problem.layer(index)] for index in range(problem.case.shape.layers)]
     rows = reference.Rows(problem.lengths)

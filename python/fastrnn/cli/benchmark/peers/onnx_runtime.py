@@ -1,6 +1,6 @@
-"""ONNX Runtime: a model of the operators RNN, GRU and LSTM, forward only.
+"""ONNX Runtime: a model with the operator RNN, GRU or LSTM, forward only.
 
-ONNX orders the gates i, o, f, g (LSTM) and z, r, n (GRU), and keeps weights as [1, G*H, D], biases as
+ONNX orders the gates i, o, f, g (LSTM) and z, r, n (GRU), and stores weights as [1, G*H, D] and biases as
 [1, 2*G*H]; Y is [T, 1, N, H].
 """
 
@@ -26,10 +26,10 @@ def _reordered(cell: str, value: NDArray[Any]) -> NDArray[Any]:
 
 
 def make_session(problem: Problem, *, state_inputs: bool = False) -> Any:
-    """Build the model and make a session of it.
+    """Return a session with a model of the problem.
 
-    Inputs are "x" and, if asked for, the first layer's "h0" and "c0" [1, N, H]; outputs "y0" [T, 1, N, H]
-    (of the last layer, with its number), then "h0", "c0", "h1", ... as "h0_n" [1, N, H].
+    The inputs are "x" and, with ``state_inputs``, the first layer's "h0" and "c0" [1, N, H]. The outputs are
+    "y0" [T, 1, N, H] (numbered as the last layer), then "h0_n", "c0_n", "h1_n", ... [1, N, H].
     """
     onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     helper, from_array = onnx.helper, onnx.numpy_helper.from_array
@@ -65,13 +65,13 @@ def make_session(problem: Problem, *, state_inputs: bool = False) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = problem.threads
     options.inter_op_num_threads = 1
-    # Its threads would go on spinning between two runs, and take a CPU from the peers whose turn it is.
+    # Otherwise its threads spin between runs and take CPU time from the peer whose turn it is.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
 def prepare(problem: Problem) -> Task:
-    """Make a task of one session's run."""
+    """Return a task of one run of a session."""
     if problem.training:
         raise Unsupported("forward only")
     if problem.lengths is not None:

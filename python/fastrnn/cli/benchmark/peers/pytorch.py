@@ -1,4 +1,4 @@
-"""PyTorch in eager mode: `torch.nn.RNN`, `GRU` and `LSTM`, on the CPU."""
+"""PyTorch on the CPU in eager mode: `torch.nn.RNN`, `GRU` and `LSTM`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["make_module", "prepare"]
 
 
 def make_module(problem: Problem) -> Any:
-    """Make the module with the problem's parameters."""
+    """Return a module with the problem's parameters."""
     torch = importlib.import_module("torch")
     _, _, D, H, layers = problem.case.shape
     module = getattr(torch.nn, problem.case.cell.upper())(D, H, layers)
@@ -21,14 +21,14 @@ def make_module(problem: Problem) -> Any:
 
 
 def prepare(problem: Problem, *, autocast: bool = False) -> Task:
-    """Make a task of one call; with `autocast` PyTorch computes in bfloat16 what it deems safe.
+    """Return a task of one call; with `autocast` PyTorch uses bfloat16 where it considers that safe.
 
-    Gradients are asked for by ``autograd.grad``: nothing has to be cleared or added up between two calls.
+    Gradients come from ``autograd.grad``, so that nothing is cleared or accumulated between calls.
 
     Raises
     ------
     Unsupported
-        If `autocast` asks for what this CPU cannot do.
+        If this CPU does not support bfloat16.
     """
     torch = importlib.import_module("torch")
     module = make_module(problem)
@@ -77,7 +77,7 @@ def prepare(problem: Problem, *, autocast: bool = False) -> Task:
         return {name: value.detach().float().numpy() for name, value in found.items()}
 
     run = training if problem.training else forward
-    if autocast:  # a CPU may lack what oneDNN's bfloat16 kernels need
+    if autocast:  # this CPU may lack the instructions of oneDNN's bfloat16 kernels
         try:
             run()
         except RuntimeError as error:

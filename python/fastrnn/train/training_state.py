@@ -1,4 +1,4 @@
-"""The part of a training that is neither parameters nor configuration, ready for a file."""
+"""The state of a training run besides parameters and configuration, in a form that a file can hold."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["TrainingState", "pack_carried", "part_of", "unpack_carried"]
+__all__ = ["TrainingState", "arrays_under", "pack_carried", "unpack_carried"]
 
 
 @dataclass
 class TrainingState:
-    """What `Trainer.state` gives and `Trainer.restore` takes; so do averages for their part.
+    """State that `Trainer.state` returns and `Trainer.restore` accepts; averages use it in the same way.
 
     Attributes
     ----------
     values : dict
-        Plain values, ready for JSON; programs may add their own beside those of the trainer.
+        Values that JSON can hold; a program may add its own.
     arrays : dict of str to ndarray
-        The optimizer's moments, averaged parameters and the recurrent state carried between batches.
+        The optimizer's moments, the averaged parameters and the recurrent state carried between batches.
     """
 
     values: dict[str, Any]
@@ -28,7 +28,7 @@ class TrainingState:
 
 
 def pack_carried(carried: Any) -> tuple[str, dict[str, NDArray[Any]]]:
-    """Describe a recurrent state, and name its arrays: none, one (h) or a tuple of them (h, c)."""
+    """Return the kind of a recurrent state (none, array h or tuple h, c) and its arrays by name."""
     if carried is None:
         return "none", {}
     if isinstance(carried, tuple):
@@ -37,13 +37,13 @@ def pack_carried(carried: Any) -> tuple[str, dict[str, NDArray[Any]]]:
 
 
 def unpack_carried(kind: str, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Undo `pack_carried`."""
+    """Return the recurrent state that `pack_carried` described."""
     parts = tuple(arrays[name] for name in sorted(arrays) if name.startswith("carried."))
     if kind == "tuple":
         return parts
     return parts[0] if kind == "array" else None
 
 
-def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """Give the arrays whose names begin with a prefix, without it."""
+def arrays_under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names begin with a prefix, with the prefix removed."""
     return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,19 +1,19 @@
-"""The texts that ``fastrnn train`` trains and validates on."""
+"""The training and validation texts of ``fastrnn train``."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
-from fastrnn.cli.settings import Settings
+from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import read_text, standard_library_text
 
-__all__ = ["Texts", "read_texts"]
+__all__ = ["TrainingTexts", "read_texts"]
 
 
 @dataclass(frozen=True)
-class Texts:
-    """A training text, a validation text ("" for none), and where they came from."""
+class TrainingTexts:
+    """A training text, a validation text ("" for none), and a description of their source."""
 
     train: str
     valid: str
@@ -21,13 +21,13 @@ class Texts:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of both, to know them again."""
+        """SHA-256 of both texts, to recognise them on resuming."""
         parts = (hashlib.sha256(text.encode("utf-8")).hexdigest() for text in (self.train, self.valid))
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def read_texts(settings: Settings) -> Texts:
-    """Read the files, or the standard library's source without any, and split off the validation text.
+def read_texts(settings: TrainingSettings) -> TrainingTexts:
+    """Read the files, by default the standard library's source, and split off the validation text.
 
     Raises
     ------
@@ -41,11 +41,11 @@ def read_texts(settings: Settings) -> Texts:
     else:
         text, source = standard_library_text(), "the Python standard library's source"
     if settings.valid is not None:
-        return Texts(text, read_text([settings.valid]), source)
+        return TrainingTexts(text, read_text([settings.valid]), source)
     held_out = int(len(text) * settings.valid_fraction)
-    if held_out < 2:  # one symbol cannot be predicted from another
-        return Texts(text, "", source)
+    if held_out < 2:  # too short to predict one symbol from another
+        return TrainingTexts(text, "", source)
     cut = len(text) - held_out
-    if settings.sentences or settings.level == "word":  # between two lines, not within a word
+    if settings.sentences or settings.level == "word":  # cut at the end of a line, not within a word
         cut = text.rfind("\n", 0, cut) + 1 or cut
-    return Texts(text[:cut], text[cut:], source)
+    return TrainingTexts(text[:cut], text[cut:], source)

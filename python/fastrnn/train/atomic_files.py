@@ -1,4 +1,4 @@
-"""Writing a file so that a reader finds the old one or the new one, whole, whatever happens."""
+"""Atomic writing: a reader finds either the complete old file or the complete new one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastrnn.train.interrupts import interrupts_held
+from fastrnn.train.interrupts import defer_interrupts
 
-__all__ = ["check_writable", "errors_naming", "write_atomically"]
+__all__ = ["check_writable", "name_file_in_errors", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file by way of a temporary one in the same folder: synced, renamed, the folder synced.
+    """Write a file atomically: write and sync a temporary file beside it, rename that, sync the folder.
 
-    Where it fails, the old file stays as it was and the temporary one is removed. A process killed in the
-    middle may leave its temporary file ``.NAME.PID.tmp`` behind. Ctrl-C waits until the file stands.
+    On failure the old file stays as it was and the temporary one is removed. A process killed while writing
+    may leave its temporary file ``.NAME.PID.tmp``. Ctrl-C takes effect after the write.
 
     Parameters
     ----------
     path : path
-        A symbolic link is followed.
+        Symbolic links are followed.
     content : bytes
 
     Raises
@@ -40,7 +40,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     temporary = _temporary_for(target)
-    with interrupts_held(), errors_naming(path):
+    with defer_interrupts(), name_file_in_errors(path):
         try:
             with open(temporary, "wb") as file:
                 file.write(content)
@@ -54,12 +54,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out now, not after an hour of training, whether a file can be written.
+    """Check that a file can be written, before hours of training depend on it.
 
     Raises
     ------
     OSError
-        If ``path`` is a folder, or its folder is missing or takes no new files.
+        If ``path`` is a folder, or its folder does not exist or is not writable.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -67,7 +67,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{os.fspath(path)}: the folder does not exist")
     temporary = _temporary_for(target)
-    with errors_naming(path):
+    with name_file_in_errors(path):
         try:
             temporary.touch()
         finally:
@@ -75,8 +75,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an OSError of the body name this file: a write that fails names none, or a temporary one."""
+def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Make an OSError of the body name this file: a failed write names none, or a temporary one."""
     try:
         yield
     except OSError as error:
@@ -88,7 +88,7 @@ def _temporary_for(target: Path) -> Path:
 
 
 def _remove(path: Path) -> None:
-    # Clearing up must not hide the error that made it necessary.
+    # Cleaning up must not hide the original error.
     try:
         path.unlink()
     except OSError:
@@ -96,7 +96,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # no other system opens folders
+    if os.name != "posix":  # other systems cannot open a folder
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""One training of the command line: what it is made of, and its files."""
+"""One training run of ``fastrnn train``: its trainer and the files it writes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fastrnn.cli import making
-from fastrnn.cli.settings import Settings
-from fastrnn.cli.texts import Texts
+from fastrnn.cli import training_parts
+from fastrnn.cli.settings import TrainingSettings
+from fastrnn.cli.training_texts import TrainingTexts
 from fastrnn.train import (
     Checkpoint,
     CheckpointError,
@@ -19,84 +19,88 @@ from fastrnn.train import (
     Trainer,
     save_checkpoint,
 )
-from fastrnn.train.files import errors_naming
-from fastrnn.train.interrupts import interrupts_held
+from fastrnn.train.atomic_files import name_file_in_errors
+from fastrnn.train.interrupts import defer_interrupts
 
-__all__ = ["Files", "TrainingRun", "settings_of"]
+__all__ = ["OutputFiles", "TrainingRun", "resumed_settings"]
 
 
-class Files:
-    """What a training writes: ``NAME.safetensors``, ``NAME.best.safetensors`` and ``NAME.jsonl``."""
+class OutputFiles:
+    """Paths that a training run writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``."""
 
     def __init__(self, out: str) -> None:
         self.last = Path(out)
         self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
         self.log = self.last.with_name(f"{self.last.stem}.jsonl")
 
-    def refuse(self, inputs: tuple[str, ...]) -> None:
-        """Make sure that no text is written over.
+    def check_inputs(self, inputs: tuple[str, ...]) -> None:
+        """Check that no input file would be overwritten.
 
         Raises
         ------
         ValueError
-            If one of these files is one of the inputs.
+            If an output file is also an input.
         """
         for path in (self.last, self.best, self.log):
             if any(path.exists() and path.samefile(given) for given in inputs):
-                raise ValueError(f"{path}: is a text to read; --out would write over it")
+                raise ValueError(f"{path}: is an input text; --out would overwrite it")
 
 
 class TrainingRun:
-    """A trainer with its vocabulary, settings and files, fresh or going on from a checkpoint.
+    """A trainer with its vocabulary, settings and files, new or resumed from a checkpoint.
 
     Parameters
     ----------
-    settings : Settings
-    texts : Texts
-    files : Files
+    settings : TrainingSettings
+    texts : TrainingTexts
+    files : OutputFiles
     checkpoint : Checkpoint, optional
-        Where to go on from.
+        The checkpoint to resume from.
 
     Raises
     ------
     ValueError
-        If the text is too short, or is not the one that the checkpoint was trained on.
+        If the text is too short, or is not the text that the checkpoint was trained on.
     """
 
     def __init__(
-        self, settings: Settings, texts: Texts, files: Files, checkpoint: Checkpoint | None = None
+        self,
+        settings: TrainingSettings,
+        texts: TrainingTexts,
+        files: OutputFiles,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
-            self.vocabulary = making.make_vocabulary(settings, texts)
-            self.model = making.make_model(settings, self.vocabulary)
+            self.vocabulary = training_parts.make_vocabulary(settings, texts)
+            self.model = training_parts.make_model(settings, self.vocabulary)
         else:
             self.vocabulary, self.model = checkpoint.vocabulary, checkpoint.model
-        self.data = making.make_data(settings, self.vocabulary, texts.train)
+        self.data = training_parts.make_data(settings, self.vocabulary, texts.train)
         steps_per_epoch = len(self.data) / settings.accumulate
         self.total_steps = settings.total_steps(steps_per_epoch)
         self.trainer = Trainer(
             self.model,
             self.data,
-            making.make_optimizer(settings, self.model),
-            schedule=making.make_schedule(settings, self.total_steps, math.ceil(steps_per_epoch)),
+            training_parts.make_optimizer(settings, self.model),
+            schedule=training_parts.make_schedule(settings, self.total_steps, math.ceil(steps_per_epoch)),
             clip_norm=settings.clip or None,
             clip_value=settings.clip_value,
-            validation=making.make_validation(settings, self.vocabulary, texts.valid),
-            average=making.make_average(settings, self.model),
+            validation=training_parts.make_validation(settings, self.vocabulary, texts.valid),
+            average=training_parts.make_average(settings, self.model),
             accumulate=settings.accumulate,
             label_smoothing=settings.label_smoothing,
         )
         self.saved_step: int | None = None
         self._log_mode = "w"
         if checkpoint is not None:
-            self._go_on(checkpoint)
+            self._resume(checkpoint)
         self.board = None
         if settings.tensorboard is not None:
             self.board = TensorBoardLog(settings.tensorboard, resumed_at=self.trainer.step or None)
 
     def save_last(self) -> None:
-        """Save the model with all that resuming needs."""
+        """Save the model with everything needed to resume."""
         state = self.trainer.state()
         state.values["settings"] = self.settings.to_json()
         state.values["text"] = self.texts.digest
@@ -104,9 +108,9 @@ class TrainingRun:
         self.saved_step = self.trainer.step
 
     def save(self) -> None:
-        """Save the model where its last evaluation was its best, and the training."""
-        with interrupts_held():
-            # The best model first: a process killed in between goes on from the older training and
+        """Save the training, and the best model if the last evaluation was the best."""
+        with defer_interrupts():
+            # The best model first: if the process is killed in between, resuming from the older training
             # saves it again.
             try:
                 if self.trainer.best_step == self.trainer.step and math.isfinite(self.trainer.best_loss):
@@ -115,20 +119,20 @@ class TrainingRun:
                 self.save_last()
 
     def log(self, record: Record) -> None:
-        """Append a record to the log, as one line. The first record of a new training begins the log anew."""
+        """Append a record to the log, as one line. The first record of a new training overwrites the log."""
         line = json.dumps(asdict(record)) + "\n"
-        with interrupts_held(), errors_naming(self.files.log):
+        with defer_interrupts(), name_file_in_errors(self.files.log):
             with self.files.log.open(self._log_mode, encoding="utf-8") as file:
                 file.write(line)
             self._log_mode = "a"
         if self.board is not None:
             self.board.write(record)
 
-    def _go_on(self, checkpoint: Checkpoint) -> None:
+    def _resume(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.training
-        assert state is not None  # `settings_of` refused it otherwise
+        assert state is not None  # checked by `resumed_settings`
         if state.values["text"] != self.texts.digest:
-            raise ValueError(f"{self.texts.source}: not the text that the training began with")
+            raise ValueError(f"{self.texts.source}: not the text that the training started with")
         if (
             state.values["settings"]["schedule"] != self.settings.schedule
             and self.trainer.schedule is not None
@@ -139,18 +143,18 @@ class TrainingRun:
         self._log_mode = "a"
 
 
-def settings_of(checkpoint: Checkpoint, given: dict[str, Any]) -> Settings:
-    """Settings of the training in a checkpoint, with what the user now gives anew.
+def resumed_settings(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingSettings:
+    """Return the settings of the training in a checkpoint, updated with those the user gives now.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint holds no training of this program.
+        If the checkpoint does not hold a training of this program.
     ValueError
-        If something is given that cannot change.
+        If a given setting cannot change.
     """
     if checkpoint.training is None or "settings" not in checkpoint.training.values:
         raise CheckpointError(
             "holds a model without its training; resume from the file that `fastrnn train --out` named"
         )
-    return Settings.from_json(checkpoint.training.values["settings"]).changed(given)
+    return TrainingSettings.from_json(checkpoint.training.values["settings"]).changed(given)

@@ -1,4 +1,4 @@
-"""How a training shows itself while it runs."""
+"""The progress display of a training run."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from tqdm import tqdm
 
 from fastrnn.train import Record
 
-__all__ = ["Progress"]
+__all__ = ["ProgressBar"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def _knows_its_width(stream: TextIO) -> bool:
+def _has_width(stream: TextIO) -> bool:
     try:
         return os.get_terminal_size(stream.fileno()).columns > 0
-    except (OSError, ValueError):  # no terminal, or no file at all
+    except (OSError, ValueError):  # not a terminal, or not a file
         return False
 
 
-class Progress:
-    """A progress bar on a terminal; elsewhere a line every ten seconds.
+class ProgressBar:
+    """Progress bar on a terminal; a line every ten seconds otherwise.
 
     Parameters
     ----------
     done, total : int
-        Steps made before this run, and of the whole training.
+        Steps taken before this run, and total steps.
     to_stderr : bool
-        Whether lines for people go to standard error too, as the bar does, because standard output is for a
-        machine.
+        Print lines on standard error, like the bar, because standard output is reserved for JSON.
     """
 
     def __init__(self, done: int, total: int, *, to_stderr: bool) -> None:
@@ -41,19 +40,19 @@ class Progress:
         self._first, self._total = done, total
         self._began = self._last_line = time.monotonic()
         self._loss = self._speed = 0.0
-        known = _knows_its_width(sys.stderr)
+        known = _has_width(sys.stderr)
         self._bar = tqdm(
             initial=done,
             total=total,
             unit="step",
-            disable=None,  # where standard error is no terminal
+            disable=None,  # if standard error is not a terminal
             dynamic_ncols=known,
             ncols=None if known else 80,
             bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed} < {remaining}]{postfix}",
         )
 
     def show(self, record: Record) -> None:
-        """Show one step more."""
+        """Show the progress after a step."""
         weight = 0.05 if self._speed else 1.0
         self._loss += weight * (record.loss - self._loss)
         self._speed += weight * (record.tokens_per_second - self._speed)
@@ -67,7 +66,7 @@ class Progress:
             self.say(f"step {record.step}/{self._total}  {text}, {tqdm.format_interval(seconds)} left")
 
     def say(self, text: str) -> None:
-        """Print a line or more, above the bar."""
+        """Print one or more lines above the bar."""
         with tqdm.external_write_mode(file=sys.stderr if self._to_stderr else sys.stdout):
             click.echo(text, err=self._to_stderr)
 
@@ -77,5 +76,5 @@ class Progress:
             click.echo(f"warning: {text}", err=True)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar and leave it on the screen."""
         self._bar.close()

@@ -1,4 +1,4 @@
-"""Taking a training apart into a `TrainingState`, and putting it together again."""
+"""Conversion of a `Trainer` to a `TrainingState`, and its restoration from one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from fastrnn.train.progress import Progress
-from fastrnn.train.state import TrainingState, part_of
+from fastrnn.train.progress import TrainingProgress
+from fastrnn.train.training_state import TrainingState, arrays_under
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from fastrnn.train.optimizer import Optimizer
     from fastrnn.train.schedules import ConstantSchedule
 
-__all__ = ["restore", "state_of"]
+__all__ = ["restore_trainer", "trainer_state"]
 
 
 class Training(Protocol):
-    """What a `Trainer` has that its state is made of."""
+    """The attributes of a `Trainer` that make up its state."""
 
     model: LanguageModel
     data: TrainingData
     optimizer: Optimizer
     schedule: ConstantSchedule | None
     average: Average | None
-    _progress: Progress
+    _progress: TrainingProgress
 
 
-def state_of(trainer: Training) -> TrainingState:
+def trainer_state(trainer: Training) -> TrainingState:
     """See `Trainer.state`."""
     values, arrays = trainer._progress.pack()
     optimizer = trainer.optimizer.state_dict()
@@ -51,7 +51,7 @@ def state_of(trainer: Training) -> TrainingState:
     return TrainingState(values, arrays)
 
 
-def restore(trainer: Training, state: TrainingState) -> None:
+def restore_trainer(trainer: Training, state: TrainingState) -> None:
     """See `Trainer.restore`."""
     try:
         _restore(trainer, state.values, state.arrays)
@@ -60,10 +60,10 @@ def restore(trainer: Training, state: TrainingState) -> None:
 
 
 def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    progress = Progress.unpack(values, arrays)
+    progress = TrainingProgress.unpack(values, arrays)
     _check_data(trainer, values, progress)
     average = _average_state(trainer, values, arrays)
-    moments = part_of(arrays, "optimizer.")
+    moments = arrays_under(arrays, "optimizer.")
     trainer.optimizer.load_state_dict({"steps": values["optimizer_steps"], **moments})
     if trainer.average is not None and average is not None:
         trainer.average.restore(average)
@@ -73,20 +73,20 @@ def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, 
     trainer._progress = progress
 
 
-def _check_data(trainer: Training, values: Mapping[str, Any], progress: Progress) -> None:
+def _check_data(trainer: Training, values: Mapping[str, Any], progress: TrainingProgress) -> None:
     if values["chunk"] != progress.batches % len(trainer.data):
-        raise ValueError("training state: was made with another text, batch_size or seq_length")
+        raise ValueError("training state: belongs to another text, batch_size or seq_length")
     if values.get("order") != trainer.data.order:
-        raise ValueError("training state: was made with sentences in another order; give the same seed")
+        raise ValueError("training state: belongs to sentences in another order; pass the same seed")
 
 
 def _average_state(
     trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainingState | None:
-    """Give the average's part, None where there is none in the trainer either."""
-    average = values.get("average")  # older files have no such key
+    """Return the state of the average, or None if neither the trainer nor the state has one."""
+    average = values.get("average")  # older files lack this key
     own = "none" if trainer.average is None else type(trainer.average).__name__
     saved = "none" if average is None else average["kind"]
     if own != saved:
-        raise ValueError(f"average: the training has {own}, its state was made with {saved}")
-    return None if average is None else TrainingState(dict(average), part_of(arrays, "average."))
+        raise ValueError(f"average: the trainer has {own}, the training state has {saved}")
+    return None if average is None else TrainingState(dict(average), arrays_under(arrays, "average."))

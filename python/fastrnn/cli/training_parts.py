@@ -1,4 +1,4 @@
-"""What a training is made of, from its settings and texts: vocabulary, model, data, optimizer, schedule."""
+"""Create the parts of a training run from its settings: vocabulary, model, data, optimizer, schedule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastrnn.cli.settings import Settings
+from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import ChunkedText, SentenceBatches, Vocabulary
 from fastrnn.models import LanguageModel
 from fastrnn.train import (
@@ -25,7 +25,7 @@ from fastrnn.train import (
 )
 
 if TYPE_CHECKING:
-    from fastrnn.cli.texts import Texts
+    from fastrnn.cli.training_texts import TrainingTexts
     from fastrnn.data.batching import TrainingData
 
 __all__ = [
@@ -41,23 +41,23 @@ __all__ = [
 ]
 
 UNKNOWN, EOS = "<unk>", "<eos>"
-# Tokens that each stream of the validation text has at least: what its start costs stays below a thousandth.
+# Minimum tokens per stream of the validation text: keeps the cost of the cold starts below 0.1%.
 _TOKENS_PER_STREAM = 2000
 
 
-def make_vocabulary(settings: Settings, texts: Texts) -> Vocabulary:
-    """Give all characters of both texts, or the training text's frequent words.
+def make_vocabulary(settings: TrainingSettings, texts: TrainingTexts) -> Vocabulary:
+    """Return a vocabulary of all characters of both texts, or of the training text's frequent words.
 
     Raises
     ------
     ValueError
-        If nothing is frequent enough.
+        If no symbol is frequent enough.
     """
-    eos = EOS if settings.ends_by_symbol else None
+    eos = EOS if settings.has_end_symbol else None
     if settings.level == "char" and settings.max_types is None and settings.min_count == 1:
-        return Vocabulary.from_text(_without_ends(settings, texts.train + texts.valid), eos=eos)
+        return Vocabulary.from_text(_vocabulary_text(settings, texts.train + texts.valid), eos=eos)
     return Vocabulary.from_text(
-        _without_ends(settings, texts.train),
+        _vocabulary_text(settings, texts.train),
         level=settings.level,
         max_types=settings.max_types,
         min_count=settings.min_count,
@@ -67,8 +67,8 @@ def make_vocabulary(settings: Settings, texts: Texts) -> Vocabulary:
     )
 
 
-def make_model(settings: Settings, vocabulary: Vocabulary) -> LanguageModel:
-    """Make a new model.
+def make_model(settings: TrainingSettings, vocabulary: Vocabulary) -> LanguageModel:
+    """Return a new model.
 
     Raises
     ------
@@ -78,29 +78,29 @@ def make_model(settings: Settings, vocabulary: Vocabulary) -> LanguageModel:
     options: dict[str, Any] = {
         name: value for name in ("weight_drop", "layer_norm") if (value := getattr(settings, name))
     }
-    by_output = settings.length_model if settings.sentences and settings.length_model != "eos" else None
+    length_model = settings.length_model if settings.sentences and settings.length_model != "eos" else None
     return LanguageModel(
         len(vocabulary),
         cell=settings.cell,
         hidden_size=settings.hidden_size,
         num_layers=settings.num_layers,
-        embedding_size=settings.width_of_embedding,
+        embedding_size=settings.embedding_width,
         dropout=settings.dropout,
         cell_options=options or None,
         tied=settings.tied,
         locked_dropout=settings.locked_dropout,
         embedding_dropout=settings.embedding_dropout,
         cutoffs=settings.cutoffs or None,
-        length_model=by_output,
-        max_length=settings.max_length if by_output == "tau" else None,
+        length_model=length_model,
+        max_length=settings.max_length if length_model == "tau" else None,
         start=_start(settings, vocabulary),
         eos=vocabulary.eos_id,
         seed=settings.seed,
     )
 
 
-def _start(settings: Settings, vocabulary: Vocabulary) -> int | None:
-    """Say what stands before a text: nothing before a sentence, the end of another line in a stream."""
+def _start(settings: TrainingSettings, vocabulary: Vocabulary) -> int | None:
+    """Return the id before a text: none (-1) for sentences, the end of a line for a stream."""
     if settings.sentences:
         return -1
     if vocabulary.eos_id is not None:
@@ -108,13 +108,13 @@ def _start(settings: Settings, vocabulary: Vocabulary) -> int | None:
     return int(vocabulary.encode("\n")[0]) if "\n" in vocabulary else None
 
 
-def make_data(settings: Settings, vocabulary: Vocabulary, text: str) -> TrainingData:
-    """Lay out a text for training: as one stream, or a row for each line.
+def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> TrainingData:
+    """Return the batches of a training text, as one stream or as one sentence per line.
 
     Raises
     ------
     ValueError
-        If it is too short, or a line too long for the model.
+        If the text is too short, or a line is too long for the model.
     """
     if settings.sentences:
         return _sentences(settings, vocabulary, text)
@@ -124,8 +124,8 @@ def make_data(settings: Settings, vocabulary: Vocabulary, text: str) -> Training
     )
 
 
-def make_validation(settings: Settings, vocabulary: Vocabulary, text: str) -> Validation | None:
-    """Lay out a text to validate on; None where there is none."""
+def make_validation(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> Validation | None:
+    """Return the validation data, or None if the text is empty."""
     if not text:
         return None
     if settings.sentences:
@@ -135,28 +135,29 @@ def make_validation(settings: Settings, vocabulary: Vocabulary, text: str) -> Va
     return Validation(ids, settings.eval_every, settings.patience, streams)
 
 
-def _sentences(settings: Settings, vocabulary: Vocabulary, text: str) -> SentenceBatches:
+def _sentences(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> SentenceBatches:
     rows = encode_lines(vocabulary, text)
     longest = max(map(len, rows))
     if settings.length_model == "tau" and longest > settings.max_length:
         raise ValueError(
-            f"--max-length: expected {longest}, as the longest line has, or more, got {settings.max_length}"
+            f"--max-length: expected at least {longest}, the length of the longest line, "
+            f"got {settings.max_length}"
         )
     return SentenceBatches(rows, settings.batch_size, eos=vocabulary.eos_id, seed=settings.seed)
 
 
 def text_lines(text: str) -> list[str]:
-    """Give the lines of a text whose lines are rows, without their ends."""
+    """Return the lines of a text without their line ends."""
     return [line.rstrip("\r") for line in text.split("\n")]
 
 
 def encode_lines(vocabulary: Vocabulary, text: str, unknown: str | None = None) -> list[Any]:
-    """Give the ids of each line that has any.
+    """Return the ids of each line that is not empty.
 
     Raises
     ------
     ValueError
-        If no line has a symbol, or one has what the vocabulary refuses.
+        If all lines are empty, or a line has a symbol that the vocabulary refuses.
     """
     rows = []
     for number, line in enumerate(text_lines(text), 1):
@@ -170,14 +171,14 @@ def encode_lines(vocabulary: Vocabulary, text: str, unknown: str | None = None) 
     return rows
 
 
-def _without_ends(settings: Settings, text: str) -> str:
-    """Give the text whose characters are symbols: no line ends where each line is a row."""
+def _vocabulary_text(settings: TrainingSettings, text: str) -> str:
+    """Return the text to build a vocabulary from: without line ends if each line is a sentence."""
     lines_are_rows = settings.sentences and settings.level == "char"
     return "".join(text_lines(text)) if lines_are_rows else text
 
 
-def make_optimizer(settings: Settings, model: LanguageModel) -> Optimizer:
-    """Make the optimizer of a training."""
+def make_optimizer(settings: TrainingSettings, model: LanguageModel) -> Optimizer:
+    """Return the optimizer of a training run."""
     kinds: dict[str, Callable[..., Optimizer]] = {
         "sgd": partial(SGD, momentum=settings.momentum),
         "rmsprop": RMSprop,
@@ -187,8 +188,8 @@ def make_optimizer(settings: Settings, model: LanguageModel) -> Optimizer:
     return kinds[settings.optimizer](model, settings.learning_rate, weight_decay=settings.weight_decay)
 
 
-def make_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> ConstantSchedule:
-    """Make the schedule of a training of so many steps."""
+def make_schedule(settings: TrainingSettings, total_steps: int, steps_per_epoch: int) -> ConstantSchedule:
+    """Return the learning rate schedule of a training run of ``total_steps`` steps."""
     rate, factor, warmup = settings.learning_rate, settings.decay_factor, settings.warmup
     if settings.schedule == "step":
         every = settings.decay_every or steps_per_epoch
@@ -200,8 +201,10 @@ def make_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) ->
     return ConstantSchedule(rate, warmup=warmup)
 
 
-def make_average(settings: Settings, model: LanguageModel) -> ExponentialAverage | NonMonotonicAverage | None:
-    """Make the average of a training's parameters; None where none is wanted."""
+def make_average(
+    settings: TrainingSettings, model: LanguageModel
+) -> ExponentialAverage | NonMonotonicAverage | None:
+    """Return the average of the parameters, or None if none is requested."""
     if settings.average == "ema":
         return ExponentialAverage(model, settings.average_decay)
     return NonMonotonicAverage(model) if settings.average == "asgd" else None

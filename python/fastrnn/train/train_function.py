@@ -1,4 +1,4 @@
-"""Training in one call."""
+"""The function `train`: training in one call."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def train(
     clip_norm: float | None = 5.0,
     validation: Validation | None = None,
 ) -> Iterator[Record]:
-    """Train a model for some steps and yield a record of each. `Trainer` has more to set, and can be resumed.
+    """Train a model and yield a record of each step. `Trainer` has more options and can be resumed.
 
     Parameters
     ----------
     model : LanguageModel
-        Its parameters are changed.
+        Its parameters are updated in place.
     data : ChunkedText or SentenceBatches
-        What to train on.
+        The training data.
     steps : int
     optimizer : Optimizer, optional
         Default: ``Adam(model, 2e-3)``.
     clip_norm : float, optional
-        Bound on the gradient's global norm; None for none.
+        Limit on the gradient's global norm; None for no limit.
     validation : Validation, optional
 
     Yields
