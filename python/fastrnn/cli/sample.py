@@ -12,7 +12,7 @@ import numpy as np
 
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
-from fastrnn.decode.texts import banned_ids, first_ids
+from fastrnn.decode.special_ids import banned_ids, first_ids
 from fastrnn.train import Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def command(
     else:
         ids = sample_ids(checkpoint.model, start, length, sampling=sampling, seed=generator)
         if not as_json:
-            _write(checkpoint, prompt, ids)
+            _generate_symbol(checkpoint, prompt, ids)
             return
         texts = [{"prompt": prompt, "text": checkpoint.vocabulary.decode(ids), "symbols": length}]
     seconds = time.perf_counter() - began
@@ -188,7 +188,7 @@ def _joined(checkpoint: Checkpoint, prompt: str, text: str) -> str:
     return prompt + _space(checkpoint, prompt, text) + text
 
 
-def _write(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> None:
+def _generate_symbol(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> None:
     """Write symbol by symbol, as they are drawn."""
     click.echo(prompt, nl=False)
     for piece in _pieces(checkpoint, prompt, ids):
