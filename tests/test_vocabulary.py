@@ -207,9 +207,13 @@ def test_a_special_symbol_makes_another_vocabulary():
         ({"symbols": ["a", 7]}, TypeError, "symbols: expected str, got int"),
         ({"symbols": ["a", ""]}, ValueError, "symbols: expected single characters, got ''"),
         ({"symbols": ["ab"]}, ValueError, "symbols: expected single characters, got 'ab'"),
-        ({"symbols": "aba"}, ValueError, "symbols: 'a' comes twice"),
-        ({"symbols": ["<eos>"], "eos": "<eos>"}, ValueError, "symbols: expected at least one beside special"),
-        ({"symbols": "\n", "eos": "\n"}, ValueError, "symbols: expected at least one beside special"),
+        ({"symbols": "aba"}, ValueError, "symbols: expected distinct symbols, got 'a' twice"),
+        (
+            {"symbols": ["<eos>"], "eos": "<eos>"},
+            ValueError,
+            "symbols: expected at least one besides special",
+        ),
+        ({"symbols": "\n", "eos": "\n"}, ValueError, "symbols: expected at least one besides special"),
     ],
 )
 def test_what_makes_no_vocabulary_is_named(options, error, message):
