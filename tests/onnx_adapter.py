@@ -95,7 +95,7 @@ def activations_of(op: str, given: list[str], directions: int) -> dict[str, str]
 
 def load(rnn: Any, op: str, given: Mapping[str, Any]) -> None:
     """Copy a node's weights into a layer."""
-    coupled = rnn.variant.coupled
+    coupled = rnn.options.coupled
 
     def ordered(array: Any, blocks: tuple[int, ...]) -> Any:
         rows = array.reshape(-1, rnn.hidden_size, *array.shape[1:])
@@ -110,6 +110,6 @@ def load(rnn: Any, op: str, given: Mapping[str, Any]) -> None:
                 both = np.split(given["B"][direction], 2)
                 for name, bias in zip(("bias_ih", "bias_hh"), both, strict=True):
                     views[f"{name}{suffix}"][...] = ordered(bias, gates)
-            if rnn.variant.peephole:
+            if rnn.options.peephole:
                 rows = given["P"][direction].reshape(3, -1)
                 views[f"weight_peephole{suffix}"][...] = rows[list(PEEPHOLES[coupled])]

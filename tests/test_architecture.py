@@ -119,6 +119,115 @@ def test_dispatch_does_name_the_compiled_modules():
     assert "_kernels_" in (PACKAGE / "_dispatch.py").read_text()
 
 
+def module_name(path: Path) -> str:
+    return ".".join(["fastrnn", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def imported_files(paths: list[Path]) -> dict[str, set[str]]:
+    """The files of the package that each of them imports, by module name, `if TYPE_CHECKING` included."""
+    graph: dict[str, set[str]] = {module_name(path): set() for path in paths}
+    for path in paths:
+        own = module_name(path)
+        for _, name in imported_modules(path):
+            if COMPILED.search(name):
+                continue
+            while name and name not in graph:
+                name = name.rpartition(".")[0]
+            graph[own] |= {name} - {"", own}
+    return graph
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """What is left when every file that imports none of those left has been taken away, again and again."""
+    left = dict(graph)
+    while leaves := [name for name, others in left.items() if not others & left.keys()]:
+        for name in leaves:
+            del left[name]
+    return sorted(left)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert not circle(imported_files(PYTHON_FILES)), "these are in a circle, or import one that is"
+
+
+@pytest.mark.parametrize(
+    ("third", "closed"), [("import fastrnn.one", True), ("import numpy", False), ("import fastrnn.two", True)]
+)
+def test_the_search_for_circles_finds_them(third, closed, tmp_path, monkeypatch):
+    package = tmp_path / "fastrnn"
+    package.mkdir()
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", package)
+    lines = {
+        "one": "from fastrnn import two",
+        "two": "if TYPE_CHECKING:\n    from .three import Three",
+        "three": third,
+    }
+    for name, line in lines.items():
+        (package / f"{name}.py").write_text(line)
+    assert bool(circle(imported_files([package / f"{name}.py" for name in lines]))) == closed
+
+
+# The rooms of layers/: a file or a folder, and the rooms that it may import from; what those may, it may too.
+CELL_ROOMS = ("recurrent.rnn", "recurrent.gru", "recurrent.lstm", "recurrent.minimal", "recurrent.jordan")
+ROOMS = {
+    "base": (),
+    "dense": ("base",),
+    "loss": ("dense",),
+    "recurrent.options": ("base",),
+    "recurrent.shapes": ("recurrent.options",),
+    "recurrent.spec": ("recurrent.shapes",),
+    "recurrent.engine": ("recurrent.spec",),
+    "recurrent.layer": ("recurrent.engine",),
+    **dict.fromkeys(CELL_ROOMS, ("recurrent.layer", "recurrent.rnn")),
+    "recurrent.folded_embedding": (*CELL_ROOMS, "dense"),
+    "stack": CELL_ROOMS,
+    "init": CELL_ROOMS,
+    "description": ("stack",),
+    "": ("init", "loss", "description", "recurrent.folded_embedding"),
+}
+
+
+def rooms_below(room: str) -> set[str]:
+    below: set[str] = set()
+    todo = [room]
+    while todo:
+        new = set(ROOMS[todo.pop()]) - below
+        below |= new
+        todo += new
+    return below
+
+
+def room_of(module: str) -> str:
+    """The room of a module of layers; "recurrent", which has no file but an empty one, is none."""
+    own = module.removeprefix("fastrnn.layers").removeprefix(".")
+    return next((room for room in ROOMS if room and f"{own}.".startswith(f"{room}.")), own)
+
+
+def test_rooms_of_layers_import_only_from_below():
+    graph = imported_files(PYTHON_FILES)
+    inside = {name for name in graph if name.startswith("fastrnn.layers")}
+    assert {room_of(name) for name in inside} == ROOMS.keys() | {"recurrent"}
+    wrong = [
+        f"{name} imports {other}"
+        for name in sorted(inside)
+        for other in sorted(graph[name] & inside)
+        if room_of(other) not in rooms_below(room_of(name)) | {room_of(name)}
+    ]
+    assert not wrong
+
+
+#: Files that are still to be split.
+LONG_FILES = {"data/vocabulary.py", "models/language_model.py"}
+MAX_LINES = {"layers/recurrent/layer.py": 300}
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_short(path):
+    name = path.relative_to(PACKAGE).as_posix()
+    if name not in LONG_FILES:
+        assert len(path.read_text().splitlines()) <= MAX_LINES.get(name, 400)
+
+
 def test_importing_fastrnn_loads_no_third_party_package_but_numpy():
     script = (
         "import sys, numpy; before = set(sys.modules)\n"

@@ -260,12 +260,12 @@ def test_shapes_of_a_model_that_nobody_could_allocate():
         (
             {"cell": "LSTM"},
             ValueError,
-            "cell: expected one of 'lstm', 'gru', 'rnn', 'mingru', 'minlstm', got 'LSTM'",
+            "cell: expected one of 'rnn', 'gru', 'lstm', 'mingru', 'minlstm', got 'LSTM'",
         ),
         (
             {"cell": ["gru"]},
             ValueError,
-            "cell: expected one of 'lstm', 'gru', 'rnn', 'mingru', 'minlstm', got ['gru']",
+            "cell: expected one of 'rnn', 'gru', 'lstm', 'mingru', 'minlstm', got ['gru']",
         ),
         ({"cells": 3, "wide": 4}, ValueError, "config: unknown cells, wide"),
         ({"hidden_size": 0}, ValueError, "hidden_size: expected 1 or more, got 0"),

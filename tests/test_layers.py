@@ -581,3 +581,13 @@ def test_cross_entropy_is_the_references(dtype):
 )
 def test_what_they_look_like(layer, text):
     assert repr(layer) == text
+
+
+def test_dropout_can_be_changed_and_is_checked():
+    rnn = fr.LSTM(3, 4, num_layers=2, dropout=0.5, seed=0)
+    rnn.dropout = 0.0
+    x = np.ones((5, 2, 3), np.float32)
+    assert np.array_equal(rnn.forward(x)[0], rnn(x)[0])
+    assert "dropout" not in repr(rnn)
+    with pytest.raises(ValueError, match="dropout: expected a probability"):
+        rnn.dropout = 1.0

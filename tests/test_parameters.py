@@ -190,7 +190,7 @@ def set_linear_through_an_owner(linear):
 def test_no_way_of_writing_leaves_a_stale_pack_of_a_linear_layer(write):
     linear, x = fr.Linear(3, 2, seed=0), np.ones((4, 3), np.float32)
     before = linear(x)
-    assert linear._panels() is linear._panels()
+    assert linear._packed_weights() is linear._packed_weights()
     write(linear)
     fresh = fr.Linear(3, 2, seed=1)
     fresh.load_state_dict(linear.state_dict())

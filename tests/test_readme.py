@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, and its commands exist."""
+"""The Python of the README and of the pages in docs/ runs as it stands, and their commands exist."""
 
 import os
 import re
@@ -14,33 +14,52 @@ import fastrnn
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastrnn.__file__).parents[1])}
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-SHELL_BLOCKS = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+
+
+def blocks(text, languages):
+    return re.findall(rf"^```(?:{languages})\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+PYTHON_BLOCKS = blocks(README, "python")
+# The blocks of a page are one program, read from top to bottom.
+PROGRAMS = {name: "\n".join(blocks(text, "python")) for name, text in PAGES.items() if "```python" in text}
 FASTRNN_LINES = sorted(
     {
         line.strip().removeprefix("$ ")
-        for block in SHELL_BLOCKS
+        for text in (README, *PAGES.values())
+        for block in blocks(text, "sh|bash|console")
         for line in block.replace("\\\n", " ").splitlines()
     }
 )
 FASTRNN_LINES = [line for line in FASTRNN_LINES if line.startswith("fastrnn ")]
 
 
-def test_the_readme_shows_python_and_commands():
-    assert PYTHON_BLOCKS
-    assert FASTRNN_LINES
-
-
-@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
-def test_a_python_block_runs(number, tmp_path):
+def run_python(program, folder):
     run = subprocess.run(
-        [sys.executable, "-c", PYTHON_BLOCKS[number]],
-        cwd=tmp_path,
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_the_readme_shows_python_and_commands():
+    assert PYTHON_BLOCKS
+    assert any(line in README for line in FASTRNN_LINES)
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON_BLOCKS)))
+def test_a_python_block_runs(number, tmp_path):
+    run_python(PYTHON_BLOCKS[number], tmp_path)
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path):
+    run_python(PROGRAMS[page], tmp_path)
 
 
 @pytest.mark.parametrize("line", FASTRNN_LINES)
@@ -52,3 +71,18 @@ def test_a_command_and_its_options_exist(line):
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     known = set(re.findall(r"(?<![\w-])--[\w-]+", run.stdout))
     assert options <= known
+
+
+def test_the_links_between_documents_lead_somewhere():
+    documents = {ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"}
+    documents |= set((ROOT / "docs").glob("*.md"))
+    for document in documents:
+        prose = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose):
+            file, _, heading = target.partition("#")
+            path = document.parent / file if file else document
+            assert path.exists(), f"{document.name}: {target}"
+            if heading:
+                titles = re.findall(r"^#+ (.*)", path.read_text(), flags=re.MULTILINE)
+                slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+                assert heading in slugs, f"{document.name}: {target}"

@@ -8,7 +8,7 @@ import pytest
 
 from fastrnn import ChunkedText, Embedding, LanguageModel, Linear, Vocabulary
 from fastrnn.layers import Composite
-from fastrnn.layers.base.sparse import sparse_parts
+from fastrnn.layers.base.module import sparse_parts
 from fastrnn.train import SGD, Adam, AdamW, RMSprop, Trainer, Validation, load_checkpoint, save_checkpoint
 from fastrnn.train.averaging import ExponentialAverage
 from fastrnn.train.clipping import clip_gradient_norm, clip_gradient_value, clip_gradients, gradient_norm

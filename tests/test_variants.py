@@ -193,7 +193,7 @@ def test_padding_and_order_change_nothing(name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_ids_are_rows_of_the_identity(name):
     rnn = make(name)
-    if rnn.variant.input_dropout:
+    if rnn.options.input_dropout:
         with pytest.raises(ValueError, match="input_dropout: expected x of floats, got ids"):
             rnn.forward(np.zeros((2, 3), int))
         return

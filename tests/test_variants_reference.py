@@ -78,20 +78,20 @@ def test_training(name, given):
     dlast = random_state(rnn, lambda *shape: random.normal(size=shape), x.shape[1])
     dx, dstate = rnn.backward(tape, dy, dlast)
 
-    layer, options = tape.layers[0], options_of(rnn.variant)
-    if not rnn.variant.plain:
+    layer, options = tape.layers[0], options_of(rnn.options)
+    if not rnn.options.plain:
         masks, weights, output = drawn_masks(layer, x)
     else:
         masks, weights, output = {}, weights_of(rnn, rnn.parameters), 1.0
     state, lengths, reset = initial(more.get("state")), more.get("lengths"), more.get("reset")
     wanted, ends, kept = reference.variant_forward(
-        rnn.variant.cell,
+        rnn.options.cell,
         x,
         weights,
         state,
         lengths,
         reset,
-        rnn.variant.reverse,
+        rnn.options.reverse,
         masks=masks,
         **options,
     )
@@ -99,12 +99,12 @@ def test_training(name, given):
     for got, end in zip(parts_of(last), ends, strict=True):
         assert_close(got[0], end, "last state")
     back, first, dweights = reference.variant_backward(
-        rnn.variant.cell, weights, kept, dy * output, initial(dlast)
+        rnn.options.cell, weights, kept, dy * output, initial(dlast)
     )
     assert_close(dx, back, "dx")
     for got, part in zip(parts_of(dstate), first, strict=True):
         assert_close(got[0], part, "dstate")
-    if rnn.variant.weight_drop:
+    if rnn.options.weight_drop:
         dweights["weight_hh"] = dweights["weight_hh"] * layer.panels.weight_mask
     gradients = weights_of(rnn, rnn.gradients)
     assert gradients.keys() == dweights.keys()
@@ -119,15 +119,15 @@ def test_inference(name, given):
     x, more = batch(rnn, BATCHES[given], steps=7, rows=4)
     y, last = rnn(x, **more)
     wanted, ends, _ = reference.variant_forward(
-        rnn.variant.cell,
+        rnn.options.cell,
         x,
         weights_of(rnn, rnn.parameters),
         initial(more.get("state")),
         more.get("lengths"),
         more.get("reset"),
-        rnn.variant.reverse,
+        rnn.options.reverse,
         training=False,
-        **options_of(rnn.variant),
+        **options_of(rnn.options),
     )
     assert_close(y, wanted, "y")
     for got, end in zip(parts_of(last), ends, strict=True):

@@ -39,7 +39,7 @@ def masks_of(torch, variant, tape, i, rows):
 
 def run(torch, rnn, tensors, batch, tape=None):
     """The stack in PyTorch on tensors (x, context, state, parameters): y, and the parts of the last state."""
-    v, (T, N) = rnn.variant, tensors["x"].shape[:2]
+    v, (T, N) = rnn.options, tensors["x"].shape[:2]
     lengths = torch.as_tensor(batch.get("lengths", np.full(N, T)))
     how = {
         "running": torch.arange(T)[:, None] < lengths,
@@ -72,12 +72,12 @@ def as_tensors(torch, rnn, x, more):
     if "context" in more:
         arrays["context"] = more["context"]
     count, rows = rnn.num_layers * rnn.directions, x.shape[1]
-    shapes = rnn.variant.state_shapes(rnn.hidden_size, rows)
+    shapes = rnn.spec.state_shapes(rows)
     given = parts_of(more["state"]) if "state" in more else [np.zeros((count, *shape)) for shape in shapes]
     arrays |= {f"state_{name}": part for name, part in zip(rnn.state_names, given, strict=True)}
     leaves = {name: torch.from_numpy(np.array(array)).requires_grad_() for name, array in arrays.items()}
     firsts = {f"first_{name}": leaves[f"state_{name}"] for name in rnn.state_names}
-    if rnn.variant.learn_state and "state" not in more:
+    if rnn.options.learn_state and "state" not in more:
         for name in rnn.state_names:
             learned = leaves[f"initial_{name}"][:, None]
             firsts[f"first_{name}"] = firsts[f"first_{name}"] + learned

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fastrnn.layers.recurrent.options import Variant
+    from fastrnn.layers.recurrent.options import CellOptions
 
     Tensors = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ def norm(v: Any) -> Any:
     return (v - mean) / (variance + 1e-5).sqrt()
 
 
-def input_part(v: Variant, w: Tensors, x: Any, context: Any) -> Any:
+def input_part(v: CellOptions, w: Tensors, x: Any, context: Any) -> Any:
     """What x adds to the gates, at any step."""
     gx = x @ w["weight_ih"].T
     if v.layer_norm:
@@ -39,7 +39,7 @@ def input_part(v: Variant, w: Tensors, x: Any, context: Any) -> Any:
     return gx + context @ w["weight_context"].T if "weight_context" in w else gx
 
 
-def recurrent_part(v: Variant, w: Tensors, u: Any, rows: slice = slice(None)) -> Any:
+def recurrent_part(v: CellOptions, w: Tensors, u: Any, rows: slice = slice(None)) -> Any:
     """What u, h' behind its mask, adds to the gates of these rows."""
     A = u @ w["weight_hh"][rows].T
     if v.layer_norm:
@@ -47,7 +47,7 @@ def recurrent_part(v: Variant, w: Tensors, u: Any, rows: slice = slice(None)) ->
     return A + (w["bias_hh"][rows] if "bias_hh" in w else 0)
 
 
-def elman(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def elman(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     A = recurrent_part(v, w, state["h"] * m["h"])
     if v.skip:
         A = A + state["past"][:, 0] @ w["weight_skip"].T
@@ -60,7 +60,7 @@ def elman(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[s
     return {"h": projected(v, w, n), "c": n}
 
 
-def gru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def gru(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     u, H = state["h"] * m["h"], gx.shape[1] // 3
     gate, candidate = ACTIVATIONS[v.gate_activation], ACTIVATIONS[v.candidate_activation]
     gates, last = slice(2 * H), slice(2 * H, 3 * H)
@@ -77,7 +77,7 @@ def gru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str
     return {"h": projected(v, w, q), "c": q}
 
 
-def lstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def lstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     u, H, before = state["h"] * m["h"], gx.shape[1] // v.gates, state["c"]
     gate, candidate = ACTIVATIONS[v.gate_activation], ACTIVATIONS[v.candidate_activation]
     A = recurrent_part(v, w, u)
@@ -104,19 +104,19 @@ def lstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[st
     return {"h": projected(v, w, o * ACTIVATIONS[v.output_activation](k)), "c": c}
 
 
-def mingru(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def mingru(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     z, n = gx.chunk(2, 1)
     z, n = z.sigmoid(), ACTIVATIONS[v.candidate_activation](n) * m["candidate"]
     return {"h": (1 - z) * state["h"] + z * n}
 
 
-def minlstm(v: Variant, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+def minlstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     f, i, n = gx.chunk(3, 1)
     f, i, n = f.sigmoid(), i.sigmoid(), ACTIVATIONS[v.candidate_activation](n) * m["candidate"]
     return {"h": (f * state["h"] + i * n) / (f + i)}
 
 
-def projected(v: Variant, w: Tensors, q: Any) -> Any:
+def projected(v: CellOptions, w: Tensors, q: Any) -> Any:
     """Give h of q."""
     if not v.proj_size:
         return q
@@ -126,7 +126,7 @@ def projected(v: Variant, w: Tensors, q: Any) -> Any:
 CELLS = {"elman": elman, "jordan": elman, "gru": gru, "lstm": lstm, "mingru": mingru, "minlstm": minlstm}
 
 
-def walk(torch: Any, v: Variant, w: Tensors, gx: Any, first: Tensors, how: Tensors) -> tuple[Any, Any]:
+def walk(torch: Any, v: CellOptions, w: Tensors, gx: Any, first: Tensors, how: Tensors) -> tuple[Any, Any]:
     """Run one layer and direction over [T, N, G*H]: every h, and the last state.
 
     `how` has the masks, and the batch's running and reset, bool [T, N].

@@ -130,15 +130,15 @@ def batch(rnn: Any, given: tuple[str, ...], steps: int = T, rows: int = N) -> tu
         more["reset"] = random.random((steps, rows)) < 0.25
     if "state" in given:
         more["state"] = random_state(rnn, normal, rows)
-    if rnn.variant.context_size:
-        more["context"] = normal(rows, rnn.variant.context_size)
+    if rnn.options.context_size:
+        more["context"] = normal(rows, rnn.options.context_size)
     return normal(steps, rows, rnn.input_size), more
 
 
 def random_state(rnn: Any, normal: Any, rows: int) -> Any:
     """A state of a layer, drawn with `normal`."""
     count = rnn.num_layers * rnn.directions
-    parts = tuple(normal(count, *shape) for shape in rnn.variant.state_shapes(rnn.hidden_size, rows))
+    parts = tuple(normal(count, *shape) for shape in rnn.spec.state_shapes(rows))
     return parts[0] if len(parts) == 1 else parts
 
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from fastrnn.layers.recurrent.options import CELLS
+
 __all__ = ["DEFAULT_STEPS", "Settings", "given_settings", "settings_options"]
 
 DEFAULT_STEPS = 2000
@@ -167,6 +169,7 @@ def _cutoffs(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(f"expected numbers with commas between them, got {value!r}") from None
 
 
+_CELLS = [cell.name for cell in CELLS.values() if cell.in_stacks]
 _METAVARS: dict[type, str] = {click.IntRange: "N", click.FloatRange: "X"}
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
 _NUMBER, _RATE = click.FloatRange(min=0.0), click.FloatRange(min=0.0, min_open=True)
@@ -197,7 +200,7 @@ _OPTIONS = [
         "How a sentence ends: by a symbol, by an output that halts, or by a length predicted first.",
     ),
     _option("--max-length", _SIZE, "Longest length that --length-model tau predicts."),
-    _option("--cell", click.Choice(["rnn", "gru", "lstm", "mingru", "minlstm"]), "Recurrent cell."),
+    _option("--cell", click.Choice(_CELLS), "Recurrent cell."),
     _option("--hidden-size", _SIZE, "Units of a layer."),
     _option("--num-layers", _SIZE, "Recurrent layers, one on the other."),
     _option(

@@ -12,9 +12,9 @@ from fastrnn.layers.recurrent.gru import GRU
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
-from fastrnn.layers.recurrent.options import Variant
+from fastrnn.layers.recurrent.options import CELLS, CellOptions
 from fastrnn.layers.recurrent.rnn import RNN
-from fastrnn.layers.recurrent.shapes import recurrent_shapes
+from fastrnn.layers.recurrent.spec import RecurrentSpec
 from fastrnn.layers.stack.stack import Stack
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ __all__ = [
     "plain_value",
 ]
 
-_KINDS: dict[str, type[Recurrent[Any]]] = {
-    layer.__name__: layer for layer in (RNN, GRU, LSTM, MinGRU, MinLSTM)
+_CLASSES: dict[str, type[Recurrent[Any]]] = {
+    layer._cell: layer for layer in (RNN, GRU, LSTM, MinGRU, MinLSTM)
 }
+_KINDS = {cell.layer: _CLASSES[name] for name, cell in CELLS.items() if cell.in_stacks}
 _SIZES = ("input_size", "hidden_size")
 _COMMON = ("num_layers", "bidirectional", "batch_first", "dropout", "bias", "dtype")
 
@@ -103,9 +104,18 @@ def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...
     input_size, hidden_size = (as_size(name, given[name]) for name in _SIZES)
     layers = as_size("num_layers", given.get("num_layers", 1))
     options = {name: _tuple(value) for name, value in given.items() if name not in (*_SIZES, *_COMMON)}
-    variant = Variant.of(cell, hidden_size, directions, options)
-    bias = bool(given.get("bias", True))
-    return recurrent_shapes(variant, input_size, hidden_size, layers, directions, bias=bias)
+    spec = RecurrentSpec(
+        input_size,
+        hidden_size,
+        layers,
+        directions,
+        batch_first=False,
+        dropout=0.0,
+        bias=bool(given.get("bias", True)),
+        dtype=np.dtype(np.float32),  # of these three, none has an effect on the shapes
+        options=CellOptions.of(cell, hidden_size, directions, options),
+    )
+    return spec.parameter_shapes()
 
 
 def count_layers(description: Mapping[str, Any]) -> int:

@@ -293,7 +293,7 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
     for layer in layers:
         if not layer.bias:
             raise ValueError(f"module: expected a bias, got {layer!r}")
-        if layer.variant.coupled:
+        if layer.options.coupled:
             raise ValueError(f"module: expected a forget gate of its own, got {layer!r}")
     for layer in layers:
         forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # behind the input gate

@@ -18,10 +18,10 @@ from fastrnn.layers import (
     Stack,
     TiedSoftmax,
 )
+from fastrnn.layers.base.lengths import as_lengths
 from fastrnn.layers.base.random import as_generator, random_state, set_random_state
 from fastrnn.layers.description import from_description, parts_of
 from fastrnn.layers.loss.cross_entropy import NO_TARGET
-from fastrnn.layers.recurrent.engine.arguments import as_lengths
 from fastrnn.models.lengths import Arranged, Halting, PredictedLength
 from fastrnn.models.passes import backward_inputs, forward_inputs, infer, output_mask, penalties
 from fastrnn.models.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers import Recurrent, Stack, activity_penalties
@@ -11,10 +11,26 @@ from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
 from fastrnn.models.lengths import Arranged, PredictedLength
 
 if TYPE_CHECKING:
-    from fastrnn.models.language_model import LanguageModel
+    import numpy as np
+
+    from fastrnn.layers import Embedding
+    from fastrnn.models.lengths import Halting
     from fastrnn.models.settings import Settings
 
 __all__ = ["InputTape", "backward_inputs", "forward_inputs", "infer", "output_mask", "penalties"]
+
+
+class InputModel(Protocol):
+    """What a `LanguageModel` has below its output."""
+
+    vocabulary_size: int
+    embedding: Embedding | None
+    rnn: Recurrent[Any] | Stack
+    length: Halting | PredictedLength | None
+    dropout: float
+    dtype: np.dtype[Any]
+    rng: np.random.Generator
+    _settings: Settings
 
 
 class InputTape(NamedTuple):
@@ -29,7 +45,7 @@ class InputTape(NamedTuple):
 
 
 def infer(
-    model: LanguageModel, ids: Ids, state: Any, lengths: Ids | None = None, left: Ids | None = None
+    model: InputModel, ids: Ids, state: Any, lengths: Ids | None = None, left: Ids | None = None
 ) -> tuple[Array, Any]:
     """Give every h of the last layer, and the last state."""
     if lengths is None and left is None and (projected := _projected(model, ids)) is not None:
@@ -37,9 +53,7 @@ def infer(
     return model.rnn(_inputs(model, ids, left), state, lengths)
 
 
-def forward_inputs(
-    model: LanguageModel, batch: Arranged, state: Any, checkpoint_every: int | None
-) -> InputTape:
+def forward_inputs(model: InputModel, batch: Arranged, state: Any, checkpoint_every: int | None) -> InputTape:
     """Give the same in training, with dropout."""
     settings = model._settings
     dropped = settings.dropout > 0.0 or settings.embedding_dropout > 0.0
@@ -58,7 +72,7 @@ def forward_inputs(
     return InputTape(y, state, rnn_tape, batch, (words, mask), None)
 
 
-def backward_inputs(model: LanguageModel, tape: InputTape, dy: Array) -> None:
+def backward_inputs(model: InputModel, tape: InputTape, dy: Array) -> None:
     """Add into the gradients of everything below the output."""
     if tape.projected is not None:
         tape.projected.backward(tape.rnn, dy)
@@ -78,13 +92,13 @@ def backward_inputs(model: LanguageModel, tape: InputTape, dy: Array) -> None:
     model.embedding.backward(tape.batch.ids, dx)
 
 
-def output_mask(model: LanguageModel, y: Array) -> Array | None:
+def output_mask(model: InputModel, y: Array) -> Array | None:
     """Draw the dropout mask of the last layer's output, where the layer has not dropped it itself."""
     settings = model._settings
     return None if settings.locked_dropout and settings.rnn is None else _mask(model, y)
 
 
-def _mask(model: LanguageModel, values: Array) -> Array | None:
+def _mask(model: InputModel, values: Array) -> Array | None:
     """Draw a dropout mask for values [T, N, width]; locked, one step of it for all."""
     shape = (1, *values.shape[1:]) if model._settings.locked_dropout else values.shape
     return dropout_mask(shape, model.dropout, model.dtype, model.rng)
@@ -109,7 +123,7 @@ def penalties(
     return dh
 
 
-def _inputs(model: LanguageModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
+def _inputs(model: InputModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
     """Give what the recurrent layers read: ids, or vectors for them, where `words` drops some."""
     if model.embedding is None:
         return ids
@@ -122,19 +136,19 @@ def _inputs(model: LanguageModel, ids: Ids, left: Ids | None, words: Array | Non
     return x
 
 
-def _projected(model: LanguageModel, ids: Ids) -> ProjectedStack | None:
+def _projected(model: InputModel, ids: Ids) -> ProjectedStack | None:
     """Give the first layer's products by id, where there are enough tokens for it to pay."""
     embedding, rnn = model.embedding, model.rnn
     if embedding is None or ids.size < 2 * embedding.num_embeddings or int(ids.min()) < 0:
         return None
     if embedding.sparse:  # of which a pass by id would touch all rows
         return None
-    if not isinstance(rnn, Recurrent) or not rnn.variant.plain:
+    if not isinstance(rnn, Recurrent) or not rnn.options.plain:
         return None
     return ProjectedStack(embedding, rnn)
 
 
-def _word_mask(model: LanguageModel, ids: Ids) -> Array | None:
+def _word_mask(model: InputModel, ids: Ids) -> Array | None:
     """Draw which words are dropped, and give each token its word's factor, [T, N, 1]."""
     probability = model._settings.embedding_dropout
     mask = dropout_mask((1, 1, model.vocabulary_size), probability, model.dtype, model.rng)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastrnn._arrays import as_dtype, as_size
-from fastrnn.layers import GRU, LSTM, RNN, MinGRU, MinLSTM, Recurrent, Stack
+from fastrnn.layers import Recurrent, Stack
 from fastrnn.layers.base.random import as_probability
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
-from fastrnn.layers.recurrent.options import OWN_OPTIONS, VariantOptions
+from fastrnn.layers.recurrent.options import CELLS, SharedOptions
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 from fastrnn.models.lengths import LENGTH_MODELS, length_shapes
 
@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings"]
 
-_CELLS: dict[str, type[Recurrent[Any]]] = {
-    "lstm": LSTM,
-    "gru": GRU,
-    "rnn": RNN,
-    "mingru": MinGRU,
-    "minlstm": MinLSTM,
-}
+_CELLS = {cell.name: cell for cell in CELLS.values() if cell.in_stacks}
 # Options of one cell alone.
 _OWN_OPTIONS = {"gru": ("reset_after",), "rnn": ("nonlinearity",)}
 # What a recurrent layer that is given brings with it.
@@ -204,7 +198,7 @@ class Settings(NamedTuple):
         if self.locked_dropout and dropout:  # of each layer's output, the last one's included
             options["output_dropout"], dropout = dropout, 0.0
         return {
-            "kind": _CELLS[self.cell].__name__,
+            "kind": _CELLS[self.cell].layer,
             "input_size": self.input_size,
             "hidden_size": self.hidden_size,
             "num_layers": self.num_layers,
@@ -265,7 +259,7 @@ def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] |
         return None
     if not isinstance(options, Mapping):
         raise TypeError(f"cell_options: expected a mapping, got {type(options).__name__}")
-    known = set(VariantOptions.__optional_keys__) | OWN_OPTIONS[_CELLS[cell]._cell]
+    known = set(SharedOptions.__optional_keys__) | _CELLS[cell].options
     known = (known | {"bias"}) - {"reverse", "context_size", "merge", *_OWN_OPTIONS.get(cell, ())}
     for name in options:
         if name not in known:

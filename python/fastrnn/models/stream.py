@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,10 +11,18 @@ from fastrnn._dispatch import kernels
 from fastrnn.models.lengths import Halting, PredictedLength
 
 if TYPE_CHECKING:
-    from fastrnn.layers import StackStream, Stream
-    from fastrnn.models.language_model import LanguageModel
+    from fastrnn.layers import AdaptiveSoftmax, Embedding, Softmax, StackStream, Stream, TiedSoftmax
 
 __all__ = ["LanguageModelStream"]
+
+
+class SteppedModel(Protocol):
+    """What a `LanguageModel` has around its recurrent layers."""
+
+    embedding: Embedding | None
+    output: Softmax | TiedSoftmax | AdaptiveSoftmax
+    length: Halting | PredictedLength | None
+    length_model: str | None
 
 
 class LanguageModelStream:
@@ -40,7 +48,7 @@ class LanguageModelStream:
 
     __slots__ = ("_embedding", "_h", "_model", "_output", "_step", "_stream", "batch_size")
 
-    def __init__(self, model: LanguageModel, stream: Stream[Any] | StackStream) -> None:
+    def __init__(self, model: SteppedModel, stream: Stream[Any] | StackStream) -> None:
         self._model, self._stream, self._step = model, stream, stream.step
         self._embedding = None if model.embedding is None else model.embedding.parameters
         self._output = model.output
@@ -77,8 +85,8 @@ class LanguageModelStream:
         if left is not None:
             x = x + self._left(left)
         self._h = h = self._step(x)
-        panels = getattr(self._output, "_panels", None)
-        logits = self._output(h) if panels is None else kernels.linear_forward(panels(), h)
+        packed = getattr(self._output, "_packed_weights", None)
+        logits = self._output(h) if packed is None else kernels.linear_forward(packed(), h)
         return logits[0] if alone else logits
 
     def _left(self, left: Any) -> Array:

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from fastrnn import _dispatch
-from fastrnn.layers.base.sparse import dense_parts, sparse_parts
+from fastrnn.layers.base.module import sparse_parts
+from fastrnn.layers.base.sparse import dense_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.layers.base.sparse import dense_parts, sparse_parts
+from fastrnn.layers.base.module import sparse_parts
+from fastrnn.layers.base.sparse import dense_parts
 
 if TYPE_CHECKING:
     from fastrnn.layers import Module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -11,12 +11,27 @@ from fastrnn.train.progress import Progress
 from fastrnn.train.state import TrainingState, part_of
 
 if TYPE_CHECKING:
-    from fastrnn.train.trainer import Trainer
+    from fastrnn.data.batching import TrainingData
+    from fastrnn.models import LanguageModel
+    from fastrnn.train.average import Average
+    from fastrnn.train.optimizer import Optimizer
+    from fastrnn.train.schedules import ConstantSchedule
 
 __all__ = ["restore", "state_of"]
 
 
-def state_of(trainer: Trainer) -> TrainingState:
+class Training(Protocol):
+    """What a `Trainer` has that its state is made of."""
+
+    model: LanguageModel
+    data: TrainingData
+    optimizer: Optimizer
+    schedule: ConstantSchedule | None
+    average: Average | None
+    _progress: Progress
+
+
+def state_of(trainer: Training) -> TrainingState:
     """See `Trainer.state`."""
     values, arrays = trainer._progress.pack()
     optimizer = trainer.optimizer.state_dict()
@@ -36,7 +51,7 @@ def state_of(trainer: Trainer) -> TrainingState:
     return TrainingState(values, arrays)
 
 
-def restore(trainer: Trainer, state: TrainingState) -> None:
+def restore(trainer: Training, state: TrainingState) -> None:
     """See `Trainer.restore`."""
     try:
         _restore(trainer, state.values, state.arrays)
@@ -44,7 +59,7 @@ def restore(trainer: Trainer, state: TrainingState) -> None:
         raise ValueError(f"training state: damaged: {error!r}") from error
 
 
-def _restore(trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     progress = Progress.unpack(values, arrays)
     _check_data(trainer, values, progress)
     average = _average_state(trainer, values, arrays)
@@ -58,7 +73,7 @@ def _restore(trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, N
     trainer._progress = progress
 
 
-def _check_data(trainer: Trainer, values: Mapping[str, Any], progress: Progress) -> None:
+def _check_data(trainer: Training, values: Mapping[str, Any], progress: Progress) -> None:
     if values["chunk"] != progress.batches % len(trainer.data):
         raise ValueError("training state: was made with another text, batch_size or seq_length")
     if values.get("order") != trainer.data.order:
@@ -66,7 +81,7 @@ def _check_data(trainer: Trainer, values: Mapping[str, Any], progress: Progress)
 
 
 def _average_state(
-    trainer: Trainer, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> TrainingState | None:
     """Give the average's part, None where there is none in the trainer either."""
     average = values.get("average")  # older files have no such key

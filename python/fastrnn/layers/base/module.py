@@ -12,7 +12,7 @@ from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
 from fastrnn.layers.base.sparse import SparseRows, dense_parts
 
-__all__ = ["Composite", "Module"]
+__all__ = ["Composite", "Module", "sparse_parts"]
 
 
 class Module:
@@ -188,6 +188,11 @@ class Composite(Module):
     def _forget_rows(self) -> None:
         for module in self._modules:
             module._forget_rows()
+
+
+def sparse_parts(module: Module) -> list[SparseRows]:
+    """Return the sparse gradients of a module, in their order."""
+    return module._sparse_rows()
 
 
 def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -9,9 +9,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastrnn._arrays import Array, Ids
-    from fastrnn.layers.base.module import Module
 
-__all__ = ["SparseRows", "dense_parts", "sparse_parts"]
+__all__ = ["SparseRows", "dense_parts"]
 
 
 class SparseRows(NamedTuple):
@@ -38,11 +37,6 @@ class SparseRows(NamedTuple):
     def matrix(self, flat: Array) -> Array:
         """Give the matrix in an array of that layout, to read or to write."""
         return flat[self.start : self.stop].reshape(self.shape)
-
-
-def sparse_parts(module: Module) -> list[SparseRows]:
-    """Give the sparse gradients of a module, in their order."""
-    return module._sparse_rows()
 
 
 def dense_parts(flat: NDArray[Any], sparse: list[SparseRows]) -> Iterator[NDArray[Any]]:

@@ -118,7 +118,7 @@ class Linear(Module):
         """
         x = as_floats("x", x, self.dtype, ("...", self.in_features))
         rows = x.reshape(-1, self.in_features)
-        y = kernels.linear_forward(self._panels(), rows)
+        y = kernels.linear_forward(self._packed_weights(), rows)
         return y.reshape(*x.shape[:-1], self.out_features), x
 
     def backward(self, tape: Array, dy: Any, *, need_dx: bool = True) -> Array | None:
@@ -156,14 +156,14 @@ class Linear(Module):
         )
         return None if dx is None else dx.reshape(tape.shape)
 
-    def _panels(self) -> Any:
+    def _packed_weights(self) -> Any:
         """Packed weights, made anew when the parameters' version has changed."""
-        version, panels = self._packed
+        version, packed = self._packed
         current = self.parameters.version
         if version != current:
-            panels = kernels.linear_pack(self.parameters["weight"], self.parameters.get("bias"))
-            self._packed = (current, panels)
-        return panels
+            packed = kernels.linear_pack(self.parameters["weight"], self.parameters.get("bias"))
+            self._packed = (current, packed)
+        return packed
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

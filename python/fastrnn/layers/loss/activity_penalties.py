@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn._arrays import FLOAT_DTYPES, Array, as_array, as_floats
-from fastrnn.layers.recurrent.engine.arguments import as_lengths
+from fastrnn.layers.base.lengths import as_lengths
 
 __all__ = ["activity_penalties"]
 

@@ -147,7 +147,7 @@ class TiedSoftmax(Module):
             If h has another dtype.
         """
         h = as_floats("h", h, self.dtype, ("...", self.in_features))
-        logits = kernels.linear_forward(self._panels(), h.reshape(-1, self.in_features))
+        logits = kernels.linear_forward(self._packed_weights(), h.reshape(-1, self.in_features))
         return logits.reshape(*h.shape[:-1], self.out_features)
 
     def losses(self, h: Array, targets: Ids) -> Array:
@@ -162,7 +162,7 @@ class TiedSoftmax(Module):
         gradients = (self.embedding.gradients["weight"], self.gradients["bias"])
         return _train(h, weights, targets, (scale, smoothing), gradients)
 
-    def _panels(self) -> Any:
+    def _packed_weights(self) -> Any:
         """Packed weights, made anew when a parameter has changed."""
         versions = (self.parameters.version, self.embedding.parameters.version)
         if versions != self._packed[0]:

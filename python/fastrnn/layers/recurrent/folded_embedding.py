@@ -1,4 +1,4 @@
-"""Recurrent layers behind an embedding, with the first products made once an id instead of once a token."""
+"""Recurrent layers after an embedding, with the first products made once an id instead of once a token."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
+from fastrnn.layers.recurrent.engine.packed import pack
 from fastrnn.layers.recurrent.shapes import Group
+from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 if TYPE_CHECKING:
     from fastrnn.layers.dense.embedding import Embedding
-    from fastrnn.layers.recurrent.engine.tape import AnyTape
+    from fastrnn.layers.recurrent.engine.segments import AnyTape
     from fastrnn.layers.recurrent.layer import Recurrent
 
 __all__ = ["ProjectedStack"]
@@ -36,41 +38,61 @@ class ProjectedStack:
 
     def __init__(self, embedding: Embedding, rnn: Recurrent[Any]) -> None:
         self.embedding, self.rnn = embedding, rnn
-        self._panels = list(rnn._panels())
-        for i, group in enumerate(rnn._layer_weights()[: rnn.directions]):
-            self._panels[i] = rnn._pack(self._projected(group))
+        self._packed = list(rnn._weights.current())
+        for i, group in enumerate(rnn._weights.groups()[: rnn.directions]):
+            self._packed[i] = pack(rnn.spec, self._projected(group))
 
     def _projected(self, group: Group) -> Group:
-        """Give a layer's weights as they are for one-hot rows of ids: weight_ih is ``(E W_ih^T + b)^T``."""
-        weight_ih, weight_hh, bias_ih, bias_hh = group
-        folded, rest = self.rnn._fold_biases(bias_ih, bias_hh)
+        """Return a layer's weights as they are for one-hot ids: weight_ih is ``(E W_ih^T + b)^T``."""
+        folded, rest = fold_biases(self.rnn.spec, group)
         table = kernels.linear_forward(
-            kernels.linear_pack(weight_ih, folded), self.embedding.parameters["weight"]
+            kernels.linear_pack(group["weight_ih"], folded), self.embedding.parameters["weight"]
         )
-        return np.ascontiguousarray(table.T), weight_hh, None, rest
+        projected = {"weight_ih": np.ascontiguousarray(table.T), "weight_hh": group["weight_hh"]}
+        return projected if rest is None else {**projected, "bias_hh": rest}
 
     def __call__(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
         """Do what ``rnn(embedding(ids), state)`` does."""
-        return self.rnn._infer(self._panels, ids, state)
+        return self.rnn._infer(self._packed, self.rnn._weights.batch(ids, state))
 
     def forward(
         self, ids: Any, state: Any = None, checkpoint_every: int | None = None
     ) -> tuple[Array, Any, AnyTape]:
         """Do what ``rnn.forward(embedding(ids), state)`` does; the tape's first x is the ids."""
-        return self.rnn._forward(self._panels, ids, state, checkpoint_every=checkpoint_every)
+        batch = self.rnn._weights.batch(ids, state)
+        return self.rnn._forward(self._packed, batch, checkpoint_every, initial=state is None)
 
     def backward(self, tape: AnyTape, dy: Array) -> None:
         """Add into the gradients of both modules."""
-        gradients = list(self.rnn._layer_gradients())
-        rows, ids = gradients[0][0].shape[0], self.embedding.num_embeddings
-        tables = []
-        for i, group in enumerate(gradients[: self.rnn.directions]):
-            tables.append(np.zeros((rows, ids), self.rnn.dtype))
-            gradients[i] = (tables[i], *group[1:])
+        own = self.rnn.spec.groups(self.rnn.gradients)
+        gradients, tables = list(own), []
+        for i, group in enumerate(own[: self.rnn.directions]):
+            rows = group["weight_ih"].shape[0]
+            tables.append(np.zeros((rows, self.embedding.num_embeddings), self.rnn.dtype))
+            gradients[i] = {**group, "weight_ih": tables[i]}
         self.rnn._backward(tape, gradients, dy, None, need_dx=False)
+        weights = self.rnn._weights.groups()
         weight, dweight = self.embedding.parameters["weight"], self.embedding.gradients["weight"]
-        weights, own = self.rnn._layer_weights(), self.rnn._layer_gradients()
         for i, table in enumerate(tables):
             dweight += kernels.linear_backward(
-                weight, weights[i][0], np.ascontiguousarray(table.T), own[i][0], None, True
+                weight,
+                weights[i]["weight_ih"],
+                np.ascontiguousarray(table.T),
+                own[i]["weight_ih"],
+                None,
+                True,
             )
+
+
+def fold_biases(spec: RecurrentSpec, group: Group) -> tuple[Array | None, Array | None]:
+    """Sum what is added to ``W_ih x`` whatever the state; the rest is still to be added as bias_hh."""
+    if "bias_ih" not in group:
+        return None, None
+    bias_ih, bias_hh = group["bias_ih"], group["bias_hh"]
+    if spec.options.kind != "gru_after":
+        return bias_ih + bias_hh, None
+    # b_hn is multiplied with r.
+    folded, rest, candidate = bias_ih.copy(), np.zeros_like(bias_hh), 2 * spec.hidden_size
+    folded[:candidate] += bias_hh[:candidate]
+    rest[candidate:] = bias_hh[candidate:]
+    return folded, rest

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from fastrnn._arrays import Array
-from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.layer import Recurrent
-from fastrnn.layers.recurrent.shapes import Group
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -36,68 +32,28 @@ class GRU(Recurrent[Array]):
     ``h = u * n + (1 - u) * h'``, its u is 1 - z.
 
     Parameters are ``weight_ih_l0 [3H, D]``, ``weight_hh_l0 [3H, H]``, ``bias_ih_l0`` and ``bias_hh_l0 [3H]``,
-    the gates in the order r, z, n; ``_l1``, ... for the layers above, whose D is directions*H; ``_reverse``
-    behind the names of the reverse direction. They start uniform in ``[-1/sqrt(H), 1/sqrt(H))``.
+    the gates in the order r, z, n; further layers and the reverse direction have their own, named and started
+    as those of `LSTM`.
 
     Parameters
     ----------
-    input_size : int
-        D, the width of the input, or the number of different ids.
-    hidden_size : int
-        H.
-    num_layers : int, default 1
-        L.
+    input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
+        As for `LSTM`.
     reset_after : bool, default True
         Whether the reset gate works after the product with h' or before it.
-    bidirectional : bool, default False
-        Each layer reads the sequence also from its end; y holds both directions side by side.
-    batch_first : bool, default False
-        x, y, reset and their gradients have the batch before the time. The state has not.
-    dropout : float, default 0.0
-        Probability in [0, 1) that an output of a layer is dropped on its way to the next layer; in `forward`
-        only.
-    bias : bool, default True
-        Whether there are biases.
-    dtype : {"float32", "float64"}
-        Of parameters, inputs and outputs.
-    seed : int or numpy.random.Generator, optional
-        For the parameters, then for dropout. Without one they differ from time to time.
-    proj_size : int, default 0
-        P < H: h is ``W_hr q``, [P], where q is what the equations give, through ``weight_hr_l0 [P, H]``. The
-        state is then the pair (h, c), c the q that z keeps.
-    layer_norm : bool, default False
-        Normalise ``W_ih x`` and ``W_hh h'`` over all gates, with ``gain_ih_l0`` and ``gain_hh_l0 [3H]``;
-        the biases come behind.
-    zoneout : float, default 0
-        Probability that a unit of h keeps its value for a step; without training the expectation.
-    recurrent_dropout : float, default 0
-        Of n, anew at each step.
-    input_dropout, state_dropout, output_dropout : float, default 0
-        Of the units of x, of h' in the recurrent product and of y: the same ones at every step of a pass.
-    weight_drop : float, default 0
-        Of single weights of weight_hh, for a pass.
-    skip : int, default 0
-        d: adds ``W_skip h(t - d)``, with ``weight_skip_l0 [3H, P]``. The state then has a further array,
-        past [L*directions, N, d, P]: the last d h's, oldest first.
-    context_size : int, default 0
-        C: adds ``W_context context`` at every step of the first layer, ``weight_context_l0 [3H, C]``.
-    merge : {"concat", "sum", "mean"}
-        What becomes of two directions' outputs.
-    reverse : bool, default False
-        The only direction runs from each row's end.
-    learn_state : bool, default False
-        The state before the first step, where none is given, is a parameter: ``initial_h [L*directions, P]``.
     gate_activation, candidate_activation : str, default "sigmoid", "tanh"
         "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" or "positive".
+    **options
+        proj_size, layer_norm, zoneout (of h), recurrent_dropout (of n), input_dropout, state_dropout,
+        output_dropout, weight_drop, skip, context_size, merge, reverse and learn_state, as for `LSTM` with 3H
+        in place of 4H: ``weight_hr_l0 [P, H]``, ``gain_ih_l0`` and ``gain_hh_l0 [3H]``, ``weight_skip_l0 [3H,
+        P]``, ``weight_context_l0 [3H, C]`` and ``initial_h [L*directions, P]``. With proj_size the state is
+        the pair (h, c), c the q that z keeps.
 
     Raises
     ------
-    ValueError
-        If a size is less than 1, a probability out of range, or two options contradict each other.
-    TypeError
-        If a size is no integer, the dtype another, or an option unknown.
-    MemoryError
-        If the parameters cannot be allocated; it says how many bytes.
+    ValueError, TypeError, MemoryError
+        As for `LSTM`.
 
     References
     ----------
@@ -117,6 +73,7 @@ class GRU(Recurrent[Array]):
     """
 
     _cell = "gru"
+    _own: ClassVar = {"reset_after": True}
 
     def __init__(
         self,
@@ -131,34 +88,16 @@ class GRU(Recurrent[Array]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[GRUOptions],
+        **options: Unpack[GRUOptions],
     ) -> None:
         self.reset_after = bool(reset_after)
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
+            (input_size, hidden_size, num_layers),
+            {**options, "reset_after": self.reset_after},
             bidirectional=bidirectional,
             batch_first=batch_first,
             dropout=dropout,
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant={**variant, "reset_after": self.reset_after},
         )
-
-    def _options(self) -> list[tuple[str, Any, Any]]:
-        return [*super()._options(), ("reset_after", self.reset_after, True)]
-
-    def _fold_biases(self, bias_ih: Array | None, bias_hh: Array | None) -> tuple[Array | None, Array | None]:
-        if bias_ih is None or bias_hh is None or not self.reset_after:
-            return super()._fold_biases(bias_ih, bias_hh)
-        # b_hn stands behind r.
-        folded, rest, candidate = bias_ih.copy(), np.zeros_like(bias_hh), 2 * self.hidden_size
-        folded[:candidate] += bias_hh[:candidate]
-        rest[candidate:] = bias_hh[candidate:]
-        return folded, rest
-
-    def _pack(self, group: Group) -> Any:
-        weight_ih, weight_hh, bias_ih, bias_hh = group
-        return kernels.gru_pack(weight_ih, weight_hh, bias_ih, bias_hh, self.reset_after)

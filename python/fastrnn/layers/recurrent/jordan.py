@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastrnn._arrays import Array, as_floats, as_size, contiguous
+from fastrnn.layers.recurrent.engine.arguments import as_input
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from fastrnn.layers.base.random import Seed
-    from fastrnn.layers.recurrent.options import VariantOptions
+    from fastrnn.layers.recurrent.options import SharedOptions
 
 __all__ = ["Jordan"]
 
@@ -48,17 +49,15 @@ class Jordan(Recurrent[Any]):
     hidden_recurrence : bool, default False
         Whether q' is read too.
     batch_first, bias, dtype, seed
-        As for `RNN`.
-    **variant
+        As for `LSTM`.
+    **options
         recurrent_dropout, input_dropout, state_dropout, output_dropout, weight_drop, context_size, reverse
         and learn_state, as for `RNN`.
 
     Raises
     ------
-    ValueError
-        If a size is less than 1, a probability out of range, or options contradict each other.
-    TypeError
-        If an argument is of the wrong kind.
+    ValueError, TypeError, MemoryError
+        As for `LSTM`.
 
     References
     ----------
@@ -79,6 +78,7 @@ class Jordan(Recurrent[Any]):
     """
 
     _cell = "jordan"
+    _own: ClassVar = {"nonlinearity": "tanh"}
 
     def __init__(
         self,
@@ -93,27 +93,25 @@ class Jordan(Recurrent[Any]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[VariantOptions],
+        **options: Unpack[SharedOptions],
     ) -> None:
         self.nonlinearity = as_nonlinearity(nonlinearity)
-        self._own = (as_size("output_size", output_size), output_activation, bool(hidden_recurrence))
+        self._output = (as_size("output_size", output_size), output_activation, bool(hidden_recurrence))
         super().__init__(
-            input_size,
-            hidden_size,
-            1,
+            (input_size, hidden_size, 1),
+            {
+                **options,
+                "nonlinearity": self.nonlinearity,
+                "proj_size": self._output[0],
+                "projection_activation": output_activation,
+                "hidden_recurrence": hidden_recurrence,
+            },
             bidirectional=False,
             batch_first=batch_first,
             dropout=0.0,
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant={
-                **variant,
-                "nonlinearity": self.nonlinearity,
-                "proj_size": self._own[0],
-                "projection_activation": output_activation,
-                "hidden_recurrence": hidden_recurrence,
-            },
         )
 
     def __call__(
@@ -130,8 +128,8 @@ class Jordan(Recurrent[Any]):
 
         The rest as for `RNN`. The state after teacher forcing holds the last targets.
         """
-        panels = self._panels_with(x, targets)
-        return self._infer(panels, x, state, lengths, reset, context)
+        packed = self._packed_with(x, targets)
+        return self._infer(packed, self._weights.batch(x, state, lengths, reset, context))
 
     def forward(
         self,
@@ -148,25 +146,26 @@ class Jordan(Recurrent[Any]):
 
         The rest as for `RNN`.
         """
-        panels = self._panels_with(x, targets)
-        return self._forward(panels, x, state, lengths, reset, checkpoint_every, context)
+        packed = self._packed_with(x, targets)
+        batch = self._weights.batch(x, state, lengths, reset, context)
+        return self._forward(packed, batch, checkpoint_every, initial=state is None)
 
-    def _panels_with(self, x: Any, targets: Any) -> list[Any]:
-        panels = self._panels()
+    def _packed_with(self, x: Any, targets: Any) -> list[Any]:
+        packed = self._weights.current()
         if targets is None:
-            return panels
-        if self.variant.reverse or self.variant.state_dropout or self.variant.weight_drop:
+            return packed
+        if self.options.reverse or self.options.state_dropout or self.options.weight_drop:
             raise ValueError("targets: contradict reverse, state_dropout and weight_drop")
         rows, steps = ("N", "T") if self.batch_first else ("T", "N")
         given = as_floats("targets", targets, self.dtype, (rows, steps, self.output_size))
         given = contiguous("targets", given.swapaxes(0, 1) if self.batch_first else given)
-        batch = self._batch(x, None, None, None).x.shape[:2]
+        batch = as_input(self.spec, x).shape[:2]
         if given.shape[:2] != batch:
             raise ValueError(f"targets: expected {[*batch, self.output_size]}, got {list(given.shape)}")
-        return [panels[0].for_pass(None, None, given)]
+        return [packed[0].for_pass(None, None, given)]
 
     def __repr__(self) -> str:
-        output_size, activation, hidden = self._own
+        output_size, activation, hidden = self._output
         given = [str(self.input_size), str(self.hidden_size), str(output_size)]
         options = [
             ("nonlinearity", self.nonlinearity, "tanh"),
@@ -178,4 +177,4 @@ class Jordan(Recurrent[Any]):
         return f"Jordan({', '.join(given)})"
 
 
-_SHOWN = ("proj_size", "projection_activation", "hidden_recurrence")
+_SHOWN = ("nonlinearity", "proj_size", "projection_activation", "hidden_recurrence")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastrnn._arrays import Array
-from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.layer import Recurrent
-from fastrnn.layers.recurrent.shapes import Group
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -35,7 +33,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
 
     Parameters are ``weight_ih_l0 [4H, D]``, ``weight_hh_l0 [4H, H]``, ``bias_ih_l0`` and ``bias_hh_l0 [4H]``,
     the gates in the order i, f, g, o; ``_l1``, ... for the layers above, whose D is directions*H;
-    ``_reverse`` behind the names of the reverse direction. They start uniform in ``[-1/sqrt(H), 1/sqrt(H))``.
+    ``_reverse`` ends the names of the reverse direction. They start uniform in ``[-1/sqrt(H), 1/sqrt(H))``.
 
     Parameters
     ----------
@@ -57,16 +55,16 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     dtype : {"float32", "float64"}
         Of parameters, inputs and outputs.
     seed : int or numpy.random.Generator, optional
-        For the parameters, then for dropout. Without one they differ from time to time.
+        For the parameters, then for dropout. Without one they differ each time.
     proj_size : int, default 0
         P < H: h is ``W_hr q``, [P], where q is what the equations give, through ``weight_hr_l0 [P, H]``.
     layer_norm : bool, default False
         Normalise ``W_ih x`` and ``W_hh h'`` over all gates, with ``gain_ih_l0`` and ``gain_hh_l0 [4H]``, and
-        c before the output, with ``gain_c_l0`` and ``bias_c_l0 [H]``; the biases come behind.
+        c before the output, with ``gain_c_l0`` and ``bias_c_l0 [H]``; the biases come after it.
     zoneout : float or (float, float), default 0
         Probability that a unit of h (and of c) keeps its value for a step; without training the expectation.
     recurrent_dropout : float, default 0
-        Of g, anew at each step.
+        Of the candidate g, anew at each step.
     input_dropout, state_dropout, output_dropout : float, default 0
         Of the units of x, of h' in the recurrent product and of y: the same ones at every step of a pass.
     weight_drop : float, default 0
@@ -89,7 +87,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     coupled : bool, default False
         f = 1 - i; there are three gates then, i, g, o (and two peepholes).
     relevance : bool, default False
-        A fifth gate r, behind o: ``g = tanh(W_ig x + b_ig + W_hg (r * h') + b_hg)``.
+        A fifth gate r, after o: ``g = tanh(W_ig x + b_ig + W_hg (r * h') + b_hg)``.
     cell_clip : float, optional
         c is kept in [-cell_clip, cell_clip].
     gate_activation, candidate_activation, output_activation : str, default "sigmoid", "tanh", "tanh"
@@ -101,7 +99,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     ValueError
         If a size is less than 1, a probability out of range, or two options contradict each other.
     TypeError
-        If a size is no integer, the dtype another, or an option unknown.
+        If a size is not an integer, the dtype is another, or an option is unknown.
     MemoryError
         If the parameters cannot be allocated; it says how many bytes.
 
@@ -149,20 +147,15 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[LSTMOptions],
+        **options: Unpack[LSTMOptions],
     ) -> None:
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
+            (input_size, hidden_size, num_layers),
+            options,
             bidirectional=bidirectional,
             batch_first=batch_first,
             dropout=dropout,
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant=variant,
         )
-
-    def _pack(self, group: Group) -> Any:
-        return kernels.lstm_pack(*group)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from fastrnn._arrays import Array
 from fastrnn.layers.recurrent.layer import Recurrent
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from fastrnn.layers.base.random import Seed
-    from fastrnn.layers.recurrent.options import VariantOptions
+    from fastrnn.layers.recurrent.options import SharedOptions
 
 __all__ = ["MinGRU", "MinLSTM"]
 
 
 class _Minimal(Recurrent[Array]):
     """What both share: the constructor."""
+
+    _own: ClassVar = {"nonlinearity": "identity"}
 
     def __init__(
         self,
@@ -33,26 +35,21 @@ class _Minimal(Recurrent[Array]):
         bias: bool = True,
         dtype: DTypeLike = "float32",
         seed: Seed = None,
-        **variant: Unpack[VariantOptions],
+        **options: Unpack[SharedOptions],
     ) -> None:
         if nonlinearity not in ("identity", "positive"):
             raise ValueError(f"nonlinearity: expected 'identity' or 'positive', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
+            (input_size, hidden_size, num_layers),
+            {**options, "nonlinearity": nonlinearity},
             bidirectional=bidirectional,
             batch_first=batch_first,
             dropout=dropout,
             bias=bias,
             dtype=dtype,
             seed=seed,
-            variant={**variant, "nonlinearity": nonlinearity},
         )
-
-    def _options(self) -> list[tuple[str, Any, Any]]:
-        return [*super()._options(), ("nonlinearity", self.nonlinearity, "identity")]
 
 
 class MinGRU(_Minimal):
@@ -69,24 +66,22 @@ class MinGRU(_Minimal):
     bits.
 
     Parameters are ``weight_ih_l0 [2*H, D]`` and ``bias_ih_l0 [2*H]``, the rows in the order z, n; ``_l1``,
-    ... and ``_reverse`` as for `GRU`.
+    ... and ``_reverse`` as for `LSTM`.
 
     Parameters
     ----------
     input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
-        As for `GRU`.
+        As for `LSTM`.
     nonlinearity : {"identity", "positive"}
         Of n; "positive" is ``x + 0.5`` where x >= 0, else ``sigmoid(x)``, the paper's g.
-    **variant
+    **options
         zoneout (of h), recurrent_dropout, input_dropout, output_dropout, context_size, merge, reverse and
         learn_state, as for `LSTM`.
 
     Raises
     ------
-    ValueError
-        If a size is less than 1, a probability out of range, or options contradict each other.
-    TypeError
-        If an argument is of the wrong kind.
+    ValueError, TypeError, MemoryError
+        As for `LSTM`.
 
     References
     ----------
@@ -127,15 +122,13 @@ class MinLSTM(_Minimal):
     ----------
     input_size, hidden_size, num_layers, nonlinearity, bidirectional, batch_first, dropout, bias, dtype, seed
         As for `MinGRU`.
-    **variant
+    **options
         As for `MinGRU`.
 
     Raises
     ------
-    ValueError
-        If a size is less than 1, a probability out of range, or options contradict each other.
-    TypeError
-        If an argument is of the wrong kind.
+    ValueError, TypeError, MemoryError
+        As for `LSTM`.
 
     References
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -13,31 +13,85 @@ from fastrnn.layers.base.random import as_probability
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ACTIVATIONS", "GRUOptions", "LSTMOptions", "RNNOptions", "Variant", "VariantOptions"]
+__all__ = [
+    "ACTIVATIONS",
+    "CELLS",
+    "Cell",
+    "CellOptions",
+    "GRUOptions",
+    "LSTMOptions",
+    "RNNOptions",
+    "SharedOptions",
+]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
 MERGES = ("concat", "sum", "mean")
-# What single cells take beside `VariantOptions`.
-OWN_OPTIONS = {
-    "elman": {"nonlinearity", "leak"},
-    "gru": {"reset_after", "gate_activation", "candidate_activation"},
-    "lstm": {
-        "peephole",
-        "coupled",
-        "relevance",
-        "cell_clip",
-        "gate_activation",
-        "candidate_activation",
-        "output_activation",
-    },
-    "jordan": {"nonlinearity", "projection_activation", "hidden_recurrence"},
-    "mingru": {"nonlinearity"},
-    "minlstm": {"nonlinearity"},
+
+
+class Cell(NamedTuple):
+    """A row of `CELLS`: what is fixed by the cell alone.
+
+    Attributes
+    ----------
+    layer : str
+        The class of its layers.
+    gates : int
+        G without options, the rows of weight_ih in units of H.
+    carries_c : bool
+        Whether it carries c beside h, without options.
+    has_product : bool
+        Whether there is a weight_hh.
+    plain : bool
+        Whether it has compiled kernels of its own, for layers without options.
+    in_stacks : bool
+        Whether files, stacks' descriptions and language models have it.
+    options : frozenset of str
+        What it takes beside `SharedOptions`.
+    kernel : str
+        The compiled cell that it is, if not its own.
+    """
+
+    layer: str
+    gates: int
+    carries_c: bool = False
+    has_product: bool = True
+    plain: bool = False
+    in_stacks: bool = True
+    options: frozenset[str] = frozenset()
+    kernel: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What users call it: "rnn", "gru", "lstm", ..."""
+        return self.layer.lower()
+
+
+_GATED = frozenset({"gate_activation", "candidate_activation"})
+#: Every cell there is.
+CELLS: dict[str, Cell] = {
+    "elman": Cell("RNN", 1, plain=True, options=frozenset({"nonlinearity", "leak"})),
+    "gru": Cell("GRU", 3, plain=True, options=_GATED | {"reset_after"}),
+    "lstm": Cell(
+        "LSTM",
+        4,
+        carries_c=True,
+        plain=True,
+        options=_GATED | {"peephole", "coupled", "relevance", "cell_clip", "output_activation"},
+    ),
+    "mingru": Cell("MinGRU", 2, has_product=False, options=frozenset({"nonlinearity"})),
+    "minlstm": Cell("MinLSTM", 3, has_product=False, options=frozenset({"nonlinearity"})),
+    "jordan": Cell(
+        "Jordan",
+        1,
+        in_stacks=False,
+        options=frozenset({"nonlinearity", "projection_activation", "hidden_recurrence"}),
+        kernel="elman",
+    ),
 }
 
 
-class VariantOptions(TypedDict, total=False):
-    """Keywords that every recurrent layer takes; see `Variant`."""
+class SharedOptions(TypedDict, total=False):
+    """Keywords that every recurrent layer takes; see `CellOptions`."""
 
     proj_size: int
     layer_norm: bool
@@ -54,20 +108,20 @@ class VariantOptions(TypedDict, total=False):
     learn_state: bool
 
 
-class GRUOptions(VariantOptions, total=False):
+class GRUOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.GRU` beside those of every layer."""
 
     gate_activation: str
     candidate_activation: str
 
 
-class RNNOptions(VariantOptions, total=False):
+class RNNOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.RNN` beside those of every layer."""
 
     leak: float | Sequence[float] | str | None
 
 
-class LSTMOptions(VariantOptions, total=False):
+class LSTMOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.LSTM` beside those of every layer."""
 
     peephole: bool
@@ -80,45 +134,25 @@ class LSTMOptions(VariantOptions, total=False):
 
 
 @dataclass(frozen=True)
-class Variant:
+class CellOptions:
     """A cell with all its options, checked.
 
     Attributes
     ----------
-    cell : {"elman", "gru", "lstm", "mingru", "minlstm"}
-    proj_size : int
-        P: h is ``W_hr q``, [P], q what the cell gives (Sak, Senior, Beaufays 2014); 0: h is q itself.
-    layer_norm : bool
-        Normalise ``W_ih x``, ``W_hh h'`` and an LSTM's c (Ba, Kiros, Hinton 2016).
+    cell : str
+        A name in `CELLS`.
     zoneout : (float, float)
-        Probabilities that a unit of h, and of c, keeps its value for a step (Krueger et al. 2017).
-    recurrent_dropout : float
-        Of the candidate, anew at each step (Semeniuta, Severyn, Barth 2016).
-    input_dropout, state_dropout, output_dropout : float
-        Of a layer's input, of h' in the recurrent product and of a layer's output, the same units at every
-        step of a pass (Gal, Ghahramani 2016).
-    weight_drop : float
-        Of single weights of weight_hh, for a pass (Wan et al. 2013; Merity, Keskar, Socher 2017).
-    skip : int
-        Steps d that a further recurrent connection, weight_skip, goes over (El Hihi, Bengio 1995); 0: none.
-    context_size : int
-        C: a vector [N, C] is added to every step of the first layer through weight_context; 0: none.
-    merge : {"concat", "sum", "mean"}
-        What becomes of the outputs of two directions.
-    reverse : bool
-        The only direction runs from each row's end.
-    learn_state : bool
-        The initial states are parameters.
-    peephole, coupled, relevance, cell_clip
-        LSTM. See `fastrnn.LSTM`.
-    gate_activation, candidate_activation, output_activation : str
-        One of `ACTIVATIONS`.
+        Of h and of c.
+    cell_clip : float
+        0 for none.
+    candidate_activation : str
+        Of RNN, MinGRU, MinLSTM and Jordan the nonlinearity.
     leak : None, float, tuple of H floats, "learned" or "shared"
-        RNN. See `fastrnn.RNN`.
-    reset_after : bool
-        GRU.
+        See `fastrnn.RNN`.
     projection_activation, hidden_recurrence
-        Jordan. See `fastrnn.Jordan`.
+        Output activation and recurrence of `fastrnn.Jordan`, whose outputs are proj_size.
+    others
+        As for `fastrnn.LSTM` and, reset_after, `fastrnn.GRU`; numbers are 0 where an option is off.
     """
 
     cell: str
@@ -148,7 +182,7 @@ class Variant:
     hidden_recurrence: bool = False
 
     @classmethod
-    def of(cls, cell: str, hidden_size: int, directions: int, options: Mapping[str, Any]) -> Variant:
+    def of(cls, cell: str, hidden_size: int, directions: int, options: Mapping[str, Any]) -> CellOptions:
         """Check the options of a cell.
 
         Raises
@@ -158,16 +192,16 @@ class Variant:
         ValueError
             If a value is out of range, or two options contradict each other; both are named.
         """
-        known = VariantOptions.__optional_keys__ | OWN_OPTIONS[cell]
+        known = SharedOptions.__optional_keys__ | CELLS[cell].options
         for name in options:
             if name not in known:
                 raise TypeError(f"{name}: no option of this layer")
         checked = {name: _checked(name, value) for name, value in options.items()}
         if "nonlinearity" in checked:
             checked["candidate_activation"] = checked.pop("nonlinearity")
-        variant = cls(cell, **checked)
-        variant._refuse_contradictions(hidden_size, directions)
-        return variant
+        cell_options = cls(cell, **checked)
+        cell_options._refuse_contradictions(hidden_size, directions)
+        return cell_options
 
     def _refuse_contradictions(self, hidden_size: int, directions: int) -> None:
         two_products = (self.cell == "gru" and not self.reset_after) or self.relevance
@@ -175,7 +209,7 @@ class Variant:
         pairs = [
             (self.proj_size and self.leak is not None, "proj_size", "leak"),
             (self.proj_size and two_products, "proj_size", first_product),
-            (self.proj_size and self.cell in ("mingru", "minlstm"), "proj_size", f"the cell {self.cell}"),
+            (self.proj_size and not self.has_product, "proj_size", f"the cell {self.cell}"),
             (self.proj_size and self.cell == "gru" and any(self.zoneout), "proj_size", "zoneout of a GRU"),
             (self.layer_norm and self.relevance, "layer_norm", "relevance"),
             (self.layer_norm and self.skip, "layer_norm", "skip"),
@@ -183,12 +217,12 @@ class Variant:
             (self.reverse and directions == 2, "reverse", "bidirectional"),
             (self.merge != "concat" and directions == 1, f"merge={self.merge!r}", "one direction"),
             (
-                self.zoneout[1] and self.cell != "lstm",
+                self.zoneout[1] and not CELLS[self.cell].carries_c,
                 "zoneout of c",
                 f"the cell {self.cell}, which has none",
             ),
         ]
-        if self.cell in ("mingru", "minlstm"):
+        if not self.has_product:
             none = f"the cell {self.cell}, which has no recurrent product"
             names = ("layer_norm", "state_dropout", "weight_drop", "skip")
             pairs += [(getattr(self, name), name, none) for name in names]
@@ -209,9 +243,9 @@ class Variant:
     def plain(self) -> bool:
         """Whether the plain cell's own kernels do it all."""
         here = {"merge", "reverse", "learn_state", "reset_after", "cell"}
-        usual = Variant(self.cell)
+        usual = CellOptions(self.cell)
         relu = self.cell == "elman" and self.candidate_activation == "relu"  # that too is the plain cell
-        return self.cell in ("elman", "gru", "lstm") and all(
+        return CELLS[self.cell].plain and all(
             getattr(self, field.name) == getattr(usual, field.name)
             for field in fields(self)
             if field.name not in here and not (relu and field.name == "candidate_activation")
@@ -226,71 +260,30 @@ class Variant:
     @property
     def gates(self) -> int:
         """G, the rows of weight_ih in units of H."""
-        if self.cell == "lstm":
-            return 4 - self.coupled + self.relevance
-        return {"elman": 1, "jordan": 1, "gru": 3, "mingru": 2, "minlstm": 3}[self.cell]
+        return CELLS[self.cell].gates - self.coupled + self.relevance
 
     @property
     def has_product(self) -> bool:
         """Whether there is a weight_hh."""
-        return self.cell not in ("mingru", "minlstm")
+        return CELLS[self.cell].has_product
 
     @property
     def kind(self) -> str:
         """The kernel's name of the cell."""
         if self.cell == "gru":
             return "gru_after" if self.reset_after else "gru_before"
-        return "elman" if self.cell == "jordan" else self.cell
+        return CELLS[self.cell].kernel or self.cell
 
     @property
     def state_names(self) -> tuple[str, ...]:
         """Arrays of the state: h, c where something else than h is carried, past where steps are skipped."""
         projected = self.cell == "gru" and self.proj_size > 0
-        carried = self.cell == "lstm" or projected or self.hidden_recurrence
+        carried = CELLS[self.cell].carries_c or projected or self.hidden_recurrence
         return ("h", *(("c",) if carried else ()), *(("past",) if self.skip else ()))
 
     def output_size(self, hidden_size: int) -> int:
         """P, the width of h."""
         return self.proj_size or hidden_size
-
-    def state_shapes(self, hidden_size: int, rows: int) -> list[tuple[int, ...]]:
-        """Shape of each array of one layer's and direction's state."""
-        P = self.output_size(hidden_size)
-        shapes = {"h": (rows, P), "c": (rows, hidden_size), "past": (rows, self.skip, P)}
-        return [shapes[name] for name in self.state_names]
-
-    def shapes(
-        self, input_size: int, hidden_size: int, *, first: bool, bias: bool
-    ) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each parameter of one layer and direction, without the names' end."""
-        G, H, P = self.gates, hidden_size, self.output_size(hidden_size)
-        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (G * H, input_size)}
-        if self.has_product:
-            shapes["weight_hh"] = (G * H, P)
-        if bias:
-            shapes["bias_ih"] = (G * H,)
-            if self.has_product:
-                shapes["bias_hh"] = (G * H,)
-        if self.proj_size:
-            shapes["weight_hr"] = (P, H)
-        if self.cell == "jordan":
-            if bias:
-                shapes["bias_hr"] = (P,)
-            if self.hidden_recurrence:
-                shapes["weight_inner"] = (H, H)
-        if self.peephole:
-            shapes["weight_peephole"] = (2 if self.coupled else 3, H)
-        if self.layer_norm:
-            shapes |= {"gain_ih": (G * H,), "gain_hh": (G * H,)}
-            if self.cell == "lstm":
-                shapes |= {"gain_c": (H,), "bias_c": (H,)}
-        if isinstance(self.leak, str):
-            shapes["leak"] = (H if self.leak == "learned" else 1,)
-        if self.skip:
-            shapes["weight_skip"] = (G * H, P)
-        if self.context_size and first:
-            shapes["weight_context"] = (G * H, self.context_size)
-        return shapes
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -1,51 +1,67 @@
-"""Parameters of recurrent layers, PyTorch's names and shapes, in groups of one layer and direction."""
+"""Parameters and states by name: PyTorch's names and shapes, in groups of one layer and direction."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
 from fastrnn._arrays import Array
+from fastrnn.layers.recurrent.options import CellOptions
 
-if TYPE_CHECKING:
-    from fastrnn.layers.recurrent.options import Variant
+__all__ = ["Group", "group_shapes", "groups", "state_shapes", "suffixes"]
 
-__all__ = ["Group", "groups", "recurrent_shapes"]
-
-# Of one layer and direction, weights or gradients: weight_ih, weight_hh, bias_ih, bias_hh of a plain cell,
-# where a bias may be None; of any other variant a mapping of names to arrays.
-Group: TypeAlias = Any
-PLAIN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+# Weights or gradients of one layer and direction, by their names without the suffix: "weight_ih", ...
+Group: TypeAlias = Mapping[str, Array]
 
 
-def recurrent_shapes(
-    variant: Variant, input_size: int, hidden_size: int, num_layers: int, directions: int, *, bias: bool
+def state_shapes(options: CellOptions, hidden_size: int, rows: int) -> list[tuple[int, ...]]:
+    """Return the shape of each array of one layer's and direction's state, as `state_names` has them."""
+    P = options.output_size(hidden_size)
+    shapes = {"h": (rows, P), "c": (rows, hidden_size), "past": (rows, options.skip, P)}
+    return [shapes[name] for name in options.state_names]
+
+
+def group_shapes(
+    options: CellOptions, input_size: int, hidden_size: int, *, first: bool, bias: bool
 ) -> dict[str, tuple[int, ...]]:
-    """Give name and shape of each parameter of a recurrent layer, in their order."""
-    width = variant.output_size(hidden_size)
-    above = width * directions if variant.merge == "concat" else width
-    shapes: dict[str, tuple[int, ...]] = {}
-    for index, suffix in enumerate(_suffixes(num_layers, directions)):
-        first = index < directions
-        own = variant.shapes(input_size if first else above, hidden_size, first=first, bias=bias)
-        shapes |= {f"{name}{suffix}": shape for name, shape in own.items()}
-    if variant.learn_state:
-        states = zip(variant.state_names, variant.state_shapes(hidden_size, 1), strict=True)
-        shapes |= {f"initial_{name}": (num_layers * directions, *shape[1:]) for name, shape in states}
+    """Return name and shape of each parameter of one layer and direction; `first`: of the first layer."""
+    G, H, P = options.gates, hidden_size, options.output_size(hidden_size)
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (G * H, input_size)}
+    if options.has_product:
+        shapes["weight_hh"] = (G * H, P)
+    if bias:
+        shapes["bias_ih"] = (G * H,)
+        if options.has_product:
+            shapes["bias_hh"] = (G * H,)
+    if options.proj_size:
+        shapes["weight_hr"] = (P, H)
+    if options.cell == "jordan" and bias:
+        shapes["bias_hr"] = (P,)
+    if options.hidden_recurrence:
+        shapes["weight_inner"] = (H, H)
+    if options.peephole:
+        shapes["weight_peephole"] = (2 if options.coupled else 3, H)
+    if options.layer_norm:
+        shapes |= {"gain_ih": (G * H,), "gain_hh": (G * H,)}
+        if options.cell == "lstm":
+            shapes |= {"gain_c": (H,), "bias_c": (H,)}
+    if isinstance(options.leak, str):
+        shapes["leak"] = (H if options.leak == "learned" else 1,)
+    if options.skip:
+        shapes["weight_skip"] = (G * H, P)
+    if options.context_size and first:
+        shapes["weight_context"] = (G * H, options.context_size)
     return shapes
 
 
-def _suffixes(num_layers: int, directions: int) -> list[str]:
-    """End of the parameters' names for each layer and direction."""
+def suffixes(num_layers: int, directions: int) -> list[str]:
+    """Return the end of the parameters' names for each layer and direction."""
     return [f"_l{layer}{end}" for layer in range(num_layers) for end in ("", "_reverse")[:directions]]
 
 
-def groups(arrays: Mapping[str, Array], variant: Variant, num_layers: int, directions: int) -> list[Group]:
-    """Give the weights or gradients of each layer and direction."""
-    suffixes = _suffixes(num_layers, directions)
-    if variant.plain:
-        return [tuple(arrays.get(f"{name}{suffix}") for name in PLAIN) for suffix in suffixes]
+def groups(arrays: Mapping[str, Array], num_layers: int, directions: int) -> list[Group]:
+    """Return the weights or gradients of each layer and direction."""
     return [
         {name.removesuffix(suffix): array for name, array in arrays.items() if name.endswith(suffix)}
-        for suffix in suffixes
+        for suffix in suffixes(num_layers, directions)
     ]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn._arrays import Array, as_array
+from fastrnn.layers.recurrent.engine.arguments import as_states
 
 if TYPE_CHECKING:
     from fastrnn.layers.recurrent.layer import Recurrent
 
-__all__ = ["CONNECTIONS", "ascend", "check_widths", "descend", "refuse_ids"]
+__all__ = ["CONNECTIONS", "as_entries", "ascend", "check_widths", "descend", "refuse_ids"]
 
 CONNECTIONS = ("plain", "residual", "dense")
 
@@ -122,3 +123,18 @@ def refuse_ids(x: Any, axes: int) -> None:
     array = as_array("x", x)
     if array.dtype.kind in "iu" and array.ndim < axes:
         raise TypeError("x: expected floats, as connect='dense' joins them with the outputs, got ids")
+
+
+def as_entries(layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: int) -> tuple[Any, ...]:
+    """Check a stack's state, an entry for each layer, before anything is done with it."""
+    count = len(layers)
+    if state is None:
+        return (None,) * count
+    expected = f"{name}: expected a tuple of one entry for each of {count} layers"
+    if not isinstance(state, (tuple, list)):
+        raise TypeError(f"{expected}, got {type(state).__name__}")
+    if len(state) != count:
+        raise ValueError(f"{expected}, got {len(state)}")
+    for index, layer in enumerate(layers):
+        as_states(layer.spec, f"{name}[{index}]", state[index], rows)
+    return tuple(state)

@@ -12,9 +12,16 @@ from fastrnn._arrays import Array, as_floats
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.base.random import as_generator, as_probability
-from fastrnn.layers.recurrent.engine.arguments import as_input, as_states
+from fastrnn.layers.recurrent.engine.arguments import as_input
 from fastrnn.layers.recurrent.layer import Recurrent
-from fastrnn.layers.stack.connections import CONNECTIONS, ascend, check_widths, descend, refuse_ids
+from fastrnn.layers.stack.connections import (
+    CONNECTIONS,
+    as_entries,
+    ascend,
+    check_widths,
+    descend,
+    refuse_ids,
+)
 from fastrnn.layers.stack.stream import StackStream
 
 if TYPE_CHECKING:
@@ -190,7 +197,7 @@ class Stack(Composite):
             another cell's.
         """
         x, rows = self._input(x)
-        states = self._entries("state", state, rows)
+        states = as_entries(self.layers, "state", state, rows)
         lasts: list[Any] = []
 
         def run(index: int, read: Array) -> Array:
@@ -222,7 +229,7 @@ class Stack(Composite):
             As for a call.
         """
         x, rows = self._input(x)
-        states = self._entries("state", state, rows)
+        states = as_entries(self.layers, "state", state, rows)
         lasts: list[Any] = []
         tapes: list[Tape] = []
         masks: list[Array | None] = []
@@ -278,7 +285,7 @@ class Stack(Composite):
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         zero = dy is None
         dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
-        dstates = self._entries("dstate", dstate, tape.rows)
+        dstates = as_entries(self.layers, "dstate", dstate, tape.rows)
         firsts: list[Any] = []
 
         def run(index: int, dresult: Array) -> Array | None:
@@ -308,7 +315,7 @@ class Stack(Composite):
         ValueError
             If a layer has no stream; it is named.
         """
-        return StackStream(self, batch_size)
+        return StackStream(self.layers, self.connect, batch_size, self)
 
     def _passes(self, run: Any) -> list[Any]:
         return [partial(run, index) for index in range(len(self.layers))]
@@ -317,22 +324,8 @@ class Stack(Composite):
         """Check x; N beside it."""
         if self.connect == "dense":
             refuse_ids(x, 3)
-        array = as_input(self.layers[0], x)
+        array = as_input(self.layers[0].spec, x)
         return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1]
-
-    def _entries(self, name: str, state: Any, rows: int) -> StackState:
-        """Check a state before anything is done with it."""
-        count = len(self.layers)
-        if state is None:
-            return (None,) * count
-        expected = f"{name}: expected a tuple of one entry for each of {count} layers"
-        if not isinstance(state, (tuple, list)):
-            raise TypeError(f"{expected}, got {type(state).__name__}")
-        if len(state) != count:
-            raise ValueError(f"{expected}, got {len(state)}")
-        for index, layer in enumerate(self.layers):
-            as_states(layer, f"{name}[{index}]", state[index], rows)
-        return tuple(state)
 
     def _mask(self, shape: tuple[int, ...]) -> Array | None:
         """Draw a dropout mask, the same one whichever axis comes first."""
@@ -354,10 +347,10 @@ def _check_layers(layers: tuple[Any, ...]) -> None:
     for index, layer in enumerate(layers):
         if not isinstance(layer, Recurrent):
             raise TypeError(f"layer{index}: expected a recurrent layer, got {type(layer).__name__}")
-        if layer.variant.context_size:
+        if layer.options.context_size:
             raise ValueError(
                 f"layer{index}: a stack has no context, expected context_size 0, "
-                f"got {layer.variant.context_size}"
+                f"got {layer.options.context_size}"
             )
         if any(layer is other for other in layers[:index]):
             raise ValueError(f"layer{index}: expected each layer once, got one twice")

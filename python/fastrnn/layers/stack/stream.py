@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastrnn._arrays import Array, as_array, as_floats
-from fastrnn.layers.recurrent.engine.stream import Stream
-from fastrnn.layers.stack.connections import ascend, refuse_ids
+from fastrnn.layers.stack.connections import as_entries, ascend, refuse_ids
 
 if TYPE_CHECKING:
-    from fastrnn.layers.stack.stack import Stack
+    from collections.abc import Sequence
+
+    from fastrnn.layers.recurrent.engine.stream import Stream
+    from fastrnn.layers.recurrent.layer import Recurrent
 
 __all__ = ["StackStream"]
 
@@ -36,13 +38,14 @@ class StackStream:
     True
     """
 
-    __slots__ = ("_parts", "_stack", "batch_size")
+    __slots__ = ("_connect", "_layers", "_owner", "_parts", "batch_size")
 
-    def __init__(self, stack: Stack, batch_size: int) -> None:
-        self._use(stack, [_part(stack, index, batch_size) for index in range(len(stack.layers))])
-
-    def _use(self, stack: Stack, parts: list[Stream[Any]]) -> None:
-        self._stack, self._parts, self.batch_size = stack, parts, parts[0].batch_size
+    def __init__(
+        self, layers: Sequence[Recurrent[Any]], connect: str, batch_size: int, owner: object
+    ) -> None:
+        self._layers, self._connect, self._owner = layers, connect, owner
+        self._parts = [_part(layer, index, batch_size) for index, layer in enumerate(layers)]
+        self.batch_size = self._parts[0].batch_size
 
     def step(self, x: Any) -> Array:
         """Feed one time step.
@@ -64,13 +67,13 @@ class StackStream:
         TypeError
             If x has a wrong dtype. The state stays as it was.
         """
-        stack = self._stack
-        if stack.connect == "dense":
+        if self._connect == "dense":
             refuse_ids(x, 2)
             alone = self.batch_size == 1 and as_array("x", x).ndim == 1
             rows = () if alone else (self.batch_size,)
-            x = as_floats("x", x, stack.dtype, (*rows, stack.input_size))
-        return ascend(stack.connect, x, [part.step for part in self._parts])
+            first = self._layers[0]
+            x = as_floats("x", x, first.dtype, (*rows, first.input_size))
+        return ascend(self._connect, x, [part.step for part in self._parts])
 
     @property
     def state(self) -> tuple[Any, ...]:
@@ -79,7 +82,7 @@ class StackStream:
 
     @state.setter
     def state(self, value: tuple[Any, ...] | None) -> None:
-        entries = self._stack._entries("state", value, self.batch_size)
+        entries = as_entries(self._layers, "state", value, self.batch_size)
         for part, entry in zip(self._parts, entries, strict=True):
             part.state = entry
 
@@ -91,15 +94,16 @@ class StackStream:
     def copy(self) -> StackStream:
         """Make a second stream that goes on from here on its own."""
         twin = object.__new__(StackStream)
-        twin._use(self._stack, [part.copy() for part in self._parts])
+        twin._layers, twin._connect, twin._owner = self._layers, self._connect, self._owner
+        twin._parts, twin.batch_size = [part.copy() for part in self._parts], self.batch_size
         return twin
 
     def __repr__(self) -> str:
-        return f"<StackStream of {self._stack!r}: {self.batch_size} sequences>"
+        return f"<StackStream of {self._owner!r}: {self.batch_size} sequences>"
 
 
-def _part(stack: Stack, index: int, batch_size: int) -> Stream[Any]:
+def _part(layer: Recurrent[Any], index: int, batch_size: int) -> Stream[Any]:
     try:
-        return stack.layers[index].stream(batch_size)
+        return layer.stream(batch_size)
     except ValueError as error:
         raise ValueError(f"layer{index}: {error}") from None

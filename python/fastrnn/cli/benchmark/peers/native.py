@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastrnn import _dispatch
+from fastrnn import _dispatch, layers
 from fastrnn.cli.benchmark.cases import Problem
 from fastrnn.cli.benchmark.task import Answer, Task
-from fastrnn.layers import GRU, LSTM, RNN
+from fastrnn.layers.recurrent.options import CELLS
 
 __all__ = ["make_layer", "prepare"]
 
-_LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+_LAYERS: dict[str, Any] = {cell.name: getattr(layers, cell.layer) for cell in CELLS.values() if cell.plain}
 
 
 def make_layer(problem: Problem) -> Any:
     """Make the layer with the problem's parameters."""
-    _, _, D, H, layers = problem.case.shape
-    rnn = _LAYERS[problem.case.cell](D, H, layers, seed=0)
+    _, _, D, H, num_layers = problem.case.shape
+    rnn = _LAYERS[problem.case.cell](D, H, num_layers, seed=0)
     rnn.load_state_dict(problem.parameters)
     return rnn
 

@@ -2,92 +2,127 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
+from fastrnn.layers.recurrent.shapes import Group
+from fastrnn.layers.recurrent.spec import RecurrentSpec
 
-if TYPE_CHECKING:
-    from fastrnn.layers.recurrent.layer import Recurrent
-
-__all__ = ["as_dy", "as_input", "as_lengths", "as_reset", "as_states", "join_states"]
+__all__ = [
+    "Batch",
+    "States",
+    "as_context",
+    "as_dy",
+    "as_input",
+    "as_reset",
+    "as_states",
+    "join_states",
+    "with_dcontext",
+]
 
 # The state of each layer and direction: (h,) or (h, c), each [N, H].
 States: TypeAlias = list[tuple[Array, ...]]
 
 
-def as_input(rnn: Recurrent[Any], x: Any) -> Array:
+class Batch(NamedTuple):
+    """Checked arguments of one pass."""
+
+    x: Array
+    states: States | None
+    lengths: Ids | None
+    reset: NDArray[np.bool_] | None
+    context: Array | None = None
+
+    def state(self, index: int) -> tuple[Array, ...] | None:
+        """Return the state of one layer and direction."""
+        return None if self.states is None else self.states[index]
+
+
+def as_input(spec: RecurrentSpec, x: Any) -> Array:
     """Check x: floats [T, N, D], or ids [T, N]."""
-    if type(x) is np.ndarray and x.ndim == 3 and x.dtype == rnn.dtype and not rnn.batch_first:
+    if type(x) is np.ndarray and x.ndim == 3 and x.dtype == spec.dtype and not spec.batch_first:
         # The common case, at once.
         steps, rows, width = x.shape
-        if width == rnn.input_size and steps and rows:
+        if width == spec.input_size and steps and rows:
             return contiguous("x", x)
     raw = as_array("x", x)
     array: Array
     if raw.dtype.kind in "iu" and raw.ndim != 3:
-        array = as_ids("x", raw, _axes(rnn))
+        array = as_ids("x", raw, _axes(spec))
     else:
-        array = as_floats("x", x, rnn.dtype, (*_axes(rnn), rnn.input_size))
+        array = as_floats("x", x, spec.dtype, (*_axes(spec), spec.input_size))
     if array.size == 0:
         raise ValueError(f"x: expected at least one step and one sequence, got {list(array.shape)}")
-    return _time_major(rnn, "x", array)
+    return _time_major(spec, "x", array)
 
 
-def as_dy(rnn: Recurrent[Any], dy: Any, steps: int, rows: int) -> Array:
+def as_dy(spec: RecurrentSpec, dy: Any, steps: int, rows: int) -> Array:
     """Check the gradient of y."""
-    width = rnn.output_size
+    width = spec.output_size
     if (
         type(dy) is np.ndarray
-        and dy.dtype == rnn.dtype
+        and dy.dtype == spec.dtype
         and dy.shape == (steps, rows, width)
-        and not rnn.batch_first
+        and not spec.batch_first
     ):
         return contiguous("dy", dy)  # the common case, at once
-    first = (rows, steps) if rnn.batch_first else (steps, rows)
-    return _time_major(rnn, "dy", as_floats("dy", dy, rnn.dtype, (*first, width)))
+    first = (rows, steps) if spec.batch_first else (steps, rows)
+    return _time_major(spec, "dy", as_floats("dy", dy, spec.dtype, (*first, width)))
 
 
-def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
-    """Check the lengths of a batch's rows."""
-    if lengths is None:
-        return None
-    array = as_ids("lengths", lengths, (rows,))
-    wrong = (array < 1) | (array > steps)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"lengths: expected 1 .. {steps}, got {array[row]} at position {row}")
-    return array
-
-
-def as_reset(rnn: Recurrent[Any], reset: Any, steps: int, rows: int) -> NDArray[np.bool_] | None:
+def as_reset(spec: RecurrentSpec, reset: Any, steps: int, rows: int) -> NDArray[np.bool_] | None:
     """Check the mask of steps that start again from the initial state."""
     if reset is None:
         return None
-    first = (rows, steps) if rnn.batch_first else (steps, rows)
-    return _time_major(rnn, "reset", as_mask("reset", reset, first))
+    first = (rows, steps) if spec.batch_first else (steps, rows)
+    return _time_major(spec, "reset", as_mask("reset", reset, first))
 
 
-def as_states(rnn: Recurrent[Any], name: str, state: Any, rows: int) -> States | None:
+def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int) -> States | None:
     """Check a state as users have it and split it over layers and directions."""
     if state is None:
         return None
-    names, count = rnn.state_names, rnn.num_layers * rnn.directions
-    shapes = [(count, *shape) for shape in rnn.variant.state_shapes(rnn.hidden_size, rows)]
+    names, count = spec.state_names, spec.count
+    shapes = [(count, *shape) for shape in spec.state_shapes(rows)]
     if len(names) == 1:
         if isinstance(state, tuple):
             raise TypeError(f"{name}: expected one array, got a tuple of {len(state)}")
-        h = as_floats(name, state, rnn.dtype, shapes[0])
+        h = as_floats(name, state, spec.dtype, shapes[0])
         return [(h[i],) for i in range(count)]
     if not isinstance(state, (tuple, list)) or len(state) != len(names):
         got = f"{len(state)} arrays" if isinstance(state, (tuple, list)) else type(state).__name__
         kind = "the pair" if len(names) == 2 else "the tuple"
         raise TypeError(f"{name}: expected {kind} ({', '.join(names)}), got {got}")
-    parts = [as_floats(f"{name}[{i}]", part, rnn.dtype, shapes[i]) for i, part in enumerate(state)]
+    parts = [as_floats(f"{name}[{i}]", part, spec.dtype, shapes[i]) for i, part in enumerate(state)]
     # NumPy's own iterator is many times slower.
     return [tuple([part[i] for part in parts]) for i in range(count)]
+
+
+def as_context(spec: RecurrentSpec, context: Any, rows: int) -> Array | None:
+    """Check the context, which is there exactly where the layer has a `context_size`."""
+    size = spec.options.context_size
+    if size and context is None:
+        raise ValueError(f"context: expected [{rows}, {size}], got None")
+    if not size and context is not None:
+        raise ValueError("context: expected None, as the layer has no context_size")
+    return as_floats("context", context, spec.dtype, (rows, size)) if size else None
+
+
+def with_dcontext(spec: RecurrentSpec, gradients: list[Group], dcontext: Array, rows: int) -> list[Group]:
+    """Check an array for the gradient of the context, and put it among the first layer's gradients."""
+    size = spec.options.context_size
+    shape = (rows, size)
+    if not size:
+        raise ValueError("dcontext: expected None, as the layer has no context_size")
+    if dcontext.dtype != spec.dtype:
+        raise TypeError(f"dcontext: expected {spec.dtype}, got {dcontext.dtype}")
+    if dcontext.shape != shape:
+        raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
+    first = [{**group, "context": dcontext} for group in gradients[: spec.directions]]
+    return first + gradients[spec.directions :]
 
 
 def join_states(states: States) -> Any:
@@ -101,9 +136,9 @@ def join_states(states: States) -> Any:
     return parts[0] if len(parts) == 1 else parts
 
 
-def _axes(rnn: Recurrent[Any]) -> Pattern:
-    return ("N", "T") if rnn.batch_first else ("T", "N")
+def _axes(spec: RecurrentSpec) -> Pattern:
+    return ("N", "T") if spec.batch_first else ("T", "N")
 
 
-def _time_major(rnn: Recurrent[Any], name: str, array: Array) -> Array:
-    return contiguous(name, array.swapaxes(0, 1)) if rnn.batch_first else array
+def _time_major(spec: RecurrentSpec, name: str, array: Array) -> Array:
+    return contiguous(name, array.swapaxes(0, 1)) if spec.batch_first else array

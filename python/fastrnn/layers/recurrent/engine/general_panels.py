@@ -11,11 +11,12 @@ from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import draw, locked_mask, step_masks
 from fastrnn.layers.recurrent.engine.walk import Walk
+from fastrnn.layers.recurrent.shapes import state_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastrnn.layers.recurrent.options import Variant
+    from fastrnn.layers.recurrent.options import CellOptions
 
 __all__ = ["INPUT", "OUTPUT", "GeneralPanels", "normalise", "normalise_backward"]
 
@@ -27,7 +28,7 @@ INPUT, STATE, OUTPUT, CANDIDATE, ZONE_H, ZONE_C, WEIGHTS = range(7)
 class GeneralPanels:
     """A snapshot of one layer's and direction's weights, and for a pass in training what is random in it."""
 
-    def __init__(self, variant: Variant, hidden_size: int, weights: Mapping[str, Array]) -> None:
+    def __init__(self, variant: CellOptions, hidden_size: int, weights: Mapping[str, Array]) -> None:
         self.variant, self.hidden_size = variant, hidden_size
         self.weights = {name: value.copy() for name, value in weights.items()}
         self.dtype = weights["weight_ih"].dtype
@@ -135,7 +136,7 @@ class GeneralPanels:
     def zero_state(self, rows: int) -> tuple[Array, ...]:
         """Give the state of zeros."""
         return tuple(
-            np.zeros(shape, self.dtype) for shape in self.variant.state_shapes(self.hidden_size, rows)
+            np.zeros(shape, self.dtype) for shape in state_shapes(self.variant, self.hidden_size, rows)
         )
 
     def input_part(self, x: Array, running: NDArray[np.bool_] | None) -> Array:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers.base.dropout import DropoutMask
-from fastrnn.layers.recurrent.engine.sequence_pass import Batch, columns, merged, unmerged
+from fastrnn.layers.recurrent.engine.arguments import Batch, States
+from fastrnn.layers.recurrent.engine.packed import for_pass
+from fastrnn.layers.recurrent.engine.sequence_pass import columns, kernels_of, merged, unmerged
+from fastrnn.layers.recurrent.engine.tape import Tape
+from fastrnn.layers.recurrent.shapes import Group
+from fastrnn.layers.recurrent.spec import RecurrentSpec
 
-if TYPE_CHECKING:
-    from fastrnn.layers.recurrent.engine.arguments import States
-    from fastrnn.layers.recurrent.layer import Recurrent
-    from fastrnn.layers.recurrent.shapes import Group
-
-__all__ = ["CheckpointedTape"]
+__all__ = ["AnyTape", "CheckpointedTape", "backward_segments", "forward_segments"]
 
 
 class CheckpointedTape:
@@ -54,10 +54,20 @@ class CheckpointedTape:
     >>> dx, dstate = rnn.backward(tape, np.ones_like(y))
     """
 
-    __slots__ = ("_levels", "_masks", "_rnn", "checkpoint_every", "learned_state", "rows", "steps")
+    __slots__ = (
+        "_levels",
+        "_masks",
+        "_owner",
+        "_spec",
+        "checkpoint_every",
+        "learned_state",
+        "rows",
+        "steps",
+    )
 
-    def __init__(self, rnn: Recurrent[Any], steps: int, rows: int, checkpoint_every: int) -> None:
-        self._rnn = rnn
+    def __init__(self, spec: RecurrentSpec, steps: int, rows: int, checkpoint_every: int) -> None:
+        self._owner: object = None  # the layer whose pass it was
+        self._spec = spec
         self.learned_state = False  # whether the initial state was the layer's own
         self.steps, self.rows = steps, rows
         self.checkpoint_every = checkpoint_every
@@ -71,65 +81,75 @@ class CheckpointedTape:
         inputs = sum(runs[0].x.nbytes for runs in self._levels[1:])
         return inputs + sum(run.nbytes for runs in self._levels for run in runs)
 
-    def _forward(self, panels: list[Any], batch: Batch) -> tuple[Array, States]:
-        rnn = self._rnn
-        if rnn.directions == 1:
-            masks = [self._mask() for _ in panels[1:]]
-            run = Run(rnn, 0, panels, batch, masks, self.checkpoint_every, reverse=rnn.variant.reverse)
-            self._levels.append([run])
-            return run.forward()
-        x, finals = batch.x, []
-        for index in range(0, len(panels), 2):
-            if index > 0:
-                self._masks.append(self._mask())
-                x = _dropped(x, self._masks[-1], 0, self.steps)
-            level = batch._replace(x=x)
-            runs = [
-                Run(rnn, i, panels[i : i + 1], level, [], self.checkpoint_every, reverse=i > index)
-                for i in (index, index + 1)
-            ]
-            self._levels.append(runs)
-            outputs = []
-            for run in runs:
-                y, final = run.forward()
-                outputs.append(y)
-                finals += final
-            x = merged(rnn, outputs)
-        return x, finals
-
-    def _backward(
-        self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
-    ) -> tuple[Array | None, States]:
-        rnn = self._rnn
-        firsts: States = []
-        dx = dy
-        for number in range(len(self._levels) - 1, -1, -1):
-            if dx is not None and rnn.directions == 2:
-                dx = unmerged(rnn, dx)
-            below: Array | None = None
-            parts: States = []
-            for i, run in enumerate(self._levels[number]):
-                part = dx if dx is None or rnn.directions == 1 else columns(dx, i)
-                one, first = run.backward(gradients, part, dstates, number > 0 or need_dx)
-                below = one if below is None or one is None else np.add(below, one, out=below)
-                parts += first
-            firsts = parts + firsts
-            dx = below
-            mask = self._masks[number - 1] if number > 0 else None
-            if mask is not None and dx is not None:
-                dx *= mask.steps(0, self.steps)
-        return dx, firsts
-
-    def _mask(self) -> DropoutMask | None:
-        rnn = self._rnn
-        if rnn.dropout == 0.0:
-            return None
-        shape = (self.steps, self.rows, rnn.output_size)
-        return DropoutMask(shape, rnn.dropout, rnn.dtype, rnn.rng)
-
     def __repr__(self) -> str:
         kept = f"a state kept every {self.checkpoint_every}"
-        return f"<CheckpointedTape of {self._rnn!r}: {self.steps} steps of {self.rows} sequences, {kept}>"
+        return f"<CheckpointedTape of {self._owner!r}: {self.steps} steps of {self.rows} sequences, {kept}>"
+
+
+# What a forward pass in training may leave.
+AnyTape: TypeAlias = Tape | CheckpointedTape
+
+
+def forward_segments(
+    spec: RecurrentSpec, packed: list[Any], batch: Batch, rng: np.random.Generator, checkpoint_every: int
+) -> tuple[Array, States, CheckpointedTape]:
+    """Do what `forward` does, keeping only the states before every so many steps."""
+    packed = for_pass(spec, packed, batch.context, rng)
+    steps, rows = batch.x.shape[:2]
+    tape = CheckpointedTape(spec, steps, rows, checkpoint_every)
+
+    def mask() -> DropoutMask | None:
+        shape = (tape.steps, tape.rows, spec.output_size)
+        return DropoutMask(shape, spec.dropout, spec.dtype, rng) if spec.dropout else None
+
+    if spec.directions == 1:
+        masks = [mask() for _ in packed[1:]]
+        run = Run(spec, 0, packed, batch, masks, checkpoint_every, reverse=spec.options.reverse)
+        tape._levels.append([run])
+        return *run.forward(), tape
+    x, finals = batch.x, []
+    for index in range(0, len(packed), 2):
+        if index > 0:
+            tape._masks.append(mask())
+            x = _dropped(x, tape._masks[-1], 0, tape.steps)
+        level = batch._replace(x=x)
+        runs = [
+            Run(spec, i, packed[i : i + 1], level, [], checkpoint_every, reverse=i > index)
+            for i in (index, index + 1)
+        ]
+        tape._levels.append(runs)
+        outputs = []
+        for run in runs:
+            y, final = run.forward()
+            outputs.append(y)
+            finals += final
+        x = merged(spec, outputs)
+    return x, finals, tape
+
+
+def backward_segments(
+    tape: CheckpointedTape, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
+) -> tuple[Array | None, States]:
+    """Do what `backward` does, running each segment again."""
+    both = tape._spec.directions == 2
+    firsts: States = []
+    dx = dy
+    for number in range(len(tape._levels) - 1, -1, -1):
+        if dx is not None and both:
+            dx = unmerged(tape._spec, dx)
+        below: Array | None = None
+        parts: States = []
+        for i, run in enumerate(tape._levels[number]):
+            part = columns(dx, i) if both and dx is not None else dx
+            one, first = run.backward(gradients, part, dstates, number > 0 or need_dx)
+            below = one if below is None or one is None else np.add(below, one, out=below)
+            parts += first
+        firsts = parts + firsts
+        dx = below
+        mask = tape._masks[number - 1] if number > 0 else None
+        if mask is not None and dx is not None:
+            dx *= mask.steps(0, tape.steps)
+    return dx, firsts
 
 
 class Run:
@@ -141,19 +161,18 @@ class Run:
 
     def __init__(
         self,
-        rnn: Recurrent[Any],
+        spec: RecurrentSpec,
         index: int,
-        panels: list[Any],
+        packed: list[Any],
         batch: Batch,
         masks: list[DropoutMask | None],
         every: int,
         reverse: bool = False,
     ) -> None:
-        self.rnn, self.index, self.panels, self.masks, self.every = rnn, index, panels, masks, every
-        self.x, states, self.lengths, self.reset = batch
+        self.spec, self.index, self.packed, self.masks, self.every = spec, index, packed, masks, every
+        self.x, self.lengths, self.reset = batch.x, batch.lengths, batch.reset
         self.reverse = reverse
-        own = range(index, index + len(panels))
-        self.first: list[Any] = [None if states is None else states[i] for i in own]
+        self.first: list[Any] = [batch.state(i) for i in range(index, index + len(packed))]
         # Of each segment, the state of each layer before it.
         self.starts: list[list[Any]] = []
 
@@ -165,8 +184,7 @@ class Run:
     def forward(self) -> tuple[Array, States]:
         state = list(self.first)
         total, rows = self.x.shape[:2]
-        width = self.rnn.variant.output_size(self.rnn.hidden_size)
-        y = np.zeros((total, rows, width), self.rnn.dtype)
+        y = np.zeros((total, rows, self.spec.h_size), self.spec.dtype)
         for begin, end in self._segments():
             self.starts.append(list(state))
             part, state, _ = self._run_segment(begin, end, state, training=False)
@@ -176,7 +194,7 @@ class Run:
     def backward(
         self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
     ) -> tuple[Array | None, States]:
-        rnn, count = self.rnn, len(self.panels)
+        count, kernels = len(self.packed), kernels_of(self.spec)
         gradients = gradients[self.index : self.index + count]
         carried: list[Any] = [None] * count
         if dstates is not None:
@@ -184,15 +202,14 @@ class Run:
         # What flows back into the very first state from resets.
         back: list[Any] = [None] * count
         if self.reset is not None:
-            shapes = rnn.variant.state_shapes(rnn.hidden_size, self.x.shape[1])
-            back = [tuple(np.zeros(shape, rnn.dtype) for shape in shapes) for _ in range(count)]
-        dx = np.zeros(self.x.shape, rnn.dtype) if need_dx and self.x.ndim == 3 else None
+            back = [self.spec.zero_state(self.x.shape[1]) for _ in range(count)]
+        dx = np.zeros(self.x.shape, self.spec.dtype) if need_dx and self.x.ndim == 3 else None
         for (begin, end), start in zip(reversed(self._segments()), reversed(self.starts), strict=True):
             _, _, tapes = self._run_segment(begin, end, start, training=True)
             part = None if dy is None else self._take(dy, begin, end)
             for i in range(count - 1, -1, -1):
-                part, carried[i] = rnn._kernels.backward(
-                    self.panels[i], tapes[i], part, carried[i], gradients[i], i > 0 or need_dx, back[i]
+                part, carried[i] = kernels.backward(
+                    self.packed[i], tapes[i], part, carried[i], gradients[i], i > 0 or need_dx, back[i]
                 )
                 if i > 0 and part is not None:
                     part = _dropped(part, self.masks[i - 1], begin, end)
@@ -203,16 +220,16 @@ class Run:
     def _run_segment(
         self, begin: int, end: int, state: list[Any], *, training: bool
     ) -> tuple[Array, list[Any], list[Any]]:
-        """Run all layers over one segment: y, the states behind it and, in training, the tapes."""
+        """Run all layers over one segment: y, the states after it and, in training, the tapes."""
         x = self._take(self.x, begin, end)
         reset = None if self.reset is None else self._take(self.reset, begin, end)
-        finals, tapes = [], []
-        for i, panels in enumerate(self.panels):
+        finals, tapes, kernels = [], [], kernels_of(self.spec)
+        for i, packed in enumerate(self.packed):
             if i > 0:
                 x = _dropped(x, self.masks[i - 1], begin, end)
             segment = (begin, self.x.shape[0], self.first[i])
-            x, final, tape = self.rnn._kernels.forward(
-                panels, x, state[i], self.lengths, reset, False, training, segment
+            x, final, tape = kernels.forward(
+                packed, x, state[i], self.lengths, reset, False, training, segment
             )
             finals.append(final)
             tapes.append(tape)

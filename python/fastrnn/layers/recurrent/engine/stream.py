@@ -8,13 +8,12 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_array, as_floats, as_ids, as_size
 from fastrnn._dispatch import kernels
-from fastrnn.layers.recurrent.engine.arguments import as_states, join_states
+from fastrnn.layers.recurrent.engine.arguments import States, as_context, as_states, join_states
 from fastrnn.layers.recurrent.engine.general_stream import GeneralStream
+from fastrnn.layers.recurrent.engine.packed import PackedWeights, for_pass
 
 if TYPE_CHECKING:
     from fastrnn.layers.base.buffer import Buffer
-    from fastrnn.layers.recurrent.engine.arguments import States
-    from fastrnn.layers.recurrent.layer import Recurrent
 
 __all__ = ["Stream"]
 
@@ -49,21 +48,31 @@ class Stream(Generic[StateT]):
     (4,)
     """
 
-    __slots__ = ("_buffer", "_context", "_dtype", "_native", "_native_step", "_rnn", "_version", "batch_size")
+    __slots__ = (
+        "_buffer",
+        "_context",
+        "_native",
+        "_native_step",
+        "_owner",
+        "_spec",
+        "_version",
+        "_weights",
+        "batch_size",
+    )
 
-    def __init__(self, rnn: Recurrent[StateT], batch_size: int, context: Any = None) -> None:
-        if rnn.bidirectional or rnn.variant.reverse:
-            kind = "bidirectional" if rnn.bidirectional else "reversed"
+    def __init__(self, weights: PackedWeights, batch_size: int, context: Any, owner: object) -> None:
+        spec = weights.spec
+        if spec.directions == 2 or spec.options.reverse:
+            kind = "bidirectional" if spec.directions == 2 else "reversed"
             raise ValueError(f"stream: a {kind} layer needs the whole sequence; call it instead")
         self.batch_size = as_size("batch_size", batch_size)
-        self._rnn = rnn
-        self._dtype = rnn.dtype
-        self._context = rnn._checked_context(context, self.batch_size)
-        self._repack(rnn._initial_states(self.batch_size))
+        self._weights, self._spec, self._owner = weights, spec, owner
+        self._context = as_context(spec, context, self.batch_size)
+        self._repack(weights.initial_states(self.batch_size))
 
     def _repack(self, state: Any = None) -> None:
         """Take the layer's parameters as they are now."""
-        buffer = self._rnn.parameters._buffer
+        buffer = self._weights.parameters._buffer
         version = buffer.version
         native = self._make()
         if state is not None:
@@ -71,15 +80,14 @@ class Stream(Generic[StateT]):
         self._use(native, buffer, version)
 
     def _make(self) -> Any:
-        rnn, panels = self._rnn, self._rnn._panels()
+        spec, packed = self._spec, self._weights.current()
         try:
-            if not rnn.variant.plain:
-                panels = rnn._for_pass(panels, self._context, training=False)
-                return GeneralStream(panels, self.batch_size)
-            return kernels.Stream(panels, self.batch_size)
+            if not spec.options.plain:
+                return GeneralStream(for_pass(spec, packed, self._context), self.batch_size)
+            return kernels.Stream(packed, self.batch_size)
         except (MemoryError, TypeError, ValueError):  # the last two: more than C++ can count
-            scalars = rnn.num_layers * self.batch_size * rnn.hidden_size * len(rnn.state_names)
-            raise MemoryError(f"state: cannot allocate {scalars * self._dtype.itemsize} bytes") from None
+            scalars = spec.num_layers * self.batch_size * spec.hidden_size * len(spec.state_names)
+            raise MemoryError(f"state: cannot allocate {scalars * spec.dtype.itemsize} bytes") from None
 
     def _use(self, native: Any, buffer: Buffer, version: float) -> None:
         self._native, self._native_step = native, native.step
@@ -129,14 +137,16 @@ class Stream(Generic[StateT]):
         return self._step_of_anything(x, out)
 
     def _step_of_anything(self, x: Any, out: Array | None) -> Array:
-        array, rows, width = as_array("x", x), self.batch_size, self._rnn.input_size
+        array, rows, width = as_array("x", x), self.batch_size, self._spec.input_size
         alone = rows == 1
         if array.dtype.kind in "iu" and array.ndim < 2:
             alone &= array.ndim == 0
             given: Array = as_ids("x", array, () if alone else (rows,)).reshape(rows)
         else:
             alone &= array.ndim == 1
-            given = as_floats("x", x, self._dtype, (width,) if alone else (rows, width)).reshape(rows, width)
+            given = as_floats("x", x, self._spec.dtype, (width,) if alone else (rows, width)).reshape(
+                rows, width
+            )
         y: Array = self._native_step(given, out)
         return y[0] if alone else y
 
@@ -147,15 +157,12 @@ class Stream(Generic[StateT]):
 
     @state.setter
     def state(self, value: StateT | None) -> None:
-        states = as_states(self._rnn, "state", value, self.batch_size)
-        if states is None:
-            states = self._rnn._initial_states(self.batch_size) or self._zeros(self.batch_size)
-        self._native.set_state(states)
+        self._native.set_state(self._states(value, self.batch_size))
 
-    def _zeros(self, rows: int) -> States:
-        rnn = self._rnn
-        shapes = rnn.variant.state_shapes(rnn.hidden_size, rows)
-        return [tuple(np.zeros(shape, rnn.dtype) for shape in shapes) for _ in range(rnn.num_layers)]
+    def _states(self, state: StateT | None, rows: int) -> States:
+        """Check a state; None is the initial one."""
+        states = as_states(self._spec, "state", state, rows) or self._weights.initial_states(rows)
+        return states or [self._spec.zero_state(rows) for _ in range(self._spec.num_layers)]
 
     def reset(self) -> None:
         """Set the state to the initial one: zero, or what the layer has learned."""
@@ -188,17 +195,15 @@ class Stream(Generic[StateT]):
         >>> np.array_equal(stream.state[0][:, 1], kept[0][:, 0])
         True
         """
-        rnn = self._rnn
-        added = rnn._checked_context(context, 1)
-        fresh = as_states(rnn, "state", state, 1) or rnn._initial_states(1) or self._zeros(1)
-        layers = zip(self._native.get_state(), fresh, strict=True)
+        added = as_context(self._spec, context, 1)
+        layers = zip(self._native.get_state(), self._states(state, 1), strict=True)
         if self._context is not None and added is not None:
             self._context = np.concatenate([self._context, added])
         self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers])
         return self.batch_size - 1
 
     def leave(self, row: int) -> StateT:
-        """Take one sequence out of the batch; those behind it move up.
+        """Take one sequence out of the batch; those after it move up.
 
         Parameters
         ----------
@@ -232,10 +237,10 @@ class Stream(Generic[StateT]):
     def copy(self) -> Stream[StateT]:
         """Make a second stream that goes on from here on its own."""
         twin: Stream[StateT] = object.__new__(type(self))
-        twin.batch_size, twin._rnn, twin._dtype = self.batch_size, self._rnn, self._dtype
-        twin._context = self._context
+        twin._weights, twin._spec, twin._owner = self._weights, self._spec, self._owner
+        twin.batch_size, twin._context = self.batch_size, self._context
         twin._use(self._native.copy(), self._buffer, self._version)
         return twin
 
     def __repr__(self) -> str:
-        return f"<Stream of {self._rnn!r}: {self.batch_size} sequences>"
+        return f"<Stream of {self._owner!r}: {self.batch_size} sequences>"

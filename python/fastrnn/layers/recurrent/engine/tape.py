@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers.recurrent.engine.general import GeneralTape
-from fastrnn.layers.recurrent.engine.sequence_pass import backward_stack
+from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from fastrnn.layers.recurrent.engine.arguments import States
-    from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
-    from fastrnn.layers.recurrent.layer import Recurrent
-    from fastrnn.layers.recurrent.shapes import Group
-
-    # What a forward pass in training may leave.
-    AnyTape: TypeAlias = "Tape | CheckpointedTape"
 
 __all__ = ["LayerTape", "Tape"]
 
@@ -95,17 +87,17 @@ class Tape:
     True
     """
 
-    __slots__ = ("_panels", "_rnn", "dropout", "layers", "learned_state", "rows", "steps")
+    __slots__ = ("_owner", "_packed", "_spec", "dropout", "layers", "learned_state", "rows", "steps")
 
     layers: tuple[LayerTape, ...]
     dropout: tuple[Array | None, ...]
 
     def __init__(
-        self, rnn: Recurrent[Any], panels: list[Any], layers: list[Any], dropout: list[Array | None]
+        self, spec: RecurrentSpec, packed: list[Any], layers: list[Any], dropout: list[Array | None]
     ) -> None:
-        self._rnn = rnn
+        self._owner: object = None  # the layer whose pass it was
+        self._spec, self._packed = spec, packed
         self.learned_state = False  # whether the initial state was the layer's own
-        self._panels = panels
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)
         self.steps, self.rows = self.layers[0].x.shape[:2]
@@ -122,15 +114,10 @@ class Tape:
         arrays: dict[int, Array] = {}
         for i, layer in enumerate(self.layers):
             made = layer.saved.values() if isinstance(layer, GeneralTape) else (layer.y, layer.c, layer.gates)
-            kept = (*made, layer.x if i >= self._rnn.directions else None)
+            kept = (*made, layer.x if i >= self._spec.directions else None)
             arrays.update((id(array), array) for array in kept if array is not None)
         arrays.update((id(mask), mask) for mask in self.dropout if mask is not None)
         return sum(array.nbytes for array in arrays.values())
 
-    def _backward(
-        self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
-    ) -> tuple[Array | None, States]:
-        return backward_stack(self, gradients, dy, dstates, need_dx)
-
     def __repr__(self) -> str:
-        return f"<Tape of {self._rnn!r}: {self.steps} steps of {self.rows} sequences>"
+        return f"<Tape of {self._owner!r}: {self.steps} steps of {self.rows} sequences>"

@@ -1,0 +1,142 @@
+"""What a recurrent layer is, without its weights: all that a pass needs to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrnn._arrays import Array, as_dtype, as_size
+from fastrnn.layers.base.random import as_probability
+from fastrnn.layers.recurrent.options import CellOptions
+from fastrnn.layers.recurrent.shapes import Group, group_shapes, groups, state_shapes, suffixes
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+__all__ = ["RecurrentSpec"]
+
+
+@dataclass(frozen=True)
+class RecurrentSpec:
+    """Sizes and options of a recurrent layer, checked.
+
+    Attributes
+    ----------
+    input_size, hidden_size, num_layers : int
+        D, H and L.
+    directions : int
+        2 where bidirectional, else 1.
+    batch_first : bool
+    dropout : float
+    bias : bool
+    dtype : numpy.dtype
+    options : CellOptions
+        The cell, and what it is beside the plain one.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    directions: int
+    batch_first: bool
+    dropout: float
+    bias: bool
+    dtype: np.dtype[Any]
+    options: CellOptions
+
+    @classmethod
+    def of(
+        cls,
+        cell: str,
+        sizes: tuple[int, int, int],
+        *,
+        bidirectional: bool,
+        batch_first: bool,
+        dropout: float,
+        bias: bool,
+        dtype: DTypeLike,
+        options: Mapping[str, Any],
+    ) -> RecurrentSpec:
+        """Check a layer's arguments; `sizes` are input_size, hidden_size and num_layers.
+
+        Raises
+        ------
+        ValueError
+            If a size is less than 1, a probability out of range, or two options contradict each other.
+        TypeError
+            If a size is no integer, the dtype another, or an option unknown.
+        """
+        names = ("input_size", "hidden_size", "num_layers")
+        input_size, hidden_size, num_layers = map(as_size, names, sizes)
+        directions = 2 if bidirectional else 1
+        probability = as_probability("dropout", dropout)
+        checked = CellOptions.of(cell, hidden_size, directions, options)
+        return cls(
+            input_size,
+            hidden_size,
+            num_layers,
+            directions,
+            batch_first=bool(batch_first),
+            dropout=probability,
+            bias=bool(bias),
+            dtype=as_dtype(dtype),
+            options=checked,
+        )
+
+    @property
+    def cell(self) -> str:
+        """The cell's name in `CELLS`."""
+        return self.options.cell
+
+    @property
+    def gates(self) -> int:
+        """G: rows of weight_ih in units of H."""
+        return self.options.gates
+
+    @property
+    def count(self) -> int:
+        """Number of layers and directions, L*directions."""
+        return self.num_layers * self.directions
+
+    @property
+    def h_size(self) -> int:
+        """P, the width of h."""
+        return self.options.output_size(self.hidden_size)
+
+    @property
+    def output_size(self) -> int:
+        """Width of y."""
+        return self.h_size * self.directions if self.options.merge == "concat" else self.h_size
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """The arrays of a state: h; c where the cell carries more; past where it looks further back."""
+        return self.options.state_names
+
+    def state_shapes(self, rows: int) -> list[tuple[int, ...]]:
+        """Return the shape of each array of one layer's and direction's state."""
+        return state_shapes(self.options, self.hidden_size, rows)
+
+    def zero_state(self, rows: int) -> tuple[Array, ...]:
+        """Return a state of zeros of one layer and direction."""
+        return tuple([np.zeros(shape, self.dtype) for shape in self.state_shapes(rows)])
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return name and shape of each parameter, in their order."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for index, suffix in enumerate(suffixes(self.num_layers, self.directions)):
+            first = index < self.directions
+            width = self.input_size if first else self.output_size
+            own = group_shapes(self.options, width, self.hidden_size, first=first, bias=self.bias)
+            shapes |= {f"{name}{suffix}": shape for name, shape in own.items()}
+        if self.options.learn_state:
+            states = zip(self.state_names, self.state_shapes(1), strict=True)
+            shapes |= {f"initial_{name}": (self.count, *shape[1:]) for name, shape in states}
+        return shapes
+
+    def groups(self, arrays: Mapping[str, Array]) -> list[Group]:
+        """Return the weights or gradients of each layer and direction, each group a mapping by name."""
+        return groups(arrays, self.num_layers, self.directions)
