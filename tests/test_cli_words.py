@@ -298,7 +298,7 @@ TRAIN = ["train", "text.txt", *OPTIONS]
         ([*TRAIN, "--sentences", "--valid", "blank.txt"], "text: expected at least one line with a symbol"),
         ([*TRAIN, "--min-count", 1000], "min_count: expected at most"),
         ([*TRAIN, "--tied", "--embedding-size", 5], "tied: expected an embedding_size of 256"),
-        ([*TRAIN, "--tied", "--cutoffs", "5"], "tied: expected no cutoffs beside it"),
+        ([*TRAIN, "--tied", "--cutoffs", "5"], "tied: expected no cutoffs with it"),
         ([*TRAIN, "--cutoffs", "5,3"], "cutoffs: expected rising ids"),
         ([*TRAIN, "--cutoffs", "99999"], "cutoffs: expected rising ids"),
         ([*TRAIN, "--cutoffs", "5,,7"], "'--cutoffs': expected numbers with commas between them, got '5,,7'"),

@@ -208,7 +208,7 @@ def test_what_streams_say_without_a_length_model():
     for way, name in (("halt", "halt_probability"), ("tau", "length_logits")):
         with pytest.raises(ValueError, match=rf"^{name}: expected a model with length_model='{way}'$"):
             getattr(stream, name)
-        with pytest.raises(ValueError, match=r"^stream: expected a step before$"):
+        with pytest.raises(ValueError, match=r"^stream: expected a step first$"):
             getattr(make(way).stream(), name)
 
 

@@ -1,4 +1,4 @@
-"""What a language model does below its output: embedding, dropout and recurrent layers, forward and back."""
+"""The backbone of a language model, everything before its output: embedding, dropout and recurrent layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["InputTape", "backward_inputs", "forward_inputs", "infer", "output_ma
 
 
 class InputModel(Protocol):
-    """What a `LanguageModel` has below its output."""
+    """The parts of a `LanguageModel` that come before its output."""
 
     vocabulary_size: int
     embedding: Embedding | None
@@ -34,7 +34,7 @@ class InputModel(Protocol):
 
 
 class InputTape(NamedTuple):
-    """What `forward_inputs` gives, and `backward_inputs` needs."""
+    """What `forward_inputs` keeps for `backward_inputs`."""
 
     y: Array
     state: Any
@@ -47,14 +47,14 @@ class InputTape(NamedTuple):
 def infer(
     model: InputModel, ids: Ids, state: Any, lengths: Ids | None = None, left: Ids | None = None
 ) -> tuple[Array, Any]:
-    """Give every h of the last layer, and the last state."""
+    """Compute the last layer's outputs and the final state."""
     if lengths is None and left is None and (projected := _projected(model, ids)) is not None:
         return projected(ids, state)
     return model.rnn(_inputs(model, ids, left), state, lengths)
 
 
 def forward_inputs(model: InputModel, batch: Arranged, state: Any, checkpoint_every: int | None) -> InputTape:
-    """Give the same in training, with dropout."""
+    """Compute the same in training, with dropout."""
     settings = model._settings
     dropped = settings.dropout > 0.0 or settings.embedding_dropout > 0.0
     plain = not dropped and batch.lengths is None and batch.left is None
@@ -73,7 +73,7 @@ def forward_inputs(model: InputModel, batch: Arranged, state: Any, checkpoint_ev
 
 
 def backward_inputs(model: InputModel, tape: InputTape, dy: Array) -> None:
-    """Add into the gradients of everything below the output."""
+    """Backpropagate, adding into the gradients of the parts before the output."""
     if tape.projected is not None:
         tape.projected.backward(tape.rnn, dy)
         return
@@ -93,13 +93,13 @@ def backward_inputs(model: InputModel, tape: InputTape, dy: Array) -> None:
 
 
 def output_mask(model: InputModel, y: Array) -> Array | None:
-    """Draw the dropout mask of the last layer's output, where the layer has not dropped it itself."""
+    """Draw the dropout mask of the last layer's output, unless the layer has applied it itself."""
     settings = model._settings
     return None if settings.locked_dropout and settings.rnn is None else _mask(model, y)
 
 
 def _mask(model: InputModel, values: Array) -> Array | None:
-    """Draw a dropout mask for values [T, N, width]; locked, one step of it for all."""
+    """Draw a dropout mask for values [T, N, width]; locked dropout uses the same mask at every step."""
     shape = (1, *values.shape[1:]) if model._settings.locked_dropout else values.shape
     return dropout_mask(shape, model.dropout, model.dtype, model.rng)
 
@@ -112,7 +112,7 @@ def penalties(
     dh: Array,
     scale: float,
 ) -> Array:
-    """Add what AR and TAR make of the outputs before and behind dropout; give the gradient of y."""
+    """Return the gradient of y from that of h (y after dropout), with the gradients of AR and TAR added."""
     y, h = outputs
     if settings.ar > 0.0:
         dh += activity_penalties(h, batch.lengths, ar=settings.ar * scale)[1]
@@ -124,7 +124,7 @@ def penalties(
 
 
 def _inputs(model: InputModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
-    """Give what the recurrent layers read: ids, or vectors for them, where `words` drops some."""
+    """Return the input of the recurrent layers: ids, or their vectors times the mask `words`."""
     if model.embedding is None:
         return ids
     x = model.embedding(ids)
@@ -137,11 +137,11 @@ def _inputs(model: InputModel, ids: Ids, left: Ids | None, words: Array | None =
 
 
 def _projected(model: InputModel, ids: Ids) -> ProjectedStack | None:
-    """Give the first layer's products by id, where there are enough tokens for it to pay."""
+    """Return the layers with the first one's products computed per id, if that pays for so many tokens."""
     embedding, rnn = model.embedding, model.rnn
     if embedding is None or ids.size < 2 * embedding.num_embeddings or int(ids.min()) < 0:
         return None
-    if embedding.sparse:  # of which a pass by id would touch all rows
+    if embedding.sparse:  # products per id would touch all rows
         return None
     if not isinstance(rnn, Recurrent) or not rnn.options.plain:
         return None
@@ -149,7 +149,7 @@ def _projected(model: InputModel, ids: Ids) -> ProjectedStack | None:
 
 
 def _word_mask(model: InputModel, ids: Ids) -> Array | None:
-    """Draw which words are dropped, and give each token its word's factor, [T, N, 1]."""
+    """Draw which words are dropped, and return the factor of each token, [T, N, 1]."""
     probability = model._settings.embedding_dropout
     mask = dropout_mask((1, 1, model.vocabulary_size), probability, model.dtype, model.rng)
     return None if mask is None else mask[0, 0][ids][:, :, None]

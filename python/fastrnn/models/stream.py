@@ -1,4 +1,4 @@
-"""A language model run one id a call, with the state kept."""
+"""Run a language model step by step, keeping its state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LanguageModelStream"]
 
 
 class SteppedModel(Protocol):
-    """What a `LanguageModel` has around its recurrent layers."""
+    """The parts of a `LanguageModel` around its recurrent layers."""
 
     embedding: Embedding | None
     output: Softmax | TiedSoftmax | AdaptiveSoftmax
@@ -26,7 +26,7 @@ class SteppedModel(Protocol):
 
 
 class LanguageModelStream:
-    """A language model that is fed step by step and keeps its state; made by ``model.stream()``.
+    """A language model that reads one id per sequence at a time and keeps its state; see ``model.stream()``.
 
     Attributes
     ----------
@@ -61,21 +61,21 @@ class LanguageModelStream:
         Parameters
         ----------
         ids : array_like, int [N]
-            -1 for a vector of zeros. With one sequence also one id alone.
+            -1 for a vector of zeros. With one sequence, also a single id.
         left : array_like, int [N], optional
-            With ``length_model="tau"``: symbols that are still to come; 0 where that is not known yet.
+            With ``length_model="tau"``: number of symbols still to come; 0 where it is not known yet.
 
         Returns
         -------
         logits : ndarray, float [N, V]
-            [V] for an id alone.
+            [V] for a single id.
 
         Raises
         ------
         ValueError
-            If there are not N ids or one is out of range. The state stays as it was.
+            If there are not N ids or one is out of range. The state does not change.
         TypeError
-            If they are no integers.
+            If they are not integers.
         """
         alone = self.batch_size == 1 and np.ndim(ids) == 0
         x: Array = as_ids("ids", ids, () if alone else (self.batch_size,))
@@ -102,7 +102,7 @@ class LanguageModelStream:
         Raises
         ------
         ValueError
-            If the model has no such output, or no step was made.
+            If the model has no such output, or no step has been made.
         """
         length = self._model.length
         if not isinstance(length, Halting):
@@ -116,7 +116,7 @@ class LanguageModelStream:
         Raises
         ------
         ValueError
-            If the model has no such output, or no step was made.
+            If the model has no such output, or no step has been made.
         """
         length = self._model.length
         if not isinstance(length, PredictedLength):
@@ -125,12 +125,12 @@ class LanguageModelStream:
 
     def _last_output(self) -> Array:
         if self._h is None:
-            raise ValueError("stream: expected a step before")
+            raise ValueError("stream: expected a step first")
         return self._h
 
     @property
     def state(self) -> Any:
-        """The state, copied: h [L, N, H], for LSTM the pair (h, c). Setting it copies too; None is zero."""
+        """A copy of the state: h [L, N, H], for LSTM the pair (h, c). Setting it copies; None is zero."""
         return self._stream.state
 
     @state.setter
@@ -144,7 +144,7 @@ class LanguageModelStream:
         self._h = None
 
     def copy(self) -> LanguageModelStream:
-        """Make a second stream that goes on from here on its own."""
+        """Return an independent stream that continues from the same state."""
         twin = LanguageModelStream(self._model, self._stream.copy())
         twin._h = self._h
         return twin
