@@ -1,4 +1,4 @@
-"""Finds the worst error of the kernels' sigmoid and tanh: all 2^32 float32 values, and a sample of float64.
+"""Find the worst error of the kernels' sigmoid and tanh: all 2^32 float32 values, a sample of float64.
 
 The truth for float32 is NumPy's float64, whose own error is below 10^-8 of a float32 unit in the last place;
 for float64 it is NumPy's long double, where that has at least 63 bits (x86). An error is the distance between
@@ -19,13 +19,13 @@ import numpy as np
 import fastrnn as fr
 from fastrnn import _dispatch
 
-CHUNK = 1 << 22  # values at a time: what they need stays below a GB
+CHUNK = 1 << 22  # values at a time, in less than a GB of memory
 SAMPLE_64 = 40_000_000  # float64 values, of all magnitudes that matter and around zero
 RESULT = Path(__file__).parent / "results" / "activation_error.json"
 
 
 def sigmoid(x):
-    """In the precision of x; neither side overflows or cancels."""
+    """Compute in the precision of x; neither side overflows or cancels."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
@@ -34,7 +34,7 @@ TRUTHS = {"sigmoid": sigmoid, "tanh": np.tanh}
 
 
 def ulp_errors(got, truth):
-    """Distance of `got` from the wider `truth`, in ulp of `truth` in the type of `got`."""
+    """Return the distance of `got` from the wider `truth`, in ulp of `truth` in the type of `got`."""
     info = np.finfo(got.dtype)
     _, exponent = np.frexp(truth)  # truth = fraction * 2^exponent, fraction in [0.5, 1)
     ulp = np.ldexp(truth.dtype.type(1), np.maximum(exponent - 1, info.minexp) - info.nmant)
@@ -42,13 +42,13 @@ def ulp_errors(got, truth):
 
 
 class Worst:
-    """The largest error so far, and where."""
+    """The largest error so far and its argument."""
 
     def __init__(self):
         self.error, self.at, self.values, self.nans_kept = 0.0, 0.0, 0, True
 
     def add(self, x, got, truth):
-        """Take a chunk of arguments, results and truths."""
+        """Add a chunk of arguments, results and exact values."""
         nan = np.isnan(x)
         self.nans_kept &= bool(np.isnan(got[nan]).all())
         x, got, truth = x[~nan], got[~nan], truth[~nan]
@@ -56,12 +56,12 @@ class Worst:
         if not x.size:
             return
         errors = ulp_errors(got, truth)
-        worst = int(np.argmax(errors))  # a NaN that should not be there is the largest
+        worst = int(np.argmax(errors))  # an unexpected NaN counts as the largest
         if not errors[worst] <= self.error:
             self.error, self.at = float(errors[worst]), float(x[worst])
 
     def report(self):
-        """Plain values for the JSON file."""
+        """Return plain values for the JSON file."""
         return {
             "worst_ulp": round(self.error, 4),
             "at": self.at,
@@ -72,13 +72,13 @@ class Worst:
 
 
 def every_float32():
-    """All bit patterns, chunk by chunk."""
+    """Yield all bit patterns, chunk by chunk."""
     for start in range(0, 1 << 32, CHUNK):
         yield np.arange(start, start + CHUNK, dtype=np.uint64).astype(np.uint32).view(np.float32)
 
 
 def some_float64():
-    """Uniform where the functions bend, and of every magnitude down to the smallest."""
+    """Yield values uniform where the functions bend, and of every magnitude down to the smallest."""
     random = np.random.default_rng(0)
     for _ in range(0, SAMPLE_64, CHUNK):
         signs = random.choice([-1.0, 1.0], CHUNK // 4)
@@ -89,7 +89,7 @@ def some_float64():
 
 
 def measure(chunks, wide):
-    """Worst errors of both functions over chunks of values, with truths of type `wide`."""
+    """Return the worst errors of both functions over chunks of values, with exact values of type `wide`."""
     worst = {name: Worst() for name in TRUTHS}
     with np.errstate(all="ignore"):
         for x in chunks:
@@ -99,7 +99,7 @@ def measure(chunks, wide):
 
 
 def cpu_name():
-    """The CPU in words, where Linux tells it."""
+    """Return the CPU's name where Linux reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,9 +1,9 @@
-"""Ranks pairs of sentences that differ in one confusable word, by a model of words.
+"""Rank pairs of sentences that differ in one confusable word, with a word model.
 
     python benchmarks/confusable_pairs.py MODEL [--out benchmarks/results/confusable-pairs.json]
 
 The pairs in ``confusable_pairs.tsv``, the right sentence first, were written before any model was trained.
-Exits with 1 where fewer than 18 of the 20 are ranked the right way.
+Exits with 1 if fewer than 18 of the 20 are ranked correctly.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
         mark = " " if rows[-1]["right"] else "X"
         print(f"{mark} {right.total:8.2f} {wrong.total:8.2f}  {words[0]}  {right.text}")
     found = sum(row["right"] for row in rows)
-    print(f"{found} of {len(rows)} the right way")
+    print(f"{found} of {len(rows)} ranked correctly")
     if options.out:
         options.out.write_text(json.dumps({"right": found, "of": len(rows), "pairs": rows}, indent=1) + "\n")
     return 0 if found >= WANTED else 1

@@ -1,7 +1,7 @@
-"""Measures how much longer than `import numpy` an `import fastrnn` takes.
+"""Measure how much longer `import fastrnn` takes than `import numpy`.
 
-Each import happens in a process of its own, the two in turn (A B A B ...), so that a machine that slows down
-slows both. The clock runs inside the process, around the import statement alone.
+Each import runs in a separate process, the two in turn (A B A B ...), so that a machine that slows down slows
+both. The clock runs inside the process, around the import statement only.
 
     python benchmarks/import_time.py
 """
@@ -14,7 +14,7 @@ REPEATS = 31  # pairs of processes; the median of each side is reported
 GOAL_MILLISECONDS = 20.0  # above NumPy's own time
 
 SCRIPT = "import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
-# fastrnn imports a name's module when the name is first used: all that runs a layer or a model counts.
+# fastrnn imports a name's module on first use: everything that a layer or a model needs counts.
 STATEMENTS = {
     "numpy": "import numpy",
     "fastrnn": "from fastrnn import LSTM, LanguageModel, Vocabulary",
@@ -22,7 +22,7 @@ STATEMENTS = {
 
 
 def import_milliseconds(name: str) -> float:
-    """Import `name` in a new interpreter and return how long that took."""
+    """Import `name` in a new interpreter and return the time taken."""
     command = [sys.executable, "-c", SCRIPT.format(statement=STATEMENTS[name])]
     return 1e3 * float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

@@ -1,10 +1,10 @@
-"""A vocabulary of a million types: memory, and tokens a second of training and scoring, exact and adaptive.
+"""Measure a vocabulary of a million types: memory, and tokens per second in training and scoring.
 
     python benchmarks/large_vocabulary.py [--out benchmarks/results/large-vocabulary.json]
 
-Each way runs in a process of its own, whose greatest resident memory is its peak. Ids are drawn from Zipf's
-law. The model: an embedding of 128 numbers, an LSTM of 128 units, the output layer; 20 streams of 20 steps,
-plain SGD. The time of a training step is from the batch to the moved parameters.
+Exact and adaptive softmax each run in a separate process; the peak is its maximum resident memory. Ids are
+drawn from Zipf's law. The model: an embedding of width 128, an LSTM of 128 units, the output layer; 20
+streams of 20 steps, plain SGD. The time of a training step is from the batch to the updated parameters.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def zipf(count: int) -> np.ndarray:
-    """Ids whose probability falls as 1 / (rank + 2.7)."""
+    """Draw ids with probability proportional to 1 / (rank + 2.7)."""
     weights = 1.0 / (np.arange(TYPES) + 2.7)
     sums = np.cumsum(weights / weights.sum())
     return np.searchsorted(sums, np.random.default_rng(0).random(count)).clip(max=TYPES - 1)
 
 
 def measure(way: str, steps: int) -> dict[str, Any]:
-    """Train some steps and score as many batches, in this process."""
+    """Train some steps and score as many batches in this process."""
     data = fr.ChunkedText(zipf(STREAMS * STEPS * (steps + 1) + 1), STREAMS, STEPS)
     model = fr.LanguageModel(
         TYPES, hidden_size=WIDTH, num_layers=1, embedding_size=WIDTH, seed=0, **WAYS[way]

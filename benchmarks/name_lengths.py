@@ -1,11 +1,12 @@
-"""Three ways to know when to stop, on surnames: an end symbol, a halting output, a predicted length.
+"""Compare three ways to end a text, on surnames: an end symbol, a halting output, a predicted length.
 
     python benchmarks/name_lengths.py FOLDER [--out benchmarks/results/name-lengths.json] [--plot PICTURE]
 
-FOLDER holds a text file of names a line for each language. The three models have the same layers, optimizer
-and batches; a random fifth of the names is held out. For these it gives the mean log-probability of a name,
-split into what the model says of the length and of the symbols; of the end symbol the length has the part of
-all decisions to go on and of the last one to end. Then each model draws as many names as were held out.
+FOLDER holds a text file for each language, one name per line. The three models have the same layers,
+optimizer and batches; a random fifth of the names is held out. The result has the mean log-probability of a
+held-out name, split into those of its length and its symbols; with an end symbol, that of the length is the
+sum over all decisions to continue and the last one to end. Then each model draws as many names as were held
+out.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def read_names(folder: Path) -> list[str]:
-    """All names, the languages' files in order."""
+    """Return all names, the languages' files in order."""
     lines = (line for path in sorted(folder.glob("*.txt")) for line in path.read_text().splitlines())
     return [name for name in map(str.strip, lines) if 0 < len(name) <= LONGEST]
 
 
 def train(options: dict[str, Any], vocabulary: fr.Vocabulary, names: list[str]) -> fr.LanguageModel:
-    """A model of one way."""
+    """Train a model with one way to end."""
     model = fr.LanguageModel(
         len(vocabulary), hidden_size=HIDDEN, num_layers=1, embedding_size=EMBEDDING, dropout=DROPOUT,
         start=-1, seed=0, **options,
@@ -56,14 +57,14 @@ def train(options: dict[str, Any], vocabulary: fr.Vocabulary, names: list[str]) 
 
 
 def parts(model: fr.LanguageModel, sequences: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probability of each sequence's length, and of its symbols, in nats."""
+    """Return the log-probability of each sequence's length and of its symbols, in nats."""
     lengths, symbols = [], []
     for ids in sequences:
         text = ids if model.eos is None else np.append(ids, model.eos)
         inputs, targets = np.array([[-1, *text[:-1]]]).T, text[:, None]
         losses, of_length, _ = model.target_losses(inputs, targets)
         length = -float(of_length[0])
-        if model.eos is not None:  # log-probabilities to go on, before each symbol, and to end
+        if model.eos is not None:  # log-probabilities to continue before each symbol, and to end
             logits = model.logits(inputs)[0][:, 0].astype(np.float64)
             ends = logits[:, model.eos] - np.logaddexp.reduce(logits, axis=1)
             length = float(np.log1p(-np.exp(ends[:-1])).sum() + ends[-1])
@@ -73,7 +74,7 @@ def parts(model: fr.LanguageModel, sequences: list[np.ndarray]) -> tuple[np.ndar
 
 
 def plot(path: Path, drawn: dict[str, list[int]]) -> None:
-    """Histograms of true and of sampled lengths."""
+    """Plot histograms of true and sampled lengths."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -85,7 +86,7 @@ def plot(path: Path, drawn: dict[str, list[int]]) -> None:
         axis.hist(drawn["held out"], bins, density=True, color="0.8", label="held-out names")
         axis.hist(drawn[way], bins, density=True, histtype="step", color="C3", linewidth=1.6, label="sampled")
         axis.set(title=way, xlabel="symbols of a name")
-    axes[0].set_ylabel("share of names")
+    axes[0].set_ylabel("fraction of names")
     axes[0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
@@ -107,7 +108,7 @@ def main() -> None:
     rows = []
     for way, given in WAYS.items():
         began = time.perf_counter()
-        # The end symbol is the first, so that its id is known; the other models have none.
+        # The end symbol comes first, so that its id is known; the other models have none.
         vocabulary = fr.Vocabulary(
             ["<eos>", *symbols] if "eos" in given else symbols, eos="<eos>" if "eos" in given else None
         )

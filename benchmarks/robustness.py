@@ -1,14 +1,13 @@
-"""Stop a training twenty times by Ctrl-C and twenty times by kill -9; nothing may be lost.
+"""Stop a training twenty times with Ctrl-C and twenty times with kill -9; nothing may be lost.
 
     python benchmarks/robustness.py
 
-Two chains of runs of ``fastrnn train``. In the first each run is stopped by SIGINT at a random moment of its
-life, in the second by SIGKILL at a random moment while it does little else than save. After every stop the
-checkpoint must load, and the next run resumes from it. At the end each chain is trained a little further
-without disturbance and compared with a training that was never stopped: the parameters must be equal to the
-last bit.
+Two chains of runs of ``fastrnn train``. In the first, SIGINT stops each run at a random moment; in the
+second, SIGKILL does so while it does little but save. After every stop the checkpoint must load, and the next
+run resumes from it. At the end each chain is trained a little further without interruption and compared with
+a training that was never stopped: the parameters must be equal to the last bit.
 
-Prints a line a stop and a summary; exits with 1 if anything was lost or a Ctrl-C took longer than a second.
+Prints one line per stop and a summary; exits with 1 if anything was lost or a Ctrl-C took over a second.
 """
 
 import argparse
@@ -28,21 +27,21 @@ from fastrnn.train import load_checkpoint
 STOPS = 20  # of each kind
 SEED = 0  # of the moments
 TEXT_SIZE = 100_000  # characters
-MORE_STEPS = 20  # without disturbance at the end of a chain
+MORE_STEPS = 20  # without interruption at the end of a chain
 LONGEST_STOP = 1.0  # seconds from Ctrl-C to the end of the process
-LAST_MOMENT = 3.0  # seconds of the process; start-up is hit too
+LAST_MOMENT = 3.0  # seconds of the process, start-up included
 LAST_SAVE = 1.5  # seconds from the first save to the one in which it is killed
 LAST_WRITE = 0.01  # seconds from that file's first byte
 
-# A step of some milliseconds, validation and samples now and then: Ctrl-C falls into each of them.
+# Steps of some milliseconds, occasional validation and samples: Ctrl-C may hit each of them.
 STOPPED = "--hidden-size 96 --batch-size 16 --eval-every 40 --sample-every 60 --dropout 0.1".split()
-# 14 MB saved after each step, twice: nearly all the time goes into saving.
+# 14 MB saved twice after each step: nearly all the time is spent saving.
 KILLED = "--hidden-size 320 --batch-size 2 --seq-length 4 --eval-every 1 --valid-fraction 0.001".split()
 
 
 @dataclass
 class Chain:
-    """Runs of one training, each stopped, and what was seen."""
+    """Runs of one training, each stopped, and the problems found."""
 
     name: str
     options: list[str]
@@ -51,18 +50,18 @@ class Chain:
 
     @property
     def model(self) -> Path:
-        """The checkpoint on disk."""
+        """Path of the checkpoint on disk."""
         return self.folder / f"{self.name}.safetensors"
 
     def start(self, steps: int) -> subprocess.Popen[str]:
-        """Begin the training, or go on with it."""
+        """Start the training or resume it."""
         fresh = [str(self.folder / "text.txt"), "--out", str(self.model), *self.options]
         arguments = ["--resume", str(self.model)] if self.model.exists() else fresh
         command = [sys.executable, "-m", "fastrnn", "train", *arguments, "--steps", str(steps)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def step(self) -> int:
-        """Step of the checkpoint on disk, 0 without one; a checkpoint that does not load is a problem."""
+        """Return the step of the checkpoint on disk, 0 without one; failure to load is a problem."""
         if not self.model.exists():
             return 0
         try:
@@ -74,14 +73,14 @@ class Chain:
         return int(checkpoint.training.values["step"])
 
     def check_progress(self, before: int) -> int:
-        """Step of the checkpoint; that it is behind the one seen before is a problem."""
+        """Return the step of the checkpoint; a step before the last one seen is a problem."""
         after = self.step()
         if after < before:
             self.problems.append(f"fell back from step {before} to {after}")
         return after
 
     def finish(self) -> None:
-        """Train on without disturbance, and compare with a training that was never stopped."""
+        """Train on without interruption and compare with a training that was never stopped."""
         steps = max(self.step(), 0) + MORE_STEPS
         whole = Chain(f"{self.name}-undisturbed", self.options, self.folder)
         for chain in (self, whole):
@@ -91,13 +90,13 @@ class Chain:
                 self.problems.append(f"{chain.name} did not finish: {errors.strip()[-300:]}")
                 return
         one, two = (load_checkpoint(chain.model).model.parameters.flat.tobytes() for chain in (self, whole))
-        print(f"{self.name}: {steps} steps; parameters equal to an undisturbed training: {one == two}")
+        print(f"{self.name}: {steps} steps; parameters equal to an uninterrupted training: {one == two}")
         if one != two:
-            self.problems.append("parameters differ from an undisturbed training")
+            self.problems.append("parameters differ from an uninterrupted training")
 
 
 def interrupt(folder: Path, moments: random.Random) -> Chain:
-    """Stop a training again and again by Ctrl-C."""
+    """Stop a training repeatedly with Ctrl-C."""
     chain = Chain("interrupted", STOPPED, folder)
     step, slowest = 0, 0.0
     for number in range(1, STOPS + 1):
@@ -110,7 +109,7 @@ def interrupt(folder: Path, moments: random.Random) -> Chain:
         seconds = time.perf_counter() - sent
         slowest = max(slowest, seconds)
         step = chain.check_progress(step)
-        # Before the program has started to train there is nothing to save: Python itself ends it then.
+        # Before training starts there is nothing to save: Python itself ends the program.
         saved = process.returncode == 130 and "go on with" in output
         print(f"Ctrl-C {number:2} at {moment:.3f} s: ended in {seconds:.3f} s, step {step}, saved: {saved}")
         if not saved and "training: " in output:
@@ -124,16 +123,16 @@ def interrupt(folder: Path, moments: random.Random) -> Chain:
 
 
 def half_written(folder: Path) -> list[int]:
-    """Sizes of the temporary files that there are."""
+    """Return the sizes of existing temporary files."""
     sizes = []
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(FileNotFoundError):  # it has just got its name
+        with contextlib.suppress(FileNotFoundError):  # it has just been renamed
             sizes.append(path.stat().st_size)
     return sizes
 
 
 def kill(folder: Path, moments: random.Random) -> Chain:
-    """Stop a training again and again by SIGKILL, while it saves."""
+    """Stop a training repeatedly with SIGKILL while it saves."""
     chain = Chain("killed", KILLED, folder)
     step, torn = 0, 0
     for number in range(1, STOPS + 1):
@@ -159,8 +158,8 @@ def kill(folder: Path, moments: random.Random) -> Chain:
 
 
 def main() -> int:
-    """Run both chains and sum up."""
-    parser = argparse.ArgumentParser(description="Stop a training by Ctrl-C and kill -9, again and again.")
+    """Run both chains and print a summary."""
+    parser = argparse.ArgumentParser(description="Stop a training repeatedly with Ctrl-C and kill -9.")
     parser.add_argument("--seed", type=int, default=SEED, help="of the random moments")
     seed = parser.parse_args().seed
     with tempfile.TemporaryDirectory() as name:

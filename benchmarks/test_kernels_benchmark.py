@@ -1,10 +1,10 @@
-"""Each kernel alone, so that two commits can be compared; with pytest-benchmark.
+"""Benchmark each kernel alone with pytest-benchmark, to compare two commits.
 
     pytest benchmarks --benchmark-save=before
     ... change, build ...
     pytest benchmarks --benchmark-compare='*_before' --benchmark-sort=name --benchmark-columns=median,iqr
 
-One thread. Whether a kernel's results are right is for tests/ to say; here only that they are finite.
+One thread. tests/ checks the results of kernels; here they are only checked to be finite.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def one_thread():
 
 
 def kernels_of(cell):
-    """Give a cell's pack, forward and backward."""
+    """Return a cell's pack, forward and backward."""
     return [getattr(k, f"{CELLS[cell]}_{name}") for name in ("pack", "forward", "backward")]
 
 
 @cells
 @shapes
 def test_pack(benchmark, cell, shape):
-    """Weights into panels."""
+    """Time packing weights into panels."""
     weights = make_problem(Case(cell, "forward", shape)).layer(0)
     assert benchmark(kernels_of(cell)[0], *weights).nbytes > 0
 
@@ -49,7 +49,7 @@ def test_pack(benchmark, cell, shape):
 @cells
 @shapes
 def test_forward(benchmark, cell, shape):
-    """Inference over a sequence, weights packed."""
+    """Time inference over a sequence with packed weights."""
     problem = make_problem(Case(cell, "forward", shape))
     pack, forward, _ = kernels_of(cell)
     y, _, _ = benchmark(forward, pack(*problem.layer(0)), problem.x)
@@ -59,7 +59,7 @@ def test_forward(benchmark, cell, shape):
 @cells
 @shapes
 def test_forward_training(benchmark, cell, shape):
-    """Forward with the tape."""
+    """Time forward with the tape."""
     problem = make_problem(Case(cell, "training", shape))
     pack, forward, _ = kernels_of(cell)
     _, _, tape = benchmark(forward, pack(*problem.layer(0)), problem.x, training=True)
@@ -69,7 +69,7 @@ def test_forward_training(benchmark, cell, shape):
 @cells
 @shapes
 def test_backward(benchmark, cell, shape):
-    """Backpropagation through time to x and all weights."""
+    """Time backpropagation through time to x and all weights."""
     problem = make_problem(Case(cell, "training", shape))
     pack, forward, backward = kernels_of(cell)
     panels = pack(*problem.layer(0))
@@ -81,7 +81,7 @@ def test_backward(benchmark, cell, shape):
 
 @cells
 def test_stream_step(benchmark, cell):
-    """One step with the state kept."""
+    """Time one step with the state kept."""
     problem = make_problem(Case(cell, "forward", Shape(T=1, N=1, D=64, H=128)))
     stream = k.Stream([kernels_of(cell)[0](*problem.layer(0))], 1)
     assert np.isfinite(benchmark(stream.step, problem.x[0])).all()
@@ -89,7 +89,7 @@ def test_stream_step(benchmark, cell):
 
 @pytest.mark.parametrize(("rows", "width", "symbols"), [(2500, 128, 65), (700, 650, 10_000)])
 def test_linear_cross_entropy(benchmark, rows, width, symbols):
-    """Output layer, softmax and loss, with gradients."""
+    """Time output layer, softmax and loss, with gradients."""
     random = np.random.default_rng(0)
     h = random.standard_normal((rows, width), dtype=np.float32)
     weight = random.standard_normal((symbols, width), dtype=np.float32) / np.float32(width**0.5)
@@ -100,13 +100,13 @@ def test_linear_cross_entropy(benchmark, rows, width, symbols):
 
 
 def test_linear_forward(benchmark):
-    """A large product."""
+    """Time a large product."""
     x, weight = np.ones((2, 1024, 512), np.float32) / 512
     assert np.isfinite(benchmark(k.linear_forward, k.linear_pack(weight, None), x)).all()
 
 
 def test_embedding_backward(benchmark):
-    """Rows added up by id."""
+    """Time adding rows by id."""
     random = np.random.default_rng(0)
     ids, dy = random.integers(0, 65, 2500), random.standard_normal((2500, 128), dtype=np.float32)
     dweight = np.zeros((65, 128), np.float32)
@@ -115,7 +115,7 @@ def test_embedding_backward(benchmark):
 
 
 def test_adam_step(benchmark):
-    """A million parameters."""
+    """Time a step of a million parameters."""
     p, g, m, v = np.full((4, 1_000_000), 1e-3, np.float32)
     benchmark(k.adam_step, p, g, m, v, 1, 1e-3, 0.9, 0.999, 1e-8, 0.0, False)
     assert np.isfinite(p).all()
@@ -123,6 +123,6 @@ def test_adam_step(benchmark):
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
 def test_activation(benchmark, name):
-    """Values in the first-level cache."""
+    """Time values in the first-level cache."""
     values = np.linspace(-9, 9, 4096, dtype=np.float32)
     assert np.isfinite(benchmark(getattr(k, name), values)).all()

@@ -1,7 +1,7 @@
-"""Measures what each option of a recurrent layer costs: its time over the plain cell's.
+"""Measure the cost of each option of a recurrent layer: its time over the plain cell's.
 
 The variant and the plain cell take turns (A B A B ...), so that a machine that slows down slows both; the
-ratio is the median of those within a round. Answers are not verified here: the tests do that for each.
+ratio is the median of those within a round. Answers are not verified here: the tests do that.
 
     python benchmarks/variant_costs.py [threads]
 """
@@ -22,7 +22,7 @@ THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 HALF = 128  # proj_size
 GOAL = 2.0  # times the plain cell
 
-# Class and options; beside them the plain layer that they are compared with.
+# Class and options, and the plain layer that they are compared with.
 VARIANTS: list[tuple[Any, dict[str, Any]]] = [
     *((cell, {"proj_size": HALF}) for cell in (fr.RNN, fr.GRU, fr.LSTM)),
     *((cell, {"layer_norm": True}) for cell in (fr.RNN, fr.GRU, fr.LSTM)),
@@ -51,7 +51,7 @@ x = np.random.default_rng(0).normal(size=(T, N, D)).astype(np.float32)
 
 
 def passes(cell: Any, options: dict[str, Any]) -> list[Callable[[], None]]:
-    """Make what is timed: a call, and a training step."""
+    """Return the timed functions: a call and a training step."""
     rnn = cell(D, H, seed=0, **options)
     dy = np.ones_like(rnn(x)[0])
 
@@ -74,7 +74,7 @@ def seconds(run: Callable[[], None]) -> float:
 
 
 def compare(own: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
-    """Give the median ratio of the two within a round, and the median time of the first in ms."""
+    """Return the median ratio of the two within a round, and the median time of the first in ms."""
     rounds = [(seconds(own), seconds(other)) for _ in range(ROUNDS)]
     ratio = statistics.median(one / two for one, two in rounds)
     return ratio, 1e3 * statistics.median(one for one, _ in rounds)
@@ -94,4 +94,4 @@ for cell, options in VARIANTS:
         cells.append(f"{ratio:.2f}x ({milliseconds:.1f})")
     given = ", ".join(f"{name}={value!r}" for name, value in options.items())
     print(f"| `{cell.__name__}({given})` | {' | '.join(cells)} |", flush=True)
-print(f"\ndearest: {worst:.2f}x; goal: at most {GOAL}x")
+print(f"\nmost expensive: {worst:.2f}x; goal: at most {GOAL}x")

@@ -1,11 +1,11 @@
-"""A word model on WikiText-2 in the manner of Zaremba et al. (2014), fastrnn and PyTorch side by side.
+"""Train a word model on WikiText-2 like that of Zaremba et al. (2014), in fastrnn and PyTorch.
 
     python benchmarks/wikitext.py FOLDER --out benchmarks/results/wikitext.json
 
 FOLDER holds ``wiki.train.tokens`` and ``wiki.valid.tokens``. Both begin with the same parameters and see the
-same batches in the same order: two LSTM layers of 200 units, the 10,000 most frequent words, streams of 20,
-20 steps, plain SGD, no dropout. They take turns of 100 steps, so that whatever else the machine does meets
-both; the time of a step is from the batch to the moved parameters. Validation is not timed.
+same batches in the same order: two LSTM layers of 200 units, the 10,000 most frequent words, 20 streams,
+20 steps, plain SGD, no dropout. They take turns of 100 steps, so that other load on the machine affects both;
+the time of a step is from the batch to the updated parameters. Validation is not timed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VALID_STREAMS = 10
 
 
 def read_words(folder: Path) -> tuple[fr.Vocabulary, np.ndarray, np.ndarray]:
-    """The 10,000 most frequent words, and both texts as ids; each line ends with <eos>."""
+    """Return a vocabulary of the 10,000 most frequent words and both texts as ids; lines end with <eos>."""
     train = folder / "wiki.train.tokens"
     vocabulary = fr.Vocabulary.from_files(
         [train], level="word", tokenizer="whitespace", max_types=10_000, unknown="<unk>", eos="<eos>"
@@ -41,7 +41,7 @@ def read_words(folder: Path) -> tuple[fr.Vocabulary, np.ndarray, np.ndarray]:
 
 
 class Fastrnn:
-    """The model as fastrnn has it, through its own trainer."""
+    """The model in fastrnn, trained by its own trainer."""
 
     def __init__(self, size: int, data: fr.ChunkedText) -> None:
         self.model = fr.LanguageModel(
@@ -53,11 +53,11 @@ class Fastrnn:
         self.losses: list[float] = []
 
     def run(self, until: int) -> None:
-        """Train until so many steps have been made in all."""
+        """Train until a total number of steps."""
         self.losses += [record.loss for record in self.trainer.run(until)]
 
     def validate(self, ids: np.ndarray) -> float:
-        """Mean loss over the validation text."""
+        """Return the mean loss over the validation text."""
         return evaluate(self.model, ids, batch_size=VALID_STREAMS).loss
 
 
@@ -81,14 +81,14 @@ class PyTorch:
         self.losses: list[float] = []
 
     def loss(self, inputs: np.ndarray, targets: np.ndarray, state: Any) -> tuple[Any, Any]:
-        """Mean loss of a batch, and the state after it."""
+        """Return the mean loss of a batch and the state after it."""
         y, state = self.rnn(self.embedding(self.torch.from_numpy(inputs)), state)
         wanted = self.torch.from_numpy(targets).reshape(-1)
         logits = self.output(y).reshape(len(wanted), -1)
         return self.torch.nn.functional.cross_entropy(logits, wanted), tuple(part.detach() for part in state)
 
     def run(self, until: int) -> None:
-        """Train until so many steps have been made in all."""
+        """Train until a total number of steps."""
         while self.steps < until:
             chunk = self.steps % len(self.data)
             epoch = self.steps // len(self.data)
@@ -102,7 +102,7 @@ class PyTorch:
             self.steps += 1
 
     def validate(self, ids: np.ndarray) -> float:
-        """Mean loss over the validation text."""
+        """Return the mean loss over the validation text."""
         total, count, state = 0.0, 0, None
         with self.torch.no_grad():
             for inputs, targets in fr.ChunkedText(ids, VALID_STREAMS, 256):
@@ -112,7 +112,7 @@ class PyTorch:
 
 
 def main() -> None:
-    """Train both and report."""
+    """Train both models and report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=3)

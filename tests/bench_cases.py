@@ -1,4 +1,4 @@
-"""What the tests of ``fastrnn bench`` and of the benchmark suite share."""
+"""Shared by the tests of ``fastrnn bench`` and of the benchmark suite."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # benchmarks/ is not installed
 
-# A process in which fastrnn gives a wrong answer.
+# A process in which fastrnn returns a wrong answer.
 WRONG_WORKER = """
 import sys
 from fastrnn.cli.benchmark import worker
@@ -32,13 +32,13 @@ native.prepare = wrong
 """
 
 
-def let_it_find(folder, monkeypatch):
-    """Let a measuring process find modules in a folder first, then this package and the suite."""
+def add_search_path(folder, monkeypatch):
+    """Make a measuring process find modules in a folder first, then this package and the suite."""
     places = [str(folder), str(Path(fastrnn.__file__).parents[1]), str(ROOT)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
     return folder
 
 
 def hide_jax(folder):
-    """Let a measuring process find a JAX that cannot be imported."""
+    """Make a measuring process find a JAX that cannot be imported."""
     (folder / "jax.py").write_text("raise ImportError('no JAX here')\n")

@@ -1,4 +1,4 @@
-"""A result of the benchmark suite, small enough to be judged by eye."""
+"""A result of the benchmark suite, small enough to check by hand."""
 
 from typing import Any
 

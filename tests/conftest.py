@@ -1,4 +1,4 @@
-"""What every test may lean on."""
+"""Settings and fixtures of all tests."""
 
 import importlib
 import os
@@ -7,15 +7,15 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-# No deadlines: a shared machine may stop for a second anywhere, and a timing is never an assertion here.
-# In CI the examples are the same in every run, so that a failure there can be seen again at home.
+# No deadlines: a shared machine may pause for a second at any time, and no test asserts a timing.
+# In CI the examples are the same in every run, so that failures can be reproduced.
 hypothesis.settings.register_profile("home", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what leans on PyTorch, so that `pytest -m torch` is the parity tests alone."""
+    """Mark the tests that use PyTorch, so that `pytest -m torch` runs the parity tests only."""
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.torch)
@@ -23,7 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def torch() -> ModuleType:
-    """PyTorch, the parity tests' judge: skipped where absent, unless FASTRNN_REQUIRE_TORCH=1 insists."""
+    """Import PyTorch, or skip the parity tests without it (not if FASTRNN_REQUIRE_TORCH=1)."""
     if os.environ.get("FASTRNN_REQUIRE_TORCH") == "1":
         return importlib.import_module("torch")
-    return pytest.importorskip("torch", reason="PyTorch is not installed (FASTRNN_REQUIRE_TORCH=1 insists)")
+    return pytest.importorskip(
+        "torch", reason="PyTorch is not installed (FASTRNN_REQUIRE_TORCH=1 requires it)"
+    )

@@ -1,4 +1,4 @@
-"""A language model whose distribution is written down: each symbol depends on the one before it alone."""
+"""A language model with a known distribution: each symbol depends only on the previous one."""
 
 import itertools
 
@@ -22,7 +22,7 @@ class MarkovStream:
 
 
 class MarkovModel:
-    """``logits [V + 1, V]``: what comes after each id, in the last row what comes first; `halt` too."""
+    """``logits [V + 1, V]`` of the symbol after each id, in the last row of the first symbol; `halt` too."""
 
     def __init__(self, logits, start=-1, eos=None, halt=None):
         self.logits, self.start, self.eos = np.asarray(logits), start, eos
@@ -35,7 +35,7 @@ class MarkovModel:
         return MarkovStream(self, batch_size)
 
     def log_probability(self, ids, before=-1):
-        """Of ids one after the other."""
+        """Return the log-probability of a sequence of ids."""
         table = self.logits - np.logaddexp.reduce(self.logits, axis=1, keepdims=True)
         return float(sum(table[a, b] for a, b in itertools.pairwise([before, *ids])))
 

@@ -1,4 +1,4 @@
-"""Central differences: what every hand-written backward pass is held against."""
+"""Central differences, against which every hand-written backward pass is checked."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def numeric_gradient(loss: Callable[[], float], array: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """Gradient of `loss()` by every element of `array`, which `loss` reads and which is left as it was."""
+    """Return the gradient of `loss()` by every element of `array`, which `loss` reads; restore `array`."""
     assert array.dtype == np.float64
     gradient = np.zeros_like(array)
     for index in np.ndindex(*array.shape):
@@ -23,7 +23,7 @@ def numeric_gradient(loss: Callable[[], float], array: np.ndarray, step: float =
 def numeric_slope(
     loss: Callable[[], float], array: np.ndarray, direction: np.ndarray, step: float = 1e-5
 ) -> float:
-    """Slope of `loss()` along `direction` in `array`: one number for arrays too large for every element."""
+    """Return the slope of `loss()` along `direction` in `array`, for arrays with too many elements."""
     assert array.dtype == np.float64
     kept = array.copy()
     array[...] = kept + step * direction
@@ -35,7 +35,7 @@ def numeric_slope(
 
 
 def assert_gradient(loss: Callable[[], float], array: np.ndarray, gradient: np.ndarray) -> None:
-    """Assert that `gradient` is that of `loss()` by `array`, element by element."""
+    """Assert that `gradient` is the gradient of `loss()` by `array`, element by element."""
     assert gradient.shape == array.shape
     np.testing.assert_allclose(gradient, numeric_gradient(loss, array), rtol=1e-7, atol=1e-8)
 
@@ -43,7 +43,7 @@ def assert_gradient(loss: Callable[[], float], array: np.ndarray, gradient: np.n
 def assert_slope(
     loss: Callable[[], float], array: np.ndarray, gradient: np.ndarray, random: np.random.Generator
 ) -> None:
-    """Assert that `gradient` is that of `loss()` by `array`, along one random direction of signs."""
+    """Assert that `gradient` is the gradient of `loss()` by `array`, along one random direction of signs."""
     assert gradient.shape == array.shape
     direction = random.choice([-1.0, 1.0], size=array.shape)
     expected = numeric_slope(loss, array, direction, step=1e-6)

@@ -1,4 +1,4 @@
-"""Runs the compiled kernels on the cases of `recurrent_cases`, and measures them against the reference."""
+"""Run the compiled kernels on the cases of `recurrent_cases` and compare them with the reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recurrent_cases import GATES, VARIANTS, Case, make_case
 
 kernels = _dispatch.kernels
 
-#: How sequences may come: what `make_case` is told.
+#: Kinds of batches: options of `make_case`.
 MODES: dict[str, dict[str, Any]] = {
     "dense": {},
     "ids": {"ids": True, "resets": True},
@@ -24,24 +24,24 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def pack(case: Case) -> Any:
-    """The kernels' snapshot of a case's weights."""
+    """Return the kernels' packed copy of a case's weights."""
     return getattr(kernels, f"{case.cell}_pack")(*case.weights, **case.options)
 
 
 def forward(case: Case, panels: Any = None, *, training: bool = True) -> tuple[Any, Any, Any]:
-    """The kernels' forward pass: y, state_n, tape."""
+    """Run the kernels' forward pass: y, state_n, tape."""
     run = getattr(kernels, f"{case.cell}_forward")
     panels = pack(case) if panels is None else panels
     return run(panels, case.x, case.state, case.lengths, case.reset, case.reverse, training)
 
 
 def zero_gradients(case: Case) -> tuple[np.ndarray | None, ...]:
-    """Something to add gradients into, of the shapes of the weights."""
+    """Return zero gradients with the shapes of the weights."""
     return tuple(None if w is None else np.zeros_like(w) for w in case.weights)
 
 
 def backward(case: Case, tape: Any, panels: Any = None) -> tuple[Any, Any, Any]:
-    """The kernels' backward pass: dx, dstate, dweights."""
+    """Run the kernels' backward pass: dx, dstate, dweights."""
     run = getattr(kernels, f"{case.cell}_backward")
     panels, gradients = pack(case) if panels is None else panels, zero_gradients(case)
     dx, dstate = run(panels, tape, case.dy, case.dstate_n, gradients, True)
@@ -49,21 +49,21 @@ def backward(case: Case, tape: Any, panels: Any = None) -> tuple[Any, Any, Any]:
 
 
 def both_passes(case: Case) -> dict[str, np.ndarray]:
-    """Everything that the kernels compute of a case, by name."""
+    """Return everything that the kernels compute for a case, by name."""
     panels = pack(case)
     y, state_n, tape = forward(case, panels)
     return named(y, state_n, tape, *backward(case, tape, panels))
 
 
 def expected(case: Case) -> dict[str, np.ndarray]:
-    """The same of the reference, in float64."""
+    """Return the same from the reference, in float64."""
     exact = widened(case)
     y, state_n, tape = exact.forward()
     return named(y, state_n, tape, *exact.backward(tape))
 
 
 def named(y, state_n, tape, dx, dstate, dweights) -> dict[str, np.ndarray]:
-    """What two passes gave, without what is None."""
+    """Return the results of both passes by name, without those that are None."""
     everything = {"y": y, "c": tape.c, "gates": tape.gates, "dx": dx}
     for letter, last, first in zip("hc", state_n, dstate, strict=False):
         everything |= {f"{letter}_n": last, f"d{letter}0": first}
@@ -73,7 +73,7 @@ def named(y, state_n, tape, dx, dstate, dweights) -> dict[str, np.ndarray]:
 
 
 def widened(case: Case) -> Case:
-    """The case with its floats in float64."""
+    """Return the case with its floats in float64."""
 
     def wide(array):
         return array.astype(np.float64) if array is not None and array.dtype.kind == "f" else array
@@ -83,21 +83,21 @@ def widened(case: Case) -> Case:
 
 
 def multiply_adds(case: Case) -> int:
-    """Multiply-adds of the forward pass."""
+    """Count the multiply-adds of the forward pass."""
     T, N, H = case.dy.shape
     tokens = T * N if case.lengths is None else int(case.lengths.sum())
     return tokens * GATES[case.cell] * H * (case.weights[0].shape[1] + H)
 
 
 def assert_same_bits(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
-    """Assert that every array has the bytes of its namesake."""
+    """Assert that arrays of the same name have the same bytes."""
     assert got.keys() == wanted.keys()
     different = [name for name in got if got[name].tobytes() != wanted[name].tobytes()]
-    assert not different, f"other bits in {different}"
+    assert not different, f"different bits in {different}"
 
 
 def with_threads(threads: int, run: Callable[[], Any]) -> Any:
-    """What `run()` gives with so many threads, whatever was set before."""
+    """Return the result of `run()` on that many threads, and restore the setting."""
     before = fr.get_num_threads()
     try:
         fr.set_num_threads(threads)
@@ -106,8 +106,8 @@ def with_threads(threads: int, run: Callable[[], Any]) -> Any:
         fr.set_num_threads(before)
 
 
-def everything_else(dtype: str) -> dict[str, np.ndarray]:
-    """What all kernels without a cell compute, of sizes worth two threads."""
+def results_without_cell(dtype: str) -> dict[str, np.ndarray]:
+    """Return the results of all kernels without a cell, at sizes large enough for two threads."""
     random = np.random.default_rng(6)
 
     def normal(*shape):
@@ -134,7 +134,7 @@ def everything_else(dtype: str) -> dict[str, np.ndarray]:
 
 
 def optimised(random: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
-    """Flat arrays of sizes worth two threads, after each optimiser, norm and way of clipping."""
+    """Return flat arrays large enough for two threads after each optimiser, norm and kind of clipping."""
     p, g, m, v = (random.normal(size=900_001).astype(dtype) for _ in range(4))
     v *= v
     steps = {
@@ -154,11 +154,11 @@ def optimised(random: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
 
 
 def save(path: str) -> None:
-    """Write what every kernel computes to an .npz file, for comparison with another module's."""
+    """Write the results of every kernel to an .npz file, for comparison with another module's."""
     results = {}
     sizes = ((9, 7, 5, 35), (4, 17, 33, 16), (30, 3, 1, 65), (3, 9, 600, 17))
     for dtype in ("float32", "float64"):
-        results |= {f"{dtype} {name}": value for name, value in everything_else(dtype).items()}
+        results |= {f"{dtype} {name}": value for name, value in results_without_cell(dtype).items()}
         for variant in VARIANTS:
             for size, (mode, given) in zip(sizes, MODES.items(), strict=True):
                 values = both_passes(make_case(variant, size, dtype=dtype, **given))

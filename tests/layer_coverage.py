@@ -172,15 +172,15 @@ REGULARISERS = [
     Row(
         "dropout between layers",
         ("dropout",),
-        forward="test_layers.py::test_dropout_is_in_training_only_and_lies_in_the_tape",
-        bptt="test_layers.py::test_dropout_is_in_training_only_and_lies_in_the_tape",
+        forward="test_layers.py::test_dropout_is_in_training_only_and_kept_in_the_tape",
+        bptt="test_layers.py::test_dropout_is_in_training_only_and_kept_in_the_tape",
     ),
     Row(
         "activity penalties, AR and TAR",
         (),
-        forward="test_penalties.py::test_losses_are_means_over_real_steps[ragged]",
-        bptt="test_penalties.py::test_gradients_are_central_differences[0.0-0.0-ragged]",
-        ragged="test_penalties.py::test_padding_is_never_seen",
+        forward="test_activity_penalties.py::test_losses_are_means_over_real_steps[ragged]",
+        bptt="test_activity_penalties.py::test_gradients_are_central_differences[0.0-0.0-ragged]",
+        ragged="test_activity_penalties.py::test_padding_is_ignored",
     ),
 ]
 
@@ -248,9 +248,13 @@ STRUCTURE = [
         "number types",
         ("dtype",),
         forward="test_layers.py::test_stacks_are_the_references[lstm-float32-(3, False, True)-dense]",
-        bptt="test_variants.py::test_float32_is_near_float64[lstm norm of all]",
+        bptt="test_variants.py::test_float32_is_close_to_float64[lstm norm of all]",
     ),
-    Row("seeds", ("seed",), forward="test_parameters.py::test_one_seed_one_start[float32]"),
+    Row(
+        "seeds",
+        ("seed",),
+        forward="test_parameters.py::test_a_seed_determines_the_initial_parameters[float32]",
+    ),
     Row("initialisers", (), forward="test_init.py::test_each_gates_recurrent_matrix_is_orthogonal[gru]"),
 ]
 
@@ -258,7 +262,7 @@ SEQUENCES = [
     Row(
         "given states, and rows of different lengths",
         ("x", "state", "lengths"),
-        forward="test_layers.py::test_padding_is_never_seen[lstm]",
+        forward="test_layers.py::test_padding_is_ignored[lstm]",
         bptt="test_variants.py::test_gradients[lstm peephole-ragged]",
         ragged="test_variants.py::test_padding_and_order_change_nothing[lstm peephole]",
     ),

@@ -1,4 +1,4 @@
-"""ONNX's nodes RNN, GRU and LSTM, run by layers of fastrnn."""
+"""Run ONNX's nodes RNN, GRU and LSTM with layers of fastrnn."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import fastrnn as fr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Where ONNX has each of our gates, blocks of H rows: GRU z, r, h; LSTM i, o, f, c.
+#: ONNX's index of each of our gates, blocks of H rows: GRU z, r, h; LSTM i, o, f, c.
 GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1), "LSTM coupled": (0, 3, 1)}
 #: The same for peepholes: i, o, f.
 PEEPHOLES = {False: (0, 2, 1), True: (0, 1)}
-#: What an operator's activations are called here, in its order.
+#: Our names of an operator's activations, in its order.
 ACTIVATIONS = {
     "RNN": ("nonlinearity",),
     "GRU": ("gate_activation", "candidate_activation"),
     "LSTM": ("gate_activation", "candidate_activation", "output_activation"),
 }
 NAMES = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "hardsigmoid": "hard_sigmoid"}
-#: Attributes that no layer has.
+#: Attributes that no layer supports.
 UNSUPPORTED = ("clip", "activation_alpha", "activation_beta")
 
 
 def run_node(node: Any, attributes: Mapping[str, Any], feeds: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one node on arrays by name; gives Y, Y_h and, of an LSTM, Y_c.
+    """Run one node on arrays by name; return Y, Y_h and, for an LSTM, Y_c.
 
     Raises
     ------
     NotImplementedError
-        If the node asks for what no layer does.
+        If no layer supports the node.
     """
     names = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
     given = {
@@ -57,10 +57,10 @@ def run_node(node: Any, attributes: Mapping[str, Any], feeds: Mapping[str, Any])
 
 
 def layer_of(op: str, attributes: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """Make the layer that does what a node of these attributes and inputs does."""
+    """Make the layer that matches a node with these attributes and inputs."""
     for name in UNSUPPORTED:
         if name in attributes:
-            raise NotImplementedError(f"{name}: no layer has it")
+            raise NotImplementedError(f"{name}: no layer supports it")
     direction = attributes.get("direction", "forward")
     options: dict[str, Any] = {
         "bidirectional": direction == "bidirectional",
@@ -82,7 +82,7 @@ def layer_of(op: str, attributes: Mapping[str, Any], given: Mapping[str, Any]) -
 
 
 def activations_of(op: str, given: list[str], directions: int) -> dict[str, str]:
-    """Give the layer's options for a node's activations, those of one direction after the other's."""
+    """Return the layer's options for a node's activations, listed direction by direction."""
     options = ACTIVATIONS[op]
     names = [name.lower() for name in given]
     if names != names[: len(options)] * directions:

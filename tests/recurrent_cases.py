@@ -1,4 +1,4 @@
-"""Random cases for the recurrent cells, one shape of them for the reference and for the kernels."""
+"""Random cases for the recurrent cells, in one form for the reference and the kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from fastrnn import reference
 
-#: Every cell with its variants: the name of the cell and the options of its passes.
+#: Every cell with its variants: the cell's name and the options of its passes.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "elman-tanh": ("elman", {"nonlinearity": "tanh"}),
     "elman-relu": ("elman", {"nonlinearity": "relu"}),
@@ -37,27 +37,27 @@ class Case:
     random: np.random.Generator = field(default_factory=np.random.default_rng)
 
     def forward(self):
-        """The reference's forward pass: y, state_n, tape."""
+        """Run the reference's forward pass: y, state_n, tape."""
         run = getattr(reference, f"{self.cell}_forward")
         return run(self.x, self.weights, self.state, self.lengths, self.reset, self.reverse, **self.options)
 
     def backward(self, tape):
-        """The reference's backward pass: dx, dstate, dweights."""
+        """Run the reference's backward pass: dx, dstate, dweights."""
         run = getattr(reference, f"{self.cell}_backward")
         return run(self.weights, tape, self.dy, self.dstate_n, **self.options)
 
     def step(self, x, state):
-        """The reference's single step."""
+        """Run the reference's single step."""
         return getattr(reference, f"{self.cell}_step")(x, state, self.weights, **self.options)
 
     def loss(self) -> float:
-        """A number whose gradients are what `backward` gives: <dy, y> + <dstate_n, state_n>."""
+        """Return a number whose gradients are those of `backward`: <dy, y> + <dstate_n, state_n>."""
         y, state_n, _ = self.forward()
         states = zip(self.dstate_n, state_n, strict=True)
         return float((self.dy * y).sum() + sum((d * s).sum() for d, s in states))
 
-    def but(self, **changes) -> Case:
-        """The same case with some fields changed."""
+    def replace(self, **changes) -> Case:
+        """Return the case with some fields changed."""
         return replace(self, **changes)
 
 
@@ -73,7 +73,7 @@ def make_case(
     reverse: bool = False,
     seed: int = 0,
 ) -> Case:
-    """A random case of sizes (T, N, D, H); `bias` is "both", "ih", "hh" or "none"."""
+    """Make a random case of sizes (T, N, D, H); `bias` is "both", "ih", "hh" or "none"."""
     cell, options = VARIANTS[variant]
     T, N, D, H = sizes
     G = GATES[cell]

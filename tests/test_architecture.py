@@ -1,4 +1,4 @@
-"""The arrows of the house: who may import, include and compile what."""
+"""The architecture: who may import, include and compile what."""
 
 import ast
 import re
@@ -44,7 +44,7 @@ def level(name: str) -> int:
 
 
 def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and absolute dotted name of everything imported; `from a import b` counts as a.b."""
+    """Yield line and absolute dotted name of everything imported; `from a import b` counts as a.b."""
     here = ["fastrnn", *path.relative_to(PACKAGE).with_suffix("").parts][:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -258,7 +258,7 @@ def test_no_intrinsics_outside_the_cpu_check():
     others = [p for p in CPP_FILES if p.parent.name != "cpu" and p.name not in MAY_USE_INTRINSICS]
     assert not offences(others, r"#\s*include\s*<(\w*intrin|arm_neon|arm_sve|cpuid)\.h>")
     assert not offences(others, r"\b_mm\d*_\w+|\b__m(64|128|256|512)[di]?\b|\b__builtin_ia32_\w+")
-    # An empty asm that keeps a value in a register is no instruction.
+    # An empty asm that keeps a value in a register emits no instruction.
     assert not offences([p for p in others if p.name != "simd.hpp"], r"\basm\b")
     assert not offences(others, r"\basm\b(?! *\(\"\")")
     exceptions = [p for p in CPP_FILES if p.name in MAY_USE_INTRINSICS]

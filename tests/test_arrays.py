@@ -1,4 +1,4 @@
-"""The border: which arrays and sizes are taken, and what is said about the others."""
+"""Validation of arguments: which arrays and sizes are accepted, and the errors for all others."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def floats(*shape, dtype=np.float32):
 
 
 class OnlyArray:
-    """Something that is no NumPy array but can be seen as one."""
+    """An object that is not a NumPy array but converts to one."""
 
     def __init__(self, array):
         self.array = array
@@ -23,7 +23,7 @@ class OnlyArray:
 
 
 class OnlyDlpack:
-    """Something that speaks DLPack and nothing else."""
+    """An object that supports DLPack only."""
 
     def __init__(self, array, device=1):
         self.array, self.device = array, device
@@ -165,13 +165,13 @@ def check(call, error, message):
     ],
 )
 @pytest.mark.parametrize("cell", [fr.RNN, fr.GRU, fr.LSTM])
-def test_wrong_inputs_are_named(cell, x, error, message):
+def test_errors_name_wrong_inputs(cell, x, error, message):
     rnn = cell(D, H, seed=0)
     check(lambda: rnn(x), error, message)
     check(lambda: rnn.forward(x), error, message)
 
 
-def test_rows_of_unequal_length_are_no_array():
+def test_rows_of_unequal_length_are_not_an_array():
     with pytest.raises(ValueError, match=r"^x: expected rows of equal length"):
         fr.RNN(D, H)([[[1.0, 2.0, 3.0]], [[1.0]]])
 
@@ -185,7 +185,7 @@ def test_batch_first_swaps_the_letters():
 
 
 @pytest.mark.parametrize("name", ["state", "dstate"])
-def test_wrong_states_are_named(name):
+def test_errors_name_wrong_states(name):
     def run(cell, state):
         rnn = cell(D, H, num_layers=2, seed=0)
         if name == "state":
@@ -216,20 +216,20 @@ def test_wrong_states_are_named(name):
         ([True, True], TypeError, "lengths: expected integers, got bool"),
     ],
 )
-def test_wrong_lengths_are_named(lengths, error, message):
+def test_errors_name_wrong_lengths(lengths, error, message):
     rnn = fr.GRU(D, H, seed=0)
     check(lambda: rnn(floats(T, N, D), lengths=lengths), error, message)
     check(lambda: rnn.forward(floats(T, N, D), lengths=np.array(lengths)), error, message)
 
 
-def test_wrong_resets_are_named():
+def test_errors_name_wrong_resets():
     rnn = fr.GRU(D, H, seed=0)
     x = floats(T, N, D)
     check(lambda: rnn(x, reset=np.zeros((T, N), int)), TypeError, "reset: expected bool, got int64")
     check(lambda: rnn(x, reset=np.zeros((N, T), bool)), ValueError, "reset: expected [4, 2], got [2, 4]")
 
 
-def test_wrong_gradients_are_named():
+def test_errors_name_wrong_gradients():
     rnn, other = fr.GRU(D, H, seed=0), fr.GRU(D, H, seed=0)
     y, _, tape = rnn.forward(floats(T, N, D))
     check(lambda: rnn.backward(tape, y[1:]), ValueError, "dy: expected [4, 2, 5], got [3, 2, 5]")
@@ -239,7 +239,7 @@ def test_wrong_gradients_are_named():
         ValueError,
         "dy, dstate: expected at least one gradient, got None for both",
     )
-    check(lambda: rnn.backward(y, y), TypeError, "tape: expected the Tape that forward gave, got ndarray")
+    check(lambda: rnn.backward(y, y), TypeError, "tape: expected the Tape that forward returned, got ndarray")
     check(
         lambda: other.backward(tape, y), ValueError, "tape: expected one of this layer, got another layer's"
     )
@@ -307,7 +307,7 @@ def test_linear_and_embedding_name_what_is_wrong():
     check(lambda: embedding.backward(tape, floats(2, 4)), ValueError, "dy: expected [2, 5], got [2, 4]")
 
 
-def test_no_rows_are_no_error_where_there_is_no_time():
+def test_empty_arrays_are_allowed_where_there_is_no_time_axis():
     assert fr.Linear(D, H)(np.zeros((0, D), np.float32)).shape == (0, H)
     assert fr.Embedding(7, H)(np.zeros((2, 0), np.int64)).shape == (2, 0, H)
 

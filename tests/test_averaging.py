@@ -1,4 +1,4 @@
-"""Averages of parameters: their formulas, when they begin, and that training with them can be resumed."""
+"""Parameter averaging: formulas, when it begins, and that training with it can be resumed."""
 
 import json
 
@@ -33,7 +33,7 @@ def tiny(dtype="float32", seed=0):
 
 
 def move(model, step):
-    """A step of some optimizer; gives the parameters after it."""
+    """Change the parameters as an optimizer step would, and return them."""
     with model.parameters.edit() as views:
         views.flat += np.random.default_rng(step).normal(size=views.flat.size)
     return model.parameters.flat.astype(np.float64)
@@ -59,7 +59,7 @@ def test_the_exponential_average_is_its_formula(dtype, warmup):
 
 
 def algorithm_1(losses, patience):
-    """How many evaluations had been made when averaging began: the authors' condition, word for word."""
+    """Return the number of evaluations before averaging begins, by the authors' condition word for word."""
     logs = []
     for v in losses:
         if len(logs) > patience and v > min(logs[:-patience]):
@@ -69,7 +69,7 @@ def algorithm_1(losses, patience):
 
 
 @given(st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0]), max_size=25), st.integers(1, 6))
-def test_averaging_begins_where_the_paper_begins(losses, patience):
+def test_averaging_begins_where_the_papers_does(losses, patience):
     average = NonMonotonicAverage(tiny(), patience)
     began = None
     for index, loss in enumerate(losses, 1):
@@ -89,7 +89,12 @@ def test_the_non_monotonic_average_is_the_mean_since_it_began(dtype):
         average.update()
         if step < 10:
             assert average.averaged is model
-        if step in (0, 5, 10, 15):  # the second is not below the first, but all losses but the last count
+        if step in (
+            0,
+            5,
+            10,
+            15,
+        ):  # not lower at 5 than at 0, but all losses except the last count
             average.observe({0: 1.0, 5: 2.0, 10: 2.0, 15: 9.0}[step])
             history = history[-1:] if step == 10 else history
     expected = np.mean(history, axis=0)
@@ -100,7 +105,7 @@ def test_the_non_monotonic_average_is_the_mean_since_it_began(dtype):
 
 @pytest.fixture(params=AVERAGES)
 def average(request):
-    """An average that has begun, of a model that has moved since."""
+    """Return a started average of a model that has changed since."""
     model = make_model()
     average = AVERAGES[request.param](model)
     for step in range(5):
@@ -206,7 +211,7 @@ def test_options_out_of_range_are_refused(make, name):
 
 
 def averaging_trainer(name, model=None, rate=1.0):
-    """A trainer whose validation loss soon rises, so that averages of both kinds begin."""
+    """Return a trainer whose validation loss soon rises, so that averages of both kinds begin."""
     model = model or make_model()
     return Trainer(
         model,
@@ -244,15 +249,15 @@ def test_validation_is_that_of_the_average(name):
 @pytest.mark.parametrize("name", AVERAGES)
 def test_an_average_has_seen_every_step(name):
     trainer = averaging_trainer(name, rate=8.0)
-    judge = AVERAGES[name](trainer.model)
-    # Between the step and its validation nobody can look, so that the judge hears of each a moment later.
+    by_hand = AVERAGES[name](trainer.model)
+    # Nothing can be inspected between a step and its validation, so the check sees each step a moment later.
     for record in trainer.run(40):
-        judge.update()
+        by_hand.update()
         if record.valid_loss is not None:
-            judge.observe(record.valid_loss)
-    assert judge.started
-    assert judge.state().values == trainer.average.state().values
-    assert same_arrays(judge.state().arrays, trainer.average.state().arrays)
+            by_hand.observe(record.valid_loss)
+    assert by_hand.started
+    assert by_hand.state().values == trainer.average.state().values
+    assert same_arrays(by_hand.state().arrays, trainer.average.state().arrays)
 
 
 @settings(max_examples=20)  # three trainings each

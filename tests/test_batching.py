@@ -64,7 +64,7 @@ def test_sizes_that_are_not_positive_are_refused(batch_size, seq_length):
 
 
 @pytest.mark.parametrize(("batch_size", "seq_length"), [(2.0, 5), (2, "5")])
-def test_sizes_that_are_no_integers_are_refused(batch_size, seq_length):
+def test_sizes_that_are_not_integers_are_refused(batch_size, seq_length):
     with pytest.raises(TypeError):
         ChunkedText(np.arange(50), batch_size, seq_length)
 

@@ -1,4 +1,4 @@
-"""Beam search: against all texts there are, and against the likeliest symbol at each step."""
+"""Beam search: against exhaustive search, and against the likeliest symbol at each step."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def tiny_model(size, seed=0, **options):
 
 
 def all_texts(size, longest, eos):
-    """Every text: what is drawn, the end symbol included."""
+    """Return every text: the symbols drawn, the end symbol included."""
     others = [symbol for symbol in range(size) if symbol != eos]
     texts = list(itertools.product(others, repeat=longest))
     if eos is not None:
@@ -76,7 +76,7 @@ def test_what_a_narrow_beam_finds_are_texts_with_their_scores(seed, size, longes
 
 
 def slow_beam_search(model, prompt, size, longest, eos, alpha):
-    """The same search, written down plainly and without an early end."""
+    """Run the same search, written plainly and without stopping early."""
 
     def nats(ids):
         return log_probability_of(model, prompt, ids)
@@ -100,8 +100,8 @@ def test_ending_early_loses_nothing(seed, size, longest, alpha):
     assert drawn == slow_beam_search(model, [2], size, longest, 3, alpha)
 
 
-def test_it_does_end_early():
-    # After the first symbol the end is all but certain.
+def test_the_search_ends_early():
+    # After the first symbol the end is almost certain.
     model = MarkovModel([[0.0, 0.0, 20.0], [0.0, 0.0, 20.0], [0.0, 0.0, 0.0], [1.0, 0.5, -9.0]], eos=2)
     found = beam_search(model, beam_size=2, max_length=1000)
     assert [one.ids.tolist() for one in found] == [[0], [1]]
@@ -120,7 +120,7 @@ def test_a_beam_of_one_is_greedy(eos):
         assert found.score == found.log_probability
 
 
-def test_a_wider_beam_finds_what_greed_misses():
+def test_a_wider_beam_finds_what_greedy_search_misses():
     # 0 is likelier at first, but 1 leads to a certain end.
     logits = [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 50.0], [0.0] * 4, [0.0] * 4, [1.0, 0.9, 0.0, 0.0]]
     model = MarkovModel(logits, eos=3)
@@ -128,20 +128,20 @@ def test_a_wider_beam_finds_what_greed_misses():
     assert beam_search(model, beam_size=2, max_length=2)[0].ids.tolist() == [1]
 
 
-def test_among_equals_smaller_ids_come_first():
+def test_ties_are_broken_by_smaller_ids():
     model = MarkovModel(np.zeros((4, 3)))
     found = beam_search(model, beam_size=4, max_length=3)
     assert [one.ids.tolist() for one in found] == [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 0]]
 
 
-def test_equals_are_in_the_order_of_their_ids_not_of_their_beginnings():
+def test_ties_are_broken_by_ids_not_by_prefixes():
     # 1 comes before 0 in the beam, but 00 and 10 are equally likely.
     model = MarkovModel(np.log([[3.0, 1.0], [1.0, 3.0], [1.0, 3.0]]))
     found = beam_search(model, beam_size=2, max_length=2)
     assert [one.ids.tolist() for one in found] == [[1, 1], [0, 0]]
 
 
-def test_a_long_text_is_waited_for_where_length_pays():
+def test_the_search_continues_for_a_longer_text_that_the_penalty_favours():
     # To end at once is likelier than 0, after which all is certain.
     model = MarkovModel([[50.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.6, 0.4, 1.0]], eos=2)
     for alpha, best in ((0.0, []), (2.0, [0] * 20)):
@@ -164,11 +164,11 @@ def test_banned_ids_are_in_no_text():
     found = beam_search(model, [0], beam_size=100, max_length=3, banned=[1, 3])
     texts = sorted(tuple(one.ids.tolist()) for one in found)
     assert texts == list(itertools.product((0, 2), repeat=3))
-    # One that would end texts ends none, then.
+    # A banned end symbol ends no text.
     assert {one.stopped_by for one in beam_search(model, [0], max_length=3, eos=1, banned=[1])} == {"length"}
 
 
-def test_there_may_be_fewer_texts_than_places():
+def test_there_may_be_fewer_texts_than_the_beam_holds():
     model = LanguageModel(1, hidden_size=2, num_layers=1, seed=0)
     (only,) = beam_search(model, [0], beam_size=5, max_length=3)
     assert (only.ids.tolist(), only.log_probability, only.stopped_by) == ([0, 0, 0], 0.0, "length")
@@ -204,6 +204,6 @@ def test_bad_arguments_are_refused(options, error, message):
         beam_search(make_model(), **{"prompt": [1], "max_length": 5, **options})
 
 
-def test_texts_that_end_otherwise_are_refused():
+def test_models_without_an_end_symbol_are_refused():
     with pytest.raises(ValueError, match="got length_model='halt'"):
         beam_search(random_markov_model(3, halt=np.full(4, 0.5)), max_length=3)

@@ -1,4 +1,4 @@
-"""`fastrnn bench`: every answer is verified, every missing peer named; how it times; what it prints."""
+"""`fastrnn bench`: every answer is verified, every missing peer named; its timing and its output."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import fastrnn.cli.bench as bench_command
-from bench_cases import WRONG_WORKER, hide_jax, let_it_find
+from bench_cases import WRONG_WORKER, add_search_path, hide_jax
 from fastrnn.cli import main
 from fastrnn.cli.benchmark.cases import CELLS, MODES, Case, Shape, make_problem
 from fastrnn.cli.benchmark.machine import choose_cpus, usable_cpus
@@ -24,7 +24,7 @@ TIME_KEYS = {"median_us", "low_us", "high_us", "samples_us", "difference"}
 
 @pytest.fixture
 def search_path(tmp_path, monkeypatch):
-    return let_it_find(tmp_path, monkeypatch)
+    return add_search_path(tmp_path, monkeypatch)
 
 
 def bench(*arguments):
@@ -32,7 +32,7 @@ def bench(*arguments):
 
 
 def test_every_peer_gives_the_answer_of_the_reference(search_path):
-    # In a process of its own: some of them start threads, and this one may have to fork.
+    # In a separate process: some peers start threads, and this process may have to fork.
     result = bench("--shape", "3,2,4,5,2", *(f"--peer={name}" for name in PEERS), "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
@@ -56,9 +56,9 @@ def test_what_is_compared_is_everything(mode, arrays):
 def test_fastrnn_gives_the_answer_of_the_reference(cell, mode):
     problem = make_problem(Case(cell, mode, TINY))
     task = native.prepare(problem)
-    for _ in range(2):  # gradients do not add up from one run to the next
+    for _ in range(2):  # gradients do not accumulate between runs
         difference = verify("fastrnn", task.answer(task.run()), expected_answer(problem), 1e-5)
-    assert difference > 0.0  # float32 is not float64: the comparison looks at the right things
+    assert difference > 0.0  # float32 is not float64: the comparison reads the right arrays
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_tasks_take_turns():
     assert [len(values) for values in samples.values()] == [3, 3]
 
 
-def test_who_has_used_up_its_time_takes_five_turns():
+def test_a_peer_that_has_used_up_its_time_takes_five_turns():
     samples = measure({"a": Task(lambda: None, lambda _: {})}, Clock(rounds=9, seconds=0.0))
     assert len(samples["a"]) == 5
 
 
-def test_more_cpus_than_there_are_are_refused():
+def test_more_cpus_than_available_are_refused():
     assert choose_cpus(len(usable_cpus())) == usable_cpus()
     for count in (0, len(usable_cpus()) + 1):
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""The benchmark suite: its special questions are verified, and its tables say what was measured."""
+"""The benchmark suite: benchmarks besides the grid are verified, and its tables show what was measured."""
 
 import copy
 import importlib
@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import fastrnn
-from bench_cases import WRONG_WORKER, hide_jax, let_it_find
+from bench_cases import WRONG_WORKER, add_search_path, hide_jax
 from benchmark_result import example, times
 from fastrnn.cli.benchmark.cases import Case, Shape
 from fastrnn.cli.benchmark.process import run_apart
@@ -22,7 +22,7 @@ CLOCK = Clock(rounds=2, seconds=0.0)
 
 @pytest.fixture
 def search_path(tmp_path, monkeypatch):
-    return let_it_find(tmp_path, monkeypatch)
+    return add_search_path(tmp_path, monkeypatch)
 
 
 def test_a_peer_that_disagrees_ends_the_suite(search_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Batches of sequences of near lengths, and their padding."""
+"""Batches of sequences of similar lengths, and their padding."""
 
 import itertools
 import re
@@ -60,7 +60,7 @@ def test_shuffling_is_random_repeatable_and_of_batches():
     assert first != second
     shortest = [lengths[batch[0]] for batch in first]
     assert shortest != sorted(shortest)
-    assert set(map(frozenset, first)) != set(map(frozenset, second))  # ties meet other sequences
+    assert set(map(frozenset, first)) != set(map(frozenset, second))  # ties are grouped differently
     quiet = as_lists(shuffle=False)
     assert quiet == as_lists(shuffle=False, seed=3)
     assert [i for batch in quiet for i in batch] == np.argsort(lengths, kind="stable").tolist()
@@ -101,7 +101,7 @@ def test_what_cannot_be_split(arguments, options, error, text):
 
 
 @pytest.mark.parametrize("kind", ["ids", "numbers", "vectors", "float32"])
-def test_sequences_lie_side_by_side_with_zeros_behind(kind):
+def test_sequences_are_padded_with_zeros_at_the_end(kind):
     random = np.random.default_rng(2)
     tail = (3,) if kind == "vectors" else ()
     sequences = [1 + random.random((steps, *tail)) for steps in (4, 1, 6, 3)]

@@ -1,4 +1,4 @@
-"""Checkpoints: what comes back, what is refused, and what saving leaves behind when it fails."""
+"""Checkpoints: what is restored, what is refused, and which files a failed save leaves."""
 
 import contextlib
 import errno
@@ -150,7 +150,7 @@ def test_resuming_anywhere_goes_on_with_the_same_records(tmp_path_factory, first
     assert parameters_of(again) == parameters_of(straight)
 
 
-def test_a_validation_that_was_interrupted_is_made_up_for(path, monkeypatch):
+def test_an_interrupted_validation_is_repeated(path, monkeypatch):
     expected = trained(20)[1]
     trainer, records = trained(6)
     monkeypatch.setattr(trainer.model, "loss", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -161,7 +161,7 @@ def test_a_validation_that_was_interrupted_is_made_up_for(path, monkeypatch):
     assert without_time(records) == without_time(expected)
 
 
-def test_patience_that_ran_out_stays_so(path):
+def test_exhausted_patience_stays_exhausted(path):
     model = make_model(dropout=0.0)
     trainer = make_trainer(model, every=2, patience=2)
     spoiled = iter([3.0, 3.0, 3.0])
@@ -187,7 +187,7 @@ def test_a_state_of_another_training_is_refused(path):
         make_trainer().restore(state)
 
 
-# --- what is no checkpoint ---
+# --- files that are not checkpoints ---
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def description_of(content):
 
 
 def edited(content, change):
-    """The checkpoint with its tensors and its description changed by a function."""
+    """Return the checkpoint with its tensors and description changed by a function."""
     tensors, description = dict(load(content)), description_of(content)
     change(tensors, description)
     return save(tensors, {"fastrnn": json.dumps(description)})
@@ -351,7 +351,7 @@ def test_a_missing_file_is_an_os_error(path):
         load_checkpoint(path)
 
 
-# --- what a save that fails leaves behind ---
+# --- what a failed save leaves ---
 
 
 def no_space(*_):
@@ -360,13 +360,13 @@ def no_space(*_):
 
 @pytest.fixture
 def old(path):
-    """A checkpoint that stands already, and its bytes."""
+    """Return the bytes of an existing checkpoint."""
     save_checkpoint(path, make_model(), VOCABULARY)
     return path.read_bytes()
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_no_litter(path, old, monkeypatch, call):
+def test_a_full_disk_leaves_the_old_file_and_no_other(path, old, monkeypatch, call):
     with monkeypatch.context() as patch:
         patch.setattr(os, call, no_space)
         with pytest.raises(OSError, match="No space left on device") as caught:
@@ -378,7 +378,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(path, old, monkeypatch, c
     load_checkpoint(path)
 
 
-def test_a_disk_that_really_takes_no_more_leaves_the_old_file_and_no_litter(path, old):
+def test_a_disk_that_is_really_full_leaves_the_old_file_and_no_other(path, old):
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from test_checkpoint import *\n"
@@ -400,7 +400,7 @@ def test_a_disk_that_really_takes_no_more_leaves_the_old_file_and_no_litter(path
 
 @contextlib.contextmanager
 def without_privileges():
-    """Be another user for a while, where the tests run as one whom permissions do not stop."""
+    """Run as another user where the tests run as one who ignores permissions."""
     privileged = os.geteuid() == 0
     if privileged:
         os.seteuid(65534)
@@ -479,7 +479,7 @@ def test_the_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_pat
     assert calls == ["sync file", "rename", "sync folder"]
 
 
-def test_parameters_that_are_no_numbers_can_be_kept_too(path):
+def test_parameters_that_are_not_numbers_can_be_saved_too(path):
     model = make_model()
     with model.parameters.edit() as views:
         views["output.bias"][0] = np.nan

@@ -1,4 +1,4 @@
-"""The program: what it prints, writes and returns; how it ends when stopped, killed or given nonsense."""
+"""The program: what it prints, writes and returns, and how it ends when stopped, killed or misused."""
 
 import fcntl
 import json
@@ -38,7 +38,7 @@ def run_well(*arguments):
 
 
 def start(*arguments, env=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options):
-    """Start the program in a process of its own, with the package that this process has."""
+    """Start the program in a separate process, with the package of this process."""
     here = {"PYTHONPATH": str(Path(fastrnn.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "fastrnn", *map(str, arguments)],
@@ -269,7 +269,7 @@ def test_a_terminal_shows_a_bar(folder, columns):
     with start("train", "text.txt", *SMALL, "--steps", 200, stderr=writer) as process:
         os.close(writer)
         shown = b""
-        # Linux tells the end of a terminal by an error, other systems by nothing more to read.
+        # Linux reports the end of a terminal by an error, other systems by an empty read.
         while True:
             try:
                 part = os.read(reader, 4096)
@@ -406,7 +406,7 @@ def test_a_disk_without_space_costs_no_training_until_the_end(model, folder):
     assert not [name for name in os.listdir(folder) if name.endswith(".tmp")]
 
 
-def test_a_reader_that_goes_away_is_no_traceback(model):
+def test_a_closed_pipe_causes_no_traceback(model):
     process = start("sample", model, "--length", 200_000)
     process.stdout.read(10)
     process.stdout.close()
@@ -415,7 +415,7 @@ def test_a_reader_that_goes_away_is_no_traceback(model):
     process.stderr.close()
 
 
-def test_a_training_whose_reader_goes_away_is_saved(folder):
+def test_a_training_whose_pipe_is_closed_is_saved(folder):
     process = training_process("--eval-every", 10**6, "--sample-every", 5)
     process.stdout.close()
     assert process.wait(timeout=60) == 1

@@ -1,4 +1,4 @@
-"""The program with words and sentences: it trains, scores and writes what the library does."""
+"""The program with words and sentences: it trains, scores and writes as the library does."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A trained model of each kind."""
+    """Train a model of each kind."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder := tmp_path_factory.mktemp("models"))
         (folder / "text.txt").write_text(TEXT)
@@ -169,7 +169,7 @@ def test_evaluation_of_sentences_is_the_librarys(models, folder, kind):
     assert (result["tokens"], result["unknown"], result["skipped"]) == (expected["tokens"] - 2, 0, 2)
 
 
-def test_the_end_of_a_line_is_no_unknown_character(models, folder):
+def test_the_end_of_a_line_is_not_an_unknown_character(models, folder):
     (folder / "letters.txt").write_text("green\r\nböttles\r\n")
     result = one_object("eval", models["letters"], "letters.txt", "--unknown", "skip")
     assert (result["skipped"], result["tokens"]) == (1, 11)
@@ -299,8 +299,8 @@ TRAIN = ["train", "text.txt", *OPTIONS]
         ([*TRAIN, "--min-count", 1000], "min_count: expected at most"),
         ([*TRAIN, "--tied", "--embedding-size", 5], "tied: expected an embedding_size of 256"),
         ([*TRAIN, "--tied", "--cutoffs", "5"], "tied: expected no cutoffs with it"),
-        ([*TRAIN, "--cutoffs", "5,3"], "cutoffs: expected rising ids"),
-        ([*TRAIN, "--cutoffs", "99999"], "cutoffs: expected rising ids"),
+        ([*TRAIN, "--cutoffs", "5,3"], "cutoffs: expected increasing ids"),
+        ([*TRAIN, "--cutoffs", "99999"], "cutoffs: expected increasing ids"),
         ([*TRAIN, "--cutoffs", "5,,7"], "'--cutoffs': expected numbers with commas between them, got '5,,7'"),
         ([*TRAIN, "--length-model", "halt"], "--length-model halt: expected --sentences"),
         ([*TRAIN, "--sentences", "--backward-length", 99], "--backward-length: expected no --sentences"),

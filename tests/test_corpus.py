@@ -68,7 +68,7 @@ def test_the_text_is_python():
 
 
 def test_there_is_more_than_the_default_asks_for():
-    # Not all modules are in every Python; what is left must still fill the default.
+    # Some Pythons lack some modules; the others must still fill the default.
     assert len(standard_library_text()) == 1_000_000
     assert sum(len(corpus._module_source(name)) for name in corpus._MODULES) > 2_000_000
 
@@ -88,7 +88,7 @@ def test_a_limit_that_is_not_positive_is_refused(limit):
         standard_library_text(limit)
 
 
-def test_a_python_without_source_is_told_apart(monkeypatch):
+def test_a_python_without_source_is_named(monkeypatch):
     monkeypatch.setattr(corpus, "_module_source", lambda name: "")
     with pytest.raises(ValueError, match="has no standard library source"):
         standard_library_text()

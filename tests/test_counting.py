@@ -37,7 +37,7 @@ def write(folder, *contents):
 
 @contextmanager
 def chunks_of(size):
-    """A few bytes at a time, where otherwise it is megabytes."""
+    """Read a few bytes at a time instead of megabytes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "_CHUNK_SIZE", size)
         yield
@@ -180,7 +180,7 @@ def test_memory_does_not_grow_with_the_file(folder, split, monkeypatch):
     [small, large] = write(folder, "a few words é\n" * 1000, "a few words é\n" * 100_000)
 
     def peak(path):
-        count_files(path, split)  # what is made once does not count
+        count_files(path, split)  # allocations made only once do not count
         tracemalloc.start()
         try:
             count_files(path, split)

@@ -1,4 +1,4 @@
-"""The baseline module's word on this CPU, against the kernel's own list of its features."""
+"""The baseline module's list of CPU features, against the operating system's."""
 
 import platform
 from pathlib import Path
@@ -9,7 +9,7 @@ from fastrnn import _cpu
 
 ORDER = ["avx512", "avx2", "baseline"]
 CPUINFO = Path("/proc/cpuinfo")
-# Linux calls these by other names; the register states have none there.
+# Linux uses other names for these, and has none for the register states.
 LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "lahf": "lahf_lm"}
 WITHOUT_LINUX_NAME = {"osxsave", "os_avx", "os_avx512"}
 IS_X86 = platform.machine() in {"x86_64", "AMD64"}
@@ -21,7 +21,7 @@ def test_supported_is_best_first_and_ends_in_the_baseline():
     assert names[-1] == "baseline"
 
 
-@pytest.mark.skipif(IS_X86, reason="an x86-64 CPU has a list of its own")
+@pytest.mark.skipif(IS_X86, reason="an x86-64 CPU has its own list")
 def test_other_cpus_have_the_baseline_alone():
     assert _cpu.supported() == ["baseline"]
     assert _cpu.features() == {}

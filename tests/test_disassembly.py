@@ -25,7 +25,7 @@ pytestmark = [
 
 # Mnemonics with a leading v that are not vector code: segment checks and virtualisation.
 NOT_VECTOR = re.compile(r"ver[rw]|vm(call|launch|resume|xoff|xon|func|clear|read|write|ptrld|ptrst)[lq]?")
-# What x86-64-v2 to v4 add outside the v-prefixed names: SSSE3, SSE4, and the bit instructions.
+# Instructions of x86-64-v2 to v4 without a v prefix: SSSE3, SSE4, and the bit instructions.
 BEYOND_SSE2 = re.compile(
     r"(pshufb|palignr|phadd\w+|phsub\w+|pabs[bwd]|psign[bwd]|pmaddubsw|pmulhrsw|pmulld|pmuldq|ptest|dpp[sd]"
     r"|round[sp][sd]|blendv?p[sd]|pblendvb|pblendw|insertps|extractps|p(ins|ext)r[bdq]|pm(ax|in)(sb|sd|ud|uw)"
@@ -43,7 +43,7 @@ def compiled(name: str) -> Path:
 
 
 def instructions(path: Path) -> Iterator[tuple[str, str]]:
-    """Mnemonic and operands of every instruction in the executable sections, in AT&T syntax."""
+    """Yield mnemonic and operands of every instruction in the executable sections, in AT&T syntax."""
     assert OBJDUMP is not None
     command = [OBJDUMP, "--disassemble", "--no-show-raw-insn", "-M", "att", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -116,6 +116,6 @@ def test_the_avx512_module_uses_512_bits():
         ("shlx %eax,%ebx,%ecx", True),
     ],
 )
-def test_the_check_itself_can_tell(line, beyond):
+def test_the_check_itself_distinguishes(line, beyond):
     mnemonic, operands = line.split(" ", 1)
     assert bool(is_avx(mnemonic, operands) or BEYOND_SSE2.fullmatch(mnemonic)) == beyond

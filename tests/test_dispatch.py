@@ -1,4 +1,4 @@
-"""The choice of the compiled module and of the number of threads, each in a process of its own."""
+"""The choice of the compiled module and of the number of threads, each in a separate process."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ KNOWN = ["avx512", "avx2", "baseline"]
 
 
 def run(script, **environment):
-    """Run a script with these environment variables; its output, or the last line of its error."""
+    """Run a script with these environment variables; return its output, or the last line of its error."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("FASTRNN_")}
     variables.update({name: value for name, value in environment.items() if value is not None})
     result = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True)
@@ -25,7 +25,7 @@ THREADS = "import fastrnn; print(fastrnn.get_num_threads())"
 
 
 def on_cpu(names, script):
-    """The script on a CPU that runs only these instruction sets."""
+    """Return the script for a CPU that runs only these instruction sets."""
     fake = (
         "import importlib.machinery, importlib.util, os, sys\n"
         "package = importlib.machinery.PathFinder.find_spec('fastrnn')\n"

@@ -1,4 +1,4 @@
-"""What the table of layers and the page about them say of tests and of options."""
+"""References of the table of layers to tests, and of docs/layers.md to options."""
 
 import inspect
 import os
@@ -19,16 +19,16 @@ LAYERS = [fr.RNN, fr.GRU, fr.LSTM, fr.MinGRU, fr.MinLSTM, fr.Jordan, fr.Stack]
 
 
 def option_names(layer):
-    """Every keyword of a layer's constructor, those that it passes on as **variant included."""
-    names = set(inspect.signature(layer).parameters) - {"variant"}
+    """Return every keyword of a layer's constructor, those that it passes on as **options included."""
+    names = set(inspect.signature(layer).parameters) - {"options"}
     if issubclass(layer, Recurrent):
-        own = getattr(options, f"{layer.__name__}Options", options.VariantOptions)
+        own = getattr(options, f"{layer.__name__}Options", options.SharedOptions)
         names |= own.__optional_keys__
     return names
 
 
 def argument_names(layer):
-    """Every argument of a layer's call, of its forward pass and of its stream."""
+    """Return every argument of a layer's call, of its forward pass and of its stream."""
     methods = (layer.__call__, layer.forward, layer.stream)
     return {name for method in methods for name in inspect.signature(method).parameters} - {"self"}
 

@@ -1,4 +1,4 @@
-"""Every example in a docstring runs, and prints what it says."""
+"""Every example in a docstring runs and prints what it shows."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""Many texts in one batch: each is what it would be alone, and ends where it should."""
+"""Many texts in one batch: each is the same as alone, and ends where it should."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def log_probability_of(model, prompt, ids):
     return float(np.log(p[np.arange(len(ids)), ids]).sum())
 
 
-# What is drawn
+# --- drawing ---
 
 
 @pytest.mark.parametrize("sampling", [None, ALL])
@@ -40,7 +40,7 @@ def test_each_text_is_the_same_alone_and_in_any_batch(cell, sampling):
     assert len({reason for _, reason, _ in together}) == 2
     for count in range(1, len(prompts)):
         assert plain(generate(model, prompts[:count], **options)) == together[:count]
-    # Each at its place, with others whose prompts are all longer or shorter.
+    # Each at its own position, with others whose prompts are longer or shorter.
     for other in ([1], list(range(30))):
         for place, prompt in enumerate(prompts):
             mixed = [other] * place + [prompt]
@@ -69,7 +69,7 @@ def test_a_seed_gives_the_same_texts_and_a_generator_others_each_time():
     assert texts(None) != texts(None)
 
 
-def test_texts_come_as_often_as_they_are_likely():
+def test_frequencies_of_texts_match_their_probabilities():
     model = random_markov_model(3, seed=4, eos=2)
     draws = 6000
     texts = generate(model, count=draws, max_length=3, seed=0)
@@ -135,7 +135,7 @@ def test_a_vocabulary_of_one_symbol():
         generate(model, [0], eos=0, min_length=1)
 
 
-# Where it ends
+# --- ending ---
 
 
 def test_a_text_ends_at_eos_or_at_its_length():
@@ -170,7 +170,7 @@ def test_no_length_is_no_text():
     assert plain(generate(make_model(), [[1], [2]], max_length=0)) == [([], "length", 0.0)] * 2
 
 
-def test_rows_that_are_done_leave_the_batch():
+def test_finished_rows_leave_the_batch():
     model = MarkovModel(np.tile([0.0, 0.0, -1.5], (4, 1)), eos=2)
     texts = generate(model, count=64, max_length=100, seed=0)
     sizes = [len(step) for step in model.steps]
@@ -190,7 +190,7 @@ def test_a_model_may_halt_by_itself():
     texts = generate(model, count=4000, seed=0)
     assert {text.stopped_by for text in texts} == {"halt"}
     for text in texts[:50]:
-        assert len(text.ids) >= 1  # the start's 0.9 is never asked
+        assert len(text.ids) >= 1  # the start's 0.9 is never used
         coins = np.log(1.0 - halt[text.ids[:-1]]).sum() + np.log(halt[text.ids[-1]])
         assert text.log_probability == pytest.approx(model.log_probability(text.ids) + coins)
     last = [text.ids[0] for text in texts if len(text.ids) == 1]
@@ -208,20 +208,20 @@ def test_halting_is_the_same_in_any_batch_and_keeps_to_the_lengths():
     assert plain(generate(model, prompts, **options)) == together[:4]
 
 
-def test_halting_without_chance_is_what_is_likelier():
+def test_greedy_halting_takes_the_likelier_choice():
     model = halting_model([0.6, 0.4, 0.5, 0.9])
     model.logits[:] = [[0, 9, 0], [0, 0, 9], [9, 0, 0], [0, 9, 0]]
     text = greedy(model, max_length=20)
     assert (text.ids.tolist(), text.stopped_by) == ([1, 2, 0], "halt")
 
 
-def test_a_certain_end_that_is_put_off_has_no_probability():
+def test_a_certain_end_that_is_postponed_has_no_probability():
     text = generate(halting_model([1.0] * 4), min_length=3, seed=0)[0]
     assert (len(text.ids), text.stopped_by, text.log_probability) == (3, "halt", -np.inf)
 
 
-class Planned(EosOrLength):
-    """Draws a length at the first step, for which the start is read once more, and counts it down."""
+class LengthFirst(EosOrLength):
+    """Draw a length at the first step, for which the start is read again, and count it down."""
 
     def read(self, stream, ids, rows, uniforms):
         if not hasattr(self, "left"):
@@ -241,10 +241,10 @@ class Planned(EosOrLength):
         return np.where(self.left[rows.text] <= 0, LENGTH, 0).astype(np.int8)
 
 
-def test_a_rule_may_plan_lengths_before_the_first_symbol():
+def test_a_rule_may_draw_lengths_before_the_first_symbol():
     model = random_markov_model(3, seed=1)
     model.told = []
-    rule, count = Planned(), 40
+    rule, count = LengthFirst(), 40
     fed = [np.array([-1])] * count
     texts = GenerationLoop(model, fed, Sampling(), rule, UniformStreams(count, 0)).run()
     assert [len(text.ids) for text in texts] == rule.plan.tolist()
@@ -271,7 +271,7 @@ def test_log_probabilities_are_those_that_the_model_was_trained_for(options):
         assert text.log_probability == pytest.approx(-losses.sum() - of_length.sum(), rel=1e-10)
 
 
-# What is refused
+# --- refusing ---
 
 
 @pytest.mark.parametrize("rule", [EosOrLength, Halting])
@@ -326,7 +326,7 @@ def test_a_way_of_ending_that_is_not_known_is_refused():
         generate(model, max_length=5)
 
 
-# The likeliest text, and states
+# --- greedy decoding, and states ---
 
 
 def test_greedy_takes_the_likeliest_everywhere():

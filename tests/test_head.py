@@ -1,4 +1,4 @@
-"""The deep output: against linear layers chained by hand, PyTorch and central differences."""
+"""The deep output, against linear layers chained by hand, PyTorch and central differences."""
 
 import copy
 import json
@@ -138,7 +138,7 @@ def test_it_is_saved_and_copied():
     assert np.array_equal(copy.deepcopy(head)(x), head(x))
 
 
-def test_it_stands_on_a_recurrent_layer():
+def test_a_head_on_a_recurrent_layer():
     model = fr.layers.Composite(rnn=fr.GRU(3, 4, dtype="float64", seed=0), head=make_head([5]))
     x = np.random.default_rng(4).normal(size=(6, 2, 3))
     y, _, tape = model.rnn.forward(x)
@@ -190,14 +190,14 @@ def test_what_a_head_does_not_take(sizes):
         head.backward(tape, y[:2])
     with pytest.raises(TypeError, match="dy: expected float64, got float32"):
         head.backward(tape, y.astype(np.float32))
-    with pytest.raises(TypeError, match="tape: expected the HeadTape that forward gave, got ndarray"):
+    with pytest.raises(TypeError, match="tape: expected the HeadTape that forward returned, got ndarray"):
         head.backward(x, y)
-    with pytest.raises(ValueError, match="tape: expected one of this head, got another's"):
+    with pytest.raises(ValueError, match="tape: expected one of this head, got another head's"):
         make_head(sizes).backward(tape, y)
     assert not head.gradients.flat.any()
 
 
-def test_what_they_look_like():
+def test_representations():
     assert repr(fr.Head(4, [5, 3], 2)) == "Head(4, [5, 3], 2)"
     assert repr(fr.Head(4, (), 2, activation="relu", dropout=0.5, bias=False, dtype="float64")) == (
         "Head(4, [], 2, activation='relu', dropout=0.5, bias=False, dtype='float64')"

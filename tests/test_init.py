@@ -1,4 +1,4 @@
-"""Other starts of parameters: what they are, what they leave alone, what they refuse."""
+"""Parameter initialisation: values, unchanged parameters, errors."""
 
 import re
 
@@ -21,7 +21,7 @@ SEEDED = {
 
 
 def make_model():
-    """A module of everything: a table, layers with parameters of other kinds, a linear layer on top."""
+    """Make a module of an embedding, layers with various parameters, and a linear layer on top."""
     stack = fr.Stack(
         fr.LSTM(6, 8, proj_size=5, peephole=True, learn_state=True, seed=0),
         fr.GRU(5, 4, layer_norm=True, seed=1),
@@ -36,7 +36,7 @@ def gates_of(layer, name):
 
 
 def changed(module, action):
-    """Names of the parameters that an action changes."""
+    """Return the names of the parameters that an action changes."""
     before = module.state_dict()
     action(module)
     return {name for name, value in module.parameters.items() if not np.array_equal(value, before[name])}
@@ -141,7 +141,7 @@ def test_matrices_that_are_not_square_have_orthogonal_rows_or_columns():
 
 
 def test_orthogonal_matrices_are_uniform_among_all():
-    """Without the signs of R, the diagonal would have one sign more often."""
+    """Check the signs: without those of R, one sign would be more frequent on the diagonal."""
     signs = []
     for seed in range(300):
         linear = fr.Linear(2, 2, dtype="float64", seed=0)
@@ -202,7 +202,7 @@ def refused(action, module, error, text):
         assert np.array_equal(module.parameters.flat, before)
 
 
-def test_what_they_refuse():
+def test_invalid_arguments_are_refused():
     rnn, gru, lstm, linear = fr.RNN(3, 4), fr.GRU(4, 4), fr.LSTM(3, 4), fr.Linear(3, 4)
     mixed = fr.Stack(fr.RNN(3, 4), fr.GRU(4, 4))
     for action in (fr.init.uniform, fr.init.xavier_normal, fr.init.orthogonal, fr.init.identity):
@@ -219,7 +219,7 @@ def test_what_they_refuse():
     coupled = fr.LSTM(3, 4, coupled=True)
     text = "module: expected a forget gate of its own, got LSTM(3, 4, coupled=True)"
     refused(fr.init.forget_bias, coupled, ValueError, text)
-    text = "module: expected a weight_hh, got none; inputs=True takes other matrices"
+    text = "module: expected a weight_hh, got none; inputs=True includes other matrices"
     refused(fr.init.orthogonal, linear, ValueError, text)
     refused(lambda m: fr.init.uniform(m, 0.0), rnn, ValueError, "bound: expected a number above 0, got 0.0")
     refused(lambda m: fr.init.uniform(m, "1"), rnn, TypeError, "bound: expected a number, got str")

@@ -32,7 +32,7 @@ def make_batch(seed=1):
 
 
 def cross_entropy(logits, targets):
-    """Mean over the targets that are not -1, from the definition."""
+    """Compute the mean over the targets that are not -1, from the definition."""
     log_softmax = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     counted = targets != -1
     picked = np.take_along_axis(log_softmax, np.maximum(targets, 0)[..., None], -1)[..., 0]
@@ -223,7 +223,7 @@ def test_the_random_state_goes_through_json():
         assert [model.loss_and_gradients(inputs, targets)[0] for _ in range(2)] == losses
 
 
-def test_a_random_state_that_is_none():
+def test_an_invalid_random_state_is_refused():
     model = make_model("lstm")
     before = model.random_state()
     other = make_model("lstm", seed=np.random.Generator(np.random.MT19937(0))).random_state()
@@ -249,7 +249,7 @@ def test_a_config_makes_the_same_model(name):
     assert LanguageModel.parameter_shapes(config) == {n: p.shape for n, p in model.parameters.items()}
 
 
-def test_shapes_of_a_model_that_nobody_could_allocate():
+def test_shapes_of_a_model_too_large_to_allocate():
     shapes = LanguageModel.parameter_shapes({"vocabulary_size": 2**50, "hidden_size": 2**50})
     assert shapes["output.weight"] == (2**50, 2**50)
 
@@ -356,7 +356,7 @@ def test_a_model_learns_to_count():
     assert np.array_equal(logits.argmax(-1), ids[1:])
 
 
-def test_what_they_look_like():
+def test_representations():
     model = make_model("gru-before")
     assert repr(model) == (
         "LanguageModel(11, cell='gru', hidden_size=9, embedding_size=6, dtype='float64', reset_after=False)"

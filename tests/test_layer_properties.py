@@ -1,4 +1,4 @@
-"""Properties of every recurrent layer, over cells, options, sizes, lengths and resets as Hypothesis likes."""
+"""Properties of every recurrent layer, over random cells, options, sizes, lengths and resets."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Drawn:
         return rnn
 
     def run(self, dtype: str = "float32", rows: Any = slice(None), **changes: Any) -> tuple[Any, ...]:
-        """y and the state's arrays."""
+        """Return y and the state's arrays."""
         lengths = None if self.lengths is None else self.lengths[rows]
         reset = None if self.reset is None else self.reset[:, rows]
         more = {"lengths": lengths, "reset": reset} | changes
@@ -73,9 +73,9 @@ class Drawn:
 
 @st.composite
 def drawn(draw: Any, **fixed: Any) -> Drawn:
-    """A layer whose options do not contradict each other, and a batch."""
+    """Draw a layer whose options do not contradict each other, and a batch."""
     cell = draw(st.sampled_from(sorted(CELLS)))
-    # Few options at a time, as most pairs of them would contradict each other now and then.
+    # Few options at a time, as many pairs of them contradict each other.
     own = EVERY | OWN[cell]
     names = draw(st.lists(st.sampled_from(sorted(own)), max_size=4, unique=True))
     options = {name: draw(own[name]) for name in names} | fixed
@@ -133,12 +133,12 @@ def test_splitting_time_changes_no_bit(case, cut):
 
 
 @given(drawn())
-def test_float32_is_as_near_float64_as_its_sums_are_long(case):
+def test_float32_is_as_close_to_float64_as_its_sums_allow(case):
     D, H, layers = case.sizes
     exact, got = case.run("float64"), case.run()
     terms = (D + 2 * H + 4) * len(case.x) * layers
     for one, two in zip(exact, got, strict=True):
         tolerance = 4 * math.ceil(math.log2(terms)) * np.finfo("f").eps * max(1.0, np.abs(one).max())
-        # Where a gate normalises few numbers that are nearly equal, their small differences count.
+        # Where a gate normalises a few nearly equal numbers, their small differences matter.
         scale = 4 if case.options.get("layer_norm") else 1
         np.testing.assert_allclose(two, one, rtol=0, atol=scale * tolerance)

@@ -1,4 +1,4 @@
-"""The layers against the reference, PyTorch and central differences, and how they behave."""
+"""The layers against the reference, PyTorch and central differences, and their behaviour."""
 
 import threading
 import tracemalloc
@@ -36,13 +36,13 @@ def parts_of(state):
 
 
 def by_layer(rnn, state):
-    """A state as the reference takes it: over layers, over directions, a tuple of [N, H]."""
+    """Convert a state to the reference's form: over layers, over directions, a tuple of [N, H]."""
     each = list(zip(*parts_of(state), strict=True))
     return [each[i : i + rnn.directions] for i in range(0, len(each), rnn.directions)]
 
 
 def joined(states):
-    """The reference's states as the layers give them."""
+    """Convert the reference's states to the layers' form."""
     each = [state for layer in states for state in layer]
     return tuple(np.stack(part) for part in zip(*each, strict=True))
 
@@ -57,7 +57,7 @@ def weights_by_layer(rnn, arrays):
 
 
 def assert_close(got, expected, dtype="float64"):
-    """Equal to 1e-10 of the largest element, in float32 to 2e-5."""
+    """Assert equality to 1e-10 of the largest element, in float32 to 2e-5."""
     assert got.shape == expected.shape
     assert got.dtype == dtype
     tolerance = {"float64": 1e-10, "float32": 2e-5}[dtype]
@@ -270,7 +270,7 @@ def test_one_or_two_threads_give_the_same_bits(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_padding_is_never_seen(variant):
+def test_padding_is_ignored(variant):
     random = np.random.default_rng(8)
     rnn = make_layer(variant, (3, 9), (2, True, True))
     lengths = np.array([5, 2, 7])
@@ -341,7 +341,7 @@ def test_backward_uses_the_weights_of_its_forward_pass():
     assert np.array_equal(gradients, rnn.gradients.flat)
 
 
-def test_dropout_is_in_training_only_and_lies_in_the_tape():
+def test_dropout_is_in_training_only_and_kept_in_the_tape():
     rnn = fr.GRU(3, 64, num_layers=3, dropout=0.25, seed=0)
     x = np.ones((50, 8, 3), np.float32)
     assert np.array_equal(rnn(x)[0], rnn(x)[0])
@@ -579,7 +579,7 @@ def test_cross_entropy_is_the_references(dtype):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_they_look_like(layer, text):
+def test_representations(layer, text):
     assert repr(layer) == text
 
 

@@ -1,4 +1,4 @@
-"""Three ways a text may end: a symbol, a halting probability, a length that is predicted first."""
+"""Three ways a text may end: a symbol, a halting probability, a length predicted first."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def make(way, name="gru", **more):
     options = {"hidden_size": 5, "num_layers": 1, "dtype": "float64", "seed": 0, "start": START}
     model = LanguageModel(V, **{**options, **WAYS[way], **MODELS[name], **more})
     random = np.random.default_rng(1)
-    with model.parameters.edit() as views:  # far from even chances
+    with model.parameters.edit() as views:  # far from uniform probabilities
         views.flat[...] += 0.6 * random.normal(size=views.flat.size)
         if way == "halt":
             views["length.bias"][...] = -1
@@ -34,7 +34,7 @@ def make(way, name="gru", **more):
 
 
 def batch(texts, start=START):
-    """Inputs, targets and lengths of texts side by side; padding is nonsense that may be read."""
+    """Make inputs, targets and lengths of a batch of texts; padding is arbitrary but valid."""
     longest = max(map(len, texts))
     inputs, targets = np.full((longest, len(texts)), V - 1), np.full((longest, len(texts)), -1)
     for n, text in enumerate(texts):
@@ -43,7 +43,7 @@ def batch(texts, start=START):
 
 
 def probabilities(model, texts):
-    """Of each text, its end included."""
+    """Return the probability of each text, its end included."""
     inputs, targets, lengths = batch(texts)
     losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths)
     return np.exp(-(losses.sum(0) + of_lengths))
@@ -196,7 +196,7 @@ def test_every_step_needs_a_target_where_lengths_are_modelled(way, lengths):
 
 
 @pytest.mark.parametrize("way", ["halt", "tau"])
-def test_no_target_inside_and_one_behind_the_end(way):
+def test_a_missing_target_inside_and_an_extra_one_after_the_end(way):
     with pytest.raises(ValueError, match=r"^targets: "):
         make(way).loss([[-1], [0], [1]], [[0], [-1], [2]], lengths=[2])
 

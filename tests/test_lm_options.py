@@ -18,7 +18,7 @@ def stack(top=9, **options):
     return fr.Stack(fr.GRU(6, 9, seed=1, **F64), fr.LSTM(9, top, seed=2, **F64), **options)
 
 
-OPTIONS = {  # the recurrent layers that are given become the model's own: each model needs new ones
+OPTIONS = {  # a model owns the recurrent layers passed to it: each model needs new ones
     "mingru": lambda: {"cell": "mingru", "embedding_size": 6},
     "minlstm": lambda: {"cell": "minlstm", "cell_options": {"nonlinearity": "positive"}},
     "layer norm": lambda: {"cell": "gru", "cell_options": {"layer_norm": True}, "embedding_size": 6},
@@ -87,7 +87,7 @@ def penalties(monkeypatch):
     seen = {}  # penalties of the last pass, from the definition, and the outputs that they are of
 
     def look(y, lengths, *, ar=0.0, tar=0.0):
-        assert lengths is not None or y[-1].any(axis=1).all()  # as they are zero behind a row's end
+        assert lengths is not None or y[-1].any(axis=1).all()  # as they are zero after a row's end
         rows = [y[:end, n] for n, end in enumerate(lengths if lengths is not None else [len(y)] * N)]
         squares = np.concatenate([row.ravel() ** 2 for row in rows]).mean()
         changes = np.concatenate([np.diff(row, axis=0).ravel() ** 2 for row in rows]).mean()
@@ -123,15 +123,15 @@ def test_gradients_are_central_differences(name, dropout, ragged, smoothing, pen
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_ar_is_of_what_is_behind_dropout_and_tar_of_what_is_before(locked, penalties):
+def test_ar_applies_after_dropout_and_tar_before_it(locked, penalties):
     options = {"name": "ar and tar of a stack", "dropout": 0.5, "locked_dropout": locked}
     model, without = make(**options), make(**options, ar=0, tar=0)
     loss, _ = model.loss_and_gradients(**make_batch(model))
-    behind, before = penalties["ar"][0], penalties["tar"][0]
-    assert np.array_equal(behind, np.where(behind == 0, 0, 2 * before))
-    assert 0.3 < (behind == 0).mean() < 0.7
-    assert np.array_equal(behind == 0, (behind == 0)[[0] * T]) == locked  # the same units at every step
-    assert without.loss_and_gradients(**make_batch(without))[0] == loss  # the penalties are no part of it
+    after, before = penalties["ar"][0], penalties["tar"][0]
+    assert np.array_equal(after, np.where(after == 0, 0, 2 * before))
+    assert 0.3 < (after == 0).mean() < 0.7
+    assert np.array_equal(after == 0, (after == 0)[[0] * T]) == locked  # the same units at every step
+    assert without.loss_and_gradients(**make_batch(without))[0] == loss  # the loss excludes the penalties
 
 
 def test_a_word_is_dropped_wherever_it_stands():
@@ -210,7 +210,7 @@ def test_wrong_settings_are_named(message, settings):
         assert str(caught.value).startswith(message)
 
 
-def test_label_smoothing_that_is_no_probability_or_has_no_softmax():
+def test_label_smoothing_that_is_not_a_probability_or_has_no_softmax():
     for name, value in (("tied", -0.1), ("tied", 1.0), ("tied", float("nan")), ("adaptive", 0.1)):
         model = make(name)
         with pytest.raises(

@@ -31,7 +31,7 @@ SINCE_1_23 = {
 
 
 def stored_cases():
-    """ONNX's test cases of one node RNN, GRU or LSTM, by name."""
+    """Return ONNX's test cases of one node RNN, GRU or LSTM, by name."""
     from onnx.backend.test.case import node
 
     for op in ("gru", "lstm", "rnn"):  # importing a module collects its cases
@@ -48,7 +48,7 @@ STORED = stored_cases()
 
 
 def attributes_of(node):
-    """A node's attributes, text as str."""
+    """Return a node's attributes, text as str."""
 
     def text(value):
         if isinstance(value, list):
@@ -59,7 +59,7 @@ def attributes_of(node):
 
 
 def adapted(model, feeds):
-    """What the layer gives for each output of a model of one node."""
+    """Return the layer's result for each output of a model of one node."""
     (node,) = model.graph.node
     results = run_node(node, attributes_of(node), feeds)
     return {own: results[name] for name, own in zip(("Y", "Y_h", "Y_c"), node.output, strict=False) if own}
@@ -84,7 +84,7 @@ def test_stored_case(name):
 
 
 def make_model(op, dtype, names=(), **attributes):
-    """A model of one node with the named inputs beside X, W and R, and arrays for them."""
+    """Make a model of one node with the named inputs besides X, W and R, and arrays for them."""
     random = np.random.default_rng(8)
     directions = 2 if attributes.get("direction") == "bidirectional" else 1
     gates = OPS[op]
@@ -124,20 +124,20 @@ def make_model(op, dtype, names=(), **attributes):
     return model, feeds
 
 
-def judged(model, feeds, layout):
-    """What ONNX's reference gives, row by row, as it knows no lengths: each row is cut to its own."""
-    judge = reference.ReferenceEvaluator(model)
+def reference_of(model, feeds, layout):
+    """Run ONNX's reference row by row, each cut to its length, as it does not support lengths."""
+    evaluator = reference.ReferenceEvaluator(model)
     names = [one.name for one in model.graph.output]
     lengths = feeds.get("sequence_lens")
     if lengths is None:
-        return dict(zip(names, judge.run(None, feeds), strict=True))
+        return dict(zip(names, evaluator.run(None, feeds), strict=True))
     rows = {"X": 1 - layout, "initial_h": 1 - layout, "initial_c": 1 - layout}
     results = {name: [] for name in names}
     for n, length in enumerate(lengths):
         own = {k: a.take([n], rows[k]) if k in rows else a for k, a in feeds.items()}
         own["X"] = own["X"].take(range(length), layout)
         own["sequence_lens"] = lengths[n : n + 1]
-        for name, array in zip(names, judge.run(None, own), strict=True):
+        for name, array in zip(names, evaluator.run(None, own), strict=True):
             results[name].append(array)
     for n, y in enumerate(results["Y"]):
         padding = [(0, 0)] * 4
@@ -156,7 +156,7 @@ def assert_equal(results, expected, tolerance):
 
 
 def inputs_of(op):
-    """Sets of inputs beside X, W and R."""
+    """Return sets of inputs besides X, W and R."""
     states = ("initial_h", "initial_c") if op == "LSTM" else ("initial_h",)
     sets = [(), ("B",), ("sequence_lens",), states, ("B", "sequence_lens", *states)]
     if op == "LSTM":
@@ -168,7 +168,7 @@ CASES = [(op, names) for op in OPS for names in inputs_of(op)]
 IDS = [" ".join((op, *names)) for op, names in CASES]
 
 
-@pytest.mark.skipif(VERSION < (1, 23), reason="onnx's reference knew forward alone, and no Y_c")
+@pytest.mark.skipif(VERSION < (1, 23), reason="onnx's reference supported only forward, without Y_c")
 @pytest.mark.parametrize("layout", [0, 1])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize(("op", "names"), CASES, ids=IDS)
@@ -176,10 +176,10 @@ def test_node_is_the_references(op, names, direction, layout):
     variants = [{"linear_before_reset": 0}, {"linear_before_reset": 1}] if op == "GRU" else [{}]
     for more in variants:
         model, feeds = make_model(op, "float64", names, direction=direction, layout=layout, **more)
-        assert_equal(adapted(model, feeds), judged(model, feeds, layout), 1e-13)
+        assert_equal(adapted(model, feeds), reference_of(model, feeds, layout), 1e-13)
 
 
-def by_onnxruntime(model, feeds):
+def run_onnxruntime(model, feeds):
     runtime = pytest.importorskip("onnxruntime")
     session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_outputs()]
@@ -192,7 +192,7 @@ def test_node_is_onnxruntimes(op, names, direction):
     variants = [{"linear_before_reset": 0}, {"linear_before_reset": 1}] if op == "GRU" else [{}]
     for more in variants:
         model, feeds = make_model(op, "float32", names, direction=direction, **more)
-        assert_equal(adapted(model, feeds), by_onnxruntime(model, feeds), 2e-6)
+        assert_equal(adapted(model, feeds), run_onnxruntime(model, feeds), 2e-6)
 
 
 ACTIVATIONS = {
@@ -211,14 +211,14 @@ def test_activations_are_onnxruntimes(op, activations, direction):
     model, feeds = make_model(
         op, "float32", ("B",), direction=direction, activations=activations * directions
     )
-    assert_equal(adapted(model, feeds), by_onnxruntime(model, feeds), 5e-6)
+    assert_equal(adapted(model, feeds), run_onnxruntime(model, feeds), 5e-6)
 
 
 @pytest.mark.parametrize("names", [("B",), ("B", "P"), ("P", "sequence_lens", "initial_h", "initial_c")])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_coupled_gates_are_onnxruntimes(direction, names):
     model, feeds = make_model("LSTM", "float32", names, direction=direction, input_forget=1)
-    assert_equal(adapted(model, feeds), by_onnxruntime(model, feeds), 2e-6)
+    assert_equal(adapted(model, feeds), run_onnxruntime(model, feeds), 2e-6)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ OPTIMIZERS = {
 
 
 def reference_step(name, p, g, moments, step, rate):
-    """One step of the plain implementation, in place."""
+    """Run one step of the plain implementation, in place."""
     if name == "sgd":
         reference.sgd_step(p, g, None, learning_rate=rate)
     elif name == "sgd-decay":
@@ -79,7 +79,7 @@ def gradients_of(step, layer):
 
 @pytest.fixture(params=["float32", "float64"])
 def layer(request):
-    # 5 x 7 + 5 scalars: no multiple of any vector's width.
+    # 5 x 7 + 5 scalars: not a multiple of any vector width.
     return Linear(7, 5, dtype=request.param, seed=0)
 
 
@@ -102,12 +102,12 @@ def test_steps_are_those_of_pytorch(name, torch):
     layer = Linear(7, 5, dtype="float64", seed=0)
     optimizer = OPTIMIZERS[name](layer, 0.05)
     parameter = torch.tensor(np.array(layer.parameters.flat), requires_grad=True)
-    judge = torch_optimizer(torch, name, [parameter])
+    theirs = torch_optimizer(torch, name, [parameter])
     for step in range(1, 21):
         layer.gradients.flat[...] = gradients_of(step, layer)
         parameter.grad = torch.tensor(gradients_of(step, layer))
         optimizer.step()
-        judge.step()
+        theirs.step()
     np.testing.assert_allclose(layer.parameters.flat, parameter.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 
@@ -204,7 +204,7 @@ def test_clipping_by_norm_is_the_references(layer, limit):
 
 
 @pytest.mark.parametrize("strange", [math.nan, math.inf, -math.inf])
-def test_clipping_by_norm_tells_of_a_gradient_that_is_no_number(layer, strange):
+def test_clipping_by_norm_reports_a_gradient_that_is_not_a_number(layer, strange):
     layer.gradients.flat[...] = 1.0
     layer.gradients.flat[3] = strange
     assert not math.isfinite(clip_gradient_norm(layer, 1.0))
@@ -253,7 +253,7 @@ def test_a_cosine_after_a_warm_up_begins_at_the_highest_rate_and_ends_at_the_low
 
 @pytest.mark.parametrize(("constant", "factor"), [(4, 1 / 2), (6, 1 / 1.2), (14, 1 / 1.15)])
 def test_zarembas_schedules_are_constant_for_some_epochs_and_then_fall_in_each(constant, factor):
-    """His small, medium and large models; the program that comes with the paper says it by epochs."""
+    """Check his small, medium and large models; the paper's program states the schedule by epochs."""
     steps = 37
     schedule = StepSchedule(1.0, every=steps, factor=factor, start=(constant - 1) * steps)
     for epoch in range(constant + 5):

@@ -1,4 +1,4 @@
-"""What an installed fastrnn consists of: everything it needs, nothing else, and small."""
+"""The contents of an installed fastrnn: everything it needs, nothing else, and small."""
 
 import platform
 import zlib
@@ -14,7 +14,7 @@ WHEEL_LIMIT = 3_000_000  # bytes, compressed as in a wheel
 
 @pytest.fixture(scope="module")
 def files() -> dict[PurePosixPath, bytes]:
-    """Path and contents of every file that the installation brought."""
+    """Return path and contents of every installed file."""
     try:
         distribution = metadata.distribution("fastrnn")
     except metadata.PackageNotFoundError:

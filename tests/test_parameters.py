@@ -1,4 +1,4 @@
-"""Parameters and gradients: one flat array each, names, writing, versions, saving and loading."""
+"""Parameters and gradients: flat arrays, names, writing, versions, saving and loading."""
 
 import copy
 import math
@@ -50,7 +50,7 @@ def test_gradients_have_the_same_layout():
     assert not rnn.gradients.flat.any()
 
 
-def test_they_start_as_pytorchs_do():
+def test_parameters_start_as_in_pytorch():
     bound = 1 / math.sqrt(64)
     for flat in (fr.LSTM(8, 64, seed=0).parameters.flat, fr.Linear(64, 300, seed=0).parameters.flat):
         assert -bound <= flat.min() < -0.99 * bound
@@ -62,7 +62,7 @@ def test_they_start_as_pytorchs_do():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_one_seed_one_start(dtype):
+def test_a_seed_determines_the_initial_parameters(dtype):
     one, same, other = (make_lstm(seed, dtype=dtype).parameters.flat for seed in (7, 7, 8))
     assert one.tobytes() == same.tobytes() != other.tobytes()
     assert make_lstm(None).parameters.flat.tobytes() != make_lstm(None).parameters.flat.tobytes()
@@ -71,7 +71,7 @@ def test_one_seed_one_start(dtype):
     assert make_lstm(generator, dtype=dtype).parameters.flat.tobytes() != one.tobytes()
 
 
-def test_they_cannot_be_written_to_in_passing():
+def test_parameters_are_read_only():
     rnn = make_lstm()
     for array in (rnn.parameters.flat, rnn.parameters["weight_hh_l0"]):
         with pytest.raises(ValueError, match="read-only"):
@@ -326,14 +326,14 @@ def test_streams_made_before_a_composite_follow_it():
     )
 
 
-def test_composites_of_what_does_not_go_together():
+def test_composites_of_modules_that_do_not_fit():
     linear = fr.Linear(2, 2)
-    with pytest.raises(ValueError, match="each of them once"):
+    with pytest.raises(ValueError, match="each only once"):
         Composite(one=linear, two=linear)
     with pytest.raises(ValueError, match="at least one"):
         Composite()
     for name in ("gradients", "parameters", "dtype", "state_dict"):
-        with pytest.raises(ValueError, match=f"^modules: '{name}' is something else of a module"):
+        with pytest.raises(ValueError, match=f"^modules: '{name}' is reserved by Module"):
             Composite(**{name: linear})
     with pytest.raises(ValueError, match=r"^modules: expected one dtype, got one: float32, two: float64$"):
         Composite(one=linear, two=fr.Linear(2, 2, dtype="float64"))
@@ -342,10 +342,10 @@ def test_composites_of_what_does_not_go_together():
 @pytest.mark.parametrize(
     "twin_of", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"]
 )
-def test_a_copied_model_stands_on_its_own(twin_of):
+def test_a_copied_model_is_independent(twin_of):
     model, x = make_composite(), make_input()
     model.gradients["rnn.bias_hh_l0"] += 3.0
-    before, _ = model.rnn(x)  # a pack is there
+    before, _ = model.rnn(x)  # makes a pack
     twin = twin_of(model)
     assert np.array_equal(twin.parameters.flat, model.parameters.flat)
     assert np.array_equal(twin.gradients.flat, model.gradients.flat)
@@ -356,7 +356,7 @@ def test_a_copied_model_stands_on_its_own(twin_of):
     assert model.rnn(x)[0].tobytes() == before.tobytes() != twin.rnn(x)[0].tobytes()
 
 
-def test_what_they_look_like():
+def test_representations():
     linear = fr.Linear(3, 2, seed=0)
     expected = "<Parameters, 8 scalars\n  weight: float32 [2, 3]\n  bias: float32 [2]>"
     assert repr(linear.parameters) == expected

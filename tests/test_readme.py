@@ -1,4 +1,4 @@
-"""The Python of the README and of the pages in docs/ runs as it stands, and their commands exist."""
+"""The Python of the README and of the pages in docs/ runs unchanged, and their commands exist."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 
 import fastrnn
 
-# The commands run in other folders, where a relative PYTHONPATH would lead nowhere.
+# The commands run in other folders, where a relative PYTHONPATH would not resolve.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastrnn.__file__).parents[1])}
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""Sampling: the distribution, and that what is drawn follows it."""
+"""Sampling: the distribution, and that samples follow it."""
 
 import itertools
 
@@ -50,7 +50,7 @@ def test_top_p_looks_at_what_top_k_left():
     assert np.flatnonzero(p).tolist() == [1]
 
 
-def test_among_equals_the_first_are_kept():
+def test_ties_keep_the_first():
     p = next_probabilities(np.zeros(5), Sampling(top_k=2))
     assert p.tolist() == [0.5, 0.5, 0, 0, 0]
     assert next_probabilities([1.0, 3.0, 3.0], Sampling(0.0)).tolist() == [0, 1, 0]
@@ -62,7 +62,7 @@ def test_logits_far_apart_do_not_overflow():
 
 
 def slow_typical(p, mass):
-    """Symbol by symbol: those nearest to the entropy, until they hold the mass."""
+    """Select symbol by symbol those closest to the entropy, until they hold the mass."""
     entropy = -sum(x * np.log(x) for x in p if x > 0)
     far = {i: abs(-np.log(x) - entropy) for i, x in enumerate(p) if x > 0}
     kept = []
@@ -106,7 +106,7 @@ def test_the_penalty_lowers_what_was_seen_whatever_its_sign():
     logits, seen = np.array([2.0, -1.0, 0.5, 0.0]), np.array([True, True, False, True])
     p = next_probabilities(logits, Sampling(repetition_penalty=2.0), seen)
     np.testing.assert_allclose(p, next_probabilities([1.0, -2.0, 0.5, 0.0]))
-    # Before the temperature, and before a symbol is chosen without chance.
+    # Before the temperature, and before greedy selection.
     cold = next_probabilities(logits, Sampling(0.5, repetition_penalty=2.0), seen)
     np.testing.assert_allclose(cold, next_probabilities([2.0, -4.0, 1.0, 0.0]))
     assert next_probabilities(logits, Sampling(0.0, repetition_penalty=5.0), seen).tolist() == [0, 0, 1, 0]
@@ -123,7 +123,7 @@ def test_banned_symbols_have_no_probability_and_the_others_keep_their_proportion
     p = next_probabilities(np.log([0.4, 0.3, 0.2, 0.1]), Sampling(banned=[0, 3]))
     np.testing.assert_allclose(p, [0, 0.6, 0.4, 0])
     assert next_probabilities([9.0, 1.0, 0.0], Sampling(0.0, banned=[0])).tolist() == [0, 1, 0]
-    # The likeliest is no longer there to be counted.
+    # The likeliest symbol no longer counts.
     assert np.flatnonzero(next_probabilities([9.0, 2.0, 1.0], Sampling(top_k=1, banned=[0]))).tolist() == [1]
 
 
@@ -169,7 +169,7 @@ def test_a_point_anywhere_finds_a_symbol_that_can_come(weights):
 
 
 @pytest.mark.parametrize("logits", [[np.nan, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]])
-def test_logits_that_are_no_distribution_are_refused(logits):
+def test_logits_that_are_not_a_distribution_are_refused(logits):
     with pytest.raises(ValueError, match="logits: the highest is"):
         next_probabilities(logits)
 
@@ -198,7 +198,7 @@ def test_options_out_of_range_are_refused(options, name):
 
 
 @pytest.mark.parametrize("banned", [[0.5], ["a"], 3])
-def test_bans_that_are_no_ids_are_refused(banned):
+def test_bans_that_are_not_ids_are_refused(banned):
     with pytest.raises(TypeError):
         Sampling(banned=banned)
 
@@ -214,7 +214,7 @@ def test_the_likeliest_text_is_that_of_the_logits(cell, embedding_size):
     assert list(sample_ids(model, ids[:3], 15, sampling=Sampling(0.0))) == ids[3:]
 
 
-def test_symbols_come_as_often_as_they_are_likely():
+def test_frequencies_of_symbols_match_their_probabilities():
     model = make_model(hidden_size=3, num_layers=1)
     logits, _ = model.logits([[5]])
     p = next_probabilities(logits[0, 0])
@@ -239,7 +239,7 @@ def test_a_draw_at_the_very_end_of_the_distribution_is_a_symbol():
 
     model = make_model()
     generator = AlmostOne(np.random.PCG64(0))
-    # With top_k the last symbols have no probability; the draw must not fall on them or behind.
+    # With top_k the last symbols have no probability; the draw must not fall on them or after them.
     ids = list(sample_ids(model, [1], 50, sampling=Sampling(top_k=5), seed=generator))
     logits, _ = model.logits(np.array([1, *ids])[:, None])
     for step, drawn in enumerate(ids):
@@ -304,7 +304,7 @@ def test_no_length_gives_no_text():
 
 
 @pytest.mark.parametrize("prompt", [[], [-1], [30]])
-def test_prompts_that_are_no_ids_are_refused(prompt):
+def test_prompts_that_are_not_ids_are_refused(prompt):
     with pytest.raises(ValueError, match=r"prompt|ids"):
         sample_ids(make_model(), np.array(prompt, dtype=np.int64), 5)
 
@@ -319,7 +319,7 @@ def test_a_trained_model_writes_what_it_has_read():
 
 
 class MarkedVocabulary(Vocabulary):
-    """Characters, some of which have a part: ``<`` begins a text, ``>`` ends it, ``_`` fills up."""
+    """Characters, some with a role: ``<`` begins a text, ``>`` ends it, ``_`` is padding."""
 
     bos_id, eos_id, pad_id, unknown_id = 0, 1, 2, 3
 
@@ -328,7 +328,7 @@ MARKED = MarkedVocabulary("<>_?abc\n")
 
 
 def sharp_model(size):
-    """One that minds what it has read, as a trained one does."""
+    """Make a model whose predictions depend strongly on what it has read, like a trained one."""
     model = LanguageModel(size, hidden_size=5, num_layers=1, seed=0)
     model.load_state_dict({name: 4.0 * value for name, value in model.state_dict().items()})
     return model
@@ -348,7 +348,7 @@ def test_a_penalty_keeps_a_text_from_repeating_itself():
 
 def test_symbols_around_a_text_are_never_in_it():
     text = sample(marked_model(), MARKED, "a", 500, seed=0)
-    assert set(text) == set(">?abc\n")  # that one ends a text is nothing to `sample`
+    assert set(text) == set(">?abc\n")  # `sample` ignores that one ends a text
     assert set(sample(marked_model(), MARKED, "a", 500, reject_unknown=True, seed=0)) == set(">abc\n")
 
 

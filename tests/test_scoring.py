@@ -1,4 +1,4 @@
-"""Scores of texts: the product of what the model says step by step, whatever stands beside a text."""
+"""Scores of texts: the product of the model's probabilities step by step, whatever else is in the batch."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ TEXTS = ["a b", "c a zzz b a", "b b a c a c b b a", "a b c", "zzz c", "c b a a"]
 def make(way, biases=None, **more):
     options = {"hidden_size": 6, "num_layers": 2, "embedding_size": 4, "dtype": "float64", "seed": 0}
     model = LanguageModel(len(WORDS), **{**options, **WAYS[way], **more})
-    with model.parameters.edit() as views:  # far from even chances
+    with model.parameters.edit() as views:  # far from uniform probabilities
         views.flat[...] += 0.6 * np.random.default_rng(1).normal(size=views.flat.size)
         if biases is not None:  # each symbol has one probability everywhere
             views["output.weight"][...], views["output.bias"][...] = 0.0, biases
@@ -43,7 +43,7 @@ def softmax(logits):
 
 
 def step_by_step(model, text, end):
-    """Probabilities of each token that is predicted, and of the length, from a stream of one id a call."""
+    """Return the probability of each predicted token and of the length, from a stream of one id per call."""
     ids = [*WORDS.encode(text), *([EOS] if end and model.eos is not None else [])]
     read = ids if model.start is None else [model.start, *ids]
     stream, tokens, of_length = model.stream(), [], 1.0

@@ -1,4 +1,4 @@
-"""Sentences: how they are laid out, in which order they come, and training and evaluation on them."""
+"""Sentences: their layout and order, and training and evaluation on them."""
 
 import json
 
@@ -27,7 +27,7 @@ SENTENCES = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=9), min_si
 
 
 def rows_of(batches):
-    """Inputs and targets of every row, without padding."""
+    """Return inputs and targets of every row, without padding."""
     return [
         (batch.inputs[:length, row].tolist(), batch.targets[:length, row].tolist())
         for batch in batches
@@ -49,7 +49,7 @@ def test_an_epoch_has_every_sentence_once(sentences, batch_size, start, eos, buc
 
 
 @given(SENTENCES, st.integers(1, 7), st.sampled_from([None, 0]))
-def test_what_is_behind_the_end_is_padding(sentences, batch_size, eos):
+def test_steps_after_the_end_are_padding(sentences, batch_size, eos):
     for batch in SentenceBatches(sentences, batch_size, eos=eos, seed=0):
         assert len(batch.inputs) == batch.lengths.max()
         padding = np.arange(len(batch.inputs))[:, None] >= batch.lengths
@@ -76,7 +76,7 @@ def test_the_order_follows_from_seed_and_step_alone():
 
 
 @pytest.mark.parametrize("bucket", [True, False])
-def test_batches_of_near_lengths_have_little_padding(bucket):
+def test_batches_of_similar_lengths_have_little_padding(bucket):
     data = SentenceBatches(LINES, 10, seed=0, bucket=bucket)
     padded = sum(batch.inputs.size for batch in data) / data.tokens
     assert (padded < 1.2) == bucket
@@ -105,7 +105,7 @@ def test_a_later_change_of_the_sentences_does_not_reach_the_data():
         ([[1]], {"eos": 1.0}, TypeError, "float"),
     ],
 )
-def test_what_makes_no_batches_is_refused(sentences, options, error, message):
+def test_invalid_sentences_are_refused(sentences, options, error, message):
     with pytest.raises(error, match=message):
         SentenceBatches(sentences, **{"batch_size": 2, **options})
 
@@ -164,7 +164,7 @@ def test_models_of_lengths_are_trained_too(length_model):
 
 
 def test_accumulated_batches_are_one_large_batch():
-    """The update of a mean over all tokens, however many each batch has."""
+    """Check the update: of the mean over all tokens, however many each batch has."""
     data = SentenceBatches(LINES[:12], 4, eos=0, seed=3)  # three batches of different lengths
     assert len({batch.tokens for batch in data}) > 1
     large = SentenceBatches(LINES[:12], 12, eos=0, seed=3)
@@ -211,7 +211,7 @@ def test_a_model_that_ends_texts_itself_learns_where():
 
 
 def test_each_token_of_an_epoch_weighs_the_same_whatever_its_sentences_length():
-    """Short sentences stand together in batches of few tokens, whose means would weigh each token more."""
+    """Check the weights: batches of short sentences have few tokens, whose means would weigh each more."""
     random = np.random.default_rng(3)
     sequences = [random.integers(5, size=n) for n in (1, 1, 2, 2, 7, 8, 9, 9, 2, 8)]
     model = LanguageModel(5, hidden_size=4, num_layers=1, dtype="float64", start=-1, seed=0)

@@ -1,4 +1,4 @@
-"""Output layers: softmax, tied softmax, adaptive softmax; and ids of -1, which stand for vectors of zeros."""
+"""Output layers: softmax, tied softmax, adaptive softmax; and ids of -1, which mean vectors of zeros."""
 
 import copy
 import pickle
@@ -49,7 +49,7 @@ def test_a_softmax_does_what_the_reference_does(bias):
 
 
 def make_tied(V=7):
-    """An embedding whose output, made larger, goes straight into the softmax that shares its weight."""
+    """Make an embedding whose scaled output is the input of the softmax that shares its weight."""
     output = TiedSoftmax(fr.Embedding(V, 5, dtype="float64", seed=0))
     output.parameters["bias"] = normal(V, seed=1)
     return output.embedding, output
@@ -147,7 +147,7 @@ def test_an_adaptive_softmax_has_central_differences(targets):
 
 def test_what_an_adaptive_softmax_refuses():
     for cutoffs in ([], [3, 3], [5, 3], [3, 9]):
-        message = re.escape(f"cutoffs: expected rising ids in 1 .. 8, got {cutoffs}")
+        message = re.escape(f"cutoffs: expected increasing ids in 1 .. 8, got {cutoffs}")
         with pytest.raises(ValueError, match=f"^{message}$"):
             AdaptiveSoftmax(4, 9, cutoffs)
     with pytest.raises(ValueError, match=r"^cutoffs: expected 1 or more, got 0$"):
@@ -169,7 +169,7 @@ def test_what_an_adaptive_softmax_refuses():
 
 
 def ids_and_rows(steps, rows, count):
-    """Ids with many of -1, and the rows that they stand for: of the identity, or zeros."""
+    """Draw ids, many of them -1, and the rows that they mean: of the identity, or zeros."""
     ids = np.random.default_rng(3).integers(-1, count, size=(steps, rows))
     ids[0], ids[:, 1:2] = -1, -1
     return ids, np.eye(count)[ids] * (ids != -1)[..., None]

@@ -1,4 +1,4 @@
-"""Sparse embeddings: a training that touches only rows of the batch is the training that touches all."""
+"""Sparse embeddings: training that touches only the batch's rows equals training that touches all."""
 
 import copy
 import pickle
@@ -32,18 +32,18 @@ def make(sparse, name="lstm", size=V, **more):
 
 
 def batches(count, seed=0):
-    """Three rows of different lengths, padded with an id that no row has: 27 tokens of few different ids."""
+    """Draw batches of three ragged rows, padded with an unused id: 27 tokens, few distinct ids."""
     random = np.random.default_rng(seed)
     for _ in range(count):
         ids, lengths = random.integers(0, SEEN, (9, 3)), np.array([9, 4, 7])
         inputs, targets = np.concatenate([[[-1] * 3], ids[:-1]]), ids.copy()
-        behind = np.arange(9)[:, None] >= lengths
-        inputs[behind], targets[behind] = V - 1, -1
+        padding = np.arange(9)[:, None] >= lengths
+        inputs[padding], targets[padding] = V - 1, -1
         yield inputs, targets, lengths
 
 
 def train(model, steps, clip="none", seed=0):
-    """Losses and norms of some steps of SGD."""
+    """Return losses and gradient norms of some steps of SGD."""
     optimizer, records = SGD(model, 0.7), []
     for inputs, targets, lengths in batches(steps, seed):
         model.zero_gradients()

@@ -1,4 +1,4 @@
-"""Layers of several kinds above one another: against chains by hand, PyTorch and central differences."""
+"""Stacks of several kinds of layers, against layers chained by hand, PyTorch and central differences."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ LENGTHS = [5, 2, 4]
 
 
 def make_layers(connect, **options):
-    """Three layers of other kinds, as wide as the connections let them be; the middle one has two layers."""
+    """Make three layers of different kinds and widths where possible; the middle one has two layers."""
     widths = {"plain": (4, 3, 5, 2), "residual": (4, 3, 3, 3), "dense": (4, 3, 5, 2)}[connect]
     reads = [sum(widths[: i + 1]) if connect == "dense" else widths[i] for i in range(3)]
     return (
@@ -50,7 +50,7 @@ def make_case(mode="plain"):
 
 
 def parts_of(state):
-    """All arrays of a state, flat."""
+    """Return all arrays of a state in one list."""
     return [part for entry in state for part in (entry if isinstance(entry, tuple) else (entry,))]
 
 
@@ -244,19 +244,19 @@ def test_batch_first_is_the_same_with_axes_swapped(connect):
 
 
 @pytest.mark.parametrize("connect", CONNECTS)
-def test_padding_is_never_seen(connect):
+def test_padding_is_ignored(connect):
     x, _, random = make_case()
     stack = make_stack(connect)
-    behind = np.arange(T)[:, None] >= LENGTHS
+    padded = np.arange(T)[:, None] >= LENGTHS
     noise, dy = x.copy(), random.normal(size=(T, N, stack.output_size))
-    noise[behind] = np.nan
+    noise[padded] = np.nan
     results = []
     for given in (x, noise):
         stack.zero_gradients()
         y, last, tape = stack.forward(given, lengths=LENGTHS)
         dx, _ = stack.backward(tape, dy)
-        assert not y[behind].any()
-        assert not dx[behind].any()
+        assert not y[padded].any()
+        assert not dx[padded].any()
         results.append(bits([y, *parts_of(last), dx, stack.gradients.flat]))
     assert results[0] == results[1]
 
@@ -297,7 +297,7 @@ def test_layers_of_other_variants_are_as_wide_as_their_outputs():
             assert_gradient(loss, views[name], stack.gradients[name])
 
 
-def test_dropout_is_in_training_only_and_lies_in_the_tape():
+def test_dropout_is_in_training_only_and_kept_in_the_tape():
     x, _, _ = make_case()
     for connect in CONNECTS:
         stack, whole = make_stack(connect, dropout=0.5), make_stack(connect)
@@ -317,7 +317,7 @@ def test_the_tape_counts_what_it_keeps():
     assert make_stack("plain").forward(x)[2].nbytes == layers
     tape = make_stack("dense", dropout=0.5).forward(x)[2]
     kept = sum(part.nbytes for part in tape.layers)
-    scalars = T * N * (3 + 5 + (4 + 3) + (4 + 3 + 5))  # masks, joined inputs
+    scalars = T * N * (3 + 5 + (4 + 3) + (4 + 3 + 5))  # masks, concatenated inputs
     assert tape.nbytes == kept + 8 * scalars
 
 
@@ -487,7 +487,7 @@ def test_what_a_stack_does_not_take():
         with pytest.raises(ValueError, match=r"state\[0\]: expected \[1, 3, 3\], got \[1, 3, 5\]"):
             run(x, (np.zeros((1, N, 5)), None, None))
     dense = make_stack("dense")
-    ids = "x: expected floats, as connect='dense' joins them with the outputs, got ids"
+    ids = "x: expected floats, as connect='dense' concatenates them with outputs, got ids"
     for call, axes in ((dense, (T, N)), (dense.forward, (T, N)), (dense.stream(N).step, (N,))):
         with pytest.raises(TypeError, match=ids):
             call(np.zeros(axes, np.int64))
@@ -497,9 +497,9 @@ def test_what_backward_does_not_take():
     x, _, _ = make_case()
     stack = make_stack("plain")
     y, state, tape = stack.forward(x)
-    with pytest.raises(TypeError, match="tape: expected the StackTape that forward gave, got Tape"):
+    with pytest.raises(TypeError, match="tape: expected the StackTape that forward returned, got Tape"):
         stack.backward(tape.layers[0], y)
-    with pytest.raises(ValueError, match="tape: expected one of this stack, got another's"):
+    with pytest.raises(ValueError, match="tape: expected one of this stack, got another stack's"):
         make_stack("plain").backward(tape, y)
     with pytest.raises(ValueError, match="dy, dstate: expected at least one gradient, got None for both"):
         stack.backward(tape, None)
@@ -529,7 +529,7 @@ def test_what_a_stream_does_not_take():
         assert bits(parts_of(stream.state)) == before
 
 
-def test_what_they_look_like():
+def test_representations():
     stack = fr.Stack(fr.GRU(3, 4), fr.LSTM(4, 4), connect="residual", dropout=0.5)
     text = "Stack(GRU(3, 4), LSTM(4, 4), connect='residual', dropout=0.5)"
     assert repr(stack) == text

@@ -1,4 +1,4 @@
-"""The training loop: what a step does, and that it is done wholly or not at all."""
+"""The training loop: what a step does, and that it completes or has no effect."""
 
 import contextlib
 import itertools
@@ -37,7 +37,7 @@ CELLS = ["rnn", "gru", "lstm"]
 
 
 def make_full_trainer(**options):
-    """A trainer with everything that a step may consist of."""
+    """Make a trainer that uses every part of a step."""
     trainer = make_trainer(accumulate=3, label_smoothing=0.1, checkpoint_every=7, **options)
     trainer.data = ChunkedText(IDS[:3000], 4, 20, backward_length=33)
     trainer.average = ExponentialAverage(trainer.model, 0.9)
@@ -83,18 +83,18 @@ def test_the_state_goes_from_chunk_to_chunk_and_is_zero_at_the_start_of_an_epoch
 
 def test_a_step_is_what_it_says():
     model = make_model(dtype="float64", dropout=0.0)
-    judge = LanguageModel.from_config(model.config)
-    judge.load_state_dict(model.state_dict())
+    by_hand = LanguageModel.from_config(model.config)
+    by_hand.load_state_dict(model.state_dict())
     data = ChunkedText(IDS, 8, 25)
     trainer = Trainer(model, data, SGD(model, 0.5), clip_norm=0.01, clip_value=0.005)
     record = next(trainer.run(1))
-    loss, _ = judge.loss_and_gradients(*data.chunk(0))
-    g = judge.gradients.flat
+    loss, _ = by_hand.loss_and_gradients(*data.chunk(0))
+    g = by_hand.gradients.flat
     assert record.loss == loss
     assert record.gradient_norm == pytest.approx(np.linalg.norm(g))
     g = g.clip(-0.005, 0.005)
     g *= min(1.0, 0.01 / (np.linalg.norm(g) + 1e-6))
-    np.testing.assert_allclose(model.parameters.flat, judge.parameters.flat - 0.5 * g, rtol=1e-9)
+    np.testing.assert_allclose(model.parameters.flat, by_hand.parameters.flat - 0.5 * g, rtol=1e-9)
 
 
 def test_the_same_seed_gives_the_same_training():
@@ -141,7 +141,7 @@ def spoil(model, value):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_before_anything_changes(value):
+def test_a_loss_that_is_not_a_number_stops_before_anything_changes(value):
     trainer = make_trainer()
     list(trainer.run(5))
     spoil(trainer.model, value)
@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_stops_before_anything_changes(value):
     assert same_arrays(trainer.state().arrays, state.arrays)
 
 
-def test_a_gradient_that_is_no_number_stops_before_anything_changes(monkeypatch):
+def test_a_gradient_that_is_not_a_number_stops_before_anything_changes(monkeypatch):
     trainer = make_trainer()
     honest = trainer.model.loss_and_gradients
 
@@ -170,7 +170,7 @@ def test_a_gradient_that_is_no_number_stops_before_anything_changes(monkeypatch)
     assert trainer.step == 0
 
 
-def test_a_validation_loss_that_is_no_number_stops_too():
+def test_a_validation_loss_that_is_not_a_number_stops_too():
     trainer = make_trainer(every=100)
     list(trainer.run(3))
     spoil(trainer.model, math.nan)
@@ -180,7 +180,7 @@ def test_a_validation_loss_that_is_no_number_stops_too():
 
 
 def interrupt_in(monkeypatch, owner, name, *, before):
-    """Let the next call of a method be hit by Ctrl-C: instead of it, or when it has just ended."""
+    """Raise Ctrl-C at the next call of a method: instead of it, or right after it."""
     honest = getattr(owner, name)
 
     def hit(*arguments, **options):
@@ -213,7 +213,7 @@ def test_ctrl_c_in_the_middle_of_accumulation_leaves_no_trace(monkeypatch):
     undisturbed, trainer = make_full_trainer(), make_full_trainer()
     records = list(trainer.run(5))
     parameters, state = parameters_of(trainer), trainer.state()
-    interrupt_in(monkeypatch, trainer.model, "advance", before=False)  # behind the first of three batches
+    interrupt_in(monkeypatch, trainer.model, "advance", before=False)  # after the first of three batches
     with pytest.raises(KeyboardInterrupt):
         next(trainer.run(20))
     assert parameters_of(trainer) == parameters
@@ -239,7 +239,7 @@ def test_ctrl_c_while_parameters_move_waits_for_the_whole_step(monkeypatch, befo
 
 
 def interrupt_at_line(trainer, number):
-    """Make a step that Ctrl-C hits at a line of what it is made of; False past its end."""
+    """Run a step and raise Ctrl-C at a given line of it; return False past the last line."""
     functions = (Trainer._make_step, interrupts_held.__wrapped__, step_gradients, ExponentialAverage.update)
     codes = [function.__code__ for function in functions]
     lines = 0
@@ -293,7 +293,7 @@ def test_ctrl_c_in_validation_makes_it_begin_again(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_held_signals_come_when_the_body_has_ended(number):
+def test_held_signals_are_delivered_after_the_body(number):
     came = []
     before = signal.signal(number, lambda *_: came.append("handler"))
     try:
@@ -322,7 +322,7 @@ def test_evaluation_counts_every_token_but_the_first(size, batch_size, seq_lengt
     model = make_model(hidden_size=5, num_layers=1, dtype="float64")
     ids = IDS[:size]
     result = evaluate(model, ids, batch_size=batch_size, seq_length=seq_length)
-    # By hand: each stream on its own in one go, what is left over with the last one.
+    # By hand: each stream in one pass, the remainder with the last one.
     streams = min(batch_size, size - 1)
     steps = (size - 1) // streams
     starts = [stream * steps for stream in range(streams)]
@@ -357,7 +357,7 @@ def test_validation_options_out_of_range_are_refused(option, value):
 
 
 def torch_twin(torch, model):
-    """The same language model in PyTorch, with the same parameters."""
+    """Make the same language model in PyTorch, with the same parameters."""
     config = model.config
     embedding = torch.nn.Embedding(config["vocabulary_size"], config["embedding_size"])
     rnn = torch.nn.LSTM(config["embedding_size"], config["hidden_size"], config["num_layers"])
@@ -371,7 +371,7 @@ def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
     model = make_model(hidden_size=48, embedding_size=24, dropout=0.0)
     twin = torch_twin(torch, model)
     torch.set_num_threads(1)  # two libraries' threads on the same few cores wait for each other
-    judge = torch.optim.Adam(twin.parameters(), lr=2e-3)
+    by_hand = torch.optim.Adam(twin.parameters(), lr=2e-3)
     data = ChunkedText(IDS, 8, 32)
     trainer = Trainer(model, data, Adam(model, 2e-3), clip_norm=1.0)
     state = None
@@ -381,10 +381,10 @@ def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
         state = None if chunk == 0 else tuple(part.detach() for part in state)
         y, state = twin["rnn"](twin["embedding"](inputs), state)
         loss = torch.nn.functional.cross_entropy(twin["output"](y).flatten(0, 1), targets.flatten())
-        judge.zero_grad()
+        by_hand.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
-        judge.step()
+        by_hand.step()
         assert record.loss == pytest.approx(loss.item(), abs=1e-4)
         assert record.gradient_norm == pytest.approx(norm.item(), rel=1e-2)
     assert record.loss < 2.0
@@ -394,7 +394,7 @@ def test_two_hundred_steps_give_the_losses_of_pytorch(torch):
 
 
 def frozen_trainer(backward_length, **options):
-    """A trainer of a small float64 model whose parameters stay as they are."""
+    """Make a trainer of a small float64 model whose parameters stay unchanged."""
     model = make_model(hidden_size=7, dtype="float64", dropout=0.0, **options)
     data = ChunkedText(IDS[:80], 2, 5, backward_length=backward_length)
     return Trainer(model, data, SGD(model, 0.0))
@@ -403,18 +403,18 @@ def frozen_trainer(backward_length, **options):
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_window_over_all_that_was_read_gives_the_full_gradient(cell):
     trainer = frozen_trainer(10_000, cell=cell)
-    judge = LanguageModel.from_config(trainer.model.config)
-    judge.load_state_dict(trainer.model.state_dict())
+    by_hand = LanguageModel.from_config(trainer.model.config)
+    by_hand.load_state_dict(trainer.model.state_dict())
     plain = ChunkedText(IDS[:80], 2, 5)
     inputs, targets = (np.concatenate(parts) for parts in zip(*plain, strict=True))
     for record in trainer.run(2 * len(plain)):
         index = (record.step - 1) % len(plain)
         wanted = targets[: (index + 1) * 5].copy()
         wanted[: index * 5] = -1
-        judge.zero_gradients()
-        loss, _ = judge.loss_and_gradients(inputs[: len(wanted)], wanted)
+        by_hand.zero_gradients()
+        loss, _ = by_hand.loss_and_gradients(inputs[: len(wanted)], wanted)
         assert record.loss == pytest.approx(loss, rel=1e-12)
-        g = judge.gradients.flat
+        g = by_hand.gradients.flat
         np.testing.assert_allclose(trainer.model.gradients.flat, g, rtol=1e-9, atol=1e-12 * abs(g).max())
 
 
@@ -443,13 +443,13 @@ def test_a_window_of_one_chunk_is_the_training_of_chunks_to_the_bit(monkeypatch)
     assert same_arrays(one.state().arrays, two.state().arrays)
 
 
-# --- several batches a step, label smoothing, checkpointed passes ---
+# --- several batches per step, label smoothing, checkpointed passes ---
 
 
 def test_accumulated_chunks_give_the_mean_over_their_tokens():
     model = make_model(dtype="float64", dropout=0.0)
-    judge = LanguageModel.from_config(model.config)
-    judge.load_state_dict(model.state_dict())
+    by_hand = LanguageModel.from_config(model.config)
+    by_hand.load_state_dict(model.state_dict())
     data = ChunkedText(IDS[:100], 3, 9)  # 33 steps a stream: the last chunk is shorter
     trainer = Trainer(model, data, SGD(model, 0.5), accumulate=3)
     records = list(trainer.run(5))
@@ -457,27 +457,27 @@ def test_accumulated_chunks_give_the_mean_over_their_tokens():
     assert trainer.steps_per_epoch == 4 / 3
     state = None
     for record in records:
-        loss, g, tokens = 0.0, np.zeros_like(judge.gradients.flat), 0
+        loss, g, tokens = 0.0, np.zeros_like(by_hand.gradients.flat), 0
         for number in range(3 * record.step - 3, 3 * record.step):
             state = state if number % 4 else None
             inputs, targets = data.chunk(number % 4)
-            judge.zero_gradients()
-            mean, state = judge.loss_and_gradients(inputs, targets, state)
-            loss, g = loss + targets.size * mean, g + targets.size * judge.gradients.flat
+            by_hand.zero_gradients()
+            mean, state = by_hand.loss_and_gradients(inputs, targets, state)
+            loss, g = loss + targets.size * mean, g + targets.size * by_hand.gradients.flat
             tokens += targets.size
         assert record.loss == pytest.approx(loss / tokens, rel=1e-12)
         assert record.gradient_norm == pytest.approx(np.linalg.norm(g / tokens), rel=1e-9)
-        with judge.parameters.edit() as views:
+        with by_hand.parameters.edit() as views:
             views.flat -= 0.5 * g / tokens
-    np.testing.assert_allclose(model.parameters.flat, judge.parameters.flat, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.parameters.flat, by_hand.parameters.flat, rtol=1e-9, atol=1e-12)
 
 
 def test_labels_are_smoothed_in_training_and_not_in_validation():
     trainer = make_trainer(label_smoothing=0.2)
-    judge = make_model()
+    by_hand = make_model()
     record = next(trainer.run(1))
     batch = trainer.data.batch(0)
-    expected, _ = judge.loss_and_gradients(batch.inputs, batch.targets, label_smoothing=0.2)
+    expected, _ = by_hand.loss_and_gradients(batch.inputs, batch.targets, label_smoothing=0.2)
     assert record.loss == expected
     assert trainer.evaluate() == evaluate(trainer.model, IDS[3000:], batch_size=3)
 
@@ -562,7 +562,7 @@ def test_records_become_scalars(monkeypatch, tmp_path):
     assert set(calls[1:-1]) == scalars_of(RECORDS[0]) | scalars_of(RECORDS[1])
     assert calls[-1] == "close"
     TensorBoardLog(tmp_path, resumed_at=7)
-    assert calls[-1] == ("open", str(tmp_path), 8)  # what an earlier log has of step 8 and later is hidden
+    assert calls[-1] == ("open", str(tmp_path), 8)  # hides an earlier log's entries from step 8 on
 
 
 def test_without_tensorboardx_the_way_to_it_is_named(monkeypatch, tmp_path):
@@ -578,7 +578,7 @@ def test_tensorboardx_writes_what_tensorboard_reads(tmp_path):
     with TensorBoardLog(tmp_path) as log:
         for record in RECORDS:
             log.write(record)
-    log.close()  # once more is nothing
+    log.close()  # closing again does nothing
     (file,) = tmp_path.iterdir()
     content, found = file.read_bytes(), set()
     while content:  # a length, its checksum, an event, its checksum

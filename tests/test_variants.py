@@ -11,14 +11,14 @@ from gradient_check import assert_slope
 from kernel_cases import with_threads
 from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
-#: Those that can be fed step by step.
+#: Variants that can run step by step.
 STREAMED = [
     name for name, (_, options) in VARIANTS.items() if not options.keys() & {"bidirectional", "reverse"}
 ]
 
 
 def training_pass(rnn, x, more, seed=7):
-    """A pass in training whose masks are always the same."""
+    """Run a training pass whose masks are always the same."""
     rnn.rng = np.random.default_rng(seed)
     return rnn.forward(x, **more)
 
@@ -61,7 +61,7 @@ def bits(*arrays):
 
 
 def everything(rnn, x, more, **options):
-    """All that both passes give, as bytes."""
+    """Return all results of both passes, as bytes."""
     rnn.zero_gradients()
     y, last, tape = training_pass(rnn, x, more | options)
     dx, dstate = rnn.backward(tape, np.cos(y), last)
@@ -148,7 +148,7 @@ def test_streams_join_and_leave_a_batch(name):
     assert bits(*first) == bits(*(one[0, 0] for one in alone[:2]))
 
 
-def test_a_context_comes_and_goes_with_its_sequence():
+def test_a_context_joins_and_leaves_with_its_sequence():
     rnn = make("context", dtype="float32")
     x, more = batch(rnn, (), steps=3)
     context = more["context"]
@@ -210,7 +210,7 @@ def test_ids_are_rows_of_the_identity(name):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_float32_is_near_float64(name):
+def test_float32_is_close_to_float64(name):
     exact = make(name, layers=2)
     single = make(name, layers=2, dtype="float32")
     single.load_state_dict(exact.state_dict())
@@ -233,11 +233,11 @@ def test_masks_are_of_the_pass_and_only_in_training(name):
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
     assert np.array_equal(rnn(x)[0], rnn(x)[0])
-    # A batch is masked row by row, whatever there is besides.
+    # A batch is masked row by row, whatever its other rows are.
     assert rnn(x)[0].shape == one.shape
 
 
-def test_the_share_that_is_dropped():
+def test_the_dropped_fraction():
     rnn = fr.RNN(3, 500, output_dropout=0.25, seed=0)
     y, _, tape = rnn.forward(np.ones((4, 8, 3), np.float32))
     dropped = y == 0
@@ -342,7 +342,7 @@ def test_arguments_that_do_not_fit_a_variant():
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("given", [(), ("lengths", "reset", "state")])
 def test_teacher_forcing(given, hidden):
-    """Against a free run by hand in which the target takes the output's place, and central differences."""
+    """Compare with a free run by hand in which targets replace outputs, and with central differences."""
     net = fr.Jordan(4, 5, 3, output_activation="tanh", hidden_recurrence=hidden, dtype="float64", seed=1)
     x, more = batch(net, given)
     random = np.random.default_rng(2)
@@ -407,5 +407,5 @@ def test_the_tape_counts_what_options_keep():
         return fr.LSTM(4, 6, **options).forward(x)[2].nbytes / x.itemsize / 30
 
     assert scalars(peephole=True) == 6 * 6  # h, c and four gates
-    assert scalars(proj_size=2) == 6 * 6 + 2  # and q, h being of two units
+    assert scalars(proj_size=2) == 6 * 6 + 2  # and q, as h has two units
     assert scalars(layer_norm=True) == 10 * 6 + 2  # and the recurrent part, and two scales

@@ -9,8 +9,8 @@ from fastrnn.layers.recurrent.engine.general_panels import INPUT, OUTPUT
 from fastrnn.layers.recurrent.engine.walk import Walk
 from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
-# What the reference does not have: two directions and contexts are made of passes that it has, and a Jordan
-# network is held against a run by hand in test_variants.py.
+# Not in the reference: two directions and contexts are composed of its passes, and a Jordan
+# network is compared with a run by hand in test_variants.py.
 SINGLE = [
     name
     for name, (layer, options) in VARIANTS.items()
@@ -21,7 +21,7 @@ SINGLE = [
 
 
 def options_of(variant):
-    """The reference's options of a variant."""
+    """Return the reference's options for a variant."""
     options = {"zoneout": variant.zoneout}
     if variant.has_product:
         options |= {"layer_norm": variant.layer_norm, "skip": variant.skip}
@@ -43,7 +43,7 @@ def weights_of(rnn, views):
 
 
 def drawn_masks(tape, x):
-    """The masks of a pass in training, for the reference, and what y is multiplied with."""
+    """Return a training pass's masks for the reference, and the mask of y."""
     panels, variant = tape.panels, tape.panels.variant
     walk = Walk(tape.state, tape.lengths, tape.reset, tape.reverse, None, *x.shape[:2])
     masks = panels.step_masks(walk)
@@ -58,7 +58,7 @@ def drawn_masks(tape, x):
 
 
 def initial(state):
-    """One layer's state as the reference has it."""
+    """Return one layer's state in the reference's form."""
     return None if state is None else tuple(part[0] for part in parts_of(state))
 
 

@@ -13,7 +13,7 @@ STACKS = [(1, False), (2, False), (1, True), (2, True)]
 
 
 def assert_close(got, wanted, name=""):
-    """Equal to 1e-10 of the largest element."""
+    """Assert equality to 1e-10 of the largest element."""
     wanted = wanted.detach().numpy()
     assert got.shape == wanted.shape, name
     tolerance = 1e-10 * max(1.0, np.abs(wanted).max())
@@ -21,7 +21,7 @@ def assert_close(got, wanted, name=""):
 
 
 def masks_of(torch, variant, tape, i, rows):
-    """Masks of one layer and direction: in training those of its tape, else what they are expected to be."""
+    """Return masks of one layer and direction: in training those of its tape, else their expectation."""
     masks = {"h": 1.0, "candidate": 1.0, "zone_h": variant.zoneout[0], "zone_c": variant.zoneout[1]}
     masks |= {"input": 1.0, "output": 1.0, "weights": 1.0}
     if tape is not None and variant.random:
@@ -38,7 +38,7 @@ def masks_of(torch, variant, tape, i, rows):
 
 
 def run(torch, rnn, tensors, batch, tape=None):
-    """The stack in PyTorch on tensors (x, context, state, parameters): y, and the parts of the last state."""
+    """Run the stack in PyTorch on tensors (x, context, state, parameters): y, and the last state's arrays."""
     v, (T, N) = rnn.options, tensors["x"].shape[:2]
     lengths = torch.as_tensor(batch.get("lengths", np.full(N, T)))
     how = {
@@ -57,7 +57,7 @@ def run(torch, rnn, tensors, batch, tape=None):
             first = {name: tensors[f"first_{name}"][i] for name in v.state_names}
             gx = torch_cells.input_part(v, w, y * masks["input"], tensors.get("context"))
             own = {**how, "masks": masks, "reverse": v.reverse or direction == 1}
-            h, last = torch_cells.walk(torch, v, w, gx, first, own)
+            h, last = torch_cells.run_steps(torch, v, w, gx, first, own)
             outputs.append(h * masks["output"])
             lasts.append([last[name] for name in v.state_names])
         y = torch.cat(outputs, 2) if v.merge == "concat" else sum(outputs)
@@ -67,7 +67,7 @@ def run(torch, rnn, tensors, batch, tape=None):
 
 
 def as_tensors(torch, rnn, x, more):
-    """Leaves of PyTorch's graph, and `first_h`, ... that are made of them."""
+    """Return leaves of PyTorch's graph, and `first_h`, ... made from them."""
     arrays = {"x": x, **rnn.parameters}
     if "context" in more:
         arrays["context"] = more["context"]
@@ -106,7 +106,7 @@ def test_training(torch, name, given):
     gradients = {"x": dx, "context": dcontext, **rnn.gradients}
     gradients |= {f"state_{one}": d for one, d in zip(rnn.state_names, parts_of(dstate), strict=True)}
     for one, leaf in leaves.items():
-        if leaf.grad is None:  # a learned state where another one is given
+        if leaf.grad is None:  # a learned state that a given one replaces
             assert one.startswith("initial_")
             assert "state" in more
             assert not gradients[one].any()

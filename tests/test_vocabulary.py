@@ -94,12 +94,12 @@ def test_json_brings_the_same_vocabulary_back(text, unknown):
         {"level": "char", "symbols": ["a"], "unknown": "error", "tokenizer": {"kind": "words"}},
     ],
 )
-def test_json_that_is_no_vocabulary_is_refused(value):
+def test_json_that_is_not_a_vocabulary_is_refused(value):
     with pytest.raises(ValueError, match=r"vocabulary: expected|(symbols|unknown|eos|pad|tokenizer): "):
         Vocabulary.from_json(value)
 
 
-def test_json_without_special_symbols_is_read_and_written_as_ever():
+def test_json_without_special_symbols_is_read_and_written_unchanged():
     value = {"level": "char", "symbols": ["b", "a", "<unk>"], "unknown": "<unk>"}
     vocabulary = Vocabulary.from_json(value)
     assert vocabulary == Vocabulary("ba", unknown="<unk>")
@@ -124,7 +124,7 @@ def test_ids_out_of_range_are_refused(number):
         Vocabulary.from_text("abc").decode([0, number])
 
 
-def test_ids_that_are_no_integers_are_refused():
+def test_ids_that_are_not_integers_are_refused():
     with pytest.raises(TypeError):
         Vocabulary.from_text("abc").decode([0.5])
 
@@ -138,7 +138,7 @@ def test_membership_and_length():
 
 
 @pytest.mark.parametrize("unknown", ["", None, 3])
-def test_a_policy_that_is_none_is_refused(unknown):
+def test_an_unknown_policy_is_refused(unknown):
     with pytest.raises(ValueError, match="unknown: expected"):
         Vocabulary("abc", unknown=unknown)
 
@@ -216,12 +216,12 @@ def test_a_special_symbol_makes_another_vocabulary():
         ({"symbols": "\n", "eos": "\n"}, ValueError, "symbols: expected at least one besides special"),
     ],
 )
-def test_what_makes_no_vocabulary_is_named(options, error, message):
+def test_what_cannot_be_a_vocabulary_is_named(options, error, message):
     with pytest.raises(error, match=message):
         Vocabulary(**{"symbols": "ab", **options})
 
 
-def test_a_mark_that_is_missing_cannot_be_added():
+def test_a_missing_special_symbol_cannot_be_added():
     vocabulary = Vocabulary("ab", eos="<eos>")
     with pytest.raises(ValueError, match="bos: expected a vocabulary that has this special symbol"):
         vocabulary.encode("a", bos=True)
@@ -232,7 +232,7 @@ def test_a_mark_that_is_missing_cannot_be_added():
 # --- a choice of characters ---
 
 
-def test_the_most_frequent_characters_come_first_behind_special_symbols():
+def test_the_most_frequent_characters_come_first_after_special_symbols():
     vocabulary = Vocabulary.from_text("abbcccdd", max_types=3, unknown="?", eos="<eos>")
     assert vocabulary.symbols == ("?", "<eos>", "c", "b", "d")
     assert Vocabulary.from_text("abbcccdd", min_count=2).symbols == ("c", "b", "d")
@@ -287,12 +287,12 @@ def test_limits_below_one_are_refused(name, level):
         Vocabulary.from_text("a b", level=level, **{name: 1.5})
 
 
-# --- what is no text, and the other forms ---
+# --- arguments that are not text, and other forms ---
 
 
 @pytest.mark.parametrize("call", ["from_text", "encode", "tokens", "coverage"])
 @pytest.mark.parametrize("level", ["char", "word"])
-def test_what_is_no_text_is_refused(call, level):
+def test_what_is_not_a_text_is_refused(call, level):
     vocabulary = Vocabulary(["a"], level=level)
     with pytest.raises(TypeError, match="text: expected str, got bytes"):
         getattr(vocabulary, call)(b"a")
@@ -352,7 +352,7 @@ def test_one_hot_vectors_are_rows_of_the_identity(ids, dtype):
     assert np.array_equal(vectors, np.eye(3)[np.array(ids, dtype=np.int64)])
 
 
-def test_one_hot_refuses_what_is_no_id():
+def test_one_hot_refuses_what_is_not_an_id():
     with pytest.raises(ValueError, match="ids: 3 is out of range for 3 symbols"):
         Vocabulary("abc").one_hot([[0, 3]])
     with pytest.raises(ValueError, match="ids: -1 is out of range"):

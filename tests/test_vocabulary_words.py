@@ -1,4 +1,4 @@
-"""Vocabularies of words: tokenisers, order, streams, and what comes back."""
+"""Vocabularies of words: tokenisers, order, streams and decoding."""
 
 import json
 import pickle
@@ -72,7 +72,7 @@ def test_special_symbols_come_first_then_words_by_count():
     assert Vocabulary.from_text("a b a", level="word", unknown="error").symbols == ("a", "b")
 
 
-def test_a_special_symbol_of_the_text_is_no_type_of_its_own():
+def test_a_special_symbol_in_the_text_is_not_a_type_of_its_own():
     vocabulary = Vocabulary.from_text("<unk> <unk> <unk> a a b", level="word", max_types=1)
     assert vocabulary.symbols == ("<unk>", "a")
     assert vocabulary.encode("a <unk> b").tolist() == [1, 0, 0]
@@ -108,7 +108,7 @@ def test_the_order_of_the_text_does_not_matter(lines, random, max_types, min_cou
         ("a", {"eos": "<unk>"}, "eos: expected a symbol of its own"),
     ],
 )
-def test_what_makes_no_vocabulary_is_named(text, options, message):
+def test_what_cannot_be_a_vocabulary_is_named(text, options, message):
     with pytest.raises(ValueError, match=message):
         Vocabulary.from_text(text, level="word", **options)
 
@@ -124,7 +124,7 @@ def test_what_makes_no_vocabulary_is_named(text, options, message):
         ("the cat", TypeError, "symbols: expected an iterable of words, got str"),
     ],
 )
-def test_symbols_that_are_no_words_are_named(symbols, error, message):
+def test_symbols_that_are_not_words_are_named(symbols, error, message):
     with pytest.raises(error, match=message):
         Vocabulary(symbols, level="word", unknown="<unk>")
 
@@ -281,7 +281,7 @@ def test_another_level_or_tokenizer_makes_another_vocabulary():
 @pytest.mark.parametrize(
     "tokenizer", [None, "words", {}, {"kind": "letters"}, {"kind": ["words"]}, {"kind": "huggingface"}]
 )
-def test_json_of_no_tokenizer_is_refused(tokenizer):
+def test_json_that_is_not_a_tokenizer_is_refused(tokenizer):
     value = {"level": "word", "symbols": ["a"], "unknown": "error", "tokenizer": tokenizer}
     with pytest.raises(ValueError, match="vocabulary: expected the description of a tokenizer"):
         Vocabulary.from_json(value)
@@ -333,7 +333,7 @@ def test_a_function_is_not_stored_and_asked_for_again():
         (7, TypeError, "tokenizer: expected .*, got int"),
     ],
 )
-def test_what_is_no_tokenizer_is_named(tokenizer, error, message):
+def test_what_is_not_a_tokenizer_is_named(tokenizer, error, message):
     with pytest.raises(error, match=message):
         Vocabulary.from_text("a  b", level="word", tokenizer=tokenizer)
 
@@ -342,7 +342,7 @@ def test_what_is_no_tokenizer_is_named(tokenizer, error, message):
 
 
 class FakeTokenizer:
-    """Pieces of up to two characters, marked where a word goes on."""
+    """Cut pieces of up to two characters, marked where a word continues."""
 
     def __init__(self, decoder=None):
         self.decoder = decoder
@@ -357,13 +357,13 @@ class FakeTokenizer:
         return SimpleNamespace(tokens=pieces, ids=list(range(len(pieces))))
 
     def token_to_id(self, token):
-        raise AssertionError("the vocabulary has ids of its own")
+        raise AssertionError("the vocabulary has its own ids")
 
     def to_str(self):
         return json.dumps({"decoder": self.decoder is not None})
 
     def __call__(self, text):
-        raise AssertionError("a tokenizer is not a function, even where it can be called")
+        raise AssertionError("a tokenizer is not a function, even if it is callable")
 
 
 class FakeDecoder:
@@ -397,7 +397,7 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
 
 @pytest.fixture(scope="module")
 def real():
-    """A byte-pair tokeniser, trained on a few lines."""
+    """Train a byte-pair tokeniser on a few lines."""
     tokenizers = pytest.importorskip("tokenizers")
     from tokenizers import decoders, models, pre_tokenizers, trainers
 

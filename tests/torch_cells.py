@@ -1,4 +1,4 @@
-"""Every variant of the layers in PyTorch, one step at a time: autograd knows the gradients.
+"""Every variant of the layers in PyTorch, one step at a time; autograd supplies the gradients.
 
 Only methods of tensors are used, so that the module loads without PyTorch.
 """
@@ -25,13 +25,13 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def norm(v: Any) -> Any:
-    """Of mean 0 and variance 1 over the last axis."""
+    """Normalise to mean 0 and variance 1 over the last axis."""
     variance, mean = v.var(-1, correction=0, keepdim=True), v.mean(-1, keepdim=True)
     return (v - mean) / (variance + 1e-5).sqrt()
 
 
 def input_part(v: CellOptions, w: Tensors, x: Any, context: Any) -> Any:
-    """What x adds to the gates, at any step."""
+    """Return the contribution of x to the gates."""
     gx = x @ w["weight_ih"].T
     if v.layer_norm:
         gx = norm(gx) * w["gain_ih"]
@@ -40,7 +40,7 @@ def input_part(v: CellOptions, w: Tensors, x: Any, context: Any) -> Any:
 
 
 def recurrent_part(v: CellOptions, w: Tensors, u: Any, rows: slice = slice(None)) -> Any:
-    """What u, h' behind its mask, adds to the gates of these rows."""
+    """Return the contribution of u, the masked h', to the gates of these rows."""
     A = u @ w["weight_hh"][rows].T
     if v.layer_norm:
         A = norm(A) * w["gain_hh"][rows]
@@ -117,7 +117,7 @@ def minlstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> 
 
 
 def projected(v: CellOptions, w: Tensors, q: Any) -> Any:
-    """Give h of q."""
+    """Return h for q."""
     if not v.proj_size:
         return q
     return ACTIVATIONS[v.projection_activation](q @ w["weight_hr"].T + w.get("bias_hr", 0))
@@ -126,15 +126,17 @@ def projected(v: CellOptions, w: Tensors, q: Any) -> Any:
 CELLS = {"elman": elman, "jordan": elman, "gru": gru, "lstm": lstm, "mingru": mingru, "minlstm": minlstm}
 
 
-def walk(torch: Any, v: CellOptions, w: Tensors, gx: Any, first: Tensors, how: Tensors) -> tuple[Any, Any]:
-    """Run one layer and direction over [T, N, G*H]: every h, and the last state.
+def run_steps(
+    torch: Any, v: CellOptions, w: Tensors, gx: Any, first: Tensors, how: Tensors
+) -> tuple[Any, Any]:
+    """Run one layer and direction over [T, N, G*H]; return every h and the last state.
 
     `how` has the masks, and the batch's running and reset, bool [T, N].
     """
     state, outputs = dict(first), [None] * len(gx)
     order = range(len(gx))
     for t in reversed(order) if how["reverse"] else order:
-        state = {name: first[name].where(behind(how["reset"][t], part), part) for name, part in state.items()}
+        state = {name: first[name].where(over(how["reset"][t], part), part) for name, part in state.items()}
         m = {name: mask[t] if mask.dim() == 3 else mask for name, mask in how["masks"].items()}
         new = CELLS[v.cell](v, w, gx[t], state, m)
         new["h"] = m["zone_h"] * state["h"] + (1 - m["zone_h"]) * new["h"]
@@ -143,11 +145,11 @@ def walk(torch: Any, v: CellOptions, w: Tensors, gx: Any, first: Tensors, how: T
         if v.skip:
             new["past"] = torch.cat([state["past"][:, 1:], new["h"][:, None]], 1)
         running = how["running"][t]
-        state = {name: new[name].where(behind(running, part), part) for name, part in state.items()}
+        state = {name: new[name].where(over(running, part), part) for name, part in state.items()}
         outputs[t] = state["h"] * running[:, None]
     return torch.stack(outputs), state
 
 
-def behind(rows: Any, part: Any) -> Any:
-    """A mask of rows in the shape that a part of the state asks for."""
+def over(rows: Any, part: Any) -> Any:
+    """Reshape a mask of rows to broadcast over a part of the state."""
     return rows.reshape(-1, *[1] * (part.dim() - 1))

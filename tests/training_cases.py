@@ -1,4 +1,4 @@
-"""A small text, a small model and a trainer of it, for the tests of training."""
+"""A small text, model and trainer for the tests of training."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def make_model(cell="lstm", **options):
 
 
 def make_trainer(model=None, *, every=7, patience=None, optimizer=Adam, **options):
-    """A trainer with all that has a state: dropout, moments, a plateau, validation."""
+    """Make a trainer with everything that has state: dropout, moments, a plateau, validation."""
     model = model or make_model()
     return Trainer(
         model,
@@ -32,7 +32,7 @@ def make_trainer(model=None, *, every=7, patience=None, optimizer=Adam, **option
 
 
 def without_time(records):
-    """Records with what differs between two equal runs taken out."""
+    """Return records without what differs between two equal runs."""
     return [{**vars(record), "tokens_per_second": None} for record in records]
 
 

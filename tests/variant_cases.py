@@ -1,4 +1,4 @@
-"""The variants of the layers, and a batch for them: what the tests of variants go through."""
+"""The variants of the layers, and batches for them, shared by the tests of variants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 import fastrnn as fr
 
-#: Name, class and options of every variant that is tested.
+#: Name, class and options of every tested variant.
 VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "rnn leak": (fr.RNN, {"leak": 0.3}),
     "rnn relu learned leak": (fr.RNN, {"leak": "learned", "nonlinearity": "relu"}),
@@ -89,7 +89,7 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "mean of variants": (fr.LSTM, {"bidirectional": True, "merge": "mean", "skip": 2, "zoneout": (0.2, 0.1)}),
     "both ways": (fr.LSTM, {"bidirectional": True, "peephole": True, "proj_size": 2}),
 }
-#: How sequences come.
+#: Kinds of batches.
 BATCHES: dict[str, tuple[str, ...]] = {
     "dense": (),
     "ragged": ("lengths",),
@@ -102,9 +102,9 @@ T, N, D, H = 6, 3, 4, 5
 def make(
     name: str, *, dtype: str = "float64", layers: int = 1, sizes: tuple[int, int] = (D, H), **more: Any
 ) -> Any:
-    """The layer of a variant, with parameters that none of its options leave without effect."""
+    """Make the layer of a variant, with parameters that give every option an effect."""
     layer, options = VARIANTS[name]
-    if isinstance(options.get("leak"), tuple):  # one number a unit
+    if isinstance(options.get("leak"), tuple):  # one number per unit
         options = options | {"leak": np.resize(options["leak"], sizes[1])}
     if layer is not fr.Jordan:  # which has one layer
         more["num_layers"] = layers
@@ -117,7 +117,7 @@ def make(
 
 
 def batch(rnn: Any, given: tuple[str, ...], steps: int = T, rows: int = N) -> tuple[Any, dict[str, Any]]:
-    """x, and the other arguments of a pass."""
+    """Make x and the other arguments of a pass."""
     random = np.random.default_rng(5)
 
     def normal(*shape: int) -> Any:
@@ -136,12 +136,12 @@ def batch(rnn: Any, given: tuple[str, ...], steps: int = T, rows: int = N) -> tu
 
 
 def random_state(rnn: Any, normal: Any, rows: int) -> Any:
-    """A state of a layer, drawn with `normal`."""
+    """Draw a state of a layer with `normal`."""
     count = rnn.num_layers * rnn.directions
     parts = tuple(normal(count, *shape) for shape in rnn.spec.state_shapes(rows))
     return parts[0] if len(parts) == 1 else parts
 
 
 def parts_of(state: Any) -> tuple[Any, ...]:
-    """A state's arrays."""
+    """Return a state's arrays."""
     return state if isinstance(state, tuple) else (state,)

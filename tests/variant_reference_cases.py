@@ -1,4 +1,4 @@
-"""Random cases for the reference of the variants: every option alone, and combinations."""
+"""Random cases for the variants' reference: every option alone, and combinations."""
 
 from __future__ import annotations
 
@@ -129,12 +129,12 @@ class VariantCase:
 
     @property
     def gates(self) -> str:
-        """The gates' letters in the order of the weights' rows."""
+        """Return the gates' letters in the order of the weights' rows."""
         gates = GATES[self.cell].replace("f", "") if self.options.get("coupled") else GATES[self.cell]
         return gates + "r" if self.options.get("relevance") else gates
 
     def forward(self):
-        """y, state_n, tape."""
+        """Run the forward pass: y, state_n, tape."""
         return reference.variant_forward(
             self.cell,
             self.x,
@@ -149,34 +149,34 @@ class VariantCase:
         )
 
     def backward(self, tape=None):
-        """dx, dstate, dweights."""
+        """Run the backward pass: dx, dstate, dweights."""
         tape = self.forward()[2] if tape is None else tape
         return reference.variant_backward(self.cell, self.weights, tape, self.dy, self.dstate_n)
 
     def loss(self) -> float:
-        """A number whose gradients are what `backward` gives: <dy, y> + <dstate_n, state_n>."""
+        """Return a number whose gradients are those of `backward`: <dy, y> + <dstate_n, state_n>."""
         y, state_n, _ = self.forward()
         states = zip(self.dstate_n, state_n, strict=True)
         return float((self.dy * y).sum() + sum((d * s).sum() for d, s in states))
 
-    def but(self, **changes) -> VariantCase:
-        """The same case with some fields changed."""
+    def replace(self, **changes) -> VariantCase:
+        """Return the case with some fields changed."""
         return replace(self, **changes)
 
     def arrays(self) -> list[np.ndarray]:
-        """Everything that is passed in."""
+        """Return all arguments that are arrays."""
         more = [a for a in (self.lengths, self.reset, self.dy) if a is not None]
         return [self.x, *self.weights.values(), *self.state, *self.dstate_n, *self.masks.values(), *more]
 
     def cast(self, dtype: str) -> VariantCase:
-        """The same case in another dtype."""
+        """Return the case in another dtype."""
 
         def to(arrays):
             if isinstance(arrays, dict):
                 return {name: a.astype(dtype) for name, a in arrays.items()}
             return tuple(a.astype(dtype) for a in arrays)
 
-        return self.but(
+        return self.replace(
             x=self.x.astype(dtype),
             dy=self.dy.astype(dtype),
             **{name: to(getattr(self, name)) for name in ("weights", "state", "dstate_n", "masks")},
@@ -192,7 +192,7 @@ def make_variant_case(
     reverse: bool = False,
     seed: int = 0,
 ) -> VariantCase:
-    """A random case of sizes (T, N, D, H, P), of which P is used where there is a projection."""
+    """Make a random case of sizes (T, N, D, H, P); P is used if there is a projection."""
     cell, options, extra, drawn = VARIANTS[name]
     T, N, D, H, P = sizes
     case = VariantCase(cell, options, np.empty(0), {}, (), None, (), {})
@@ -234,7 +234,7 @@ def make_variant_case(
         "zone_h": (random.random((T, N, P)) < 0.3).astype(float),
         "zone_c": (random.random((T, N, H)) < 0.3).astype(float),
     }
-    return case.but(
+    return case.replace(
         x=normal(T, N, D),
         weights=weights,
         state=tuple(normal(*shape, scale=0.5) for shape in shapes),

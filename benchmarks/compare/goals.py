@@ -1,4 +1,4 @@
-"""The project's goals for speed, row by row, and what was measured of each."""
+"""The project's speed goals, each with its measured value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastrnn.cli.benchmark.timing import geometric_mean
 
 
 class Goal(NamedTuple):
-    """A goal, what was measured, and whether that reaches it; None where nothing was measured."""
+    """A goal, the measured value, and whether it reaches the goal; None if nothing was measured."""
 
     what: str
     goal: str
@@ -24,7 +24,7 @@ NOT_MEASURED = ("not measured", None)
 
 
 def goals(result: Result, threads: int) -> list[Goal]:
-    """Judge each goal by the points with so many threads."""
+    """Judge each goal by the points with that many threads."""
     rows = []
     for mode, wanted in (("forward", 1.5), ("training", 1.8)):
         for cell in CELLS:
@@ -60,7 +60,7 @@ def goals(result: Result, threads: int) -> list[Goal]:
 
 
 def streams_weights(result: Result, point: Point) -> bool:
-    """Whether a sequence's W_hh is too large for L1, so that each step reads it from a level behind."""
+    """Return whether W_hh is too large for L1, so that each step reads it from a further cache level."""
     case = results.case_of(point)
     caches = result["machine"]["caches"]
     last = caches.get("L3", caches.get("L2", 16 << 20))
@@ -98,7 +98,7 @@ def ragged_goals(result: Result, threads: int) -> list[Goal]:
 
 
 def two_threads(result: Result, threads: int) -> Goal:
-    """Judge the gain of the second thread against what two cores can do at once in the same rounds."""
+    """Judge the gain of the second thread against that of two cores' limit in the same rounds."""
     points = [p for p in select(result, "grid", threads) if p["case"]["N"] * p["case"]["H"] >= 8000]
     points = points if threads == 2 else []
 
@@ -111,12 +111,12 @@ def two_threads(result: Result, threads: int) -> Goal:
 
 
 def python_share(point: Point) -> float:
-    """Time of a step with every size at 1 over that of the step."""
+    """Return the time of a step with every size at 1 over that of the step."""
     return results.ratio(point["limits"]["smallest"], point["peers"]["fastrnn"])
 
 
 def avx2_over_avx512(point: Point) -> float:
-    """Time on AVX2 over that on AVX-512."""
+    """Return the time on AVX2 over that on AVX-512."""
     return results.ratio(point["peers"]["fastrnn-avx2"], point["peers"]["fastrnn-avx512"])
 
 
@@ -125,22 +125,22 @@ Value = Callable[[Point], float | None]
 
 
 def times(value: float) -> str:
-    """Write a ratio."""
+    """Format a ratio."""
     return f"{value:.2f}x"
 
 
 def percent(value: float) -> str:
-    """Write a share."""
+    """Format a fraction as a percentage."""
     return f"{value:.0%}"
 
 
 def values_of(points: Iterable[Point], value: Value) -> list[float]:
-    """The values of the points that have one."""
+    """Return the values of the points that have one."""
     return [number for point in points if (number := value(point)) is not None]
 
 
 def mean_and_least(points: list[Point], value: Value, mean: float, least: float = 0.0) -> Found:
-    """Judge by the geometric mean, and by the least value."""
+    """Judge by the geometric mean and the least value."""
     found = values_of(points, value)
     if not found:
         return NOT_MEASURED

@@ -15,8 +15,8 @@ from fastrnn.cli.benchmark.points import Point, grid_point
 def points(job: Job, limits: Limits) -> Iterator[Point]:
     """Yield the point of each case of the job.
 
-    Its limits are "fma", multiply-adds in registers; for one sequence "read", W_hh read over and over; with
-    several threads "fma-1-thread" and "fastrnn-1-thread", the same on one of the CPUs.
+    Its limits are "fma", multiply-adds in registers; for one sequence "read", W_hh read repeatedly; with
+    several threads "fma-1-thread" and "fastrnn-1-thread", the same on one CPU.
     """
     for case in job.cases:
         point = grid_point(case, job.peers, job.threads)
@@ -31,7 +31,7 @@ def points(job: Job, limits: Limits) -> Iterator[Point]:
 
 
 def add_limit(point: Point, name: str, limit: tuple) -> None:
-    """Add a limit's task, and how many operations or bytes it has."""
+    """Add a limit's task and its number of operations or bytes."""
     task, amount = limit
     point.add(name, task, None)
     point.facts.setdefault("amounts", {})[name] = amount

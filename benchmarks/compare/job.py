@@ -1,4 +1,4 @@
-"""What a measuring process is told to do."""
+"""The job of a measuring process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = ("grid", "step", "ragged", "denormal", "character", "isa")
 
 @dataclass(frozen=True)
 class Job:
-    """What is measured, by whom, with how many threads and for how long."""
+    """What is measured, for which peers, with how many threads and for how long."""
 
     kinds: tuple[str, ...]
     cases: tuple[Case, ...]  # of the grid
@@ -23,12 +23,12 @@ class Job:
     clock: Clock
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the job as plain values."""
         return asdict(self)
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> Job:
-        """Make a job of the values that `to_json` gave."""
+        """Make a job from the values of `to_json`."""
         cases = tuple(Case(cell, mode, Shape(*shape)) for cell, mode, shape in values["cases"])
         kinds, cells, peers = (tuple(values[name]) for name in ("kinds", "cells", "peers"))
         return Job(kinds, cases, cells, peers, values["threads"], Clock(*values["clock"]))

@@ -1,8 +1,8 @@
 """The machine's limits, measured in the process that measures the peers.
 
 `limits.c` is compiled for this machine: a loop of independent multiply-adds in registers, and a loop that
-adds up a buffer. Without a C compiler the limits are NumPy's best matrix product and dot product; "source" in
-the result says which it was. With several threads each of them runs at once, reading a part of its own.
+sums a buffer. Without a C compiler the limits are NumPy's best matrix product and dot product; "source" in
+the result names which. Several threads run concurrently, each reading its own part.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import numpy as np
 from fastrnn.cli.benchmark.machine import cache_sizes
 from fastrnn.cli.benchmark.task import Task
 
-# A limit's sample lasts about as long as that of the work it limits, so that a pause hits both alike.
+# A limit's sample lasts about as long as that of the work it limits, so that a pause affects both equally.
 SECONDS = 2e-3  # at least
 LONGEST = 0.3  # at most
 REPEATS = 9  # samples; a level's bandwidth is their median
 FLAGS = "-O3 -march=native -ffp-contract=fast -shared -fPIC".split()
-FIRST_GUESS = 1e7  # operations or bytes, to find out how many take `SECONDS`
-PRODUCT = 384  # rows and columns of NumPy's
+FIRST_GUESS = 1e7  # operations or bytes, from which to find how many take `SECONDS`
+PRODUCT = 384  # rows and columns of NumPy's matrices
 UNKNOWN_CACHES = {"L1": 32 << 10, "L2": 1 << 20, "L3": 16 << 20}
 
 Loop = tuple[Callable[[], object], float]  # a call, and its operations or bytes
@@ -53,13 +53,13 @@ class CLoops:
             getattr(self.library, name).restype = ctypes.c_float
 
     def multiply_add(self, amount: float) -> Loop:
-        """Make a call of about that many operations, and say how many they are."""
+        """Return a call of about that many operations, and their exact number."""
         each = self.library.flops_per_round()
         rounds = max(1, round(amount / each))
         return (lambda: self.library.multiply_add(rounds)), float(rounds * each)
 
     def read(self, size: int, amount: float) -> Loop:
-        """Make a call that reads a buffer of that size until it has read about that amount."""
+        """Return a call that reads a buffer of that size repeatedly, about that amount in total."""
         block = 12 * self.library.vector_bytes()
         blocks = max(1, size // block)
         memory = np.ones(blocks * block + 64, np.uint8)
@@ -76,25 +76,25 @@ class CLoops:
 
 
 class NumpyProducts:
-    """What stands in for the loops where there is no compiler."""
+    """NumPy's products, used where there is no compiler."""
 
     source = "NumPy products"
 
     def multiply_add(self, amount: float) -> Loop:
-        """As `CLoops`."""
+        """Do as `CLoops`."""
         a, b, out = np.ones((3, PRODUCT, PRODUCT), np.float32)
         rounds = max(1, round(amount / (2 * PRODUCT**3)))
         return (lambda: [np.matmul(a, b, out=out) for _ in range(rounds)]), 2.0 * PRODUCT**3 * rounds
 
     def read(self, size: int, amount: float) -> Loop:
-        """As `CLoops`."""
+        """Do as `CLoops`."""
         values = np.ones(max(16, size // 4), np.float32)
         rounds = max(1, round(amount / values.nbytes))
         return (lambda: [np.dot(values, values) for _ in range(rounds)]), float(rounds * values.nbytes)
 
 
 class Limits:
-    """The limits of some threads at once."""
+    """The limits of several concurrent threads."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -105,16 +105,16 @@ class Limits:
             self.loops = NumpyProducts()
 
     def multiply_add(self, wanted: float = 0.0, threads: int | None = None) -> tuple[Task, float]:
-        """Make a task of about that many multiply-adds, shared by the threads; and say how many they are."""
+        """Return a task of about that many multiply-adds, shared by the threads, and their exact number."""
         return self._sized(self.loops.multiply_add, wanted, threads or self.threads)
 
     def read(self, size: int, wanted: float = 0.0) -> tuple[Task, float]:
-        """Make a task that reads `size` bytes again and again, a part in each thread; and the bytes read."""
+        """Return a task that reads `size` bytes repeatedly, a part in each thread, and the bytes read."""
         part = max(4096, size // self.threads)
         return self._sized(lambda amount: self.loops.read(part, amount), wanted, self.threads)
 
     def levels(self) -> dict[str, dict[str, float]]:
-        """Read bandwidth of each cache level and of memory, in bytes a second, and the size read."""
+        """Measure the read bandwidth of each cache level and of memory, in bytes per second."""
         caches = cache_sizes() or UNKNOWN_CACHES
         sizes = {name: size * 3 // 4 for name, size in caches.items()}
         sizes["memory"] = 4 * max(caches.values())
@@ -126,7 +126,7 @@ class Limits:
         return found
 
     def _sized(self, make: Callable[[float], Loop], wanted: float, threads: int) -> tuple[Task, float]:
-        """Make a loop for each thread: as much as is wanted, if that takes `SECONDS` to `LONGEST`."""
+        """Make a loop for each thread, of the wanted amount if that takes `SECONDS` to `LONGEST`."""
         task, amount = self._together([make(FIRST_GUESS) for _ in range(threads)])
         rate = amount / _median_seconds(task)
         amount = min(max(wanted, rate * SECONDS), rate * LONGEST)

@@ -21,7 +21,7 @@ COLOURS = {
 
 
 def draw(result: Result, folder: Path) -> list[Path]:
-    """Draw a roofline and a plot of ratios for each number of threads; returns the files.
+    """Draw a roofline and a plot of ratios for each number of threads; return the files.
 
     Raises
     ------
@@ -44,10 +44,10 @@ def draw(result: Result, folder: Path) -> list[Path]:
 
 
 def roofline(result: Result, threads: int) -> Any:
-    """Draw operations a second over operations a byte of weights, forward, under the machine's limits.
+    """Draw operations per second over operations per byte of weights, forward, under the machine's limits.
 
-    A step that reads each weight once uses it for N rows: N/2 operations a byte. (W_ih may be read less often
-    than once a step: then a point may lie above its line.)
+    A step that reads each weight once uses it for N rows: N/2 operations per byte. (W_ih may be read less
+    often than once per step, so a point may lie above its line.)
     """
     import matplotlib.figure
 
@@ -74,7 +74,7 @@ def roofline(result: Result, threads: int) -> Any:
                 color=COLOURS["fastrnn"] if name == "fastrnn" else "0.55",
                 label=f"{name}, {cell}",
             )
-    axes.set(xscale="log", yscale="log", xlabel="operations a byte of weights (N / 2)", ylabel="GFLOP/s")
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte of weights (N / 2)", ylabel="GFLOP/s")
     axes.set_xticks([0.5, 1, 2, 4, 8, 16, 32], labels=["0.5", "1", "2", "4", "8", "16", "32"])
     axes.set_yticks([2, 5, 10, 20, 50, 100, 200], labels=["2", "5", "10", "20", "50", "100", "200"])
     axes.minorticks_off()
@@ -84,13 +84,13 @@ def roofline(result: Result, threads: int) -> Any:
 
 
 def time_of(point: dict[str, Any], name: str) -> float:
-    """Microseconds of fastrnn, or of the best float32 peer."""
+    """Return the microseconds of fastrnn or of the best float32 peer."""
     names = [name] if name == "fastrnn" else [peer for peer in results.PEERS if peer in point["peers"]]
     return min(point["peers"][peer]["median_us"] for peer in names)
 
 
 def ratios(result: Result, threads: int) -> Any:
-    """Draw how many times as long as fastrnn each peer takes, at every point."""
+    """Draw the ratio of each peer's time to fastrnn's at every point."""
     import matplotlib.figure
 
     figure = matplotlib.figure.Figure(figsize=(14, 8), layout="constrained")
@@ -115,7 +115,7 @@ def ratios(result: Result, threads: int) -> Any:
         grid[0][0].plot([], [], "o", color=COLOURS[peer], label=PEERS[peer].title)
     figure.legend(loc="outside lower center", ncols=len(results.PEERS), fontsize=9)
     figure.suptitle(
-        f"How many times as long as fastrnn (the line) each peer takes; T,N,D,H,layers; "
+        f"Time of each peer over that of fastrnn (the line); T,N,D,H,layers; "
         f"{result['machine']['cpu']}, threads: {threads}"
     )
     return figure

@@ -1,7 +1,7 @@
 """Make tables and plots of a result file: ``python -m benchmarks.compare.report [FILE]``.
 
-Without a file it takes the newest in benchmarks/results/. The tables are printed, as Markdown; the roofline
-and the ratios are drawn beside the file, if matplotlib is installed.
+Without a file it takes the newest in benchmarks/results/. The tables are printed as Markdown; the roofline
+and the ratios are drawn next to the file if matplotlib is installed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from benchmarks.compare.run import RESULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables, or write them, and draw the plots."""
+    """Print or write the tables, and draw the plots."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.compare.report", description="Tables and plots of a result."
     )
     parser.add_argument("file", nargs="?", type=Path, help="default: the newest in benchmarks/results/")
-    parser.add_argument("--out", type=Path, help="write the tables there instead of printing them")
+    parser.add_argument("--out", type=Path, help="write the tables to this file instead of printing them")
     parser.add_argument("--plots", type=Path, help="folder of the plots; default: that of the file")
     options = parser.parse_args(arguments)
     path = options.file or max(RESULTS.glob("20*.json"), default=None)

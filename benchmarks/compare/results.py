@@ -14,7 +14,7 @@ FORMAT = "fastrnn-benchmark 1"
 POINT_KEYS = {"kind", "case", "threads", "peers", "limits", "unsupported"}
 TIME_KEYS = {"median_us", "low_us", "high_us", "samples_us"}
 
-#: Who may be the best peer of a point: those that compute in float32.
+#: Candidates for the best peer of a point: those that compute in float32.
 PEERS = ("numpy", "pytorch", "jax", "onnxruntime")
 
 Point = dict[str, Any]
@@ -27,7 +27,7 @@ def load(path: Path) -> Result:
     Raises
     ------
     ValueError
-        If it is none; the text says what is wrong.
+        If it is not a result file; the message says why.
     """
     try:
         result = json.loads(path.read_text())
@@ -46,7 +46,7 @@ def check(result: Any) -> None:
     Raises
     ------
     ValueError
-        If it has another.
+        If the form is wrong.
     """
     found = result.get("format") if isinstance(result, dict) else None
     if found != FORMAT:
@@ -66,7 +66,7 @@ def check(result: Any) -> None:
 
 
 def select(result: Result, kind: str, threads: int, **case: Any) -> list[Point]:
-    """The points of a kind, for so many threads, whose case has these values."""
+    """Return the points of a kind and a number of threads whose case has these values."""
     return [
         point
         for point in result["points"]
@@ -75,43 +75,43 @@ def select(result: Result, kind: str, threads: int, **case: Any) -> list[Point]:
 
 
 def thread_counts(result: Result) -> list[int]:
-    """The numbers of threads that were measured."""
+    """Return the measured numbers of threads."""
     return sorted({point["threads"] for point in result["points"]})
 
 
 def case_of(point: Point) -> Case:
-    """The case of a point of the grid."""
+    """Return the case of a grid point."""
     case = point["case"]
     return Case(case["cell"], case["mode"], Shape(*(case[name] for name in Shape._fields)))
 
 
 def label(point: Point) -> str:
-    """A point's case in a few words, such as "lstm forward 50,50,128,128,2"."""
+    """Return a point's case in short, such as "lstm forward 50,50,128,128,2"."""
     words = [value for value in point["case"].values() if isinstance(value, str)]
     sizes = [str(value) for value in point["case"].values() if not isinstance(value, str)]
     return " ".join([*words, ",".join(sizes)])
 
 
 def vs(point: Point, peer: str) -> float | None:
-    """How many times as long as fastrnn a peer takes; None if it was not measured."""
+    """Return the ratio of a peer's time to fastrnn's; None if it was not measured."""
     if peer not in point["peers"]:
         return None
     return ratio(point["peers"][peer], point["peers"]["fastrnn"])
 
 
 def vs_best(point: Point) -> float | None:
-    """The same for the best of the float32 peers; None if there is none."""
+    """Return the same for the best of the float32 peers; None if there is none."""
     ratios = [value for peer in PEERS if (value := vs(point, peer)) is not None]
     return min(ratios, default=None)
 
 
 def fma_share(point: Point) -> float:
-    """fastrnn's rate of operations as a share of the multiply-adds that the same rounds could do."""  # noqa: D403
+    """Return fastrnn's rate of operations as a fraction of that of the multiply-adds in the same rounds."""
     return point["flops"] / point["amounts"]["fma"] * ratio(point["limits"]["fma"], point["peers"]["fastrnn"])
 
 
 def read_share(point: Point) -> float:
-    """The least time that one sequence can take, as a share of fastrnn's time.
+    """Return the least time that one sequence can take, as a fraction of fastrnn's time.
 
     Each step reads W_hh, at the bandwidth measured on a buffer of its size. W_ih is not counted, but the
     operations of its product for all steps are, at the rate of multiply-adds.
@@ -126,7 +126,7 @@ def read_share(point: Point) -> float:
 
 
 def speed_up(point: Point) -> tuple[float, float]:
-    """How much faster than on one thread: fastrnn, and the multiply-adds of the same rounds."""
+    """Return the speed-up over one thread of fastrnn and of the multiply-adds in the same rounds."""
     amounts, limits = point["amounts"], point["limits"]
     own = ratio(limits["fastrnn-1-thread"], point["peers"]["fastrnn"])
     fma = amounts["fma"] / amounts["fma-1-thread"] * ratio(limits["fma-1-thread"], limits["fma"])
@@ -134,18 +134,18 @@ def speed_up(point: Point) -> tuple[float, float]:
 
 
 def ragged_cost(point: Point) -> float:
-    """Time as a share of the padded batch's, over the share of steps that are real."""
+    """Return time as a fraction of the padded batch's, over the fraction of real steps."""
     return ratio(point["peers"]["fastrnn"], point["limits"]["fastrnn-padded"]) / point["real_share"]
 
 
 def slow_down(point: Point, peer: str) -> float | None:
-    """Time on denormal input over that on ordinary input; None if not measured."""
+    """Return time on denormal input over that on ordinary input; None if not measured."""
     if peer not in point["peers"]:
         return None
     return ratio(point["peers"][peer], point["limits"][f"{peer}-ordinary"])
 
 
 def worst(points: Iterable[Point], value: Callable[[Point], float | None], *, largest: bool = False) -> str:
-    """Name the point with the least (or the largest) value."""
+    """Return the name of the point with the least (or the largest) value."""
     found = [(number, label(point)) for point in points if (number := value(point)) is not None]
     return (max if largest else min)(found)[1]

@@ -4,9 +4,9 @@
     python -m benchmarks.compare.run --kinds grid --cells lstm --shapes 50,50,128,128,2 --threads 1
     python -m benchmarks.compare.run --kinds step ragged --peers fastrnn pytorch --rounds 31
 
-Every answer is compared with the NumPy reference's, computed in float64, before it is timed; one that differs
-ends the run with the difference and exit code 1. Peers that are not installed are named. The result is one
-JSON file; ``python -m benchmarks.compare.report FILE`` makes tables and plots of it.
+Before timing, every answer is compared with the NumPy reference's in float64; one that differs ends the run
+with the difference and exit code 1. Peers that are not installed are named. The result is one JSON file;
+``python -m benchmarks.compare.report FILE`` makes tables and plots of it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="of the grid")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument(
-        "--threads", nargs="+", type=int, default=[1, 2], help="each in a process of its own, bound to CPUs"
+        "--threads", nargs="+", type=int, default=[1, 2], help="each in a separate process, bound to CPUs"
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each peer")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each peer at each point")
@@ -64,7 +64,7 @@ def shape(text: str) -> Shape:
 
 
 def commit() -> str:
-    """Name the commit of the working tree, with "+" where it has been changed since."""
+    """Return the commit of the working tree, with "+" if there are changes."""
     command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
     try:
         here = Path(__file__).parent
@@ -74,7 +74,7 @@ def commit() -> str:
 
 
 def describe(point: dict[str, Any]) -> str:
-    """Say in one line what a point gave."""
+    """Return a point's result in one line."""
     what = " ".join(str(value) for value in point["case"].values())
     times = ", ".join(f"{name} {time['median_us']:,.1f}" for name, time in point["peers"].items())
     reasons = "".join(f"; {name}: {reason}" for name, reason in point["unsupported"].items())
@@ -82,13 +82,13 @@ def describe(point: dict[str, Any]) -> str:
 
 
 def save(result: dict[str, Any], path: Path) -> None:
-    """Write what there is so far: a long run that is stopped leaves it."""
+    """Write the results so far, so that a stopped run keeps them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, allow_nan=False) + "\n")
 
 
 def measure(options: argparse.Namespace, path: Path) -> dict[str, Any]:
-    """Run a process for each number of threads and put together what they say."""
+    """Run a process for each number of threads and combine their results."""
     result: dict[str, Any] = {
         "format": FORMAT,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -108,7 +108,7 @@ def measure(options: argparse.Namespace, path: Path) -> dict[str, Any]:
         start = next(messages)
         for name, reason in start["missing"].items():
             print(f"NOT MEASURED: {PEERS[name].title}: {reason}", flush=True)
-        result.setdefault("machine", start["machine"])  # the first one's load average is not our own
+        result.setdefault("machine", start["machine"])  # later load averages include our own work
         result.update(peers=start["peers"], missing=start["missing"])
         result["limits"][str(threads)] = start["limits"]
         print(f"threads: {threads}; median microseconds", flush=True)

@@ -21,10 +21,10 @@ SHAPES = (
     Shape(T=50, N=33, D=96, H=150, layers=2),
 )
 
-# Where one instruction set is compared with another: batches that fill the registers.
+# For comparing instruction sets: batches that fill the registers.
 WIDE_SHAPES = tuple(shape for shape in SHAPES if shape.N >= 16 and shape.layers == 1 and shape.T <= 128)
 
 
 def cases(shapes: tuple[Shape, ...], cells: tuple[str, ...], modes: tuple[str, ...]) -> list[Case]:
-    """All of the cases, shape by shape."""
+    """Return all cases, shape by shape."""
     return [Case(cell, mode, shape) for shape in shapes for mode in modes for cell in cells]

@@ -17,7 +17,7 @@ REACHED = {True: "reached", False: "not reached", None: "-"}
 
 
 def document(result: Result) -> str:
-    """Everything, one section after the other."""
+    """Return all sections as one document."""
     sections = [facts(result)]
     for threads in results.thread_counts(result):
         title = "one thread" if threads == 1 else f"{threads} threads"
@@ -35,12 +35,12 @@ def document(result: Result) -> str:
 
 
 def section(heading: str, table: str) -> list[str]:
-    """A heading and its table, or nothing where there is none."""
+    """Return a heading and its table, or nothing if there is no table."""
     return [heading, table] if table else []
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; empty without rows."""
+    """Return a table; empty without rows."""
     lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
     if not lines:
         return ""
@@ -48,12 +48,12 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def title(name: str) -> str:
-    """A peer's name for people."""
+    """Return a peer's display name."""
     return PEERS[name].title if name in PEERS else name
 
 
 def facts(result: Result) -> str:
-    """Say what was measured, where, and who was missing."""
+    """Return what was measured, where, and which peers were missing."""
     lines = [f"# Measured {result['started']}, commit {result['commit']}", ""]
     lines += [f"- command: `{result['command']}`"]
     lines += [f"- {name}: {value}" for name, value in result["machine"].items()]
@@ -69,20 +69,20 @@ def facts(result: Result) -> str:
         lines += [f"- **the machine was busy**: load average {load} before the run; the figures are rough"]
     lines += [
         f"- a figure: the median of {result['rounds']} rounds, fewer if they take {result['seconds']:g} s,",
-        "  the peers in turn; microseconds, ± half the distance of the quartiles; in brackets how many times",
-        "  as long as fastrnn, the median of the ratios within a round",
+        "  the peers in turn; microseconds, ± half the interquartile range; in brackets the time over",
+        "  fastrnn's, the median of the ratios within a round",
     ]
     return "\n".join(lines)
 
 
 def goals_table(result: Result, threads: int) -> str:
-    """The goals, reached or not."""
+    """Return the table of goals, reached or not."""
     rows = [(goal.what, goal.goal, goal.measured, REACHED[goal.reached]) for goal in goals(result, threads)]
     return markdown(("what", "goal", "measured", ""), rows)
 
 
 def means_table(result: Result, threads: int) -> str:
-    """Geometric means of the ratios to the best peer and to each of them."""
+    """Return the geometric means of the ratios to the best peer and to each peer."""
     names = [name for name in result["peers"] if name != "fastrnn"]
     rows = []
     for mode in MODES:
@@ -95,7 +95,7 @@ def means_table(result: Result, threads: int) -> str:
 
 
 def accuracy_table(result: Result) -> str:
-    """The largest difference of each peer's answers from the reference's in float64."""
+    """Return the largest difference of each peer's answers from the reference in float64."""
     found: dict[str, float] = {}
     for point in result["points"]:
         for name, time in point["peers"].items():
@@ -104,13 +104,13 @@ def accuracy_table(result: Result) -> str:
 
 
 def mean(values: Iterable[float | None]) -> str:
-    """Write a geometric mean."""
+    """Format a geometric mean."""
     found = [value for value in values if value is not None]
     return times(geometric_mean(found)) if found else "-"
 
 
 def grid_table(points: list[Point]) -> str:
-    """The grid's points: times, ratios, and shares of the limits."""
+    """Return the grid's points: times, ratios, and fractions of the limits."""
     names = peers_of(points)
     rows = []
     for point in points:
@@ -122,7 +122,7 @@ def grid_table(points: list[Point]) -> str:
 
 
 def peers_of(points: Iterable[Point]) -> list[str]:
-    """The names of all that are in some point, in their order."""
+    """Return the names of all peers in any of the points, in order."""
     names: dict[str, None] = {}
     for point in points:
         names.update(dict.fromkeys(point["peers"]))
@@ -130,7 +130,7 @@ def peers_of(points: Iterable[Point]) -> list[str]:
 
 
 def cells(point: Point, names: Sequence[str]) -> list[str]:
-    """Each peer's time and ratio, or the reason why there is none."""
+    """Return each peer's time and ratio, or why there is none."""
     texts = []
     for name in names:
         value = results.vs(point, name) if "fastrnn" in point["peers"] else None
@@ -143,13 +143,13 @@ def cells(point: Point, names: Sequence[str]) -> list[str]:
 
 
 def figure(time: dict[str, Any]) -> str:
-    """Write a time with its spread."""
+    """Format a time with its spread."""
     spread = (time["high_us"] - time["low_us"]) / 2 / max(time["median_us"], 1e-3)
     return f"{time['median_us']:,.1f} ±{spread:.0%}"
 
 
 def plain_table(points: list[Point], extra: str = "", value: Any = None) -> str:
-    """Times and ratios of points of any kind, with one more figure."""
+    """Return times and ratios of points of any kind, with one more figure."""
     names = peers_of(points)
     rows = [
         [results.label(point), *cells(point, names), *([value(point)] if extra else [])] for point in points
@@ -158,13 +158,13 @@ def plain_table(points: list[Point], extra: str = "", value: Any = None) -> str:
 
 
 def slow_downs(point: Point) -> str:
-    """How much slower each peer gets by denormal input."""
+    """Return how much denormal input slows each peer."""
     found = {name: results.slow_down(point, name) for name in point["peers"]}
     return ", ".join(f"{title(name)} {times(value)}" for name, value in found.items() if value)
 
 
 def smallest_share(point: Point) -> str:
-    """The time of the step with every size at 1, and its share."""
+    """Return the time of the step with every size at 1, and its fraction."""
     own = results.ratio(point["limits"]["smallest"], point["peers"]["fastrnn"])
     return f"{point['limits']['smallest']['median_us']:.1f} ({own:.1%})"
 

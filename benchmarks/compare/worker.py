@@ -1,4 +1,4 @@
-"""The process that measures: ``run.py`` starts one for each number of threads."""
+"""The measuring process: ``run.py`` starts one for each number of threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastrnn.cli.benchmark.process import serve
 
 
 def work(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Say what is here and how fast it can be at best, then measure point by point."""
+    """Report the machine, the peers and the limits, then measure point by point."""
     job = Job.from_json(values)
     peers, missing = installed(job.peers)
     job = dataclasses.replace(job, peers=tuple(peers))

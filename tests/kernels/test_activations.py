@@ -1,4 +1,4 @@
-"""How far the kernels' sigmoid and tanh are from the truth, in units in the last place (ulp) of the truth."""
+"""Errors of the kernels' sigmoid and tanh, in units in the last place (ulp) of the exact value."""
 
 import mpmath
 import numpy as np
@@ -6,14 +6,14 @@ import pytest
 
 from kernel_cases import kernels
 
-# What is stated. benchmarks/activation_error.py tries all 2^32 float32 values; its results say what it found.
+# The documented bound. benchmarks/activation_error.py checks all 2^32 float32 values and keeps its results.
 BOUND = {"float32": 2.0, "float64": 2.1}  # in units in the last place
 NAMES = ["sigmoid", "tanh"]
 DTYPES = ["float32", "float64"]
 
 
 def ulp_errors(got, truth):
-    """Distance of `got` from `truth`, which is wider or of mpmath's numbers, in ulp of `truth`."""
+    """Return the distance of `got` from `truth`, of a wider type or mpmath's, in ulp of `truth`."""
     info = np.finfo(got.dtype)
     _, exponent = np.frexp(truth.astype(np.float64))
     ulp = np.ldexp(1.0, np.maximum(exponent - 1, info.minexp) - info.nmant)
@@ -21,21 +21,21 @@ def ulp_errors(got, truth):
 
 
 def float32_sample():
-    """Every exponent with 512 mantissas, what is beside zero and the functions' ends, and a dense middle."""
+    """Return every exponent with 512 mantissas, neighbours of zero and of the limits, and a dense middle."""
     mantissas = np.arange(0, 1 << 23, (1 << 14) - 1, dtype=np.uint32)
     bits = (np.arange(255, dtype=np.uint32)[:, None] << 23 | mantissas).ravel()
     ends = np.array([0.0, 1.0, 9.01, 10.0, 20.0, 30.0, 87.0, 88.72, 103.97, 104.0], np.float32).view(
         np.uint32
     )
-    beside = (ends[:, None].astype(np.int64) + np.arange(-300, 300)).ravel()
-    bits = np.concatenate([bits, beside[beside >= 0].astype(np.uint32)])
+    around = (ends[:, None].astype(np.int64) + np.arange(-300, 300)).ravel()
+    bits = np.concatenate([bits, around[around >= 0].astype(np.uint32)])
     middle = np.linspace(0, 30, 300_001, dtype=np.float32)
     half = np.concatenate([bits.view(np.float32), middle])
     return np.concatenate([half, -half])
 
 
 def sigmoid(x):
-    """In float64: neither side overflows or cancels."""
+    """Compute in float64; neither side overflows or cancels."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
@@ -85,7 +85,7 @@ def test_the_ends(name, low, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_zero_and_what_is_next_to_it(dtype):
+def test_zero_and_the_numbers_next_to_it(dtype):
     tiny = np.finfo(dtype).smallest_subnormal
     x = np.array([0.0, -0.0, tiny, -tiny, np.finfo(dtype).tiny], dtype)
     assert np.array_equal(kernels.sigmoid(x), np.full(5, 0.5, dtype))
@@ -94,7 +94,7 @@ def test_zero_and_what_is_next_to_it(dtype):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_any_shape_and_any_place_in_a_vector(name, dtype):
+def test_any_shape_and_any_position_in_a_vector(name, dtype):
     function = getattr(kernels, name)
     x = np.random.default_rng(13).normal(size=67).astype(dtype)
     y = function(x)

@@ -1,4 +1,4 @@
-"""Memory of BPTT: what a tape keeps, and checkpointing, which keeps less and gives the same bits."""
+"""Memory of BPTT: what a tape keeps, and checkpointing, which keeps less and yields the same bits."""
 
 import itertools
 import tracemalloc
@@ -16,7 +16,7 @@ CELLS = {
     "gru-before": (fr.GRU, {"reset_after": False}),
     "lstm": (fr.LSTM, {}),
 }
-# Scalars a step, sequence, unit and layer; see Tape.nbytes.
+# Scalars per step, sequence, unit and layer; see Tape.nbytes.
 SCALARS = {"rnn-tanh": 1, "rnn-relu": 1, "gru-after": 5, "gru-before": 4, "lstm": 6}
 T, N, D, H = 19, 5, 6, 9
 
@@ -26,7 +26,7 @@ def arrays_of(value):
 
 
 def batch_of(rnn, *, ids=False, ragged=False, resets=False, seed=0):
-    """x, state, lengths and reset, and the gradients dy and dstate."""
+    """Make x, state, lengths and reset, and the gradients dy and dstate."""
     random = np.random.default_rng(seed)
 
     def normal(*shape):
@@ -43,7 +43,7 @@ def batch_of(rnn, *, ids=False, ragged=False, resets=False, seed=0):
 
 
 def results(rnn, given, gradients, **options):
-    """All that both passes give, as bytes."""
+    """Return all results of both passes, as bytes."""
     rnn.gradients.zero()
     y, last, tape = rnn.forward(*given, **options)
     dx, first = rnn.backward(tape, *gradients)
@@ -69,7 +69,7 @@ def test_the_same_bits_whatever_is_kept(cell, layers, bidirectional, dropout, dt
         kept = results(other, given, gradients, checkpoint_every=every)
         differing = [name for name in expected if kept[name] != expected[name]]
         assert not differing, (ids, ragged, resets, every)
-        # The next dropout masks are the same too.
+        # The next dropout masks are also the same.
         assert plain.rng.bit_generator.state == other.rng.bit_generator.state
 
 
@@ -168,7 +168,7 @@ def test_what_a_checkpointed_tape_keeps(cell, layers):
     segments = -(-T // 4)
     assert tape.nbytes == 4 * len(rnn.state_names) * layers * (segments - 1) * N * H
     masked = make(D, H, 2, **options, dropout=0.5, seed=0)
-    # Of a mask nothing but its key.
+    # Of a mask only its key is kept.
     assert (
         masked.forward(np.zeros((T, N, D), "f"), checkpoint_every=4)[2].nbytes
         == 4 * len(rnn.state_names) * 2 * (segments - 1) * N * H
@@ -176,7 +176,7 @@ def test_what_a_checkpointed_tape_keeps(cell, layers):
 
 
 def peak_of(rnn, x, dy, **options):
-    """Bytes of Python's arrays at the highest point of both passes, without what goes in and out."""
+    """Return the peak bytes of arrays in both passes, without arguments and results."""
     tracemalloc.start()
     y, _, tape = rnn.forward(x, **options)
     rnn.backward(tape, dy, need_dx=False)
@@ -191,11 +191,11 @@ def test_measured_memory_of_both_passes(cell):
     steps, width, layers = 2500, 64, 2
     rnn = make(8, width, layers, **options, seed=0)
     x, dy = np.zeros((steps, 1, 8), "f"), np.ones((steps, 1, width), "f")
-    rnn.backward(rnn.forward(x)[2], dy)  # gradients and packed weights are there from now on
-    step = 4 * width  # bytes of one scalar a unit
+    rnn.backward(rnn.forward(x)[2], dy)  # allocates gradients and packed weights
+    step = 4 * width  # bytes of one scalar per unit
     slack = 200_000
     whole = peak_of(rnn, x, dy)
-    # y of the last layer has been taken out; a second layer's dx is there on the way back.
+    # The last layer's y does not count; in backward a second layer's dx does.
     assert whole <= (SCALARS[cell] * layers - 1 + 1) * steps * step + slack
     assert whole >= (SCALARS[cell] * layers - 1) * steps * step
     every = 50  # sqrt(T)

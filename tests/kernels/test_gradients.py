@@ -17,7 +17,7 @@ def random():
 
 
 def values_and_gradients(case):
-    """Every array that the loss depends on, beside its gradient as the kernels give it."""
+    """Return every array that the loss depends on, with the kernels' gradient of it."""
     _, _, tape = forward(case)
     dx, dstate, dweights = backward(case, tape)
     pairs = list(zip((*case.state, *case.weights), (*dstate, *dweights), strict=True))
@@ -27,7 +27,7 @@ def values_and_gradients(case):
 
 
 def loss_of(case):
-    """<dy, y> + <dstate_n, state_n>, whose gradients are those of the backward pass."""
+    """Return <dy, y> + <dstate_n, state_n>, whose gradients are those of the backward pass."""
 
     def loss():
         y, state_n, _ = forward(case, training=False)
@@ -45,7 +45,7 @@ def test_every_element(variant, mode):
         assert_gradient(loss_of(case), value, gradient)
 
 
-# Sizes of 1, 3, 17 and 65, and beside the widths of vectors; the slope along one direction of signs.
+# Sizes of 1, 3, 17 and 65, and next to vector widths; the slope along one direction of signs.
 @pytest.mark.parametrize(
     "sizes",
     [(65, 1, 3, 17), (17, 65, 1, 3), (3, 17, 65, 1), (1, 3, 17, 65), (9, 4, 31, 33), (4, 9, 33, 15)],

@@ -17,12 +17,12 @@ def random():
 
 
 def wide(*arrays):
-    """The arrays in float64, for the reference to be exact."""
+    """Return the arrays in float64, so that the reference is exact."""
     return [None if a is None else a.astype(np.float64) for a in arrays]
 
 
 def assert_close(got, wanted, terms=2):
-    """Equal to 1e-10 of the largest element; in float32 to what a sum of so many rounded terms leaves."""
+    """Assert equality to 1e-10 of the largest element, in float32 to the error of a sum of `terms` terms."""
     largest = np.abs(wanted).max(initial=0.0)
     tolerance = 1e-10 * largest
     if got.dtype == np.float32:
@@ -31,7 +31,7 @@ def assert_close(got, wanted, terms=2):
     np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance)
 
 
-# Rows, depth and columns: odd, beside the widths of vectors, more than a block of rows, depth, columns has.
+# Rows, depth and columns: odd, next to vector widths, more than one block of rows, depth or columns.
 SIZES = [
     (1, 1, 1),
     (3, 17, 65),
@@ -102,11 +102,11 @@ def test_softmax_cross_entropy(random, V, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_cross_entropy_of_far_logits(dtype):
-    """Neither overflow nor 0 * inf; a logit that is no number spoils its own row only."""
+    """Check for overflow and 0 * inf; a NaN logit affects only its own row."""
     logits = np.array([[1e30, 0.0], [-1e30, 0.0], [-3e4, 3e4], [np.nan, 0.0]], dtype)
     losses, dlogits = kernels.softmax_cross_entropy(logits, np.array([0, 0, 1, 1]))
     np.testing.assert_array_equal(losses[:3], np.array([0, 1e30, 0], dtype))
-    smallest = np.finfo(dtype).tiny  # probabilities may end there rather than at 0
+    smallest = np.finfo(dtype).tiny  # probabilities may stop there instead of at 0
     np.testing.assert_allclose(dlogits[:3], [[0, 0], [-1, 1], [0, 0]], rtol=0, atol=2 * smallest)
     assert np.isnan(losses[3])
     assert np.isnan(dlogits[3]).all()

@@ -1,4 +1,4 @@
-"""Memory of results: aligned, kept for the next ones once given up, never while somebody looks at it."""
+"""Memory of results: aligned, reused once released, never while it is referenced."""
 
 import gc
 import threading
@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn as fr
 
-SHAPE = T, N, D, H = 60, 8, 3, 32  # y takes 61,440 bytes: a block of its own
+SHAPE = T, N, D, H = 60, 8, 3, 32  # y takes 61,440 bytes: a separate block
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_large_results_begin_where_a_cache_line_does(rnn, x):
     assert [address(array) % 64 for array in (y, dx)] == [0, 0]
 
 
-def test_memory_given_up_serves_the_next_result(rnn, x):
-    gc.collect()  # what other tests left must not come in between
+def test_released_memory_serves_the_next_result(rnn, x):
+    gc.collect()  # garbage of other tests must not interfere
     y, _ = rnn(x)
     before = address(y)
     del y
@@ -53,7 +53,7 @@ def test_memory_that_a_view_holds_is_left_alone(rnn, x):
 
 def test_results_are_the_same_in_used_memory(rnn, x):
     first = rnn(x, lengths=np.arange(1, N + 1))[0].copy()
-    rnn(100 * x)  # leaves other numbers behind, also where the next result has to be zero
+    rnn(100 * x)  # leaves nonzero numbers where the next result must be zero
     second, _ = rnn(x, lengths=np.arange(1, N + 1))
     np.testing.assert_array_equal(first, second)
 

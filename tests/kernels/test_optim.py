@@ -17,11 +17,11 @@ def random():
 
 
 def wide(*arrays):
-    """The arrays in float64, for the reference to be exact."""
+    """Return the arrays in float64, so that the reference is exact."""
     return [None if a is None else a.astype(np.float64) for a in arrays]
 
 
-# What stands behind p, g and the moments, and Adam's count.
+# Arguments after p, g and the moments, and Adam's count.
 STEPS = {
     "sgd": (0.05, 0.0, 0.0, False),
     "sgd-momentum": (0.05, 0.9, 0.1, False),
@@ -41,7 +41,7 @@ MOMENTS = {
 
 
 def step(module, name, count, p, g, *moments):
-    """One step of an optimiser, of the kernels or of the reference."""
+    """Run one step of an optimiser of the kernels or the reference."""
     kind = name.split("-")[0].replace("adamw", "adam")
     getattr(module, f"{kind}_step")(p, g, *moments, *([count] if kind == "adam" else []), *STEPS[name])
 
@@ -50,7 +50,7 @@ def step(module, name, count, p, g, *moments):
 @pytest.mark.parametrize("size", [1, 15, 17, 5000])
 @pytest.mark.parametrize("name", STEPS)
 def test_optimisers(random, name, size, dtype):
-    """Five steps, with gradients of many sizes side by side."""
+    """Run five steps on gradients of many magnitudes."""
     scale = 10.0 ** random.integers(-12, 7, size=size)
     ours = [random.normal(size=size).astype(dtype)]
     ours += [None if letter is None else np.zeros(size, dtype) for letter in MOMENTS[name]]
@@ -81,7 +81,7 @@ def test_sgd_without_momentum_needs_no_array_for_it(random, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_root_in_the_optimisers_is_exact(dtype):
-    """With alpha and epsilon 0 and without decay the step is g / sqrt(g * g), each rounded once."""
+    """Check a step with alpha and epsilon 0 and without decay: g / sqrt(g * g), each rounded once."""
     smallest = 1.01 * np.sqrt(np.finfo(dtype).tiny)
     g = np.geomspace(smallest, 0.9 * np.sqrt(np.finfo(dtype).max), 4001).astype(dtype)
     p, v = np.zeros_like(g), np.zeros_like(g)
@@ -92,11 +92,11 @@ def test_the_root_in_the_optimisers_is_exact(dtype):
 
 @pytest.mark.parametrize("name", ["rmsprop", "adam", "adamw"])
 def test_a_square_that_overflows_leaves_the_parameter(name):
-    """sqrt(inf) is inf and the step 0, as in NumPy and PyTorch: no parameter becomes NaN."""
+    """Check that the step is 0, as sqrt(inf) is inf in NumPy and PyTorch: no parameter becomes NaN."""
     p, g = np.ones(33, np.float32), np.full(33, 1e-3, np.float32)
     g[5] = 1e30
     step(kernels, name, 1, p, g, *(np.zeros_like(p) for _ in MOMENTS[name]))
-    assert p[5] == pytest.approx(1.0, abs=0.01)  # decay apart from the gradient goes on
+    assert p[5] == pytest.approx(1.0, abs=0.01)  # decoupled decay still applies
     assert (np.delete(p, 5) < 1).all()
 
 

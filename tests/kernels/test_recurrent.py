@@ -24,7 +24,7 @@ FIELD = ((0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0))  # addition in 
 DOUBLE = (0, 2, 3, 1)  # twice, and three times, each element
 TRIPLE = (0, 3, 1, 2)
 SIZES = (1, 3, 17, 65)
-# 16 of the 4^5 combinations of T, N, D, H and a mode: any two of them take every pair of values.
+# 16 of the 4^5 combinations of T, N, D, H and a mode: any two of these take every pair of values.
 COVER = [
     (
         (SIZES[a], SIZES[b], SIZES[FIELD[a][b]], SIZES[FIELD[a][DOUBLE[b]]]),
@@ -44,7 +44,7 @@ WIDTHS = [
 ]
 BLOCKS = [
     ((3, 2, 3, 520), "everything"),  # a depth of more than 512 in the recurrent product
-    ((2, 7, 1030, 24), "dense"),  # in the input's
+    ((2, 7, 1030, 24), "dense"),  # in the input product
     ((90, 13, 5, 20), "everything"),  # more than 512 tokens in the sums over time and batch
     ((1100, 1, 4, 7), "dense"),  # more than 1024 steps: several chunks of time
     ((600, 2, 4, 7), "everything"),
@@ -60,7 +60,7 @@ COMBINATIONS = [
 
 
 def name(given):
-    """For pytest: sizes as 4x5x3x6, a combination by what is not its default."""
+    """Name a case for pytest: sizes as 4x5x3x6, a combination by its non-default values."""
     if isinstance(given, tuple):
         return "x".join(map(str, given))
     if isinstance(given, dict):
@@ -70,7 +70,7 @@ def name(given):
 
 
 def assert_close(case, got, wanted):
-    """Equal to 1e-10 of the largest element; in float32 to what sums of so many rounded terms leave."""
+    """Assert equality to 1e-10 of the largest element, in float32 to the error of sums of that many terms."""
     T, N, H = case.dy.shape
     terms = T * N + case.weights[0].shape[1] + H
     assert got.keys() == wanted.keys()
@@ -83,7 +83,7 @@ def assert_close(case, got, wanted):
         np.testing.assert_allclose(value, wanted[key], rtol=0, atol=tolerance, err_msg=key)
 
 
-def judge(case):
+def compare_with_reference(case):
     assert_close(case, both_passes(case), expected(case))
 
 
@@ -91,14 +91,14 @@ def judge(case):
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(("sizes", "mode"), COVER + WIDTHS + BLOCKS, ids=name)
 def test_every_size(sizes, mode, variant, dtype):
-    judge(make_case(variant, sizes, dtype=dtype, **MODES[mode]))
+    compare_with_reference(make_case(variant, sizes, dtype=dtype, **MODES[mode]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("given", COMBINATIONS, ids=name)
 def test_every_combination(given, variant, dtype):
-    judge(make_case(variant, (7, 5, 4, 19), dtype=dtype, **given))
+    compare_with_reference(make_case(variant, (7, 5, 4, 19), dtype=dtype, **given))
 
 
 @pytest.mark.parametrize("bias", ["ih", "hh"])
@@ -115,17 +115,17 @@ def test_forward_with_one_bias(variant, bias):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_not_given_is_zero(variant):
     case = make_case(variant, ragged=True)
-    zero = case.but(
+    zero = case.replace(
         state=tuple(np.zeros_like(s) for s in case.state),
         dy=np.zeros_like(case.dy),
         dstate_n=tuple(np.zeros_like(s) for s in case.state),
     )
-    without = case.but(state=None)
+    without = case.replace(state=None)
     assert_same_bits({"y": forward(without)[0]}, {"y": forward(zero)[0]})
     _, _, tape = forward(case)
     for given in ({"dy": None}, {"dstate_n": None}, {"dy": None, "dstate_n": None}):
-        dx, dstate, dweights = backward(case.but(**given), tape)
-        dx_, dstate_, dweights_ = backward(case.but(**{key: getattr(zero, key) for key in given}), tape)
+        dx, dstate, dweights = backward(case.replace(**given), tape)
+        dx_, dstate_, dweights_ = backward(case.replace(**{key: getattr(zero, key) for key in given}), tape)
         for got, wanted in zip((dx, *dstate, *dweights), (dx_, *dstate_, *dweights_), strict=True):
             np.testing.assert_array_equal(got, wanted)
 
@@ -167,20 +167,20 @@ def test_the_tape_is_what_was_given_and_made(variant):
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_nobody_looks_at_padding(variant, reverse):
+def test_padding_is_ignored(variant, reverse):
     case = make_case(variant, (6, 5, 4, 19), ragged=True, reverse=reverse)
     wanted = both_passes(case)
     padding = np.arange(6)[:, None] >= case.lengths
     x, dy = case.x.copy(), case.dy.copy()
     x[padding] = dy[padding] = np.nan
-    assert_same_bits(both_passes(case.but(x=x, dy=dy)), wanted)
+    assert_same_bits(both_passes(case.replace(x=x, dy=dy)), wanted)
     for key in wanted.keys() & {"y", "c", "gates", "dx"}:
         assert not wanted[key][padding].any()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_panels_are_a_snapshot(variant):
-    """What is written into the weights later changes neither pass: backward packs only when first called."""
+    """Change the weights later: neither pass changes, though backward packs only when first called."""
     case = make_case(variant, (3, 4, 5, 33))
     wanted = both_passes(case)
     panels = pack(case)

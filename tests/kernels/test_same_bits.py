@@ -1,4 +1,4 @@
-"""The promise of the same bits: whatever the threads, the batch, the chunks, the purpose and the CPU."""
+"""The guarantee of the same bits for any threads, batch, chunks, mode (training or not) and CPU."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ from kernel_cases import (
     MODES,
     assert_same_bits,
     both_passes,
-    everything_else,
     forward,
     kernels,
     multiply_adds,
     pack,
+    results_without_cell,
     with_threads,
 )
 from recurrent_cases import VARIANTS, make_case
@@ -29,7 +29,7 @@ WORK_OF_A_THREAD = 400_000  # multiply-adds; useful_threads in cpp/kernels/paral
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """One thread, if the test does not ask for more."""
+    """Use one thread unless the test sets more."""
     before = fr.get_num_threads()
     fr.set_num_threads(1)
     yield
@@ -41,7 +41,7 @@ def one_thread():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_one_two_or_three_threads(variant, dtype, mode):
     case = make_case(variant, (40, 23, 37, 67), dtype=dtype, **MODES[mode])
-    assert multiply_adds(case) >= 3 * WORK_OF_A_THREAD  # less would run on fewer
+    assert multiply_adds(case) >= 3 * WORK_OF_A_THREAD  # smaller work uses fewer threads
     alone = both_passes(case)
     for threads in (2, 3):
         assert_same_bits(with_threads(threads, lambda: both_passes(case)), alone)
@@ -53,15 +53,15 @@ def test_one_two_or_three_threads(variant, dtype, mode):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_few_rows_have_their_hidden_units_shared(variant, dtype, mode, rows):
     case = make_case(variant, (35, rows, 11, 203), dtype=dtype, **MODES[mode])
-    assert multiply_adds(case) >= 3 * WORK_OF_A_THREAD  # split.hpp: a meeting after every step
+    assert multiply_adds(case) >= 3 * WORK_OF_A_THREAD  # split.hpp: a barrier after every step
     alone = both_passes(case)
     for threads in (2, 3):
         assert_same_bits(with_threads(threads, lambda: both_passes(case)), alone)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_one_or_two_threads_of_everything_else(dtype):
-    assert_same_bits(with_threads(2, lambda: everything_else(dtype)), everything_else(dtype))
+def test_one_or_two_threads_of_other_kernels(dtype):
+    assert_same_bits(with_threads(2, lambda: results_without_cell(dtype)), results_without_cell(dtype))
 
 
 @pytest.mark.parametrize(("rows", "width"), [(40, 250), (1, 900)])
@@ -76,19 +76,19 @@ def test_one_or_two_threads_of_a_stream(variant, dtype, rows, width):
 
 
 def stream_of(case):
-    """The outputs of a case fed step by step, and the last state."""
+    """Run a case step by step; return the outputs and the last state."""
     stream = kernels.Stream([pack(case)], case.dy.shape[1])
     stream.set_state([case.state])
     return [stream.step(np.ascontiguousarray(x_t)) for x_t in case.x], stream.get_state()[0]
 
 
 def rows_of(case, rows, steps=None):
-    """The case with these rows of its batch alone, in this order."""
+    """Return the case with only these rows of its batch, in this order."""
 
     def take(array, axis):
         return None if array is None else np.ascontiguousarray(np.take(array, rows, axis))
 
-    return case.but(
+    return case.replace(
         x=take(case.x, 1)[:steps],
         state=tuple(take(s, 0) for s in case.state),
         dy=take(case.dy, 1)[:steps],
@@ -99,7 +99,7 @@ def rows_of(case, rows, steps=None):
 
 
 def of_each_sequence(results, rows, steps=None):
-    """What belongs to single sequences and not to the whole batch: all but the gradients of the weights."""
+    """Select the results of single sequences: all except the gradients of the weights."""
     single = {}
     for name, value in results.items():
         if name.startswith(("dweight", "dbias")):
@@ -114,7 +114,7 @@ def of_each_sequence(results, rows, steps=None):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_sequence_alone_or_in_any_batch(variant, dtype, mode):
-    """Outputs, tape, dx and dstate of each sequence, in batches of 1 to 17 and in another order."""
+    """Compare outputs, tape, dx and dstate of each sequence in batches of 1 to 17 and in another order."""
     case = make_case(variant, (6, 17, 5, 21), dtype=dtype, **MODES[mode])
     whole = both_passes(case)
     batches = [np.arange(n) for n in range(1, 17)] + [np.array([n]) for n in range(1, 17)]
@@ -130,7 +130,7 @@ def test_a_sequence_with_or_without_padding(variant, dtype, reverse):
     case = make_case(variant, (9, 7, 5, 19), dtype=dtype, ragged=True, resets=True, reverse=reverse)
     whole = both_passes(case)
     for n, steps in enumerate(case.lengths):
-        part = both_passes(rows_of(case, [n], steps).but(lengths=None))
+        part = both_passes(rows_of(case, [n], steps).replace(lengths=None))
         assert_same_bits(of_each_sequence(part, [0]), of_each_sequence(whole, [n], steps))
 
 
@@ -143,7 +143,7 @@ def test_in_one_call_in_chunks_or_step_by_step(variant, dtype, ids):
     for cuts in ([5], [1, 2, 11], list(range(1, 13))):
         state, parts = case.state, []
         for begin, end in zip([0, *cuts], [*cuts, 13], strict=True):
-            part, state, _ = forward(case.but(x=case.x[begin:end], state=state))
+            part, state, _ = forward(case.replace(x=case.x[begin:end], state=state))
             parts.append(part)
         assert np.concatenate(parts).tobytes() == y.tobytes()
         assert [s.tobytes() for s in state] == [s.tobytes() for s in state_n]
@@ -164,7 +164,7 @@ def test_in_training_or_not(variant, dtype, mode):
 
 
 def results_of_module(isa, path):
-    """Everything that the module of an instruction set computes, from a process of its own."""
+    """Return everything that an instruction set's module computes, in a separate process."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import kernel_cases; kernel_cases.save(sys.argv[2])"
     )

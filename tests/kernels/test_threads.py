@@ -1,4 +1,4 @@
-"""Forks, several Python threads at once, Ctrl-C, and when the pool of threads is used."""
+"""Forks, concurrent Python threads, Ctrl-C, and when the thread pool is used."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ from kernel_cases import assert_same_bits, both_passes, forward, kernels, pack, 
 from recurrent_cases import make_case
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-CASE = make_case("lstm", (20, 16, 24, 48), dtype="float32")  # worth two threads in both passes
-PATIENCE = 60.0  # seconds after which a child that has not answered hangs
+CASE = make_case("lstm", (20, 16, 24, 48), dtype="float32")  # large enough for two threads in both passes
+PATIENCE = 60.0  # seconds after which a silent child counts as hanging
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def two_threads():
 
 
 def in_a_child(check):
-    """Run `check()` in a forked child; whether it came to its end, and said True."""
+    """Run `check()` in a forked child; return whether it finished and returned True."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -55,7 +55,7 @@ def same(wanted):
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_has_a_pool_of_its_own():
+def test_a_forked_child_has_its_own_pool():
     wanted = both_passes(CASE)
     for _ in range(3):
         assert in_a_child(lambda: same(wanted))
@@ -83,7 +83,7 @@ def test_a_fork_while_the_pool_is_at_work():
 
 
 def run_together(functions):
-    """Run all functions, each in a Python thread; their results."""
+    """Run all functions, each in a Python thread; return their results."""
     results, start = [None] * len(functions), threading.Barrier(len(functions))
 
     def run(place):
@@ -100,7 +100,7 @@ def run_together(functions):
 
 @pytest.mark.parametrize("cell", [fr.RNN, fr.GRU, fr.LSTM])
 def test_one_model_in_several_threads(cell):
-    """The parameters have just been changed: whoever comes first packs them."""
+    """Run right after the parameters changed: the first thread packs them."""
     model = cell(24, 48, 2, seed=1)
     x = CASE.x
     wanted = model(x)[0].tobytes()
@@ -114,7 +114,7 @@ def test_one_model_in_several_threads(cell):
     not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to CPUs"
 )
 def test_two_threads_on_one_cpu():
-    """A worker that has no other CPU to move to stays where it is."""
+    """Check that a worker stays where it is if there is no other CPU."""
     script = (
         "import os, numpy as np, fastrnn as fr\n"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
@@ -127,8 +127,8 @@ def test_two_threads_on_one_cpu():
     assert run.stdout.split() == ["True"], run.stderr
 
 
-def test_losses_of_several_chunks_do_not_depend_on_who_is_faster():
-    """Both workers share the logits of a chunk, and their shares of the next, shorter one lie elsewhere."""
+def test_losses_of_several_chunks_do_not_depend_on_which_thread_is_faster():
+    """Run chunks of different lengths: both workers share a chunk's logits, split differently in the last."""
     random = np.random.default_rng(0)
     h, weight = random.normal(size=(300, 4)).astype("f"), random.normal(size=(1100, 4)).astype("f")
     targets = random.integers(1100, size=300)
@@ -143,7 +143,7 @@ def test_losses_of_several_chunks_do_not_depend_on_who_is_faster():
 
 
 def test_several_threads_with_everything_at_once():
-    """Both passes on one set of panels, whose backward part is packed by whoever comes first."""
+    """Run both passes on one set of panels, whose backward part the first thread packs."""
     wanted = both_passes(CASE)
     for _ in range(10):
         panels = pack(CASE)
@@ -159,7 +159,7 @@ def test_several_threads_with_everything_at_once():
             assert_same_bits(got, {name: wanted[name] for name in got})
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="nothing tells how many threads there are")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the number of threads cannot be read")
 def test_small_work_starts_no_thread_and_large_work_does():
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
@@ -180,7 +180,7 @@ WIDTH = 1024
 
 
 def long_pass(cell):
-    """Weights of a slow layer, and ids of two sequences, one for each thread."""
+    """Make the weights of a slow layer, and ids of two sequences, one for each thread."""
     gates = {"lstm": 4, "gru": 3, "elman": 1}[cell]
     random = np.random.default_rng(2)
     shapes = (gates * WIDTH, 1), (gates * WIDTH, WIDTH), (gates * WIDTH,), (gates * WIDTH,)
@@ -189,7 +189,7 @@ def long_pass(cell):
 
 
 def interrupted(run):
-    """Seconds from a Ctrl-C, sent while `run()` is at work, to the KeyboardInterrupt that comes out of it."""
+    """Return the seconds from a Ctrl-C during `run()` to its KeyboardInterrupt."""
     sent = []
 
     def press():
@@ -221,7 +221,7 @@ def test_ctrl_c_in_a_long_call(cell):
     assert interrupted(lambda: run_backward(panels, tape, dy, None, gradients, True)) < 1.0
     assert all(np.isfinite(g).all() for g in gradients)
 
-    # What was interrupted can be done again: with zeroed gradients, as if nothing had been.
+    # An interrupted pass can be repeated, with zeroed gradients, as if nothing had happened.
     _, _, tape = run_forward(panels, ids[:20], training=True)
     fresh = tuple(np.zeros_like(w) for w in weights)
     for g in gradients:

@@ -1,4 +1,4 @@
-"""The public layers against PyTorch's, and a whole training of a language model in both, step by step."""
+"""The public layers against PyTorch's, and the training of a language model in both, step by step."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 
 @pytest.fixture(autouse=True)
 def one_thread(torch):
-    """PyTorch's threads spin while they wait for each other: on a busy machine that takes minutes."""
+    """Use one thread: PyTorch's threads spin while waiting, which takes minutes on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,7 +35,7 @@ def close(got, wanted, dtype, name):
 
 
 def make_pair(torch, variant, stack, dtype, bias=True):
-    """The same layer in PyTorch and here, the weights taken over from there."""
+    """Make the same layer in PyTorch and here, with PyTorch's weights."""
     name, options = PAIRS[variant]
     layers, bidirectional = STACKS[stack]
     torch.manual_seed(1)
@@ -50,7 +50,7 @@ def make_pair(torch, variant, stack, dtype, bias=True):
 
 
 def run_theirs(torch, module, x, state, lengths):
-    """PyTorch's y [T, N, H * directions] and tuple of last states."""
+    """Return PyTorch's y [T, N, H * directions] and tuple of last states."""
     if lengths is not None:
         x = torch.nn.utils.rnn.pack_padded_sequence(x, torch.from_numpy(lengths), enforce_sorted=False)
     y, last = module(x, state if len(state) == 2 else state[0])
@@ -110,7 +110,7 @@ V, STEPS, SEQUENCES, SEQ_LENGTH, LEARNING_RATE, LIMIT = 31, 200, 8, 16, 3e-3, 1.
 
 
 def chain(length):
-    """A text of V symbols with something to learn: most often one of two successors of the last symbol."""
+    """Draw a learnable text of V symbols: each is mostly one of two successors of the previous symbol."""
     random = np.random.default_rng(4)
     successors = random.integers(V, size=(V, 2))
     choices, anywhere = random.integers(2, size=length), random.integers(V, size=length)
@@ -122,7 +122,7 @@ def chain(length):
 
 
 def batches():
-    """Inputs and targets [T, N] of each step: parallel pieces of one text, read on and on."""
+    """Yield inputs and targets [T, N] of each step: parallel pieces of one text, read continuously."""
     ids = chain(SEQUENCES * SEQ_LENGTH * STEPS + 1)
     text = ids[:-1].reshape(SEQUENCES, -1).T
     following = ids[1:].reshape(SEQUENCES, -1).T
@@ -158,7 +158,7 @@ def train_theirs(torch, model):
 
 
 def test_200_training_steps_give_the_same_losses(torch):
-    """Two LSTM layers, float32, Adam, clipping, the state carried: the same start, batches and optimiser."""
+    """Train two LSTM layers in float32 with Adam, clipping and carried state: same start and batches."""
     ours = fr.LanguageModel(V, cell="lstm", num_layers=2, hidden_size=64, embedding_size=24, seed=5)
     theirs = torch.nn.ModuleDict(
         {
@@ -170,5 +170,5 @@ def test_200_training_steps_give_the_same_losses(torch):
     theirs.load_state_dict({name: torch.from_numpy(a) for name, a in ours.state_dict().items()})
     losses, losses_ = train_ours(ours), train_theirs(torch, theirs)
     assert losses[0] > np.log(V) - 0.2
-    assert losses[-1] < 0.6 * losses[0]  # it learned: the two agree about something
+    assert losses[-1] < 0.6 * losses[0]  # it learned, so the agreement means something
     np.testing.assert_allclose(losses, losses_, rtol=0, atol=1e-4)

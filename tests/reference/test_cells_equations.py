@@ -1,4 +1,4 @@
-"""The reference's forward passes against the textbook, one number at a time, in plain Python."""
+"""The reference's forward passes against the textbook equations, scalar by scalar, in plain Python."""
 
 import math
 
@@ -47,7 +47,7 @@ CELLS = {"elman": elman, "gru": gru, "lstm": lstm}
 
 
 def textbook(case):
-    """Walk each row alone, in plain Python."""
+    """Run each row separately, in plain Python."""
     T, N = case.x.shape[:2]
     weight_ih, weight_hh, bias_ih, bias_hh = (w if w is None else w.tolist() for w in case.weights)
     y, state_n = np.zeros((T, N, len(weight_hh[0]))), []

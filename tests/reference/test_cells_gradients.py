@@ -8,7 +8,7 @@ from recurrent_cases import VARIANTS, make_case
 
 
 def pairs(case):
-    """Every array that the loss depends on, and its gradient."""
+    """Return every array that the loss depends on, and its gradient."""
     _, _, tape = case.forward()
     dx, dstate, dweights = case.backward(tape)
     assert (dx is None) == (case.x.ndim == 2)
@@ -63,13 +63,13 @@ def test_gradients_at_odd_sizes(variant, reverse, sizes):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_without_gradients_from_above_there_are_none_below(variant):
+def test_zero_output_gradients_yield_zero_gradients(variant):
     case = make_case(variant)
     _, _, tape = case.forward()
-    only_state = case.but(dy=None).backward(tape)
-    only_y = case.but(dstate_n=None).backward(tape)
+    only_state = case.replace(dy=None).backward(tape)
+    only_y = case.replace(dstate_n=None).backward(tape)
     both = case.backward(tape)
-    neither = case.but(dy=None, dstate_n=None).backward(tape)
+    neither = case.replace(dy=None, dstate_n=None).backward(tape)
     for a, b, total, none in zip(*map(arrays, (only_state, only_y, both, neither)), strict=True):
         np.testing.assert_allclose(a + b, total, rtol=1e-10, atol=1e-13)
         assert not none.any()

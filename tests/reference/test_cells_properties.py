@@ -1,4 +1,4 @@
-"""What must hold between runs of the reference: steps and sequences, rows and batches, padding, dtypes."""
+"""Consistency between runs of the reference: steps and sequences, rows and batches, padding, dtypes."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def close(a, b):
 
 
 def flat(result):
-    """The arrays of a forward or backward result."""
+    """Return the arrays of a forward or backward result."""
     return [
         a
         for part in result
@@ -41,8 +41,8 @@ def test_steps_are_the_sequence(variant, ids):
 def test_two_calls_with_the_state_carried_are_one(variant):
     case = make_case(variant, (7, 3, 2, 5))
     y, state_n, _ = case.forward()
-    y1, state, _ = case.but(x=case.x[:3]).forward()
-    y2, state, _ = case.but(x=case.x[3:], state=state).forward()
+    y1, state, _ = case.replace(x=case.x[:3]).forward()
+    y2, state, _ = case.replace(x=case.x[3:], state=state).forward()
     close(np.concatenate([y1, y2]), y)
     for s, expected in zip(state, state_n, strict=True):
         close(s, expected)
@@ -53,10 +53,10 @@ def test_a_reset_is_a_new_call(variant):
     case = make_case(variant, (7, 3, 2, 5))
     reset = np.zeros((7, 3), bool)
     reset[3] = True
-    y, _, tape = case.but(reset=reset).forward()
-    dx, dstate, dweights = case.but(reset=reset).backward(tape)
-    one = case.but(x=case.x[:3], dy=case.dy[:3], dstate_n=None)
-    two = case.but(x=case.x[3:], dy=case.dy[3:])
+    y, _, tape = case.replace(reset=reset).forward()
+    dx, dstate, dweights = case.replace(reset=reset).backward(tape)
+    one = case.replace(x=case.x[:3], dy=case.dy[:3], dstate_n=None)
+    two = case.replace(x=case.x[3:], dy=case.dy[3:])
     (y1, _, tape1), (y2, _, tape2) = one.forward(), two.forward()
     close(np.concatenate([y1, y2]), y)
     (dx1, dstate1, dweights1), (dx2, dstate2, dweights2) = one.backward(tape1), two.backward(tape2)
@@ -73,7 +73,7 @@ def test_each_row_of_a_ragged_batch_is_its_own_sequence(variant, reverse):
     dx, dstate, dweights = case.backward(tape)
     total = [np.zeros_like(w) for w in case.weights]
     for n, length in enumerate(case.lengths):
-        row = case.but(
+        row = case.replace(
             x=case.x[:length, n : n + 1],
             state=tuple(s[n : n + 1] for s in case.state),
             lengths=None,
@@ -96,9 +96,9 @@ def test_each_row_of_a_ragged_batch_is_its_own_sequence(variant, reverse):
 
 
 @every_variant
-def test_reverse_is_the_sequence_turned_round(variant):
+def test_reverse_runs_the_reversed_sequence(variant):
     case = make_case(variant, resets=True)
-    turned = case.but(x=case.x[::-1], dy=case.dy[::-1], reset=case.reset[::-1], reverse=True)
+    turned = case.replace(x=case.x[::-1], dy=case.dy[::-1], reset=case.reset[::-1], reverse=True)
     (y, state_n, tape), (y_turned, state_turned, tape_turned) = case.forward(), turned.forward()
     close(y_turned[::-1], y)
     dx, dstate, dweights = case.backward(tape)
@@ -119,7 +119,7 @@ def test_padding_never_matters(variant, reverse):
     x, dy = case.x.copy(), case.dy.copy()
     x[padding] = np.nan
     dy[padding] = np.inf
-    spoilt = case.but(x=x, dy=dy, reset=case.reset | padding)
+    spoilt = case.replace(x=x, dy=dy, reset=case.reset | padding)
     (y, state_n, tape), (y_spoilt, state_spoilt, tape_spoilt) = case.forward(), spoilt.forward()
     for a, b in zip(flat((y, state_n)), flat((y_spoilt, state_spoilt)), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -131,7 +131,7 @@ def test_padding_never_matters(variant, reverse):
 @every_variant
 def test_ids_are_one_hot_vectors(variant, reverse):
     case = make_case(variant, (6, 5, 7, 3), ids=True, ragged=True, reverse=reverse)
-    dense = case.but(x=reference.one_hot(case.x, 7, "float64"))
+    dense = case.replace(x=reference.one_hot(case.x, 7, "float64"))
     (y, _, tape), (y_dense, _, tape_dense) = case.forward(), dense.forward()
     close(y, y_dense)
     dx, dstate, dweights = case.backward(tape)
@@ -144,19 +144,19 @@ def test_ids_are_one_hot_vectors(variant, reverse):
 @every_variant
 def test_no_state_is_zeros(variant):
     case = make_case(variant)
-    zeros = case.but(state=tuple(np.zeros_like(s) for s in case.state))
-    np.testing.assert_array_equal(case.but(state=None).forward()[0], zeros.forward()[0])
+    zeros = case.replace(state=tuple(np.zeros_like(s) for s in case.state))
+    np.testing.assert_array_equal(case.replace(state=None).forward()[0], zeros.forward()[0])
 
 
 @pytest.mark.parametrize("ids", [False, True], ids=["dense", "ids"])
 @every_variant
-def test_float32_stays_float32_and_is_near_float64(variant, ids):
+def test_float32_stays_float32_and_is_close_to_float64(variant, ids):
     rough = make_case(variant, (9, 4, 3, 8), ids=ids, ragged=True, resets=True, dtype="float32")
 
     def widen(a):
         return a.astype("float64") if isinstance(a, np.ndarray) and a.dtype == np.float32 else a
 
-    fine = rough.but(
+    fine = rough.replace(
         x=widen(rough.x),
         weights=tuple(map(widen, rough.weights)),
         state=tuple(map(widen, rough.state)),
@@ -200,10 +200,10 @@ def test_outputs_are_c_contiguous(variant, reverse):
 @every_variant
 def test_an_empty_sequence_leaves_the_state_alone(variant):
     case = make_case(variant)
-    y, state_n, tape = case.but(x=case.x[:0]).forward()
+    y, state_n, tape = case.replace(x=case.x[:0]).forward()
     assert y.shape == (0, 4, 6)
     np.testing.assert_array_equal(state_n[0], case.state[0])
-    _, dstate, dweights = case.but(dy=case.dy[:0]).backward(tape)
+    _, dstate, dweights = case.replace(dy=case.dy[:0]).backward(tape)
     np.testing.assert_array_equal(dstate[0], case.dstate_n[0])
     assert not any(d.any() for d in dweights)
 
@@ -211,7 +211,7 @@ def test_an_empty_sequence_leaves_the_state_alone(variant):
 @every_variant
 def test_an_empty_batch_has_empty_results(variant):
     case = make_case(variant)
-    none = case.but(
+    none = case.replace(
         x=case.x[:, :0],
         state=tuple(s[:0] for s in case.state),
         dy=case.dy[:, :0],
@@ -255,7 +255,7 @@ def wrong(**changes):
 )
 def test_what_does_not_fit_is_refused(changes, error, message):
     with pytest.raises(error, match=message):
-        make_case("lstm").but(**changes).forward()
+        make_case("lstm").replace(**changes).forward()
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_weights_that_do_not_fit_are_refused(index, array, error, message):
     case = make_case("lstm")
     weights = (*case.weights[:index], array, *case.weights[index + 1 :])
     with pytest.raises(error, match=message):
-        case.but(weights=weights).forward()
+        case.replace(weights=weights).forward()
 
 
 def test_a_tape_of_something_else_is_refused():
@@ -282,6 +282,6 @@ def test_a_tape_of_something_else_is_refused():
     with pytest.raises(ValueError, match="tape: expected one of gru_forward with reset_after=True"):
         after.backward(before.forward()[2])
     with pytest.raises(ValueError, match=r"dy: expected \[5, 4, 6\], got \[1, 4, 6\]"):
-        lstm.but(dy=lstm.dy[:1]).backward(lstm.forward()[2])
+        lstm.replace(dy=lstm.dy[:1]).backward(lstm.forward()[2])
     with pytest.raises(ValueError, match="nonlinearity: expected"):
-        make_case("elman-tanh").but(options={"nonlinearity": "sigmoid"}).forward()
+        make_case("elman-tanh").replace(options={"nonlinearity": "sigmoid"}).forward()

@@ -145,7 +145,7 @@ def test_clip_norm(random):
     assert math.isnan(reference.clip_norm([np.array([np.nan])], 1.0))
 
 
-def test_sum_of_squares_of_float32_is_made_in_double():
+def test_sum_of_squares_of_float32_is_computed_in_float64():
     g = np.full(1_000_000, 1e-3, np.float32)
     assert reference.sum_of_squares(g) == pytest.approx(1e6 * float(np.float32(1e-3)) ** 2, rel=1e-14)
 

@@ -1,4 +1,4 @@
-"""The reference's optimiser steps against the papers' algorithms, one number at a time."""
+"""The reference's optimiser steps against the papers' algorithms, scalar by scalar."""
 
 import math
 
@@ -49,7 +49,7 @@ def scalar_adam(p, gs, lr, beta1, beta2, epsilon, decay, decoupled):
 
 
 def check(p, gs, step, scalar):
-    """Apply `step(p, g, t)` for every gradient, and hold each element against `scalar(p, its gradients)`."""
+    """Apply `step(p, g, t)` for every gradient, and compare each element with `scalar(p, its gradients)`."""
     expected = [scalar(float(p.flat[k]), [float(g.flat[k]) for g in gs]) for k in range(p.size)]
     kept = [g.copy() for g in gs]
     for t, g in enumerate(gs, 1):

@@ -23,7 +23,7 @@ def parameter_names(layer, direction):
 
 
 def weights_of(module, directions):
-    """The module's parameters, layer by layer and direction by direction."""
+    """Return the module's parameters, layer by layer and direction by direction."""
     values = {name: p.detach().numpy() for name, p in module.named_parameters()}
     return [
         [tuple(values.get(name) for name in parameter_names(layer, d)) for d in range(directions)]
@@ -96,7 +96,7 @@ def test_stacked_layers(torch, name, directions, ragged, bias, dtype):
 
 
 def test_gru_with_the_reset_before(torch):
-    """PyTorch has no such cell; its autograd differentiates the equations of the paper."""
+    """Compare with the paper's equations under autograd, as PyTorch has no such cell."""
     random = np.random.default_rng(6)
     shapes = ((T, N, D), (3 * H, D), (3 * H, H), (3 * H,), (3 * H,), (N, H))
     arrays = [random.normal(size=shape) * 0.5 for shape in shapes]

@@ -1,4 +1,4 @@
-"""The reference of the variants: gradients, and what must hold between passes and beside the plain cells."""
+"""The variants' reference: gradients, consistency between passes and with the plain cells."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def close(a, b, tolerance=1e-12):
 
 
 def flat(result):
-    """The arrays of a forward or backward result."""
+    """Return the arrays of a forward or backward result."""
     found = []
     for part in result:
         if isinstance(part, dict):
@@ -32,7 +32,7 @@ def flat(result):
 
 
 def pairs(case):
-    """Every array that the loss depends on, and its gradient."""
+    """Return every array that the loss depends on, and its gradient."""
     dx, dstate, dweights = case.backward()
     assert list(dweights) == list(case.weights)
     return [
@@ -51,7 +51,7 @@ def test_every_element_of_every_gradient(name, rows):
         if "norm" not in name:
             assert_gradient(case.loss, value, gradient)
             continue
-        # Few numbers, normalised, are too curved for central differences: two of them, extrapolated.
+        # Few normalised numbers are too curved for one central difference: extrapolate two.
         near, far = (numeric_gradient(case.loss, value, step) for step in (1e-5, 2e-5))
         np.testing.assert_allclose(gradient, (4 * near - far) / 3, rtol=1e-7, atol=1e-8)
 
@@ -71,7 +71,10 @@ def test_gradients_add_up(name):
     case = make_variant_case(name, ragged=True, resets=True)
     tape = case.forward()[2]
     both = flat(case.backward(tape))
-    only_state, only_y = flat(case.but(dy=None).backward(tape)), flat(case.but(dstate_n=None).backward(tape))
+    only_state, only_y = (
+        flat(case.replace(dy=None).backward(tape)),
+        flat(case.replace(dstate_n=None).backward(tape)),
+    )
     for total, a, b in zip(both, only_state, only_y, strict=True):
         close(a + b, total)
 
@@ -102,8 +105,8 @@ def test_without_options_it_is_the_plain_cell(name, bias, rows, reverse):
 @pytest.mark.parametrize("nonlinearity", ["identity", "positive"])
 @pytest.mark.parametrize("cell", ["mingru", "minlstm"])
 def test_minimal_cells_in_closed_form(cell, nonlinearity):
-    """h_t = a_1 .. a_t h_0 + sum over k of a_{k+1} .. a_t b_k: a weighted sum, without a walk over time."""
-    case = make_variant_case(cell, (9, 4, 3, 5, 5)).but(options={"nonlinearity": nonlinearity})
+    """Compare with h_t = a_1 .. a_t h_0 + sum over k of a_{k+1} .. a_t b_k, without a loop over time."""
+    case = make_variant_case(cell, (9, 4, 3, 5, 5)).replace(options={"nonlinearity": nonlinearity})
     gx = case.x @ case.weights["weight_ih"].T + case.weights["bias_ih"]
     *gates, n = np.split(gx, len(case.gates), axis=2)
     gates = [1 / (1 + np.exp(-a)) for a in gates]
@@ -121,7 +124,7 @@ def test_two_calls_with_the_state_carried_are_one(name):
 
     def part(begin, stop, **changes):
         steps = {n: m if n in ("x", "h") else m[begin:stop] for n, m in case.masks.items()}
-        return case.but(x=case.x[begin:stop], dy=case.dy[begin:stop], masks=steps, **changes)
+        return case.replace(x=case.x[begin:stop], dy=case.dy[begin:stop], masks=steps, **changes)
 
     y, state_n, tape = case.forward()
     one = part(0, 3)
@@ -132,7 +135,7 @@ def test_two_calls_with_the_state_carried_are_one(name):
         close(a, b)
     dx, dstate, dweights = case.backward(tape)
     dx2, dcarried, dweights2 = two.backward(tape2)
-    dx1, dfirst, dweights1 = one.but(dstate_n=dcarried).backward(tape1)
+    dx1, dfirst, dweights1 = one.replace(dstate_n=dcarried).backward(tape1)
     for a, b in zip((np.concatenate([dx1, dx2]), *dfirst), (dx, *dstate), strict=True):
         close(a, b, 1e-11)
     for n, d in dweights.items():
@@ -159,7 +162,7 @@ def test_padding_never_matters(name, reverse):
         return values
 
     masks = {n: m if n in ("x", "h") else spoilt(m) for n, m in case.masks.items()}
-    other = case.but(x=spoilt(case.x), dy=spoilt(case.dy), masks=masks, reset=case.reset | padding)
+    other = case.replace(x=spoilt(case.x), dy=spoilt(case.dy), masks=masks, reset=case.reset | padding)
     results, others = (flat(c.forward()) + flat(c.backward()) for c in (case, other))
     for a, b in zip(results, others, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -198,7 +201,7 @@ def test_the_dtype_stays(name, dtype):
 def test_no_steps_and_no_rows(name):
     case = make_variant_case(name)
     short = {n: m if n in ("x", "h") else m[:0] for n, m in case.masks.items()}
-    none = case.but(x=case.x[:0], dy=case.dy[:0], masks=short)
+    none = case.replace(x=case.x[:0], dy=case.dy[:0], masks=short)
     y, state_n, tape = none.forward()
     assert y.shape == (0, *case.dy.shape[1:])
     dx, dstate, dweights = none.backward(tape)
@@ -209,7 +212,7 @@ def test_no_steps_and_no_rows(name):
 
     masks = {n: m[:0] if n in ("x", "h") else m[:, :0] for n, m in case.masks.items()}
     state, dstate_n = (tuple(a[:0] for a in part) for part in (case.state, case.dstate_n))
-    empty = case.but(x=case.x[:, :0], dy=case.dy[:, :0], masks=masks, state=state, dstate_n=dstate_n)
+    empty = case.replace(x=case.x[:, :0], dy=case.dy[:, :0], masks=masks, state=state, dstate_n=dstate_n)
     assert [a.shape for a in empty.forward()[1]] == [a.shape for a in state]
     assert not any(d.any() for d in empty.backward()[2].values())
 
@@ -217,7 +220,9 @@ def test_no_steps_and_no_rows(name):
 def test_no_state_is_zeros():
     case = make_variant_case("lstm skip")
     zeros = tuple(np.zeros_like(part) for part in case.state)
-    for a, b in zip(flat(case.but(state=None).forward()), flat(case.but(state=zeros).forward()), strict=True):
+    for a, b in zip(
+        flat(case.replace(state=None).forward()), flat(case.replace(state=zeros).forward()), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -225,39 +230,41 @@ def test_zoneout_keeps_the_state_where_its_masks_say_so():
     case = make_variant_case("lstm")
     h, c = case.state
     ones = np.ones_like(case.dy)
-    y, state_n, _ = case.but(masks={"zone_h": ones, "zone_c": ones}).forward()
+    y, state_n, _ = case.replace(masks={"zone_h": ones, "zone_c": ones}).forward()
     np.testing.assert_array_equal(y, np.broadcast_to(h, y.shape))
     np.testing.assert_array_equal(state_n, case.state)
-    y, (_, c_n), _ = case.but(masks={"zone_c": ones}, x=case.x[:1]).but(masks={"zone_c": ones[:1]}).forward()
+    y, (_, c_n), _ = (
+        case.replace(masks={"zone_c": ones}, x=case.x[:1]).replace(masks={"zone_c": ones[:1]}).forward()
+    )
     np.testing.assert_array_equal(c_n, c)
-    close(y, case.but(x=case.x[:1]).forward()[0])  # h is made of the new c, not of the kept one
+    close(y, case.replace(x=case.x[:1]).forward()[0])  # h is computed from the new c, not from the kept one
 
 
 def test_inference_takes_zoneouts_numbers_and_no_masks():
     case = make_variant_case("lstm norm of all")
-    case = case.but(options=case.options | {"zoneout": (0.2, 0.4)})
-    plain = case.but(options=case.options | {"zoneout": (0.0, 0.0)})
-    inference = case.but(training=False)
+    case = case.replace(options=case.options | {"zoneout": (0.2, 0.4)})
+    plain = case.replace(options=case.options | {"zoneout": (0.0, 0.0)})
+    inference = case.replace(training=False)
     for a, b in zip(flat(case.forward()), flat(plain.forward()), strict=True):
-        np.testing.assert_array_equal(a, b)  # in training the numbers do nothing
-    for a, b in zip(flat(inference.forward()), flat(inference.but(masks={}).forward()), strict=True):
+        np.testing.assert_array_equal(a, b)  # in training the numbers have no effect
+    for a, b in zip(flat(inference.forward()), flat(inference.replace(masks={}).forward()), strict=True):
         np.testing.assert_array_equal(a, b)
-    one = inference.but(x=case.x[:1], masks={})
+    one = inference.replace(x=case.x[:1], masks={})
     y, (_, c), _ = one.forward()
-    bare, (_, c_bare), _ = one.but(options=plain.options).forward()
+    bare, (_, c_bare), _ = one.replace(options=plain.options).forward()
     close(y[0], 0.2 * case.state[0] + 0.8 * bare[0])
     close(c, 0.4 * case.state[1] + 0.6 * c_bare)
 
 
 def test_the_mean_over_masks_is_inference_for_one_step():
-    """Of the projection, which is linear: all masks of zone_h, weighted by how likely they are."""
+    """Average the projection, which is linear, over all masks of zone_h, weighted by probability."""
     case = make_variant_case("elman", (1, 1, 2, 3, 3))
     mean = np.zeros((1, 1, 3))
     for number in range(8):
         mask = np.array([number >> k & 1 for k in range(3)], float)
         likely = np.prod(np.where(mask == 1, 0.3, 0.7))
-        mean += likely * case.but(masks={"zone_h": mask[None, None]}).forward()[0]
-    close(case.but(training=False, options={"zoneout": (0.3, 0.0)}).forward()[0], mean)
+        mean += likely * case.replace(masks={"zone_h": mask[None, None]}).forward()[0]
+    close(case.replace(training=False, options={"zoneout": (0.3, 0.0)}).forward()[0], mean)
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
@@ -361,7 +368,7 @@ PROJECTED = make_variant_case("lstm proj").weights
 )
 def test_what_does_not_fit_is_refused(name, changes, error, message):
     with pytest.raises(error, match=message):
-        make_variant_case(name).but(**changes).forward()
+        make_variant_case(name).replace(**changes).forward()
 
 
 def test_a_tape_of_something_else_is_refused():
@@ -370,6 +377,6 @@ def test_a_tape_of_something_else_is_refused():
         with pytest.raises(ValueError, match="tape: expected one of the cell lstm with these weights"):
             lstm.backward(other.forward()[2])
     with pytest.raises(ValueError, match=r"dy: expected \[5, 3, 3\], got \[1, 3, 3\]"):
-        lstm.but(dy=lstm.dy[:1]).backward()
+        lstm.replace(dy=lstm.dy[:1]).backward()
     with pytest.raises(ValueError, match="dstate_n: expected a tuple of 2 arrays, got 1"):
-        lstm.but(dstate_n=lstm.dstate_n[:1]).backward()
+        lstm.replace(dstate_n=lstm.dstate_n[:1]).backward()

@@ -1,4 +1,4 @@
-"""The reference of the variants against its equations, one row at a time, one vector at a time."""
+"""The variants' reference against its equations, one row and one vector at a time."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ class Row:
         self.at = {gate: slice(k * self.H, (k + 1) * self.H) for k, gate in enumerate(case.gates)}
 
     def affine(self, end, v, begin=0, stop=None):
-        """Rows `begin` to `stop` of W v + b, or of LN(W v) * gain + b."""
+        """Return rows `begin` to `stop` of W v + b, or of LN(W v) * gain + b."""
         w, rows = self.case.weights, slice(begin, stop)
         a = w[f"weight_{end}"][rows] @ v
         if f"gain_{end}" in w:
@@ -49,7 +49,7 @@ class Row:
         return masks[name][self.n] if name in ("x", "h") else masks[name][t, self.n]
 
     def run(self):
-        """y of this row and its last state."""
+        """Return y of this row and its last state."""
         case, n = self.case, self.n
         steps = range(len(case.x) if case.lengths is None else case.lengths[n])
         y = np.zeros(case.dy.shape[::2])
@@ -69,7 +69,7 @@ class Row:
         return {name: part[self.n].copy() for name, part in zip(names, self.case.state, strict=True)}
 
     def step(self, t, state):
-        """Change `state` into the one after step t; give its h."""
+        """Update `state` to the one after step t; return its h."""
         h = state["h"]
         self.m = self.mask("candidate", t, 1.0)
         self.u = h * self.mask("h", t, 1.0)
@@ -150,9 +150,9 @@ def test_forward_is_the_equations(name, rows, reverse):
     ragged = rows != "plain"
     case = make_variant_case(name, (9, 4, 3, 5, 2), ragged=ragged, resets=ragged, reverse=reverse)
     y, state_n, _ = case.forward()
-    walked = [Row(case, n).run() for n in range(4)]
-    expected = [np.stack([y for y, _ in walked], axis=1)]
-    expected += [np.stack(parts) for parts in zip(*(state for _, state in walked), strict=True)]
+    results = [Row(case, n).run() for n in range(4)]
+    expected = [np.stack([y for y, _ in results], axis=1)]
+    expected += [np.stack(parts) for parts in zip(*(state for _, state in results), strict=True)]
     for ours, theirs in zip((y, *state_n), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
 

@@ -1,1 +1,1 @@
-"""Questions beside the grid. Each file has ``points(job, limits)``, which yields its points."""
+"""Benchmarks besides the grid. Each file has ``points(job, limits)``, which yields its points."""

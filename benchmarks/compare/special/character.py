@@ -1,8 +1,8 @@
-"""A whole training step of a character model.
+"""A complete training step of a character model.
 
 Embedding, two LSTM layers, output layer, softmax and cross-entropy, gradient clipping, Adam. A turn begins
-with the first parameters; an answer is the loss and the gradient's norm of four steps in a row on one batch.
-"smallest" is the same step with every size at 1: what Python costs.
+with the initial parameters; an answer is the loss and gradient norm of four consecutive steps on one batch.
+"smallest" is the same step with every size at 1: the cost of Python.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from fastrnn.cli.benchmark.task import Task
 from fastrnn.train import Adam, clip_gradient_norm
 
 RATE = 2e-3
-CLIP = 0.1  # below the norm of an untrained model's gradient: clipping is at work
+CLIP = 0.1  # below the gradient norm of an untrained model, so that clipping acts
 STEPS = 4
-TOLERANCE = 1e-3  # four steps of Adam, which makes small differences larger
+TOLERANCE = 1e-3  # four steps of Adam, which amplifies small differences
 
 
 class Size(NamedTuple):
-    """T steps, N sequences, V symbols, E wide embedding, H hidden width, layers."""
+    """T steps, N sequences, V symbols, embedding width E, hidden width H, layers."""
 
     T: int
     N: int
@@ -43,7 +43,7 @@ SIZES = (Size(50, 50, 65, 128, 128, 2), Size(100, 32, 96, 256, 256, 2))
 
 @dataclass(frozen=True)
 class Batch:
-    """First parameters, and one batch of ids."""
+    """Initial parameters and one batch of ids."""
 
     size: Size
     parameters: dict[str, np.ndarray]
@@ -58,9 +58,14 @@ def points(job: Job, limits: Limits) -> Iterator[Point]:
         precise = Batch(
             size, {n: v.astype(np.float64) for n, v in batch.parameters.items()}, batch.inputs, batch.targets
         )
-        judge = numpy_task(precise)
-        judge.before()
-        point = Point("character", {"cell": "lstm", **size._asdict()}, job.threads, judge.answer(judge.run()))
+        exact = numpy_task(precise)
+        exact.before()
+        point = Point(
+            "character",
+            {"cell": "lstm", **size._asdict()},
+            job.threads,
+            exact.answer(exact.run()),
+        )
         for peer in job.peers:
             if peer in TASKS:
                 point.add(peer, TASKS[peer](batch, job.threads), TOLERANCE)
@@ -77,7 +82,7 @@ def make_model(size: Size) -> LanguageModel:
 
 
 def make_batch(size: Size) -> Batch:
-    """Draw ids; take the first parameters from fastrnn's model."""
+    """Draw ids; take the initial parameters from fastrnn's model."""
     ids = np.random.default_rng(0).integers(0, size.V, (size.T + 1, size.N))
     parameters = {name: np.array(value) for name, value in make_model(size).state_dict().items()}
     return Batch(size, parameters, np.ascontiguousarray(ids[:-1]), np.ascontiguousarray(ids[1:]))
@@ -113,7 +118,7 @@ def fastrnn_task(batch: Batch, threads: int) -> Task:
 
 
 def torch_task(batch: Batch, threads: int) -> Task:
-    """PyTorch's modules and its fused Adam."""
+    """Train with PyTorch's modules and its fused Adam."""
     torch = importlib.import_module("torch")
     size, kept = batch.size, {}
     model = torch.nn.Module()
@@ -140,7 +145,7 @@ def torch_task(batch: Batch, threads: int) -> Task:
 
 
 def numpy_task(batch: Batch, threads: int = 1) -> Task:
-    """The NumPy reference, which judges the others."""
+    """Train with the NumPy reference, against which the others are verified."""
     size, p, moments = batch.size, {}, {}
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 

@@ -1,7 +1,7 @@
 """Denormal input: x, and in training dy, so small that every number of the pass is denormal.
 
-A CPU that computes with denormals takes ten times as long and more. Each peer is measured on such an input
-and, as "<peer>-ordinary", on an ordinary one of the same shape. There are no biases: they would hide it.
+A CPU that computes with denormals takes ten times as long or more. Each peer is measured on such an input
+and, as "<peer>-ordinary", on an ordinary one of the same shape. Biases are zero, as others would hide it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One instruction set against another, at batches that fill the registers.
+"""One instruction set against another, with batches that fill the registers.
 
-A process holds one of fastrnn's compiled modules. So each set has a process of its own, on the same CPUs, and
-takes its turns there: what is timed holds one message there and one back, for all of them alike.
+A process holds only one of fastrnn's compiled modules, so each set runs in a separate process on the same
+CPUs, in turn. The timing of each includes one message to the process and one back.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def start(isa: str) -> tuple[Any, Connection]:
 
 
 def serve(connection: Connection, isa: str) -> None:
-    """Be that process: a case makes a task, "run" runs it, "answer" gives what the last run gave."""
+    """Run in that process: a case makes a task, "run" runs it, "answer" returns the last run's result."""
     assert _dispatch.isa() == isa
     task, result = None, None
     while True:

@@ -1,6 +1,6 @@
-"""A ragged batch: rows of different lengths, against the same batch with every row full.
+"""A ragged batch, with rows of different lengths, against the same batch with full rows.
 
-The peers that have ragged rows are the NumPy reference and PyTorch's packed sequences, packed beforehand.
+Peers that support ragged rows: the NumPy reference, and PyTorch's packed sequences, packed beforehand.
 """
 
 from __future__ import annotations

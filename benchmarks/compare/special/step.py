@@ -1,7 +1,7 @@
-"""Step by step: one time step a call from Python, the state kept by the caller or the peer.
+"""Step by step: one time step per call from Python, the state kept by the caller or the peer.
 
-A turn begins with a zero state; an answer is the outputs of four steps in a row. "smallest" is a stream of a
-layer 1 -> 1, where there is next to nothing to compute: what is not the kernel's own time.
+A turn begins with a zero state; an answer is the outputs of four consecutive steps. "smallest" is a stream of
+a layer 1 -> 1, which computes almost nothing: the time spent outside the kernel.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def points(job: Job, limits: Limits) -> Iterator[Point]:
 
 
 def expected(problem: Problem) -> dict[str, Any]:
-    """Give the reference's outputs for the same x four times."""
+    """Return the reference's outputs for the same x four times."""
     cell = {"rnn": "elman"}.get(problem.case.cell, problem.case.cell)
     precise = problem.in_dtype(np.float64)
     y, _, _ = reference.CELLS[cell].forward(np.repeat(precise.x, STEPS, axis=0), precise.layer(0))
@@ -59,7 +59,7 @@ def stepping(step: Callable[[], Any], read: Callable[[Any], Any], before: Callab
 
 
 def fastrnn_task(problem: Problem) -> Task:
-    """`fastrnn.LSTM.stream`."""
+    """Make a task of `fastrnn.LSTM.stream`."""
     stream = native.make_layer(problem).stream()
     x = problem.x[0]
 
@@ -71,7 +71,7 @@ def fastrnn_task(problem: Problem) -> Task:
 
 
 def numpy_task(problem: Problem) -> Task:
-    """`fastrnn.reference.lstm_step`."""
+    """Make a task of `fastrnn.reference.lstm_step`."""
     step_of = {"rnn": reference.elman_step, "gru": reference.gru_step, "lstm": reference.lstm_step}
     cell_step, x, weights = step_of[problem.case.cell], problem.x[0], problem.layer(0)
     kept: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def numpy_task(problem: Problem) -> Task:
 
 
 def torch_task(problem: Problem) -> Task:
-    """`torch.nn.LSTM` on a sequence of one step."""
+    """Make a task of `torch.nn.LSTM` on a sequence of one step."""
     torch = importlib.import_module("torch")
     module, x, kept = pytorch.make_module(problem), torch.from_numpy(problem.x), {"state": None}
 
@@ -99,7 +99,7 @@ def torch_task(problem: Problem) -> Task:
 
 
 def torch_cell_task(problem: Problem) -> Task:
-    """`torch.nn.LSTMCell`."""
+    """Make a task of `torch.nn.LSTMCell`."""
     torch = importlib.import_module("torch")
     cell, shape = problem.case.cell, problem.case.shape
     module = getattr(torch.nn, f"{cell.upper()}Cell")(shape.D, shape.H)
@@ -121,7 +121,7 @@ def torch_cell_task(problem: Problem) -> Task:
 
 
 def onnx_task(problem: Problem) -> Task:
-    """A session whose state goes in and out."""
+    """Make a task of a session with the state as input and output."""
     session = onnx_runtime.make_session(problem, state_inputs=True)
     names = ("h0", "c0") if problem.case.cell == "lstm" else ("h0",)
     zero = np.zeros((1, 1, problem.case.shape.H), np.float32)

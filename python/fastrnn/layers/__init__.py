@@ -1,4 +1,4 @@
-"""Layers: named parameters, a forward and a backward pass, and single steps.
+"""Layers: named parameters, forward and backward passes, and single steps.
 
 Arrays are time-major, ``[T, N, D]``: T time steps, N sequences, D the width of the input; H is the hidden
 width.

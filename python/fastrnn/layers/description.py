@@ -1,4 +1,4 @@
-"""Recurrent layers as plain values, and back: what a file needs to make them again."""
+"""Recurrent layers described in plain values, from which a file can restore them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _COMMON = ("num_layers", "bidirectional", "batch_first", "dropout", "bias", "dty
 
 
 def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
-    """Describe a layer or a stack in plain values, ready for ``json.dumps``.
+    """Return a description of a layer or a stack in plain values, ready for ``json.dumps``.
 
     Raises
     ------
     TypeError
-        If it is of another kind than RNN, GRU, LSTM, MinGRU, MinLSTM or Stack.
+        If it is not an RNN, GRU, LSTM, MinGRU, MinLSTM or Stack.
 
     Examples
     --------
@@ -65,23 +65,23 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
 
 
 def from_description(description: Mapping[str, Any], seed: Seed = None) -> Recurrent[Any] | Stack:
-    """Make the layer or stack that `describe` described.
+    """Make the layer or stack that a description from `describe` specifies.
 
     Raises
     ------
     ValueError, TypeError
-        If something in it is unknown, missing or wrong.
+        If an entry is unknown, missing or wrong.
     """
     given = dict(description)
     kind = given.pop("kind", None)
     if kind == "Stack":
         layers = [from_description(layer, seed) for layer in given.pop("layers", ())]
-        return Stack(*layers, seed=seed, **given)  # type: ignore[arg-type]  # Stack looks at them itself
+        return Stack(*layers, seed=seed, **given)  # type: ignore[arg-type]  # Stack checks them
     return _layer_class(kind)(**{name: _tuple(value) for name, value in given.items()}, seed=seed)
 
 
 def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Give name and shape of each parameter of what `from_description` would make. Nothing is allocated.
+    """Return the name and shape of each parameter that `from_description` would make, allocating nothing.
 
     Raises
     ------
@@ -119,21 +119,21 @@ def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...
 
 
 def count_layers(description: Mapping[str, Any]) -> int:
-    """Give the number of all layers, those of a stack's layers together."""
+    """Return the number of layers; for a stack, the total over its layers."""
     if description.get("kind") == "Stack":
         return sum(count_layers(layer) for layer in description.get("layers", ()))
     return int(description.get("num_layers", 1))
 
 
 def described_parts(description: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Give the description of a layer alone, or those of all layers of a stack."""
+    """Return the description of a single layer, or of each layer of a stack, in a list."""
     if description.get("kind") != "Stack":
         return [description]
     return [part for layer in description.get("layers", ()) for part in described_parts(layer)]
 
 
 def parts_of(rnn: Recurrent[Any] | Stack) -> list[Recurrent[Any]]:
-    """Give a layer alone, or all layers of a stack."""
+    """Return a single layer, or the layers of a stack, in a list."""
     return list(rnn.layers) if isinstance(rnn, Stack) else [rnn]
 
 
@@ -144,7 +144,7 @@ def _layer_class(kind: Any) -> type[Recurrent[Any]]:
 
 
 def plain_value(value: Any) -> Any:
-    """Give an option's value as JSON can keep it."""
+    """Return an option's value in a form that JSON can store."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     return list(value) if isinstance(value, tuple) else value

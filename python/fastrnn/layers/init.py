@@ -1,9 +1,9 @@
-"""Other starts of parameters, in place; public as ``fastrnn.init``.
+"""Parameter initialisation, in place; public as ``fastrnn.init``.
 
-The functions take a layer, a `Stack` or any other module, look at every layer in it, and know matrices and
-biases by their names: ``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0`` and so on,
-``weight`` and ``bias``. All other parameters stay as they are. A matrix of several gates is taken gate by
-gate: each is a map of its own. A call with a seed gives the same numbers each time.
+The functions take a layer, a `Stack` or any other module, visit every layer in it, and recognise matrices and
+biases by name: ``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0`` and so on, ``weight`` and
+``bias``. All other parameters stay unchanged. A matrix of several gates is initialised gate by gate. A call
+with a seed draws the same numbers each time.
 
 Examples
 --------
@@ -50,8 +50,8 @@ def uniform(module: Module, bound: float | None = None, *, seed: Seed = None) ->
     ----------
     module : Module
     bound : float, optional
-        Default PyTorch's, layer by layer: ``H**-0.5`` of a recurrent layer, ``columns**-0.5`` of any other's
-        matrix. Recurrent layers and `Linear` start so; with the seed that made one, it gets the same numbers.
+        Default as in PyTorch, for each layer: ``H**-0.5`` in a recurrent layer, else ``columns**-0.5`` of its
+        matrix. Recurrent layers and `Linear` are initialised this way; the same seed draws the same numbers.
     seed : int or numpy.random.Generator, optional
 
     Raises
@@ -59,7 +59,7 @@ def uniform(module: Module, bound: float | None = None, *, seed: Seed = None) ->
     ValueError
         If the bound is not above 0.
     TypeError
-        If `module` is no module or the bound no number.
+        If `module` is not a module or the bound is not a number.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def uniform(module: Module, bound: float | None = None, *, seed: Seed = None) ->
     generator = as_generator(seed)
     for layer in _layers(module):
         with layer.parameters.edit() as views:
-            own = _usual_bound(layer, views) if bound is None else bound
+            own = _default_bound(layer, views) if bound is None else bound
             for name, view in views.items():
                 if _MATRIX.fullmatch(name) or _BIAS.fullmatch(name):
                     fill_uniform(view, own, generator)
@@ -95,7 +95,7 @@ def xavier_uniform(module: Module, gain: float = 1.0, *, seed: Seed = None) -> N
     ValueError
         If the gain is not above 0.
     TypeError
-        If `module` is no module or the gain no number.
+        If `module` is not a module or the gain is not a number.
 
     References
     ----------
@@ -122,7 +122,7 @@ def xavier_uniform(module: Module, gain: float = 1.0, *, seed: Seed = None) -> N
 
 
 def xavier_normal(module: Module, gain: float = 1.0, *, seed: Seed = None) -> None:
-    """Draw each gate's matrix normal, of deviation ``gain * sqrt(2 / (rows + columns))``; biases are zero.
+    """Draw each gate's matrix from N(0, s^2), ``s = gain * sqrt(2 / (rows + columns))``; biases are zero.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def xavier_normal(module: Module, gain: float = 1.0, *, seed: Seed = None) -> No
     ValueError
         If the gain is not above 0.
     TypeError
-        If `module` is no module or the gain no number.
+        If `module` is not a module or the gain is not a number.
 
     References
     ----------
@@ -159,16 +159,16 @@ def xavier_normal(module: Module, gain: float = 1.0, *, seed: Seed = None) -> No
 
 
 def orthogonal(module: Module, gain: float = 1.0, *, inputs: bool = False, seed: Seed = None) -> None:
-    """Make each gate's matrix of each weight_hh a random orthogonal one times `gain`.
+    """Set each gate's matrix of each weight_hh to `gain` times a random orthogonal matrix.
 
-    A matrix that is not square gets orthogonal rows or columns, whichever are fewer. Biases stay.
+    A matrix that is not square gets orthonormal rows or columns, whichever are fewer. Biases stay unchanged.
 
     Parameters
     ----------
     module : Module
     gain : float, default 1.0
     inputs : bool, default False
-        Do the same to all other matrices: weight_ih and weight.
+        Initialise all other matrices, weight_ih and weight, in the same way.
     seed : int or numpy.random.Generator, optional
 
     Raises
@@ -176,7 +176,7 @@ def orthogonal(module: Module, gain: float = 1.0, *, inputs: bool = False, seed:
     ValueError
         If the gain is not above 0, or the module has no weight_hh and `inputs` is false.
     TypeError
-        If `module` is no module or the gain no number.
+        If `module` is not a module or the gain is not a number.
 
     References
     ----------
@@ -197,7 +197,7 @@ def orthogonal(module: Module, gain: float = 1.0, *, inputs: bool = False, seed:
     gain = _above_zero("gain", gain)
     layers, pattern = _layers(module), _MATRIX if inputs else _RECURRENT
     if not any(pattern.fullmatch(name) for layer in layers for name in layer.parameters):
-        other = "" if inputs else "; inputs=True takes other matrices"
+        other = "" if inputs else "; inputs=True includes other matrices"
         raise ValueError(f"module: expected a {'matrix' if inputs else 'weight_hh'}, got none{other}")
     generator = as_generator(seed)
     for layer in layers:
@@ -207,9 +207,9 @@ def orthogonal(module: Module, gain: float = 1.0, *, inputs: bool = False, seed:
 
 
 def identity(module: Module, scale: float = 1.0) -> None:
-    """Make each weight_hh of an `RNN` the identity times `scale`, and its biases zero: an IRNN.
+    """Set each weight_hh of an `RNN` to `scale` times the identity, and its biases to zero: an IRNN.
 
-    Layers of the module that are not recurrent stay as they are.
+    Layers that are not recurrent stay unchanged.
 
     Parameters
     ----------
@@ -219,10 +219,9 @@ def identity(module: Module, scale: float = 1.0) -> None:
     Raises
     ------
     ValueError
-        If a recurrent layer is no `RNN`, there is none, or a weight_hh is not square. Nothing has changed
-        then.
+        If a recurrent layer is not an `RNN`, there is none, or a weight_hh is not square. Nothing is changed.
     TypeError
-        If `module` is no module or the scale no number.
+        If `module` is not a module or the scale is not a number.
 
     References
     ----------
@@ -256,9 +255,9 @@ def identity(module: Module, scale: float = 1.0) -> None:
 
 
 def forget_bias(module: Module, value: float = 1.0) -> None:
-    """Set the forget gates' bias of an `LSTM`: bias_ih's part to `value`, bias_hh's to zero.
+    """Set the forget-gate bias of an `LSTM`: in bias_ih to `value`, in bias_hh to zero.
 
-    Layers of the module that are not recurrent stay as they are.
+    Layers that are not recurrent stay unchanged.
 
     Parameters
     ----------
@@ -268,9 +267,10 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
     Raises
     ------
     TypeError
-        If a recurrent layer is no `LSTM`, there is none, `module` is no module or the value no number.
+        If a recurrent layer is not an `LSTM`, there is none, `module` is not a module or the value is not a
+        number.
     ValueError
-        If an `LSTM` has no bias, or no forget gate of its own. Nothing has changed then.
+        If an `LSTM` has no bias, or no forget gate of its own. Nothing is changed.
 
     References
     ----------
@@ -296,7 +296,7 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
         if layer.options.coupled:
             raise ValueError(f"module: expected a forget gate of its own, got {layer!r}")
     for layer in layers:
-        forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # behind the input gate
+        forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # the second gate of i, f, g, o
         with layer.parameters.edit() as views:
             for name, view in views.items():
                 if _BIAS.fullmatch(name):
@@ -304,7 +304,7 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
 
 
 def _layers(module: Any) -> list[Module]:
-    """Give the modules that have parameters of their own."""
+    """Return the modules that have parameters of their own."""
     if not isinstance(module, Module):
         raise TypeError(f"module: expected a Module, got {type(module).__name__}")
     if isinstance(module, Composite):
@@ -316,7 +316,7 @@ def _recurrent_layers(module: Any) -> list[Recurrent[Any]]:
     return [layer for layer in _layers(module) if isinstance(layer, Recurrent)]
 
 
-def _usual_bound(layer: Module, views: Views) -> float:
+def _default_bound(layer: Module, views: Views) -> float:
     if isinstance(layer, Recurrent):
         return float(layer.hidden_size**-0.5)
     columns = [view.shape[-1] for name, view in views.items() if _MATRIX.fullmatch(name)]
@@ -324,7 +324,7 @@ def _usual_bound(layer: Module, views: Views) -> float:
 
 
 def _blocks(layer: Module, views: Views, pattern: re.Pattern[str]) -> Iterator[Array]:
-    """Give each gate's part of each matrix of that name, writable."""
+    """Yield each gate's block of each matrix whose name matches, writable."""
     for name, view in views.items():
         if pattern.fullmatch(name):
             gates = len(view) // layer.hidden_size if isinstance(layer, Recurrent) else 1
@@ -345,9 +345,9 @@ def _draw_matrices(
 
 
 def _random_orthogonal(generator: np.random.Generator, rows: int, columns: int) -> Array:
-    """Draw a matrix with orthonormal rows or columns, uniform among them, float64."""
+    """Draw a uniformly distributed matrix with orthonormal rows or columns, float64."""
     q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
-    # Without the signs of r the draw would not be uniform (Mezzadri 2007, section 5).
+    # Without the signs of r the distribution would not be uniform (Mezzadri 2007, section 5).
     q *= np.where(np.diagonal(r) < 0.0, -1.0, 1.0)
     return q if rows >= columns else q.T
 

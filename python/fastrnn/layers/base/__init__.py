@@ -1,1 +1,1 @@
-"""What every layer stands on: named parameters in one flat array, modules, random numbers, dropout."""
+"""Foundations of all layers: named parameters in one flat array, modules, random numbers, dropout."""

@@ -1,4 +1,4 @@
-"""The two flat arrays under all parameters and gradients of a module."""
+"""The two flat arrays that hold all parameters and gradients of a module."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
 class Buffer:
-    """All parameters of a module in one array, all gradients in another, a version that each write raises.
+    """A module's parameters in one array, its gradients in another, and a version that each write raises.
 
-    What is made from parameters (packed weights) is kept as long as the version stays equal. While an edit is
-    open the version is NaN, equal to nothing, so that nothing is kept.
+    Anything computed from parameters (packed weights) is cached until the version changes. While an edit is
+    open the version is NaN, which equals nothing, so nothing is cached.
     """
 
     __slots__ = ("_edits", "_gradients", "_writes", "values", "version")
@@ -33,23 +33,23 @@ class Buffer:
 
     @property
     def gradients(self) -> Array:
-        """Made when first asked for: who only runs a model does not pay for it."""
+        """Gradients, allocated on first use, so that inference does not pay for them."""
         if self._gradients is None:
             self._gradients = _zeros("gradients", self.values.size, self.values.dtype)
         return self._gradients
 
     def touch(self) -> None:
-        """Say that values change."""
+        """Record that values changed."""
         self._writes += 1
         self.version = math.nan if self._edits else self._writes
 
     def open_edit(self) -> None:
-        """Keep nothing from now on: values may change at any time."""
+        """Disable caching: values may change at any time."""
         self._edits += 1
         self.touch()
 
     def close_edit(self) -> None:
-        """Say that values change no more."""
+        """Enable caching again: values no longer change."""
         self._edits -= 1
         self.touch()
 
@@ -62,5 +62,5 @@ def _zeros(name: str, size: int, dtype: np.dtype[Any]) -> Array:
 
 
 def flat_size(shapes: Shapes) -> int:
-    """Give the number of scalars in all the shapes together."""
+    """Return the total number of scalars in all shapes."""
     return sum(math.prod(shape) for shape in shapes.values())

@@ -1,4 +1,4 @@
-"""What every layer and model is: named parameters in one flat array, their gradients, saving and loading."""
+"""The base classes of layers and models: named parameters and gradients, saving and loading."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Module:
 
     @property
     def gradients(self) -> Gradients:
-        """Mapping of name to writable array, of the same names, shapes and layout as `parameters`."""
+        """Mapping of name to writable array, with the names, shapes and layout of `parameters`."""
         if self._gradients is None:
             self._gradients = self.parameters._gradient_views()
         return self._gradients
 
     @property
     def num_parameters(self) -> int:
-        """Number of scalars in all parameters together."""
+        """Total number of scalars in all parameters."""
         return self.parameters.flat.size
 
     def zero_gradients(self) -> None:
@@ -56,14 +56,14 @@ class Module:
             part.view(np.uint8).fill(0)
         for rows in sparse:
             rows.matrix(self.gradients.flat)[rows.rows] = 0
-        self._forget_rows()
+        self._clear_sparse_rows()
 
     def _sparse_rows(self) -> list[SparseRows]:
-        """Give the gradients of which only some rows may differ from zero, in their order."""
+        """Return the sparse gradients, in the order of the flat array."""
         return []
 
-    def _forget_rows(self) -> None:
-        """Hear that all gradients are zero."""
+    def _clear_sparse_rows(self) -> None:
+        """Clear the recorded rows of sparse gradients: all gradients are zero now."""
 
     def state_dict(self) -> dict[str, Array]:
         """Copy all parameters.
@@ -76,21 +76,20 @@ class Module:
         return {name: value.copy() for name, value in self.parameters.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters. Nothing changes where something does not fit.
+        """Set all parameters, or none if any does not fit.
 
         Parameters
         ----------
         state : mapping of str to array_like
-            Exactly the names of `parameters`. Arrays of any float dtype are rounded to the module's own;
-            NumPy arrays and anything on the CPU with ``__array__`` or ``__dlpack__`` (PyTorch tensors) are
-            taken.
+            Exactly the names of `parameters`. NumPy arrays and anything on the CPU with ``__array__`` or
+            ``__dlpack__`` (PyTorch tensors); any float dtype, rounded to the module's own.
 
         Raises
         ------
         ValueError
             If a name is missing or unknown, or an array has another shape.
         TypeError
-            If a value is no array of floats.
+            If a value is not an array of floats.
 
         Examples
         --------
@@ -113,7 +112,7 @@ class Module:
                 views[name] = array
 
     def _bind(self, buffer: Buffer, start: int) -> None:
-        """Move into a part of another module's buffer."""
+        """Use a slice of another module's buffer."""
         self.parameters._bind(buffer, start)
         self._gradients = None
 
@@ -122,10 +121,10 @@ class Module:
 
 
 class Composite(Module):
-    """A module made of modules: all their parameters in one flat array, named ``module.parameter``.
+    """A module made of modules, with all their parameters in one flat array, named ``module.parameter``.
 
-    The modules stay usable on their own; their parameters and gradients are parts of the composite's.
-    Gradients that they hold when they are put together are lost.
+    Each module stays usable on its own; its parameters and gradients are views of the composite's. Gradients
+    accumulated before the composite is made are lost.
 
     Parameters
     ----------
@@ -135,7 +134,7 @@ class Composite(Module):
     Raises
     ------
     ValueError
-        If there is no module, one comes twice, a name is taken, or their dtypes differ.
+        If there is no module, a module appears twice, a name is taken, or dtypes differ.
 
     Examples
     --------
@@ -151,10 +150,10 @@ class Composite(Module):
 
     def __init__(self, **modules: Module) -> None:
         if not modules or len(set(map(id, modules.values()))) < len(modules):
-            raise ValueError("modules: expected at least one, and each of them once")
+            raise ValueError("modules: expected at least one, each only once")
         taken = [name for name in modules if name in ("dtype", "parameters") or hasattr(Module, name)]
         if taken:
-            raise ValueError(f"modules: {taken[0]!r} is something else of a module; choose another name")
+            raise ValueError(f"modules: {taken[0]!r} is reserved by Module; choose another name")
         dtypes = {name: module.dtype for name, module in modules.items()}
         if len(set(dtypes.values())) > 1:
             raise ValueError(
@@ -185,9 +184,9 @@ class Composite(Module):
             start += module.num_parameters
         return parts
 
-    def _forget_rows(self) -> None:
+    def _clear_sparse_rows(self) -> None:
         for module in self._modules:
-            module._forget_rows()
+            module._clear_sparse_rows()
 
 
 def sparse_parts(module: Module) -> list[SparseRows]:

@@ -1,4 +1,4 @@
-"""Parameters and gradients: names for the parts of two flat arrays."""
+"""Parameters and gradients: named views of two flat arrays."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Gradients", "Parameters", "Views"]
 
 
 class Views(Mapping[str, Array]):
-    """Named, writable parts of one flat array, in their order in it.
+    """Named, writable views of one flat array, in order.
 
     Attributes
     ----------
     flat : ndarray, shape [scalars]
-        All of them in one.
+        All values, one after another.
     """
 
     def __init__(self, flat: Array, shapes: Shapes) -> None:
@@ -59,9 +59,9 @@ class Views(Mapping[str, Array]):
 
 
 class Gradients(Views):
-    """Gradients of a module's parameters by name: writable parts of one flat array, ``flat``.
+    """Gradients of a module's parameters by name: writable views of one flat array, ``flat``.
 
-    ``backward`` adds into them. They do not move, so a view stays good as long as the module.
+    ``backward`` adds to them. They do not move, so a view stays valid as long as the module exists.
 
     Examples
     --------
@@ -76,21 +76,21 @@ class Gradients(Views):
     """
 
     def zero(self) -> None:
-        """Set all of them to zero."""
+        """Set all gradients to zero."""
         self.flat.view(np.uint8).fill(0)  # a memset: half the time of filling floats
 
 
 class Parameters(Mapping[str, Array]):
-    """Parameters of a module by name: read-only parts of one flat array, ``flat``.
+    """Parameters of a module by name: read-only views of one flat array, ``flat``.
 
-    They are written to by ``parameters[name] = value``, inside ``with parameters.edit() as views``, by
-    ``load_state_dict`` and by optimisers. Each of these raises `version`, by which a layer knows when to pack
-    its weights anew; the arrays are read-only so that there is no other way.
+    Write to them with ``parameters[name] = value``, inside ``with parameters.edit() as views``, with
+    ``load_state_dict`` or with an optimiser. Each write raises `version`, which tells a layer when to repack
+    its weights; the arrays are read-only so that no write goes unnoticed.
 
     Attributes
     ----------
     flat : ndarray, shape [scalars], read-only
-        All of them in one.
+        All values, one after another.
 
     Examples
     --------
@@ -114,7 +114,7 @@ class Parameters(Mapping[str, Array]):
         self._bind(buffer, 0)
 
     def _bind(self, buffer: Buffer, start: int) -> None:
-        """Become a part of a buffer. What was made from the old one is out of date from now on."""
+        """Use a slice of a buffer. Anything computed from the old buffer becomes outdated."""
         if hasattr(self, "_buffer"):
             self._buffer.touch()
         self._buffer = buffer
@@ -131,18 +131,18 @@ class Parameters(Mapping[str, Array]):
         return Gradients(self._buffer.gradients[self._slice], self._shapes)
 
     def _writable_flat(self) -> Array:
-        """All parameters in one writable array, good for one write right now: the version is raised here."""
+        """Return all parameters in one writable array for one immediate write: the version is raised here."""
         self._buffer.touch()
         return self._buffer.values[self._slice]
 
     @property
     def version(self) -> float:
-        """A whole number that every write raises; NaN, equal to nothing, while an edit is open."""
+        """An integer that every write raises; NaN, which equals nothing, while an edit is open."""
         return self._buffer.version
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of all of them."""
+        """The dtype of all parameters."""
         return self._buffer.values.dtype
 
     def __getitem__(self, name: str) -> Array:
@@ -183,7 +183,7 @@ class Parameters(Mapping[str, Array]):
             self._buffer.close_edit()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Copied or pickled views would lose the array that they are views of.
+        # Copied or pickled views would no longer share the flat array.
         return {"shapes": self._shapes, "buffer": self._buffer, "start": self._slice.start}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -192,12 +192,12 @@ class Parameters(Mapping[str, Array]):
 
 
 def as_parameter(name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    """Check a value for a parameter. A parameter may be given in any float dtype and is rounded to its own.
+    """Check a parameter's new value. Any float dtype is accepted and rounded to the parameter's own.
 
     Raises
     ------
     TypeError
-        If the value is no array of floats.
+        If the value is not an array of floats.
     ValueError
         If it has another shape.
     """

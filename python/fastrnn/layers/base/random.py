@@ -1,4 +1,4 @@
-"""Random numbers of layers: generators, the start of parameters."""
+"""Random numbers for layers: generators and initial parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def as_generator(seed: Seed) -> np.random.Generator:
-    """Make the generator of a seed; a generator is used as it is, None gives another one each time."""
+    """Return the generator of a seed; a generator is returned as is, None means a different one each time."""
     return np.random.default_rng(seed)
 
 
@@ -34,7 +34,7 @@ def as_probability(name: str, value: Any) -> float:
     ValueError
         If it is out of range.
     TypeError
-        If it is no number.
+        If it is not a number.
     """
     if not isinstance(value, (int, float, np.number)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
@@ -51,7 +51,7 @@ def fill_uniform(values: Array, bound: float, generator: np.random.Generator) ->
 
 
 def random_state(generator: np.random.Generator) -> dict[str, Any]:
-    """Give a generator's state in plain values, ready for ``json.dumps``."""
+    """Return a generator's state as plain values, ready for ``json.dumps``."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -63,12 +63,12 @@ def random_state(generator: np.random.Generator) -> dict[str, Any]:
 
 
 def set_random_state(generator: np.random.Generator, state: Mapping[str, Any]) -> None:
-    """Set the state that `random_state` gave.
+    """Restore a state returned by `random_state`.
 
     Raises
     ------
     ValueError
-        If it is none, or one of another kind of generator. Nothing has changed then.
+        If it is not a state, or belongs to another kind of generator. The generator stays unchanged.
     """
     own = generator.bit_generator.state
     if dict(state).get("bit_generator") != own["bit_generator"]:
@@ -81,7 +81,7 @@ def set_random_state(generator: np.random.Generator, state: Mapping[str, Any]) -
 
 
 def _as_arrays(value: Any, own: Any) -> Any:
-    """Make lists arrays again where the generator's own state has arrays."""
+    """Convert lists back to arrays where the generator's own state has arrays."""
     if isinstance(own, dict):
         return {name: _as_arrays(value[name], part) for name, part in own.items()}
     return np.asarray(value, dtype=own.dtype).reshape(own.shape) if isinstance(own, np.ndarray) else value

@@ -1,4 +1,4 @@
-"""Gradients of which few rows are not zero, and the parts of a flat array that they leave to be looked at."""
+"""Gradients with few nonzero rows, and the dense parts of a flat array between them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SparseRows", "dense_parts"]
 
 
 class SparseRows(NamedTuple):
-    """A matrix within a flat array of gradients, of which only some rows may differ from zero.
+    """A matrix within a flat array of gradients, in which only some rows may be nonzero.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class SparseRows(NamedTuple):
         Where the matrix begins.
     shape : (int, int)
     rows : ndarray, int64 [n]
-        Rising, each once.
+        The rows that may be nonzero: sorted, without duplicates.
     """
 
     start: int
@@ -35,12 +35,12 @@ class SparseRows(NamedTuple):
         return self.start + self.shape[0] * self.shape[1]
 
     def matrix(self, flat: Array) -> Array:
-        """Give the matrix in an array of that layout, to read or to write."""
+        """Return a view of the matrix in a flat array of that layout."""
         return flat[self.start : self.stop].reshape(self.shape)
 
 
 def dense_parts(flat: NDArray[Any], sparse: list[SparseRows]) -> Iterator[NDArray[Any]]:
-    """Give what lies between the sparse parts of a flat array, each a view.
+    """Yield views of a flat array's parts between the sparse matrices.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The embedding layer: a row of a table for each id."""
+"""The embedding layer: a table row for each id."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ __all__ = ["Embedding"]
 
 
 class Embedding(Module):
-    """A table with a row for each id, as ``torch.nn.Embedding``.
+    """A table with a row for each id, like ``torch.nn.Embedding``.
 
-    Its parameter is ``weight [V, E]``. It starts from the standard normal distribution.
+    Its parameter is ``weight [V, E]``, initialised from the standard normal distribution.
 
     Parameters
     ----------
     num_embeddings : int
-        V, the number of different ids.
+        V, the number of ids.
     embedding_dim : int
         E, the width of a row.
     dtype : {"float32", "float64"}
         Of the parameter and the output.
     seed : int or numpy.random.Generator, optional
-        For the parameter.
+        Initialises the parameter.
     sparse : bool, default False
-        Remember which rows of the gradient `backward` adds to, so that a step of training touches these and
-        no others: for large tables, and only with `fastrnn.train.SGD` without momentum and weight decay.
-        Nothing but `backward` may write into the gradient then.
+        Record which rows of the gradient `backward` adds to, so that a training step touches only these. For
+        large tables, and only with `fastrnn.train.SGD` without momentum or weight decay. Only `backward` may
+        then write to the gradient.
 
     Raises
     ------
     ValueError
         If a size is less than 1.
     TypeError
-        If a size is no integer, or the dtype another.
+        If a size is not an integer or the dtype is not supported.
     MemoryError
-        If the parameter cannot be allocated; it says how many bytes.
+        If the parameter cannot be allocated; the message states the number of bytes.
 
     Examples
     --------
@@ -95,12 +95,12 @@ class Embedding(Module):
         ValueError
             If an id is out of range.
         TypeError
-            If the ids are no integers.
+            If the ids are not integers.
         """
         return self.forward(ids)[0]
 
     def forward(self, ids: Any) -> tuple[Array, Ids]:
-        """Look up ids, and keep what `backward` needs.
+        """Look up ids and keep what `backward` needs.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class Embedding(Module):
         -------
         y : ndarray, float [..., E]
         tape : ndarray, int64 [...]
-            The ids: do not write into them before `backward`.
+            The ids; do not change them before `backward`.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Embedding(Module):
         return y.reshape(*ids.shape, self.embedding_dim), ids
 
     def backward(self, tape: Ids, dy: Any) -> None:
-        """Add into `gradients`.
+        """Add to `gradients`.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Embedding(Module):
         Raises
         ------
         ValueError
-            If dy has another shape than y.
+            If the shapes of dy and y differ.
         TypeError
             If dy has another dtype.
         """
@@ -153,7 +153,7 @@ class Embedding(Module):
         self._touched = [rows]
         return [SparseRows(0, (self.num_embeddings, self.embedding_dim), rows)]
 
-    def _forget_rows(self) -> None:
+    def _clear_sparse_rows(self) -> None:
         self._touched = []
 
     def __repr__(self) -> str:

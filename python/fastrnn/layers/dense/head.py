@@ -1,4 +1,4 @@
-"""An output of several linear layers with activations between them."""
+"""An output network: linear layers with activations between them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ACTIVATIONS = ("tanh", "relu")
 
 
 class HeadTape:
-    """What ``forward`` of a `Head` keeps for ``backward``; write into none of it before.
+    """What ``forward`` of a `Head` keeps for ``backward``; do not change it in between.
 
     Attributes
     ----------
     inputs : tuple of ndarray, float [..., width]
-        What each linear layer read, dropout included.
+        Input of each linear layer, after dropout.
     activations : tuple of ndarray, float [..., width]
-        What each activation gave, before dropout.
+        Output of each activation, before dropout.
     dropout : tuple of (ndarray or None)
-        What each activation was multiplied with.
+        Mask applied to each activation.
     """
 
     __slots__ = ("_head", "activations", "dropout", "inputs")
@@ -47,7 +47,7 @@ class HeadTape:
 
 
 class Head(Composite):
-    """A deep output: linear layers with an activation, and dropout, between them.
+    """A deep output: linear layers with an activation and dropout between them.
 
     ::
 
@@ -56,25 +56,25 @@ class Head(Composite):
         y = a W^T + b
 
     Parameters are ``hidden0.weight [F, K]``, ``hidden0.bias [F]``, ``hidden1.weight``, ... and
-    ``output.weight``, ``output.bias``, each layer's as those of `Linear`.
+    ``output.weight``, ``output.bias``, as in `Linear`.
 
     Parameters
     ----------
     in_features : int
         K, the width of x.
     hidden_sizes : sequence of int
-        Widths of the layers between, the lowest first; none makes a `Linear` of it.
+        Widths of the hidden layers, lowest first; if empty, the head is a `Linear`.
     out_features : int
         F, the width of y.
     activation : {"tanh", "relu"}
     dropout : float, default 0.0
-        Probability in [0, 1) that a hidden unit is dropped; in `forward` only.
+        Probability in [0, 1) that a hidden unit is dropped, in `forward` only.
     bias : bool, default True
-        Whether there are biases.
+        Whether the layers have biases.
     dtype : {"float32", "float64"}
         Of parameters, inputs and outputs.
     seed : int or numpy.random.Generator, optional
-        For the parameters, then for dropout.
+        Initialises the parameters, then drives dropout.
 
     Attributes
     ----------
@@ -82,14 +82,14 @@ class Head(Composite):
         Also ``hidden0``, ``hidden1``, ...
     output : Linear
     rng : numpy.random.Generator
-        Draws the dropout masks; its state is part of what a training run needs to be resumed.
+        Draws the dropout masks; its state is needed to resume a training run.
 
     Raises
     ------
     ValueError
-        If a size is less than 1, the activation unknown or the probability out of range.
+        If a size is less than 1, the activation is unknown or the probability is out of range.
     TypeError
-        If a size is no integer, `hidden_sizes` no sequence, or the dtype another.
+        If a size is not an integer, `hidden_sizes` is not a sequence, or the dtype is not supported.
 
     References
     ----------
@@ -138,7 +138,7 @@ class Head(Composite):
         self.hidden = tuple(hidden)
 
     def __call__(self, x: Any) -> Array:
-        """Map x, without dropout and keeping nothing.
+        """Map x without dropout; nothing is kept.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class Head(Composite):
         return self.output(x)
 
     def forward(self, x: Any) -> tuple[Array, HeadTape]:
-        """Map x in training: with dropout, and keeping what `backward` needs.
+        """Map x in training: apply dropout and keep what `backward` needs.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class Head(Composite):
         return y, HeadTape(self, [*inputs, read], activations, masks)
 
     def backward(self, tape: HeadTape, dy: Any, *, need_dx: bool = True) -> Array | None:
-        """Add into `gradients` and give the gradient with respect to x.
+        """Add to `gradients` and return the gradient with respect to x.
 
         Parameters
         ----------
@@ -200,24 +200,24 @@ class Head(Composite):
         dy : array_like, float [..., F]
             Gradient of the loss with respect to y.
         need_dx : bool, default True
-            False saves the work for dx.
+            False skips the computation of dx.
 
         Returns
         -------
         dx : ndarray, float [..., K], or None
-            None where `need_dx` is false.
+            None if `need_dx` is false.
 
         Raises
         ------
         ValueError
-            If the tape is another head's or dy has another shape than y.
+            If the tape is another head's, or the shapes of dy and y differ.
         TypeError
             If dy has another dtype.
         """
         if not isinstance(tape, HeadTape):
-            raise TypeError(f"tape: expected the HeadTape that forward gave, got {type(tape).__name__}")
+            raise TypeError(f"tape: expected the HeadTape that forward returned, got {type(tape).__name__}")
         if tape._head is not self:
-            raise ValueError("tape: expected one of this head, got another's")
+            raise ValueError("tape: expected one of this head, got another head's")
         da = self.output.backward(tape.inputs[-1], dy, need_dx=need_dx or bool(self.hidden))
         for index in range(len(self.hidden) - 1, -1, -1):
             assert da is not None

@@ -18,9 +18,9 @@ __all__ = ["Linear"]
 
 
 class Linear(Module):
-    """A linear map ``y = x W^T + b``, as ``torch.nn.Linear``.
+    """A linear map ``y = x W^T + b``, like ``torch.nn.Linear``.
 
-    Parameters are ``weight [F, K]`` and ``bias [F]``. They start uniform in ``[-1/sqrt(K), 1/sqrt(K))``.
+    Parameters are ``weight [F, K]`` and ``bias [F]``, initially uniform in ``[-1/sqrt(K), 1/sqrt(K))``.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ class Linear(Module):
     dtype : {"float32", "float64"}
         Of parameters, inputs and outputs.
     seed : int or numpy.random.Generator, optional
-        For the parameters.
+        Initialises the parameters.
 
     Raises
     ------
     ValueError
         If a size is less than 1.
     TypeError
-        If a size is no integer, or the dtype another.
+        If a size is not an integer or the dtype is not supported.
     MemoryError
-        If the parameters cannot be allocated; it says how many bytes.
+        If the parameters cannot be allocated; the message states the number of bytes.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class Linear(Module):
         return self.forward(x)[0]
 
     def forward(self, x: Any) -> tuple[Array, Array]:
-        """Map x, and keep what `backward` needs.
+        """Map x and keep what `backward` needs.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Linear(Module):
         -------
         y : ndarray, float [..., F]
         tape : ndarray, float [..., K]
-            x itself: do not write into it before `backward`.
+            x itself; do not change it before `backward`.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class Linear(Module):
         return y.reshape(*x.shape[:-1], self.out_features), x
 
     def backward(self, tape: Array, dy: Any, *, need_dx: bool = True) -> Array | None:
-        """Add into `gradients` and give the gradient with respect to x.
+        """Add to `gradients` and return the gradient with respect to x.
 
         Parameters
         ----------
@@ -131,17 +131,17 @@ class Linear(Module):
         dy : array_like, float [..., F]
             Gradient of the loss with respect to y.
         need_dx : bool, default True
-            False saves the work for dx.
+            False skips the computation of dx.
 
         Returns
         -------
         dx : ndarray, float [..., K], or None
-            None where `need_dx` is false.
+            None if `need_dx` is false.
 
         Raises
         ------
         ValueError
-            If dy has another shape than y.
+            If the shapes of dy and y differ.
         TypeError
             If dy has another dtype.
         """
@@ -157,7 +157,7 @@ class Linear(Module):
         return None if dx is None else dx.reshape(tape.shape)
 
     def _packed_weights(self) -> Any:
-        """Packed weights, made anew when the parameters' version has changed."""
+        """Return the packed weights, repacked if the parameters' version has changed."""
         version, packed = self._packed
         current = self.parameters.version
         if version != current:

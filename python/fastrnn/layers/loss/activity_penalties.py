@@ -1,4 +1,4 @@
-"""Penalties on what recurrent layers give: activation and temporal activation regularization."""
+"""Penalties on outputs of recurrent layers: activation and temporal activation regularization."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["activity_penalties"]
 def activity_penalties(
     y: Any, lengths: Any = None, *, ar: float = 0.0, tar: float = 0.0
 ) -> tuple[float, Array]:
-    """Give the penalty of large outputs and of outputs that change from step to step, and its gradient.
+    """Return the penalty on large outputs and on changes between steps, and its gradient.
 
     ::
 
         loss = ar  * mean of y[t]^2                 over all real steps t
              + tar * mean of (y[t] - y[t-1])^2      over all real steps t from the second on
 
-    The paper takes AR of the outputs behind dropout and TAR of those before it: that is a call each. The step
-    from one chunk of a text to the next is not counted.
+    The paper applies AR to the outputs after dropout and TAR to those before it, which takes one call each.
+    The change from one chunk of a text to the next is not counted.
 
     Parameters
     ----------
     y : array_like, float [T, N, H]
-        Outputs of a recurrent layer, float32 or float64, time before batch.
+        Outputs of a recurrent layer, float32 or float64, time-major.
     lengths : array_like, int [N], optional
-        Steps of each row, in ``1 .. T``; what is behind them is not looked at.
+        Steps of each row, in ``1 .. T``; later steps are ignored.
     ar, tar : float, default 0.0
         The paper's alpha and beta, both 0 or more.
 
@@ -38,14 +38,14 @@ def activity_penalties(
     -------
     loss : float
     dy : ndarray, float [T, N, H]
-        Gradient of it; zero behind a row's end.
+        Gradient of the loss; zero after a row's end.
 
     Raises
     ------
     ValueError
         If an array has a wrong shape, a length is not in 1 .. T, or `ar` or `tar` is less than 0.
     TypeError
-        If y is neither float32 nor float64, the lengths are no integers, or `ar` or `tar` is no number.
+        If y is neither float32 nor float64, the lengths are not integers, or `ar` or `tar` is not a number.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The adaptive softmax: an output layer that spends its work on the frequent words."""
+"""The adaptive softmax: an output layer that spends most work on frequent words."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ __all__ = ["AdaptiveSoftmax", "adaptive_shapes"]
 
 
 class _Tail(Composite):
-    """A cluster: its narrower vector and its softmax."""
+    """A cluster: a projection to a narrower vector and a softmax over its ids."""
 
     project: Linear
     output: Softmax
 
 
 class AdaptiveSoftmax(Composite):
-    """A softmax in two levels over ids that are sorted by falling frequency.
+    """A two-level softmax over ids sorted by decreasing frequency.
 
-    The head predicts one of the most frequent ids, below ``cutoffs[0]``, or a cluster of the others; a
-    cluster ``i``, of ids ``cutoffs[i] .. cutoffs[i+1] - 1``, has a softmax over a narrower vector::
+    The head predicts one of the most frequent ids, below ``cutoffs[0]``, or a cluster of the others. Cluster
+    ``i``, with ids ``cutoffs[i] .. cutoffs[i+1] - 1``, has a softmax over a narrower vector::
 
         p(w | h) = softmax(W_head h)[w]                                           w < cutoffs[0]
                  = softmax(W_head h)[cluster i] * softmax(W_i P_i h)[w - cutoffs[i]]
 
-    with ``P_i [K // div_value^(i+1), K]``. So a token costs the head and, if it is rare, one cluster.
+    with ``P_i [K // div_value^(i+1), K]``. A token costs the head and, if it is rare, one cluster.
 
-    Parameters are ``head.weight [cutoffs[0] + clusters, K]``, and for each cluster ``i`` the projection
-    ``tail{i}.project.weight`` and ``tail{i}.output.weight``; none has a bias, as in PyTorch.
+    Parameters are ``head.weight [cutoffs[0] + clusters, K]`` and, for each cluster ``i``, the projection
+    ``tail{i}.project.weight`` and ``tail{i}.output.weight``. There are no biases, as in PyTorch.
 
     Parameters
     ----------
@@ -51,18 +51,18 @@ class AdaptiveSoftmax(Composite):
     out_features : int
         V, the number of ids.
     cutoffs : sequence of int
-        Rising, each in ``1 .. V - 1``; the ids where clusters begin.
+        The ids where clusters begin: increasing, each in ``1 .. V - 1``.
     div_value : float, default 4.0
-        What each further cluster's width is divided by.
+        Ratio of the widths of successive clusters.
     dtype : {"float32", "float64"}
     seed : int or numpy.random.Generator, optional
 
     Raises
     ------
     ValueError
-        If the cutoffs do not rise or are out of range, or a size or `div_value` is less than 1.
+        If the cutoffs do not increase or are out of range, or a size or `div_value` is less than 1.
     TypeError
-        If a size or a cutoff is no integer, or the dtype another.
+        If a size or a cutoff is not an integer, or the dtype is not supported.
 
     References
     ----------
@@ -114,7 +114,7 @@ class AdaptiveSoftmax(Composite):
         self.tails = tuple(tails)
 
     def __call__(self, h: Any) -> Array:
-        """Give the log-probability of every id.
+        """Return the log-probability of every id.
 
         Parameters
         ----------
@@ -142,35 +142,35 @@ class AdaptiveSoftmax(Composite):
         return np.concatenate(parts, axis=1).reshape(*h.shape[:-1], self.out_features)
 
     def losses(self, h: Array, targets: Ids) -> Array:
-        """Do what `Softmax.losses` does."""
-        in_head = self._in_head(targets)
-        losses = self.head.losses(h, in_head)
-        for tail, rows, within in self._in_tails(targets):
+        """Return the cross-entropy of each token, as `Softmax.losses` does."""
+        head_targets = self._head_targets(targets)
+        losses = self.head.losses(h, head_targets)
+        for tail, rows, within in self._tail_targets(targets):
             losses[rows] += tail.output.losses(tail.project(h[rows]), within)
         return losses
 
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
     ) -> tuple[Array, Array]:
-        """Do what `Softmax.losses_and_gradients` does.
+        """Return the cross-entropy of each token and add gradients, as `Softmax.losses_and_gradients` does.
 
         Raises
         ------
         ValueError
-            As there, and if there is smoothing: it would need every id's probability.
+            As there, and if `smoothing` is not 0: it would need every id's probability.
         """
         if smoothing:
             raise ValueError(f"smoothing: expected 0 with an adaptive softmax, got {smoothing}")
-        losses, dh = self.head.losses_and_gradients(h, self._in_head(targets), scale=scale)
-        for tail, rows, within in self._in_tails(targets):
+        losses, dh = self.head.losses_and_gradients(h, self._head_targets(targets), scale=scale)
+        for tail, rows, within in self._tail_targets(targets):
             narrow, tape = tail.project.forward(h[rows])
             own, dnarrow = tail.output.losses_and_gradients(narrow, within, scale=scale)
             losses[rows] += own
             dh[rows] += tail.project.backward(tape, dnarrow)
         return losses, dh
 
-    def _in_head(self, targets: Ids) -> Ids:
-        """What the head has to predict: an id or a cluster."""
+    def _head_targets(self, targets: Ids) -> Ids:
+        """Return the head's targets: an id or a cluster each."""
         targets = as_ids("targets", targets, ("M",))
         if targets.size and not (targets.min() >= -1 and targets.max() < self.out_features):
             wrong = targets[(targets < -1) | (targets >= self.out_features)][0]
@@ -178,21 +178,21 @@ class AdaptiveSoftmax(Composite):
         cluster = np.searchsorted(self.cutoffs, targets, side="right")
         return np.where(cluster == 0, targets, self.cutoffs[0] + cluster - 1)
 
-    def _in_tails(self, targets: Ids) -> list[tuple[_Tail, Ids, Ids]]:
-        """Of each cluster that is met: itself, the rows that meet it, and what it has to predict there."""
-        met = []
+    def _tail_targets(self, targets: Ids) -> list[tuple[_Tail, Ids, Ids]]:
+        """Return each cluster that occurs, with the rows it occurs in and its targets there."""
+        found = []
         for tail, (begin, end) in zip(self.tails, pairwise(self._bounds), strict=True):
             rows = np.flatnonzero((targets >= begin) & (targets < end))
             if rows.size:
-                met.append((tail, rows, targets[rows] - begin))
-        return met
+                found.append((tail, rows, targets[rows] - begin))
+        return found
 
     def __repr__(self) -> str:
         return f"AdaptiveSoftmax({self.in_features}, {self.out_features}, {list(self.cutoffs)})"
 
 
 def as_cutoffs(cutoffs: Any, count: int) -> tuple[int, ...]:
-    """Check cutoffs of so many ids.
+    """Check the cutoffs for `count` ids.
 
     Raises
     ------
@@ -204,14 +204,14 @@ def as_cutoffs(cutoffs: Any, count: int) -> tuple[int, ...]:
     except TypeError:
         raise TypeError(f"cutoffs: expected a sequence of integers, got {cutoffs!r}") from None
     if not given or given[-1] >= count or any(one >= two for one, two in pairwise(given)):
-        raise ValueError(f"cutoffs: expected rising ids in 1 .. {count - 1}, got {list(given)}")
+        raise ValueError(f"cutoffs: expected increasing ids in 1 .. {count - 1}, got {list(given)}")
     return given
 
 
 def adaptive_shapes(
     in_features: int, out_features: int, cutoffs: Sequence[int], div_value: float
 ) -> dict[str, tuple[int, ...]]:
-    """Give name and shape of each parameter of an `AdaptiveSoftmax`."""
+    """Return the name and shape of each parameter of an `AdaptiveSoftmax`."""
     shapes: dict[str, tuple[int, ...]] = {"head.weight": (cutoffs[0] + len(cutoffs), in_features)}
     for index, (begin, end) in enumerate(pairwise((*cutoffs, out_features))):
         width = _tail_width(in_features, div_value, index)

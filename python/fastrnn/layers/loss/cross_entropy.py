@@ -15,28 +15,28 @@ NO_TARGET = -1
 
 
 def softmax_cross_entropy(logits: Any, targets: Any) -> tuple[float, Array]:
-    """Give the mean cross-entropy of softmax(logits), and its gradient.
+    """Return the mean cross-entropy of softmax(logits) and its gradient.
 
     Parameters
     ----------
     logits : array_like, float [..., V]
         float32 or float64.
     targets : array_like, int [...]
-        In ``0 .. V - 1``; -1 is not counted.
+        In ``0 .. V - 1``; -1 means no target.
 
     Returns
     -------
     loss : float
-        Mean over the counted targets, in nats.
+        Mean over the targets that are not -1, in nats.
     dlogits : ndarray, float [..., V]
-        Gradient of that mean; zero where the target is not counted.
+        Gradient of that mean; zero where the target is -1.
 
     Raises
     ------
     ValueError
-        If a shape does not fit, a target is out of range or none is counted.
+        If a shape does not fit, a target is out of range or all targets are -1.
     TypeError
-        If the logits are neither float32 nor float64, or the targets no integers.
+        If the logits are neither float32 nor float64, or the targets are not integers.
 
     Examples
     --------
@@ -72,5 +72,5 @@ def count_targets(targets: Array) -> int:
 
 
 def mean_loss(losses: Array, count: int) -> float:
-    """Give the mean of the counted losses, summed in float64."""
+    """Return the mean over the counted losses, summed in float64."""
     return float(losses.sum(dtype=np.float64)) / count

@@ -1,4 +1,4 @@
-"""Output layers: linear map, softmax and cross-entropy in one, so that the logits of a batch never exist."""
+"""Output layers: linear map, softmax and cross-entropy fused, so that a batch's logits are never stored."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Softmax", "TiedSoftmax"]
 
 
 class Softmax(Linear):
-    """A `Linear` layer whose outputs are the logits of a softmax, with their cross-entropy.
+    """A `Linear` layer whose outputs are the logits of a softmax, with its cross-entropy.
 
-    ``losses`` and ``losses_and_gradients`` go through the vocabulary in blocks: the logits of all tokens
-    [M, V] never exist at once.
+    ``losses`` and ``losses_and_gradients`` process the vocabulary in blocks: the logits of all tokens [M, V]
+    are never stored at once.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ class Softmax(Linear):
     """
 
     def losses(self, h: Array, targets: Ids) -> Array:
-        """Give the cross-entropy of each token.
+        """Return the cross-entropy of each token.
 
         Parameters
         ----------
         h : ndarray, float [M, K]
         targets : ndarray, int64 [M]
-            In ``0 .. V - 1``; -1 is not counted.
+            In ``0 .. V - 1``; -1 means no target.
 
         Returns
         -------
@@ -62,14 +62,14 @@ class Softmax(Linear):
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
     ) -> tuple[Array, Array]:
-        """Give the cross-entropy of each token, and add the gradients of their scaled sum.
+        """Return the cross-entropy of each token and add the gradients of their scaled sum.
 
         Parameters
         ----------
         h, targets
             As for `losses`.
         scale : float, default 1.0
-            What the sum of the losses is multiplied with before its gradients are taken.
+            Factor of the sum whose gradients are computed.
         smoothing : float, default 0.0
             Label smoothing e: the target distribution is ``(1 - e) onehot + e / V`` (Szegedy et al. 2016).
 
@@ -89,9 +89,9 @@ class Softmax(Linear):
 
 
 class TiedSoftmax(Module):
-    """An output layer whose weight is an embedding's: one vector for a word read and for the word predicted.
+    """An output layer that shares an embedding's weight: one vector for a word as input and as output.
 
-    Its own parameter is ``bias [V]``, which starts at zero.
+    Its own parameter is ``bias [V]``, initially zero.
 
     Parameters
     ----------
@@ -122,14 +122,14 @@ class TiedSoftmax(Module):
 
     def __init__(self, embedding: Embedding) -> None:
         if embedding.sparse:
-            raise ValueError("embedding: expected sparse=False, as the output's gradient has all rows")
+            raise ValueError("embedding: expected sparse=False, as the output's gradient is dense")
         super().__init__({"bias": (embedding.num_embeddings,)}, embedding.dtype)
         self.embedding = embedding
         self.in_features, self.out_features = embedding.embedding_dim, embedding.num_embeddings
         self._packed: tuple[tuple[float, float], Any] = ((-1, -1), None)
 
     def __call__(self, h: Any) -> Array:
-        """Give the logits.
+        """Return the logits.
 
         Parameters
         ----------
@@ -151,19 +151,19 @@ class TiedSoftmax(Module):
         return logits.reshape(*h.shape[:-1], self.out_features)
 
     def losses(self, h: Array, targets: Ids) -> Array:
-        """Do what `Softmax.losses` does."""
+        """Return the cross-entropy of each token, as `Softmax.losses` does."""
         return _losses(h, self.embedding.parameters["weight"], self.parameters["bias"], targets)
 
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
     ) -> tuple[Array, Array]:
-        """Do what `Softmax.losses_and_gradients` does; the weight's gradient is added to the embedding's."""
+        """Do as `Softmax.losses_and_gradients`, adding the weight's gradient to the embedding's."""
         weights = (self.embedding.parameters["weight"], self.parameters["bias"])
         gradients = (self.embedding.gradients["weight"], self.gradients["bias"])
         return _train(h, weights, targets, (scale, smoothing), gradients)
 
     def _packed_weights(self) -> Any:
-        """Packed weights, made anew when a parameter has changed."""
+        """Return the packed weights, repacked if a parameter has changed."""
         versions = (self.parameters.version, self.embedding.parameters.version)
         if versions != self._packed[0]:
             weight = self.embedding.parameters["weight"]

@@ -216,7 +216,7 @@ class Recurrent(Module, Generic[StateT]):
             If an array has a wrong dtype.
         """
         if not isinstance(tape, (Tape, CheckpointedTape)):
-            raise TypeError(f"tape: expected the Tape that forward gave, got {type(tape).__name__}")
+            raise TypeError(f"tape: expected the Tape that forward returned, got {type(tape).__name__}")
         if tape._owner is not self:
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:

@@ -1,1 +1,1 @@
-"""Recurrent layers of different kinds and widths above one another."""
+"""Stacks of recurrent layers of different kinds and widths."""

@@ -1,4 +1,4 @@
-"""How layers above one another hang together: in a row, with sums around them, or each to all above."""
+"""Connections between the layers of a stack: plain, residual or dense."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from fastrnn.layers.recurrent.engine.arguments import as_states
 if TYPE_CHECKING:
     from fastrnn.layers.recurrent.layer import Recurrent
 
-__all__ = ["CONNECTIONS", "as_entries", "ascend", "check_widths", "descend", "refuse_ids"]
+__all__ = ["CONNECTIONS", "as_entries", "backward_through", "check_widths", "forward_through", "reject_ids"]
 
 CONNECTIONS = ("plain", "residual", "dense")
 
 
-def ascend(
+def forward_through(
     connect: str,
     x: Any,
     passes: Sequence[Callable[[Any], Array]],
     drop: Callable[[Array], Array] | None = None,
 ) -> Array:
-    """Send x up through all layers.
+    """Run all layers on x, lowest first.
 
     Parameters
     ----------
     connect : {"plain", "residual", "dense"}
     x : array
-        What the first layer reads.
+        Input of the first layer.
     passes : sequence of callable
-        A layer each: what it gives for what it reads.
+        One for each layer: returns the layer's output for its input.
     drop : callable, optional
-        Dropout of a layer's output on its way to those above.
+        Dropout between layers, applied to each output but the last.
 
     Returns
     -------
@@ -51,32 +51,32 @@ def ascend(
     return y
 
 
-def descend(
+def backward_through(
     connect: str,
     dy: Array,
     passes: Sequence[Callable[[Array], Array | None]],
     masks: Sequence[Array | None],
     widths: Sequence[int],
 ) -> Array | None:
-    """Send a gradient down through all layers.
+    """Backpropagate a gradient through all layers, highest first.
 
     Parameters
     ----------
     connect : {"plain", "residual", "dense"}
     dy : ndarray
     passes : sequence of callable
-        A layer each: the gradient of what it read for that of what it gave; the first layer's may be None.
+        One for each layer: returns the gradient of its input for that of its output; the first may be None.
     masks : sequence of (ndarray or None)
-        What `ascend` multiplied each output but the last with.
+        Dropout masks that `forward_through` applied to each output but the last.
     widths : sequence of int
-        Of each layer's output.
+        Output widths of the layers.
 
     Returns
     -------
     dx : ndarray or None
-        None where the first layer's is.
+        None if the first layer returns None.
     """
-    dskip: Array | None = None  # of what the layer read, as far as those above it read the same
+    dskip: Array | None = None  # gradient of the layer's input from the dense connections above it
     for index in range(len(passes) - 1, 0, -1):
         dread = _added(passes[index](dy), dskip)
         dbelow = dread
@@ -96,12 +96,12 @@ def _added(dread: Array | None, dskip: Array | None) -> Array:
 
 
 def check_widths(connect: str, layers: Sequence[Recurrent[Any]]) -> None:
-    """Refuse layers that do not fit on one another.
+    """Check that each layer's width fits the one below.
 
     Raises
     ------
     ValueError
-        It names the layer and both widths.
+        If a width does not fit; the message names the layer and both widths.
     """
     width, source = layers[0].input_size, "the stack's input"
     for index, layer in enumerate(layers):
@@ -118,15 +118,15 @@ def check_widths(connect: str, layers: Sequence[Recurrent[Any]]) -> None:
             width, source = layer.output_size, f"the output of layer{index}"
 
 
-def refuse_ids(x: Any, axes: int) -> None:
-    """Refuse ids, which have fewer axes than floats, where x is joined with outputs."""
+def reject_ids(x: Any, axes: int) -> None:
+    """Reject ids, which have fewer axes than floats, where x is concatenated with outputs."""
     array = as_array("x", x)
     if array.dtype.kind in "iu" and array.ndim < axes:
-        raise TypeError("x: expected floats, as connect='dense' joins them with the outputs, got ids")
+        raise TypeError("x: expected floats, as connect='dense' concatenates them with outputs, got ids")
 
 
 def as_entries(layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: int) -> tuple[Any, ...]:
-    """Check a stack's state, an entry for each layer, before anything is done with it."""
+    """Check a state up front; return an entry for each layer."""
     count = len(layers)
     if state is None:
         return (None,) * count

@@ -1,4 +1,4 @@
-"""Recurrent layers of any kinds and widths above one another, as one module."""
+"""A stack of recurrent layers of any kinds and widths, as one module."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
     CONNECTIONS,
     as_entries,
-    ascend,
+    backward_through,
     check_widths,
-    descend,
-    refuse_ids,
+    forward_through,
+    reject_ids,
 )
 from fastrnn.layers.stack.stream import StackStream
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Stack", "StackTape"]
 
-# One entry a layer, each as that layer has it.
+# One entry for each layer: that layer's own state.
 StackState: TypeAlias = tuple[Any, ...]
 
 
 class StackTape:
     """What ``forward`` of a `Stack` keeps for ``backward``.
 
-    What is said of `fastrnn.layers.Tape` holds for the arrays here too.
+    The rules of `fastrnn.layers.Tape` apply to its arrays.
 
     Attributes
     ----------
     steps, rows : int
         T and N of the pass.
     layers : tuple of Tape
-        One of each layer.
+        One for each layer.
     dropout : tuple of (ndarray [T, N, width] or None)
-        What each layer's output was multiplied with on its way up; of all but the last.
+        Masks applied to the outputs of all layers but the last.
     """
 
     __slots__ = ("_shape", "_stack", "dropout", "layers", "rows", "steps")
@@ -60,7 +60,7 @@ class StackTape:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays that the forward pass made and the tape keeps."""
+        """Total bytes of the arrays that the forward pass made and the tape keeps."""
         total = sum(tape.nbytes for tape in self.layers)
         total += sum(mask.nbytes for mask in self.dropout if mask is not None)
         for below, tape in pairwise(self.layers):
@@ -74,27 +74,27 @@ class StackTape:
 
 
 class Stack(Composite):
-    """Recurrent layers above one another as one module: any kinds, widths, layers and directions.
+    """A stack of recurrent layers as one module: any kinds, widths, layers and directions.
 
-    With x the stack's input, f the layers and v their outputs, ``y = v[L-1]``, ``v[0] = f[0](x)`` and::
+    With the stack's input x, layers f and outputs v, ``y = v[L-1]``, ``v[0] = f[0](x)`` and::
 
         plain       v[i] = f[i](v[i-1])
         residual    v[i] = f[i](v[i-1]) + v[i-1]
         dense       v[i] = f[i]([x, v[0], ..., v[i-1]])
 
-    Dropout comes between the layers: a v that a layer reads has been through it, the one that is added to
-    the layer's result has not. Each output is dropped once, so that all layers above read the same.
+    Dropout applies between layers: to each v that a layer reads, but not to the v added to the layer's
+    result. Each output is masked once, so that all layers above read the same values.
 
     Parameters are named ``layer0.weight_ih_l0``, ``layer0.weight_hh_l0``, ... ``layer1.weight_ih_l0``, ...
 
     Parameters
     ----------
     *layers : Recurrent
-        `RNN`, `GRU`, `LSTM` or another, the lowest first. Each keeps its own dropout between its own layers.
+        `RNN`, `GRU`, `LSTM` or another, lowest first. Each keeps its own dropout between its own layers.
     connect : {"plain", "residual", "dense"}
-        Residual is from the second layer on, and each of those must be as wide as its input.
+        Residual connections begin at the second layer; each of these must be as wide as its input.
     dropout : float, default 0.0
-        Probability in [0, 1) that an output of a layer is dropped on its way up; in `forward` only.
+        Probability in [0, 1) that an output unit is dropped between layers, in `forward` only.
     seed : int or numpy.random.Generator, optional
         For dropout.
 
@@ -105,20 +105,20 @@ class Stack(Composite):
     input_size, output_size : int
         Widths of x and y.
     batch_first : bool
-        As the layers have it.
+        As in the layers.
     connect : str
     dropout : float
     rng : numpy.random.Generator
-        Draws the dropout masks; its state, and that of the layers', is part of what a training run needs to
-        be resumed.
+        Draws the dropout masks; its state and those of the layers' generators are needed to resume a training
+        run.
 
     Raises
     ------
     ValueError
-        If there is no layer or one comes twice, widths do not fit, or the layers' dtypes or `batch_first`
+        If there is no layer or one appears twice, widths do not fit, or the layers' dtypes or `batch_first`
         differ.
     TypeError
-        If a layer is no recurrent one.
+        If a layer is not a recurrent layer.
 
     References
     ----------
@@ -140,7 +140,7 @@ class Stack(Composite):
     >>> dx.shape, stack.gradients["layer1.weight_ih_l0"].shape
     ((5, 2, 3), (32, 8))
 
-    Each layer reads the input and all outputs below:
+    With dense connections, each layer reads the input and all outputs below:
 
     >>> fr.Stack(fr.GRU(3, 8), fr.GRU(3 + 8, 4), fr.RNN(3 + 8 + 4, 6), connect="dense")(x)[0].shape
     (5, 2, 6)
@@ -166,24 +166,23 @@ class Stack(Composite):
     def __call__(
         self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
     ) -> tuple[Array, StackState]:
-        """Run over a batch of sequences, without dropout and keeping nothing.
+        """Run over a batch of sequences without dropout; nothing is kept.
 
         Parameters
         ----------
         x : array_like, float [T, N, D] or integer ids [T, N]
-            ``batch_first``: [N, T, D] or [N, T]. Ids not where `connect` is dense.
+            ``batch_first``: [N, T, D] or [N, T]. No ids if `connect` is dense.
         state : tuple, optional
-            The state before the first step: an entry for each layer, as that layer has it, or None for its
-            default.
+            The state before the first step: for each layer its own state, or None for its default.
         lengths : array_like, int [N], optional
             Steps of each row, as for `RNN`.
         reset : array_like, bool [T, N], optional
-            Where true, the row starts again from `state` at this step. ``batch_first``: [N, T].
+            Where true, the row restarts from `state` at this step. ``batch_first``: [N, T].
 
         Returns
         -------
         y : ndarray, float [T, N, output_size]
-            ``batch_first``: [N, T, output_size]. Zero behind a row's end.
+            ``batch_first``: [N, T, output_size]. Zero after a row's end.
         state : tuple
             The state after each row's last step: an entry for each layer.
 
@@ -193,7 +192,7 @@ class Stack(Composite):
             If an array has a wrong shape, an id is out of range, a length not in 1 .. T, or the state has
             another number of entries.
         TypeError
-            If an array has a wrong dtype, x is ids where `connect` is dense, or an entry of the state is
+            If an array has a wrong dtype, x is ids and `connect` is dense, or an entry of the state is
             another cell's.
         """
         x, rows = self._input(x)
@@ -205,12 +204,12 @@ class Stack(Composite):
             lasts.append(last)
             return y
 
-        return ascend(self.connect, x, self._passes(run)), tuple(lasts)
+        return forward_through(self.connect, x, self._passes(run)), tuple(lasts)
 
     def forward(
         self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
     ) -> tuple[Array, StackState, StackTape]:
-        """Run over a batch of sequences in training: with dropout, and keeping what `backward` needs.
+        """Run over a batch of sequences in training: apply dropout and keep what `backward` needs.
 
         Parameters
         ----------
@@ -244,29 +243,29 @@ class Stack(Composite):
             masks.append(mask := self._mask(y.shape))
             return y if mask is None else y * mask
 
-        y = ascend(self.connect, x, self._passes(run), drop)
+        y = forward_through(self.connect, x, self._passes(run), drop)
         return y, tuple(lasts), StackTape(self, tapes, masks, y.shape)
 
     def backward(
         self, tape: StackTape, dy: Any, dstate: StackState | None = None, *, need_dx: bool = True
     ) -> tuple[Array | None, StackState]:
-        """Backpropagation through time: adds into `gradients`.
+        """Backpropagate through time and add to `gradients`.
 
         Parameters
         ----------
         tape : StackTape
-            From `forward`; it is not changed.
+            From `forward`; not changed.
         dy : array_like, float, of y's shape, or None
             Gradient of the loss with respect to y; None for zero.
         dstate : as the state, optional
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
-            False saves the work for dx.
+            False skips the computation of dx.
 
         Returns
         -------
         dx : ndarray, float, of x's shape, or None
-            None where x was ids or `need_dx` is false.
+            None if x was ids or `need_dx` is false.
         dstate : as the state
             Gradient with respect to the first state.
 
@@ -278,9 +277,9 @@ class Stack(Composite):
             If an array has a wrong dtype.
         """
         if not isinstance(tape, StackTape):
-            raise TypeError(f"tape: expected the StackTape that forward gave, got {type(tape).__name__}")
+            raise TypeError(f"tape: expected the StackTape that forward returned, got {type(tape).__name__}")
         if tape._stack is not self:
-            raise ValueError("tape: expected one of this stack, got another's")
+            raise ValueError("tape: expected one of this stack, got another stack's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         zero = dy is None
@@ -296,15 +295,15 @@ class Stack(Composite):
             return dread
 
         widths = [layer.output_size for layer in self.layers]
-        return descend(self.connect, dy, self._passes(run), tape.dropout, widths), tuple(firsts)
+        return backward_through(self.connect, dy, self._passes(run), tape.dropout, widths), tuple(firsts)
 
     def stream(self, batch_size: int = 1) -> StackStream:
-        """Make a stepper that keeps the state: one time step a call.
+        """Return a stream that keeps the state and runs one time step per call.
 
         Parameters
         ----------
         batch_size : int, default 1
-            N, the number of sequences side by side.
+            N, the number of parallel sequences.
 
         Returns
         -------
@@ -313,7 +312,7 @@ class Stack(Composite):
         Raises
         ------
         ValueError
-            If a layer has no stream; it is named.
+            If a layer has no stream; the message names it.
         """
         return StackStream(self.layers, self.connect, batch_size, self)
 
@@ -321,14 +320,14 @@ class Stack(Composite):
         return [partial(run, index) for index in range(len(self.layers))]
 
     def _input(self, x: Any) -> tuple[Array, int]:
-        """Check x; N beside it."""
+        """Return x, checked and in its own layout, and N."""
         if self.connect == "dense":
-            refuse_ids(x, 3)
+            reject_ids(x, 3)
         array = as_input(self.layers[0].spec, x)
         return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1]
 
     def _mask(self, shape: tuple[int, ...]) -> Array | None:
-        """Draw a dropout mask, the same one whichever axis comes first."""
+        """Draw a dropout mask that does not depend on `batch_first`."""
         if not self.batch_first:
             return dropout_mask(shape, self.dropout, self.dtype, self.rng)
         mask = dropout_mask((shape[1], shape[0], shape[2]), self.dropout, self.dtype, self.rng)

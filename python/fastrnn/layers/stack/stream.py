@@ -1,11 +1,11 @@
-"""A stack of recurrent layers run one time step a call, with the state kept."""
+"""A stream over a stack: one time step per call, with the state kept."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from fastrnn._arrays import Array, as_array, as_floats
-from fastrnn.layers.stack.connections import as_entries, ascend, refuse_ids
+from fastrnn.layers.stack.connections import as_entries, forward_through, reject_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,15 +17,15 @@ __all__ = ["StackStream"]
 
 
 class StackStream:
-    """A `Stack` that is fed step by step and keeps its state; made by ``stack.stream()``.
+    """A `Stack` that runs step by step and keeps its state; made by ``stack.stream()``.
 
-    A sequence fed step by step gives the same bits as in one call. When parameters change, the next step uses
-    the new ones and goes on from the state.
+    A sequence run step by step yields the same bits as in one call. When parameters change, the next step
+    uses the new ones and continues from the current state.
 
     Attributes
     ----------
     batch_size : int
-        N, the number of sequences side by side.
+        N, the number of parallel sequences.
 
     Examples
     --------
@@ -48,17 +48,17 @@ class StackStream:
         self.batch_size = self._parts[0].batch_size
 
     def step(self, x: Any) -> Array:
-        """Feed one time step.
+        """Run one time step.
 
         Parameters
         ----------
         x : array_like, float [N, D] or integer ids [N]
-            With one sequence also [D], or one id alone. Ids not where the stack's `connect` is dense.
+            With one sequence also [D] or a single id. No ids if the stack's `connect` is dense.
 
         Returns
         -------
         y : ndarray, float [N, output_size]
-            [output_size] where x had no N.
+            [output_size] if x had no N axis.
 
         Raises
         ------
@@ -68,16 +68,16 @@ class StackStream:
             If x has a wrong dtype. The state stays as it was.
         """
         if self._connect == "dense":
-            refuse_ids(x, 2)
+            reject_ids(x, 2)
             alone = self.batch_size == 1 and as_array("x", x).ndim == 1
             rows = () if alone else (self.batch_size,)
             first = self._layers[0]
             x = as_floats("x", x, first.dtype, (*rows, first.input_size))
-        return ascend(self._connect, x, [part.step for part in self._parts])
+        return forward_through(self._connect, x, [part.step for part in self._parts])
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """The state, copied: an entry for each layer. Setting it copies too; None is each layer's default."""
+        """A copy of the state: an entry for each layer. Setting it copies too; None means the default."""
         return tuple(part.state for part in self._parts)
 
     @state.setter
@@ -92,11 +92,11 @@ class StackStream:
             part.reset()
 
     def copy(self) -> StackStream:
-        """Make a second stream that goes on from here on its own."""
-        twin = object.__new__(StackStream)
-        twin._layers, twin._connect, twin._owner = self._layers, self._connect, self._owner
-        twin._parts, twin.batch_size = [part.copy() for part in self._parts], self.batch_size
-        return twin
+        """Return an independent stream with the same state."""
+        other = object.__new__(StackStream)
+        other._layers, other._connect, other._owner = self._layers, self._connect, self._owner
+        other._parts, other.batch_size = [part.copy() for part in self._parts], self.batch_size
+        return other
 
     def __repr__(self) -> str:
         return f"<StackStream of {self._owner!r}: {self.batch_size} sequences>"

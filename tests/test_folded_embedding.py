@@ -1,4 +1,4 @@
-"""Recurrent layers behind an embedding, run with products by id: the same outputs, the same gradients."""
+"""Recurrent layers after an embedding, run with one product per id: the same outputs and gradients."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_gradients_are_central_differences(cell):
                 assert_slope(loss, views[name], gradient, random)
 
 
-def test_a_model_takes_the_shorter_way_and_gives_the_same_loss():
+def test_a_model_folds_its_embedding_and_computes_the_same_loss():
     model = fr.LanguageModel(V, hidden_size=H, embedding_size=E, dtype="float64", seed=0)
     ids = np.random.default_rng(0).integers(V, size=(T + 1, N))
     assert ids[:-1].size >= 2 * V

@@ -1,4 +1,4 @@
-"""What the recurrent kernels refuse, whoever calls them: name, expected and got are in each message."""
+"""Arguments that the recurrent kernels refuse: each message has the name, what was expected and what came."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ F64, F32, INT = np.float64, np.float32, np.int64
 
 
 def lstm(**changes):
-    return lambda: forward(CASE.but(**changes), PANELS)
+    return lambda: forward(CASE.replace(**changes), PANELS)
 
 
 FORWARD = {
@@ -122,9 +122,9 @@ def test_gradients(index, value, error, message):
 def test_backward():
     _, _, tape = forward(CASE, PANELS)
     with pytest.raises(ValueError, match=r"dy: expected \[5, 4, 6\], got \[4, 4, 6\]"):
-        backward(CASE.but(dy=CASE.dy[:4]), tape, PANELS)
+        backward(CASE.replace(dy=CASE.dy[:4]), tape, PANELS)
     with pytest.raises(TypeError, match="state: expected a tuple of 2 arrays for lstm"):
-        backward(CASE.but(dstate_n=CASE.dstate_n[:1]), tape, PANELS)
+        backward(CASE.replace(dstate_n=CASE.dstate_n[:1]), tape, PANELS)
     with pytest.raises(TypeError, match=r"gradients: expected \(dweight_ih, dweight_hh"):
         kernels.lstm_backward(PANELS, tape, CASE.dy, None, zero_gradients(CASE)[:3], True)
     with pytest.raises(TypeError, match="incompatible function arguments"):
@@ -146,8 +146,8 @@ def test_the_tape_of_another_dtype_or_width():
             backward(CASE, tape, PANELS)
 
 
-def test_ids_that_change_behind_a_tape_are_looked_at_again():
-    case = IDS.but(x=IDS.x.copy(), lengths=np.array([5, 4, 3, 2]))
+def test_ids_changed_after_the_forward_pass_are_checked_again():
+    case = IDS.replace(x=IDS.x.copy(), lengths=np.array([5, 4, 3, 2]))
     _, _, tape = forward(case)
     case.x[2, 1] = 99
     with pytest.raises(ValueError, match=r"x: expected ids in 0 .. 2 \(-1: none\), got 99"):
@@ -214,12 +214,12 @@ def test_a_segment_with_resets_needs_where_to_send_their_gradients():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_nothing_is_done_where_something_is_refused(variant):
+def test_nothing_is_computed_if_anything_is_refused(variant):
     case = make_case(variant, (T, N, D, H))
     panels = pack(case)
     _, _, tape = forward(case, panels)
     before = [np.copy(a) for a in (*case.weights, *case.state, tape.y)]
     with pytest.raises(ValueError, match="dy"):
-        backward(case.but(dy=case.dy[1:]), tape, panels)
+        backward(case.replace(dy=case.dy[1:]), tape, panels)
     for array, kept in zip((*case.weights, *case.state, tape.y), before, strict=True):
         assert np.array_equal(array, kept)

@@ -1,4 +1,4 @@
-"""Cross-entropy of 1024 symbols and more, in blocks of 256; label smoothing of any number of symbols."""
+"""Cross-entropy of 1024 or more symbols, in blocks of 256; label smoothing of any number of symbols."""
 
 import math
 import os
@@ -17,7 +17,7 @@ from kernel_cases import assert_same_bits, kernels, with_threads
 
 DTYPES = ["float64", "float32"]
 # Rows, depth, vocabulary; 1023 is still narrow. Chunks have at most 512 rows, of 70,001 symbols 239: the last
-# ones here have 1, 2 and 6. Up to 4 rows and more than 2048 columns go ways of their own.
+# ones here have 1, 2 and 6. Up to 4 rows and more than 2048 columns take separate code paths.
 SIZES = [(1, 1, 1023), (3, 17, 1024), (5, 65, 1025), (65, 200, 1279), (513, 17, 1280), (1030, 1, 2500)]
 SIZES += [(3, 65, 9001), (513, 65, 1025), (1030, 17, 1024), (65, 1, 9001), (1, 200, 2500), (514, 1, 1279)]
 SIZES += [(5, 2100, 1279), (4, 2100, 1024), (241, 1, 70_001)]
@@ -25,7 +25,7 @@ EVERYTHING = ("losses", "dh", "dweight", "dbias")
 
 
 def make(M, K, V, dtype="float64", with_bias=True, seed=0):
-    """Arguments of the kernel: h, weight, bias, targets."""
+    """Make arguments of the kernel: h, weight, bias, targets."""
     random = np.random.default_rng(seed)
     h, weight, bias = (random.normal(size=s).astype(dtype) for s in ((M, K), (V, K), (V,)))
     weight /= np.sqrt(K)
@@ -36,7 +36,7 @@ def make(M, K, V, dtype="float64", with_bias=True, seed=0):
 
 
 def run(h, weight, bias, targets, *, scale=0.125, smoothing=0.0, wanted=EVERYTHING):
-    """What the kernel computes, by name; gradients are added to ones."""
+    """Return what the kernel computes, by name; gradients are added to ones."""
     dweight = np.ones_like(weight) if "dweight" in wanted else None
     dbias = np.ones_like(bias) if "dbias" in wanted and bias is not None else None
     losses, dh = kernels.linear_cross_entropy(
@@ -51,13 +51,13 @@ def wide(*arrays):
 
 
 def assert_close(got, wanted, terms):
-    """Equal to 1e-10 of the largest element; in float32 to what a sum of so many rounded terms leaves."""
+    """Assert equality to 1e-10 of the largest element, in float32 to the error of a sum of `terms` terms."""
     assert got.keys() == wanted.keys()
     for name, value in got.items():
         largest = np.abs(wanted[name]).max(initial=0.0)
         tolerance = 1e-10 * largest
         if value.dtype == np.float32:
-            # dh is one chain over the vocabulary, where more errors add up than in a tree.
+            # dh is one chain over the vocabulary, which accumulates more error than a tree.
             errors = math.sqrt(terms) if name == "dh" else math.ceil(math.log2(terms))
             tolerance = 4 * errors * np.finfo("f").eps * max(1.0, largest)
         assert value.shape == wanted[name].shape
@@ -80,7 +80,7 @@ def test_the_reference_gives_the_same(sizes, with_bias, dtype):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("sizes", [(513, 17, 1025), (3, 33, 1279), (70, 2100, 1024)], ids=str)
-def test_what_is_not_asked_for_changes_no_bit_of_the_rest(sizes, smoothing):
+def test_omitting_a_result_changes_no_bit_of_the_others(sizes, smoothing):
     case = make(*sizes, "float32")
     everything = run(*case, smoothing=smoothing)
     for names in ((), ("dh",), ("dweight",), ("dweight", "dbias"), ("dh", "dweight")):
@@ -93,7 +93,7 @@ def test_what_is_not_asked_for_changes_no_bit_of_the_rest(sizes, smoothing):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", [(515, 17, 1024), (70, 33, 2500), (3, 129, 9001)], ids=str)
 def test_any_number_of_threads_gives_the_same_bits(sizes, dtype, smoothing):
-    assert math.prod(sizes) >= 5 * 400_000  # multiply-adds; less would run on fewer threads
+    assert math.prod(sizes) >= 5 * 400_000  # multiply-adds; smaller work uses fewer threads
     case = make(*sizes, dtype)
     alone = with_threads(1, lambda: run(*case, smoothing=smoothing))
     for threads in (2, 3, 5) * 3:
@@ -115,7 +115,7 @@ def test_a_row_alone_or_in_any_batch(V, dtype, smoothing):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("V", [1023, 1025, 1300])
 def test_far_logits(V, dtype):
-    """Neither overflow nor 0 * inf; logits that are no numbers, or too large, spoil their own row only."""
+    """Check for overflow and 0 * inf; NaN or too large logits affect only their own row."""
     weight = np.zeros((V, 2), dtype)
     weight[3, 0] = weight[V - 1, 1] = 2
     h = np.array([[1e30, 0], [-1e30, 0], [-3e4, 3e4], [np.nan, 0], [0, np.finfo(dtype).max], [1, 2]], dtype)
@@ -128,7 +128,7 @@ def test_far_logits(V, dtype):
         assert np.isnan(got[name][[3, 4]]).all()
 
 
-def test_a_block_of_impossible_words():
+def test_a_block_of_words_with_probability_zero():
     h, weight, bias, targets = make(6, 3, 1300)
     bias[256:512] = -np.inf
     targets[:] = 3
@@ -137,7 +137,7 @@ def test_a_block_of_impossible_words():
 
 
 def smoothed(h, weight, bias, targets, scale, e):
-    """Losses and gradients with label smoothing e, from the definition, in float64."""
+    """Compute losses and gradients with label smoothing e, from the definition, in float64."""
     h, weight, bias = wide(h, weight, bias)
     V, rows, counted = len(weight), np.arange(len(h)), (targets != -1)[:, None]
     logits = h @ weight.T + bias
@@ -161,7 +161,7 @@ def test_label_smoothing(sizes, e, dtype):
 
 @pytest.mark.parametrize("e", [0.0, 0.1, 0.9])
 @pytest.mark.parametrize("V", [7, 1025])
-def test_pytorch_smooths_labels_alike(torch, V, e):
+def test_pytorch_smooths_labels_in_the_same_way(torch, V, e):
     case = h, weight, bias, targets = make(20, 17, V)
     leaves = [torch.tensor(a, requires_grad=True) for a in (h, weight, bias)]
     logits = torch.nn.functional.linear(*leaves)

@@ -1,4 +1,4 @@
-"""Texts whose length is drawn first: lengths, probabilities and prompts as the model has them."""
+"""Texts whose length is drawn first: lengths, probabilities and prompts match the model."""
 
 import itertools
 from collections import Counter
@@ -19,7 +19,7 @@ def make(longest=LONGEST, size=V, spread=0.6, **more):
         size, cell="gru", hidden_size=6, num_layers=1, embedding_size=4, dtype="float64", seed=0,
         length_model="tau", max_length=longest, **{"start": -1, **more},
     )  # fmt: skip
-    with model.parameters.edit() as views:  # far from even chances
+    with model.parameters.edit() as views:  # far from uniform probabilities
         views.flat[...] += spread * np.random.default_rng(1).normal(size=views.flat.size)
     return model
 
@@ -29,14 +29,14 @@ def log_softmax(logits):
 
 
 def of_lengths(model):
-    """ln p of the lengths 1, 2, ..."""
+    """Return ln p of the lengths 1, 2, ..."""
     stream = model.stream()
     stream.step(np.array([model.start]))
     return log_softmax(stream.length_logits[0])
 
 
 def of_symbols(model, text, length):
-    """ln p of each symbol of a text that is a beginning of one of that length."""
+    """Return ln p of each symbol of a text that begins one of that length."""
     stream, read = model.stream(), [model.start, *text[:-1]]
     stream.step(np.array([model.start]))  # from which the length was drawn
     left = range(length, 0, -1)
@@ -52,7 +52,7 @@ def chi_square(got, expected):
     return (np.square(got - expected) / expected).sum()
 
 
-def test_lengths_come_as_often_as_the_model_says():
+def test_frequencies_of_lengths_match_the_model():
     model, draws = make(), 4000
     texts = generate(model, count=draws, seed=0)
     got = np.bincount([len(text.ids) for text in texts], minlength=LONGEST + 1)
@@ -62,7 +62,7 @@ def test_lengths_come_as_often_as_the_model_says():
     assert {text.stopped_by for text in texts} == {"tau"}
 
 
-def test_texts_come_as_often_as_they_are_likely():
+def test_frequencies_of_texts_match_their_probabilities():
     model, draws = make(3, 2), 5000
     counts = Counter(tuple(text.ids.tolist()) for text in generate(model, count=draws, seed=0))
     texts = [text for n in (1, 2, 3) for text in itertools.product(range(2), repeat=n)]
@@ -135,7 +135,7 @@ def test_the_least_length_is_kept_and_does_not_change_log_probabilities():
     assert {len(text.ids) for text in generate(model, PROMPTS[:4], min_length=2, seed=0)} <= {2, 3, 4, 5, 6}
 
 
-def test_a_cut_at_the_greatest_length_is_no_end_of_the_models():
+def test_truncation_at_the_maximum_length_is_not_an_end_of_the_model():
     model, count = make(), 200
     whole, cut = (generate(model, count=count, max_length=n, seed=0) for n in (None, 3))
     assert plain(generate(model, count=count, max_length=LONGEST, seed=0)) == plain(whole)
@@ -150,7 +150,7 @@ def test_a_cut_at_the_greatest_length_is_no_end_of_the_models():
     assert plain(generate(model, max_length=0)) == [([], "length", 0.0)]
 
 
-def test_without_chance_the_likeliest_length_is_taken():
+def test_greedy_decoding_takes_the_likeliest_length():
     model = make()
     with model.parameters.edit() as views:
         views["length.output.weight"][...] = 0.0

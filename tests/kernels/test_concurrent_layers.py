@@ -1,4 +1,4 @@
-"""Layers and directions that run at the same time give the bits of one pass after the other."""
+"""Layers and directions that run concurrently yield the same bits as passes run in turn."""
 
 from typing import Any
 
@@ -8,17 +8,17 @@ import pytest
 from kernel_cases import assert_same_bits, kernels, named, pack, with_threads, zero_gradients
 from recurrent_cases import VARIANTS, Case, make_case
 
-#: T, N, H: few rows, so that layers go in a wave; and more threads' worth of work than one has.
+#: T, N, H: few rows, so that layers form a wavefront; and enough work for more than one thread.
 SIZES = {"one row": (400, 1, 37), "two rows": (260, 2, 33), "rows enough": (40, 21, 35)}
 GIVEN: dict[str, dict[str, Any]] = {"dense": {}, "ragged": {"ragged": True}, "resets": {"resets": True}}
 
 
 def stack(variant: str, size: tuple[int, int, int], layers: int, **given) -> list[Case]:
-    """Layers above one another, all of one width; those above the first read whatever stands in x."""
+    """Make stacked layers of one width; those above the first ignore their x."""
     T, N, H = size
     first = make_case(variant, (T, N, 9, H), dtype="float32", **given)
     above = [make_case(variant, (T, N, H, H), dtype="float32", seed=i) for i in range(1, layers)]
-    return [first, *(case.but(lengths=first.lengths, reset=first.reset) for case in above)]
+    return [first, *(case.replace(lengths=first.lengths, reset=first.reset) for case in above)]
 
 
 def run(case: Case, name: str) -> Any:
@@ -30,7 +30,7 @@ def every(results, backs, gradients) -> list[dict[str, np.ndarray]]:
     return [named(*forward, *backward, dweights) for forward, backward, dweights in triples]
 
 
-def layers_at_once(cases: list[Case]) -> list[dict[str, np.ndarray]]:
+def layers_together(cases: list[Case]) -> list[dict[str, np.ndarray]]:
     first, panels, gradients = cases[0], [pack(c) for c in cases], [zero_gradients(c) for c in cases]
     states = [c.state for c in cases]
     results = run(first, "forward_layers")(panels, first.x, states, first.lengths, first.reset, True)
@@ -58,7 +58,7 @@ def layers_in_turn(cases: list[Case]) -> list[dict[str, np.ndarray]]:
     return every(results, backs, gradients)
 
 
-def directions_at_once(cases: list[Case]) -> list[dict[str, np.ndarray]]:
+def directions_together(cases: list[Case]) -> list[dict[str, np.ndarray]]:
     first, panels, gradients = cases[0], [pack(c) for c in cases], [zero_gradients(c) for c in cases]
     states = [c.state for c in cases]
     results = run(first, "forward_directions")(panels, first.x, states, first.lengths, first.reset, True)
@@ -85,7 +85,7 @@ def test_layers(variant, size, given):
     cases = stack(variant, SIZES[size], 3, **GIVEN[given])
     wanted = with_threads(1, lambda: layers_in_turn(cases))
     for threads in (1, 2, 3, 5):
-        for got, one in zip(with_threads(threads, lambda: layers_at_once(cases)), wanted, strict=True):
+        for got, one in zip(with_threads(threads, lambda: layers_together(cases)), wanted, strict=True):
             assert_same_bits(got, one)
 
 
@@ -95,15 +95,15 @@ def test_layers(variant, size, given):
 def test_directions(variant, size, given):
     T, N, H = SIZES[size]
     one, two = (make_case(variant, (T, N, 9, H), dtype="float32", seed=i, **GIVEN[given]) for i in (0, 1))
-    cases = [one, two.but(x=one.x, lengths=one.lengths, reset=one.reset)]
+    cases = [one, two.replace(x=one.x, lengths=one.lengths, reset=one.reset)]
     wanted = with_threads(1, lambda: directions_in_turn(cases))
     for threads in (1, 2, 3, 4):
-        for got, each in zip(with_threads(threads, lambda: directions_at_once(cases)), wanted, strict=True):
+        for got, each in zip(with_threads(threads, lambda: directions_together(cases)), wanted, strict=True):
             assert_same_bits(got, each)
 
 
 def test_gradients_of_float64_layers_and_directions_without_a_state():
-    """None stands for zero states and zero gradients, also in a wave."""
+    """Check that None means zero states and zero gradients, also in a wavefront."""
     cases = [make_case("gru-after", (300, 1, d, 40), seed=d) for d in (3, 40)]
     panels, first = [pack(c) for c in cases], cases[0]
     results = with_threads(2, lambda: kernels.gru_forward_layers(panels, first.x, None, None, None, True))

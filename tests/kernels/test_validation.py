@@ -1,4 +1,4 @@
-"""What the other kernels refuse, whoever calls them: name, expected and got are in each message."""
+"""Arguments that the other kernels refuse: each message has the name, what was expected and what came."""
 
 import numpy as np
 import pytest
@@ -78,15 +78,15 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_everything_else(name):
+def test_other_kernels(name):
     call, message = OTHERS[name]
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         call(kernels)
     assert (caught.type is TypeError) == ("float32, got" in message or "float64, got" in message)
 
 
-def test_memory_that_nobody_has():
-    """Nothing is asked of these arrays of no width but how many there are."""
+def test_memory_that_cannot_be_allocated():
+    """Allocate for arrays of width 0, of which only the length matters."""
     many = 1 << 40
     with pytest.raises(MemoryError, match=f"cannot allocate {8 * many} bytes"):
         kernels.linear_pack(np.zeros((many, 0)), None)

@@ -38,7 +38,7 @@ def test_losses_are_means_over_real_steps(lengths):
     np.testing.assert_allclose(both, ar + tar, rtol=1e-14)
 
 
-def test_padding_is_never_seen():
+def test_padding_is_ignored():
     y, noise = make_y(), make_y()
     noise[np.arange(T)[:, None] >= LENGTHS] = np.nan
     loss, dy = fr.activity_penalties(y, LENGTHS, ar=1.0, tar=1.0)
@@ -56,7 +56,7 @@ def test_one_step_has_no_change():
     assert np.array_equal(dy, 2 * y / y.size)
 
 
-def test_float32_stays_and_the_sum_is_wide():
+def test_float32_stays_and_the_sum_is_float64():
     y = make_y(200, 40, 30)
     loss, dy = fr.activity_penalties(y.astype(np.float32), ar=1.0, tar=1.0)
     exact, wide = fr.activity_penalties(y, ar=1.0, tar=1.0)
