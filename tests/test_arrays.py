@@ -407,7 +407,8 @@ def test_probabilities_are_in_range(dropout):
 
 
 def test_names_of_options_are_known():
-    message = "nonlinearity: expected one of sigmoid, tanh, relu, identity, hard_sigmoid, positive, got 'sin'"
+    names = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
+    message = f"nonlinearity: expected one of {', '.join(map(repr, names))}, got 'sin'"
     check(lambda: fr.RNN(D, H, nonlinearity="sin"), ValueError, message)
     message = "stream: a bidirectional layer needs the whole sequence; call it instead"
     check(lambda: fr.GRU(D, H, bidirectional=True).stream(), ValueError, message)

@@ -191,7 +191,7 @@ def test_impossible_symbols_are_in_no_text():
         ({"beam_size": 0}, ValueError, "beam_size: expected 1 or more"),
         ({"beam_size": 2.0}, TypeError, "beam_size: expected an integer"),
         ({"max_length": 0}, ValueError, "max_length: expected 1 or more"),
-        ({"eos": 30}, ValueError, "eos: 30 is out of range"),
+        ({"eos": 30}, ValueError, "eos: expected -1 .. 29, got 30"),
         ({"length_penalty": -0.1}, ValueError, "length_penalty: expected a finite number >= 0"),
         ({"length_penalty": np.nan}, ValueError, "length_penalty: "),
         ({"banned": [30]}, ValueError, "banned: 30 is out of range"),

@@ -84,7 +84,7 @@ def test_reading_it_imports_nothing():
 
 @pytest.mark.parametrize("limit", [0, -5])
 def test_a_limit_that_is_not_positive_is_refused(limit):
-    with pytest.raises(ValueError, match="limit: expected a positive number"):
+    with pytest.raises(ValueError, match="limit: expected 1 or more"):
         standard_library_text(limit)
 
 

@@ -165,7 +165,7 @@ def test_a_head_on_a_recurrent_layer():
             (4, [5], 2),
             {"activation": "gelu"},
             ValueError,
-            "activation: expected one of tanh, relu, got 'gelu'",
+            "activation: expected 'tanh' or 'relu', got 'gelu'",
         ),
         ((4, [5], 2), {"dropout": -0.1}, ValueError, "dropout: expected a probability in [0, 1), got -0.1"),
         ((4, [5], 2), {"dtype": "int8"}, TypeError, "dtype: expected float32 or float64, got int8"),

@@ -221,10 +221,15 @@ def test_invalid_arguments_are_refused():
     refused(fr.init.forget_bias, coupled, ValueError, text)
     text = "module: expected a weight_hh, got none; inputs=True includes other matrices"
     refused(fr.init.orthogonal, linear, ValueError, text)
-    refused(lambda m: fr.init.uniform(m, 0.0), rnn, ValueError, "bound: expected a number above 0, got 0.0")
+    refused(
+        lambda m: fr.init.uniform(m, 0.0), rnn, ValueError, "bound: expected a finite number above 0, got 0.0"
+    )
     refused(lambda m: fr.init.uniform(m, "1"), rnn, TypeError, "bound: expected a number, got str")
     refused(
-        lambda m: fr.init.orthogonal(m, -1.0), rnn, ValueError, "gain: expected a number above 0, got -1.0"
+        lambda m: fr.init.orthogonal(m, -1.0),
+        rnn,
+        ValueError,
+        "gain: expected a finite number above 0, got -1.0",
     )
     refused(lambda m: fr.init.identity(m, None), rnn, TypeError, "scale: expected a number, got NoneType")
     refused(lambda m: fr.init.forget_bias(m, "1"), lstm, TypeError, "value: expected a number, got str")

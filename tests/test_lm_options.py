@@ -187,15 +187,15 @@ WRONG = [  # how the message begins
     ("tied: expected an embedding_size of 256, the width of the output's input, got None", {"tied": True}),
     ("tied: expected no cutoffs with it", {"tied": True, "embedding_size": 256, "cutoffs": [3]}),
     ("embedding_dropout: expected an embedding_size with it, got None", {"embedding_dropout": 0.5}),
-    ("length_model: expected None or one of 'halt', 'tau', got 'eos'", {"length_model": "eos"}),
+    ("length_model: expected 'halt' or 'tau', got 'eos'", {"length_model": "eos"}),
     ("length_model='halt': a text has one way to end, got eos=0 too", {"length_model": "halt", "eos": 0}),
     ("max_length: expected if and only if length_model='tau'", {"length_model": "tau"}),
     ("max_length: expected if and only if length_model='tau'", {"length_model": "halt", "max_length": 4}),
     ("length_model='tau': expected an embedding_size, got None", {"max_length": 4, "length_model": "tau"}),
-    ("start: expected an id in -1 .. 10, got 11", {"start": 11}),
-    ("eos: expected an id in 0 .. 10, got -1", {"eos": -1}),
-    ("ar: expected a number of 0 or more, got -1", {"ar": -1}),
-    ("tar: expected a number of 0 or more, got nan", {"tar": float("nan")}),
+    ("start: expected -1 .. 10, got 11", {"start": 11}),
+    ("eos: expected 0 .. 10, got -1", {"eos": -1}),
+    ("ar: expected a finite number >= 0, got -1", {"ar": -1}),
+    ("tar: expected a finite number >= 0, got nan", {"tar": float("nan")}),
 ]
 
 

@@ -197,7 +197,7 @@ def test_equally_likely_symbols_come_by_id_and_top_cuts_them():
         (score, "halt, first given", ["a"], {}, r"texts\[0\]: expected at least 2 tokens to score"),
         (score, "tau", ["a", "a " * 10], {}, r"texts\[1\]: expected at most 9 tokens, .* got 10"),
         (score, "start", "a", {"end": True}, "end: expected a model with an end symbol or a length model"),
-        (score, "start", "a", {"unit": "dB"}, "unit: expected one of nats, bits, log10, got 'dB'"),
+        (score, "start", "a", {"unit": "dB"}, "unit: expected one of 'nats', 'bits', 'log10', got 'dB'"),
         (rank, "start", ["a", ""], {}, r"texts\[1\]: expected at least 1 token to score"),
         (rank, "start", [], {}, r"candidates: expected a list of at least one text, got \[\]"),
         (rank, "start", "abc", {}, "candidates: expected a list of at least one text, got 'abc'"),

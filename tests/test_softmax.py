@@ -146,18 +146,18 @@ def test_an_adaptive_softmax_has_central_differences(targets):
 
 
 def test_what_an_adaptive_softmax_refuses():
-    for cutoffs in ([], [3, 3], [5, 3], [3, 9]):
+    for cutoffs in ([], [0, 3], [3, 3], [5, 3], [3, 9]):
         message = re.escape(f"cutoffs: expected increasing ids in 1 .. 8, got {cutoffs}")
         with pytest.raises(ValueError, match=f"^{message}$"):
             AdaptiveSoftmax(4, 9, cutoffs)
-    with pytest.raises(ValueError, match=r"^cutoffs: expected 1 or more, got 0$"):
-        AdaptiveSoftmax(4, 9, [0, 3])
     for cutoffs in ([2.5], 4):
-        with pytest.raises(TypeError, match=r"^cutoffs: expected a sequence of integers, got "):
+        with pytest.raises(TypeError, match=r"^cutoffs: expected (an integer, got float|integers, got int)$"):
             AdaptiveSoftmax(4, 9, cutoffs)
-    for value in (0.5, float("inf"), "4"):
-        with pytest.raises(ValueError, match=r"^div_value: expected a number of at least 1, got "):
+    for value in (0.5, float("inf")):
+        with pytest.raises(ValueError, match=rf"^div_value: expected a finite number >= 1, got {value}$"):
             AdaptiveSoftmax(4, 9, [3], div_value=value)
+    with pytest.raises(TypeError, match=r"^div_value: expected a number, got str$"):
+        AdaptiveSoftmax(4, 9, [3], div_value="4")
     output, h, _ = make_adaptive("narrow", rows=2)
     for targets, wrong in (([0, 12], 12), ([-2, 0], -2)):
         for run in (output.losses, output.losses_and_gradients):

@@ -418,7 +418,7 @@ GRU34 = fr.GRU(3, 4)
             [GRU34],
             {"connect": "skip"},
             ValueError,
-            "connect: expected one of plain, residual, dense, got 'skip'",
+            "connect: expected one of 'plain', 'residual', 'dense', got 'skip'",
         ),
         ([GRU34], {"dropout": 1.0}, ValueError, "dropout: expected a probability in [0, 1), got 1.0"),
         (

@@ -8,7 +8,6 @@ what was expected and what came: ``x: expected [T, N, 128], got [50, 32, 64]``.
 
 from __future__ import annotations
 
-import operator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FLOAT_DTYPES",
+    "NO_TARGET",
     "Array",
     "Ids",
     "Pattern",
@@ -23,8 +23,8 @@ __all__ = [
     "as_dtype",
     "as_floats",
     "as_ids",
+    "as_lengths",
     "as_mask",
-    "as_size",
 ]
 
 Array: TypeAlias = NDArray[Any]
@@ -35,6 +35,8 @@ Pattern: TypeAlias = tuple[int | str, ...]
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _INT64 = np.dtype(np.int64)
 _DLPACK_CPU = 1
+
+NO_TARGET = -1  # a target that is not counted
 
 
 def as_floats(name: str, value: Any, dtype: np.dtype[Any], pattern: Pattern) -> Array:
@@ -181,31 +183,24 @@ def contiguous(name: str, array: Array) -> Array:
         raise MemoryError(f"{name}: cannot allocate {array.nbytes} bytes") from None
 
 
-def as_size(name: str, value: Any) -> int:
-    """Check a size: an integer, at least 1.
+def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
+    """Check the lengths of a batch's rows; None if all have every step.
 
     Raises
     ------
     TypeError
-        If it is no integer.
+        If they are not integers.
     ValueError
-        If it is less than 1.
-
-    Examples
-    --------
-    >>> as_size("hidden_size", 0)
-    Traceback (most recent call last):
-    ValueError: hidden_size: expected 1 or more, got 0
+        If there is not one for each row, or one is not in ``1 .. steps``.
     """
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected an integer, got bool")
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
-    if size < 1:
-        raise ValueError(f"{name}: expected 1 or more, got {size}")
-    return size
+    if lengths is None:
+        return None
+    array = as_ids("lengths", lengths, (rows,))
+    wrong = (array < 1) | (array > steps)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"lengths: expected 1 .. {steps}, got {array[row]} at position {row}")
+    return array
 
 
 def as_dtype(value: Any) -> np.dtype[Any]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import operator
 import os
 from typing import TYPE_CHECKING
 
 from fastrnn import _cpu
+from fastrnn._checks import as_size
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -140,13 +140,7 @@ def set_num_threads(threads: int) -> None:
     1
     >>> fr.set_num_threads(before)
     """
-    try:
-        count = operator.index(threads)
-    except TypeError:
-        raise TypeError(f"threads: expected an integer, got {type(threads).__name__}") from None
-    if not 1 <= count <= MAX_THREADS:
-        raise ValueError(f"threads: expected 1 .. {MAX_THREADS}, got {count}")
-    kernels.set_num_threads(count)
+    kernels.set_num_threads(as_size("threads", threads, most=MAX_THREADS))
 
 
 def _threads_at_start() -> int:

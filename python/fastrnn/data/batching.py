@@ -8,11 +8,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn._arrays import as_size
+from fastrnn._arrays import NO_TARGET
+from fastrnn._checks import as_size
 
-__all__ = ["NO_TARGET", "Batch", "ChunkedText", "TrainingData"]
-
-NO_TARGET = -1  # a target that does not count
+__all__ = ["Batch", "ChunkedText", "TrainingData"]
 
 
 class Batch(NamedTuple):

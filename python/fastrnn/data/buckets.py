@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn._arrays import as_ids, as_size
-
-if TYPE_CHECKING:
-    Seed: TypeAlias = int | np.random.Generator | None
+from fastrnn._arrays import as_ids
+from fastrnn._checks import Seed, as_flag, as_generator, as_size
 
 __all__ = ["length_buckets", "pad_batch"]
 
@@ -91,7 +89,7 @@ def length_buckets(
             f"tokens: expected {steps[position]} or more, the steps of sequence {position}, got {limit}"
         )
 
-    random = np.random.default_rng(seed)
+    random, shuffle = as_generator(seed), as_flag("shuffle", shuffle)
     order = random.permutation(len(steps)) if shuffle else np.arange(len(steps))
     order = order[np.argsort(steps[order], kind="stable")]
     batches = _split(order, steps[order], most, limit)

@@ -8,6 +8,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from fastrnn._checks import as_size
+
 __all__ = ["read_text", "standard_library_text"]
 
 # Modules that are a single file in every Python since 3.10 and are not frozen into the interpreter: about
@@ -102,10 +104,8 @@ def standard_library_text(limit: int = 1_000_000) -> str:
     >>> len(standard_library_text(5000))
     5000
     """
-    if limit < 1:
-        raise ValueError(f"limit: expected a positive number of characters, got {limit}")
+    wanted = as_size("limit", limit)
     parts: list[str] = []
-    wanted = limit
     for name in _mixed(_MODULES):
         if wanted <= 0:
             break

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastrnn._checks import as_flag
 from fastrnn.data.reading import Paths, as_paths, file_chunks, split_lines, split_long_lines, text_chunks
 from fastrnn.data.symbols import Split
 
@@ -46,7 +47,7 @@ def count_files(paths: Paths, split: Split, *, progress: bool = False) -> Counte
     ValueError, OSError
         As `read_lines`.
     """
-    files = as_paths(paths)
+    files, progress = as_paths(paths), as_flag("progress", progress)
     total = sum(path.stat().st_size for path in files)  # a missing file fails here, not after an hour
     counts: Counter[str] = Counter()
     with _reporter(total, progress) as report:

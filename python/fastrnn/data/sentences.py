@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn._arrays import as_ids, as_size
-from fastrnn.data.batching import NO_TARGET, Batch
+from fastrnn._arrays import NO_TARGET, as_ids
+from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn.data.batching import Batch
 from fastrnn.data.buckets import length_buckets
-
-if TYPE_CHECKING:
-    from fastrnn.data.buckets import Seed
 
 __all__ = ["SentenceBatches"]
 
@@ -85,11 +81,11 @@ class SentenceBatches:
         bucket: bool = True,
     ) -> None:
         self.batch_size = as_size("batch_size", batch_size)
-        self.start = _id("start", start, -1)
-        self.eos = None if eos is None else _id("eos", eos, 0)
-        self.bucket = bucket
+        self.start = as_size("start", start, least=-1)
+        self.eos = None if eos is None else as_size("eos", eos, least=0)
+        self.bucket = as_flag("bucket", bucket)
         # One draw turns a seed of any kind into a number that can be saved.
-        self.order = int(np.random.default_rng(seed).integers(2**63))
+        self.order = int(as_generator(seed).integers(2**63))
         rows = [_sequence(index, sequence) for index, sequence in enumerate(sequences)]
         if not rows:
             raise ValueError("sequences: expected at least one, got none")
@@ -159,10 +155,3 @@ def _sequence(index: int, sequence: ArrayLike) -> NDArray[np.int64]:
     if ids.min() < 0:
         raise ValueError(f"{name}: expected ids of 0 or more, got {ids.min()}")
     return ids
-
-
-def _id(name: str, value: int, least: int) -> int:
-    number = operator.index(value)
-    if number < least:
-        raise ValueError(f"{name}: expected {least} or more, got {number}")
-    return number

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from fastrnn._arrays import as_size
+from fastrnn._checks import as_integers, as_size
 from fastrnn.data.tokenize import check_text, tokenizer_of
 
 __all__ = [
@@ -65,8 +64,9 @@ def special_symbols(unknown: Any, eos: str | None, bos: str | None, pad: str | N
     TypeError
         If one is not a str.
     """
-    if not isinstance(unknown, str) or not unknown:
-        raise ValueError(f'unknown: expected "error", "skip" or a replacement symbol, got {unknown!r}')
+    check_text("unknown", unknown)
+    if not unknown:
+        raise ValueError("unknown: expected 'error', 'skip' or a replacement symbol, got ''")
     special = {} if unknown in POLICIES else {"unknown": unknown}
     for part, symbol in (("eos", eos), ("bos", bos), ("pad", pad)):
         if symbol is None:
@@ -110,12 +110,7 @@ def checked_counts(counts: Mapping[str, int]) -> dict[str, int]:
     checked = {}
     for symbol, count in counts.items():
         check_text("counts", symbol)
-        try:
-            checked[symbol] = operator.index(count)
-        except TypeError:
-            raise TypeError(
-                f"counts: expected an integer for {symbol!r}, got {type(count).__name__}"
-            ) from None
+        [checked[symbol]] = as_integers(f"counts[{symbol!r}]", [count])
     return checked
 
 

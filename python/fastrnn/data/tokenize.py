@@ -12,6 +12,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
+from fastrnn._checks import as_choice
+
 __all__ = ["Tokenizer", "as_tokenizer", "check_text", "split_words", "tokenizer_from_json", "tokenizer_of"]
 
 _CHOICES = '"words", "whitespace", a function or a tokenizers.Tokenizer'
@@ -206,9 +208,7 @@ def tokenizer_of(level: str, value: Any) -> Tokenizer | None:
     ValueError, TypeError
         If the level is unknown, or does not take this tokeniser.
     """
-    if level not in ("char", "word"):
-        raise ValueError(f'level: expected "char" or "word", got {level!r}')
-    if level == "word":
+    if as_choice("level", level, ("char", "word")) == "word":
         return as_tokenizer(value)
     if value is not None:
         raise ValueError(f'tokenizer: expected None at level "char", got {value!r:.100}')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn._arrays import as_size
+from fastrnn._checks import as_number, as_size
 from fastrnn.decode.distribution import Sampling, log_probabilities
 from fastrnn.decode.prompts import as_prompt
 from fastrnn.decode.state_rows import select_stream_rows
@@ -108,17 +108,16 @@ def beam_search(
     """
     read = as_prompt(model, "prompt", prompt)
     size, longest = as_size("beam_size", beam_size), as_size("max_length", max_length)
-    if not 0.0 <= length_penalty < float("inf"):
-        raise ValueError(f"length_penalty: expected a finite number >= 0, got {length_penalty}")
+    alpha = as_number("length_penalty", length_penalty, least=0.0)
     kind = model.length_model
-    if kind not in (None, "eos"):
+    if kind is not None:
         raise ValueError(
             f"model: beam search needs a model that ends texts with a symbol, got length_model={kind!r}"
         )
     never = list(Sampling(banned=banned).banned)
     if never and never[-1] >= model.vocabulary_size:
         raise ValueError(f"banned: {never[-1]} is out of range for {model.vocabulary_size} symbols")
-    beam = _Beam(size, as_eos(model, eos), float(length_penalty), longest, never)
+    beam = _Beam(size, as_eos(model, eos), alpha, longest, never)
     return beam.search(model, read)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._checks import Seed, as_generator
+
 __all__ = ["UniformStreams", "sample_categorical"]
 
 
@@ -26,8 +28,9 @@ class UniformStreams:
     True
     """
 
-    def __init__(self, count: int, seed: int | np.random.Generator | None = None) -> None:
+    def __init__(self, count: int, seed: Seed = None) -> None:
         # Not Generator.spawn: NumPy before 1.25 lacks it, and a generator's saved state does not include it.
+        as_generator(seed)  # raises if it is not a seed
         number = int(seed.integers(2**63)) if isinstance(seed, np.random.Generator) else seed
         sequences = np.random.SeedSequence(number).spawn(count)
         self._random = [np.random.default_rng(sequence).random for sequence in sequences]

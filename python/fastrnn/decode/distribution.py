@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrnn._checks import as_integers, as_number, as_size
 from fastrnn.decode.truncation import ban, keep_likeliest, keep_typical, penalize_seen
 
 __all__ = ["Sampling", "log_probabilities", "next_probabilities", "subtract_max"]
@@ -74,17 +74,13 @@ class Sampling:
     banned: Iterable[int] = ()
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature: expected a finite number >= 0, got {self.temperature}")
-        if self.top_k is not None and operator.index(self.top_k) < 1:
-            raise ValueError(f"top_k: expected 1 or more symbols, got {self.top_k}")
+        as_number("temperature", self.temperature, least=0.0)
+        if self.top_k is not None:
+            as_size("top_k", self.top_k)
         for name, mass in (("top_p", self.top_p), ("typical", self.typical)):
-            if mass is not None and not 0.0 < mass <= 1.0:
-                raise ValueError(f"{name}: expected a probability in (0, 1], got {mass}")
-        if not 1.0 <= self.repetition_penalty < float("inf"):
-            raise ValueError(
-                f"repetition_penalty: expected a finite number >= 1, got {self.repetition_penalty}"
-            )
+            if mass is not None:
+                as_number(name, mass, above=0.0, most=1.0)
+        as_number("repetition_penalty", self.repetition_penalty, least=1.0)
         object.__setattr__(self, "banned", _as_banned(self.banned))
 
     @property
@@ -94,7 +90,7 @@ class Sampling:
 
 
 def _as_banned(ids: Iterable[int]) -> tuple[int, ...]:
-    banned = tuple(sorted({operator.index(i) for i in ids}))
+    banned = tuple(sorted({*as_integers("banned", ids)}))
     if banned and banned[0] < 0:
         raise ValueError(f"banned: expected ids >= 0, got {banned[0]}")
     return banned

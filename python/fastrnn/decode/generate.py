@@ -16,6 +16,7 @@ from fastrnn.decode.stop_rule_choice import choose_stop_rule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastrnn._checks import Seed
     from fastrnn.models import LanguageModel
 
 __all__ = ["Generated", "generate", "greedy"]
@@ -30,7 +31,7 @@ def generate(
     min_length: int = 0,
     eos: int | None = None,
     sampling: Sampling | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> list[Generated]:
     """Generate texts, all in one batch.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn._arrays import as_size
+from fastrnn._checks import as_size
 from fastrnn.data.batching import as_text_ids
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrnn._checks import Seed, as_flag, as_generator, as_size
 from fastrnn.decode.categorical import sample_categorical
 from fastrnn.decode.distribution import Sampling, next_probabilities
 from fastrnn.decode.generate import generate
@@ -29,7 +29,7 @@ def sample_ids(
     length: int,
     *,
     sampling: Sampling | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> Iterator[int]:
     """Draw ids from a model one by one, after a prompt.
 
@@ -67,9 +67,8 @@ def sample_ids(
     (10, True)
     """
     read = as_prompt(model, "prompt", prompt)
-    if operator.index(length) < 0:
-        raise ValueError(f"length: expected 0 or more symbols, got {length}")
-    return _draw_one_by_one(model, read, length, sampling or Sampling(), np.random.default_rng(seed))
+    count = as_size("length", length, least=0)
+    return _draw_one_by_one(model, read, count, sampling or Sampling(), as_generator(seed))
 
 
 def _draw_one_by_one(
@@ -108,7 +107,7 @@ def sample(
     typical: float | None = None,
     repetition_penalty: float = 1.0,
     reject_unknown: bool = False,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> str:
     """Generate a text of a given length.
 
@@ -150,7 +149,7 @@ def sample(
     >>> len(sample(model, vocabulary, "ab", 20, seed=0))
     20
     """
-    generator = np.random.default_rng(seed)
+    generator = as_generator(seed)
     read = first_ids(vocabulary, prompt, generator, model)
     sampling = Sampling(temperature, top_k, top_p, typical=typical, repetition_penalty=repetition_penalty)
     sampling = replace(sampling, banned=banned_ids(vocabulary, reject_unknown))
@@ -171,7 +170,7 @@ def samples(
     typical: float | None = None,
     repetition_penalty: float = 1.0,
     reject_unknown: bool = False,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> list[str]:
     """Generate several texts at once.
 
@@ -210,13 +209,13 @@ def samples(
     >>> [len(text) for text in texts]
     [20, 20, 20]
     """
-    generator = np.random.default_rng(seed)
+    generator = as_generator(seed)
     # A separate generator for the starts, so that their number does not change the texts.
     starts = np.random.default_rng(generator.integers(2**63))
-    prompts = [first_ids(vocabulary, prompt, starts, model) for _ in range(count)]
+    prompts = [first_ids(vocabulary, prompt, starts, model) for _ in range(as_size("count", count))]
     sampling = Sampling(temperature, top_k, top_p, typical=typical, repetition_penalty=repetition_penalty)
     sampling = replace(sampling, banned=banned_ids(vocabulary, reject_unknown))
-    eos = vocabulary.eos_id if until_eos else -1
+    eos = vocabulary.eos_id if as_flag("until_eos", until_eos) else -1
     texts = generate(
         model, prompts, count=count, max_length=max_length, eos=eos, sampling=sampling, seed=generator
     )

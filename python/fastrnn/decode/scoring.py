@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._checks import as_choice, as_flag, as_size
+
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
     from fastrnn.models import LanguageModel
@@ -125,10 +127,9 @@ def score(
     >>> result.tokens, len(result.log_probabilities), -4 < result.total < -2
     (('a', 'a', 'b'), 3, True)
     """
-    if unit not in UNITS:
-        raise ValueError(f"unit: expected one of {', '.join(UNITS)}, got {unit!r}")
+    unit = as_choice("unit", unit, UNITS)
     given = [texts] if isinstance(texts, str) else list(texts)
-    with_end = _has_end(model) if end is None else end
+    with_end = _has_end(model) if end is None else as_flag("end", end)
     if with_end and not _has_end(model):
         raise ValueError("end: expected a model with an end symbol or a length model, got one without")
     eos = model.eos if with_end else None
@@ -195,8 +196,9 @@ def rank(
     """
     if isinstance(candidates, str) or not len(candidates):
         raise ValueError(f"candidates: expected a list of at least one text, got {candidates!r}")
+    by_token = as_flag("per_token", per_token)
     scores = score(model, vocabulary, candidates, end=end, unit=unit)
-    return sorted(scores, key=lambda each: each.per_token if per_token else each.total, reverse=True)
+    return sorted(scores, key=lambda each: each.per_token if by_token else each.total, reverse=True)
 
 
 def next_symbols(
@@ -229,8 +231,7 @@ def next_symbols(
     >>> len(found.symbols), bool(found.probabilities[0] >= found.probabilities[1])
     (2, True)
     """
-    if top is not None and top < 1:
-        raise ValueError(f"top: expected 1 or more, got {top}")
+    count = None if top is None else as_size("top", top)
     if model.length_model == "tau":
         raise ValueError("model: expected one whose next symbol does not depend on a length drawn first")
     try:
@@ -252,7 +253,7 @@ def next_symbols(
     if model.length_model == "halt":  # no text ends before its first predicted symbol
         end = float(stream.halt_probability[0]) if len(ids) > 1 else 0.0
         p *= 1.0 - end
-    order = np.argsort(-p, kind="stable")[:top]
+    order = np.argsort(-p, kind="stable")[:count]
     return NextSymbols(tuple(vocabulary.symbols[i] for i in order), p[order], end)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._checks import as_flag
+
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
     from fastrnn.models import LanguageModel
@@ -36,6 +38,6 @@ def first_ids(
 def banned_ids(vocabulary: Vocabulary, reject_unknown: bool) -> set[int]:
     """Return the ids that no text contains; a symbol that also ends texts is not one of them."""
     around = {vocabulary.bos_id, vocabulary.pad_id}
-    unknown = {vocabulary.unknown_id} if reject_unknown else set()
+    unknown = {vocabulary.unknown_id} if as_flag("reject_unknown", reject_unknown) else set()
     banned = (around - {vocabulary.eos_id}) | unknown
     return {i for i in banned if i is not None}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastrnn._checks import as_size
 
 if TYPE_CHECKING:
     from fastrnn.decode.categorical import UniformStreams
@@ -112,10 +113,9 @@ class EosOrLength:
     max_length: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_length is not None and operator.index(self.max_length) < 0:
-            raise ValueError(f"max_length: expected 0 or more symbols, got {self.max_length}")
-        if operator.index(self.min_length) < 0:
-            raise ValueError(f"min_length: expected 0 or more symbols, got {self.min_length}")
+        if self.max_length is not None:
+            as_size("max_length", self.max_length, least=0)
+        as_size("min_length", self.min_length, least=0)
         if self.max_length is not None and self.min_length > self.max_length:
             raise ValueError(
                 f"min_length: expected 0 .. max_length ({self.max_length}), got {self.min_length}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING
 
+from fastrnn._checks import as_size
 from fastrnn.decode.halting import Halting
 from fastrnn.decode.planned_length import PlannedLength
 from fastrnn.decode.stop_rule import EosOrLength, StopRule
@@ -50,8 +50,8 @@ def choose_stop_rule(
         if end is not None:
             raise ValueError(f"eos: expected None, as length_model='tau' ends each text, got {end}")
         return PlannedLength(min_length, max_length, likeliest=sampling.temperature == 0.0)
-    if kind not in (None, "eos"):
-        raise ValueError(f"length_model: expected None, 'eos', 'halt' or 'tau', got {kind!r}")
+    if kind is not None:
+        raise ValueError(f"length_model: expected None, 'halt' or 'tau', got {kind!r}")
     if end is None and max_length is None:
         raise ValueError("eos, max_length: expected at least one, as a text would never end")
     if end is not None and min_length > 0 and len({end, *sampling.banned}) == model.vocabulary_size:
@@ -62,8 +62,7 @@ def choose_stop_rule(
 def as_eos(model: LanguageModel, eos: int | None) -> int | None:
     """Return the id that ends a text: `eos`, or else the model's own; None for -1 or if neither is set."""
     end = model.eos if eos is None else eos
-    if end is None or end == -1:
+    if end is None:
         return None
-    if not 0 <= operator.index(end) < model.vocabulary_size:
-        raise ValueError(f"eos: {end} is out of range for {model.vocabulary_size} symbols")
-    return operator.index(end)
+    end = as_size("eos", end, least=-1, most=model.vocabulary_size - 1)
+    return None if end == -1 else end

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import as_size
+from fastrnn._checks import as_flag, as_size
 from fastrnn.layers.recurrent.gru import GRU
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
@@ -18,7 +18,7 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 from fastrnn.layers.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = [
     "count_layers",
@@ -100,7 +100,7 @@ def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...
     missing = [name for name in _SIZES if name not in given]
     if missing:
         raise ValueError(f"{kind}: missing {', '.join(missing)}")
-    directions = 2 if given.get("bidirectional") else 1
+    directions = 2 if as_flag("bidirectional", given.get("bidirectional", False)) else 1
     input_size, hidden_size = (as_size(name, given[name]) for name in _SIZES)
     layers = as_size("num_layers", given.get("num_layers", 1))
     options = {name: _tuple(value) for name, value in given.items() if name not in (*_SIZES, *_COMMON)}
@@ -111,7 +111,7 @@ def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...
         directions,
         batch_first=False,
         dropout=0.0,
-        bias=bool(given.get("bias", True)),
+        bias=as_flag("bias", given.get("bias", True)),
         dtype=np.dtype(np.float32),  # of these three, none has an effect on the shapes
         options=CellOptions.of(cell, hidden_size, directions, options),
     )

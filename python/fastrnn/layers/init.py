@@ -26,15 +26,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn._arrays import Array
+from fastrnn._checks import as_flag, as_generator, as_number
 from fastrnn.layers.base.module import Composite, Module
-from fastrnn.layers.base.random import as_generator, fill_uniform
+from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.rnn import RNN
 
 if TYPE_CHECKING:
+    from fastrnn._checks import Seed
     from fastrnn.layers.base.parameters import Views
-    from fastrnn.layers.base.random import Seed
 
 __all__ = ["forget_bias", "identity", "orthogonal", "uniform", "xavier_normal", "xavier_uniform"]
 
@@ -71,7 +72,7 @@ def uniform(module: Module, bound: float | None = None, *, seed: Seed = None) ->
     >>> np.array_equal(rnn.parameters.flat, before)
     True
     """
-    bound = None if bound is None else _above_zero("bound", bound)
+    bound = None if bound is None else as_number("bound", bound, above=0.0)
     generator = as_generator(seed)
     for layer in _layers(module):
         with layer.parameters.edit() as views:
@@ -112,7 +113,7 @@ def xavier_uniform(module: Module, gain: float = 1.0, *, seed: Seed = None) -> N
     >>> linear.parameters["bias"].tolist()
     [0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    scale = _above_zero("gain", gain) * math.sqrt(6.0)
+    scale = as_number("gain", gain, above=0.0) * math.sqrt(6.0)
 
     def draw(generator: np.random.Generator, rows: int, columns: int) -> Array:
         bound = scale / math.sqrt(rows + columns)
@@ -150,7 +151,7 @@ def xavier_normal(module: Module, gain: float = 1.0, *, seed: Seed = None) -> No
     >>> round(float(linear.parameters["weight"].std()), 2)
     0.07
     """
-    scale = _above_zero("gain", gain) * math.sqrt(2.0)
+    scale = as_number("gain", gain, above=0.0) * math.sqrt(2.0)
 
     def draw(generator: np.random.Generator, rows: int, columns: int) -> Array:
         return generator.normal(0.0, scale / math.sqrt(rows + columns), (rows, columns))
@@ -194,8 +195,8 @@ def orthogonal(module: Module, gain: float = 1.0, *, inputs: bool = False, seed:
     >>> np.allclose(reset @ reset.T, np.eye(4), atol=1e-6)
     True
     """
-    gain = _above_zero("gain", gain)
-    layers, pattern = _layers(module), _MATRIX if inputs else _RECURRENT
+    gain = as_number("gain", gain, above=0.0)
+    layers, pattern = _layers(module), _MATRIX if as_flag("inputs", inputs) else _RECURRENT
     if not any(pattern.fullmatch(name) for layer in layers for name in layer.parameters):
         other = "" if inputs else "; inputs=True includes other matrices"
         raise ValueError(f"module: expected a {'matrix' if inputs else 'weight_hh'}, got none{other}")
@@ -236,7 +237,7 @@ def identity(module: Module, scale: float = 1.0) -> None:
     >>> rnn.parameters["weight_hh_l0"].tolist(), rnn.parameters["bias_hh_l0"].tolist()
     ([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0])
     """
-    scale = _number("scale", scale)
+    scale = as_number("scale", scale)
     layers = _recurrent_layers(module)
     other = [type(layer).__name__ for layer in layers if not isinstance(layer, RNN)]
     if other or not layers:
@@ -285,7 +286,7 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
     >>> rnn.parameters["bias_ih_l0"][2:4].tolist(), rnn.parameters["bias_hh_l0"][2:4].tolist()
     ([2.0, 2.0], [0.0, 0.0])
     """
-    value = _number("value", value)
+    value = as_number("value", value)
     layers = _recurrent_layers(module)
     other = [type(layer).__name__ for layer in layers if not isinstance(layer, LSTM)]
     if other or not layers:
@@ -350,16 +351,3 @@ def _random_orthogonal(generator: np.random.Generator, rows: int, columns: int) 
     # Without the signs of r the distribution would not be uniform (Mezzadri 2007, section 5).
     q *= np.where(np.diagonal(r) < 0.0, -1.0, 1.0)
     return q if rows >= columns else q.T
-
-
-def _number(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    return float(value)
-
-
-def _above_zero(name: str, value: Any) -> float:
-    number = _number(name, value)
-    if not 0.0 < number < math.inf:
-        raise ValueError(f"{name}: expected a number above 0, got {value}")
-    return number

@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn._arrays import Array, as_ids
-from fastrnn.layers import (
-    AdaptiveSoftmax,
-    Composite,
-    Embedding,
-    Module,
-    Recurrent,
-    Softmax,
-    Stack,
-    TiedSoftmax,
-)
-from fastrnn.layers.base.lengths import as_lengths
-from fastrnn.layers.base.random import as_generator, random_state, set_random_state
-from fastrnn.layers.description import from_description, parts_of
-from fastrnn.layers.loss.cross_entropy import NO_TARGET
-from fastrnn.models.lengths import Arranged, Halting, PredictedLength
+from fastrnn._checks import as_generator, as_number
+from fastrnn.layers import AdaptiveSoftmax, Composite, Embedding, Recurrent, Softmax, Stack, TiedSoftmax
+from fastrnn.layers.base.random import random_state, set_random_state
+from fastrnn.layers.description import parts_of
+from fastrnn.models.lengths import Halting, PredictedLength
+from fastrnn.models.losses import arrange, output_gradients, target_losses, total
+from fastrnn.models.parts import make_parts
 from fastrnn.models.passes import backward_inputs, forward_inputs, infer, output_mask, penalties
 from fastrnn.models.settings import Settings
 from fastrnn.models.stream import LanguageModelStream
@@ -30,7 +22,7 @@ from fastrnn.models.stream import LanguageModelStream
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = ["LanguageModel"]
 
@@ -175,31 +167,9 @@ class LanguageModel(Composite):
         self.start, self.eos, self.length_model = settings.start, settings.eos, settings.length_model
         self.rng: np.random.Generator = as_generator(seed)
         self.embedding = self.length = None
-        layer = rnn if isinstance(rnn, (Recurrent, Stack)) else None
-        super().__init__(**self._make_modules(settings, layer))
+        super().__init__(**make_parts(settings, rnn, self.rng))
         for part in (self.rnn, *parts_of(self.rnn)):
             part.rng = self.rng
-
-    def _make_modules(self, settings: Settings, rnn: Recurrent[Any] | Stack | None) -> dict[str, Module]:
-        options: dict[str, Any] = {"dtype": settings.dtype, "seed": self.rng}
-        modules: dict[str, Module] = {}
-        V, E, width = settings.vocabulary_size, settings.embedding_size, settings.output_size
-        if E is not None:
-            modules["embedding"] = embedding = Embedding(V, E, sparse=settings.sparse_embedding, **options)
-        modules["rnn"] = from_description(settings.description, self.rng) if rnn is None else rnn
-        if settings.cutoffs is not None:
-            modules["output"] = AdaptiveSoftmax(width, V, settings.cutoffs, **options)
-        else:
-            modules["output"] = TiedSoftmax(embedding) if settings.tied else Softmax(width, V, **options)
-        if settings.tied:  # logits of a start from the standard normal distribution would be far apart
-            embedding.parameters._writable_flat()[...] *= width**-0.5
-        if settings.length_model == "halt":
-            modules["length"] = Halting(width, **options)
-        elif settings.length_model == "tau":
-            assert settings.max_length is not None
-            assert E is not None
-            modules["length"] = PredictedLength(width, settings.max_length, E, **options)
-        return modules
 
     @property
     def config(self) -> dict[str, Any]:
@@ -232,14 +202,6 @@ class LanguageModel(Composite):
     @staticmethod
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Give name and shape of each parameter that a model of a config has. Nothing is allocated.
-
-        Parameters
-        ----------
-        config : mapping
-
-        Returns
-        -------
-        shapes : dict of str to tuple of int
 
         Raises
         ------
@@ -290,9 +252,9 @@ class LanguageModel(Composite):
         TypeError
             If an array has a wrong dtype.
         """
-        batch = self._arranged(inputs, targets, lengths)
-        losses, of_lengths, state = self._losses(batch, state)
-        return (_sum(losses) + _sum(of_lengths)) / int(batch.symbols.sum()), state
+        batch = arrange(self.length, inputs, targets, lengths)
+        losses, of_lengths, state = target_losses(self, self.output, batch, state)
+        return (total(losses) + total(of_lengths)) / int(batch.symbols.sum()), state
 
     def target_losses(
         self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None
@@ -317,8 +279,8 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`.
         """
-        batch = self._arranged(inputs, targets, lengths)
-        losses, of_lengths, state = self._losses(batch, state)
+        batch = arrange(self.length, inputs, targets, lengths)
+        losses, of_lengths, state = target_losses(self, self.output, batch, state)
         steps = len(np.asarray(targets))
         # "tau" has put a step before the first, "halt" one behind the last.
         own = losses[1:] if self.length_model == "tau" else losses[:steps]
@@ -361,20 +323,19 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`; the gradients are then as before.
         """
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing: expected a number in [0, 1), got {label_smoothing}")
-        batch = self._arranged(inputs, targets, lengths)
+        smoothing = as_number("label_smoothing", label_smoothing, least=0.0, below=1.0)
+        batch = arrange(self.length, inputs, targets, lengths)
         count = int(batch.symbols.sum())
         tape = forward_inputs(self, batch, state, checkpoint_every)
         y, mask = tape.y, output_mask(self, tape.y)
         h = y if mask is None else y * mask
-        losses, dh = self._output_gradients(h, batch, scale / count, label_smoothing)
+        losses, dh = output_gradients(self.output, h, batch, scale / count, smoothing)
         of_lengths = None
         if self.length is not None:
             of_lengths = self.length.losses_and_gradients(h, batch, scale / count, dh)
         dy = penalties(self._settings, batch, (y, h), mask, dh, scale)
         backward_inputs(self, tape, dy)
-        return (_sum(losses) + _sum(of_lengths)) / count, tape.state
+        return (total(losses) + total(of_lengths)) / count, tape.state
 
     def advance(self, inputs: Any, state: Any = None) -> Any:
         """Read ids and give the state after them, without dropout.
@@ -427,57 +388,5 @@ class LanguageModel(Composite):
         """
         return LanguageModelStream(self, self.rnn.stream(batch_size))
 
-    def _arranged(self, inputs: Any, targets: Any, lengths: Any) -> Arranged:
-        """Check a batch, and lay it out as the length model needs it."""
-        ids = as_ids("inputs", inputs, ("T", "N"))
-        wanted = as_ids("targets", targets, ids.shape)
-        ends = as_lengths(lengths, *ids.shape)
-        counted = wanted != NO_TARGET
-        if ends is not None and (counted & (np.arange(len(ids))[:, None] >= ends)).any():
-            raise ValueError(f"targets: expected {NO_TARGET} behind a row's end, got another")
-        symbols = np.count_nonzero(counted, axis=0)
-        if not symbols.sum():
-            raise ValueError(f"targets: expected at least one that is not {NO_TARGET}, got none")
-        batch = Arranged(ids, wanted, ends, symbols)
-        if self.length is None:
-            return batch
-        if (symbols != (len(ids) if ends is None else ends)).any():
-            raise ValueError(f"targets: expected one for every step, as length_model={self.length_model!r}")
-        return self.length.arrange(batch)
-
-    def _losses(self, batch: Arranged, state: Any) -> tuple[Array, Array, Any]:
-        y, state = infer(self, batch.ids, state, batch.lengths, batch.left)
-        counted = batch.targets != NO_TARGET
-        losses = np.zeros(batch.targets.shape, self.dtype)
-        losses[counted] = self.output.losses(_counted(y, counted), batch.targets[counted])
-        of_lengths = np.zeros(batch.targets.shape[1])
-        if self.length is not None:
-            of_lengths = self.length.losses(y, batch).astype(np.float64)
-        return losses, of_lengths, state
-
-    def _output_gradients(
-        self, h: Array, batch: Arranged, scale: float, smoothing: float
-    ) -> tuple[Array, Array]:
-        """Give the losses of the counted targets, and the gradient of h."""
-        counted = batch.targets != NO_TARGET
-        rows = _counted(h, counted)
-        losses, drows = self.output.losses_and_gradients(
-            rows, batch.targets[counted], scale=scale, smoothing=smoothing
-        )
-        if counted.all():
-            return losses, drows.reshape(h.shape)
-        dh = np.zeros_like(h)
-        dh[counted] = drows
-        return losses, dh
-
     def __repr__(self) -> str:
         return f"LanguageModel{self._settings!r}"
-
-
-def _counted(y: Array, counted: Array) -> Array:
-    """Give the rows of y that have a target, [M, K]."""
-    return y.reshape(-1, y.shape[-1]) if counted.all() else y[counted]
-
-
-def _sum(losses: Array | None) -> float:
-    return 0.0 if losses is None else float(losses.sum(dtype=np.float64))

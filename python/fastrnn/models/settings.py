@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from fastrnn._arrays import as_dtype, as_size
+from fastrnn._arrays import as_dtype
+from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
 from fastrnn.layers import Recurrent, Stack
-from fastrnn.layers.base.random import as_probability
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
 from fastrnn.layers.recurrent.options import CELLS, SharedOptions
@@ -78,6 +76,9 @@ class Settings(NamedTuple):
         ValueError, TypeError
             As `LanguageModel`.
         """
+        reset_after = as_flag("reset_after", self.reset_after)
+        nonlinearity = as_nonlinearity(self.nonlinearity)
+        locked = as_flag("locked_dropout", self.locked_dropout)
         self._check_cell()
         vocabulary_size = as_size("vocabulary_size", self.vocabulary_size)
         cutoffs = None if self.cutoffs is None else as_cutoffs(self.cutoffs, vocabulary_size)
@@ -88,16 +89,17 @@ class Settings(NamedTuple):
             embedding_size=_optional_size("embedding_size", self.embedding_size),
             dropout=as_probability("dropout", self.dropout),
             dtype=as_dtype(self.dtype).name,
-            reset_after=bool(self.reset_after),
-            nonlinearity=as_nonlinearity(self.nonlinearity) if self.cell == "rnn" else self.nonlinearity,
-            cell_options=_plain_options(self.cell, self.cell_options, locked=bool(self.locked_dropout)),
-            tied=bool(self.tied),
-            locked_dropout=bool(self.locked_dropout),
+            reset_after=reset_after,
+            nonlinearity=nonlinearity,
+            cell_options=_plain_options(self.cell, self.cell_options, locked=locked),
+            tied=as_flag("tied", self.tied),
+            locked_dropout=locked,
             embedding_dropout=as_probability("embedding_dropout", self.embedding_dropout),
-            sparse_embedding=bool(self.sparse_embedding),
-            ar=_weight("ar", self.ar),
-            tar=_weight("tar", self.tar),
+            sparse_embedding=as_flag("sparse_embedding", self.sparse_embedding),
+            ar=as_number("ar", self.ar, least=0.0),
+            tar=as_number("tar", self.tar, least=0.0),
             cutoffs=None if cutoffs is None else list(cutoffs),
+            length_model=_optional_choice("length_model", self.length_model, LENGTH_MODELS),
             max_length=_optional_size("max_length", self.max_length),
             start=_optional_id("start", self.start, -1, vocabulary_size),
             eos=_optional_id("eos", self.eos, 0, vocabulary_size),
@@ -107,8 +109,7 @@ class Settings(NamedTuple):
         return settings
 
     def _check_cell(self) -> None:
-        if self.cell not in list(_CELLS):  # a list, as what is no string may have no hash
-            raise ValueError(f"cell: expected one of {', '.join(map(repr, _CELLS))}, got {self.cell!r}")
+        as_choice("cell", self.cell, _CELLS)
         own = _OWN_OPTIONS.get(self.cell, ())
         for name in ("reset_after", "nonlinearity"):
             value = getattr(self, name)
@@ -155,9 +156,6 @@ class Settings(NamedTuple):
                 raise ValueError(f"{name}: expected an embedding_size with it, got None")
         if self.tied and self.sparse_embedding:
             raise ValueError("sparse_embedding: expected tied=False, as the output's gradient has all rows")
-        if self.length_model is not None and self.length_model not in LENGTH_MODELS:
-            known = ", ".join(map(repr, LENGTH_MODELS))
-            raise ValueError(f"length_model: expected None or one of {known}, got {self.length_model!r}")
         if self.length_model is not None and self.eos is not None:
             raise ValueError(
                 f"length_model={self.length_model!r}: a text has one way to end, got eos={self.eos} too"
@@ -235,20 +233,14 @@ def _optional_size(name: str, value: Any) -> int | None:
     return None if value is None else as_size(name, value)
 
 
+def _optional_choice(name: str, value: Any, choices: Sequence[str]) -> str | None:
+    return None if value is None else as_choice(name, value, choices)
+
+
 def _optional_id(name: str, value: Any, least: int, count: int) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected an id, got {type(value).__name__}")
-    if not least <= int(value) < count:
-        raise ValueError(f"{name}: expected an id in {least} .. {count - 1}, got {value}")
-    return int(value)
-
-
-def _weight(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float, np.number)) or not 0.0 <= value < float("inf"):
-        raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
-    return float(value)
+    return as_size(name, value, least=least, most=count - 1)
 
 
 def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] | None:

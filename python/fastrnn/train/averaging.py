@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastrnn._checks import as_flag, as_number, as_size
 from fastrnn.train.average import Average, write_parameters
-from fastrnn.train.optimizer import fraction
 from fastrnn.train.state import TrainingState
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class ExponentialAverage(Average):
     """
 
     def __init__(self, model: LanguageModel, decay: float = 0.999, warmup: bool = True) -> None:
-        self.decay, self.warmup = fraction("decay", decay), warmup
+        self.decay = as_number("decay", decay, least=0.0, below=1.0)
+        self.warmup = as_flag("warmup", warmup)
         super().__init__(model)
 
     def update(self) -> None:
@@ -109,9 +110,7 @@ class NonMonotonicAverage(Average):
     """
 
     def __init__(self, model: LanguageModel, patience: int = 5) -> None:
-        if patience < 1:
-            raise ValueError(f"patience: expected 1 or more evaluations, got {patience}")
-        self.patience = patience
+        self.patience = as_size("patience", patience)
         self._losses: list[float] = []
         super().__init__(model)
 

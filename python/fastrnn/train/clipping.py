@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fastrnn import _dispatch
+from fastrnn._checks import as_number
 from fastrnn.layers.base.module import sparse_parts
 from fastrnn.layers.base.sparse import dense_parts
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fastrnn._arrays import Array
     from fastrnn.layers import Module
 
-__all__ = ["clip_gradient_norm", "clip_gradient_value", "clip_gradients", "gradient_norm"]
+__all__ = ["as_limit", "clip_gradient_norm", "clip_gradient_value", "clip_gradients", "gradient_norm"]
 
 
 def gradient_norm(module: Module) -> float:
@@ -72,7 +73,7 @@ def clip_gradient_norm(module: Module, limit: float) -> float:
     >>> round(gradient_norm(layer), 5)
     1.0
     """
-    _check_limit(limit)
+    limit = as_limit("limit", limit)
     norm = gradient_norm(module)
     factor = _factor(norm, limit)
     if factor < 1.0:
@@ -98,7 +99,7 @@ def clip_gradient_value(module: Module, limit: float) -> None:
     >>> layer.gradients["weight"]
     array([[-0.5]], dtype=float32)
     """
-    _check_limit(limit)
+    limit = as_limit("limit", limit)
     _in_place(module, lambda values: _dispatch.kernels.clip_value(values, limit))
 
 
@@ -120,8 +121,7 @@ def clip_gradients(
         clipped = gradient_norm(module) if norm_limit is not None else norm
     if norm_limit is None:
         return norm, 1.0
-    _check_limit(norm_limit)
-    return norm, _factor(clipped, norm_limit)
+    return norm, _factor(clipped, as_limit("limit", norm_limit))
 
 
 def _factor(norm: float, limit: float) -> float:
@@ -141,6 +141,6 @@ def _in_place(module: Module, change: Callable[[Array], None]) -> None:
         matrix[rows.rows] = values
 
 
-def _check_limit(limit: float) -> None:
-    if not limit > 0.0:
-        raise ValueError(f"limit: expected a number above 0, got {limit}")
+def as_limit(name: str, limit: float) -> float:
+    """Check a bound on gradients: a number above 0, infinity included."""
+    return as_number(name, limit, above=0.0, most=math.inf)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from fastrnn._checks import as_size
 from fastrnn.data.batching import ChunkedText, as_text_ids
 from fastrnn.data.sentences import SentenceBatches
 
@@ -86,8 +87,9 @@ def evaluate(
     text = as_text_ids("ids", ids)
     if len(text) < 2:
         raise ValueError(f"text: expected at least 2 tokens to predict one from the other, got {len(text)}")
-    streams = min(batch_size, len(text) - 1)
-    data = ChunkedText(text, streams, min(seq_length, (len(text) - 1) // streams))
+    streams = min(as_size("batch_size", batch_size), len(text) - 1)
+    length = min(as_size("seq_length", seq_length), (len(text) - 1) // streams)
+    data = ChunkedText(text, streams, length)
     total, state = _total_loss(model, data, None)
     # What is left over behind the last stream goes on with that stream's state.
     rest = text[data.tokens :]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastrnn._checks import as_number, as_size
+
 if TYPE_CHECKING:
     from fastrnn.data.batching import Batch, TrainingData
     from fastrnn.models import LanguageModel
@@ -18,20 +20,20 @@ class PassOptions(NamedTuple):
     label_smoothing: float = 0.0
     checkpoint_every: int | None = None
 
-    def check(self) -> None:
-        """Refuse what is out of range.
+    def checked(self) -> PassOptions:
+        """Return the options as plain Python values.
 
         Raises
         ------
-        ValueError
-            Naming the option.
+        ValueError, TypeError
+            Naming the option that is out of range or of the wrong kind.
         """
-        if self.accumulate < 1:
-            raise ValueError(f"accumulate: expected 1 or more batches, got {self.accumulate}")
-        if not 0.0 <= self.label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing: expected a number in [0, 1), got {self.label_smoothing}")
-        if self.checkpoint_every is not None and self.checkpoint_every < 1:
-            raise ValueError(f"checkpoint_every: expected 1 or more steps, got {self.checkpoint_every}")
+        every = self.checkpoint_every
+        return PassOptions(
+            as_size("accumulate", self.accumulate),
+            as_number("label_smoothing", self.label_smoothing, least=0.0, below=1.0),
+            None if every is None else as_size("checkpoint_every", every),
+        )
 
 
 class Pass(NamedTuple):

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._checks import as_number
 from fastrnn.layers.base.module import sparse_parts
 from fastrnn.layers.base.sparse import dense_parts
 
 if TYPE_CHECKING:
     from fastrnn.layers import Module
 
-__all__ = ["Optimizer", "at_least_zero", "fraction"]
+__all__ = ["Optimizer"]
 
 
 class Optimizer(ABC):
@@ -34,14 +35,14 @@ class Optimizer(ABC):
     moment_names: tuple[str, ...] = ()
 
     def __init__(self, module: Module, learning_rate: float, weight_decay: float) -> None:
-        if sparse_parts(module) and (self.moment_names or weight_decay):
+        self.module = module
+        self.learning_rate = as_number("learning_rate", learning_rate, least=0.0)
+        self.weight_decay = as_number("weight_decay", weight_decay, least=0.0)
+        if sparse_parts(module) and (self.moment_names or self.weight_decay):
             raise ValueError(
                 "module: has a sparse embedding, of which a step touches some rows; expected SGD without "
                 f"momentum and weight decay, got {type(self).__name__}"
             )
-        self.module = module
-        self.learning_rate = at_least_zero("learning_rate", learning_rate)
-        self.weight_decay = at_least_zero("weight_decay", weight_decay)
         self.steps = 0
         flat = module.parameters.flat
         self.moments: dict[str, NDArray[Any]] = {name: np.zeros_like(flat) for name in self.moment_names}
@@ -104,17 +105,3 @@ class Optimizer(ABC):
         gradient_scale: float,
     ) -> None:
         """Change the parameters in place; of a module with sparse gradients, a part of them at a time."""
-
-
-def at_least_zero(name: str, value: float) -> float:
-    """Check an option that may be any finite number from 0 on."""
-    if not 0.0 <= value < float("inf"):
-        raise ValueError(f"{name}: expected a finite number >= 0, got {value}")
-    return float(value)
-
-
-def fraction(name: str, value: float) -> float:
-    """Check an option that may be any number in [0, 1)."""
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name}: expected a number in [0, 1), got {value}")
-    return float(value)

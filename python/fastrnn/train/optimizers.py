@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _dispatch
-from fastrnn.train.optimizer import Optimizer, at_least_zero, fraction
+from fastrnn._checks import as_flag, as_number
+from fastrnn.train.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from fastrnn.layers import Module
@@ -64,10 +66,10 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        self.momentum = fraction("momentum", momentum)
-        if nesterov and self.momentum == 0.0:
+        self.momentum = as_number("momentum", momentum, least=0.0, below=1.0)
+        self.nesterov = as_flag("nesterov", nesterov)
+        if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov: needs a momentum above 0")
-        self.nesterov = nesterov
         self.moment_names = ("momentum",) if self.momentum > 0.0 else ()
         super().__init__(module, learning_rate, weight_decay)
 
@@ -136,8 +138,8 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        self.alpha = fraction("alpha", alpha)
-        self.epsilon = at_least_zero("epsilon", epsilon)
+        self.alpha = as_number("alpha", alpha, least=0.0, below=1.0)
+        self.epsilon = as_number("epsilon", epsilon, least=0.0)
         super().__init__(module, learning_rate, weight_decay)
 
     def _update(
@@ -208,9 +210,13 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        beta1, beta2 = betas
-        self.betas = (fraction("betas[0]", beta1), fraction("betas[1]", beta2))
-        self.epsilon = at_least_zero("epsilon", epsilon)
+        if not isinstance(betas, (tuple, list, np.ndarray)):
+            raise TypeError(f"betas: expected a pair of numbers, got {type(betas).__name__}")
+        if len(betas) != 2:
+            raise ValueError(f"betas: expected a pair of numbers, got {len(betas)}")
+        beta1, beta2 = (as_number(f"betas[{i}]", beta, least=0.0, below=1.0) for i, beta in enumerate(betas))
+        self.betas = (beta1, beta2)
+        self.epsilon = as_number("epsilon", epsilon, least=0.0)
         super().__init__(module, learning_rate, weight_decay)
 
     def _update(

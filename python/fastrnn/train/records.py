@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._checks import as_size
+
 if TYPE_CHECKING:
     from fastrnn.data.sentences import SentenceBatches
 
@@ -74,12 +76,10 @@ class Validation:
     batch_size: int = 1
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"every: expected 1 or more steps, got {self.every}")
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience: expected 1 or more evaluations, got {self.patience}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size: expected 1 or more, got {self.batch_size}")
+        as_size("every", self.every)
+        if self.patience is not None:
+            as_size("patience", self.patience)
+        as_size("batch_size", self.batch_size)
 
 
 def check_finite(what: str, value: float, step: int) -> None:

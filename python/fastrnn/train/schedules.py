@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from fastrnn._checks import as_number, as_size
+
 __all__ = ["ConstantSchedule", "CosineSchedule", "PlateauSchedule", "StepSchedule"]
 
 
@@ -32,12 +34,8 @@ class ConstantSchedule:
     """
 
     def __init__(self, learning_rate: float, *, warmup: int = 0) -> None:
-        if not 0.0 < learning_rate < math.inf:
-            raise ValueError(f"learning_rate: expected a finite number above 0, got {learning_rate}")
-        if warmup < 0:
-            raise ValueError(f"warmup: expected 0 or more steps, got {warmup}")
-        self.learning_rate = float(learning_rate)
-        self.warmup = warmup
+        self.learning_rate = as_number("learning_rate", learning_rate, above=0.0)
+        self.warmup = as_size("warmup", warmup, least=0)
 
     def rate(self, step: int) -> float:
         """Learning rate of a step; steps count from 1."""
@@ -102,11 +100,8 @@ class StepSchedule(ConstantSchedule):
         self, learning_rate: float, *, every: int, factor: float = 0.5, start: int = 0, warmup: int = 0
     ) -> None:
         super().__init__(learning_rate, warmup=warmup)
-        if every < 1:
-            raise ValueError(f"every: expected 1 or more steps, got {every}")
-        if start < 0:
-            raise ValueError(f"start: expected 0 or more steps, got {start}")
-        self.every, self.start, self.factor = every, start, _decay_factor(factor)
+        self.every, self.start = as_size("every", every), as_size("start", start, least=0)
+        self.factor = as_number("factor", factor, above=0.0, most=1.0)
 
     def _factor(self, step: int) -> float:
         return float(self.factor ** (max(step - 1 - self.start, 0) // self.every))
@@ -144,9 +139,8 @@ class CosineSchedule(ConstantSchedule):
 
     def __init__(self, learning_rate: float, *, steps: int, minimum: float = 0.0, warmup: int = 0) -> None:
         super().__init__(learning_rate, warmup=warmup)
-        if steps < 1:
-            raise ValueError(f"steps: expected 1 or more, got {steps}")
-        self.steps, self.minimum = steps, _minimum(minimum, learning_rate)
+        self.steps = as_size("steps", steps)
+        self.minimum = as_number("minimum", minimum, least=0.0, most=self.learning_rate)
 
     def _factor(self, step: int) -> float:
         first = max(self.warmup, 1)
@@ -195,10 +189,9 @@ class PlateauSchedule(ConstantSchedule):
         warmup: int = 0,
     ) -> None:
         super().__init__(learning_rate, warmup=warmup)
-        if patience < 0:
-            raise ValueError(f"patience: expected 0 or more evaluations, got {patience}")
-        self.factor, self.patience = _decay_factor(factor), patience
-        self.minimum = _minimum(minimum, learning_rate)
+        self.factor = as_number("factor", factor, above=0.0, most=1.0)
+        self.patience = as_size("patience", patience, least=0)
+        self.minimum = as_number("minimum", minimum, least=0.0, most=self.learning_rate)
         self._decays, self._waited, self._lowest = 0, 0, math.inf
 
     def observe(self, valid_loss: float) -> None:
@@ -222,15 +215,3 @@ class PlateauSchedule(ConstantSchedule):
 
     def _factor(self, step: int) -> float:
         return max(float(self.factor**self._decays), self.minimum / self.learning_rate)
-
-
-def _decay_factor(factor: float) -> float:
-    if not 0.0 < factor <= 1.0:
-        raise ValueError(f"factor: expected a number in (0, 1], got {factor}")
-    return float(factor)
-
-
-def _minimum(minimum: float, learning_rate: float) -> float:
-    if not 0.0 <= minimum <= learning_rate:
-        raise ValueError(f"minimum: expected a number in 0 .. {learning_rate}, got {minimum}")
-    return float(minimum)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fastrnn.train.clipping import clip_gradients
+from fastrnn._checks import as_size
+from fastrnn.train.clipping import as_limit, clip_gradients
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.gradients import PassOptions, step_gradients
 from fastrnn.train.interrupts import interrupts_held
@@ -95,12 +96,11 @@ class Trainer:
         self.data = data
         self.optimizer = optimizer or Adam(model, 2e-3)
         self.schedule = schedule
-        self.clip_norm = clip_norm
-        self.clip_value = clip_value
+        self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
+        self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
         self.validation = validation
         self.average = average
-        self._options = PassOptions(accumulate, label_smoothing, checkpoint_every)
-        self._options.check()
+        self._options = PassOptions(accumulate, label_smoothing, checkpoint_every).checked()
         if average is not None and average.model is not model:
             raise ValueError("average: expected one of this trainer's model, got that of another one")
         self._progress = Progress()
@@ -154,9 +154,10 @@ class Trainer:
         TrainingDiverged
             If the loss or the gradient's norm is NaN or infinite.
         """
+        last = as_size("steps", steps, least=0)
         while True:
             if not self.unfinished:
-                if self.step >= steps or self.stopped_early:
+                if self.step >= last or self.stopped_early:
                     return
                 self._make_step()
             yield self._finish()

@@ -1,46 +1,19 @@
-"""Random numbers for layers: generators and initial parameters."""
+"""Random numbers for layers: initial parameters, and states of generators."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from fastrnn._arrays import Array
 
-if TYPE_CHECKING:
-    Seed: TypeAlias = int | np.random.Generator | None
-
 __all__ = [
-    "as_generator",
-    "as_probability",
     "fill_uniform",
     "random_state",
     "set_random_state",
 ]
-
-
-def as_generator(seed: Seed) -> np.random.Generator:
-    """Return the generator of a seed; a generator is returned as is, None means a different one each time."""
-    return np.random.default_rng(seed)
-
-
-def as_probability(name: str, value: Any) -> float:
-    """Check a probability in [0, 1).
-
-    Raises
-    ------
-    ValueError
-        If it is out of range.
-    TypeError
-        If it is not a number.
-    """
-    if not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name}: expected a probability in [0, 1), got {value}")
-    return float(value)
 
 
 def fill_uniform(values: Array, bound: float, generator: np.random.Generator) -> None:

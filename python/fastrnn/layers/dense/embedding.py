@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, Ids, as_dtype, as_floats, as_ids, as_size
+from fastrnn._arrays import Array, Ids, as_dtype, as_floats, as_ids
+from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.module import Module
-from fastrnn.layers.base.random import as_generator
 from fastrnn.layers.base.sparse import SparseRows
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = ["Embedding"]
 
@@ -71,7 +71,7 @@ class Embedding(Module):
         seed: Seed = None,
         sparse: bool = False,
     ) -> None:
-        self.sparse = bool(sparse)
+        self.sparse = as_flag("sparse", sparse)
         self._touched: list[Ids] = []
         self.num_embeddings = as_size("num_embeddings", num_embeddings)
         self.embedding_dim = as_size("embedding_dim", embedding_dim)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_size
+from fastrnn._arrays import Array
+from fastrnn._checks import as_choice, as_generator, as_probability, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.module import Composite
-from fastrnn.layers.base.random import as_generator, as_probability
 from fastrnn.layers.dense.linear import Linear
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = ["Head", "HeadTape"]
 
@@ -123,9 +123,7 @@ class Head(Composite):
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        self.activation = activation
+        self.activation = as_choice("activation", activation, ACTIVATIONS)
         self.dropout = as_probability("dropout", dropout)
         self.rng: np.random.Generator = as_generator(seed)
         sizes = [as_size("in_features", in_features), *_sizes(hidden_sizes)]

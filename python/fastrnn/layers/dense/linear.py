@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastrnn._arrays import Array, as_dtype, as_floats, as_size
+from fastrnn._arrays import Array, as_dtype, as_floats
+from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.module import Module
-from fastrnn.layers.base.random import as_generator, fill_uniform
+from fastrnn.layers.base.random import fill_uniform
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = ["Linear"]
 
@@ -72,7 +73,7 @@ class Linear(Module):
         self.in_features = as_size("in_features", in_features)
         self.out_features = as_size("out_features", out_features)
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
-        if bias:
+        if as_flag("bias", bias):
             shapes["bias"] = (self.out_features,)
         super().__init__(shapes, as_dtype(dtype))
         fill_uniform(self.parameters._writable_flat(), self.in_features**-0.5, as_generator(seed))

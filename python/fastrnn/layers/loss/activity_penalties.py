@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arrays import FLOAT_DTYPES, Array, as_array, as_floats
-from fastrnn.layers.base.lengths import as_lengths
+from fastrnn._arrays import FLOAT_DTYPES, Array, as_array, as_floats, as_lengths
+from fastrnn._checks import as_number
 
 __all__ = ["activity_penalties"]
 
@@ -69,7 +69,7 @@ def activity_penalties(
     y = as_floats("y", y, y.dtype, ("T", "N", "H"))
     if y.size == 0:
         raise ValueError(f"y: expected at least one step, sequence and unit, got {list(y.shape)}")
-    ar, tar = _as_weight("ar", ar), _as_weight("tar", tar)
+    ar, tar = as_number("ar", ar, least=0.0), as_number("tar", tar, least=0.0)
     steps, rows, width = y.shape
     lengths = as_lengths(lengths, steps, rows)
     ends = np.full(rows, steps) if lengths is None else lengths
@@ -91,11 +91,3 @@ def activity_penalties(
 
 def _sum_of_squares(array: Array) -> float:
     return float(np.square(array).sum(dtype=np.float64))
-
-
-def _as_weight(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not 0.0 <= value < np.inf:
-        raise ValueError(f"{name}: expected 0 or more, got {value}")
-    return float(value)

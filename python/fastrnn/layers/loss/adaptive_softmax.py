@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_dtype, as_floats, as_ids, as_size
+from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
+from fastrnn._checks import as_generator, as_integers, as_number, as_size
 from fastrnn.layers.base.module import Composite
-from fastrnn.layers.base.random import as_generator
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from fastrnn._arrays import Ids
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = ["AdaptiveSoftmax", "adaptive_shapes"]
 
@@ -99,7 +99,7 @@ class AdaptiveSoftmax(Composite):
         self.in_features = as_size("in_features", in_features)
         self.out_features = as_size("out_features", out_features)
         self.cutoffs = as_cutoffs(cutoffs, self.out_features)
-        self.div_value = _as_div_value(div_value)
+        self.div_value = as_number("div_value", div_value, least=1.0)
         generator, chosen = as_generator(seed), as_dtype(dtype)
         self._bounds = (*self.cutoffs, self.out_features)
         first = self.cutoffs[0] + len(self.cutoffs)
@@ -199,11 +199,8 @@ def as_cutoffs(cutoffs: Any, count: int) -> tuple[int, ...]:
     ValueError, TypeError
         As `AdaptiveSoftmax`.
     """
-    try:
-        given = tuple(as_size("cutoffs", cutoff) for cutoff in cutoffs)
-    except TypeError:
-        raise TypeError(f"cutoffs: expected a sequence of integers, got {cutoffs!r}") from None
-    if not given or given[-1] >= count or any(one >= two for one, two in pairwise(given)):
+    given = tuple(as_integers("cutoffs", cutoffs))
+    if not given or given[0] < 1 or given[-1] >= count or any(one >= two for one, two in pairwise(given)):
         raise ValueError(f"cutoffs: expected increasing ids in 1 .. {count - 1}, got {list(given)}")
     return given
 
@@ -222,12 +219,6 @@ def adaptive_shapes(
 
 def _tail_width(in_features: int, div_value: float, index: int) -> int:
     return max(1, int(in_features // div_value ** (index + 1)))
-
-
-def _as_div_value(value: Any) -> float:
-    if not isinstance(value, (int, float, np.number)) or not 1.0 <= value < np.inf:
-        raise ValueError(f"div_value: expected a number of at least 1, got {value!r}")
-    return float(value)
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arrays import FLOAT_DTYPES, Array, as_array, as_floats, as_ids
+from fastrnn._arrays import FLOAT_DTYPES, NO_TARGET, Array, as_array, as_floats, as_ids
 from fastrnn._dispatch import kernels
 
-__all__ = ["NO_TARGET", "softmax_cross_entropy"]
-
-NO_TARGET = -1
+__all__ = ["softmax_cross_entropy"]
 
 
 def softmax_cross_entropy(logits: Any, targets: Any) -> tuple[float, Array]:

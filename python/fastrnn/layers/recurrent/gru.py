@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from fastrnn._arrays import Array
+from fastrnn._checks import as_flag
 from fastrnn.layers.recurrent.layer import Recurrent
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from typing_extensions import Unpack
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.options import GRUOptions
 
 __all__ = ["GRU"]
@@ -90,7 +91,7 @@ class GRU(Recurrent[Array]):
         seed: Seed = None,
         **options: Unpack[GRUOptions],
     ) -> None:
-        self.reset_after = bool(reset_after)
+        self.reset_after = as_flag("reset_after", reset_after)
         super().__init__(
             (input_size, hidden_size, num_layers),
             {**options, "reset_after": self.reset_after},

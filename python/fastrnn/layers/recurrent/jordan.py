@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastrnn._arrays import Array, as_floats, as_size, contiguous
+from fastrnn._arrays import Array, as_floats, contiguous
+from fastrnn._checks import as_choice, as_flag, as_size
 from fastrnn.layers.recurrent.engine.arguments import as_input
 from fastrnn.layers.recurrent.layer import Recurrent
+from fastrnn.layers.recurrent.options import ACTIVATIONS
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from typing_extensions import Unpack
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.options import SharedOptions
 
 __all__ = ["Jordan"]
@@ -96,15 +98,19 @@ class Jordan(Recurrent[Any]):
         **options: Unpack[SharedOptions],
     ) -> None:
         self.nonlinearity = as_nonlinearity(nonlinearity)
-        self._output = (as_size("output_size", output_size), output_activation, bool(hidden_recurrence))
+        self._output = (
+            as_size("output_size", output_size),
+            as_choice("output_activation", output_activation, ACTIVATIONS),
+            as_flag("hidden_recurrence", hidden_recurrence),
+        )
         super().__init__(
             (input_size, hidden_size, 1),
             {
                 **options,
                 "nonlinearity": self.nonlinearity,
                 "proj_size": self._output[0],
-                "projection_activation": output_activation,
-                "hidden_recurrence": hidden_recurrence,
+                "projection_activation": self._output[1],
+                "hidden_recurrence": self._output[2],
             },
             bidirectional=False,
             batch_first=batch_first,

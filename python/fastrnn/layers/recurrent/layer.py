@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_size
+from fastrnn._arrays import Array
+from fastrnn._checks import as_generator, as_probability, as_size
 from fastrnn.layers.base.module import Module
-from fastrnn.layers.base.random import as_generator, as_probability, fill_uniform
+from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine.arguments import Batch, as_dy, as_states, join_states, with_dcontext
 from fastrnn.layers.recurrent.engine.packed import PackedWeights
 from fastrnn.layers.recurrent.engine.segments import (
@@ -22,11 +23,12 @@ from fastrnn.layers.recurrent.engine.segments import (
 from fastrnn.layers.recurrent.engine.sequence_pass import backward, forward, infer
 from fastrnn.layers.recurrent.engine.stream import Stream
 from fastrnn.layers.recurrent.engine.tape import Tape
+from fastrnn.layers.recurrent.options import without_numpy
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 if TYPE_CHECKING:
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
 
 __all__ = ["Recurrent"]
 
@@ -62,11 +64,7 @@ class Recurrent(Module, Generic[StateT]):
         self.bidirectional = spec.directions == 2
         self.batch_first, self.bias, self.options = spec.batch_first, spec.bias, spec.options
         self.gates, self.state_names, self.output_size = spec.gates, spec.state_names, spec.output_size
-        self._given = {
-            name: tuple(value.tolist()) if isinstance(value, np.ndarray) else value
-            for name, value in options.items()
-            if name not in self._own
-        }
+        self._given = {name: without_numpy(value) for name, value in options.items() if name not in self._own}
         super().__init__(spec.parameter_shapes(), spec.dtype)
         self._weights = PackedWeights(spec, self.parameters)
         self.rng: np.random.Generator = as_generator(seed)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from typing_extensions import Unpack
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.options import LSTMOptions
 
 __all__ = ["LSTM"]

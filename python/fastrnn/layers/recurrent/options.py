@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from fastrnn.layers.base.random import as_probability
+from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ __all__ = [
     "LSTMOptions",
     "RNNOptions",
     "SharedOptions",
+    "without_numpy",
 ]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
@@ -295,28 +297,22 @@ def _checked(name: str, value: Any) -> Any:
             raise ValueError(f"zoneout: expected a number or a pair (h, c), got {value!r}")
         return (as_probability("zoneout", pair[0]), as_probability("zoneout", pair[1]))
     if name in ("proj_size", "skip", "context_size"):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-        if value < 0:
-            raise ValueError(f"{name}: expected 0 or more, got {value}")
-        return value
+        return as_size(name, value, least=0)
     if name == "cell_clip":
-        if value is None:
-            return 0.0
-        if not isinstance(value, (int, float)) or not value > 0.0:
-            raise ValueError(f"cell_clip: expected None or a number above 0, got {value!r}")
-        return float(value)
+        return 0.0 if value is None else as_number(name, value, above=0.0, most=math.inf)
     if name == "leak":
-        if value is None or isinstance(value, str):
-            if value not in (None, "learned", "shared"):
-                raise ValueError(f"leak: expected numbers, 'learned' or 'shared', got {value!r}")
-            return value
+        if isinstance(value, str):
+            return as_choice(name, value, ("learned", "shared"))
         if np.ndim(value) == 1:
-            return tuple(as_probability("leak", one) for one in value)
-        return as_probability("leak", value)
+            return tuple(as_probability(name, one) for one in value)
+        return None if value is None else as_probability(name, value)
     if name in ("merge", "nonlinearity") or name.endswith("_activation"):
-        choices = MERGES if name == "merge" else ACTIVATIONS
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-        return value
-    return bool(value)
+        return as_choice(name, value, MERGES if name == "merge" else ACTIVATIONS)
+    return as_flag(name, value)
+
+
+def without_numpy(value: Any) -> Any:
+    """Return an option's value as Python's own, as it is shown."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return tuple(value.tolist())
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

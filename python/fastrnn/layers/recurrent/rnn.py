@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from fastrnn._arrays import Array
+from fastrnn._checks import as_choice
 from fastrnn.layers.recurrent.layer import Recurrent
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from typing_extensions import Unpack
 
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.options import RNNOptions
 
 __all__ = ["RNN", "as_nonlinearity"]
@@ -104,9 +105,9 @@ def as_nonlinearity(name: str) -> str:
 
     Raises
     ------
+    TypeError
+        If it is not a str.
     ValueError
         If it is neither "tanh" nor "relu".
     """
-    if name not in ("tanh", "relu"):
-        raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', got {name!r}")
-    return name
+    return as_choice("nonlinearity", name, ("tanh", "relu"))

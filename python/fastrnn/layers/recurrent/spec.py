@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_dtype, as_size
-from fastrnn.layers.base.random import as_probability
+from fastrnn._arrays import Array, as_dtype
+from fastrnn._checks import as_flag, as_probability, as_size
 from fastrnn.layers.recurrent.options import CellOptions
 from fastrnn.layers.recurrent.shapes import Group, group_shapes, groups, state_shapes, suffixes
 
@@ -71,7 +71,7 @@ class RecurrentSpec:
         """
         names = ("input_size", "hidden_size", "num_layers")
         input_size, hidden_size, num_layers = map(as_size, names, sizes)
-        directions = 2 if bidirectional else 1
+        directions = 2 if as_flag("bidirectional", bidirectional) else 1
         probability = as_probability("dropout", dropout)
         checked = CellOptions.of(cell, hidden_size, directions, options)
         return cls(
@@ -79,9 +79,9 @@ class RecurrentSpec:
             hidden_size,
             num_layers,
             directions,
-            batch_first=bool(batch_first),
+            batch_first=as_flag("batch_first", batch_first),
             dropout=probability,
-            bias=bool(bias),
+            bias=as_flag("bias", bias),
             dtype=as_dtype(dtype),
             options=checked,
         )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fastrnn._arrays import Array, as_floats
+from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.module import Composite
-from fastrnn.layers.base.random import as_generator, as_probability
 from fastrnn.layers.recurrent.engine.arguments import as_input
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
@@ -25,7 +25,7 @@ from fastrnn.layers.stack.connections import (
 from fastrnn.layers.stack.stream import StackStream
 
 if TYPE_CHECKING:
-    from fastrnn.layers.base.random import Seed
+    from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.engine.tape import Tape
 
 __all__ = ["Stack", "StackTape"]
@@ -152,10 +152,8 @@ class Stack(Composite):
         self, *layers: Recurrent[Any], connect: str = "plain", dropout: float = 0.0, seed: Seed = None
     ) -> None:
         _check_layers(layers)
-        if connect not in CONNECTIONS:
-            raise ValueError(f"connect: expected one of {', '.join(CONNECTIONS)}, got {connect!r}")
-        check_widths(connect, layers)
-        self.connect = connect
+        self.connect = as_choice("connect", connect, CONNECTIONS)
+        check_widths(self.connect, layers)
         self.dropout = as_probability("dropout", dropout)
         super().__init__(**{f"layer{index}": layer for index, layer in enumerate(layers)})
         self.layers = layers

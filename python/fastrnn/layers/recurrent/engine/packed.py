@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array
+from fastrnn._arrays import Array, as_lengths
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import draw_key
-from fastrnn.layers.base.lengths import as_lengths
 from fastrnn.layers.recurrent.engine.arguments import (
     Batch,
     States,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_array, as_floats, as_ids, as_size
+from fastrnn._arrays import Array, as_array, as_floats, as_ids
+from fastrnn._checks import as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.engine.arguments import States, as_context, as_states, join_states
 from fastrnn.layers.recurrent.engine.general_stream import GeneralStream

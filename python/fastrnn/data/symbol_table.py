@@ -1,0 +1,179 @@
+"""Symbols and their ids, whatever text they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastrnn._arrays import as_dtype, as_ids
+from fastrnn._checks import as_integers
+from fastrnn.data.symbols import checked_symbols, special_symbols
+from fastrnn.data.tokenize import tokenizer_from_json, tokenizer_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["MARKS", "SymbolTable"]
+
+MARKS = ("eos", "bos", "pad")
+
+
+class SymbolTable:
+    """What a `Vocabulary` knows before it reads a text: its symbols, the special ones, and a description."""
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        *,
+        level: str = "char",
+        unknown: str = "error",
+        eos: str | None = None,
+        bos: str | None = None,
+        pad: str | None = None,
+        tokenizer: Any = None,
+    ) -> None:
+        self._tokenizer = tokenizer_of(level, tokenizer)
+        special = special_symbols(unknown, eos, bos, pad)
+        self.symbols = checked_symbols(symbols, level, special)
+        self.level, self.unknown = level, unknown
+        self._id_of = {symbol: index for index, symbol in enumerate(self.symbols)}
+        self._special = {part: self._id_of[symbol] for part, symbol in special.items()}
+
+    @classmethod
+    def from_json(cls, value: Any, *, tokenizer: Any = None) -> Self:
+        """Make the vocabulary that `to_json` described.
+
+        Parameters
+        ----------
+        value : mapping
+        tokenizer : str, callable or tokenizers.Tokenizer, optional
+            Take this one instead of the one described; needed where that was a function.
+
+        Raises
+        ------
+        ValueError
+            If the value does not describe a vocabulary, or its tokeniser was a function and none is given.
+        ImportError
+            If its tokeniser needs the package ``tokenizers`` and that is not installed.
+        """
+        if not isinstance(value, Mapping) or value.get("level") not in ("char", "word"):
+            raise ValueError('vocabulary: expected a description with level "char" or "word"')
+        symbols, marks = value.get("symbols"), {part: value.get(part) for part in MARKS}
+        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise ValueError("vocabulary: expected a list of symbols")
+        if not all(mark is None or isinstance(mark, str) for mark in marks.values()):
+            raise ValueError(f"vocabulary: expected special symbols or null, got {marks}")
+        if tokenizer is None and "tokenizer" in value:
+            tokenizer = tokenizer_from_json(value["tokenizer"])
+        unknown = value.get("unknown")
+        if not isinstance(unknown, str):
+            raise ValueError(f"vocabulary: expected a policy for unknown symbols, got {unknown!r}")
+        return cls(symbols, level=value["level"], unknown=unknown, tokenizer=tokenizer, **marks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the vocabulary in plain values, ready for ``json.dumps``.
+
+        A tokeniser that is a function is not part of it: `from_json` has to be given it again.
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> Vocabulary("ab", eos="<eos>").to_json()
+        {'level': 'char', 'symbols': ['a', 'b', '<eos>'], 'unknown': 'error', 'eos': '<eos>'}
+        """
+        value = {"level": self.level, "symbols": list(self.symbols), "unknown": self.unknown}
+        value |= {part: self.symbols[self._special[part]] for part in MARKS if part in self._special}
+        return value if self._tokenizer is None else value | {"tokenizer": self._tokenizer.to_json()}
+
+    @property
+    def tokenizer(self) -> Any:
+        """What cuts lines into words; None at the character level."""
+        return None if self._tokenizer is None else self._tokenizer.given
+
+    @property
+    def unknown_id(self) -> int | None:
+        """Id of the replacement symbol."""
+        return self._special.get("unknown")
+
+    @property
+    def eos_id(self) -> int | None:
+        """Id of the symbol for an end."""
+        return self._special.get("eos")
+
+    @property
+    def bos_id(self) -> int | None:
+        """Id of the symbol for a beginning."""
+        return self._special.get("bos")
+
+    @property
+    def pad_id(self) -> int | None:
+        """Id of the symbol that fills up."""
+        return self._special.get("pad")
+
+    def one_hot(self, ids: ArrayLike, dtype: DTypeLike = "float32") -> NDArray[Any]:
+        """Give the vectors that ids stand for, to look at: layers and models take the ids themselves.
+
+        Parameters
+        ----------
+        ids : array_like, int, any shape
+        dtype : {"float32", "float64"}, default "float32"
+
+        Returns
+        -------
+        vectors : ndarray of `dtype`, shape [..., V]
+
+        Raises
+        ------
+        ValueError
+            If an id is out of range.
+        TypeError
+            If ids are no integers.
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> Vocabulary("abc").one_hot([2, 0])
+        array([[0., 0., 1.],
+               [1., 0., 0.]], dtype=float32)
+        """
+        numbers = as_ids("ids", ids, ("...",))
+        self._checked_ids(numbers.ravel())
+        vectors = np.zeros((*numbers.shape, len(self)), as_dtype(dtype))
+        np.put_along_axis(vectors, numbers[..., None], 1, axis=-1)
+        return vectors
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._id_of
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SymbolTable):
+            return NotImplemented
+        return (
+            (self.level, self.unknown, self._special) == (other.level, other.unknown, other._special)
+            and self.symbols == other.symbols
+            and self._tokenizer == other._tokenizer
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.symbols, self.unknown))
+
+    def __repr__(self) -> str:
+        level = "" if self.level == "char" else f"level={self.level!r}, "
+        marks = [f", {part}={self.symbols[self._special[part]]!r}" for part in MARKS if part in self._special]
+        return f"<Vocabulary of {len(self)} symbols, {level}unknown={self.unknown!r}{''.join(marks)}>"
+
+    def _checked_ids(self, ids: Iterable[int]) -> list[int]:
+        if isinstance(ids, np.ndarray) and ids.size:
+            numbers: list[int] = as_ids("ids", ids, ("symbols",)).tolist()
+        else:
+            numbers = as_integers("ids", ids)
+        if numbers and not 0 <= min(numbers) <= max(numbers) < len(self):
+            strange = next(number for number in numbers if not 0 <= number < len(self))
+            raise ValueError(f"ids: {strange} is out of range for {len(self)} symbols")
+        return numbers

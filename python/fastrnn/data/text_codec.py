@@ -1,0 +1,311 @@
+"""Texts as ids, and ids as texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import chain, repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._checks import as_flag
+from fastrnn.data.counting import Coverage, count_text, measure_coverage
+from fastrnn.data.reading import split_lines
+from fastrnn.data.symbol_table import MARKS, SymbolTable
+from fastrnn.data.symbols import POLICIES
+from fastrnn.data.tokenize import check_text
+
+__all__ = ["TextCodec"]
+
+_NOT_A_SYMBOL = -1
+
+
+class TextCodec(SymbolTable):
+    """What a `Vocabulary` does with texts: their ids, their tokens, and the way back."""
+
+    def tokens(self, text: str) -> list[str]:
+        """Give the characters or words that `encode` sees in a text.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        tokens : list of str
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> Vocabulary(["a"], level="word").tokens("It's a <unk>, again.")
+        ["It's", 'a', '<unk>', ',', 'again', '.']
+        """
+        check_text("text", text)
+        if self._tokenizer is None:
+            return list(text)
+        return list(chain.from_iterable(map(self._tokenizer.split, split_lines(text))))
+
+    def encode(
+        self, text: str, *, unknown: str | None = None, bos: bool = False, eos: bool = False
+    ) -> NDArray[np.int64]:
+        """Turn a text into ids.
+
+        At the word level a line end is as good as any other white space.
+
+        Parameters
+        ----------
+        text : str
+            Any text, empty included.
+        unknown : str, optional
+            Another policy for this call alone: ``"error"``, ``"skip"`` or a symbol of the vocabulary.
+        bos, eos : bool, default False
+            Put the special symbol before the text, behind it.
+
+        Returns
+        -------
+        ids : ndarray, int64, shape [symbols]
+            An id for each of `tokens` (fewer where unknown ones are skipped).
+
+        Raises
+        ------
+        ValueError
+            If the policy is "error" and a character or word is no symbol (the message names it and its
+            position, in characters or words), or if `bos` or `eos` is asked for and there is none.
+        TypeError
+            If the text is no str.
+        """
+        check_text("text", text)
+        policy = self._policy(unknown)
+        before, behind = self._mark("bos", bos), self._mark("eos", eos)
+        if self.level == "char":
+            ids = self._character_ids(text, policy)
+        else:
+            ids = _flat(self._word_line_ids(split_lines(text), policy, []))
+        if before or behind:
+            return np.concatenate([np.array(part, dtype=np.int64) for part in (before, ids, behind)])
+        return ids
+
+    def encode_batch(
+        self, texts: Iterable[str], *, unknown: str | None = None, bos: bool = False, eos: bool = False
+    ) -> list[NDArray[np.int64]]:
+        """Turn texts into ids, each as `encode` does.
+
+        Parameters
+        ----------
+        texts : iterable of str
+        unknown, bos, eos
+            As for `encode`.
+
+        Returns
+        -------
+        ids : list of ndarray, int64, shape [symbols]
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `encode`; the message says which text.
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> Vocabulary("ab", eos="<eos>").encode_batch(["ab", ""], eos=True)
+        [array([0, 1, 2]), array([2])]
+        """
+        if isinstance(texts, str):
+            raise TypeError("texts: expected an iterable of str, got str")
+        result = []
+        for index, text in enumerate(texts):
+            try:
+                result.append(self.encode(text, unknown=unknown, bos=bos, eos=eos))
+            except (ValueError, TypeError) as error:
+                message = str(error)
+                if not message.startswith("text: "):
+                    raise
+                raise type(error)(f"texts[{index}]: {message.removeprefix('text: ')}") from None
+        return result
+
+    def encode_stream(self, text: str | Iterable[str], *, unknown: str | None = None) -> NDArray[np.int64]:
+        r"""Turn a corpus into one stream of ids, in memory for the result and a few lines.
+
+        At the word level each line's words are followed by ``eos`` where the vocabulary has it, as is usual
+        for language models since Mikolov et al. (2010); a line without any word is ``eos`` alone.
+        At the character level this is `encode`, line ends included as they come.
+
+        Parameters
+        ----------
+        text : str or iterable of str
+            A text, or its lines with or without their ends: an open file, or `read_lines`.
+        unknown : str, optional
+            As for `encode`.
+
+        Returns
+        -------
+        ids : ndarray, int64, shape [symbols]
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `encode`; positions count from the start of the stream at the word level, and in a line where
+            lines of characters are given.
+
+        References
+        ----------
+        Mikolov, Karafiát, Burget, Černocký, Khudanpur (2010). Recurrent neural network based language model.
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> vocabulary = Vocabulary(["a", "b"], level="word", eos="<eos>")
+        >>> vocabulary.encode_stream("a b\n\nb\n")
+        array([0, 1, 2, 2, 1, 2])
+        """
+        policy = self._policy(unknown)
+        if self.level == "char":
+            if isinstance(text, str):
+                return self._character_ids(text, policy)
+            return _flat(self._character_line_ids(text, policy))
+        lines = split_lines(text) if isinstance(text, str) else _without_ends(text)
+        return _flat(self._word_line_ids(lines, policy, self._mark("eos", self.eos_id is not None)))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        r"""Turn ids into a text.
+
+        ``bos`` and ``pad`` are left out. At the character level ``eos`` is left out too; at the word level it
+        becomes a line end and words are joined by single spaces: which of them the text had is not known. A
+        tokeniser of the package ``tokenizers`` with a decoder joins the tokens of a line itself.
+
+        Parameters
+        ----------
+        ids : iterable of int
+            Each in ``0 .. len(vocabulary) - 1``.
+
+        Raises
+        ------
+        ValueError
+            If an id is out of range; the message names it.
+        TypeError
+            If an id is no integer.
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> vocabulary = Vocabulary(["a", "b"], level="word", eos="<eos>")
+        >>> vocabulary.decode([0, 1, 2, 1])
+        'a b\nb'
+        """
+        numbers = self._checked_ids(ids)
+        if self._tokenizer is None:
+            silent = {self._special[part] for part in MARKS if part in self._special}
+            return "".join([self.symbols[number] for number in numbers if number not in silent])
+        eos, bos, pad = map(self._special.get, MARKS)
+        lines: list[list[str]] = [[]]
+        for number in numbers:
+            if number == eos:
+                lines.append([])
+            elif number not in (bos, pad):
+                lines[-1].append(self.symbols[number])
+        return "\n".join([self._tokenizer.join(line) if line else "" for line in lines])
+
+    def decode_batch(self, ids: Iterable[Iterable[int]]) -> list[str]:
+        """Turn many rows of ids into texts, each as `decode` does."""
+        return [self.decode(row) for row in ids]
+
+    def coverage(self, text: str) -> Coverage:
+        """Tell how much of a text the vocabulary knows.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        coverage : Coverage
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> coverage = Vocabulary.from_text("a b c", level="word").coverage("a b x x b a y a")
+        >>> coverage.fraction, coverage.most_common_unknown
+        (0.625, (('x', 2), ('y', 1)))
+        """
+        check_text("text", text)
+        split = None if self._tokenizer is None else self._tokenizer.split
+        return measure_coverage(count_text(text, split), self._id_of)
+
+    @cached_property
+    def _id_of_code(self) -> NDArray[np.int64]:
+        """Id of each code point up to the highest symbol; the last entry stands for everything above."""
+        single = {ord(symbol): index for symbol, index in self._id_of.items() if len(symbol) == 1}
+        table = np.full(max(single, default=0) + 2, _NOT_A_SYMBOL, dtype=np.int64)
+        for code, index in single.items():
+            table[code] = index
+        return table
+
+    def _policy(self, unknown: str | None) -> str | int:
+        """Give the policy of a call: its name, or the replacement's id."""
+        policy = self.unknown if unknown is None else unknown
+        if policy in POLICIES:
+            return policy
+        if policy not in self._id_of:
+            raise ValueError(f"unknown: {policy!r} is no symbol of the vocabulary")
+        return self._id_of[policy]
+
+    def _mark(self, part: str, wanted: bool) -> list[int]:
+        if not as_flag(part, wanted):
+            return []
+        if part not in self._special:
+            raise ValueError(f"{part}: expected a vocabulary that has this special symbol, got one without")
+        return [self._special[part]]
+
+    def _character_ids(self, text: str, policy: str | int) -> NDArray[np.int64]:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        ids: NDArray[np.int64] = self._id_of_code[np.minimum(codes, len(self._id_of_code) - 1)]
+        strange: NDArray[np.bool_] = ids == _NOT_A_SYMBOL
+        if not strange.any():
+            return ids
+        if policy == "error":
+            position = int(strange.argmax())
+            raise ValueError(f"text: {text[position]!r} at position {position} is not in the vocabulary")
+        if policy == "skip":
+            return ids[~strange]
+        ids[strange] = policy
+        return ids
+
+    def _character_line_ids(self, lines: Iterable[str], policy: str | int) -> Iterator[list[int]]:
+        for number, line in enumerate(lines, 1):
+            check_text(f"text, line {number}", line)
+            try:
+                yield self._character_ids(line, policy).tolist()
+            except ValueError as error:
+                raise ValueError(f"{error} (line {number})") from None
+
+    def _word_line_ids(self, lines: Iterable[str], policy: str | int, end: list[int]) -> Iterator[list[int]]:
+        """Give the ids of each line, with `end` behind them."""
+        assert self._tokenizer is not None
+        split, find = self._tokenizer.split, self._id_of.get
+        default = policy if isinstance(policy, int) else _NOT_A_SYMBOL
+        before = 0  # words before this line
+        for number, line in enumerate(lines, 1):
+            tokens = split(line)
+            ids = list(map(find, tokens, repeat(default)))
+            if default == _NOT_A_SYMBOL and _NOT_A_SYMBOL in ids:
+                if policy == "error":
+                    place = ids.index(_NOT_A_SYMBOL)
+                    word, where = tokens[place], f" (line {number})" if number > 1 else ""
+                    raise ValueError(
+                        f"text: word {word!r} at position {before + place} is not in the vocabulary{where}"
+                    )
+                ids = [i for i in ids if i != _NOT_A_SYMBOL]
+            before += len(tokens)
+            yield ids + end
+
+
+def _flat(rows: Iterable[list[int]]) -> NDArray[np.int64]:
+    return np.fromiter(chain.from_iterable(rows), np.int64)
+
+
+def _without_ends(lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        check_text(f"text, line {number}", line)
+        yield line.removesuffix("\n").removesuffix("\r")
