@@ -7,7 +7,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import LanguageModel
-from fastrnn.models import passes
+from fastrnn.models import backbone
 from gradient_check import assert_slope
 
 V, T, N = 11, 7, 5
@@ -94,7 +94,7 @@ def penalties(monkeypatch):
         seen["ar" if ar else "tar"] = y, ar * squares + tar * changes
         return fr.activity_penalties(y, lengths, ar=ar, tar=tar)
 
-    monkeypatch.setattr(passes, "activity_penalties", look)
+    monkeypatch.setattr(backbone, "activity_penalties", look)
     return seen
 
 

@@ -59,7 +59,7 @@ def test_the_policy_can_be_another_for_one_call():
     assert vocabulary.encode("axb", unknown="skip").tolist() == [0, 1]
     with pytest.raises(ValueError, match="is not in the vocabulary"):
         vocabulary.encode("axb")
-    with pytest.raises(ValueError, match="'<unk>' is no symbol"):
+    with pytest.raises(ValueError, match="'<unk>' is not a symbol"):
         vocabulary.encode("axb", unknown="<unk>")
 
 

@@ -149,7 +149,7 @@ def test_unknown_words_follow_the_policy():
         vocabulary.encode("the\n\ncat dog", unknown="error")
     with pytest.raises(ValueError, match=r"^texts\[1\]: word 'dog' at position 0 is not in"):
         vocabulary.encode_batch(["the", "dog"], unknown="error")
-    with pytest.raises(ValueError, match="unknown: '<x>' is no symbol of the vocabulary"):
+    with pytest.raises(ValueError, match="unknown: '<x>' is not a symbol of the vocabulary"):
         vocabulary.encode("the", unknown="<x>")
 
 

@@ -12,7 +12,7 @@ from fastrnn.layers.description import describe, described_parts, described_shap
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
 from fastrnn.layers.recurrent.options import CELLS, SharedOptions
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
-from fastrnn.models.lengths import LENGTH_MODELS, length_shapes
+from fastrnn.models.length_outputs import LENGTH_MODELS, length_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

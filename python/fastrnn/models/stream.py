@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_ids
 from fastrnn._dispatch import kernels
-from fastrnn.models.lengths import Halting, PredictedLength
+from fastrnn.models.length_outputs import HaltOutput, LengthOutput
 
 if TYPE_CHECKING:
     from fastrnn.layers import AdaptiveSoftmax, Embedding, Softmax, StackStream, Stream, TiedSoftmax
@@ -21,7 +21,7 @@ class SteppedModel(Protocol):
 
     embedding: Embedding | None
     output: Softmax | TiedSoftmax | AdaptiveSoftmax
-    length: Halting | PredictedLength | None
+    length: HaltOutput | LengthOutput | None
     length_model: str | None
 
 
@@ -91,7 +91,7 @@ class LanguageModelStream:
 
     def _left(self, left: Any) -> Array:
         length = self._model.length
-        if not isinstance(length, PredictedLength):
+        if not isinstance(length, LengthOutput):
             raise ValueError(f"left: expected None, as length_model={self._model.length_model!r}")
         return length.left(as_ids("left", left, (self.batch_size,)) - 1)
 
@@ -105,7 +105,7 @@ class LanguageModelStream:
             If the model has no such output, or no step has been made.
         """
         length = self._model.length
-        if not isinstance(length, Halting):
+        if not isinstance(length, HaltOutput):
             raise ValueError("halt_probability: expected a model with length_model='halt'")
         return length.probability(self._last_output())
 
@@ -119,7 +119,7 @@ class LanguageModelStream:
             If the model has no such output, or no step has been made.
         """
         length = self._model.length
-        if not isinstance(length, PredictedLength):
+        if not isinstance(length, LengthOutput):
             raise ValueError("length_logits: expected a model with length_model='tau'")
         return length.output(self._last_output())
 

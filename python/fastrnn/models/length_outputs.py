@@ -22,12 +22,12 @@ from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers import Composite, Embedding, Linear, Softmax
 
-__all__ = ["LENGTH_MODELS", "Arranged", "Halting", "PredictedLength", "length_shapes"]
+__all__ = ["LENGTH_MODELS", "HaltOutput", "LengthOutput", "ModelBatch", "length_shapes"]
 
 LENGTH_MODELS = ("halt", "tau")
 
 
-class Arranged(NamedTuple):
+class ModelBatch(NamedTuple):
     """A batch as the layers read it, with the extra step of a length model.
 
     Attributes
@@ -51,7 +51,7 @@ class Arranged(NamedTuple):
     left: Ids | None = None
 
 
-class Halting(Linear):
+class HaltOutput(Linear):
     """A Bernoulli output after each symbol: the probability that the text ends there.
 
     Parameters are ``weight [1, K]`` and ``bias [1]``.
@@ -60,7 +60,7 @@ class Halting(Linear):
     def __init__(self, in_features: int, **options: Any) -> None:
         super().__init__(in_features, 1, **options)
 
-    def arrange(self, batch: Arranged) -> Arranged:
+    def add_step(self, batch: ModelBatch) -> ModelBatch:
         """Return the batch with one more step per row, which reads its last symbol."""
         T, N = batch.ids.shape
         ids = np.concatenate([batch.ids, np.zeros((1, N), np.int64)])
@@ -70,12 +70,12 @@ class Halting(Linear):
         lengths = None if batch.lengths is None and (ends == T).all() else ends + 1
         return batch._replace(ids=ids, targets=targets, lengths=lengths)
 
-    def losses(self, y: Array, batch: Arranged) -> Array:
+    def losses(self, y: Array, batch: ModelBatch) -> Array:
         """Compute ``-log`` of the probability of each row's length, [N], in nats."""
         losses, _ = self._losses(self(y)[:, :, 0].astype(np.float64), batch)
         return losses
 
-    def losses_and_gradients(self, y: Array, batch: Arranged, scale: float, dy: Array) -> Array:
+    def losses_and_gradients(self, y: Array, batch: ModelBatch, scale: float, dy: Array) -> Array:
         """Compute the losses; add the gradients of their scaled sum into `gradients` and into `dy`."""
         z, tape = self.forward(y)
         losses, dz = self._losses(z[:, :, 0].astype(np.float64), batch)
@@ -91,7 +91,7 @@ class Halting(Linear):
         return probability
 
     @staticmethod
-    def _losses(z: Array, batch: Arranged) -> tuple[Array, Array]:
+    def _losses(z: Array, batch: ModelBatch) -> tuple[Array, Array]:
         step = np.arange(len(z))[:, None]
         counted = (step >= 1) & (step <= batch.symbols)
         ends = step == batch.symbols
@@ -102,7 +102,7 @@ class Halting(Linear):
         return np.add.accumulate(losses, axis=0)[-1], np.where(counted, p - ends, 0.0)
 
 
-class PredictedLength(Composite):
+class LengthOutput(Composite):
     """A softmax over the length, predicted from the start alone and then counted down at the input.
 
     Parameters are ``output.weight [L, K]`` and ``output.bias [L]`` of the softmax, and
@@ -117,7 +117,7 @@ class PredictedLength(Composite):
         output = Softmax(in_features, max_length, **options)
         super().__init__(output=output, left=Embedding(max_length, embedding_size, **options))
 
-    def arrange(self, batch: Arranged) -> Arranged:
+    def add_step(self, batch: ModelBatch) -> ModelBatch:
         """Return the batch with one more step per row, its start alone, which predicts the length.
 
         Raises
@@ -131,7 +131,7 @@ class PredictedLength(Composite):
         T, N = batch.ids.shape
         none = np.full((1, N), -1, np.int64)
         left = np.maximum(batch.symbols - 1 - np.arange(T)[:, None], -1)
-        return Arranged(
+        return ModelBatch(
             np.concatenate([batch.ids[:1], batch.ids]),
             np.concatenate([none, batch.targets]),
             None if batch.lengths is None else batch.lengths + 1,
@@ -139,11 +139,11 @@ class PredictedLength(Composite):
             np.concatenate([none, left]),
         )
 
-    def losses(self, y: Array, batch: Arranged) -> Array:
+    def losses(self, y: Array, batch: ModelBatch) -> Array:
         """Compute ``-log`` of the probability of each row's length, [N], in nats."""
         return self.output.losses(np.ascontiguousarray(y[0]), batch.symbols - 1)
 
-    def losses_and_gradients(self, y: Array, batch: Arranged, scale: float, dy: Array) -> Array:
+    def losses_and_gradients(self, y: Array, batch: ModelBatch, scale: float, dy: Array) -> Array:
         """Compute the losses; add the gradients of their scaled sum into `gradients` and into `dy`."""
         losses, dh = self.output.losses_and_gradients(
             np.ascontiguousarray(y[0]), batch.symbols - 1, scale=scale
