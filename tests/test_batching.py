@@ -47,13 +47,13 @@ def test_a_later_change_of_the_ids_does_not_reach_the_data():
 
 
 def test_a_text_shorter_than_one_sequence_is_refused():
-    with pytest.raises(ValueError, match=r"text: 10 symbols are shorter than one sequence \(10 \+ 1\)"):
+    with pytest.raises(ValueError, match=r"text: expected at least seq_length \+ 1 = 11 symbols, got 10"):
         ChunkedText(np.arange(10), 1, 10)
     assert len(ChunkedText(np.arange(11), 1, 10)) == 1
 
 
 def test_more_streams_than_symbols_are_refused():
-    with pytest.raises(ValueError, match="text: 9 symbols are too few for 9 streams"):
+    with pytest.raises(ValueError, match=r"text: expected at least batch_size \+ 1 = 10 symbols, got 9"):
         ChunkedText(np.arange(9), 9, 2)
 
 

@@ -196,7 +196,7 @@ def test_impossible_symbols_are_in_no_text():
         ({"length_penalty": np.nan}, ValueError, "length_penalty: "),
         ({"banned": [30]}, ValueError, "banned: 30 is out of range"),
         ({"banned": [-1]}, ValueError, "banned: expected ids >= 0"),
-        ({"banned": range(30)}, ValueError, "banned: nothing is left to write"),
+        ({"banned": range(30)}, ValueError, "banned: nothing is left to generate"),
     ],
 )
 def test_bad_arguments_are_refused(options, error, message):

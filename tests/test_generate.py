@@ -8,10 +8,10 @@ import pytest
 from decoding_cases import MarkovModel, random_markov_model
 from fastrnn import LSTM, LanguageModel
 from fastrnn.decode import Sampling, generate, greedy, next_probabilities, sample_ids, select_rows
-from fastrnn.decode.draws import Uniforms
+from fastrnn.decode.categorical import UniformStreams
+from fastrnn.decode.generation_loop import GenerationLoop
 from fastrnn.decode.halting import Halting
-from fastrnn.decode.stopping import LENGTH, EosOrLength
-from fastrnn.decode.writing import Writing
+from fastrnn.decode.stop_rule import LENGTH, EosOrLength
 from training_cases import make_model
 
 ALL = Sampling(0.8, 20, 0.95, typical=0.9, repetition_penalty=1.3, banned=(3,))
@@ -131,7 +131,7 @@ def test_a_vocabulary_of_one_symbol():
     model = LanguageModel(1, hidden_size=2, num_layers=1, seed=0)
     assert plain(generate(model, [0], count=2, max_length=3)) == [([0, 0, 0], "length", 0.0)] * 2
     assert plain(generate(model, [0], eos=0)) == [([], "eos", 0.0)]
-    with pytest.raises(ValueError, match="min_length: 1 symbols, but besides eos there is none"):
+    with pytest.raises(ValueError, match="min_length: expected 0, as only eos is left to draw, got 1"):
         generate(model, [0], eos=0, min_length=1)
 
 
@@ -246,7 +246,7 @@ def test_a_rule_may_draw_lengths_before_the_first_symbol():
     model.told = []
     rule, count = LengthFirst(), 40
     fed = [np.array([-1])] * count
-    texts = Writing(model, fed, Sampling(), rule, Uniforms(count, 0)).run()
+    texts = GenerationLoop(model, fed, Sampling(), rule, UniformStreams(count, 0)).run()
     assert [len(text.ids) for text in texts] == rule.plan.tolist()
     assert set(rule.plan) == set(range(1, 10))
     assert model.told[0] == rule.plan.tolist()
@@ -287,7 +287,7 @@ def test_lengths_that_contradict_each_other_are_refused(rule):
 @pytest.mark.parametrize(
     ("prompts", "options", "error", "message"),
     [
-        (None, {}, ValueError, "prompts: expected at least one symbol, as this model has no start"),
+        (None, {}, ValueError, "prompts: expected at least one symbol, as this model has no start symbol"),
         ([], {}, ValueError, "prompts: expected ids or a list of arrays of ids, got an empty list"),
         ([[1], []], {}, ValueError, r"prompts\[1\]: expected at least one symbol"),
         ([[1], [2, 30]], {}, ValueError, r"prompts\[1\]: 30 is out of range for 30 symbols"),
@@ -299,7 +299,12 @@ def test_lengths_that_contradict_each_other_are_refused(rule):
         ([[1], [2]], {"count": 3}, ValueError, "prompts: expected 3 arrays of ids"),
         ([1], {"count": 0}, ValueError, "count: expected 1 or more, got 0"),
         ([1], {"count": 1.5}, TypeError, "count: expected an integer"),
-        ([1], {"max_length": None}, ValueError, "eos, max_length: expected one of both at least"),
+        (
+            [1],
+            {"max_length": None},
+            ValueError,
+            "eos, max_length: expected at least one, as a text would",
+        ),
         ([1], {"min_length": 6}, ValueError, r"min_length: expected 0 \.\. max_length \(5\), got 6"),
         ([1], {"max_length": -1}, ValueError, "max_length: expected 0 or more"),
         ([1], {"max_length": 2.5}, TypeError, "integer"),

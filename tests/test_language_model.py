@@ -273,8 +273,8 @@ def test_shapes_of_a_model_too_large_to_allocate():
         ({"dropout": 1}, ValueError, "dropout: expected a probability in [0, 1), got 1"),
         ({"dropout": "0.5"}, TypeError, "dropout: expected a number, got str"),
         ({"dtype": "float16"}, TypeError, "dtype: expected float32 or float64, got float16"),
-        ({"reset_after": False}, ValueError, "reset_after=False does not go with cell='lstm'"),
-        ({"nonlinearity": "relu"}, ValueError, "nonlinearity='relu' does not go with cell='lstm'"),
+        ({"reset_after": False}, ValueError, "reset_after=False does not apply to cell='lstm'"),
+        ({"nonlinearity": "relu"}, ValueError, "nonlinearity='relu' does not apply to cell='lstm'"),
         (
             {"cell": "rnn", "nonlinearity": "sin"},
             ValueError,

@@ -189,7 +189,7 @@ def test_every_step_needs_a_target_where_lengths_are_modelled(way, lengths):
     for run in (model.loss, model.target_losses, model.loss_and_gradients):
         with pytest.raises(
             ValueError,
-            match=rf"^targets: expected (one for every step, .*='{way}'|-1 behind a row's end, .*)$",
+            match=rf"^targets: expected (one for every step, .*='{way}'|-1 after a row's end, .*)$",
         ):
             run([[-1, -1], [0, 1], [1, 2]], targets, lengths=lengths)
     assert not model.gradients.flat.any()
@@ -208,7 +208,7 @@ def test_what_streams_say_without_a_length_model():
     for way, name in (("halt", "halt_probability"), ("tau", "length_logits")):
         with pytest.raises(ValueError, match=rf"^{name}: expected a model with length_model='{way}'$"):
             getattr(stream, name)
-        with pytest.raises(ValueError, match=r"^stream: expected a step before$"):
+        with pytest.raises(ValueError, match=r"^stream: expected a step first$"):
             getattr(make(way).stream(), name)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import LanguageModel
-from fastrnn.models import passes
+from fastrnn.models import backbone
 from gradient_check import assert_slope
 
 V, T, N = 11, 7, 5
@@ -94,7 +94,7 @@ def penalties(monkeypatch):
         seen["ar" if ar else "tar"] = y, ar * squares + tar * changes
         return fr.activity_penalties(y, lengths, ar=ar, tar=tar)
 
-    monkeypatch.setattr(passes, "activity_penalties", look)
+    monkeypatch.setattr(backbone, "activity_penalties", look)
     return seen
 
 
@@ -172,10 +172,10 @@ def test_ragged_rows_are_as_alone(name):
 
 GIVEN = {"kind": "GRU", "input_size": V, "hidden_size": 4}
 WRONG = [  # how the message begins
-    ("cell_options: dropout is no option of the cell", {"cell_options": {"dropout": 0.1}}),
-    ("cell_options: peep is no option of the cell here", {"cell_options": {"peep": 1}}),
-    ("cell_options: reverse is no option of the cell here", {"cell_options": {"reverse": True}}),
-    ("cell_options: num_layers is no option of the cell here", {"cell_options": {"num_layers": 3}}),
+    ("cell_options: dropout is not an option of this cell", {"cell_options": {"dropout": 0.1}}),
+    ("cell_options: peep is not an option of this cell", {"cell_options": {"peep": 1}}),
+    ("cell_options: reverse is not an option of this cell", {"cell_options": {"reverse": True}}),
+    ("cell_options: num_layers is not an option of this cell", {"cell_options": {"num_layers": 3}}),
     ("rnn: expected a recurrent layer or a Stack, got str", {"rnn": "lstm"}),
     ("rnn: expected one that runs forward, as it predicts what comes next", {"rnn": {"bidirectional": True}}),
     ("rnn: expected one that runs forward, as it predicts what comes next", {"rnn": {"reverse": True}}),
@@ -183,14 +183,14 @@ WRONG = [  # how the message begins
     ("rnn: expected no context_size and no batch_first", {"rnn": {"context_size": 2}}),
     ("dtype: expected the rnn's, float64, got float32", {"rnn": {"dtype": "float64"}}),
     ("rnn: expected input_size 11, got 7", {"rnn": {"input_size": 7}}),
-    ("num_layers: is the given rnn's own, expected none beside it", {"rnn": {}, "num_layers": 1}),
+    ("num_layers: expected none, as the given rnn determines it", {"rnn": {}, "num_layers": 1}),
     ("tied: expected an embedding_size of 256, the width of the output's input, got None", {"tied": True}),
-    ("tied: expected no cutoffs beside it", {"tied": True, "embedding_size": 256, "cutoffs": [3]}),
-    ("embedding_dropout: expected an embedding_size beside it, got None", {"embedding_dropout": 0.5}),
+    ("tied: expected no cutoffs with it", {"tied": True, "embedding_size": 256, "cutoffs": [3]}),
+    ("embedding_dropout: expected an embedding_size with it, got None", {"embedding_dropout": 0.5}),
     ("length_model: expected 'halt' or 'tau', got 'eos'", {"length_model": "eos"}),
     ("length_model='halt': a text has one way to end, got eos=0 too", {"length_model": "halt", "eos": 0}),
-    ("max_length: expected exactly where length_model='tau'", {"length_model": "tau"}),
-    ("max_length: expected exactly where length_model='tau'", {"length_model": "halt", "max_length": 4}),
+    ("max_length: expected if and only if length_model='tau'", {"length_model": "tau"}),
+    ("max_length: expected if and only if length_model='tau'", {"length_model": "halt", "max_length": 4}),
     ("length_model='tau': expected an embedding_size, got None", {"max_length": 4, "length_model": "tau"}),
     ("start: expected -1 .. 10, got 11", {"start": 11}),
     ("eos: expected 0 .. 10, got -1", {"eos": -1}),

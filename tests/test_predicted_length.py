@@ -199,10 +199,14 @@ def test_lengths_that_are_hardly_possible_can_be_asked_for():
 @pytest.mark.parametrize(
     ("prompts", "options", "message"),
     [
-        ([1] * 6, {}, "prompts, min_length: expected 6 symbols at most together, .* longest text has, got 7"),
-        ([[1], [1] * 9], {}, "expected 6 symbols at most together, .* got 10"),
-        ([[1], [1, 2, 0]], {"min_length": 4}, "expected 6 symbols at most together, .* got 7"),
-        (None, {"min_length": 7}, "expected 6 symbols at most together, .* got 7"),
+        (
+            [1] * 6,
+            {},
+            "prompts, min_length: expected at most 6 symbols together, .* maximum text .*, got 7",
+        ),
+        ([[1], [1] * 9], {}, "expected at most 6 symbols together, .* got 10"),
+        ([[1], [1, 2, 0]], {"min_length": 4}, "expected at most 6 symbols together, .* got 7"),
+        (None, {"min_length": 7}, "expected at most 6 symbols together, .* got 7"),
         ([1], {"min_length": 3, "max_length": 2}, r"min_length: expected 0 \.\. max_length \(2\), got 3"),
     ],
 )

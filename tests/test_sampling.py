@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastrnn import ChunkedText, LanguageModel, Vocabulary
 from fastrnn.decode import Sampling, log_probabilities, next_probabilities, sample, sample_ids, samples
-from fastrnn.decode.draws import draw
+from fastrnn.decode.categorical import sample_categorical
 from fastrnn.train import train
 from training_cases import TEXT, VOCABULARY, make_model, make_trainer
 
@@ -165,7 +165,7 @@ def test_arrays_of_wrong_shapes_are_refused():
 def test_a_point_anywhere_finds_a_symbol_that_can_come(weights):
     weights = np.append(weights, [1e-3, 0.0])
     points = np.array([0.0, 0.5, 1.0 - 2.0**-53])
-    assert (weights[draw(np.tile(weights, (3, 1)), points)] > 0).all()
+    assert (weights[sample_categorical(np.tile(weights, (3, 1)), points)] > 0).all()
 
 
 @pytest.mark.parametrize("logits", [[np.nan, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]])

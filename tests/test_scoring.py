@@ -196,14 +196,14 @@ def test_equally_likely_symbols_come_by_id_and_top_cuts_them():
         (score, "eos, first given", ["a"], {"end": False}, r"texts\[0\]: expected at least 2 tokens"),
         (score, "halt, first given", ["a"], {}, r"texts\[0\]: expected at least 2 tokens to score"),
         (score, "tau", ["a", "a " * 10], {}, r"texts\[1\]: expected at most 9 tokens, .* got 10"),
-        (score, "start", "a", {"end": True}, "end: expected a model that knows where a text ends"),
+        (score, "start", "a", {"end": True}, "end: expected a model with an end symbol or a length model"),
         (score, "start", "a", {"unit": "dB"}, "unit: expected one of 'nats', 'bits', 'log10', got 'dB'"),
         (rank, "start", ["a", ""], {}, r"texts\[1\]: expected at least 1 token to score"),
         (rank, "start", [], {}, r"candidates: expected a list of at least one text, got \[\]"),
         (rank, "start", "abc", {}, "candidates: expected a list of at least one text, got 'abc'"),
         (next_symbols, "start", "a", {"top": 0}, "top: expected 1 or more, got 0"),
-        (next_symbols, "tau", "a", {}, "model: expected one whose next symbol does not hang on a length"),
-        (next_symbols, "first given", "", {}, "prefix: expected at least one token, as the model knows no"),
+        (next_symbols, "tau", "a", {}, "model: expected one whose next symbol does not depend on a length"),
+        (next_symbols, "first given", "", {}, "prefix: expected at least one token, as the model has no"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(function, way, given, options, message):

@@ -214,5 +214,5 @@ def test_what_moves_rows_without_a_gradient_is_refused():
 def test_models_that_cannot_have_a_sparse_embedding_are_refused():
     with pytest.raises(ValueError, match="sparse_embedding: expected tied=False, as the output's gradient"):
         make(True, embedding_size=7, tied=True)
-    with pytest.raises(ValueError, match="sparse_embedding: expected an embedding_size beside it, got None"):
+    with pytest.raises(ValueError, match="sparse_embedding: expected an embedding_size with it, got None"):
         make(True, embedding_size=None)

@@ -59,7 +59,7 @@ def test_the_policy_can_be_another_for_one_call():
     assert vocabulary.encode("axb", unknown="skip").tolist() == [0, 1]
     with pytest.raises(ValueError, match="is not in the vocabulary"):
         vocabulary.encode("axb")
-    with pytest.raises(ValueError, match="'<unk>' is no symbol"):
+    with pytest.raises(ValueError, match="'<unk>' is not a symbol"):
         vocabulary.encode("axb", unknown="<unk>")
 
 
@@ -207,9 +207,13 @@ def test_a_special_symbol_makes_another_vocabulary():
         ({"symbols": ["a", 7]}, TypeError, "symbols: expected str, got int"),
         ({"symbols": ["a", ""]}, ValueError, "symbols: expected single characters, got ''"),
         ({"symbols": ["ab"]}, ValueError, "symbols: expected single characters, got 'ab'"),
-        ({"symbols": "aba"}, ValueError, "symbols: 'a' comes twice"),
-        ({"symbols": ["<eos>"], "eos": "<eos>"}, ValueError, "symbols: expected at least one beside special"),
-        ({"symbols": "\n", "eos": "\n"}, ValueError, "symbols: expected at least one beside special"),
+        ({"symbols": "aba"}, ValueError, "symbols: expected distinct symbols, got 'a' twice"),
+        (
+            {"symbols": ["<eos>"], "eos": "<eos>"},
+            ValueError,
+            "symbols: expected at least one besides special",
+        ),
+        ({"symbols": "\n", "eos": "\n"}, ValueError, "symbols: expected at least one besides special"),
     ],
 )
 def test_what_cannot_be_a_vocabulary_is_named(options, error, message):

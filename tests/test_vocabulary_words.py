@@ -102,7 +102,7 @@ def test_the_order_of_the_text_does_not_matter(lines, random, max_types, min_cou
     [
         ("", {}, "text: no symbols: expected at least one, got none"),
         (" \n\t", {}, "text: no symbols: expected at least one, got none"),
-        ("<unk> <unk>", {}, "text: no symbols: expected at least one beside special ones, got '<unk>'"),
+        ("<unk> <unk>", {}, "text: no symbols: expected at least one besides special ones, got '<unk>'"),
         ("a b b", {"min_count": 3}, "min_count: expected at most 2, the greatest count, got 3"),
         ("a", {"tokenizer": "letters"}, 'tokenizer: expected "words", "whitespace", a function or'),
         ("a", {"eos": "<unk>"}, "eos: expected a symbol of its own"),
@@ -116,10 +116,10 @@ def test_what_cannot_be_a_vocabulary_is_named(text, options, message):
 @pytest.mark.parametrize(
     ("symbols", "error", "message"),
     [
-        ([], ValueError, "symbols: expected at least one beside special symbols"),
-        (["<unk>"], ValueError, "symbols: expected at least one beside special symbols"),
+        ([], ValueError, "symbols: expected at least one besides special symbols"),
+        (["<unk>"], ValueError, "symbols: expected at least one besides special symbols"),
         (["a", ""], ValueError, "symbols: expected words, got ''"),
-        (["a", "b", "a"], ValueError, "symbols: 'a' comes twice"),
+        (["a", "b", "a"], ValueError, "symbols: expected distinct symbols, got 'a' twice"),
         (["a", None], TypeError, "symbols: expected str, got NoneType"),
         ("the cat", TypeError, "symbols: expected an iterable of words, got str"),
     ],
@@ -149,7 +149,7 @@ def test_unknown_words_follow_the_policy():
         vocabulary.encode("the\n\ncat dog", unknown="error")
     with pytest.raises(ValueError, match=r"^texts\[1\]: word 'dog' at position 0 is not in"):
         vocabulary.encode_batch(["the", "dog"], unknown="error")
-    with pytest.raises(ValueError, match="unknown: '<x>' is no symbol of the vocabulary"):
+    with pytest.raises(ValueError, match="unknown: '<x>' is not a symbol of the vocabulary"):
         vocabulary.encode("the", unknown="<x>")
 
 
@@ -311,7 +311,7 @@ def test_a_function_cuts_line_by_line():
 def test_a_function_is_not_stored_and_asked_for_again():
     vocabulary = Vocabulary.from_text("The cat. The dog.", level="word", tokenizer=lower_case_words)
     assert vocabulary.to_json()["tokenizer"] == {"kind": "callable"}
-    with pytest.raises(ValueError, match=r"a function, which is not stored; pass it as tokenizer="):
+    with pytest.raises(ValueError, match=r"a function, which is not saved; pass it as tokenizer="):
         through_json(vocabulary)
     again = through_json(vocabulary, tokenizer=lower_case_words)
     assert again == vocabulary

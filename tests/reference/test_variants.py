@@ -320,8 +320,13 @@ PROJECTED = make_variant_case("lstm proj").weights
     ("name", "changes", "error", "message"),
     [
         ("lstm", {"cell": "jordan"}, ValueError, "cell: expected one of elman, gru"),
-        ("lstm", {"options": {"leak": 0.1}}, TypeError, "leak: no option of the cell lstm"),
-        ("mingru", {"options": {"layer_norm": True}}, TypeError, "layer_norm: no option of the cell mingru"),
+        ("lstm", {"options": {"leak": 0.1}}, TypeError, "leak: not an option of the cell lstm"),
+        (
+            "mingru",
+            {"options": {"layer_norm": True}},
+            TypeError,
+            "layer_norm: not an option of the cell mingru",
+        ),
         ("elman", {"options": {"nonlinearity": "sine"}}, ValueError, "nonlinearity: expected one of sigmoid"),
         ("mingru", {"options": {"nonlinearity": "tanh"}}, ValueError, "expected one of identity, positive"),
         ("elman", {"options": {"leak": 1.0}}, ValueError, r"leak: expected a number in \[0, 1\), got 1.0"),

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
-from fastrnn.decode.texts import banned_ids, first_ids
+from fastrnn.decode.special_ids import banned_ids, first_ids
 from fastrnn.train import Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:

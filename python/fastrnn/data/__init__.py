@@ -1,4 +1,4 @@
-"""Text as numbers: vocabularies, batches for truncated backpropagation through time, readers of text."""
+"""Text as ids: reading, tokenising, vocabularies, and batches for truncated backpropagation through time."""
 
 from fastrnn.data.batching import Batch, ChunkedText, TrainingData
 from fastrnn.data.buckets import length_buckets, pad_batch

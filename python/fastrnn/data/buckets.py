@@ -1,4 +1,4 @@
-"""Batches of sequences of near lengths, so that little of a batch is padding."""
+"""Batches of sequences of similar lengths, which need little padding."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ def length_buckets(
     seed: Seed = None,
     tokens: int | None = None,
 ) -> list[NDArray[np.int64]]:
-    """Split sequences into batches of near lengths: one epoch, each sequence once.
+    """Split sequences into batches of similar lengths: one epoch, each sequence once.
 
     Parameters
     ----------
     lengths : array_like, int [sequences]
         Steps of each sequence, 1 or more.
     batch_size : int, optional
-        At most so many sequences in a batch.
+        Maximum number of sequences in a batch.
     shuffle : bool, default True
-        Batches come in random order, and which sequences of one length are together is random too. False:
-        the shortest sequences come first, those of one length in their own order.
+        Shuffle the batches, and the sequences of equal length among them. False: the shortest sequences come
+        first, those of equal length in their original order.
     seed : int or numpy.random.Generator, optional
-        For the shuffling. A generator gives another epoch each time, an int the same one.
+        For the shuffling. A generator gives a new epoch each time, an int the same one.
     tokens : int, optional
-        At most so many steps in a padded batch: sequences times the longest one's steps. One of `batch_size`
-        and `tokens` must be given; with both, both hold.
+        Maximum number of steps in a padded batch: the number of sequences times the longest one's steps. At
+        least one of `batch_size` and `tokens` must be given; if both are, both hold.
 
     Returns
     -------
     batches : list of ndarray, int64 [N]
-        Positions in `lengths`, the shortest sequence of a batch first.
+        Indices into `lengths`, the shortest sequence of a batch first.
 
     Raises
     ------
     ValueError
-        If a length, `batch_size` or `tokens` is less than 1, both are missing, or a sequence is longer than
-        `tokens`.
+        If a length, `batch_size` or `tokens` is less than 1, `batch_size` and `tokens` are both None, or a
+        sequence is longer than `tokens`.
     TypeError
-        If one of them is no integer.
+        If one of them is not an integer.
 
     Examples
     --------
-    The share of padding in batches of 32, of 10,000 sequences with geometrically distributed lengths, in
-    random order and by length:
+    The fraction of padding in batches of 32, for 10,000 sequences with geometrically distributed lengths, in
+    random order and sorted by length:
 
     >>> import numpy as np
     >>> import fastrnn as fr
@@ -69,7 +69,7 @@ def length_buckets(
     >>> padding(fr.data.length_buckets(lengths, 32, seed=0))
     0.01
 
-    Batches of any number of sequences, none above 4,000 steps:
+    Batches of any number of sequences, with at most 4,000 steps:
 
     >>> batches = fr.data.length_buckets(lengths, tokens=4000, seed=0)
     >>> padding(batches), min(map(len, batches)), max(map(len, batches))
@@ -92,14 +92,14 @@ def length_buckets(
     random, shuffle = as_generator(seed), as_flag("shuffle", shuffle)
     order = random.permutation(len(steps)) if shuffle else np.arange(len(steps))
     order = order[np.argsort(steps[order], kind="stable")]
-    batches = _cut(order, steps[order], most, limit)
+    batches = _split(order, steps[order], most, limit)
     return [batches[i] for i in random.permutation(len(batches))] if shuffle else batches
 
 
-def _cut(
+def _split(
     order: NDArray[np.int64], steps: NDArray[np.int64], most: int, limit: int
 ) -> list[NDArray[np.int64]]:
-    """Take as many of the ascending sequences as fit, again and again."""
+    """Split sequences in ascending order of length, taking as many as fit into each batch."""
     batches = []
     first = 0
     while first < len(order):
@@ -112,30 +112,30 @@ def _cut(
 
 
 def pad_batch(sequences: Sequence[Any], indices: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Lay some sequences side by side, with zeros behind the shorter ones.
+    """Stack sequences into a batch, with zeros after the shorter ones.
 
     Parameters
     ----------
     sequences : sequence of array_like
-        Each int [T], floats [T] or floats [T, D]; all of one kind.
+        Each int [T], float [T] or float [T, D]; all of one kind.
     indices : array_like, int [N]
-        Which of them, as `length_buckets` gives them.
+        The sequences of the batch, as `length_buckets` returns them.
 
     Returns
     -------
     x : ndarray, [T, N] or [T, N, D]
-        T is the longest one's. Integers become int64, floats keep their dtype.
+        T is the length of the longest. Integers become int64; floats keep their dtype.
     lengths : ndarray, int64 [N]
-        As recurrent layers take them.
+        For the `lengths` argument of recurrent layers.
 
     Raises
     ------
     ValueError
-        If there is no index, a sequence is empty, or it has other axes or another width than the first one.
+        If there is no index, a sequence is empty, or its axes or width differ from those of the first.
     TypeError
-        If indices are no integers, a sequence is neither of integers nor of floats, or their dtypes differ.
+        If indices are not integers, a sequence holds neither integers nor floats, or their dtypes differ.
     IndexError
-        If there is no such sequence.
+        If an index is out of range.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def pad_batch(sequences: Sequence[Any], indices: ArrayLike) -> tuple[NDArray[Any
     >>> x.tolist(), lengths.tolist()
     ([[4, 1], [0, 2], [0, 3]], [1, 3])
 
-    An epoch:
+    One epoch:
 
     >>> texts = [[1, 2, 3], [4], [5, 6], [7]]
     >>> batches = fr.data.length_buckets([len(text) for text in texts], 2, shuffle=False)

@@ -1,4 +1,4 @@
-"""Where text comes from: files, and the Python standard library's own source."""
+"""Read text from files, or from the source of the Python standard library."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fastrnn._checks import as_size
 
 __all__ = ["read_text", "standard_library_text"]
 
-# Modules that are one file each in every Python from 3.10 on, and none of them frozen into the interpreter:
-# about 3 MB of code, docstrings and comments by many hands.
+# Modules that are a single file in every Python since 3.10 and are not frozen into the interpreter: about
+# 3 MB of code, docstrings and comments by many authors.
 _MODULES = (
     "argparse ast base64 bdb bisect calendar cmd code codeop colorsys compileall configparser "
     "contextlib copy copyreg csv dataclasses difflib dis doctest enum fileinput filecmp fnmatch "
@@ -30,7 +30,7 @@ _MODULES = (
 def read_text(paths: Iterable[str | os.PathLike[str]]) -> str:
     r"""Read UTF-8 files and join them in the order given.
 
-    A byte order mark at the start of a file is left out; line ends stay as they are.
+    A byte order mark at the start of a file is dropped; line ends stay as they are.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ def _read_file(path: Path) -> str:
 
 
 def standard_library_text(limit: int = 1_000_000) -> str:
-    """Give a bounded part of the Python standard library's source, the same on every call.
+    """Return source text of the Python standard library, up to a limit, the same on every call.
 
     A fixed list of modules is read in a fixed, mixed order until the limit is reached. Characters outside
-    ASCII are left out, so the vocabulary stays below a hundred symbols. The text differs between versions of
-    Python.
+    ASCII are dropped, so the vocabulary has fewer than a hundred symbols. The text differs between versions
+    of Python.
 
     Parameters
     ----------
     limit : int, default 1_000_000
-        Greatest number of characters; the text is cut there.
+        Maximum number of characters.
 
     Returns
     -------
@@ -114,18 +114,18 @@ def standard_library_text(limit: int = 1_000_000) -> str:
         wanted -= len(source)
     text = "".join(parts)
     if not text:
-        raise ValueError("this Python has no standard library source to read; give a text file")
+        raise ValueError("this Python has no standard library source; pass a text file")
     return text
 
 
 def _mixed(names: list[str]) -> list[str]:
-    """Spread the alphabet, so that related modules do not all fall into the last tenth of the text."""
+    """Mix the alphabetical order, so that related modules do not all end up in the last tenth of the text."""
     stride = 7
     return [name for start in range(stride) for name in names[start::stride]]
 
 
 def _module_source(name: str) -> str:
-    """Source of a standard module in ASCII, or "" where it is missing. Nothing is imported."""
+    """Return the source of a standard module in ASCII, or "" if it is missing, without importing it."""
     folder = os.path.dirname(os.__file__)
     spec = PathFinder.find_spec(name, [folder])
     loader: Any = getattr(spec, "loader", None)

@@ -1,4 +1,4 @@
-"""How often each symbol comes in a text of any size."""
+"""Count the symbols of a text of any size, and measure how many of them a vocabulary covers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastrnn._checks import as_flag
-from fastrnn.data.reading import Paths, as_paths, cut_lines, file_chunks, split_lines, text_chunks
+from fastrnn.data.reading import Paths, as_paths, file_chunks, split_lines, split_long_lines, text_chunks
 from fastrnn.data.symbols import Split
 
 __all__ = ["Coverage", "count_files", "count_text", "measure_coverage"]
@@ -27,16 +27,16 @@ def count_text(text: str, split: Split) -> Counter[str]:
 
 
 def count_files(paths: Paths, split: Split, *, progress: bool = False) -> Counter[str]:
-    """Count the symbols of UTF-8 files, in memory for the different symbols and a few megabytes of text.
+    """Count the symbols of UTF-8 files, in memory for the distinct symbols and a few megabytes of text.
 
     Parameters
     ----------
     paths : path or iterable of path
     split : callable, optional
-        Gives the tokens of a line; without it each character is a symbol. Of a line longer than a few million
-        characters it sees pieces, cut at white space.
+        Returns the tokens of a line; without it each character is a symbol. A line longer than a few million
+        characters is passed in pieces, split at white space.
     progress : bool, default False
-        Show a bar on standard error.
+        Show a progress bar on standard error.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def count_files(paths: Paths, split: Split, *, progress: bool = False) -> Counte
         As `read_lines`.
     """
     files, progress = as_paths(paths), as_flag("progress", progress)
-    total = sum(path.stat().st_size for path in files)  # a missing file is found now, not after an hour
+    total = sum(path.stat().st_size for path in files)  # a missing file fails here, not after an hour
     counts: Counter[str] = Counter()
     with _reporter(total, progress) as report:
         for path in files:
@@ -56,22 +56,22 @@ def count_files(paths: Paths, split: Split, *, progress: bool = False) -> Counte
             if split is None:
                 counts.update(_count_characters(chunks))
             else:
-                counts.update(chain.from_iterable(map(split, cut_lines(chunks))))
+                counts.update(chain.from_iterable(map(split, split_long_lines(chunks))))
     return counts
 
 
 class Coverage(NamedTuple):
-    """How much of a text a vocabulary knows.
+    """How much of a text a vocabulary covers.
 
     Attributes
     ----------
     tokens, unknown_tokens : int
-        Tokens of the text, and those of them that are no symbols of the vocabulary. A token that is one of
-        the vocabulary's special symbols is known.
+        Number of tokens in the text, and of those that are not in the vocabulary. The vocabulary's special
+        symbols are known.
     types, unknown_types : int
-        The same for different tokens.
+        The same for distinct tokens.
     most_common_unknown : tuple of (str, int)
-        The ten most frequent unknown types with their counts; those of one count by code point.
+        The ten most frequent unknown types with their counts; ties by code point.
     """
 
     tokens: int
@@ -82,12 +82,12 @@ class Coverage(NamedTuple):
 
     @property
     def fraction(self) -> float:
-        """Share of the tokens that are known; 1.0 for a text without tokens."""
+        """Fraction of the tokens that are known; 1.0 for a text without tokens."""
         return 1.0 - self.unknown_tokens / self.tokens if self.tokens else 1.0
 
 
 def measure_coverage(counts: Mapping[str, int], known: Mapping[str, int]) -> Coverage:
-    """Compare the symbols of a text, counted, with those of a vocabulary."""
+    """Compare the counted symbols of a text with those of a vocabulary."""
     unknown = sorted(counts.keys() - known.keys())
     unknown.sort(key=counts.__getitem__, reverse=True)
     unknown_tokens = sum(map(counts.__getitem__, unknown))
@@ -97,7 +97,7 @@ def measure_coverage(counts: Mapping[str, int], known: Mapping[str, int]) -> Cov
 
 @contextmanager
 def _reporter(total: int, progress: bool) -> Iterator[Callable[[int], object] | None]:
-    """Give what is to be told of bytes read: a bar's update, or nothing."""
+    """Yield a function to call with the number of bytes read, which updates a progress bar, or None."""
     if not progress:
         yield None
         return

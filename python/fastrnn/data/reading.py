@@ -1,4 +1,4 @@
-"""Text in pieces: files and lines of any size, read in bounded memory."""
+"""Read files and lines of any size in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["Paths", "as_paths", "cut_lines", "file_chunks", "read_lines", "split_lines", "text_chunks"]
+__all__ = ["Paths", "as_paths", "file_chunks", "read_lines", "split_lines", "split_long_lines", "text_chunks"]
 
 Paths: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
-# Bytes of a file, or characters of a text, that are looked at at once.
+# Bytes of a file, or characters of a text, that are processed at a time.
 _CHUNK_SIZE = 1 << 22
 
 
 def read_lines(paths: Paths) -> Iterator[str]:
-    r"""Read the lines of UTF-8 files one after the other, without holding more than a few megabytes.
+    r"""Read the lines of UTF-8 files one after the other, with no more than a few megabytes in memory.
 
-    Lines end with ``\n`` or ``\r\n``, and where a file ends. A byte order mark at the start of a file is left
-    out.
+    A line ends with ``\n`` or ``\r\n``, or at the end of a file. A byte order mark at the start of a file is
+    dropped.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def read_lines(paths: Paths) -> Iterator[str]:
     Yields
     ------
     line : str
-        Without its end.
+        Without its line end.
 
     Raises
     ------
@@ -54,17 +54,17 @@ def read_lines(paths: Paths) -> Iterator[str]:
 
 
 def split_lines(text: str) -> Iterator[str]:
-    """Give the lines of a text as `read_lines` gives those of a file, without a second copy of it."""
+    """Yield the lines of a text as `read_lines` does those of a file, without copying the text."""
     return whole_lines(text_chunks(text))
 
 
-def cut_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Give the lines of a text in chunks; one longer than a chunk comes in pieces, cut at white space."""
+def split_long_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a text in chunks; a line longer than a chunk is split at white space."""
     return whole_lines(chunks, _CHUNK_SIZE)
 
 
 def as_paths(paths: Paths) -> list[Path]:
-    """Give the files, at least one."""
+    """Return the files, at least one, as a list of paths."""
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     files = [Path(path) for path in given]
     if not files:
@@ -73,20 +73,20 @@ def as_paths(paths: Paths) -> list[Path]:
 
 
 def text_chunks(text: str) -> Iterator[str]:
-    """Give a text in pieces of equal length."""
+    """Yield a text in chunks of equal length."""
     return (text[start : start + _CHUNK_SIZE] for start in range(0, len(text), _CHUNK_SIZE))
 
 
 def file_chunks(path: Path, report: Callable[[int], object] | None = None) -> Iterator[str]:
-    """Decode a file piece by piece, cut anywhere between two characters."""
+    """Decode a file in chunks, split between any two characters."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    offset, begun, empty = 0, False, True
+    offset, started, empty = 0, False, True
     with path.open("rb") as file:
         while True:
             content = file.read(_CHUNK_SIZE)
             text = _decode(path, decoder, content, offset)
-            if text and not begun:
-                text, begun = text.removeprefix("\ufeff"), True
+            if text and not started:
+                text, started = text.removeprefix("\ufeff"), True
             if text:
                 empty = False
                 yield text
@@ -100,17 +100,19 @@ def file_chunks(path: Path, report: Callable[[int], object] | None = None) -> It
 
 
 def _decode(path: Path, decoder: codecs.IncrementalDecoder, content: bytes, offset: int) -> str:
-    held = len(decoder.getstate()[0])  # the beginning of a character that the last piece ended in
+    pending = len(decoder.getstate()[0])  # bytes of a character that the last chunk split
     try:
         return decoder.decode(content, final=not content)
     except UnicodeDecodeError as error:
-        byte, place = error.object[error.start], offset - held + error.start
-        raise ValueError(f"{path}: not UTF-8: byte 0x{byte:02x} at offset {place} ({error.reason})") from None
+        byte, position = error.object[error.start], offset - pending + error.start
+        raise ValueError(
+            f"{path}: not UTF-8: byte 0x{byte:02x} at offset {position} ({error.reason})"
+        ) from None
 
 
 def whole_lines(chunks: Iterable[str], longest: float = math.inf) -> Iterator[str]:
-    """Put lines together; one that grows longer than `longest` comes in pieces, cut at white space."""
-    parts: list[str] = []  # of a line that has not ended yet
+    """Join chunks to lines; a line longer than `longest` comes in pieces, split at white space."""
+    parts: list[str] = []  # of the current line
     for chunk in chunks:
         first, *others = chunk.split("\n")
         parts.append(first)
@@ -118,14 +120,14 @@ def whole_lines(chunks: Iterable[str], longest: float = math.inf) -> Iterator[st
             yield "".join(parts).removesuffix("\r")
             yield from (line.removesuffix("\r") for line in others[:-1])
             parts = [others[-1]]
-        elif sum(map(len, parts)) > longest and (place := _behind_last_space(chunk)):
-            parts[-1] = chunk[:place]
+        elif sum(map(len, parts)) > longest and (start := _last_token_start(chunk)):
+            parts[-1] = chunk[:start]
             yield "".join(parts)
-            parts = [chunk[place:]]
+            parts = [chunk[start:]]
     if rest := "".join(parts):
         yield rest.removesuffix("\r")
 
 
-def _behind_last_space(text: str) -> int:
-    """Where the last token of a text begins; 0 if there is no white space."""
+def _last_token_start(text: str) -> int:
+    """Return where the last token of a text begins; 0 if there is no white space."""
     return len(text) if text[-1].isspace() else len(text) - len(text.rsplit(None, 1)[-1])

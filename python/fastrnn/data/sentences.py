@@ -1,4 +1,4 @@
-"""Sequences that each are a row of their own: sentences, lines, words, melodies."""
+"""Batches of independent sequences, one per row: sentences, lines, words, melodies."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ __all__ = ["SentenceBatches"]
 
 
 class SentenceBatches:
-    """Sequences in batches, each one a row that begins with a zero state and is padded to the longest.
+    """Sequences in batches, one per row; each row begins with a zero state and is padded to the longest.
 
-    A row reads a start and then the sequence, and is to predict the sequence and then its end: inputs
-    ``start, x1, ..., xn`` and targets ``x1, ..., xn, eos``; without `eos` inputs ``start, x1, ..., x(n-1)``
-    and targets ``x1, ..., xn``. Behind the end inputs are 0 and targets -1, which is not counted.
+    A row reads a start and then the sequence, and predicts the sequence and then its end: inputs
+    ``start, x1, ..., xn`` and targets ``x1, ..., xn, eos``; without `eos`, inputs ``start, x1, ..., x(n-1)``
+    and targets ``x1, ..., xn``. In the padding inputs are 0 and targets -1, which does not count.
 
-    Each epoch has every sequence once, in an order that follows from the seed and the epoch's number alone:
-    the object never changes, and a place in the data is a batch's number, which its reader keeps.
+    Each epoch has every sequence once, in an order that depends only on the seed and the number of the epoch.
+    The object is immutable: a position in the data is the number of a batch, and the reader keeps it.
 
     Parameters
     ----------
     sequences : sequence of array_like, int [n]
-        Ids from 0 on, at least one in each.
+        Ids of 0 or more, at least one in each.
     batch_size : int
-        N, the number of rows; the last batch may have fewer.
+        N, the number of rows; one batch of an epoch may have fewer.
     start : int, default -1
-        What a row reads first: an id, or -1 for a vector of zeros.
+        The first input of a row: an id, or -1 for a vector of zeros.
     eos : int, optional
         The id that ends each sequence.
     seed : int or numpy.random.Generator, optional
-        For the order. None: another one for each object, which no later training can resume.
+        For the order. None: a different order for each object, so that training cannot be resumed.
     bucket : bool, default True
-        Put sequences of near lengths together, which saves padding; see `length_buckets`. False: any.
+        Group sequences of similar lengths, which saves padding; see `length_buckets`. False: at random.
 
     Attributes
     ----------
     batch_size, start, eos, bucket
         As given.
     lengths : ndarray, int64 [sequences]
-        Targets of each sequence: n, and one more with `eos`.
+        Number of targets of each sequence: n, and one more with `eos`.
     tokens : int
-        Targets of one epoch.
+        Number of targets of one epoch.
     order : int
-        What the order follows from, beside the epoch's number.
+        The seed of the order of all epochs.
 
     Raises
     ------
     ValueError
-        If there is no sequence, or one is empty or not one-dimensional, or a number is out of its range.
+        If there is no sequence, one is empty or not one-dimensional, or a number is out of range.
     TypeError
-        If a sequence or a number is not of integers.
+        If a sequence does not hold integers, or a number is not an integer.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class SentenceBatches:
         self.start = as_size("start", start, least=-1)
         self.eos = None if eos is None else as_size("eos", eos, least=0)
         self.bucket = as_flag("bucket", bucket)
-        # One draw, so that a seed of any kind becomes a number that a file can keep.
+        # One draw turns a seed of any kind into a number that can be saved.
         self.order = int(as_generator(seed).integers(2**63))
         rows = [_sequence(index, sequence) for index, sequence in enumerate(sequences)]
         if not rows:
@@ -97,11 +97,11 @@ class SentenceBatches:
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def __len__(self) -> int:
-        """Batches of one epoch."""
+        """Return the number of batches of an epoch."""
         return -(-len(self._sizes) // self.batch_size)
 
     def batch(self, step: int) -> Batch:
-        """Give the batch of a step of training, counted from 0 through all epochs.
+        """Return the batch of a training step, counted from 0 over all epochs.
 
         Parameters
         ----------
@@ -111,19 +111,19 @@ class SentenceBatches:
         Returns
         -------
         batch : Batch
-            With lengths; ``advance`` is 0, as no batch goes on with what another one began.
+            With lengths; ``advance`` is 0, as no batch continues another.
         """
         epoch, index = divmod(step, len(self))
-        return self._laid_out(self._rows(epoch)[index])
+        return self._make_batch(self._batch_indices(epoch)[index])
 
     def __iter__(self) -> Iterator[Batch]:
-        """Go through the first epoch."""
+        """Iterate over the first epoch."""
         return (self.batch(step) for step in range(len(self)))
 
-    def _rows(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Which sequences are in each batch of an epoch; the last epoch asked for is kept."""
-        known, rows = self._epoch
-        if known != epoch:
+    def _batch_indices(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Return the sequences of each batch of an epoch; the last epoch is cached."""
+        cached, rows = self._epoch
+        if cached != epoch:
             random = np.random.default_rng([self.order, epoch])
             if self.bucket:
                 rows = length_buckets(self.lengths, self.batch_size, seed=random)
@@ -133,10 +133,10 @@ class SentenceBatches:
             self._epoch = (epoch, rows)
         return rows
 
-    def _laid_out(self, rows: NDArray[np.int64]) -> Batch:
+    def _make_batch(self, rows: NDArray[np.int64]) -> Batch:
         sizes, lengths = self._sizes[rows], self.lengths[rows]
         t = np.arange(lengths.max())[:, None]
-        ids = self._ids[self._firsts[rows] + np.minimum(t, sizes - 1)]  # the last id again behind the end
+        ids = self._ids[self._firsts[rows] + np.minimum(t, sizes - 1)]  # the last id repeats after the end
         inputs = np.zeros(ids.shape, np.int64)
         inputs[0] = self.start
         inputs[1:] = np.where(t[1:] < lengths, ids[:-1], 0)
@@ -149,7 +149,7 @@ class SentenceBatches:
 def _sequence(index: int, sequence: ArrayLike) -> NDArray[np.int64]:
     name = f"sequences[{index}]"
     array = np.asarray(sequence)
-    if not array.size:  # whatever its dtype: an empty list has none
+    if not array.size:  # before the dtype check, as an empty list is float64
         raise ValueError(f"{name}: expected at least one id, got none")
     ids = as_ids(name, array, ("n",))
     if ids.min() < 0:

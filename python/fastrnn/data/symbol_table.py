@@ -1,4 +1,4 @@
-"""Symbols and their ids, whatever text they are of."""
+"""Symbols and their ids, independent of any text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARKS = ("eos", "bos", "pad")
 
 
 class SymbolTable:
-    """What a `Vocabulary` knows before it reads a text: its symbols, the special ones, and a description."""
+    """The part of a `Vocabulary` that needs no text: its symbols, the special ones, and its description."""
 
     def __init__(
         self,
@@ -44,20 +44,20 @@ class SymbolTable:
 
     @classmethod
     def from_json(cls, value: Any, *, tokenizer: Any = None) -> Self:
-        """Make the vocabulary that `to_json` described.
+        """Return the vocabulary that `to_json` described.
 
         Parameters
         ----------
         value : mapping
         tokenizer : str, callable or tokenizers.Tokenizer, optional
-            Take this one instead of the one described; needed where that was a function.
+            Replaces the described one; needed if that was a function.
 
         Raises
         ------
         ValueError
             If the value does not describe a vocabulary, or its tokeniser was a function and none is given.
         ImportError
-            If its tokeniser needs the package ``tokenizers`` and that is not installed.
+            If its tokeniser needs the package ``tokenizers``, which is not installed.
         """
         if not isinstance(value, Mapping) or value.get("level") not in ("char", "word"):
             raise ValueError('vocabulary: expected a description with level "char" or "word"')
@@ -74,9 +74,9 @@ class SymbolTable:
         return cls(symbols, level=value["level"], unknown=unknown, tokenizer=tokenizer, **marks)
 
     def to_json(self) -> dict[str, Any]:
-        """Describe the vocabulary in plain values, ready for ``json.dumps``.
+        """Return a description of the vocabulary as plain values, ready for ``json.dumps``.
 
-        A tokeniser that is a function is not part of it: `from_json` has to be given it again.
+        It does not include a tokeniser that is a function: pass that to `from_json` again.
 
         Examples
         --------
@@ -90,7 +90,7 @@ class SymbolTable:
 
     @property
     def tokenizer(self) -> Any:
-        """What cuts lines into words; None at the character level."""
+        """The tokeniser of lines; None at the character level."""
         return None if self._tokenizer is None else self._tokenizer.given
 
     @property
@@ -100,21 +100,21 @@ class SymbolTable:
 
     @property
     def eos_id(self) -> int | None:
-        """Id of the symbol for an end."""
+        """Id of the end symbol."""
         return self._special.get("eos")
 
     @property
     def bos_id(self) -> int | None:
-        """Id of the symbol for a beginning."""
+        """Id of the start symbol."""
         return self._special.get("bos")
 
     @property
     def pad_id(self) -> int | None:
-        """Id of the symbol that fills up."""
+        """Id of the padding symbol."""
         return self._special.get("pad")
 
     def one_hot(self, ids: ArrayLike, dtype: DTypeLike = "float32") -> NDArray[Any]:
-        """Give the vectors that ids stand for, to look at: layers and models take the ids themselves.
+        """Return ids as one-hot vectors. For illustration: layers and models take the ids themselves.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class SymbolTable:
         ValueError
             If an id is out of range.
         TypeError
-            If ids are no integers.
+            If ids are not integers.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Which symbols a vocabulary has: special ones, and the frequent ones of a text."""
+"""The symbols of a vocabulary: special symbols, and the most frequent ones of a text."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = [
     "special_symbols",
 ]
 
-# Tokens of a line; None is the character level, where each character is one.
+# Returns the tokens of a line; None at character level, where each character is a token.
 Split: TypeAlias = Callable[[str], list[str]] | None
 
 POLICIES = ("error", "skip")
-_SHOWN = 10  # symbols that a message shows
+_SHOWN = 10  # symbols shown in a message
 
 
 def choose_types(
     name: str, counts: Mapping[str, int], special: Iterable[str], max_types: int | None, min_count: int
 ) -> list[str]:
-    """Give the most frequent symbols beside the special ones, those of one count by code point.
+    """Return the most frequent symbols except the special ones; ties by code point.
 
     Raises
     ------
     ValueError
-        If there is none, or none comes often enough.
+        If there is none, or none occurs `min_count` times.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def choose_types(
     ordinary = sorted(counts.keys() - set(special))
     if not ordinary:
         got = ", ".join(map(repr, sorted(counts)[:_SHOWN])) or "none"
-        raise ValueError(f"{name}: no symbols: expected at least one beside special ones, got {got}")
+        raise ValueError(f"{name}: no symbols: expected at least one besides special ones, got {got}")
     chosen = [symbol for symbol in ordinary if counts[symbol] >= min_count]
     if not chosen:
         most = max(map(counts.__getitem__, ordinary))
@@ -55,14 +55,14 @@ def choose_types(
 
 
 def special_symbols(unknown: Any, eos: str | None, bos: str | None, pad: str | None) -> dict[str, str]:
-    """Give the special symbols by what they are for: unknown (unless that is a policy), eos, bos, pad.
+    """Return the special symbols by role: unknown (unless that is a policy), eos, bos, pad.
 
     Raises
     ------
     ValueError
         If one is empty or two are the same.
     TypeError
-        If one is no str.
+        If one is not a str.
     """
     check_text("unknown", unknown)
     if not unknown:
@@ -75,13 +75,13 @@ def special_symbols(unknown: Any, eos: str | None, bos: str | None, pad: str | N
         if not symbol:
             raise ValueError(f"{part}: expected a symbol, got ''")
         if symbol in special.values():
-            raise ValueError(f"{part}: expected a symbol of its own, got {symbol!r}, which is another's")
+            raise ValueError(f"{part}: expected a symbol of its own, got {symbol!r}, which has another role")
         special[part] = symbol
     return special
 
 
 def checked_symbols(symbols: Iterable[str], level: str, special: Mapping[str, str]) -> tuple[str, ...]:
-    """Check the symbols of a vocabulary, and put special ones that are missing behind them."""
+    """Check the symbols of a vocabulary and append the special ones that are missing."""
     if isinstance(symbols, str) and level == "word":
         raise TypeError("symbols: expected an iterable of words, got str")
     names = tuple(symbols)
@@ -95,16 +95,16 @@ def checked_symbols(symbols: Iterable[str], level: str, special: Mapping[str, st
     given = set(names)
     if len(given) != len(names):
         twice = next(symbol for symbol, count in Counter(names).items() if count > 1)
-        raise ValueError(f"symbols: {twice!r} comes twice")
+        raise ValueError(f"symbols: expected distinct symbols, got {twice!r} twice")
     if level == "char" and len(special.get("unknown", "")) == 1:
-        marks.remove(special["unknown"])  # a character that stands for others is one of the text's too
+        marks.remove(special["unknown"])  # a single character also occurs in texts
     if given <= marks:
-        raise ValueError("symbols: expected at least one beside special symbols, got none")
+        raise ValueError("symbols: expected at least one besides special symbols, got none")
     return names + tuple(symbol for symbol in special.values() if symbol not in given)
 
 
 def checked_counts(counts: Mapping[str, int]) -> dict[str, int]:
-    """Check counted symbols that a user gives."""
+    """Check the symbol counts given by a user."""
     if not isinstance(counts, Mapping):
         raise TypeError(f"counts: expected a mapping of symbols to counts, got {type(counts).__name__}")
     checked = {}
@@ -115,7 +115,7 @@ def checked_counts(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 class Recipe(NamedTuple):
-    """How a vocabulary is made of counted symbols: the arguments beside them."""
+    """The arguments that determine how a vocabulary is made from symbol counts."""
 
     level: str
     max_types: int | None
@@ -127,7 +127,7 @@ class Recipe(NamedTuple):
     tokenizer: Any
 
     def checked(self) -> Recipe:
-        """Give the recipe itself, having refused what makes no vocabulary of any text."""
+        """Return the recipe itself, after checking what does not depend on the counts."""
         tokenizer_of(self.level, self.tokenizer)
         if self.max_types is not None:
             as_size("max_types", self.max_types)
@@ -137,23 +137,23 @@ class Recipe(NamedTuple):
 
     @property
     def policy(self) -> str:
-        """What to do with unknown symbols; words have a replacement if nothing else is asked for."""
+        """What to do with unknown symbols; the default is "error" for characters and "<unk>" for words."""
         default = "error" if self.level == "char" else "<unk>"
         return default if self.unknown is None else self.unknown
 
     @property
     def split(self) -> Split:
-        """What cuts a line into tokens."""
+        """The function that splits a line into tokens, or None at character level."""
         tokenizer = tokenizer_of(self.level, self.tokenizer)
         return None if tokenizer is None else tokenizer.split
 
     def options(self) -> dict[str, Any]:
-        """Give the arguments of the vocabulary beside its symbols."""
+        """Return the arguments of the vocabulary except its symbols."""
         given = {name: getattr(self, name) for name in ("level", "eos", "bos", "pad", "tokenizer")}
         return given | {"unknown": self.policy}
 
     def symbols(self, name: str, counts: Mapping[str, int]) -> list[str]:
-        """Choose the symbols; `name` is what errors call the counted text."""
+        """Return the symbols; `name` is the name of the counted text in messages."""
         if not counts:
             raise ValueError(f"{name}: no symbols: expected at least one, got none")
         if self.level == "char" and self.max_types is None and self.min_count == 1:

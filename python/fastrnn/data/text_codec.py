@@ -1,4 +1,4 @@
-"""Texts as ids, and ids as texts."""
+"""Encoding texts as ids, and decoding ids to texts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NOT_A_SYMBOL = -1
 
 
 class TextCodec(SymbolTable):
-    """What a `Vocabulary` does with texts: their ids, their tokens, and the way back."""
+    """The part of a `Vocabulary` that works on texts: their tokens, encoding, decoding and coverage."""
 
     def tokens(self, text: str) -> list[str]:
-        """Give the characters or words that `encode` sees in a text.
+        """Return the characters or words of a text, as `encode` splits it.
 
         Parameters
         ----------
@@ -49,47 +49,47 @@ class TextCodec(SymbolTable):
     def encode(
         self, text: str, *, unknown: str | None = None, bos: bool = False, eos: bool = False
     ) -> NDArray[np.int64]:
-        """Turn a text into ids.
+        """Return the ids of a text.
 
-        At the word level a line end is as good as any other white space.
+        At the word level a line end is the same as any other white space.
 
         Parameters
         ----------
         text : str
-            Any text, empty included.
+            May be empty.
         unknown : str, optional
-            Another policy for this call alone: ``"error"``, ``"skip"`` or a symbol of the vocabulary.
+            Another policy for this call: ``"error"``, ``"skip"`` or a symbol of the vocabulary.
         bos, eos : bool, default False
-            Put the special symbol before the text, behind it.
+            Put the special symbol before or after the text.
 
         Returns
         -------
         ids : ndarray, int64, shape [symbols]
-            An id for each of `tokens` (fewer where unknown ones are skipped).
+            One for each of `tokens`, without unknown ones that are skipped.
 
         Raises
         ------
         ValueError
-            If the policy is "error" and a character or word is no symbol (the message names it and its
-            position, in characters or words), or if `bos` or `eos` is asked for and there is none.
+            If the policy is "error" and a character or word is not in the vocabulary (the message has it and
+            its position, in characters or words), or if the vocabulary lacks a requested `bos` or `eos`.
         TypeError
-            If the text is no str.
+            If the text is not a str.
         """
         check_text("text", text)
         policy = self._policy(unknown)
-        before, behind = self._mark("bos", bos), self._mark("eos", eos)
+        before, after = self._mark("bos", bos), self._mark("eos", eos)
         if self.level == "char":
             ids = self._character_ids(text, policy)
         else:
             ids = _flat(self._word_line_ids(split_lines(text), policy, []))
-        if before or behind:
-            return np.concatenate([np.array(part, dtype=np.int64) for part in (before, ids, behind)])
+        if before or after:
+            return np.concatenate([np.array(part, dtype=np.int64) for part in (before, ids, after)])
         return ids
 
     def encode_batch(
         self, texts: Iterable[str], *, unknown: str | None = None, bos: bool = False, eos: bool = False
     ) -> list[NDArray[np.int64]]:
-        """Turn texts into ids, each as `encode` does.
+        """Return the ids of each text, as `encode` does.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class TextCodec(SymbolTable):
         Raises
         ------
         ValueError, TypeError
-            As `encode`; the message says which text.
+            As `encode`; the message has the number of the text.
 
         Examples
         --------
@@ -126,11 +126,11 @@ class TextCodec(SymbolTable):
         return result
 
     def encode_stream(self, text: str | Iterable[str], *, unknown: str | None = None) -> NDArray[np.int64]:
-        r"""Turn a corpus into one stream of ids, in memory for the result and a few lines.
+        r"""Return a corpus as one stream of ids, in memory for the result and a few lines.
 
-        At the word level each line's words are followed by ``eos`` where the vocabulary has it, as is usual
-        for language models since Mikolov et al. (2010); a line without any word is ``eos`` alone.
-        At the character level this is `encode`, line ends included as they come.
+        At the word level the words of each line are followed by ``eos``, if the vocabulary has it, as is
+        usual for language models since Mikolov et al. (2010); a line without words is ``eos`` alone.
+        At the character level this is `encode`, with the line ends as they are.
 
         Parameters
         ----------
@@ -146,8 +146,8 @@ class TextCodec(SymbolTable):
         Raises
         ------
         ValueError, TypeError
-            As `encode`; positions count from the start of the stream at the word level, and in a line where
-            lines of characters are given.
+            As `encode`; a position counts from the start of the stream at the word level, and from the start
+            of the line if lines of characters are given.
 
         References
         ----------
@@ -169,10 +169,10 @@ class TextCodec(SymbolTable):
         return _flat(self._word_line_ids(lines, policy, self._mark("eos", self.eos_id is not None)))
 
     def decode(self, ids: Iterable[int]) -> str:
-        r"""Turn ids into a text.
+        r"""Return the text of ids.
 
-        ``bos`` and ``pad`` are left out. At the character level ``eos`` is left out too; at the word level it
-        becomes a line end and words are joined by single spaces: which of them the text had is not known. A
+        ``bos`` and ``pad`` are left out. At the character level ``eos`` is left out too. At the word level it
+        becomes a line end and words are joined by single spaces, as the original white space is not known. A
         tokeniser of the package ``tokenizers`` with a decoder joins the tokens of a line itself.
 
         Parameters
@@ -183,9 +183,9 @@ class TextCodec(SymbolTable):
         Raises
         ------
         ValueError
-            If an id is out of range; the message names it.
+            If an id is out of range; the message has it.
         TypeError
-            If an id is no integer.
+            If an id is not an integer.
 
         Examples
         --------
@@ -196,8 +196,8 @@ class TextCodec(SymbolTable):
         """
         numbers = self._checked_ids(ids)
         if self._tokenizer is None:
-            silent = {self._special[part] for part in MARKS if part in self._special}
-            return "".join([self.symbols[number] for number in numbers if number not in silent])
+            marks = {self._special[part] for part in MARKS if part in self._special}
+            return "".join([self.symbols[number] for number in numbers if number not in marks])
         eos, bos, pad = map(self._special.get, MARKS)
         lines: list[list[str]] = [[]]
         for number in numbers:
@@ -208,11 +208,11 @@ class TextCodec(SymbolTable):
         return "\n".join([self._tokenizer.join(line) if line else "" for line in lines])
 
     def decode_batch(self, ids: Iterable[Iterable[int]]) -> list[str]:
-        """Turn many rows of ids into texts, each as `decode` does."""
+        """Return the text of each row of ids, as `decode` does."""
         return [self.decode(row) for row in ids]
 
     def coverage(self, text: str) -> Coverage:
-        """Tell how much of a text the vocabulary knows.
+        """Return how much of a text the vocabulary covers.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ class TextCodec(SymbolTable):
 
     @cached_property
     def _id_of_code(self) -> NDArray[np.int64]:
-        """Id of each code point up to the highest symbol; the last entry stands for everything above."""
+        """The id of each code point up to the highest symbol; the last entry is for all above it."""
         single = {ord(symbol): index for symbol, index in self._id_of.items() if len(symbol) == 1}
         table = np.full(max(single, default=0) + 2, _NOT_A_SYMBOL, dtype=np.int64)
         for code, index in single.items():
@@ -243,12 +243,12 @@ class TextCodec(SymbolTable):
         return table
 
     def _policy(self, unknown: str | None) -> str | int:
-        """Give the policy of a call: its name, or the replacement's id."""
+        """Return the policy of a call: its name, or the id of the replacement."""
         policy = self.unknown if unknown is None else unknown
         if policy in POLICIES:
             return policy
         if policy not in self._id_of:
-            raise ValueError(f"unknown: {policy!r} is no symbol of the vocabulary")
+            raise ValueError(f"unknown: {policy!r} is not a symbol of the vocabulary")
         return self._id_of[policy]
 
     def _mark(self, part: str, wanted: bool) -> list[int]:
@@ -281,7 +281,7 @@ class TextCodec(SymbolTable):
                 raise ValueError(f"{error} (line {number})") from None
 
     def _word_line_ids(self, lines: Iterable[str], policy: str | int, end: list[int]) -> Iterator[list[int]]:
-        """Give the ids of each line, with `end` behind them."""
+        """Yield the ids of each line, followed by `end`."""
         assert self._tokenizer is not None
         split, find = self._tokenizer.split, self._id_of.get
         default = policy if isinstance(policy, int) else _NOT_A_SYMBOL
@@ -291,10 +291,10 @@ class TextCodec(SymbolTable):
             ids = list(map(find, tokens, repeat(default)))
             if default == _NOT_A_SYMBOL and _NOT_A_SYMBOL in ids:
                 if policy == "error":
-                    place = ids.index(_NOT_A_SYMBOL)
-                    word, where = tokens[place], f" (line {number})" if number > 1 else ""
+                    index = ids.index(_NOT_A_SYMBOL)
+                    word, where = tokens[index], f" (line {number})" if number > 1 else ""
                     raise ValueError(
-                        f"text: word {word!r} at position {before + place} is not in the vocabulary{where}"
+                        f"text: word {word!r} at position {before + index} is not in the vocabulary{where}"
                     )
                 ids = [i for i in ids if i != _NOT_A_SYMBOL]
             before += len(tokens)

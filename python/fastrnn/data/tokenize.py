@@ -1,7 +1,7 @@
-"""Lines of text to words and back: the tokenisers of a word vocabulary.
+"""The tokenisers of a word vocabulary: from lines of text to words and back.
 
-A tokeniser sees one line at a time, without its end. So it gives the same words for a text in memory, for a
-file that is streamed and for a prompt, and a line end is as good as any other white space.
+A tokeniser gets one line at a time, without its line end. So a text in memory, a streamed file and a prompt
+are split into the same words, and a line end is the same as any other white space.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _CHOICES = '"words", "whitespace", a function or a tokenizers.Tokenizer'
 def split_words(text: str) -> list[str]:
     """Split a text into words and punctuation marks: the tokeniser ``"words"``.
 
-    White space (all that Unicode calls so) separates and is never part of a token. From left to right, the
-    first of these that fits is a token:
+    White space, as defined by Unicode, separates tokens and is never part of one. From left to right, the
+    first of these patterns that matches is a token:
 
     1. A mark in angle brackets, such as ``<unk>``: ``<``, one or more characters that are neither white space
        nor angle brackets, ``>``.
@@ -31,10 +31,10 @@ def split_words(text: str) -> list[str]:
     3. A run of letters, digits, underscores and combining marks. A single apostrophe (``'`` or ``’``) or
        hyphen (``-``) between two such runs joins them: ``don't`` and ``well-known`` are one token each,
        ``dogs'`` is two.
-    4. Any other character, with the combining marks behind it: ``3.14`` is three tokens.
+    4. Any other character, with the combining marks after it: ``3.14`` is three tokens.
 
-    Case is kept. Scripts that put no space between words (Chinese, Japanese, Thai) come out as whole phrases:
-    give a `Vocabulary` of these a tokeniser that knows the language.
+    Case is kept. Scripts without spaces between words (Chinese, Japanese, Thai) yield whole phrases: give a
+    `Vocabulary` of these a tokeniser for the language.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def split_words(text: str) -> list[str]:
     """
     find = _word_pattern().findall
     tokens: list[str] = []
-    for piece in text.split():  # no token has white space in it
-        if piece.isalnum() or len(piece) == 1:  # most are: twice as fast as the pattern
+    for piece in text.split():  # no token contains white space
+        if piece.isalnum() or len(piece) == 1:  # most pieces are: twice as fast as the pattern
             tokens.append(piece)
         else:
             tokens.extend(find(piece))
@@ -64,14 +64,14 @@ def split_words(text: str) -> list[str]:
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
-    # `\w` lacks combining marks, without which "हिन्दी" falls into pieces; `re` has no class for them. The
-    # look-ahead keeps ASCII, nearly all that stands behind a word, from being compared with 300 ranges.
+    # `\w` lacks combining marks, without which "हिन्दी" would be split; `re` has no class for them. The
+    # look-ahead spares ASCII, which nearly always follows a word, the comparison with 300 ranges.
     mark = rf"(?:(?![\x00-\x7f])[{_combining_marks()}])"
     return re.compile(rf"<[^\s<>]+>|@[-,.]@|\w+(?:['’-]\w+|{mark}\w*)*|\S{mark}*")
 
 
 def _combining_marks() -> str:
-    """Ranges of a character class: what is of Unicode's category M, and the joiners inside words."""
+    """Return the ranges of a character class: Unicode's category M, and the joiners inside words."""
     import unicodedata
 
     codes = [
@@ -85,20 +85,20 @@ def _combining_marks() -> str:
 
 
 class Tokenizer(Protocol):
-    """What a vocabulary needs of a tokeniser."""
+    """The interface of a tokeniser."""
 
     @property
     def given(self) -> Any:
-        """What the user asked for."""
+        """The user's argument."""
 
     def split(self, line: str) -> list[str]:
-        """Give the tokens of a line."""
+        """Return the tokens of a line."""
 
     def join(self, tokens: list[str]) -> str:
-        """Give the line that the tokens may have come from."""
+        """Return a line from its tokens."""
 
     def to_json(self) -> dict[str, str]:
-        """Describe the tokeniser in plain values."""
+        """Return a description of the tokeniser, ready for JSON."""
 
 
 class _Named(NamedTuple):
@@ -117,7 +117,7 @@ class _Named(NamedTuple):
 
 
 class _Function(NamedTuple):
-    """A user's function, which no file can hold."""
+    """A user's function, which cannot be saved."""
 
     given: Callable[[str], list[str]]
 
@@ -139,7 +139,7 @@ class _Function(NamedTuple):
 
 
 class _HuggingFace:
-    """A ``tokenizers.Tokenizer``, or what behaves like one."""
+    """A ``tokenizers.Tokenizer``, or an object with the same methods."""
 
     def __init__(self, given: Any) -> None:
         self.given = given
@@ -160,11 +160,11 @@ class _HuggingFace:
         return self.given is other.given or self.to_json() == other.to_json()
 
     def __hash__(self) -> int:
-        return hash("huggingface")  # its own settings can change at any time
+        return hash("huggingface")  # its settings may change at any time
 
 
 def as_tokenizer(value: Any) -> Tokenizer:
-    """Give the tokeniser that a user asked for.
+    """Return the tokeniser for a user's argument.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ def as_tokenizer(value: Any) -> Tokenizer:
     Raises
     ------
     ValueError
-        If it is a name that is none.
+        If it is an unknown name.
     TypeError
-        If it is none of these.
+        If it is none of these types.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def as_tokenizer(value: Any) -> Tokenizer:
         if name not in ("words", "whitespace"):
             raise ValueError(f"tokenizer: expected {_CHOICES}, got {value!r}")
         return _Named(name)
-    # Whether it can be called as well does not matter: its own method gives its own tokens.
+    # Before `callable`: an object that can also be called is used through its method.
     if hasattr(value, "encode") and hasattr(value, "token_to_id"):
         return _HuggingFace(value)
     if not callable(value):
@@ -201,12 +201,12 @@ def as_tokenizer(value: Any) -> Tokenizer:
 
 
 def tokenizer_of(level: str, value: Any) -> Tokenizer | None:
-    """Give the tokeniser of a level: None for characters, which need none.
+    """Return the tokeniser of a level: None for characters, which need none.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such level, or it does not take this tokeniser.
+        If the level is unknown, or does not take this tokeniser.
     """
     if as_choice("level", level, ("char", "word")) == "word":
         return as_tokenizer(value)
@@ -216,21 +216,21 @@ def tokenizer_of(level: str, value: Any) -> Tokenizer | None:
 
 
 def tokenizer_from_json(value: Any) -> Any:
-    """Give what was asked for when `Tokenizer.to_json` described it, for `as_tokenizer`.
+    """Return the argument of `as_tokenizer` from the description that `Tokenizer.to_json` returned.
 
     Raises
     ------
     ValueError
-        If it was a user's function, or the value describes no tokeniser.
+        If it was a user's function, or the value does not describe a tokeniser.
     ImportError
-        If it needs the package ``tokenizers`` and that is not installed.
+        If it needs the package ``tokenizers``, which is not installed.
     """
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if kind in ("words", "whitespace"):
         return kind
     if kind == "callable":
         raise ValueError(
-            "tokenizer: the vocabulary was made with a function, which is not stored; pass it as tokenizer="
+            "tokenizer: the vocabulary was made with a function, which is not saved; pass it as tokenizer="
         )
     if kind != "huggingface" or not isinstance(value.get("value"), str):
         raise ValueError(f"vocabulary: expected the description of a tokenizer, got {value!r:.100}")
@@ -239,7 +239,7 @@ def tokenizer_from_json(value: Any) -> Any:
 
 def _hugging_face(description: str) -> Any:
     try:
-        tokenizers = import_module("tokenizers")  # not `import`: mypy then does not need it installed
+        tokenizers = import_module("tokenizers")  # not `import`, so that mypy does not need it installed
     except ImportError:
         raise ImportError(
             "the vocabulary's tokenizer needs the package tokenizers: "
@@ -247,11 +247,11 @@ def _hugging_face(description: str) -> Any:
         ) from None
     try:
         return tokenizers.Tokenizer.from_str(description)
-    except Exception as error:  # the package raises nothing more particular
+    except Exception as error:  # the package raises nothing more specific
         raise ValueError(f"vocabulary: its tokenizer cannot be read: {error}") from error
 
 
 def check_text(name: str, value: object) -> None:
-    """Refuse what is no str with a TypeError that calls it by name."""
+    """Raise a TypeError that names the argument unless it is a str."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected str, got {type(value).__name__}")

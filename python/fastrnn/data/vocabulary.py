@@ -1,4 +1,4 @@
-"""The vocabulary of a model of characters or words."""
+"""The vocabulary of a character or word model."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ class Vocabulary(TextCodec):
     Parameters
     ----------
     symbols : iterable of str
-        The symbols in the order of their ids, each once: single characters, or words of any kind.
+        The symbols in the order of their ids, without duplicates: single characters, or any words.
     level : {"char", "word"}, default "char"
-        Whether a text is a sequence of characters or of a tokeniser's words.
+        Whether a text is a sequence of characters or of words.
     unknown : str, default "error"
-        What `encode` does with a character or word that is no symbol. ``"error"``: raise ValueError with it
-        and its position. ``"skip"``: leave it out. Anything else is a replacement symbol, for example
-        ``"<unk>"`` or ``"?"``: it gets that symbol's id.
+        What `encode` does with a character or word that is not a symbol. ``"error"``: raise a ValueError with
+        it and its position. ``"skip"``: leave it out. Anything else is a replacement symbol, for example
+        ``"<unk>"`` or ``"?"``, whose id it gets.
     eos, bos, pad : str, optional
-        Special symbols for the end of a text or line, its beginning, and what fills up a batch, for example
-        ``"<eos>"``. Like the replacement they are added behind the other symbols, in the order unknown, eos,
-        bos, pad, if they are not among them.
+        Special symbols for the end of a text or line, for its beginning, and for padding, for example
+        ``"<eos>"``. Like the replacement they are appended to the symbols, in the order unknown, eos, bos,
+        pad, unless they are already included.
     tokenizer : str, callable or tokenizers.Tokenizer, optional
-        At the word level, what cuts a line of text into tokens: ``"words"`` (the default; see `split_words`),
+        At the word level, splits a line of text into tokens: ``"words"`` (the default; see `split_words`),
         ``"whitespace"`` (``str.split``), a function from str to a list of str, or a tokeniser of the package
-        ``tokenizers``, whose tokens are then the words. It sees one line at a time, without its end.
+        ``tokenizers``. It gets one line at a time, without its line end.
 
     Attributes
     ----------
     symbols : tuple of str
-        All symbols, the special ones included.
+        All symbols, including the special ones.
     level, unknown, tokenizer
-        As given; `tokenizer` is ``"words"`` where none was given, and None at the character level.
+        As given; `tokenizer` is ``"words"`` if none was given, and None at the character level.
 
     Raises
     ------
     ValueError
-        If there is no symbol beside special ones, a symbol comes twice, is empty or (at the character level)
-        more than one character and not special, or two special symbols are the same.
+        If there is no symbol besides special ones, two symbols are the same, a symbol is empty, or at the
+        character level an ordinary symbol has more than one character.
     TypeError
-        If a symbol is no str.
+        If a symbol is not a str.
 
     Examples
     --------
@@ -90,32 +90,32 @@ class Vocabulary(TextCodec):
         pad: str | None = None,
         tokenizer: Any = None,
     ) -> Vocabulary:
-        """Make the vocabulary of a text.
+        """Return the vocabulary of a text.
 
-        All the characters of a text come sorted by code point, special symbols that are not among them
-        behind. In any other case, words or a choice of characters, the special symbols come first (unknown,
-        eos, bos, pad), then all others by falling count, those of one count by code point. A token that is a
-        special symbol is that symbol.
+        If all characters of the text are taken, they are sorted by code point and followed by the missing
+        special symbols. Otherwise, for words or a selection of characters, the special symbols come first
+        (unknown, eos, bos, pad), then the others in descending order of count, ties by code point. A token
+        equal to a special symbol is that symbol.
 
         Parameters
         ----------
         text : str
             At least one character or word.
         max_types : int, optional
-            Take only so many of the most frequent symbols, not counting special ones.
+            Maximum number of symbols, the most frequent ones, not counting special symbols.
         min_count : int, default 1
-            Leave out what comes less often.
+            Leave out symbols that occur less often.
         unknown : str, optional
-            As for the constructor; default ``"error"`` for characters, ``"<unk>"`` for words.
+            As for the constructor; default: ``"error"`` for characters, ``"<unk>"`` for words.
         level, eos, bos, pad, tokenizer
             As for the constructor.
 
         Raises
         ------
         ValueError
-            If the text has no symbol beside special ones, or none comes often enough.
+            If the text has no symbol besides special ones, or none occurs `min_count` times.
         TypeError
-            If the text is no str.
+            If the text is not a str.
         """
         check_text("text", text)
         recipe = Recipe(level, max_types, min_count, unknown, eos, bos, pad, tokenizer).checked()
@@ -136,11 +136,11 @@ class Vocabulary(TextCodec):
         tokenizer: Any = None,
         progress: bool = False,
     ) -> Vocabulary:
-        """Make the vocabulary of UTF-8 files of any size.
+        """Return the vocabulary of UTF-8 files of any size.
 
-        It is that of the text in them (see `from_text`; a word ends with its file), made in memory for the
-        different symbols and a few megabytes of text. A tokeniser other than the package's own sees a line
-        longer than that in pieces, cut at white space.
+        It is that of their text (see `from_text`; a word ends with its file). Memory is needed for the
+        distinct symbols and a few megabytes of text. A tokeniser gets a line longer than that in pieces,
+        split at white space; this matters only to tokenisers that are not the package's own.
 
         Parameters
         ----------
@@ -186,19 +186,19 @@ class Vocabulary(TextCodec):
         pad: str | None = None,
         tokenizer: Any = None,
     ) -> Vocabulary:
-        """Make the vocabulary of symbols that are counted already.
+        """Return the vocabulary of symbols that have been counted.
 
         Parameters
         ----------
         counts : mapping of str to int
-            Symbols and how often they come, for example a ``collections.Counter``.
+            Symbols and their counts, for example a ``collections.Counter``.
         level, max_types, min_count, unknown, eos, bos, pad, tokenizer
             As for `from_text`.
 
         Raises
         ------
         ValueError, TypeError
-            As `from_text`, or if a count is no integer.
+            As `from_text`, or if a count is not an integer.
 
         Examples
         --------

@@ -1,14 +1,14 @@
-"""From a trained model to text."""
+"""Generate, search and score texts with a trained model."""
 
 from fastrnn.decode.beam import Hypothesis, beam_search
 from fastrnn.decode.distribution import Sampling, log_probabilities, next_probabilities
 from fastrnn.decode.generate import Generated, generate, greedy
 from fastrnn.decode.halting import Halting
-from fastrnn.decode.planned import PlannedLength
+from fastrnn.decode.planned_length import PlannedLength
 from fastrnn.decode.sampling import sample, sample_ids, samples
 from fastrnn.decode.scoring import NextSymbols, Score, next_symbols, rank, score
-from fastrnn.decode.states import select_rows
-from fastrnn.decode.stopping import EosOrLength, StopRule
+from fastrnn.decode.state_rows import select_rows
+from fastrnn.decode.stop_rule import EosOrLength, StopRule
 
 __all__ = [
     "EosOrLength",

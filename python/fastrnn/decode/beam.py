@@ -1,4 +1,4 @@
-"""The likeliest texts of a language model, by beam search."""
+"""Beam search for the likeliest texts of a language model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn._checks import as_number, as_size
 from fastrnn.decode.distribution import Sampling, log_probabilities
 from fastrnn.decode.prompts import as_prompt
-from fastrnn.decode.rules import as_eos
-from fastrnn.decode.states import regroup
+from fastrnn.decode.state_rows import select_stream_rows
+from fastrnn.decode.stop_rule_choice import as_eos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,16 +22,16 @@ __all__ = ["Hypothesis", "beam_search"]
 
 
 class Hypothesis(NamedTuple):
-    """A text that beam search has found.
+    """A text found by beam search.
 
     Attributes
     ----------
     ids : ndarray, int64, shape [symbols]
         Neither the prompt nor the symbol that ended it.
     log_probability : float
-        Given the prompt, that of the end included where `stopped_by` is "eos"; in nats.
+        Given the prompt, in nats; includes the end symbol if `stopped_by` is "eos".
     score : float
-        What texts are compared by: `log_probability`, divided by the length penalty.
+        What texts are compared by: `log_probability` divided by the length penalty.
     stopped_by : {"eos", "length"}
     """
 
@@ -53,16 +53,15 @@ def beam_search(
 ) -> list[Hypothesis]:
     """Search for the texts with the highest scores.
 
-    At every step each text of the beam is continued by every symbol, and the likeliest `beam_size` of all
-    these are looked at. Those that end with `eos` are finished and kept apart; the likeliest that go on, up
-    to `beam_size` again, are the next beam. The search ends at `max_length`, or when `beam_size` texts are
-    finished and no continuation whatsoever of the beam could score higher than the worst of them: a
-    log-probability only falls, and the penalty divides it by most at the greatest length.
+    Each step continues each text of the beam with every symbol. Of the likeliest `beam_size` continuations,
+    those that end with `eos` are finished and set aside; the likeliest that do not end, again up to
+    `beam_size`, are the next beam. The search ends at `max_length`, or when `beam_size` texts are finished
+    and no continuation of the beam could score higher than the worst of them: a log-probability only falls,
+    and the penalty's divisor is largest at `max_length`.
 
-    The score is ``log_probability / ((5 + n) / 6) ** length_penalty``, n being the number of symbols with
-    `eos` counted: the number of factors that the probability has. Texts that are cut off at `max_length`
-    compete on the same terms. Among equal scores, and equal log-probabilities in the beam, texts with the
-    smaller ids come first.
+    The score is ``log_probability / ((5 + n) / 6) ** length_penalty``, where n is the number of symbols
+    including `eos`. Texts cut off at `max_length` are scored in the same way. Ties in the score, and in the
+    log-probability within the beam, are broken in favour of the smaller ids.
 
     Parameters
     ----------
@@ -70,28 +69,28 @@ def beam_search(
     prompt : array_like of int, shape [symbols], optional
         As for `generate`.
     beam_size : int, default 5
-        1 gives the text of `greedy`, if there is no length penalty.
+        1 is the same as `greedy`, if there is no length penalty.
     max_length : int
-        Symbols at most, `eos` counted.
+        Maximum number of symbols, including `eos`.
     eos : int, optional
         As for `generate`.
     length_penalty : float, default 0.0
-        Alpha, at least 0: the higher, the longer the texts. 0 compares probabilities.
+        Alpha, at least 0: higher values favour longer texts. 0 compares probabilities.
     banned : iterable of int, default ()
-        Ids that no text has.
+        Ids that no text may contain.
 
     Returns
     -------
     hypotheses : list of Hypothesis
-        At most `beam_size`, the best first; fewer where there are not as many texts.
+        At most `beam_size`, the best first; fewer if fewer texts exist.
 
     Raises
     ------
     ValueError
-        If a number or an id is out of its range, the prompt is empty and the model has no start, nothing is
-        left to write, or the model decides ends in another way than by a symbol.
+        If a number or an id is out of range, the prompt is empty and the model has no start, the ban leaves
+        nothing to generate, or the model does not end texts with a symbol.
     TypeError
-        If the prompt holds no integers or a size is none.
+        If the prompt does not hold integers or a size is not an integer.
 
     References
     ----------
@@ -112,7 +111,9 @@ def beam_search(
     alpha = as_number("length_penalty", length_penalty, least=0.0)
     kind = model.length_model
     if kind is not None:
-        raise ValueError(f"model: beam search needs texts that end by a symbol, got length_model={kind!r}")
+        raise ValueError(
+            f"model: beam search needs a model that ends texts with a symbol, got length_model={kind!r}"
+        )
     never = list(Sampling(banned=banned).banned)
     if never and never[-1] >= model.vocabulary_size:
         raise ValueError(f"banned: {never[-1]} is out of range for {model.vocabulary_size} symbols")
@@ -121,7 +122,7 @@ def beam_search(
 
 
 class _Beam:
-    """A search. Rows of the beam are always in the order of their ids, so that a stable sort settles ties."""
+    """A search. Rows of the beam are always sorted by their ids, so that a stable sort breaks ties."""
 
     def __init__(self, size: int, eos: int | None, alpha: float, longest: int, banned: list[int]) -> None:
         self.size, self.eos, self.alpha, self.longest, self.banned = size, eos, alpha, longest, banned
@@ -138,39 +139,39 @@ class _Beam:
             if self.texts.shape[1] == self.longest:
                 self._finish(self.texts, self.nats, "length")
                 break
-            if not self._may_rise():
+            if not self._can_improve():
                 break
-            stream = regroup(model, stream, parents)
+            stream = select_stream_rows(model, stream, parents)
             logits = stream.step(self.texts[:, -1])
         if not self.finished:
-            raise ValueError("banned: nothing is left to write")
+            raise ValueError("banned: nothing is left to generate")
         return self.finished
 
     def _extend(self, logits: NDArray[Any]) -> NDArray[np.intp]:
-        """Put one more symbol behind each text; give the row that each text of the new beam comes from."""
+        """Append a symbol to each text; return the row of the old beam that each new text extends."""
         nats = self.nats[:, None] + log_probabilities(logits)
         nats[:, self.banned] = -np.inf
         best = _best(nats.reshape(-1), self.size + len(nats))
         parents, symbols = np.divmod(best, nats.shape[1])
         ends = np.zeros(len(best), dtype=np.bool_) if self.eos is None else symbols == self.eos
-        now = best[: self.size][ends[: self.size]]
-        rows = now // nats.shape[1]
-        self._finish(self.texts[rows], nats.reshape(-1)[now], "eos")
+        ended = best[: self.size][ends[: self.size]]
+        rows = ended // nats.shape[1]
+        self._finish(self.texts[rows], nats.reshape(-1)[ended], "eos")
         kept = np.sort(best[~ends][: self.size])
         parents, symbols = np.divmod(kept, nats.shape[1])
         self.texts = np.concatenate([self.texts[parents], symbols[:, None]], axis=1)
         self.nats = nats.reshape(-1)[kept]
         return parents
 
-    def _may_rise(self) -> bool:
-        """Whether any continuation of the beam could still become one of the best."""
+    def _can_improve(self) -> bool:
+        """Return whether a continuation of the beam could still become one of the best texts."""
         if len(self.finished) < self.size:
             return self.nats.size > 0
         bound = self._score(float(self.nats.max(initial=-np.inf)), self.longest)
         return bound >= self.finished[-1].score
 
     def _finish(self, texts: NDArray[np.int64], nats: NDArray[np.float64], reason: str) -> None:
-        """Add texts to those that are finished, of which the best are kept."""
+        """Add finished texts and keep the best."""
         for ids, log_probability in zip(texts, nats.tolist(), strict=True):
             score = self._score(log_probability, len(ids) + (reason == "eos"))
             self.finished.append(Hypothesis(ids, log_probability, score, reason))
@@ -182,7 +183,7 @@ class _Beam:
 
 
 def _best(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
-    """Give the places of the highest finite values in falling order, among equals the first."""
+    """Return the indices of the highest finite values in descending order; ties go to the first."""
     least = -np.inf if count >= len(values) else np.partition(values, -count)[-count]
-    places = np.flatnonzero((values >= least) & (values > -np.inf))
-    return places[np.argsort(-values[places], kind="stable")][:count]
+    indices = np.flatnonzero((values >= least) & (values > -np.inf))
+    return indices[np.argsort(-values[indices], kind="stable")][:count]

@@ -1,4 +1,4 @@
-"""The distribution that the next symbol is drawn from."""
+"""The distribution from which the next symbol is drawn."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_integers, as_number, as_size
-from fastrnn.decode.cuts import keep_likeliest, keep_typical, penalize, remove
+from fastrnn.decode.truncation import ban, keep_likeliest, keep_typical, penalize_seen
 
-__all__ = ["Sampling", "below_highest", "log_probabilities", "next_probabilities"]
+__all__ = ["Sampling", "log_probabilities", "next_probabilities", "subtract_max"]
 
 
 @dataclass(frozen=True)
@@ -22,35 +22,35 @@ class Sampling:
     Parameters
     ----------
     temperature : float, default 1.0
-        Logits are divided by it: below 1 likely symbols become likelier, 0 always takes the likeliest.
+        Divides the logits: below 1 likely symbols become likelier; 0 always takes the likeliest.
     top_k : int, optional
         Draw only among the k likeliest symbols.
     top_p : float, optional
-        Draw only among the likeliest symbols that together hold at least this probability, in (0, 1].
+        Draw only among the fewest likeliest symbols whose probabilities sum to at least this, in (0, 1].
     typical : float, optional
-        Draw only among the symbols whose information, -ln p, is nearest to the distribution's entropy: as few
-        as together hold at least this probability, in (0, 1].
+        Draw only among the symbols whose information, -ln p, is closest to the distribution's entropy: the
+        fewest whose probabilities sum to at least this, in (0, 1].
     repetition_penalty : float, default 1.0
-        At least 1. Logits of symbols that the sequence already has are divided by it where they are positive
-        and multiplied by it where they are negative.
+        At least 1. Logits of symbols already in the sequence are divided by it if positive and multiplied by
+        it if negative.
     banned : iterable of int, default ()
         Ids that are never drawn. Kept as a sorted tuple.
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
     TypeError
-        If a banned id is no integer.
+        If a banned id is not an integer.
 
     Notes
     -----
-    What is asked for is applied in this order: penalty, ban, temperature, top-k, top-p, typical; each looks
-    at what the one before it left, as a distribution that sums to 1.
+    The options are applied in this order: penalty, ban, temperature, top-k, top-p, typical. Each works on the
+    result of the previous one, normalised to sum to 1.
 
-    Keskar et al. divide every logit by the penalty. Of a negative one that would be a reward, so it is
-    multiplied here, as all libraries do by now. Logits are only known up to a constant, the penalty is not:
-    it depends on where a model's logits have their zero.
+    Keskar et al. divide every logit by the penalty. For a negative logit that would be a reward, so it is
+    multiplied here, as libraries now do. Adding a constant to all logits changes the effect of the penalty,
+    although it does not change the distribution.
 
     References
     ----------
@@ -85,7 +85,7 @@ class Sampling:
 
     @property
     def plain(self) -> bool:
-        """Whether this is the model's own distribution."""
+        """Whether this is the model's own distribution, unchanged."""
         return self == _PLAIN
 
 
@@ -102,10 +102,10 @@ _PLAIN = Sampling()
 def next_probabilities(
     logits: ArrayLike, sampling: Sampling | None = None, seen: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Turn the logits of one step into the probabilities that a symbol is drawn with.
+    """Return the probabilities with which the next symbol is drawn, from the logits of one step.
 
-    Among symbols that are equally good for a cut, those with the smaller ids are kept. A row of a batch gives
-    the same bits as alone.
+    Where symbols tie at a cut-off, those with the smaller ids are kept. A row of a batch has the same bits as
+    alone.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def next_probabilities(
     sampling : Sampling, optional
         Default: the model's own distribution.
     seen : array_like of bool, shape as `logits`, optional
-        Which symbols the sequence already has; only the repetition penalty looks at it. Default: none.
+        Which symbols are already in the sequence; used by the repetition penalty only. Default: none.
 
     Returns
     -------
@@ -123,8 +123,8 @@ def next_probabilities(
     Raises
     ------
     ValueError
-        If a shape is wrong, a logit is NaN, all of a row are minus infinity, or a banned id is out of range
-        or the ban leaves nothing to draw.
+        If a shape is wrong, a logit is NaN, a whole row is minus infinity, a banned id is out of range, or
+        the ban leaves nothing to draw.
 
     Examples
     --------
@@ -140,10 +140,10 @@ def next_probabilities(
         raise ValueError(f"logits: expected [V] or [N, V], got {list(values.shape)}")
     chosen = _PLAIN if sampling is None else sampling
     if chosen.repetition_penalty != 1.0 and seen is not None:
-        values = penalize(values, np.asarray(seen), chosen.repetition_penalty)
-    below = below_highest(values.reshape(-1, values.shape[-1]))
+        values = penalize_seen(values, np.asarray(seen), chosen.repetition_penalty)
+    below = subtract_max(values.reshape(-1, values.shape[-1]))
     if chosen.banned:
-        below = below_highest(remove(below, chosen.banned))
+        below = subtract_max(ban(below, chosen.banned))
     if chosen.temperature == 0.0:
         greedy = np.zeros_like(below)
         greedy[np.arange(len(below)), below.argmax(axis=1)] = 1.0
@@ -157,7 +157,7 @@ def next_probabilities(
 
 
 def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Give the log-probability of each symbol under the model's own distribution, in nats.
+    """Return the log-probability of each symbol under the model's own distribution, in nats.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If a logit is NaN or all of a row are minus infinity.
+        If a logit is NaN or a whole row is minus infinity.
 
     Examples
     --------
@@ -178,16 +178,16 @@ def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     >>> log_probabilities(np.log([[0.5, 0.5], [3.0, 1.0]])).round(4).tolist()
     [[-0.6931, -0.6931], [-0.2877, -1.3863]]
     """
-    below = below_highest(logits)
+    below = subtract_max(logits)
     below -= np.log(np.add.reduce(np.exp(below), axis=1, keepdims=True))
     return below
 
 
-def below_highest(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Give new logits [N, V] of the same distribution, of which the highest of each row is 0."""
+def subtract_max(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return new logits [N, V] of the same distribution, shifted so that each row's highest is 0."""
     values = logits.astype(np.float64)
     highest = np.maximum.reduce(values, axis=1, keepdims=True)
-    # One sum instead of two passes in the usual case; finite numbers may have an infinite sum.
+    # One sum instead of two passes in the usual case; the sum of finite numbers may overflow.
     if not math.isfinite(np.add.reduce(highest, axis=None)) and not np.isfinite(highest).all():
         wrong = highest[~np.isfinite(highest)][0]
         raise ValueError(f"logits: the highest is {wrong}; the model's parameters are not usable")
@@ -196,7 +196,7 @@ def below_highest(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _softmax(below: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Give the probabilities of logits whose highest is 0; they are used up."""
+    """Return the probabilities of logits whose highest is 0, overwriting the logits."""
     if temperature != 1.0:
         below /= temperature
     probabilities: NDArray[np.float64] = np.exp(below, out=below)

@@ -1,4 +1,4 @@
-"""Many texts at once from a language model, as ids."""
+"""Generate a batch of texts with a language model, as ids."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastrnn.decode.categorical import UniformStreams
 from fastrnn.decode.distribution import Sampling
-from fastrnn.decode.draws import Uniforms
+from fastrnn.decode.generation_loop import Generated, GenerationLoop
 from fastrnn.decode.prompts import as_prompts
-from fastrnn.decode.rules import stop_rule
-from fastrnn.decode.writing import Generated, Writing
+from fastrnn.decode.stop_rule_choice import choose_stop_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,32 +33,31 @@ def generate(
     sampling: Sampling | None = None,
     seed: Seed = None,
 ) -> list[Generated]:
-    """Let a model write texts, all in one batch.
+    """Generate texts, all in one batch.
 
-    Each text begins from the initial state: the model reads its start, if it has one, then the prompt, then
-    what it draws. All rows move in step; one whose prompt is shorter begins to write while others still read.
+    Each text begins with the initial state: the model reads its start, if it has one, then the prompt, then
+    what it draws. All rows advance together; a row with a shorter prompt generates while others still read.
 
     Parameters
     ----------
     model : LanguageModel
-        Its attributes ``start`` (what stands before every text), ``eos`` and ``length_model`` are used where
-        it has them.
+        Its attributes ``start`` (the id before every text), ``eos`` and ``length_model`` are used if set.
     prompts : array_like of int [symbols], or a list of them, optional
-        One for all texts, or one for each, of any lengths.
+        One for all texts, or one for each; lengths may differ.
     count : int, optional
-        How many texts; default as many as there are prompts.
+        Number of texts; default: the number of prompts.
     max_length : int, optional
-        No text gets longer. Without it a model that hardly ever ends a text can write for very long.
+        Maximum length. Without it a model that rarely ends a text can run for very long.
     min_length : int, default 0
-        No text ends earlier, by whatever its end is decided.
+        Minimum length, however the end is decided.
     eos : int, optional
-        The id that ends a text; default the model's own, -1 is none.
+        The id that ends a text; default: the model's own; -1 for none.
     sampling : Sampling, optional
-        Default: the model's own distribution. A temperature of 0 also takes the likelier of ending and going
-        on where the model tosses a coin for it.
+        Default: the model's own distribution. With a temperature of 0 a model that halts takes the likelier
+        of ending and continuing.
     seed : int or numpy.random.Generator, optional
-        The same seed gives the same texts. Text i is the same whatever `count` is, and whatever the others
-        are; from a generator one number is taken.
+        The same seed gives the same texts. Text i depends neither on `count` nor on the other texts. One
+        number is taken from a generator.
 
     Returns
     -------
@@ -67,11 +66,11 @@ def generate(
     Raises
     ------
     ValueError
-        If a prompt is empty and the model has no start, if an id is out of range, if the list of prompts is
-        empty or not of `count`, if neither a symbol nor a length nor the model would end a text, or if
-        `min_length` is above `max_length` or forbids all there is to draw.
+        If a prompt is empty and the model has no start, an id is out of range, the list of prompts is empty
+        or its length is not `count`, nothing would end a text (no symbol, length or length model), or
+        `min_length` is above `max_length` or leaves nothing to draw.
     TypeError
-        If a prompt holds no integers.
+        If a prompt does not hold integers.
 
     Examples
     --------
@@ -85,16 +84,16 @@ def generate(
     >>> one[0].ids.tolist() == texts[0].ids.tolist()
     True
     """
-    fed = as_prompts(model, prompts, count)
+    inputs = as_prompts(model, prompts, count)
     chosen = sampling or Sampling()
-    rule = stop_rule(model, chosen, eos=eos, min_length=min_length, max_length=max_length)
-    return Writing(model, fed, chosen, rule, Uniforms(len(fed), seed)).run()
+    rule = choose_stop_rule(model, chosen, eos=eos, min_length=min_length, max_length=max_length)
+    return GenerationLoop(model, inputs, chosen, rule, UniformStreams(len(inputs), seed)).run()
 
 
 def greedy(
     model: LanguageModel, prompt: ArrayLike | None = None, *, max_length: int, eos: int | None = None
 ) -> Generated:
-    """Write the text whose every symbol is the likeliest; among equals the smallest id.
+    """Generate the text whose every symbol is the likeliest; ties go to the smallest id.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a model reads before it writes: its start, and a prompt."""
+"""What a model reads before it generates: its start and a prompt."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def as_prompt(model: LanguageModel, name: str, prompt: ArrayLike | None) -> NDAr
     ----------
     model : LanguageModel
     name : str
-        How messages call it.
+        Name of the argument, for messages.
     prompt : array_like of int, shape [symbols], optional
         None is an empty one.
 
     Returns
     -------
     ids : ndarray, int64, shape [symbols] or [1 + symbols]
-        What is fed, at least one id.
+        What the model reads, at least one id.
 
     Raises
     ------
     ValueError
         If it is not one-dimensional, an id is out of range, or it is empty and the model has no start.
     TypeError
-        If it holds no integers.
+        If it does not hold integers.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def as_prompt(model: LanguageModel, name: str, prompt: ArrayLike | None) -> NDAr
         raise ValueError(f"{name}: {wrong[0]} is out of range for {model.vocabulary_size} symbols")
     start = model.start
     if start is None and not ids.size:
-        raise ValueError(f"{name}: expected at least one symbol, as this model has no start of a text")
+        raise ValueError(f"{name}: expected at least one symbol, as this model has no start symbol")
     return ids if start is None else np.concatenate([np.array([start], dtype=np.int64), ids])
 
 
@@ -70,25 +70,25 @@ def as_prompts(
     prompts : None, array_like of int [symbols], or a list of them
         One for all, or one for each.
     count : int, optional
-        How many; default as many as there are prompts.
+        Number of texts; default: the number of prompts.
 
     Returns
     -------
     prompts : list of ndarray, int64
-        As `as_prompt` gives them.
+        As `as_prompt` returns them.
 
     Raises
     ------
     ValueError
-        As `as_prompt`, and if the list is empty or not of `count`.
+        As `as_prompt`, and if the list is empty or its length is not `count`.
     TypeError
-        As `as_prompt`, and if `count` is no integer.
+        As `as_prompt`, and if `count` is not an integer.
     """
     if isinstance(prompts, np.ndarray) and prompts.ndim == 2:
         prompts = list(prompts)
     number = None if count is None else as_size("count", count)
     if not isinstance(prompts, (list, tuple)) or (prompts and np.ndim(prompts[0]) == 0):
-        one: ArrayLike | None = prompts  # type: ignore[assignment]  # no list of arrays comes here
+        one: ArrayLike | None = prompts  # type: ignore[assignment]  # a list of arrays does not reach this line
         return [as_prompt(model, "prompts", one)] * (number or 1)
     if not prompts:
         raise ValueError("prompts: expected ids or a list of arrays of ids, got an empty list")

@@ -1,4 +1,4 @@
-"""Random text from a language model."""
+"""Sample random text from a language model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn.decode.categorical import sample_categorical
 from fastrnn.decode.distribution import Sampling, next_probabilities
-from fastrnn.decode.draws import draw
 from fastrnn.decode.generate import generate
 from fastrnn.decode.prompts import as_prompt
-from fastrnn.decode.texts import banned_ids, first_ids
+from fastrnn.decode.special_ids import banned_ids, first_ids
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
@@ -33,8 +33,8 @@ def sample_ids(
 ) -> Iterator[int]:
     """Draw ids from a model one by one, after a prompt.
 
-    The state is the initial one before the prompt, or before the model's start where it has one. Each id is
-    given out as soon as it is drawn, and none of them ends the text.
+    The state is zero before the prompt, or before the model's start if it has one. Each id is yielded as soon
+    as it is drawn; no id ends the text.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def sample_ids(
     prompt : array_like of int, shape [symbols]
         At least one id, unless the model has a start.
     length : int
-        How many ids to draw.
+        Number of ids to draw.
     sampling : Sampling, optional
         Default: the model's own distribution.
     seed : int or numpy.random.Generator, optional
@@ -87,7 +87,9 @@ def _draw_one_by_one(
         stream.step(symbol.reshape(1))
     ids = read[-1:]
     for _ in range(length):
-        ids = draw(next_probabilities(stream.step(ids), sampling, seen), np.array([generator.random()]))
+        ids = sample_categorical(
+            next_probabilities(stream.step(ids), sampling, seen), np.array([generator.random()])
+        )
         yield int(ids[0])
         if seen is not None:
             seen[0, ids] = True
@@ -107,26 +109,25 @@ def sample(
     reject_unknown: bool = False,
     seed: Seed = None,
 ) -> str:
-    """Let a model write a text of a given length.
+    """Generate a text of a given length.
 
-    The state is the initial one at the start. Without a prompt the model starts from its start of a text. One
-    that has none starts after the vocabulary's start symbol or as after a line's end, or, where there is
-    neither, after a symbol that the generator chooses.
+    The state is zero at the beginning. Without a prompt the model begins with its start. A model without one
+    begins after the vocabulary's start symbol, else after a line end, else, if the vocabulary has neither,
+    after a random symbol.
 
     Parameters
     ----------
     model : LanguageModel
     vocabulary : Vocabulary
-        The one that the model was trained with. Symbols that only stand around texts (start, padding) are
-        never written.
+        The one the model was trained with. Symbols that only surround texts (start, padding) are never drawn.
     prompt : str, default ""
-        The model goes on from it; it is not part of the result.
+        The text to continue; not part of the result.
     length : int, default 200
-        How many symbols to draw.
+        Number of symbols to draw.
     temperature, top_k, top_p, typical, repetition_penalty
-        As for `Sampling`; default is the model's own distribution.
+        As for `Sampling`; default: the model's own distribution.
     reject_unknown : bool, default False
-        Never draw the symbol that stands for unknown ones.
+        Never draw the unknown symbol.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same text.
 
@@ -138,7 +139,7 @@ def sample(
     Raises
     ------
     ValueError
-        If the prompt has a symbol that the vocabulary lacks, or a number is out of its range.
+        If the prompt has a symbol that is not in the vocabulary, or a number is out of range.
 
     Examples
     --------
@@ -171,23 +172,23 @@ def samples(
     reject_unknown: bool = False,
     seed: Seed = None,
 ) -> list[str]:
-    """Let a model write many texts at once.
+    """Generate several texts at once.
 
     Parameters
     ----------
     model, vocabulary, prompt
         As for `sample`.
     count : int
-        How many.
+        Number of texts.
     max_length : int, optional
-        No text gets more symbols. None only where an end is sure to come.
+        Maximum number of symbols of a text. Use None only if each text is sure to end.
     until_eos : bool, default True
-        End a text at the vocabulary's end symbol, or the model's, where there is one; else that symbol is one
-        like all others.
+        End a text at the vocabulary's end symbol, or the model's, if there is one. False: treat that symbol
+        like any other.
     temperature, top_k, top_p, typical, repetition_penalty, reject_unknown
         As for `sample`.
     seed : int or numpy.random.Generator, optional
-        The same seed gives the same texts, and the same first ones whatever `count` is.
+        The same seed gives the same texts; `count` does not change the first ones.
 
     Returns
     -------
@@ -209,7 +210,7 @@ def samples(
     [20, 20, 20]
     """
     generator = as_generator(seed)
-    # Starts have a generator of their own, so that how many there are does not change the texts.
+    # A separate generator for the starts, so that their number does not change the texts.
     starts = np.random.default_rng(generator.integers(2**63))
     prompts = [first_ids(vocabulary, prompt, starts, model) for _ in range(as_size("count", count))]
     sampling = Sampling(temperature, top_k, top_p, typical=typical, repetition_penalty=repetition_penalty)

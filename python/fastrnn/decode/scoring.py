@@ -1,4 +1,4 @@
-"""How likely a language model finds texts: by token, as a whole, one against another, and what comes next."""
+"""Score texts with a language model: log-probabilities of tokens and texts, ranking, and next symbols."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["UNITS", "NextSymbols", "Score", "next_symbols", "rank", "score"]
 
-# What a logarithm in nats is multiplied with.
+# Factor from nats to each unit.
 UNITS = {"nats": 1.0, "bits": 1.0 / math.log(2.0), "log10": 1.0 / math.log(10.0)}
-_ROWS = 64  # texts scored side by side
+_BATCH_SIZE = 64  # texts scored side by side
 
 
 class Score(NamedTuple):
@@ -29,16 +29,16 @@ class Score(NamedTuple):
     ----------
     text : str
     tokens : tuple of str
-        What was predicted, the end symbol included where it counts.
+        The predicted tokens, including the end symbol if it counts.
     log_probabilities : ndarray, float64 [tokens]
-        Of each token after those before it, in `unit`.
+        Of each token given those before it, in `unit`.
     length_log_probability : float
-        What a length model says of the text's length, in `unit`; 0 without one.
+        Of the text's length under a length model, in `unit`; 0 without one.
     unknown : int
-        How many tokens were scored as the unknown symbol.
+        Number of tokens scored as the unknown symbol.
     unit : str
     given : tuple of str
-        Tokens that were read but not predicted: the first one, where the model knows no start.
+        Tokens read but not predicted: the first one, if the model has no start.
     """
 
     text: str
@@ -51,32 +51,32 @@ class Score(NamedTuple):
 
     @property
     def total(self) -> float:
-        """The log-probability of the whole text: the sum of all."""
+        """The log-probability of the whole text."""
         return float(self.log_probabilities.sum()) + self.length_log_probability
 
     @property
     def per_token(self) -> float:
-        """``total`` by the number of tokens."""
+        """``total`` divided by the number of tokens."""
         return self.total / len(self.tokens)
 
     @property
     def perplexity(self) -> float:
-        """``exp(-per_token)`` with the logarithm in nats; infinite where that is too large for a float."""
+        """``exp(-per_token)`` with the logarithm in nats; infinite if too large for a float."""
         nats = -self.per_token / UNITS[self.unit]
         return math.exp(nats) if nats < 709.0 else math.inf
 
 
 class NextSymbols(NamedTuple):
-    """What may come next.
+    """The distribution of the next symbol.
 
     Attributes
     ----------
     symbols : tuple of str
-        Sorted by falling probability; among equals by id.
+        In descending order of probability; ties by id.
     probabilities : ndarray, float64 [symbols]
     end : float or None
-        The probability that the text ends here, of a model that halts; the symbols' are then of going on with
-        them. None of other models.
+        With ``length_model="halt"``, the probability that the text ends here; the symbols' probabilities then
+        include the factor ``1 - end``. None for other models.
     """
 
     symbols: tuple[str, ...]
@@ -92,9 +92,9 @@ def score(
     end: bool | None = None,
     unit: str = "nats",
 ) -> list[Score]:
-    """Give the log-probability of texts and of each of their tokens.
+    """Return the log-probability of texts and of each of their tokens.
 
-    Each text stands alone: the state is zero before it, and the model reads its ``start`` first.
+    Texts are independent: the state is zero before each, and the model reads its ``start`` first.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def score(
     vocabulary : Vocabulary
     texts : str or iterable of str
     end : bool, optional
-        Whether it counts that the text ends: ``<eos>``, or what the length model says. Default: where the
-        model knows an end.
+        Whether to include the probability that the text ends: of ``<eos>``, or from the length model.
+        Default: if the model has an end.
     unit : {"nats", "bits", "log10"}
 
     Returns
@@ -114,8 +114,8 @@ def score(
     Raises
     ------
     ValueError
-        If a text has nothing to predict or is longer than the model knows, the vocabulary refuses a token,
-        `end` is asked for and unknown to the model, or the unit is another.
+        If a text has nothing to predict or is longer than the model allows, a token is not in the vocabulary,
+        `end` is True but the model has none, or the unit is unknown.
 
     Examples
     --------
@@ -129,17 +129,15 @@ def score(
     """
     unit = as_choice("unit", unit, UNITS)
     given = [texts] if isinstance(texts, str) else list(texts)
-    with_end = _knows_end(model) if end is None else as_flag("end", end)
-    if with_end and not _knows_end(model):
-        raise ValueError(
-            "end: expected a model that knows where a text ends, got one without eos or length model"
-        )
+    with_end = _has_end(model) if end is None else as_flag("end", end)
+    if with_end and not _has_end(model):
+        raise ValueError("end: expected a model with an end symbol or a length model, got one without")
     eos = model.eos if with_end else None
-    sequences = _encoded(model, vocabulary, given, eos)
+    sequences = _encode(model, vocabulary, given, eos)
     results: list[Score | None] = [None] * len(given)
     by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]))
-    for first in range(0, len(given), _ROWS):
-        rows = by_length[first : first + _ROWS]
+    for first in range(0, len(given), _BATCH_SIZE):
+        rows = by_length[first : first + _BATCH_SIZE]
         losses, of_lengths = _losses(model, [sequences[index] for index in rows])
         for row, index in enumerate(rows):
             ids, factor = sequences[index], UNITS[unit]
@@ -165,7 +163,7 @@ def rank(
     end: bool | None = None,
     unit: str = "nats",
 ) -> list[Score]:
-    """Sort candidates, the likeliest first.
+    """Sort candidate texts, the likeliest first.
 
     Parameters
     ----------
@@ -174,12 +172,12 @@ def rank(
     candidates : sequence of str
         At least one.
     per_token : bool, default False
-        Compare the mean log-probability of a token instead of the sum, which favours short texts.
+        Compare the mean log-probability per token instead of the sum, which favours short texts.
 
     Returns
     -------
     scores : list of Score
-        Equal ones in the order given.
+        Ties stay in the order given.
 
     Raises
     ------
@@ -206,22 +204,22 @@ def rank(
 def next_symbols(
     model: LanguageModel, vocabulary: Vocabulary, prefix: str = "", *, top: int | None = None
 ) -> NextSymbols:
-    """Give the distribution of what comes after a prefix.
+    """Return the distribution of the symbol after a prefix.
 
     Parameters
     ----------
     model : LanguageModel
     vocabulary : Vocabulary
     prefix : str, default ""
-        The beginning of a text; empty only where the model knows a start.
+        The beginning of a text; may be empty only if the model has a start.
     top : int, optional
-        How many symbols to give, the likeliest first; default all.
+        Number of symbols to return, the likeliest first; default: all.
 
     Raises
     ------
     ValueError
-        If there is neither a prefix nor a start, the vocabulary refuses a token, `top` is less than 1, or the
-        model predicts the length first, so that what comes next depends on it.
+        If there is neither a prefix nor a start, a token is not in the vocabulary, `top` is less than 1, or
+        the model predicts the length first, as the next symbol depends on it.
 
     Examples
     --------
@@ -235,7 +233,7 @@ def next_symbols(
     """
     count = None if top is None else as_size("top", top)
     if model.length_model == "tau":
-        raise ValueError("model: expected one whose next symbol does not hang on a length drawn before")
+        raise ValueError("model: expected one whose next symbol does not depend on a length drawn first")
     try:
         ids = vocabulary.encode(prefix)
     except ValueError as error:
@@ -243,7 +241,7 @@ def next_symbols(
     if model.start is not None:
         ids = np.concatenate([[model.start], ids])
     if not ids.size:
-        raise ValueError("prefix: expected at least one token, as the model knows no start, got none")
+        raise ValueError("prefix: expected at least one token, as the model has no start, got none")
     stream = model.stream()
     logits: Any = None
     for symbol in ids:
@@ -252,21 +250,21 @@ def next_symbols(
     p = np.exp(values - values.max())
     p /= p.sum()
     end = None
-    if model.length_model == "halt":  # no text ends before the first symbol that is predicted
+    if model.length_model == "halt":  # no text ends before its first predicted symbol
         end = float(stream.halt_probability[0]) if len(ids) > 1 else 0.0
         p *= 1.0 - end
     order = np.argsort(-p, kind="stable")[:count]
     return NextSymbols(tuple(vocabulary.symbols[i] for i in order), p[order], end)
 
 
-def _knows_end(model: LanguageModel) -> bool:
+def _has_end(model: LanguageModel) -> bool:
     return model.eos is not None or model.length_model is not None
 
 
-def _encoded(
+def _encode(
     model: LanguageModel, vocabulary: Vocabulary, texts: list[str], eos: int | None
 ) -> list[NDArray[np.int64]]:
-    """Give the ids of each text, what ends it included; refuse those with too few or too many."""
+    """Return the ids of each text, with `eos` if given; raise ValueError for too few or too many."""
     given = 0 if model.start is not None else 1
     least, longest = (1 if eos is not None else 1 + given), model.config["max_length"]
     sequences = vocabulary.encode_batch(texts)
@@ -278,8 +276,8 @@ def _encoded(
             )
         if longest is not None and len(ids) - given > longest:
             raise ValueError(
-                f"texts[{index}]: expected at most {_tokens(longest + given)}, as the model's longest text "
-                f"has, got {len(ids)}"
+                f"texts[{index}]: expected at most {_tokens(longest + given)}, the model's maximum length, "
+                f"got {len(ids)}"
             )
     return sequences if eos is None else [np.append(ids, eos) for ids in sequences]
 
@@ -291,7 +289,7 @@ def _tokens(count: int) -> str:
 def _losses(
     model: LanguageModel, sequences: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Score sequences of near lengths side by side: -log p of tokens [T, N] and of lengths [N]."""
+    """Return -log p of the tokens [T, N] and of the lengths [N] of sequences scored as one batch."""
     start = [] if model.start is None else [model.start]
     lengths = np.array([len(ids) - 1 + len(start) for ids in sequences])
     inputs = np.zeros((lengths.max(), len(sequences)), np.int64)

@@ -1,4 +1,4 @@
-"""Models: layers put together for a task."""
+"""Models: layers combined for a task."""
 
 from fastrnn.models.language_model import LanguageModel
 from fastrnn.models.stream import LanguageModelStream

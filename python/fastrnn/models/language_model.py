@@ -12,10 +12,10 @@ from fastrnn._checks import as_generator, as_number
 from fastrnn.layers import AdaptiveSoftmax, Composite, Embedding, Recurrent, Softmax, Stack, TiedSoftmax
 from fastrnn.layers.base.random import random_state, set_random_state
 from fastrnn.layers.description import parts_of
-from fastrnn.models.lengths import Halting, PredictedLength
+from fastrnn.models.backbone import add_penalties, backward_backbone, forward_backbone, infer, output_mask
+from fastrnn.models.length_outputs import HaltOutput, LengthOutput
 from fastrnn.models.losses import arrange, output_gradients, target_losses, total
 from fastrnn.models.parts import make_parts
-from fastrnn.models.passes import backward_inputs, forward_inputs, infer, output_mask, penalties
 from fastrnn.models.settings import Settings
 from fastrnn.models.stream import LanguageModelStream
 
@@ -28,22 +28,22 @@ __all__ = ["LanguageModel"]
 
 
 class LanguageModel(Composite):
-    """Predicts each next id of a sequence: an embedding if asked for, recurrent layers, an output layer.
+    """Predicts the next id of a sequence with an optional embedding, recurrent layers and an output layer.
 
-    Parameters are ``embedding.weight [V, E]``, ``rnn.weight_ih_l0``, ... as of the recurrent layer,
-    ``output.weight [V, H]`` and ``output.bias [V]``, in one flat array. Dropout is on all connections that
-    are not recurrent: behind the embedding, between the layers and before the output.
+    Parameters are ``embedding.weight [V, E]``, those of the recurrent layer (``rnn.weight_ih_l0``, ...),
+    ``output.weight [V, H]`` and ``output.bias [V]``, in one flat array. Dropout is applied to all connections
+    that are not recurrent: after the embedding, between the layers and before the output.
 
     Parameters
     ----------
     vocabulary_size : int
-        V, the number of different ids.
+        V, the number of ids.
     cell : {"lstm", "gru", "rnn", "mingru", "minlstm"}
     hidden_size : int, default 256
         H.
     num_layers : int, default 2
     embedding_size : int, optional
-        E. Without one, ids go straight into the recurrent layer, as if they were one-hot vectors.
+        E. Without it the recurrent layer reads the ids directly, as one-hot vectors.
     dropout : float, default 0.0
         Probability in [0, 1); in training only.
     dtype : {"float32", "float64"}
@@ -56,29 +56,30 @@ class LanguageModel(Composite):
     cell_options : mapping, optional
         Further keywords of the cell: ``layer_norm``, ``zoneout``, ``weight_drop``, ... See `fastrnn.LSTM`.
     rnn : Recurrent or Stack, optional
-        Recurrent layers of any kind instead of `cell` and what follows from it; they become the model's own.
+        Recurrent layers of any kind, instead of `cell` and its options; they become part of the model.
     tied : bool, default False
-        The output's weight is the embedding's; needs ``embedding_size`` as wide as the layers' output.
+        Use the embedding's weight in the output; needs an `embedding_size` equal to the layers' output width.
     locked_dropout : bool, default False
-        Drop the same units at every step of a pass (Gal, Ghahramani 2016). The layers then drop their outputs
-        themselves, so that `tar` sees them dropped too, unless `rnn` is given.
+        Drop the same units at every step of a pass (Gal, Ghahramani 2016). The layers then apply the dropout
+        to their outputs, so that `tar` includes it too, unless `rnn` is given.
     embedding_dropout : float, default 0.0
-        Probability that a word is dropped wherever it stands in a pass.
+        Probability that a word is dropped at all its positions in a pass.
     sparse_embedding : bool, default False
-        Only the embeddings of words that a batch has take part in a step of training; see `Embedding`.
+        Update only the embeddings of the words in a batch; see `Embedding`.
     ar, tar : float, default 0.0
-        Activation regularization of the last layer's output, see `fastrnn.activity_penalties`; in the
-        gradients, not in the loss that is given back.
+        Activation regularization of the last layer's output, see `fastrnn.activity_penalties`; part of the
+        gradients, but not of the returned loss.
     cutoffs : sequence of int, optional
-        An adaptive softmax with these cutoffs, for ids sorted by falling frequency; see `AdaptiveSoftmax`.
+        Use an adaptive softmax with these cutoffs, for ids in descending order of frequency; see
+        `AdaptiveSoftmax`.
     length_model : {None, "halt", "tau"}
-        An output of its own for where a text ends: a halting probability at each step, or the length, which
-        is predicted first. None: an id of the vocabulary ends it (`eos`), or nothing does.
+        A separate output for the end of a text: a halting probability at each step, or the length, predicted
+        first. None: an id of the vocabulary (`eos`) ends a text, or nothing does.
     max_length : int, optional
-        The longest length that "tau" can predict.
+        The maximum length that "tau" can predict.
     start : int, optional
-        What the model reads before a text: an id, or -1 for a vector of zeros. None: the start of a text is
-        not known to the model, so that its first symbol has to be given.
+        The input before a text: an id, or -1 for a vector of zeros. None: the model does not predict the
+        first symbol of a text, which must be given.
     eos : int, optional
         The id that ends a text.
 
@@ -87,26 +88,26 @@ class LanguageModel(Composite):
     embedding : Embedding or None
     rnn : Recurrent or Stack
     output : Softmax, TiedSoftmax or AdaptiveSoftmax
-    length : Halting, PredictedLength or None
+    length : HaltOutput, LengthOutput or None
     rng : numpy.random.Generator
-        Draws the dropout masks; its state is part of what a training run needs to be resumed.
+        Draws the dropout masks; its state is needed to resume training.
 
     Raises
     ------
     ValueError
-        If a size is less than 1, a probability out of range, a name unknown, an option is another cell's or
-        two options contradict each other.
+        If a size is less than 1, a probability is out of range, a name is unknown, an option does not belong
+        to the cell, or two options contradict each other.
     TypeError
-        If a size is no integer, or the dtype another.
+        If a size is not an integer, or the dtype is not supported.
     MemoryError
-        If the parameters cannot be allocated; it says how many bytes.
+        If the parameters cannot be allocated; the message has the number of bytes.
 
     References
     ----------
     Mikolov et al. (2010), "Recurrent neural network based language model". Zaremba, Sutskever, Vinyals
-    (2014), "Recurrent Neural Network Regularization", for where dropout is. Merity, Keskar, Socher (2017),
-    "Regularizing and Optimizing LSTM Language Models", for the other regularisers. Goodfellow, Bengio,
-    Courville (2016), "Deep Learning", section 10.2.3, for the ways a text may end.
+    (2014), "Recurrent Neural Network Regularization", for the positions of dropout. Merity, Keskar, Socher
+    (2017), "Regularizing and Optimizing LSTM Language Models", for the other regularisers. Goodfellow,
+    Bengio, Courville (2016), "Deep Learning", section 10.2.3, for the ways a text may end.
 
     Examples
     --------
@@ -132,7 +133,7 @@ class LanguageModel(Composite):
     embedding: Embedding | None
     rnn: Recurrent[Any] | Stack
     output: Softmax | TiedSoftmax | AdaptiveSoftmax
-    length: Halting | PredictedLength | None
+    length: HaltOutput | LengthOutput | None
 
     def __init__(
         self,
@@ -173,12 +174,12 @@ class LanguageModel(Composite):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Plain values, ready for ``json.dumps``, of which `from_config` makes a model of the same form."""
+        """The settings as plain values, ready for ``json.dumps``; `from_config` makes a model of them."""
         return self._settings._asdict()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, seed: Seed = None) -> LanguageModel:
-        """Make a model from what `config` gave.
+        """Return a new model with the settings of a `config`.
 
         Parameters
         ----------
@@ -201,7 +202,7 @@ class LanguageModel(Composite):
 
     @staticmethod
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Give name and shape of each parameter that a model of a config has. Nothing is allocated.
+        """Return the name and shape of each parameter of a config's model, without allocating any.
 
         Raises
         ------
@@ -211,46 +212,46 @@ class LanguageModel(Composite):
         return Settings.from_mapping(config).shapes()
 
     def random_state(self) -> dict[str, Any]:
-        """Give the state of `rng` in plain values, ready for ``json.dumps``."""
+        """Return the state of `rng` as plain values, ready for ``json.dumps``."""
         return random_state(self.rng)
 
     def set_random_state(self, state: Mapping[str, Any]) -> None:
-        """Set the state of `rng` that `random_state` gave.
+        """Set the state of `rng` to one that `random_state` returned.
 
         Raises
         ------
         ValueError
-            If it is none, or one of another kind of generator.
+            If it is not a state, or of another kind of generator.
         """
         set_random_state(self.rng, state)
 
     def loss(self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None) -> tuple[float, Any]:
-        """Give the mean loss over a batch, without dropout and keeping nothing.
+        """Compute the mean loss over a batch, without dropout and without keeping a tape.
 
         Parameters
         ----------
         inputs : array_like, int [T, N]
             Ids in ``0 .. V - 1``; -1 for a vector of zeros.
         targets : array_like, int [T, N]
-            The id after each; -1 is not counted.
+            The id after each input; -1 does not count.
         state : ndarray, float [L, N, H], or for LSTM a pair of them, optional
-            The state before the first step; default zero.
+            The state before the first step; default: zero.
         lengths : array_like, int [N], optional
-            Steps of each row, where not all have T.
+            Steps of each row, if not all have T.
 
         Returns
         -------
         loss : float
-            Mean over the counted targets, in nats; what a length model says of the length is part of it.
+            Mean over the targets that count, in nats; includes the loss of a length model.
         state : as `state`
             The state after the last step.
 
         Raises
         ------
         ValueError
-            If a shape does not fit, an id is out of range or no target is counted.
+            If a shape does not fit, an id is out of range or no target counts.
         TypeError
-            If an array has a wrong dtype.
+            If an array has the wrong dtype.
         """
         batch = arrange(self.length, inputs, targets, lengths)
         losses, of_lengths, state = target_losses(self, self.output, batch, state)
@@ -259,7 +260,7 @@ class LanguageModel(Composite):
     def target_losses(
         self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None
     ) -> tuple[Array, Array, Any]:
-        """Give ``-log p`` of each target, and of each row's length.
+        """Compute ``-log p`` of each target, and of each row's length.
 
         Parameters
         ----------
@@ -269,7 +270,7 @@ class LanguageModel(Composite):
         Returns
         -------
         losses : ndarray, float64 [T, N]
-            In nats; 0 where a target is not counted.
+            In nats; 0 where a target does not count.
         length_losses : ndarray, float64 [N]
             In nats; 0 without a length model.
         state : as `state`
@@ -282,7 +283,7 @@ class LanguageModel(Composite):
         batch = arrange(self.length, inputs, targets, lengths)
         losses, of_lengths, state = target_losses(self, self.output, batch, state)
         steps = len(np.asarray(targets))
-        # "tau" has put a step before the first, "halt" one behind the last.
+        # "tau" adds a step before the first, "halt" one after the last.
         own = losses[1:] if self.length_model == "tau" else losses[:steps]
         return own.astype(np.float64), of_lengths, state
 
@@ -297,21 +298,21 @@ class LanguageModel(Composite):
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,
     ) -> tuple[float, Any]:
-        """Give the mean loss over a batch in training, and add its gradients into `gradients`.
+        """Compute the mean loss over a batch in training, and add its gradients into `gradients`.
 
-        Backpropagation goes through the T steps of the batch and stops at the first state.
+        Backpropagation goes through the T steps of the batch and stops at the initial state.
 
         Parameters
         ----------
         inputs, targets, state, lengths
             As for `loss`.
         scale : float, default 1.0
-            What the gradients are multiplied with.
+            Factor of the gradients.
         label_smoothing : float, default 0.0
-            The part of each target's probability that is spread over the whole vocabulary, in [0, 1).
+            The fraction of each target's probability that is spread over the whole vocabulary, in [0, 1).
         checkpoint_every : int, optional
-            Steps between the states that the recurrent layers keep for BPTT, as for their `forward`: less
-            memory for long sequences, the same bits.
+            Steps between the states that the recurrent layers keep for BPTT, as in their `forward`: saves
+            memory for long sequences; the result has the same bits.
 
         Returns
         -------
@@ -321,24 +322,24 @@ class LanguageModel(Composite):
         Raises
         ------
         ValueError, TypeError
-            As for `loss`; the gradients are then as before.
+            As for `loss`; the gradients are then unchanged.
         """
         smoothing = as_number("label_smoothing", label_smoothing, least=0.0, below=1.0)
         batch = arrange(self.length, inputs, targets, lengths)
         count = int(batch.symbols.sum())
-        tape = forward_inputs(self, batch, state, checkpoint_every)
+        tape = forward_backbone(self, batch, state, checkpoint_every)
         y, mask = tape.y, output_mask(self, tape.y)
         h = y if mask is None else y * mask
         losses, dh = output_gradients(self.output, h, batch, scale / count, smoothing)
         of_lengths = None
         if self.length is not None:
             of_lengths = self.length.losses_and_gradients(h, batch, scale / count, dh)
-        dy = penalties(self._settings, batch, (y, h), mask, dh, scale)
-        backward_inputs(self, tape, dy)
+        dy = add_penalties(self._settings, batch, (y, h), mask, dh, scale)
+        backward_backbone(self, tape, dy)
         return (total(losses) + total(of_lengths)) / count, tape.state
 
     def advance(self, inputs: Any, state: Any = None) -> Any:
-        """Read ids and give the state after them, without dropout.
+        """Return the state after reading ids, without dropout.
 
         Parameters
         ----------
@@ -357,7 +358,7 @@ class LanguageModel(Composite):
         return infer(self, as_ids("inputs", inputs, ("T", "N")), state)[1]
 
     def logits(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
-        """Give the logits of every next id; of an adaptive softmax, its log-probabilities.
+        """Compute the logits of each next id; with an adaptive softmax, the log-probabilities.
 
         Parameters
         ----------
@@ -379,12 +380,12 @@ class LanguageModel(Composite):
         return self.output(y), state
 
     def stream(self, batch_size: int = 1) -> LanguageModelStream:
-        """Make a stepper that keeps the state: one id of each sequence in, the logits of the next out.
+        """Return a stream that keeps the state: it reads an id of each sequence and returns the next logits.
 
         Parameters
         ----------
         batch_size : int, default 1
-            N, the number of sequences side by side.
+            N, the number of parallel sequences.
         """
         return LanguageModelStream(self, self.rnn.stream(batch_size))
 

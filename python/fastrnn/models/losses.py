@@ -1,4 +1,4 @@
-"""The losses of a language model: its batch, checked and laid out, and what the output says of targets."""
+"""The losses of a language model: checking a batch, and the losses of its targets and lengths."""
 
 from __future__ import annotations
 
@@ -7,40 +7,42 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fastrnn._arrays import NO_TARGET, Array, as_ids, as_lengths
-from fastrnn.models.lengths import Arranged, Halting, PredictedLength
-from fastrnn.models.passes import infer
+from fastrnn.models.backbone import infer
+from fastrnn.models.length_outputs import HaltOutput, LengthOutput, ModelBatch
 
 if TYPE_CHECKING:
     from fastrnn.layers import AdaptiveSoftmax, Softmax, TiedSoftmax
-    from fastrnn.models.passes import InputModel
+    from fastrnn.models.backbone import BackboneModel
 
     Output: TypeAlias = Softmax | TiedSoftmax | AdaptiveSoftmax
 
 __all__ = ["arrange", "output_gradients", "target_losses", "total"]
 
 
-def arrange(length: Halting | PredictedLength | None, inputs: Any, targets: Any, lengths: Any) -> Arranged:
-    """Check a batch, and lay it out as the length model needs it."""
+def arrange(length: HaltOutput | LengthOutput | None, inputs: Any, targets: Any, lengths: Any) -> ModelBatch:
+    """Return a checked batch, with the extra step of a length model."""
     ids = as_ids("inputs", inputs, ("T", "N"))
     wanted = as_ids("targets", targets, ids.shape)
     ends = as_lengths(lengths, *ids.shape)
     counted = wanted != NO_TARGET
     if ends is not None and (counted & (np.arange(len(ids))[:, None] >= ends)).any():
-        raise ValueError(f"targets: expected {NO_TARGET} behind a row's end, got another")
+        raise ValueError(f"targets: expected {NO_TARGET} after a row's end, got another")
     symbols = np.count_nonzero(counted, axis=0)
     if not symbols.sum():
         raise ValueError(f"targets: expected at least one that is not {NO_TARGET}, got none")
-    batch = Arranged(ids, wanted, ends, symbols)
+    batch = ModelBatch(ids, wanted, ends, symbols)
     if length is None:
         return batch
     if (symbols != (len(ids) if ends is None else ends)).any():
-        kind = "halt" if isinstance(length, Halting) else "tau"
+        kind = "halt" if isinstance(length, HaltOutput) else "tau"
         raise ValueError(f"targets: expected one for every step, as length_model={kind!r}")
-    return length.arrange(batch)
+    return length.add_step(batch)
 
 
-def target_losses(model: InputModel, output: Output, batch: Arranged, state: Any) -> tuple[Array, Array, Any]:
-    """Compute ``-log p`` of each target [T, N] and of each row's length [N]; and the last state."""
+def target_losses(
+    model: BackboneModel, output: Output, batch: ModelBatch, state: Any
+) -> tuple[Array, Array, Any]:
+    """Compute ``-log p`` of each target [T, N] and of each row's length [N], and the final state."""
     y, state = infer(model, batch.ids, state, batch.lengths, batch.left)
     counted = batch.targets != NO_TARGET
     losses = np.zeros(batch.targets.shape, model.dtype)
@@ -54,7 +56,7 @@ def target_losses(model: InputModel, output: Output, batch: Arranged, state: Any
 def output_gradients(
     output: Output,
     h: Array,
-    batch: Arranged,
+    batch: ModelBatch,
     scale: float,
     smoothing: float,
 ) -> tuple[Array, Array]:
@@ -72,7 +74,7 @@ def output_gradients(
 
 
 def total(losses: Array | None) -> float:
-    """Compute the sum of losses in float64; None has none."""
+    """Compute the sum of losses in float64; 0 for None."""
     return 0.0 if losses is None else float(losses.sum(dtype=np.float64))
 
 

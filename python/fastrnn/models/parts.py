@@ -1,4 +1,4 @@
-"""The modules that a language model is made of."""
+"""The modules of a language model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastrnn.layers import AdaptiveSoftmax, Embedding, Module, Recurrent, Softmax, Stack, TiedSoftmax
 from fastrnn.layers.description import from_description
-from fastrnn.models.lengths import Halting, PredictedLength
+from fastrnn.models.length_outputs import HaltOutput, LengthOutput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,14 +23,14 @@ def make_parts(
     rnn: Recurrent[Any] | Stack | Mapping[str, Any] | None,
     generator: np.random.Generator,
 ) -> dict[str, Module]:
-    """Make the modules of a `LanguageModel`, by name.
+    """Return the modules of a `LanguageModel` by name.
 
     Parameters
     ----------
     settings : Settings
         Checked.
     rnn : Recurrent, Stack or mapping, optional
-        The recurrent layers, if they exist already; a description is in the settings too.
+        The recurrent layers, if given; a description is also in the settings.
     generator : numpy.random.Generator
         For the parameters.
     """
@@ -46,12 +46,12 @@ def make_parts(
         parts["output"] = AdaptiveSoftmax(width, V, settings.cutoffs, **options)
     else:
         parts["output"] = TiedSoftmax(embedding) if settings.tied else Softmax(width, V, **options)
-    if settings.tied:  # logits of a start from the standard normal distribution would be far apart
+    if settings.tied:  # standard normal weights would make the first logits too large
         embedding.parameters._writable_flat()[...] *= width**-0.5
     if settings.length_model == "halt":
-        parts["length"] = Halting(width, **options)
+        parts["length"] = HaltOutput(width, **options)
     elif settings.length_model == "tau":
         assert settings.max_length is not None
         assert E is not None
-        parts["length"] = PredictedLength(width, settings.max_length, E, **options)
+        parts["length"] = LengthOutput(width, settings.max_length, E, **options)
     return parts

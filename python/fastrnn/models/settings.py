@@ -1,4 +1,4 @@
-"""What a language model is made of: its settings, checked, and the shapes of the parameters that follow."""
+"""The settings of a language model, checked, and the shapes of its parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastrnn.layers.description import describe, described_parts, described_shap
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
 from fastrnn.layers.recurrent.options import CELLS, SharedOptions
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
-from fastrnn.models.lengths import LENGTH_MODELS, length_shapes
+from fastrnn.models.length_outputs import LENGTH_MODELS, length_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -22,12 +22,12 @@ __all__ = ["Settings"]
 _CELLS = {cell.name: cell for cell in CELLS.values() if cell.in_stacks}
 # Options of one cell alone.
 _OWN_OPTIONS = {"gru": ("reset_after",), "rnn": ("nonlinearity",)}
-# What a recurrent layer that is given brings with it.
-_OF_THE_LAYER = ("cell", "hidden_size", "num_layers", "cell_options", "reset_after", "nonlinearity")
+# Settings that a given recurrent layer determines.
+_LAYER_SETTINGS = ("cell", "hidden_size", "num_layers", "cell_options", "reset_after", "nonlinearity")
 
 
 class Settings(NamedTuple):
-    """Arguments of `LanguageModel`, with their defaults; `rnn` as its description."""
+    """The arguments of `LanguageModel` with their defaults; `rnn` as a description."""
 
     vocabulary_size: int
     cell: str = "lstm"
@@ -54,7 +54,7 @@ class Settings(NamedTuple):
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Settings:
-        """Check names, then values.
+        """Return checked settings from a mapping of names to values.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Settings(NamedTuple):
         return cls(**config).checked()
 
     def checked(self) -> Settings:
-        """Check values, and give them as plain Python values.
+        """Return the settings, checked and as plain Python values.
 
         Raises
         ------
@@ -114,14 +114,14 @@ class Settings(NamedTuple):
         for name in ("reset_after", "nonlinearity"):
             value = getattr(self, name)
             if name not in own and value != self._field_defaults[name]:
-                raise ValueError(f"{name}={value!r} does not go with cell={self.cell!r}")
+                raise ValueError(f"{name}={value!r} does not apply to cell={self.cell!r}")
         if self.rnn is not None:
-            for name in _OF_THE_LAYER:
+            for name in _LAYER_SETTINGS:
                 if getattr(self, name) != self._field_defaults[name]:
-                    raise ValueError(f"{name}: is the given rnn's own, expected none beside it")
+                    raise ValueError(f"{name}: expected none, as the given rnn determines it")
 
     def described(self) -> dict[str, Any] | None:
-        """Describe the layer that was given; None where it follows from the other settings."""
+        """Return the description of the given layer; None if the other settings determine the layer."""
         if self.rnn is None:
             return None
         given: Any = self.rnn
@@ -129,7 +129,7 @@ class Settings(NamedTuple):
             given = describe(given)
         if not isinstance(given, Mapping):
             raise TypeError(f"rnn: expected a recurrent layer or a Stack, got {type(given).__name__}")
-        described_shapes(given)  # refuses what is no description; nothing is allocated
+        described_shapes(given)  # raises if it is not a description; allocates nothing
         for part in described_parts(given):
             if part.get("bidirectional") or part.get("reverse"):
                 raise ValueError("rnn: expected one that runs forward, as it predicts what comes next")
@@ -150,12 +150,10 @@ class Settings(NamedTuple):
                 f"{self.embedding_size}"
             )
         if self.tied and self.cutoffs is not None:
-            raise ValueError(
-                "tied: expected no cutoffs beside it, as the adaptive softmax has narrow vectors"
-            )
+            raise ValueError("tied: expected no cutoffs with it, as the adaptive softmax has narrow vectors")
         for name in ("embedding_dropout", "sparse_embedding"):
             if getattr(self, name) and self.embedding_size is None:
-                raise ValueError(f"{name}: expected an embedding_size beside it, got None")
+                raise ValueError(f"{name}: expected an embedding_size with it, got None")
         if self.tied and self.sparse_embedding:
             raise ValueError("sparse_embedding: expected tied=False, as the output's gradient has all rows")
         if self.length_model is not None and self.eos is not None:
@@ -163,7 +161,7 @@ class Settings(NamedTuple):
                 f"length_model={self.length_model!r}: a text has one way to end, got eos={self.eos} too"
             )
         if (self.max_length is not None) != (self.length_model == "tau"):
-            raise ValueError("max_length: expected exactly where length_model='tau'")
+            raise ValueError("max_length: expected if and only if length_model='tau'")
         if self.length_model == "tau" and self.embedding_size is None:
             raise ValueError("length_model='tau': expected an embedding_size, got None")
 
@@ -179,7 +177,7 @@ class Settings(NamedTuple):
 
     @property
     def output_size(self) -> int:
-        """Width of what the output layer reads."""
+        """Width of the output layer's input."""
         if self.rnn is None:
             return int((self.cell_options or {}).get("proj_size", 0)) or self.hidden_size
         last = self.rnn["layers"][-1] if self.rnn["kind"] == "Stack" else self.rnn
@@ -187,13 +185,13 @@ class Settings(NamedTuple):
 
     @property
     def description(self) -> dict[str, Any]:
-        """The recurrent layer in plain values."""
+        """The description of the recurrent layer."""
         if self.rnn is not None:
             return dict(self.rnn)
         own = {name: getattr(self, name) for name in _OWN_OPTIONS.get(self.cell, ())}
         options = {**own, **(self.cell_options or {})}
         dropout = self.dropout
-        if self.locked_dropout and dropout:  # of each layer's output, the last one's included
+        if self.locked_dropout and dropout:  # on each layer's output, including the last
             options["output_dropout"], dropout = dropout, 0.0
         return {
             "kind": _CELLS[self.cell].layer,
@@ -206,7 +204,7 @@ class Settings(NamedTuple):
         }
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Give name and shape of each parameter of the model."""
+        """Return the name and shape of each parameter of the model."""
         V, width = self.vocabulary_size, self.output_size
         shapes: dict[str, tuple[int, ...]] = {}
         if self.embedding_size is not None:
@@ -222,11 +220,11 @@ class Settings(NamedTuple):
         return shapes | {f"length.{name}": shape for name, shape in lengths.items()}
 
     def __repr__(self) -> str:
-        usual = self._field_defaults
+        defaults = self._field_defaults
         given = [
             f"{name}={value!r}"
             for name, value in self._asdict().items()
-            if (name == "cell" and self.rnn is None) or (name in usual and value != usual[name])
+            if (name == "cell" and self.rnn is None) or (name in defaults and value != defaults[name])
         ]
         return f"({', '.join([str(self.vocabulary_size), *given])})"
 
@@ -246,7 +244,7 @@ def _optional_id(name: str, value: Any, least: int, count: int) -> int | None:
 
 
 def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] | None:
-    """Check the names of a cell's options, and give their values as files can keep them."""
+    """Check the names of a cell's options, and return their values in a form that can be saved."""
     if options is None:
         return None
     if not isinstance(options, Mapping):
@@ -255,7 +253,7 @@ def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] |
     known = (known | {"bias"}) - {"reverse", "context_size", "merge", *_OWN_OPTIONS.get(cell, ())}
     for name in options:
         if name not in known:
-            raise ValueError(f"cell_options: {name} is no option of the cell here")
+            raise ValueError(f"cell_options: {name} is not an option of this cell")
     if locked and "output_dropout" in options:
-        raise ValueError("cell_options: output_dropout is what locked_dropout sets, expected one of them")
+        raise ValueError("cell_options: expected no output_dropout with locked_dropout, which sets it")
     return {name: plain_value(value) for name, value in options.items()} or None

@@ -1,4 +1,4 @@
-"""A language model run one id a call, with the state kept."""
+"""Run a language model step by step, keeping its state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_ids
 from fastrnn._dispatch import kernels
-from fastrnn.models.lengths import Halting, PredictedLength
+from fastrnn.models.length_outputs import HaltOutput, LengthOutput
 
 if TYPE_CHECKING:
     from fastrnn.layers import AdaptiveSoftmax, Embedding, Softmax, StackStream, Stream, TiedSoftmax
@@ -17,16 +17,16 @@ __all__ = ["LanguageModelStream"]
 
 
 class SteppedModel(Protocol):
-    """What a `LanguageModel` has around its recurrent layers."""
+    """The parts of a `LanguageModel` around its recurrent layers."""
 
     embedding: Embedding | None
     output: Softmax | TiedSoftmax | AdaptiveSoftmax
-    length: Halting | PredictedLength | None
+    length: HaltOutput | LengthOutput | None
     length_model: str | None
 
 
 class LanguageModelStream:
-    """A language model that is fed step by step and keeps its state; made by ``model.stream()``.
+    """A language model that reads one id per sequence at a time and keeps its state; see ``model.stream()``.
 
     Attributes
     ----------
@@ -61,21 +61,21 @@ class LanguageModelStream:
         Parameters
         ----------
         ids : array_like, int [N]
-            -1 for a vector of zeros. With one sequence also one id alone.
+            -1 for a vector of zeros. With one sequence, also a single id.
         left : array_like, int [N], optional
-            With ``length_model="tau"``: symbols that are still to come; 0 where that is not known yet.
+            With ``length_model="tau"``: number of symbols still to come; 0 where it is not known yet.
 
         Returns
         -------
         logits : ndarray, float [N, V]
-            [V] for an id alone.
+            [V] for a single id.
 
         Raises
         ------
         ValueError
-            If there are not N ids or one is out of range. The state stays as it was.
+            If there are not N ids or one is out of range. The state does not change.
         TypeError
-            If they are no integers.
+            If they are not integers.
         """
         alone = self.batch_size == 1 and np.ndim(ids) == 0
         x: Array = as_ids("ids", ids, () if alone else (self.batch_size,))
@@ -91,7 +91,7 @@ class LanguageModelStream:
 
     def _left(self, left: Any) -> Array:
         length = self._model.length
-        if not isinstance(length, PredictedLength):
+        if not isinstance(length, LengthOutput):
             raise ValueError(f"left: expected None, as length_model={self._model.length_model!r}")
         return length.left(as_ids("left", left, (self.batch_size,)) - 1)
 
@@ -102,10 +102,10 @@ class LanguageModelStream:
         Raises
         ------
         ValueError
-            If the model has no such output, or no step was made.
+            If the model has no such output, or no step has been made.
         """
         length = self._model.length
-        if not isinstance(length, Halting):
+        if not isinstance(length, HaltOutput):
             raise ValueError("halt_probability: expected a model with length_model='halt'")
         return length.probability(self._last_output())
 
@@ -116,21 +116,21 @@ class LanguageModelStream:
         Raises
         ------
         ValueError
-            If the model has no such output, or no step was made.
+            If the model has no such output, or no step has been made.
         """
         length = self._model.length
-        if not isinstance(length, PredictedLength):
+        if not isinstance(length, LengthOutput):
             raise ValueError("length_logits: expected a model with length_model='tau'")
         return length.output(self._last_output())
 
     def _last_output(self) -> Array:
         if self._h is None:
-            raise ValueError("stream: expected a step before")
+            raise ValueError("stream: expected a step first")
         return self._h
 
     @property
     def state(self) -> Any:
-        """The state, copied: h [L, N, H], for LSTM the pair (h, c). Setting it copies too; None is zero."""
+        """A copy of the state: h [L, N, H], for LSTM the pair (h, c). Setting it copies; None is zero."""
         return self._stream.state
 
     @state.setter
@@ -144,7 +144,7 @@ class LanguageModelStream:
         self._h = None
 
     def copy(self) -> LanguageModelStream:
-        """Make a second stream that goes on from here on its own."""
+        """Return an independent stream that continues from the same state."""
         twin = LanguageModelStream(self._model, self._stream.copy())
         twin._h = self._h
         return twin

@@ -1,17 +1,17 @@
-"""The plain NumPy implementation of everything that fastrnn computes natively, written gate by gate.
+"""A plain NumPy implementation of everything that fastrnn computes natively, written gate by gate.
 
-It is here to be read, to judge (the tests compare every kernel with it) and to be measured against. One layer
-and one direction at a time; nothing is hidden, nothing is modified except where a function says so:
+It is for reading, for testing (every kernel is compared with it) and for benchmarking. Each function computes
+one layer and one direction, keeps no hidden state and changes an argument only where it says so:
 
 - cells: `elman_step`, `elman_forward`, `elman_backward`, and the same for `gru` and `lstm`
-- their variants, with every option that a layer has: `variant_forward`, `variant_backward`
-- layers of them: `stack_forward`, `stack_backward`
-- around them: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`
+- their variants, with every option of a layer: `variant_forward`, `variant_backward`
+- stacked layers: `stack_forward`, `stack_backward`
+- inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `clip_norm`, `clip_value`
 
 Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
 Arrays are row-major and time-major, [T, N, D]; names, shapes and the order of gates are PyTorch's. The tape
-and the walk with lengths, resets and in reverse are described in `fastrnn.reference.sequence`.
+and the loop over time, with lengths, resets and reverse, are described in `fastrnn.reference.time_loop`.
 
 Examples
 --------
@@ -35,8 +35,8 @@ from fastrnn.reference.linear import linear_backward, linear_forward
 from fastrnn.reference.loss import LinearCrossEntropy, linear_cross_entropy, softmax_cross_entropy
 from fastrnn.reference.lstm import lstm_backward, lstm_forward, lstm_step
 from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, sgd_step
-from fastrnn.reference.sequence import Tape
 from fastrnn.reference.stack import CELLS, Cell, Rows, stack_backward, stack_forward
+from fastrnn.reference.time_loop import Tape
 from fastrnn.reference.variants import VariantTape, variant_backward, variant_forward
 
 __all__ = [

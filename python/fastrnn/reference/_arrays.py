@@ -1,4 +1,4 @@
-"""Array types of the reference, and its checks: no wrong shape may broadcast, no wrong dtype promote."""
+"""Array types and checks of the reference: no wrong shape may broadcast and no wrong dtype be promoted."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ State: TypeAlias = tuple[Floats, ...]
 
 
 def is_ids(x: object) -> bool:
-    """Tell whether `x` holds token ids (integers) and not features (floats)."""
+    """Return whether `x` holds token ids (integers) rather than features (floats)."""
     return isinstance(x, np.ndarray) and bool(np.issubdtype(x.dtype, np.integer))
 
 
 def kind(x: object) -> object:
-    """What to call `x` in a message: an array's dtype, anything else's type."""
+    """Return what a message calls `x`: the dtype of an array, the type of anything else."""
     return x.dtype if isinstance(x, np.ndarray) else type(x).__name__
 
 
@@ -56,7 +56,7 @@ def check_ids(name: str, ids: Integers, count: int) -> None:
 
 
 def check_cell(x: npt.NDArray[Any], weights: Weights, gates: int, x_shape: Sequence[str]) -> None:
-    """Check the weights of a cell of `gates` gates, and its input: [..., D] floats or [...] ids."""
+    """Check the weights of a cell with `gates` gates, and its input: [..., D] floats or [...] ids."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     check_floats("weight_hh", weight_hh, ("G*H", "H"))
     width, dtype = gates * weight_hh.shape[1], weight_hh.dtype
@@ -73,7 +73,7 @@ def check_cell(x: npt.NDArray[Any], weights: Weights, gates: int, x_shape: Seque
 
 
 def check_state(name: str, state: State, like: State) -> None:
-    """Check that `state` has the arrays, the shapes and the dtype of `like`."""
+    """Check that `state` has as many arrays as `like`, with its shapes and dtypes."""
     if len(state) != len(like):
         raise ValueError(f"{name}: expected a tuple of {len(like)} arrays, got {len(state)}")
     for letter, array, example in zip("hc", state, like, strict=False):

@@ -1,4 +1,4 @@
-"""Activations of the cells, and their derivatives written in terms of their outputs."""
+"""Activations of the cells, and their derivatives in terms of their outputs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fastrnn.reference._arrays import Floats
 
 
 def sigmoid(x: Floats) -> Floats:
-    r"""Logistic sigmoid, :math:`\sigma(x) = 1 / (1 + e^{-x})`, without overflow on either side.
+    r"""Compute the logistic sigmoid, :math:`\sigma(x) = 1 / (1 + e^{-x})`, without overflow for any x.
 
-    Both branches use :math:`e^{-|x|} \le 1`: :math:`1 / (1 + e^{-x})` where x is not negative and
-    :math:`e^{x} / (1 + e^{x})` where it is, so that small results keep their relative accuracy.
+    Both branches use :math:`e^{-|x|} \le 1`: :math:`1 / (1 + e^{-x})` for x >= 0 and
+    :math:`e^{x} / (1 + e^{x})` for x < 0, so that small results keep their relative accuracy.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def sigmoid(x: Floats) -> Floats:
 
 
 def dsigmoid(s: Floats) -> Floats:
-    r"""Derivative of the sigmoid from its output `s`: :math:`s (1 - s)`.
+    r"""Compute the derivative of the sigmoid from its output `s`: :math:`s (1 - s)`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def dsigmoid(s: Floats) -> Floats:
 
 
 def tanh(x: Floats) -> Floats:
-    """Hyperbolic tangent: NumPy's own, named here beside its derivative.
+    """Compute the hyperbolic tangent, with NumPy's own function.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def tanh(x: Floats) -> Floats:
 
 
 def dtanh(t: Floats) -> Floats:
-    r"""Derivative of tanh from its output `t`: :math:`1 - t^2`.
+    r"""Compute the derivative of tanh from its output `t`: :math:`1 - t^2`.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def dtanh(t: Floats) -> Floats:
 
 
 def relu(x: Floats) -> Floats:
-    r"""Rectifier, :math:`\max(x, 0)`.
+    r"""Compute the rectifier, :math:`\max(x, 0)`.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def relu(x: Floats) -> Floats:
 
 
 def drelu(r: Floats) -> Floats:
-    r"""Derivative of the rectifier from its output `r`: 1 where it is positive, 0 elsewhere (at 0 too).
+    r"""Compute the derivative of the rectifier from its output `r`: 1 where r > 0, 0 elsewhere.
 
     Parameters
     ----------

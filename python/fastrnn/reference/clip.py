@@ -1,4 +1,4 @@
-"""Gradient clipping, by the global norm of all gradients and by value. Everything works in place."""
+"""Gradient clipping by global norm and by value, in place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastrnn.reference._arrays import Floats
 
 
 def sum_of_squares(g: Floats) -> float:
-    """Sum the squares of all elements in double precision.
+    """Compute the sum of the squares of all elements in double precision.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def sum_of_squares(g: Floats) -> float:
 
 
 def global_norm(gradients: Iterable[Floats]) -> float:
-    r"""Euclidean norm of all gradients seen as one vector, :math:`\sqrt{\sum_k \lVert g_k \rVert^2}`.
+    r"""Compute the Euclidean norm of all gradients as one vector, :math:`\sqrt{\sum_k \lVert g_k \rVert^2}`.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def clip_norm(gradients: Iterable[Floats], limit: float) -> float:
 
     .. math:: g \leftarrow g \cdot \min(1, \mathrm{limit} / (\lVert g \rVert + 10^{-6}))
 
-    which is ``torch.nn.utils.clip_grad_norm_``, its small constant included. A norm that is not finite
-    leaves nothing to save: look at the norm that is returned before using the gradients.
+    as ``torch.nn.utils.clip_grad_norm_`` does, including its small constant. If the norm is not finite the
+    gradients are useless: check the returned norm before using them.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def clip_norm(gradients: Iterable[Floats], limit: float) -> float:
 
 
 def clip_value(g: Floats, limit: float) -> None:
-    """Limit every element to -limit .. limit, in place; NaN stays NaN.
+    """Clip every element to -limit .. limit, in place; NaN stays NaN.
 
     Parameters
     ----------

@@ -10,18 +10,18 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import drelu, dtanh, relu, tanh
-from fastrnn.reference.sequence import (
+from fastrnn.reference.time_loop import (
     Tape,
     bias_gradient,
     initial_state,
-    make_walk,
+    make_time_loop,
     project,
-    recurrent_part,
-    retrace,
+    recurrent_weights,
+    start_backward,
     weight_gradient,
 )
 
-# Each with its derivative in terms of its output.
+# Each with its derivative as a function of its output.
 _NONLINEARITIES: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
     "tanh": (tanh, dtanh),
     "relu": (relu, drelu),
@@ -35,7 +35,7 @@ def _nonlinearity(name: str) -> tuple[Callable[[Floats], Floats], Callable[[Floa
 
 
 def elman_step(x: npt.NDArray[Any], state: State, weights: Weights, *, nonlinearity: str = "tanh") -> State:
-    r"""One step of the vanilla cell.
+    r"""Compute one step of the vanilla cell.
 
     .. math:: h_t = \phi(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}), \qquad \phi = \tanh \text{ or ReLU}
 
@@ -80,7 +80,7 @@ def elman_step(x: npt.NDArray[Any], state: State, weights: Weights, *, nonlinear
     (h,) = initial_state(state, weights, len(x), 1)
     phi, _ = _nonlinearity(nonlinearity)
     weight_ih, _, bias_ih, _ = weights
-    weight_hh_t, bias_hh = recurrent_part(weights, copy=False)
+    weight_hh_t, bias_hh = recurrent_weights(weights, copy=False)
     return (phi(project(x, weight_ih, bias_ih) + h @ weight_hh_t + bias_hh),)
 
 
@@ -106,11 +106,11 @@ def elman_forward(
     state : tuple of one ndarray [N, H], optional
         (h,) to start from; zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; what is behind them is padding.
+        Real steps of each row, 1 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
-        Where set, the row starts again at that step from its initial state.
+        Where True, the row restarts at that step from its initial state.
     reverse : bool
-        Walk from each row's last real step to its first.
+        Run from each row's last real step to its first.
     nonlinearity : str
         "tanh" or "relu".
 
@@ -139,19 +139,19 @@ def elman_forward(
     ([1.0, 1.5, 1.75], [[1.75]])
     """
     check_cell(x, weights, 1, ("T", "N"))
-    walk = make_walk(x.shape[:2], lengths, reset, reverse)
+    loop = make_time_loop(x.shape[:2], lengths, reset, reverse)
     initial = state_t = initial_state(state, weights, x.shape[1], 1)
     phi, _ = _nonlinearity(nonlinearity)
     weight_ih, _, bias_ih, _ = weights
-    weight_hh_t, bias_hh = recurrent_part(weights, copy=True)
-    a_x = walk.project(x, weight_ih, bias_ih)
-    y = np.empty((*walk.shape, len(weight_hh_t)), a_x.dtype)
-    for t in walk.steps:
-        (h,) = walk.enter(t, state_t, initial)
+    weight_hh_t, bias_hh = recurrent_weights(weights, copy=True)
+    a_x = loop.project(x, weight_ih, bias_ih)
+    y = np.empty((*loop.shape, len(weight_hh_t)), a_x.dtype)
+    for t in loop.steps:
+        (h,) = loop.restart(t, state_t, initial)
         y[t] = h = phi(a_x[t] + h @ weight_hh_t + bias_hh)
-        state_t = walk.leave(t, (h,), state_t)
-    y = walk.real(y)
-    return y, state_t, Tape(x, y, initial, walk.lengths, reset, reverse)
+        state_t = loop.hold_padding(t, (h,), state_t)
+    y = loop.zero_padding(y)
+    return y, state_t, Tape(x, y, initial, loop.lengths, reset, reverse)
 
 
 def elman_backward(
@@ -162,9 +162,9 @@ def elman_backward(
     *,
     nonlinearity: str = "tanh",
 ) -> tuple[Floats | None, State, Weights]:
-    r"""Backpropagation through time for the vanilla cell.
+    r"""Backpropagate through time for the vanilla cell.
 
-    With :math:`a_t` the argument of :math:`\phi`, walking back through time,
+    With :math:`a_t` the argument of :math:`\phi`, going back through time,
 
     .. math::
 
@@ -182,11 +182,11 @@ def elman_backward(
     tape : Tape
         From `elman_forward`; not changed.
     dy : ndarray [T, N, H] or None
-        Gradient of `y`; None for zeros. Padding is not looked at.
+        Gradient of `y`; None for zeros. Its padding is ignored.
     dstate_n : tuple of one ndarray [N, H], optional
         Gradient of `state_n`; zeros if not given.
     nonlinearity : str
-        That of the forward pass.
+        As in the forward pass.
 
     Returns
     -------
@@ -219,19 +219,19 @@ def elman_backward(
     ([1.75, 1.5, 1.0], [[3.0]])
     """
     check_cell(tape.x, weights, 1, ("T", "N"))
-    walk, dy, dstate = retrace(tape, dy, dstate_n)
+    loop, dy, dstate = start_backward(tape, dy, dstate_n)
     _, dphi = _nonlinearity(nonlinearity)
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     dinitial = tuple(np.zeros_like(s) for s in tape.state)
     derivative = dphi(tape.y)
     da = np.empty_like(tape.y)
-    for t in reversed(walk.steps):
+    for t in reversed(loop.steps):
         (dh,) = dstate
         da[t] = (dh + dy[t]) * derivative[t]
         dbefore = (da[t] @ weight_hh,)
-        dstate = walk.leave(t, walk.enter_backward(t, dbefore, dinitial), dstate)
-    da = walk.real(da)
-    dx, dweight_ih = walk.project_backward(tape.x, weight_ih, da)
-    dweight_hh = weight_gradient(da, walk.before(tape.y, tape.state[0]))
+        dstate = loop.hold_padding(t, loop.restart_backward(t, dbefore, dinitial), dstate)
+    da = loop.zero_padding(da)
+    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da)
+    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]))
     dweights = dweight_ih, dweight_hh, bias_gradient(da, bias_ih), bias_gradient(da, bias_hh)
     return dx, (dinitial[0] + dstate[0],), dweights

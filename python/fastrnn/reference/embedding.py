@@ -1,4 +1,4 @@
-"""The embedding: a row of the table for each id, and the scatter-add that sends gradients back."""
+"""The embedding: a row of the table for each id, and the scatter-add of its gradients."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def embedding_forward(ids: Integers, weight: Floats) -> Floats:
 
 
 def embedding_backward(ids: Integers, dy: Floats, num_embeddings: int) -> Floats:
-    """Gradient of the table: row v is the sum of `dy` over the places where id v stands.
+    """Compute the gradient of the table: row v is the sum of `dy` over all occurrences of id v.
 
-    Equal ids are brought together by a stable sort and summed in the order in which they stand;
-    ``numpy.add.at`` gives the same sums more slowly.
+    A stable sort groups equal ids, which are summed in their order; ``numpy.add.at`` computes the same sums
+    more slowly.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def embedding_backward(ids: Integers, dy: Floats, num_embeddings: int) -> Floats
 
 
 def one_hot(ids: Integers, num_embeddings: int, dtype: str = "float32") -> Floats:
-    """Write each id as a vector with a single 1, for those who want to see it; nothing here computes with it.
+    """Return each id as a vector with a single 1. For illustration: nothing here computes with it.
 
     Parameters
     ----------

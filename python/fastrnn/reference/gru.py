@@ -1,8 +1,8 @@
 """The gated recurrent unit: one step, the forward pass and backpropagation through time, for both resets.
 
 The two variants differ in where the reset gate acts. ``reset_after=True`` gates the product W_hn h (PyTorch,
-cuDNN); ``reset_after=False`` gates h before the product: the cell of the original paper and of course notes.
-The update gate z says how much of the old state is kept, as in that paper and in PyTorch; texts that write
+cuDNN); ``reset_after=False`` gates h before the product (the original paper, course notes). The update gate z
+is the fraction of the old state that is kept, as in that paper and in PyTorch; texts that write
 h = u n + (1 - u) h (Chung et al. 2014, course notes) have u = 1 - z.
 """
 
@@ -15,24 +15,24 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, tanh
-from fastrnn.reference.sequence import (
+from fastrnn.reference.time_loop import (
     Tape,
     bias_gradient,
-    by_gate,
     initial_state,
-    make_walk,
+    make_time_loop,
     project,
-    recurrent_part,
-    retrace,
+    recurrent_weights,
+    split_gates,
+    start_backward,
     weight_gradient,
 )
 
 
 def _cell_reset_after(a_x: Floats, h: Floats, recurrent: tuple[Floats, Floats], gates: Floats) -> Floats:
-    """From W_ih x + b_ih [N, 3*H] and h [N, H]: the new h; r, z, n, W_hn h + b_hn go to gates [N, 4, H]."""
+    """Return the new h from W_ih x + b_ih [N, 3*H] and h; put r, z, n, W_hn h + b_hn into gates [N, 4, H]."""
     weight_hh_t, bias_hh = recurrent
-    x_r, x_z, x_n = by_gate(a_x, 3)
-    h_r, h_z, h_n = by_gate(h @ weight_hh_t + bias_hh, 3)
+    x_r, x_z, x_n = split_gates(a_x, 3)
+    h_r, h_z, h_n = split_gates(h @ weight_hh_t + bias_hh, 3)
     gates[:, 0] = r = sigmoid(x_r + h_r)
     gates[:, 1] = z = sigmoid(x_z + h_z)
     gates[:, 2] = n = tanh(x_n + r * h_n)
@@ -41,11 +41,11 @@ def _cell_reset_after(a_x: Floats, h: Floats, recurrent: tuple[Floats, Floats], 
 
 
 def _cell_reset_before(a_x: Floats, h: Floats, recurrent: tuple[Floats, Floats], gates: Floats) -> Floats:
-    """From W_ih x + b_ih [N, 3*H] and h [N, H]: the new h; r, z, n go to gates [N, 3, H]."""
+    """Return the new h from W_ih x + b_ih [N, 3*H] and h [N, H]; put r, z, n into gates [N, 3, H]."""
     weight_hh_t, bias_hh = recurrent
     rz, cand = slice(0, 2 * h.shape[1]), slice(2 * h.shape[1], None)
-    x_r, x_z, x_n = by_gate(a_x, 3)
-    h_r, h_z = by_gate(h @ weight_hh_t[:, rz] + bias_hh[rz], 2)
+    x_r, x_z, x_n = split_gates(a_x, 3)
+    h_r, h_z = split_gates(h @ weight_hh_t[:, rz] + bias_hh[rz], 2)
     gates[:, 0] = r = sigmoid(x_r + h_r)
     gates[:, 1] = z = sigmoid(x_z + h_z)
     gates[:, 2] = n = tanh(x_n + (r * h) @ weight_hh_t[:, cand] + bias_hh[cand])
@@ -53,7 +53,7 @@ def _cell_reset_before(a_x: Floats, h: Floats, recurrent: tuple[Floats, Floats],
 
 
 def gru_step(x: npt.NDArray[Any], state: State, weights: Weights, *, reset_after: bool = True) -> State:
-    r"""One step of the gated recurrent unit.
+    r"""Compute one step of the gated recurrent unit.
 
     .. math::
 
@@ -63,7 +63,7 @@ def gru_step(x: npt.NDArray[Any], state: State, weights: Weights, *, reset_after
         n_t &= \tanh(W_{in} x_t + b_{in} + W_{hn} (r_t \odot h_{t-1}) + b_{hn}) && \text{not reset\_after} \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    The gates stand in the weights one below the other in the order r, z, n, as in PyTorch.
+    The gates' rows of the weights are in the order r, z, n, as in PyTorch.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def gru_step(x: npt.NDArray[Any], state: State, weights: Weights, *, reset_after
     weight_ih, _, bias_ih, _ = weights
     cell, kept = (_cell_reset_after, 4) if reset_after else (_cell_reset_before, 3)
     gates = np.empty((len(x), kept, h.shape[1]), h.dtype)
-    return (cell(project(x, weight_ih, bias_ih), h, recurrent_part(weights, copy=False), gates),)
+    return (cell(project(x, weight_ih, bias_ih), h, recurrent_weights(weights, copy=False), gates),)
 
 
 def gru_forward(
@@ -134,11 +134,11 @@ def gru_forward(
     state : tuple of one ndarray [N, H], optional
         (h,) to start from; zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; what is behind them is padding.
+        Real steps of each row, 1 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
-        Where set, the row starts again at that step from its initial state. (Not the reset gate.)
+        Where True, the row restarts at that step from its initial state. (Not the reset gate.)
     reverse : bool
-        Walk from each row's last real step to its first.
+        Run from each row's last real step to its first.
     reset_after : bool
         As in `gru_step`.
 
@@ -167,20 +167,20 @@ def gru_forward(
     [0.5, 0.75, 0.875]
     """
     check_cell(x, weights, 3, ("T", "N"))
-    walk = make_walk(x.shape[:2], lengths, reset, reverse)
+    loop = make_time_loop(x.shape[:2], lengths, reset, reverse)
     initial = state_t = initial_state(state, weights, x.shape[1], 1)
     weight_ih, weight_hh, bias_ih, _ = weights
     cell, kept = (_cell_reset_after, 4) if reset_after else (_cell_reset_before, 3)
-    recurrent = recurrent_part(weights, copy=True)
-    a_x = walk.project(x, weight_ih, bias_ih)
-    y = np.empty((*walk.shape, weight_hh.shape[1]), a_x.dtype)
-    gates = np.empty((*walk.shape, kept, weight_hh.shape[1]), a_x.dtype)
-    for t in walk.steps:
-        (h,) = walk.enter(t, state_t, initial)
+    recurrent = recurrent_weights(weights, copy=True)
+    a_x = loop.project(x, weight_ih, bias_ih)
+    y = np.empty((*loop.shape, weight_hh.shape[1]), a_x.dtype)
+    gates = np.empty((*loop.shape, kept, weight_hh.shape[1]), a_x.dtype)
+    for t in loop.steps:
+        (h,) = loop.restart(t, state_t, initial)
         y[t] = h = cell(a_x[t], h, recurrent, gates[t])
-        state_t = walk.leave(t, (h,), state_t)
-    y, gates = walk.real(y), walk.real(gates)
-    return y, state_t, Tape(x, y, initial, walk.lengths, reset, reverse, None, gates)
+        state_t = loop.hold_padding(t, (h,), state_t)
+    y, gates = loop.zero_padding(y), loop.zero_padding(gates)
+    return y, state_t, Tape(x, y, initial, loop.lengths, reset, reverse, None, gates)
 
 
 def gru_backward(
@@ -191,10 +191,10 @@ def gru_backward(
     *,
     reset_after: bool = True,
 ) -> tuple[Floats | None, State, Weights]:
-    r"""Backpropagation through time for the GRU.
+    r"""Backpropagate through time for the GRU.
 
     With :math:`a` the arguments of the activations and :math:`q_t = W_{hn} h_{t-1} + b_{hn}`,
-    walking back through time,
+    going back through time,
 
     .. math::
 
@@ -229,11 +229,11 @@ def gru_backward(
     tape : Tape
         From `gru_forward`; not changed.
     dy : ndarray [T, N, H] or None
-        Gradient of `y`; None for zeros. Padding is not looked at.
+        Gradient of `y`; None for zeros. Its padding is ignored.
     dstate_n : tuple of one ndarray [N, H], optional
         Gradient of `state_n`; zeros if not given.
     reset_after : bool
-        That of the forward pass.
+        As in the forward pass.
 
     Returns
     -------
@@ -249,7 +249,7 @@ def gru_backward(
     TypeError
         If the dtypes differ.
     ValueError
-        If the shapes do not fit, or the tape is another cell's or the other variant's.
+        If the shapes do not fit, or the tape is of another cell or the other variant.
 
     Examples
     --------
@@ -264,14 +264,14 @@ def gru_backward(
     if tape.gates is None or tape.gates.shape[2] != kept:
         raise ValueError(f"tape: expected one of gru_forward with reset_after={reset_after}")
     check_cell(tape.x, weights, 3, ("T", "N"))
-    walk, dy, dstate = retrace(tape, dy, dstate_n)
+    loop, dy, dstate = start_backward(tape, dy, dstate_n)
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     H = weight_hh.shape[1]
     dinitial = tuple(np.zeros_like(s) for s in tape.state)
-    h_before = walk.before(tape.y, tape.state[0])
-    da = np.empty((*walk.shape, 3, H), tape.y.dtype)  # of W_ih x + b_ih
+    h_before = loop.previous(tape.y, tape.state[0])
+    da = np.empty((*loop.shape, 3, H), tape.y.dtype)  # of W_ih x + b_ih
     da_hh = np.empty_like(da) if reset_after else da  # of W_hh h + b_hh
-    for t in reversed(walk.steps):
+    for t in reversed(loop.steps):
         r, z, n = tape.gates[t, :, :3].swapaxes(0, 1)
         dh = dstate[0] + dy[t]
         da[t, :, 2] = dh * (1 - z) * dtanh(n)
@@ -286,9 +286,9 @@ def gru_backward(
             ds = da[t, :, 2] @ weight_hh[2 * H :]
             da[t, :, 0] = ds * h_before[t] * dsigmoid(r)
             dh_before = dh * z + ds * r + da[t, :, :2].reshape(-1, 2 * H) @ weight_hh[: 2 * H]
-        dstate = walk.leave(t, walk.enter_backward(t, (dh_before,), dinitial), dstate)
-    da_x, da_h = (walk.real(d).reshape(*walk.shape, 3 * H) for d in (da, da_hh))
-    dx, dweight_ih = walk.project_backward(tape.x, weight_ih, da_x)
+        dstate = loop.hold_padding(t, loop.restart_backward(t, (dh_before,), dinitial), dstate)
+    da_x, da_h = (loop.zero_padding(d).reshape(*loop.shape, 3 * H) for d in (da, da_hh))
+    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da_x)
     if reset_after:
         dweight_hh = weight_gradient(da_h, h_before)
     else:

@@ -43,7 +43,7 @@ def linear_forward(x: Floats, weight: Floats, bias: Floats | None = None) -> Flo
 
 
 def linear_backward(x: Floats, weight: Floats, dy: Floats) -> tuple[Floats, Floats, Floats]:
-    """Gradients of the linear layer: dx = W^T dy, dW = sum over rows of dy x^T, db = sum of dy.
+    """Compute the gradients of the linear layer: dx = W^T dy, dW = sum over rows of dy x^T, db = sum of dy.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def linear_backward(x: Floats, weight: Floats, dy: Floats) -> tuple[Floats, Floa
     dx : ndarray [..., K], dtype of `x`
     dweight : ndarray [F, K], dtype of `x`
     dbias : ndarray [F], dtype of `x`
-        To be ignored where the layer has no bias.
+        Ignore it if the layer has no bias.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy, alone and together with the output layer before them. Losses are in nats."""
+"""Softmax and cross-entropy, alone and with the output layer. Losses are in nats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastrnn.reference.linear import linear_backward, linear_forward
 
 
 def softmax_cross_entropy(logits: Floats, targets: Integers) -> tuple[Floats, Floats]:
-    r"""Cross-entropy of each row's softmax against its target, and the gradient of the logits.
+    r"""Compute the cross-entropy of each row's softmax against its target, and the gradient of the logits.
 
     .. math::
 
@@ -32,7 +32,7 @@ def softmax_cross_entropy(logits: Floats, targets: Integers) -> tuple[Floats, Fl
     losses : ndarray [M], dtype of `logits`
         In nats; neither summed nor averaged.
     dlogits : ndarray [M, V], dtype of `logits`
-        Of the sum of the losses: divide by what they are divided by.
+        Of the sum of the losses; for their mean, divide by the same number.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class LinearCrossEntropy(NamedTuple):
 def linear_cross_entropy(
     h: Floats, weight: Floats, bias: Floats | None, targets: Integers, scale: float = 1.0
 ) -> LinearCrossEntropy:
-    r"""Output layer, softmax and cross-entropy in one: :math:`L = -\ln \mathrm{softmax}(W h + b)_y`.
+    r"""Compute output layer, softmax and cross-entropy in one: :math:`L = -\ln \mathrm{softmax}(W h + b)_y`.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def linear_cross_entropy(
     targets : ndarray [M], any integer dtype
         In 0 .. V - 1, or -1 for a row that is not counted (padding): its loss and its gradients are 0.
     scale : float
-        What gradients, but not losses, are multiplied by: 1 / (rows counted) for the mean loss.
+        Factor of the gradients, but not of the losses: 1 / (rows counted) for the mean loss.
 
     Returns
     -------

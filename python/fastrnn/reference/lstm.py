@@ -9,22 +9,22 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, tanh
-from fastrnn.reference.sequence import (
+from fastrnn.reference.time_loop import (
     Tape,
     bias_gradient,
-    by_gate,
     initial_state,
-    make_walk,
+    make_time_loop,
     project,
-    recurrent_part,
-    retrace,
+    recurrent_weights,
+    split_gates,
+    start_backward,
     weight_gradient,
 )
 
 
 def _cell(a: Floats, c: Floats, gates: Floats) -> tuple[Floats, Floats]:
-    """From pre-activations a [N, 4*H] and c [N, H]: the new h and c; i, f, g, o go to gates [N, 4, H]."""
-    a_i, a_f, a_g, a_o = by_gate(a, 4)
+    """Return the new h and c from pre-activations a [N, 4*H] and c; put i, f, g, o into gates [N, 4, H]."""
+    a_i, a_f, a_g, a_o = split_gates(a, 4)
     gates[:, 0] = i = sigmoid(a_i)
     gates[:, 1] = f = sigmoid(a_f)
     gates[:, 2] = g = tanh(a_g)
@@ -35,7 +35,7 @@ def _cell(a: Floats, c: Floats, gates: Floats) -> tuple[Floats, Floats]:
 
 
 def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights) -> State:
-    r"""One step of the LSTM cell, with forget gate and without peepholes.
+    r"""Compute one step of the LSTM cell, with forget gate and without peepholes.
 
     .. math::
 
@@ -46,7 +46,7 @@ def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights) -> State:
         c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
         h_t &= o_t \odot \tanh(c_t)
 
-    The gates stand in the weights one below the other in the order i, f, g, o, as in PyTorch.
+    The gates' rows of the weights are in the order i, f, g, o, as in PyTorch.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights) -> State:
     check_cell(x, weights, 4, ("N",))
     h, c = initial_state(state, weights, len(x), 2)
     weight_ih, _, bias_ih, _ = weights
-    weight_hh_t, bias_hh = recurrent_part(weights, copy=False)
+    weight_hh_t, bias_hh = recurrent_weights(weights, copy=False)
     a = project(x, weight_ih, bias_ih) + h @ weight_hh_t + bias_hh
     return _cell(a, c, np.empty((len(x), 4, h.shape[1]), h.dtype))
 
@@ -111,11 +111,11 @@ def lstm_forward(
     state : tuple of two ndarray [N, H], optional
         (h, c) to start from; zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; what is behind them is padding.
+        Real steps of each row, 1 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
-        Where set, the row starts again at that step from its initial state.
+        Where True, the row restarts at that step from its initial state.
     reverse : bool
-        Walk from each row's last real step to its first.
+        Run from each row's last real step to its first.
 
     Returns
     -------
@@ -142,28 +142,28 @@ def lstm_forward(
     ([[1.0, 1.0], [2.0, 2.0], [3.0, 0.0]], [3.0, 2.0])
     """
     check_cell(x, weights, 4, ("T", "N"))
-    walk = make_walk(x.shape[:2], lengths, reset, reverse)
+    loop = make_time_loop(x.shape[:2], lengths, reset, reverse)
     initial = state_t = initial_state(state, weights, x.shape[1], 2)
     weight_ih, _, bias_ih, _ = weights
-    weight_hh_t, bias_hh = recurrent_part(weights, copy=True)
-    a_x = walk.project(x, weight_ih, bias_ih)
-    y = np.empty((*walk.shape, len(weight_hh_t)), a_x.dtype)
+    weight_hh_t, bias_hh = recurrent_weights(weights, copy=True)
+    a_x = loop.project(x, weight_ih, bias_ih)
+    y = np.empty((*loop.shape, len(weight_hh_t)), a_x.dtype)
     c_all = np.empty_like(y)
-    gates = np.empty((*walk.shape, 4, len(weight_hh_t)), a_x.dtype)
-    for t in walk.steps:
-        h, c = walk.enter(t, state_t, initial)
+    gates = np.empty((*loop.shape, 4, len(weight_hh_t)), a_x.dtype)
+    for t in loop.steps:
+        h, c = loop.restart(t, state_t, initial)
         y[t], c_all[t] = h, c = _cell(a_x[t] + h @ weight_hh_t + bias_hh, c, gates[t])
-        state_t = walk.leave(t, (h, c), state_t)
-    y, c_all, gates = walk.real(y), walk.real(c_all), walk.real(gates)
-    return y, state_t, Tape(x, y, initial, walk.lengths, reset, reverse, c_all, gates)
+        state_t = loop.hold_padding(t, (h, c), state_t)
+    y, c_all, gates = loop.zero_padding(y), loop.zero_padding(c_all), loop.zero_padding(gates)
+    return y, state_t, Tape(x, y, initial, loop.lengths, reset, reverse, c_all, gates)
 
 
 def lstm_backward(
     weights: Weights, tape: Tape, dy: Floats | None, dstate_n: State | None = None
 ) -> tuple[Floats | None, State, Weights]:
-    r"""Backpropagation through time for the LSTM.
+    r"""Backpropagate through time for the LSTM.
 
-    With :math:`a` the arguments of the activations, walking back through time,
+    With :math:`a` the arguments of the activations, going back through time,
 
     .. math::
 
@@ -186,7 +186,7 @@ def lstm_backward(
     tape : Tape
         From `lstm_forward`; not changed.
     dy : ndarray [T, N, H] or None
-        Gradient of `y`; None for zeros. Padding is not looked at.
+        Gradient of `y`; None for zeros. Its padding is ignored.
     dstate_n : tuple of two ndarray [N, H], optional
         Gradient of `state_n`; zeros if not given.
 
@@ -204,7 +204,7 @@ def lstm_backward(
     TypeError
         If the dtypes differ.
     ValueError
-        If the shapes do not fit or the tape is another cell's.
+        If the shapes do not fit or the tape is of another cell.
 
     References
     ----------
@@ -224,14 +224,14 @@ def lstm_backward(
     if tape.c is None or tape.gates is None:
         raise ValueError("tape: expected one of lstm_forward, got one without c and gates")
     check_cell(tape.x, weights, 4, ("T", "N"))
-    walk, dy, dstate = retrace(tape, dy, dstate_n)
+    loop, dy, dstate = start_backward(tape, dy, dstate_n)
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     num_steps, batch_size, H = tape.y.shape
     dinitial = tuple(np.zeros_like(s) for s in tape.state)
-    c_before = walk.before(tape.c, tape.state[1])
+    c_before = loop.previous(tape.c, tape.state[1])
     tanh_c = tanh(tape.c)
     da = np.empty_like(tape.gates)
-    for t in reversed(walk.steps):
+    for t in reversed(loop.steps):
         i, f, g, o = tape.gates[t].swapaxes(0, 1)
         dh = dstate[0] + dy[t]
         dc = dstate[1] + dh * o * dtanh(tanh_c[t])
@@ -240,9 +240,9 @@ def lstm_backward(
         da[t, :, 2] = dc * i * dtanh(g)
         da[t, :, 3] = dh * tanh_c[t] * dsigmoid(o)
         dbefore = da[t].reshape(batch_size, 4 * H) @ weight_hh, dc * f
-        dstate = walk.leave(t, walk.enter_backward(t, dbefore, dinitial), dstate)
-    da = walk.real(da).reshape(num_steps, batch_size, 4 * H)
-    dx, dweight_ih = walk.project_backward(tape.x, weight_ih, da)
-    dweight_hh = weight_gradient(da, walk.before(tape.y, tape.state[0]))
+        dstate = loop.hold_padding(t, loop.restart_backward(t, dbefore, dinitial), dstate)
+    da = loop.zero_padding(da).reshape(num_steps, batch_size, 4 * H)
+    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da)
+    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]))
     dweights = dweight_ih, dweight_hh, bias_gradient(da, bias_ih), bias_gradient(da, bias_hh)
     return dx, (dinitial[0] + dstate[0], dinitial[1] + dstate[1]), dweights

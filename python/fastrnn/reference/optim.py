@@ -1,4 +1,4 @@
-"""Optimiser steps with PyTorch's formulas. Each changes the parameters and its own moments in place.
+"""Optimiser steps with PyTorch's formulas. Each updates the parameters and its moments in place.
 
 The moments start as zeros of the parameters' shape and dtype and belong to the caller.
 """
@@ -21,13 +21,13 @@ def sgd_step(
     weight_decay: float = 0.0,
     nesterov: bool = False,
 ) -> None:
-    r"""One step of stochastic gradient descent, with momentum or Nesterov's momentum.
+    r"""Take one step of stochastic gradient descent, with momentum or Nesterov momentum.
 
     .. math::
 
         g &\leftarrow g + \lambda p \\
         m &\leftarrow \mu m + g \\
-        p &\leftarrow p - \eta \, m \qquad \text{or, with Nesterov's,} \quad p - \eta \, (g + \mu m)
+        p &\leftarrow p - \eta \, m \qquad \text{or, with Nesterov momentum,} \quad p - \eta \, (g + \mu m)
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def sgd_step(
     g : ndarray, shape and dtype of `p`
         Gradient, not changed.
     m : ndarray, shape and dtype of `p`, or None
-        Momentum, changed in place; None only where `momentum` is 0.
+        Momentum, changed in place; None only if `momentum` is 0.
     learning_rate : float
         :math:`\eta`.
     momentum : float
@@ -53,7 +53,7 @@ def sgd_step(
     References
     ----------
     Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning,
-    ICML 2013; here the learning rate stands outside the momentum, as in PyTorch.
+    ICML 2013; here the learning rate is outside the momentum, as in PyTorch.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def rmsprop_step(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> None:
-    r"""One step of RMSprop (not centred, without momentum).
+    r"""Take one step of RMSprop (not centred, without momentum).
 
     .. math::
 
@@ -140,7 +140,7 @@ def adam_step(
     weight_decay: float = 0.0,
     decoupled: bool = False,
 ) -> None:
-    r"""One step of Adam, or of AdamW where the weight decay is `decoupled`.
+    r"""Take one step of Adam, or of AdamW if the weight decay is `decoupled`.
 
     .. math::
 
@@ -166,11 +166,11 @@ def adam_step(
     beta1, beta2 : float
         Smoothing of `m` and of `v`.
     epsilon : float
-        :math:`\epsilon`, outside the root and after the correction of `v`.
+        :math:`\epsilon`, outside the root and after the bias correction of `v`.
     weight_decay : float
         :math:`\lambda`.
     decoupled : bool
-        AdamW.
+        Use AdamW.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def adamw_step(
     epsilon: float = 1e-8,
     weight_decay: float = 1e-2,
 ) -> None:
-    r"""One step of AdamW: `adam_step` with decoupled weight decay, and PyTorch's default for it.
+    r"""Take one step of AdamW: `adam_step` with decoupled weight decay, and PyTorch's default for it.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights
 from fastrnn.reference.elman import elman_backward, elman_forward
 from fastrnn.reference.gru import gru_backward, gru_forward
 from fastrnn.reference.lstm import lstm_backward, lstm_forward
-from fastrnn.reference.sequence import Tape
+from fastrnn.reference.time_loop import Tape
 
 
 class Cell(NamedTuple):
@@ -31,7 +31,7 @@ CELLS = {
 
 
 class Rows(NamedTuple):
-    """What every layer needs to know of the rows of a batch: lengths [N] and reset [T, N], or None."""
+    """Lengths [N] and resets [T, N] of the rows of a batch, or None; the same for every layer."""
 
     lengths: Integers | None = None
     reset: Booleans | None = None
@@ -45,15 +45,15 @@ def stack_forward(
     rows: Rows = Rows(),  # noqa: B008 - immutable
     **options: Any,
 ) -> tuple[Floats, list[list[State]], list[list[Tape]]]:
-    """Run layers one above the other; where a layer has two directions, their outputs stand side by side.
+    """Run stacked layers; the outputs of a layer's two directions are concatenated.
 
     Parameters
     ----------
     cell : str
         "elman", "gru" or "lstm".
     x : ndarray [T, N, D], float32 or float64, or [T, N], any integer dtype
-    weights : sequence over layers of sequences over directions (forwards, and reverse if there is one)
-        What the cell's forward pass takes; above a layer of two directions D is 2*H.
+    weights : sequence over layers of sequences over directions (forward, then reverse if there is one)
+        The weights of the cell's forward pass; D is 2*H after a layer with two directions.
     states : likewise, optional
         Initial states; zeros if not given.
     rows : Rows
@@ -105,12 +105,12 @@ def stack_backward(
     dstates_n: Sequence[Sequence[State]] | None = None,
     **options: Any,
 ) -> tuple[Floats | None, list[list[State]], list[list[Weights]]]:
-    """Send gradients back through stacked layers, from the last to the first.
+    """Backpropagate through stacked layers, from the last to the first.
 
     Parameters
     ----------
     cell, weights, **options
-        Those of `stack_forward`.
+        As in `stack_forward`.
     tapes : list over layers of lists over directions
         From `stack_forward`; not changed.
     dy : ndarray [T, N, H * directions]

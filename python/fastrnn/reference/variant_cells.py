@@ -1,7 +1,8 @@
-"""One step of each variant's cell as equations, its gradient right below, and what is around all cells.
+"""One step of each cell with its options, each followed by its gradient, and the parts common to all cells.
 
 ``v`` is the variant, ``w`` its weights, ``s`` the `Step` with all its values, and ``dw`` the weights'
-gradients, which are added to. A backward function takes dq and dc and gives `Before`; it changes no step.
+gradients, which are added to. A backward function takes dq and dc, returns `StepGradients` and does not
+change the step.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from fastrnn.reference._arrays import Floats, State
 from fastrnn.reference.activations import dsigmoid, sigmoid
 from fastrnn.reference.variant_activations import ACTIVATIONS
-from fastrnn.reference.variant_parts import (
+from fastrnn.reference.variant_affine import (
     Affine,
     Gates,
     NamedWeights,
@@ -27,8 +28,8 @@ from fastrnn.reference.variant_parts import (
 from fastrnn.reference.variant_settings import Variant
 
 
-class Before(NamedTuple):
-    """Gradients of what a step began with; 0.0 stands for zeros."""
+class StepGradients(NamedTuple):
+    """Gradients of the inputs of a step; 0.0 stands for zeros."""
 
     dx: Gates  # of the input part
     du: Any  # [N, P], of h0 as the recurrent product takes it
@@ -37,7 +38,7 @@ class Before(NamedTuple):
 
 
 def elman(v: Variant, w: NamedWeights, s: Step) -> None:
-    """Elman's cell, leaky where there is a leak a (Jaeger et al. 2007)."""
+    """Compute the Elman cell, leaky if there is a leak a (Jaeger et al. 2007)."""
     phi, _ = ACTIVATIONS[v.nonlinearity]
     s.A = recurrent(v, w, s, "n")
     s.raw = phi(s.x["n"] + s.A["n"])
@@ -46,19 +47,21 @@ def elman(v: Variant, w: NamedWeights, s: Step) -> None:
     s.q = s.n if s.a is None else s.a * s.q0 + (1 - s.a) * s.n
 
 
-def elman_backward(v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights) -> Before:
-    """Gradient of `elman`."""
+def elman_backward(
+    v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights
+) -> StepGradients:
+    """Compute the gradient of `elman`."""
     _, dphi = ACTIVATIONS[v.nonlinearity]
     dn, dq0 = (dq, 0.0) if s.a is None else ((1 - s.a) * dq, s.a * dq)
     if "leak" in w:
         dleak = dq * (s.q0 - s.n) * dsigmoid(s.a)
         dw["leak"][...] += dleak.sum(axis=0) if len(s.a) == v.H else dleak.sum()
     da = {"n": dn * s.m * dphi(s.raw)}
-    return Before(da, *recurrent_backward(v, w, s, da, dw), dq0)
+    return StepGradients(da, *recurrent_backward(v, w, s, da, dw), dq0)
 
 
 def gru(v: Variant, w: NamedWeights, s: Step) -> None:
-    """The GRU, with the reset gate behind the candidate's product or before it."""
+    """Compute the GRU, with the reset gate after or before the candidate's product."""
     sg, _ = ACTIVATIONS[v.gate_activation]
     sn, _ = ACTIVATIONS[v.nonlinearity]
     s.A = recurrent(v, w, s, "rzn" if v.reset_after else "rz")
@@ -71,11 +74,13 @@ def gru(v: Variant, w: NamedWeights, s: Step) -> None:
         s.raw = sn(s.x["n"] + s.B.gate["n"])
     s.n = s.raw * s.m
     s.q = (1 - s.z) * s.n + s.z * s.q0
-    s.c = s.q  # kept beside h where that is projected
+    s.c = s.q  # carried along with h if that is projected
 
 
-def gru_backward(v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights) -> Before:
-    """Gradient of `gru`."""
+def gru_backward(
+    v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights
+) -> StepGradients:
+    """Compute the gradient of `gru`."""
     _, dsg = ACTIVATIONS[v.gate_activation]
     _, dsn = ACTIVATIONS[v.nonlinearity]
     dq = dq + dc
@@ -89,11 +94,11 @@ def gru_backward(v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: 
         da_r = dru * s.u * dsg(s.r)
         du, dfar = recurrent_backward(v, w, s, {"r": da_r, "z": da_z}, dw)
         du = du + dru * s.r
-    return Before({"r": da_r, "z": da_z, "n": da_n}, du, dfar, dq * s.z)
+    return StepGradients({"r": da_r, "z": da_z, "n": da_n}, du, dfar, dq * s.z)
 
 
 def peepholes(v: Variant, w: NamedWeights) -> dict[str, Any]:
-    """The peephole weights of i, f and o, zeros where there are none (Gers, Schmidhuber 2000)."""
+    """Return the peephole weights of i, f and o, zeros if there are none (Gers, Schmidhuber 2000)."""
     gates = "io" if v.coupled else "ifo"
     if "weight_peephole" not in w:
         return dict.fromkeys(gates, 0.0)
@@ -101,7 +106,7 @@ def peepholes(v: Variant, w: NamedWeights) -> dict[str, Any]:
 
 
 def peepholes_backward(v: Variant, s: Step, da: Gates, dw: NamedWeights) -> None:
-    """Add the gradients of the peephole weights: i and f saw the cell before the step, o the new one."""
+    """Add the gradients of the peephole weights: i and f read the old cell state, o the new one."""
     if "weight_peephole" not in dw:
         return
     dp = peepholes(v, dw)
@@ -112,7 +117,7 @@ def peepholes_backward(v: Variant, s: Step, da: Gates, dw: NamedWeights) -> None
 
 
 def lstm(v: Variant, w: NamedWeights, s: Step) -> None:
-    """The LSTM with forget gate, or with i and f coupled (Greff et al. 2015), and all that is added to it."""
+    """Compute the LSTM with all its options; coupled i and f are those of Greff et al. (2015)."""
     sg, _ = ACTIVATIONS[v.gate_activation]
     sc, _ = ACTIVATIONS[v.candidate_activation]
     so, _ = ACTIVATIONS[v.output_activation]
@@ -138,8 +143,10 @@ def lstm(v: Variant, w: NamedWeights, s: Step) -> None:
     s.q = s.o * s.squashed
 
 
-def lstm_backward(v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights) -> Before:
-    """Gradient of `lstm`."""
+def lstm_backward(
+    v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights
+) -> StepGradients:
+    """Compute the gradient of `lstm`."""
     _, dsg = ACTIVATIONS[v.gate_activation]
     _, dsc = ACTIVATIONS[v.candidate_activation]
     _, dso = ACTIVATIONS[v.output_activation]
@@ -162,15 +169,15 @@ def lstm_backward(v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw:
     dq0 = dc * s.f + p["i"] * da["i"] + (0.0 if v.coupled else p["f"] * da["f"])
     peepholes_backward(v, s, da, dw)
     if not v.relevance:
-        return Before(da, *recurrent_backward(v, w, s, da, dw), dq0)
+        return StepGradients(da, *recurrent_backward(v, w, s, da, dw), dq0)
     dru = s.B.backward(w, da, dw)
     da["r"] = dru * s.u * dsg(s.r)
     du, dfar = recurrent_backward(v, w, s, da, dw)
-    return Before(da, du + dru * s.r, dfar, dq0)
+    return StepGradients(da, du + dru * s.r, dfar, dq0)
 
 
 def mingru(v: Variant, w: NamedWeights, s: Step) -> None:
-    """The minimal GRU: gate and candidate see the input alone (Feng et al. 2024, section 3.1)."""
+    """Compute the minimal GRU: gate and candidate see only the input (Feng et al. 2024, section 3.1)."""
     sn, _ = ACTIVATIONS[v.nonlinearity]
     s.z = sigmoid(s.x["z"])
     s.raw = sn(s.x["n"])
@@ -178,16 +185,18 @@ def mingru(v: Variant, w: NamedWeights, s: Step) -> None:
     s.q = (1 - s.z) * s.q0 + s.z * s.n
 
 
-def mingru_backward(v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights) -> Before:
-    """Gradient of `mingru`."""
+def mingru_backward(
+    v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights
+) -> StepGradients:
+    """Compute the gradient of `mingru`."""
     _, dsn = ACTIVATIONS[v.nonlinearity]
     da_z = dq * (s.n - s.q0) * dsigmoid(s.z)
     da_n = dq * s.z * s.m * dsn(s.raw)
-    return Before({"z": da_z, "n": da_n}, 0.0, 0.0, dq * (1 - s.z))
+    return StepGradients({"z": da_z, "n": da_n}, 0.0, 0.0, dq * (1 - s.z))
 
 
 def minlstm(v: Variant, w: NamedWeights, s: Step) -> None:
-    """The minimal LSTM, its two gates scaled to the sum 1 (Feng et al. 2024, section 3.2)."""
+    """Compute the minimal LSTM, its two gates scaled to sum to 1 (Feng et al. 2024, section 3.2)."""
     sn, _ = ACTIVATIONS[v.nonlinearity]
     s.f = sigmoid(s.x["f"])
     s.i = sigmoid(s.x["i"])
@@ -196,19 +205,21 @@ def minlstm(v: Variant, w: NamedWeights, s: Step) -> None:
     s.q = s.f / (s.f + s.i) * s.q0 + s.i / (s.f + s.i) * s.n
 
 
-def minlstm_backward(v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights) -> Before:
-    """Gradient of `minlstm`: with b = i / (f + i), db/di = f / (f + i)^2 and db/df = -i / (f + i)^2."""
+def minlstm_backward(
+    v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights
+) -> StepGradients:
+    """Compute the gradient of `minlstm`: b = i / (f + i), db/di = f / (f + i)^2, db/df = -i / (f + i)^2."""
     _, dsn = ACTIVATIONS[v.nonlinearity]
     both = s.f + s.i
     db = dq * (s.n - s.q0)
     da_f = -db * s.i / (both * both) * dsigmoid(s.f)
     da_i = db * s.f / (both * both) * dsigmoid(s.i)
     da_n = dq * s.i / both * s.m * dsn(s.raw)
-    return Before({"f": da_f, "i": da_i, "n": da_n}, 0.0, 0.0, dq * s.f / both)
+    return StepGradients({"f": da_f, "i": da_i, "n": da_n}, 0.0, 0.0, dq * s.f / both)
 
 
 Forward = Callable[[Variant, NamedWeights, Step], None]
-Backward = Callable[[Variant, NamedWeights, Step, Floats, Any, NamedWeights], Before]
+Backward = Callable[[Variant, NamedWeights, Step, Floats, Any, NamedWeights], StepGradients]
 CELLS: dict[str, tuple[Forward, Backward]] = {
     "elman": (elman, elman_backward),
     "gru": (gru, gru_backward),
@@ -219,10 +230,10 @@ CELLS: dict[str, tuple[Forward, Backward]] = {
 
 
 def step(v: Variant, w: NamedWeights, s: Step, mask_h: Any, before: State) -> State:
-    """One step with what is around the cell: the state after it. `s` brings x, m, keep_h and keep_c.
+    """Compute a whole step and return the state after it. `s` holds x, m, keep_h and keep_c.
 
-    A projection (Sak et al. 2014) makes h of q; zoneout (Krueger et al. 2017) comes last, so that the past
-    holds the h's that were put out.
+    A projection (Sak et al. 2014) maps q to h; zoneout (Krueger et al. 2017) comes last, so that the past
+    holds the values of h that were output.
     """
     state = dict(zip(v.state_widths, before, strict=True))
     s.h0 = state["h"]
@@ -244,7 +255,7 @@ def step(v: Variant, w: NamedWeights, s: Step, mask_h: Any, before: State) -> St
 def step_backward(
     v: Variant, w: NamedWeights, s: Step, mask_h: Any, dafter: State, dw: NamedWeights
 ) -> tuple[Gates, State]:
-    """Gradient of `step`: of the input part, gate by gate, and of the state before."""
+    """Compute the gradient of `step`: of the input part, by gate, and of the state before."""
     d = dict(zip(v.state_widths, dafter, strict=True))
     dh, dc = d["h"], d.get("c", 0.0)
     if v.skip:
@@ -264,7 +275,7 @@ def step_backward(
 
 
 def _past_before(v: Variant, d: dict[str, Floats], dfar: Any) -> State:
-    """Gradient of the past before a step: its first h went into the step, the others moved up by one."""
+    """Compute the gradient of the past before a step: its first h entered the step, the others moved up."""
     if not v.skip:
         return ()
     dpast = np.concatenate([np.zeros_like(d["h"]), d["past"][:, : -v.P]], axis=1)

@@ -1,4 +1,4 @@
-"""What a variant of a cell is: its options, and the weights, the masks and the state that go with them."""
+"""A variant of a cell: its options, and the weights, masks and states that go with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from fastrnn.reference._arrays import Floats, Integers, check_floats, check_shape, kind
 from fastrnn.reference.variant_activations import ACTIVATIONS
 
-#: Gates in the order of the weights' rows; an LSTM may lack its f and have an r at the end.
+#: Gates in the order of the weights' rows; an LSTM may have no f, and may have an r at the end.
 GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "mingru": "zn", "minlstm": "fin"}
 #: Options of each cell.
 OPTIONS = {
@@ -24,7 +24,7 @@ OPTIONS = {
     "mingru": {"nonlinearity", "zoneout"},
     "minlstm": {"nonlinearity", "zoneout"},
 }
-#: Weights that a cell may have or not; all others follow from the options.
+#: Weights that a cell may or may not have; all others follow from the options.
 OPTIONAL = {
     "elman": {"bias_ih", "bias_hh", "weight_hr", "leak"},
     "gru": {"bias_ih", "bias_hh", "weight_hr"},
@@ -36,7 +36,7 @@ OPTIONAL = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A cell with its options, checked; `variant_forward` says what they do.
+    """A cell with its options, checked; see `variant_forward` for their meaning.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Variant:
     H, P : int
         Hidden width, and the width of h: H, or less with a projection.
     weights : frozenset of str
-        The names of the weights there are.
+        The names of the weights given.
     """
 
     cell: str
@@ -67,7 +67,7 @@ class Variant:
 
     @property
     def projected(self) -> bool:
-        """Whether h is W_hr q, and not q itself."""
+        """Whether h is W_hr q instead of q."""
         return "weight_hr" in self.weights
 
     @property
@@ -77,12 +77,12 @@ class Variant:
 
     @property
     def has_product(self) -> bool:
-        """Whether h takes part in the gates."""
+        """Whether the gates depend on h."""
         return self.cell not in ("mingru", "minlstm")
 
     @property
     def state_widths(self) -> dict[str, int]:
-        """The arrays of the state, and how wide a row is in each; a past is laid out as one vector."""
+        """The arrays of the state and their row widths; the past is flattened to one vector."""
         widths = {"h": self.P}
         if self.cell == "lstm" or (self.cell == "gru" and self.projected):
             widths["c"] = self.H
@@ -91,12 +91,12 @@ class Variant:
         return widths
 
     def rows(self, gates: str) -> Integers:
-        """Where the rows of some gates stand in weight_ih, weight_hh and the biases."""
+        """Return the indices of some gates' rows in weight_ih, weight_hh and the biases."""
         first = (self.gates.index(gate) * self.H for gate in gates)
         return np.concatenate([np.arange(row, row + self.H) for row in first])
 
     def shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of all weights that go with the options, whether or not they are there."""
+        """Return the shapes of all weights that the options allow, given or not."""
         G, H, P = len(self.gates), self.H, self.P
         shapes: dict[str, tuple[int, ...]] = {"weight_ih": (G * H, input_size), "bias_ih": (G * H,)}
         if self.has_product:
@@ -115,11 +115,11 @@ class Variant:
 
 
 def make_variant(cell: str, weights: Mapping[str, Floats], options: Mapping[str, Any]) -> Variant:
-    """Put cell, weights and options together; raise where they do not fit each other."""
+    """Return the variant of a cell, its weights and options; raise if they do not fit each other."""
     if cell not in GATES:
         raise ValueError(f"cell: expected one of {', '.join(GATES)}, got {cell!r}")
     if unknown := sorted(set(options) - OPTIONS[cell]):
-        raise TypeError(f"{unknown[0]}: no option of the cell {cell}")
+        raise TypeError(f"{unknown[0]}: not an option of the cell {cell}")
     if "weight_ih" not in weights:
         raise ValueError("weights: expected weight_ih, got none")
     gates = _gates(cell, options.get("coupled", False), options.get("relevance", False))

@@ -1,17 +1,17 @@
-r"""The cells' variants: the forward pass of any of them, and backpropagation through time.
+r"""Variants of the cells: the forward pass and backpropagation through time.
 
-One layer and one direction, every option in its plainest form. Of each step the tape keeps all values under
-the names of the equations, see `fastrnn.reference.variant_parts.Step`. With ``'`` for before the step and
-``*`` by element, a step is ::
+One layer and one direction, every option in its plainest form. The tape keeps all values of each step under
+the names of the equations, see `fastrnn.reference.variant_affine.Step`. With ``'`` for before the step and
+an elementwise ``*``, a step is ::
 
     x = W_ih (x_t * mask_x) + b_ih        or  LN(W_ih (x_t * mask_x)) * gain_ih + b_ih
     u = h' * mask_h
     A = W_hh u + b_hh + W_skip h_{t-d}    or  LN(W_hh u) * gain_hh + b_hh; W_skip with skip
-    q = cell(x, A, c')                    c': what the cell carries, h' unless it has a c
+    q = cell(x, A, c')                    c': the carried state, h' unless the cell has a c
     h = q                                 or  W_hr q
     h = k * h' + (1 - k) * h              zoneout; for an LSTM's c likewise
 
-and ``LN(v) = (v - mean(v)) / sqrt(var(v) + 1e-5)`` over the numbers of all gates together. The cells, with s
+and ``LN(v) = (v - mean(v)) / sqrt(var(v) + 1e-5)`` over the values of all gates together. The cells, with s
 for the sigmoid, m for the candidate's mask and the gates in the order of the weights' rows:
 
 elman, n ::
@@ -24,10 +24,10 @@ gru, r z n ::
     r = s(x_r + A_r)
     z = s(x_z + A_z)
     n = tanh(x_n + r * A_n) * m           reset_after; else
-    n = tanh(x_n + W_hn (r * u) + b_hn) * m     with layer_norm the rows of n are normalised apart
+    n = tanh(x_n + W_hn (r * u) + b_hn) * m     with layer_norm, the rows of n are normalised alone
     q = (1 - z) * n + z * c'
 
-lstm, i f g o; coupled i g o; with relevance r behind them ::
+lstm, i f g o; coupled i g o; with relevance an r after them ::
 
     i = s(x_i + A_i + p_i * c')           p: the peepholes
     f = s(x_f + A_f + p_f * c')           or coupled:  1 - i
@@ -73,15 +73,15 @@ from typing import Any
 import numpy as np
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, check_floats
-from fastrnn.reference.sequence import make_walk
+from fastrnn.reference.time_loop import make_time_loop
+from fastrnn.reference.variant_affine import Affine, NamedWeights, Step
 from fastrnn.reference.variant_cells import step, step_backward
-from fastrnn.reference.variant_parts import Affine, NamedWeights, Step
 from fastrnn.reference.variant_settings import Variant, check_masks, make_variant
 
 
 @dataclass(frozen=True, eq=False)
 class VariantTape:
-    """What a forward pass of a variant leaves for the backward one.
+    """What a forward pass of a variant keeps for the backward pass.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class VariantTape:
     y : ndarray [T, N, P]
         h after each step, 0 on padding.
     state : tuple of ndarray
-        The initial state; a past laid out as [N, d*P].
+        The initial state; the past flattened to [N, d*P].
     lengths : ndarray [N], int64, or None
     reset : ndarray [T, N], bool, or None
     reverse : bool
@@ -99,7 +99,7 @@ class VariantTape:
     inputs : Affine
         The input part of all steps.
     steps : tuple of Step
-        Everything that each step t made: ``tape.steps[t].i``. Padding holds numbers without meaning.
+        All values of each step t, such as ``tape.steps[t].i``. Values on padding have no meaning.
     """
 
     variant: Variant
@@ -127,7 +127,7 @@ def variant_forward(
     training: bool = True,
     **options: Any,
 ) -> tuple[Floats, State, VariantTape]:
-    r"""Run a variant of a cell over a sequence; its equations are at the head of this module.
+    r"""Run a variant of a cell over a sequence; the module's docstring has the equations.
 
     Parameters
     ----------
@@ -137,28 +137,28 @@ def variant_forward(
     x : ndarray [T, N, D], any float dtype
         Features; for ids see `fastrnn.reference.one_hot`.
     weights : mapping of str to ndarray, dtype of `x`
-        weight_ih [G*H, D] and, but for mingru and minlstm, weight_hh [G*H, P]; P = H without weight_hr.
+        weight_ih [G*H, D] and, except for mingru and minlstm, weight_hh [G*H, P]; P = H without weight_hr.
 
         - bias_ih [G*H], bias_hh [G*H]: optional
         - weight_hr [P, H]: a projection (elman, gru, lstm)
         - weight_peephole [K, H]: peepholes (lstm), rows i, f, o, coupled i, o
         - gain_ih [G*H], gain_hh [G*H]; lstm also gain_c [H], bias_c [H]: with ``layer_norm``
-        - leak [H] or [1]: a learned leak (elman), a = sigmoid(leak)
+        - leak [H] or [1]: learned leak (elman), a = sigmoid(leak)
         - weight_skip [G*H, P]: with ``skip``
     state : tuple of ndarray, optional
-        (h [N, P],), with c [N, H] behind it for lstm and for gru with a projection, and last with ``skip``
-        the past [N, d, P], the d h's before the first step, oldest first; zeros if not given.
+        (h [N, P],), followed by c [N, H] for lstm and for gru with a projection, and with ``skip`` by the
+        past [N, d, P], the d values of h before the first step, oldest first; zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; what is behind them is padding.
+        Real steps of each row, 1 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
-        Where set, the row starts again at that step from its initial state, its past included.
+        Where True, the row restarts at that step from its initial state, its past included.
     reverse : bool
-        Walk from each row's last real step to its first.
+        Run from each row's last real step to its first.
     masks : mapping of str to ndarray, dtype of `x`, optional
-        Any of x [N, D] and h [N, P], the same at every step, and candidate [T, N, H], all to multiply with;
-        zone_h [T, N, P] and zone_c [T, N, H], 1 where the value before is kept. Times are those of `x`.
+        Any of x [N, D] and h [N, P], the same at every step, and candidate [T, N, H], all factors; zone_h
+        [T, N, P] and zone_c [T, N, H], 1 where the previous value is kept. The time axis is that of `x`.
     training : bool
-        False: masks are ignored, and ``zoneout`` holds.
+        False: ignore the masks and apply ``zoneout``.
     **options
         - nonlinearity : str; elman, gru ("tanh"), mingru, minlstm ("identity" or "positive")
         - leak : float in [0, 1); elman
@@ -167,7 +167,7 @@ def variant_forward(
         - cell_clip : float; lstm
         - gate_activation ("sigmoid"); gru, lstm
         - candidate_activation, output_activation ("tanh"); lstm
-        - zoneout : pair of float; the share of h and of c that is kept in inference
+        - zoneout : pair of float; the fractions of h and of c that are kept in inference
         - layer_norm : bool; skip : int, d; elman, gru, lstm
 
         Activations are "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" and "positive".
@@ -184,10 +184,10 @@ def variant_forward(
     Raises
     ------
     TypeError
-        If the dtypes differ or are no floats, or an option is not one of the cell.
+        If the dtypes differ or are not floats, or the cell does not have an option.
     ValueError
-        If shapes do not fit, a weight is missing or too many, a length or a value is out of range, or options
-        contradict each other.
+        If shapes do not fit, a weight is missing or unexpected, a length or a value is out of range, or
+        options contradict each other.
 
     Examples
     --------
@@ -204,12 +204,12 @@ def variant_forward(
     check_floats("x", x, ("T", "N", weights["weight_ih"].shape[1]), dtype)
     masks = {} if masks is None or not training else masks
     check_masks(variant, masks, x)
-    walk = make_walk(x.shape[:2], lengths, reset, reverse)
+    loop = make_time_loop(x.shape[:2], lengths, reset, reverse)
     initial = state_t = _initial_state(variant, "state", state, x)
     mask_x, mask_h = masks.get("x", 1.0), masks.get("h", 1.0)
-    by_step = {name: walk.real(mask) for name, mask in masks.items() if name not in ("x", "h")}
+    by_step = {name: loop.zero_padding(mask) for name, mask in masks.items() if name not in ("x", "h")}
     zone_h, zone_c = (0.0, 0.0) if training else variant.zoneout
-    inputs = Affine(variant, weights, "ih", variant.gates, walk.real(x) * mask_x)
+    inputs = Affine(variant, weights, "ih", variant.gates, loop.zero_padding(x) * mask_x)
     steps = [
         Step(
             x={gate: a[t] for gate, a in inputs.gate.items()},
@@ -219,17 +219,17 @@ def variant_forward(
         )
         for t in range(len(x))
     ]
-    y = np.empty((*walk.shape, variant.P), dtype)
-    for t in walk.steps:
-        before = walk.enter(t, state_t, initial)
+    y = np.empty((*loop.shape, variant.P), dtype)
+    for t in loop.steps:
+        before = loop.restart(t, state_t, initial)
         after = step(variant, weights, steps[t], mask_h, before)
         y[t] = after[0]
-        state_t = walk.leave(t, after, state_t)
-    y = walk.real(y)
+        state_t = loop.hold_padding(t, after, state_t)
+    y = loop.zero_padding(y)
     tape = VariantTape(
-        variant, y, initial, walk.lengths, reset, reverse, mask_x, mask_h, inputs, tuple(steps)
+        variant, y, initial, loop.lengths, reset, reverse, mask_x, mask_h, inputs, tuple(steps)
     )
-    return y, _with_past(variant, state_t), tape
+    return y, _split_past(variant, state_t), tape
 
 
 def variant_backward(
@@ -239,10 +239,10 @@ def variant_backward(
     dy: Floats | None,
     dstate_n: State | None = None,
 ) -> tuple[Floats, State, dict[str, Floats]]:
-    """Backpropagation through time for a variant of a cell.
+    """Backpropagate through time for a variant of a cell.
 
-    The walk goes back over the steps of the tape; each adds to the gradients of the weights as it is passed.
-    The input part's gradients are collected, and met by x and weight_ih in the end.
+    The loop goes back over the steps of the tape and adds up the gradients of the weights. The gradients of
+    the input part are collected; those of x and weight_ih follow at the end, in one product each.
 
     Parameters
     ----------
@@ -253,9 +253,9 @@ def variant_backward(
     tape : VariantTape
         From `variant_forward`; not changed.
     dy : ndarray [T, N, P] or None
-        Gradient of `y`; None for zeros. Padding is not looked at.
+        Gradient of `y`; None for zeros. Its padding is ignored.
     dstate_n : tuple of ndarray, optional
-        Gradient of `state_n`, shaped as it; zeros if not given.
+        Gradient of `state_n`, of the same shapes; zeros if not given.
 
     Returns
     -------
@@ -264,14 +264,14 @@ def variant_backward(
     dstate : tuple of ndarray
         Gradient of the initial state, shaped as `state`.
     dweights : dict of str to ndarray
-        Gradients of the weights under their names.
+        Gradients of the weights by name.
 
     Raises
     ------
     TypeError
         If the dtypes differ.
     ValueError
-        If the shapes do not fit, or the tape is another cell's or of other weights.
+        If the shapes do not fit, or the tape is of another cell or other weights.
 
     References
     ----------
@@ -291,28 +291,28 @@ def variant_backward(
         raise ValueError(f"tape: expected one of the cell {cell} with these weights")
     dy = np.zeros_like(y) if dy is None else dy
     check_floats("dy", dy, y.shape, y.dtype)
-    walk = make_walk(y.shape[:2], tape.lengths, tape.reset, tape.reverse)
-    dy = walk.real(dy)
+    loop = make_time_loop(y.shape[:2], tape.lengths, tape.reset, tape.reverse)
+    dy = loop.zero_padding(dy)
     dstate = _initial_state(variant, "dstate_n", dstate_n, y)
     nothing = tuple(np.zeros_like(d) for d in dstate)
     dinitial = tuple(np.zeros_like(d) for d in dstate)
     dweights = {name: np.zeros_like(weight) for name, weight in weights.items()}
     dinputs = {gate: np.zeros_like(a) for gate, a in tape.inputs.gate.items()}
-    for t in reversed(walk.steps):
-        # Rows on padding go through the step with gradients of 0, and keep their own beside it.
-        dafter = walk.leave(t, dstate, nothing)
+    for t in reversed(loop.steps):
+        # Rows on padding run the step with gradients of 0; their own are put back after it.
+        dafter = loop.hold_padding(t, dstate, nothing)
         dafter = (dafter[0] + dy[t], *dafter[1:])
         dx_t, dbefore = step_backward(variant, weights, tape.steps[t], tape.mask_h, dafter, dweights)
         for gate, d in dx_t.items():
             dinputs[gate][t] = d
-        dstate = walk.leave(t, walk.enter_backward(t, dbefore, dinitial), dstate)
+        dstate = loop.hold_padding(t, loop.restart_backward(t, dbefore, dinitial), dstate)
     dx = tape.inputs.backward(weights, dinputs, dweights) * tape.mask_x
     dstate = tuple(d + d0 for d, d0 in zip(dstate, dinitial, strict=True))
-    return dx, _with_past(variant, dstate), dweights
+    return dx, _split_past(variant, dstate), dweights
 
 
 def _initial_state(variant: Variant, name: str, state: State | None, like: Floats) -> State:
-    """The state or its gradient, checked, the past as [N, d*P]; zeros of the dtype and rows of `like`."""
+    """Return the checked state or its gradient, the past as [N, d*P]; zeros with rows and dtype of `like`."""
     rows, widths = like.shape[1], variant.state_widths
     if state is None:
         return tuple(np.zeros((rows, width), like.dtype) for width in widths.values())
@@ -324,8 +324,8 @@ def _initial_state(variant: Variant, name: str, state: State | None, like: Float
     return tuple(a.reshape(rows, width) for a, width in zip(state, widths.values(), strict=True))
 
 
-def _with_past(variant: Variant, state: State) -> State:
-    """The state as the caller knows it, with the past as [N, d, P]."""
+def _split_past(variant: Variant, state: State) -> State:
+    """Return the state with the past as [N, d, P], as the caller sees it."""
     if not variant.skip:
         return state
     return (*state[:-1], state[-1].reshape(len(state[-1]), variant.skip, variant.P))

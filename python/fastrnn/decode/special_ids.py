@@ -1,4 +1,4 @@
-"""What a vocabulary says of the beginning of a text and of symbols that no text has."""
+"""Ids a vocabulary reserves: those that start a text, and those that no text contains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["banned_ids", "first_ids"]
 def first_ids(
     vocabulary: Vocabulary, prompt: str, generator: np.random.Generator, model: LanguageModel | None = None
 ) -> NDArray[np.int64]:
-    """Give the ids to start from: the prompt's, or without one those that `sample` describes."""
+    """Return the ids to start from: the prompt's, or without a prompt those that `sample` describes."""
     if prompt:
         try:
             return vocabulary.encode(prompt)
@@ -36,7 +36,7 @@ def first_ids(
 
 
 def banned_ids(vocabulary: Vocabulary, reject_unknown: bool) -> set[int]:
-    """Give the ids that no text has; a symbol that also ends texts may have another part elsewhere."""
+    """Return the ids that no text contains; a symbol that also ends texts is not one of them."""
     around = {vocabulary.bos_id, vocabulary.pad_id}
     unknown = {vocabulary.unknown_id} if as_flag("reject_unknown", reject_unknown) else set()
     banned = (around - {vocabulary.eos_id}) | unknown

@@ -1,8 +1,9 @@
-"""Three ways to know where a text ends; two of them are outputs of their own, made here.
+"""The outputs of length models, which decide where a text ends.
 
-Goodfellow, Bengio, Courville (2016), "Deep Learning", section 10.2.3: a symbol that ends the text (an id of
-the vocabulary as any other, so there is nothing to add), a Bernoulli output at each step that halts or goes
-on, or the length itself, drawn first and counted down. The likelihood of a text x of n symbols is::
+Goodfellow, Bengio, Courville (2016), "Deep Learning", section 10.2.3, names three ways: a symbol that ends
+the text (an id of the vocabulary like any other, so it needs no output here), a Bernoulli output at each step
+that halts or continues, or the length itself, drawn first and counted down. The likelihood of a text x of n
+symbols is::
 
     symbol   prod p(x_t | x_<t) * p(<eos> | x)
     halt     prod p(x_t | x_<t) * prod over t < n of (1 - s_t) * s_n      s_t = sigmoid(w . h_t + b)
@@ -21,13 +22,13 @@ from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers import Composite, Embedding, Linear, Softmax
 
-__all__ = ["LENGTH_MODELS", "Arranged", "Halting", "PredictedLength", "length_shapes"]
+__all__ = ["LENGTH_MODELS", "HaltOutput", "LengthOutput", "ModelBatch", "length_shapes"]
 
 LENGTH_MODELS = ("halt", "tau")
 
 
-class Arranged(NamedTuple):
-    """A batch as the layers see it.
+class ModelBatch(NamedTuple):
+    """A batch as the layers read it, with the extra step of a length model.
 
     Attributes
     ----------
@@ -36,11 +37,11 @@ class Arranged(NamedTuple):
     targets : ndarray, int64 [T, N]
         -1 where nothing is predicted.
     lengths : ndarray, int64 [N], or None
-        Steps of each row; None where all are T.
+        Steps of each row; None if all are T.
     symbols : ndarray, int64 [N]
-        Symbols that each row predicts: the length of its text.
+        Number of symbols that each row predicts: the length of its text.
     left : ndarray, int64 [T, N], or None
-        Symbols that are still to come, less one; -1 where they are not known yet.
+        Number of symbols still to come, minus one; -1 where it is not known yet.
     """
 
     ids: Ids
@@ -50,8 +51,8 @@ class Arranged(NamedTuple):
     left: Ids | None = None
 
 
-class Halting(Linear):
-    """A Bernoulli output that is read after each symbol and says whether the text ends there.
+class HaltOutput(Linear):
+    """A Bernoulli output after each symbol: the probability that the text ends there.
 
     Parameters are ``weight [1, K]`` and ``bias [1]``.
     """
@@ -59,8 +60,8 @@ class Halting(Linear):
     def __init__(self, in_features: int, **options: Any) -> None:
         super().__init__(in_features, 1, **options)
 
-    def arrange(self, batch: Arranged) -> Arranged:
-        """Give each row one step more, in which its last symbol is read."""
+    def add_step(self, batch: ModelBatch) -> ModelBatch:
+        """Return the batch with one more step per row, which reads its last symbol."""
         T, N = batch.ids.shape
         ids = np.concatenate([batch.ids, np.zeros((1, N), np.int64)])
         targets = np.concatenate([batch.targets, np.full((1, N), -1, np.int64)])
@@ -69,13 +70,13 @@ class Halting(Linear):
         lengths = None if batch.lengths is None and (ends == T).all() else ends + 1
         return batch._replace(ids=ids, targets=targets, lengths=lengths)
 
-    def losses(self, y: Array, batch: Arranged) -> Array:
-        """Give ``-log`` of the probability of each row's length, [N], in nats."""
+    def losses(self, y: Array, batch: ModelBatch) -> Array:
+        """Compute ``-log`` of the probability of each row's length, [N], in nats."""
         losses, _ = self._losses(self(y)[:, :, 0].astype(np.float64), batch)
         return losses
 
-    def losses_and_gradients(self, y: Array, batch: Arranged, scale: float, dy: Array) -> Array:
-        """Do the same, add into the gradients of the scaled sum, and into that of y."""
+    def losses_and_gradients(self, y: Array, batch: ModelBatch, scale: float, dy: Array) -> Array:
+        """Compute the losses; add the gradients of their scaled sum into `gradients` and into `dy`."""
         z, tape = self.forward(y)
         losses, dz = self._losses(z[:, :, 0].astype(np.float64), batch)
         dz = (dz * scale).astype(self.dtype)
@@ -85,27 +86,27 @@ class Halting(Linear):
         return losses
 
     def probability(self, h: Array) -> Array:
-        """Give the probability to halt after what led to h [..., K]."""
+        """Compute the probability that the text ends at h [..., K]."""
         probability: Array = kernels.sigmoid(self(h)[..., 0])
         return probability
 
     @staticmethod
-    def _losses(z: Array, batch: Arranged) -> tuple[Array, Array]:
+    def _losses(z: Array, batch: ModelBatch) -> tuple[Array, Array]:
         step = np.arange(len(z))[:, None]
-        asked = (step >= 1) & (step <= batch.symbols)
+        counted = (step >= 1) & (step <= batch.symbols)
         ends = step == batch.symbols
         # -log sigmoid(z) where the text ends, -log(1 - sigmoid(z)) where it goes on.
-        losses = np.where(asked, np.logaddexp(0.0, np.where(ends, -z, z)), 0.0)
-        share = np.exp(-np.logaddexp(0.0, -z))  # sigmoid(z)
-        # One step after the other, so that a text in a batch has the bits of one alone.
-        return np.add.accumulate(losses, axis=0)[-1], np.where(asked, share - ends, 0.0)
+        losses = np.where(counted, np.logaddexp(0.0, np.where(ends, -z, z)), 0.0)
+        p = np.exp(-np.logaddexp(0.0, -z))  # sigmoid(z)
+        # Added step by step, so that a text has the same bits in a batch as alone.
+        return np.add.accumulate(losses, axis=0)[-1], np.where(counted, p - ends, 0.0)
 
 
-class PredictedLength(Composite):
-    """A length that is predicted first, from the start alone, and counted down at the input.
+class LengthOutput(Composite):
+    """A softmax over the length, predicted from the start alone and then counted down at the input.
 
-    Parameters are ``output.weight [L, K]`` and ``output.bias [L]`` of the length's softmax and
-    ``left.weight [L, E]``, which is added to the embedding of the id that is read.
+    Parameters are ``output.weight [L, K]`` and ``output.bias [L]`` of the softmax, and
+    ``left.weight [L, E]``, whose rows are added to the embeddings of the ids.
     """
 
     output: Softmax
@@ -116,13 +117,13 @@ class PredictedLength(Composite):
         output = Softmax(in_features, max_length, **options)
         super().__init__(output=output, left=Embedding(max_length, embedding_size, **options))
 
-    def arrange(self, batch: Arranged) -> Arranged:
-        """Give each row one step more, before all others: its start, from which the length is predicted.
+    def add_step(self, batch: ModelBatch) -> ModelBatch:
+        """Return the batch with one more step per row, its start alone, which predicts the length.
 
         Raises
         ------
         ValueError
-            If a text is longer than the longest length.
+            If a text is longer than `max_length`.
         """
         if batch.symbols.max() > self.max_length:
             longest = batch.symbols.max()
@@ -130,7 +131,7 @@ class PredictedLength(Composite):
         T, N = batch.ids.shape
         none = np.full((1, N), -1, np.int64)
         left = np.maximum(batch.symbols - 1 - np.arange(T)[:, None], -1)
-        return Arranged(
+        return ModelBatch(
             np.concatenate([batch.ids[:1], batch.ids]),
             np.concatenate([none, batch.targets]),
             None if batch.lengths is None else batch.lengths + 1,
@@ -138,12 +139,12 @@ class PredictedLength(Composite):
             np.concatenate([none, left]),
         )
 
-    def losses(self, y: Array, batch: Arranged) -> Array:
-        """Give ``-log`` of the probability of each row's length, [N], in nats."""
+    def losses(self, y: Array, batch: ModelBatch) -> Array:
+        """Compute ``-log`` of the probability of each row's length, [N], in nats."""
         return self.output.losses(np.ascontiguousarray(y[0]), batch.symbols - 1)
 
-    def losses_and_gradients(self, y: Array, batch: Arranged, scale: float, dy: Array) -> Array:
-        """Do the same, add into the gradients of the scaled sum, and into that of y."""
+    def losses_and_gradients(self, y: Array, batch: ModelBatch, scale: float, dy: Array) -> Array:
+        """Compute the losses; add the gradients of their scaled sum into `gradients` and into `dy`."""
         losses, dh = self.output.losses_and_gradients(
             np.ascontiguousarray(y[0]), batch.symbols - 1, scale=scale
         )
@@ -154,7 +155,7 @@ class PredictedLength(Composite):
 def length_shapes(
     length_model: str | None, width: int, max_length: int | None, embedding_size: int | None
 ) -> dict[str, tuple[int, ...]]:
-    """Give name and shape of each parameter of a length model."""
+    """Return the name and shape of each parameter of a length model."""
     if length_model == "halt":
         return {"weight": (1, width), "bias": (1,)}
     if length_model == "tau":

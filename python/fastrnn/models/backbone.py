@@ -1,4 +1,4 @@
-"""What a language model does below its output: embedding, dropout and recurrent layers, forward and back."""
+"""The backbone of a language model, everything before its output: embedding, dropout and recurrent layers."""
 
 from __future__ import annotations
 
@@ -8,72 +8,74 @@ from fastrnn._arrays import Array, Ids
 from fastrnn.layers import Recurrent, Stack, activity_penalties
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
-from fastrnn.models.lengths import Arranged, PredictedLength
+from fastrnn.models.length_outputs import LengthOutput, ModelBatch
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fastrnn.layers import Embedding
-    from fastrnn.models.lengths import Halting
+    from fastrnn.models.length_outputs import HaltOutput
     from fastrnn.models.settings import Settings
 
-__all__ = ["InputTape", "backward_inputs", "forward_inputs", "infer", "output_mask", "penalties"]
+__all__ = ["BackboneTape", "add_penalties", "backward_backbone", "forward_backbone", "infer", "output_mask"]
 
 
-class InputModel(Protocol):
-    """What a `LanguageModel` has below its output."""
+class BackboneModel(Protocol):
+    """The parts of a `LanguageModel` that come before its output."""
 
     vocabulary_size: int
     embedding: Embedding | None
     rnn: Recurrent[Any] | Stack
-    length: Halting | PredictedLength | None
+    length: HaltOutput | LengthOutput | None
     dropout: float
     dtype: np.dtype[Any]
     rng: np.random.Generator
     _settings: Settings
 
 
-class InputTape(NamedTuple):
-    """What `forward_inputs` gives, and `backward_inputs` needs."""
+class BackboneTape(NamedTuple):
+    """What `forward_backbone` keeps for `backward_backbone`."""
 
     y: Array
     state: Any
     rnn: Any
-    batch: Arranged
+    batch: ModelBatch
     masks: tuple[Array | None, Array | None]  # of words, of the embedding's values
     projected: ProjectedStack | None
 
 
 def infer(
-    model: InputModel, ids: Ids, state: Any, lengths: Ids | None = None, left: Ids | None = None
+    model: BackboneModel, ids: Ids, state: Any, lengths: Ids | None = None, left: Ids | None = None
 ) -> tuple[Array, Any]:
-    """Give every h of the last layer, and the last state."""
+    """Compute the last layer's outputs and the final state."""
     if lengths is None and left is None and (projected := _projected(model, ids)) is not None:
         return projected(ids, state)
-    return model.rnn(_inputs(model, ids, left), state, lengths)
+    return model.rnn(_layer_inputs(model, ids, left), state, lengths)
 
 
-def forward_inputs(model: InputModel, batch: Arranged, state: Any, checkpoint_every: int | None) -> InputTape:
-    """Give the same in training, with dropout."""
+def forward_backbone(
+    model: BackboneModel, batch: ModelBatch, state: Any, checkpoint_every: int | None
+) -> BackboneTape:
+    """Compute the same in training, with dropout."""
     settings = model._settings
     dropped = settings.dropout > 0.0 or settings.embedding_dropout > 0.0
     plain = not dropped and batch.lengths is None and batch.left is None
     if plain and (projected := _projected(model, batch.ids)) is not None:
         y, state, tape = projected.forward(batch.ids, state, checkpoint_every)
-        return InputTape(y, state, tape, batch, (None, None), projected)
+        return BackboneTape(y, state, tape, batch, (None, None), projected)
     words = _word_mask(model, batch.ids)
-    x = _inputs(model, batch.ids, batch.left, words)
+    x = _layer_inputs(model, batch.ids, batch.left, words)
     mask = None if model.embedding is None else _mask(model, x)
     x = x if mask is None else x * mask
     every = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     if every and isinstance(model.rnn, Stack):
         raise ValueError("checkpoint_every: expected None, as a Stack keeps every step")
     y, state, rnn_tape = model.rnn.forward(x, state, batch.lengths, **every)
-    return InputTape(y, state, rnn_tape, batch, (words, mask), None)
+    return BackboneTape(y, state, rnn_tape, batch, (words, mask), None)
 
 
-def backward_inputs(model: InputModel, tape: InputTape, dy: Array) -> None:
-    """Add into the gradients of everything below the output."""
+def backward_backbone(model: BackboneModel, tape: BackboneTape, dy: Array) -> None:
+    """Backpropagate, adding into the gradients of the parts before the output."""
     if tape.projected is not None:
         tape.projected.backward(tape.rnn, dy)
         return
@@ -84,7 +86,7 @@ def backward_inputs(model: InputModel, tape: InputTape, dy: Array) -> None:
     words, mask = tape.masks
     if mask is not None:
         dx *= mask
-    if isinstance(model.length, PredictedLength):
+    if isinstance(model.length, LengthOutput):
         assert tape.batch.left is not None
         model.length.left.backward(tape.batch.left, dx)
     if words is not None:
@@ -92,27 +94,27 @@ def backward_inputs(model: InputModel, tape: InputTape, dy: Array) -> None:
     model.embedding.backward(tape.batch.ids, dx)
 
 
-def output_mask(model: InputModel, y: Array) -> Array | None:
-    """Draw the dropout mask of the last layer's output, where the layer has not dropped it itself."""
+def output_mask(model: BackboneModel, y: Array) -> Array | None:
+    """Draw the dropout mask of the last layer's output, unless the layer has applied it itself."""
     settings = model._settings
     return None if settings.locked_dropout and settings.rnn is None else _mask(model, y)
 
 
-def _mask(model: InputModel, values: Array) -> Array | None:
-    """Draw a dropout mask for values [T, N, width]; locked, one step of it for all."""
+def _mask(model: BackboneModel, values: Array) -> Array | None:
+    """Draw a dropout mask for values [T, N, width]; locked dropout uses the same mask at every step."""
     shape = (1, *values.shape[1:]) if model._settings.locked_dropout else values.shape
     return dropout_mask(shape, model.dropout, model.dtype, model.rng)
 
 
-def penalties(
+def add_penalties(
     settings: Settings,
-    batch: Arranged,
+    batch: ModelBatch,
     outputs: tuple[Array, Array],
     mask: Array | None,
     dh: Array,
     scale: float,
 ) -> Array:
-    """Add what AR and TAR make of the outputs before and behind dropout; give the gradient of y."""
+    """Return the gradient of y from that of h (y after dropout), with the gradients of AR and TAR added."""
     y, h = outputs
     if settings.ar > 0.0:
         dh += activity_penalties(h, batch.lengths, ar=settings.ar * scale)[1]
@@ -123,33 +125,33 @@ def penalties(
     return dh
 
 
-def _inputs(model: InputModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
-    """Give what the recurrent layers read: ids, or vectors for them, where `words` drops some."""
+def _layer_inputs(model: BackboneModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
+    """Return the input of the recurrent layers: ids, or their vectors times the mask `words`."""
     if model.embedding is None:
         return ids
     x = model.embedding(ids)
     if words is not None:
         x *= words
     if left is not None:
-        assert isinstance(model.length, PredictedLength)
+        assert isinstance(model.length, LengthOutput)
         x += model.length.left(left)
     return x
 
 
-def _projected(model: InputModel, ids: Ids) -> ProjectedStack | None:
-    """Give the first layer's products by id, where there are enough tokens for it to pay."""
+def _projected(model: BackboneModel, ids: Ids) -> ProjectedStack | None:
+    """Return the layers with the first one's products computed per id, if that pays for so many tokens."""
     embedding, rnn = model.embedding, model.rnn
     if embedding is None or ids.size < 2 * embedding.num_embeddings or int(ids.min()) < 0:
         return None
-    if embedding.sparse:  # of which a pass by id would touch all rows
+    if embedding.sparse:  # products per id would touch all rows
         return None
     if not isinstance(rnn, Recurrent) or not rnn.options.plain:
         return None
     return ProjectedStack(embedding, rnn)
 
 
-def _word_mask(model: InputModel, ids: Ids) -> Array | None:
-    """Draw which words are dropped, and give each token its word's factor, [T, N, 1]."""
+def _word_mask(model: BackboneModel, ids: Ids) -> Array | None:
+    """Draw which words are dropped, and return the factor of each token, [T, N, 1]."""
     probability = model._settings.embedding_dropout
     mask = dropout_mask((1, 1, model.vocabulary_size), probability, model.dtype, model.rng)
     return None if mask is None else mask[0, 0][ids][:, :, None]

@@ -1,4 +1,4 @@
-"""What makes a distribution another one: the penalty, the ban and the cuts."""
+"""Changes to a distribution before sampling: repetition penalty, banned symbols, top-k, top-p, typical."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["keep_likeliest", "keep_typical", "penalize", "remove"]
+__all__ = ["ban", "keep_likeliest", "keep_typical", "penalize_seen"]
 
 
-def penalize(values: NDArray[np.float64], seen: NDArray[np.bool_], penalty: float) -> NDArray[np.float64]:
-    """Lower the logits of symbols that were seen, as `Sampling` says."""
+def penalize_seen(
+    values: NDArray[np.float64], seen: NDArray[np.bool_], penalty: float
+) -> NDArray[np.float64]:
+    """Lower the logits of symbols already seen; see `Sampling`."""
     if seen.shape != values.shape or seen.dtype != np.bool_:
         raise ValueError(f"seen: expected bool {list(values.shape)}, got {seen.dtype} {list(seen.shape)}")
     return np.where(seen, np.where(values > 0.0, values / penalty, values * penalty), values)
 
 
-def remove(logits: NDArray[np.float64], banned: Iterable[int]) -> NDArray[np.float64]:
+def ban(logits: NDArray[np.float64], banned: Iterable[int]) -> NDArray[np.float64]:
     """Set the logits [N, V] of banned symbols to minus infinity, in place."""
     columns = list(banned)
     if columns[-1] >= logits.shape[1]:
@@ -31,7 +33,7 @@ def remove(logits: NDArray[np.float64], banned: Iterable[int]) -> NDArray[np.flo
 def keep_likeliest(
     probabilities: NDArray[np.float64], top_k: int | None, top_p: float | None
 ) -> NDArray[np.float64]:
-    """Keep the likeliest symbols of each row: at most `top_k`, of these as few as hold `top_p` of their sum.
+    """Keep the likeliest symbols of each row: at most `top_k`, of these as few as reach `top_p` of their sum.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def keep_likeliest(
     Returns
     -------
     probabilities : ndarray, float64, shape [N, V]
-        Those that are kept, in their old proportions; each row sums to 1.
+        The kept ones in their original proportions; each row sums to 1.
 
     Examples
     --------
@@ -55,7 +57,7 @@ def keep_likeliest(
 
 
 def keep_typical(probabilities: NDArray[np.float64], mass: float) -> NDArray[np.float64]:
-    """Keep the symbols of each row whose -ln p is nearest to the row's entropy, as few as hold `mass`.
+    """Keep the symbols of each row whose -ln p is closest to the row's entropy, as few as reach `mass`.
 
     Parameters
     ----------
@@ -75,13 +77,13 @@ def keep_typical(probabilities: NDArray[np.float64], mass: float) -> NDArray[np.
 
     Examples
     --------
-    The likeliest symbol tells 0.69 nats, the entropy is 1.36: it is less typical than the next one, of 1.61.
+    The entropy is 1.36 nats. The likeliest symbol carries 0.69, so the next one, with 1.61, is more typical.
 
     >>> import numpy as np
     >>> keep_typical(np.array([[0.5, 0.2, 0.1, 0.1, 0.1]]), 0.15).tolist()
     [[0.0, 1.0, 0.0, 0.0, 0.0]]
     """
-    # A symbol that cannot come has no part in the entropy, and is the last to be kept.
+    # A symbol of probability 0 adds nothing to the entropy and is the last to be kept.
     possible = probabilities > 0.0
     information = -np.log(probabilities, out=np.full_like(probabilities, -np.inf), where=possible)
     terms = np.multiply(probabilities, information, out=np.zeros_like(probabilities), where=possible)
@@ -92,15 +94,15 @@ def keep_typical(probabilities: NDArray[np.float64], mass: float) -> NDArray[np.
 def _keep_first(
     probabilities: NDArray[np.float64], order: NDArray[np.intp], mass: float | None
 ) -> NDArray[np.float64]:
-    """Keep of the symbols in `order` [N, K] the first ones: all, or as few as hold `mass` of their sum."""
-    # Places in the whole array: one axis is many times cheaper to index than two.
-    places = order + np.arange(0, probabilities.size, probabilities.shape[1])[:, None]
-    taken = probabilities.take(places)
+    """Keep the first of the symbols in `order` [N, K]: all, or as few as reach `mass` of their sum."""
+    # Indices into the flat array: many times cheaper than indexing two axes.
+    flat = order + np.arange(0, probabilities.size, probabilities.shape[1])[:, None]
+    taken = probabilities.take(flat)
     if mass is not None:
         sums = taken.cumsum(axis=1)
-        # A symbol is kept while those before it hold too little.
+        # A symbol is kept while the sum of those before it is below the mass.
         taken[:, 1:] *= sums[:, :-1] < mass * sums[:, -1:]
     taken /= taken.sum(axis=1, keepdims=True)
     kept = np.zeros_like(probabilities)
-    kept.put(places, taken)
+    kept.put(flat, taken)
     return kept

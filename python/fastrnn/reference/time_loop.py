@@ -1,13 +1,14 @@
-"""What the cells share: the tape, and the walk over a ragged batch, in either direction and with resets.
+"""The tape, and the loop over time of a ragged batch in either direction, with resets; shared by all cells.
 
-A batch is [T, N, ...]. Row n has ``lengths[n]`` real steps, 0 .. lengths[n] - 1, and padding behind them. The
-walk takes t = 0 .. T - 1, or T - 1 .. 0 in reverse. A row lets padding pass with its state untouched: in
-reverse it sets out from its own last real step, and forwards its final state is that of its last real step.
-Where ``reset[t, n]`` is set, row n starts again at step t from its initial state, in whichever direction it
-walks. Every output is 0 on padding; nothing that stands there in an input, NaN included, has any effect,
-except that ids must be in range everywhere.
+A batch is [T, N, ...]. Row n has ``lengths[n]`` real steps, 0 .. lengths[n] - 1, followed by padding. The
+loop runs over t = 0 .. T - 1, or T - 1 .. 0 in reverse. Padding leaves the state of a row unchanged: a
+reversed row starts at its own last real step, and the final state of a forward row is that of its last real
+step. Where ``reset[t, n]`` is True, row n restarts at step t from its initial state, in either direction.
+Every output is 0 on padding. Input values there, NaN included, have no effect, but ids must be in range
+everywhere.
 
-The gradient retraces this: at padding it passes by, at a reset it is cut and goes to the initial state.
+The gradient follows the same path backwards: padding leaves it unchanged, and at a reset it goes to the
+initial state instead of the step before.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from fastrnn.reference.linear import linear_backward, linear_forward
 
 @dataclass(frozen=True, eq=False)
 class Tape:
-    """What a forward pass leaves for the backward one; it refers to the caller's arrays, without a copy.
+    """What a forward pass keeps for the backward pass; it holds the caller's arrays without a copy.
 
     Attributes
     ----------
@@ -52,7 +53,7 @@ class Tape:
     c : ndarray [T, N, H] or None
         LSTM: the cell after each step, 0 on padding.
     gates : ndarray or None
-        After their activations, 0 on padding. LSTM: [T, N, 4, H], i, f, g, o. GRU with ``reset_after``:
+        After their activations; 0 on padding. LSTM: [T, N, 4, H], i, f, g, o. GRU with ``reset_after``:
         [T, N, 4, H], r, z, n and W_hn h + b_hn; GRU without: [T, N, 3, H], r, z, n. Vanilla: None.
     """
 
@@ -67,53 +68,53 @@ class Tape:
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
-    """The way through time: which rows are alive at each step, which start again, in which direction."""
+class TimeLoop:
+    """The loop over time: its direction, and the rows that are real and that restart at each step."""
 
     shape: tuple[int, int]  # T, N
     lengths: Integers | None
-    reset: Booleans | None  # [T, N]; only where alive
+    reset: Booleans | None  # [T, N]; only on real steps
     reverse: bool
-    alive: Booleans | None  # [T, N]; None: all are
+    real: Booleans | None  # [T, N], False on padding; None without padding
 
     @property
     def steps(self) -> range:
-        """The values of t in walking order."""
-        forwards = range(self.shape[0])
-        return forwards[::-1] if self.reverse else forwards
+        """The values of t in the order of the loop."""
+        forward = range(self.shape[0])
+        return forward[::-1] if self.reverse else forward
 
-    def enter(self, t: int, state: State, initial: State) -> State:
-        """Let the rows that start again at step t do so: the state that step t works on."""
+    def restart(self, t: int, state: State, initial: State) -> State:
+        """Return the state before step t: the initial state in rows that restart there."""
         if self.reset is None:
             return state
-        again = self.reset[t, :, None]
-        return tuple(np.where(again, s0, s) for s, s0 in zip(state, initial, strict=True))
+        restarts = self.reset[t, :, None]
+        return tuple(np.where(restarts, s0, s) for s, s0 in zip(state, initial, strict=True))
 
-    def leave(self, t: int, new: State, old: State) -> State:
-        """Keep the old state, or its gradient, of rows that are on padding at step t: the same both ways."""
-        if self.alive is None:
+    def hold_padding(self, t: int, new: State, old: State) -> State:
+        """Return the state (or its gradient) after step t: `old` in rows where step t is padding."""
+        if self.real is None:
             return new
-        alive = self.alive[t, :, None]
-        return tuple(np.where(alive, s, s_old) for s, s_old in zip(new, old, strict=True))
+        real = self.real[t, :, None]
+        return tuple(np.where(real, s, s_old) for s, s_old in zip(new, old, strict=True))
 
-    def enter_backward(self, t: int, dstate: State, dinitial: State) -> State:
-        """Cut the gradient of rows that started again at step t; add it to the initial state's, in place."""
+    def restart_backward(self, t: int, dstate: State, dinitial: State) -> State:
+        """Return the gradient before step t, 0 in rows that restart there: theirs is added to `dinitial`."""
         if self.reset is None:
             return dstate
-        again = self.reset[t, :, None]
+        restarts = self.reset[t, :, None]
         for d, d0 in zip(dstate, dinitial, strict=True):
-            d0 += np.where(again, d, 0)
-        return tuple(np.where(again, 0, d) for d in dstate)
+            d0 += np.where(restarts, d, 0)
+        return tuple(np.where(restarts, 0, d) for d in dstate)
 
-    def real(self, values: Floats) -> Floats:
-        """Write 0 over the padding of `values` [T, N, ...]; a copy where there is padding."""
-        if self.alive is None:
+    def zero_padding(self, values: Floats) -> Floats:
+        """Return `values` [T, N, ...] with 0 on padding; not a copy if there is no padding."""
+        if self.real is None:
             return values
-        alive = self.alive.reshape(*self.shape, *[1] * (values.ndim - 2))
-        return np.where(alive, values, values.dtype.type(0))
+        real = self.real.reshape(*self.shape, *[1] * (values.ndim - 2))
+        return np.where(real, values, values.dtype.type(0))
 
-    def before(self, values: Floats, initial: Floats) -> Floats:
-        """From what each step left behind, [T, N, H], and the initial [N, H]: what each step began with."""
+    def previous(self, values: Floats, initial: Floats) -> Floats:
+        """Return the values before each step, from those after each step [T, N, H] and the initial [N, H]."""
         result = np.empty_like(values)
         if self.reverse:
             result[:-1], result[-1:] = values[1:], initial
@@ -127,65 +128,65 @@ class Walk:
         return result
 
     def project(self, x: npt.NDArray[Any], weight: Floats, bias: Floats | None) -> Floats:
-        """`project` for all real steps at once, 0 on padding: [T, N, F]."""
-        return self._scatter(project(x if self.alive is None else x[self.alive], weight, bias))
+        """Apply `project` to all real steps at once: [T, N, F], 0 on padding."""
+        return self._scatter(project(x if self.real is None else x[self.real], weight, bias))
 
     def project_backward(
         self, x: npt.NDArray[Any], weight: Floats, da: Floats
     ) -> tuple[Floats | None, Floats]:
-        """Gradients dx (None where x is ids) and dW of `project`, each in one product over all real steps."""
-        if self.alive is not None:
-            x, da = x[self.alive], da[self.alive]
+        """Compute dx (None where x is ids) and dW of `project`, each in one product over all real steps."""
+        if self.real is not None:
+            x, da = x[self.real], da[self.real]
         if is_ids(x):
             return None, np.ascontiguousarray(embedding_backward(x, da, weight.shape[1]).T)
         dx, dweight, _ = linear_backward(x, weight, da)
         return self._scatter(dx), dweight
 
-    def _scatter(self, real: Floats) -> Floats:
+    def _scatter(self, values: Floats) -> Floats:
         """Put the rows of real steps, [real steps, F], back into [T, N, F], with 0 on padding."""
-        if self.alive is None:
-            return real
-        result = np.zeros((*self.shape, real.shape[-1]), real.dtype)
-        result[self.alive] = real
+        if self.real is None:
+            return values
+        result = np.zeros((*self.shape, values.shape[-1]), values.dtype)
+        result[self.real] = values
         return result
 
 
 def project(x: npt.NDArray[Any], weight: Floats, bias: Floats | None) -> Floats:
-    """W x + b for floats [..., D]; for ids [...], which stand for one-hot vectors, column x of W, plus b."""
+    """Compute W x + b for floats [..., D]; for ids [...], as one-hot vectors, column x of W, plus b."""
     if not is_ids(x):
         return linear_forward(x, weight, bias)
     columns = embedding_forward(x, weight.T)
     return columns if bias is None else columns + bias
 
 
-def by_gate(a: Floats, gates: int) -> Floats:
-    """View [N, G*H] as [G, N, H], to be unpacked into one array a gate."""
+def split_gates(a: Floats, gates: int) -> Floats:
+    """Return [N, G*H] viewed as [G, N, H], to be unpacked into one array per gate."""
     batch_size, width = a.shape
     return a.reshape(batch_size, gates, width // gates).swapaxes(0, 1)
 
 
-def recurrent_part(weights: Weights, *, copy: bool) -> tuple[Floats, Floats]:
-    """W_hh^T and b_hh (zeros where there is none); a copy of W_hh^T pays when many steps multiply by it."""
+def recurrent_weights(weights: Weights, *, copy: bool) -> tuple[Floats, Floats]:
+    """Return W_hh^T and b_hh (zeros if None); a copy of W_hh^T pays off when many steps multiply by it."""
     _, weight_hh, _, bias_hh = weights
     weight = np.ascontiguousarray(weight_hh.T) if copy else weight_hh.T
     return weight, np.zeros(len(weight_hh), weight_hh.dtype) if bias_hh is None else bias_hh
 
 
 def weight_gradient(da: Floats, h: Floats) -> Floats:
-    """Sum of da h^T over time and batch, [G*H, H], from da [T, N, G*H] and h [T, N, H], in one product."""
+    """Sum da h^T over time and batch, [G*H, H], from da [T, N, G*H] and h [T, N, H], in one product."""
     result: Floats = da.reshape(-1, da.shape[-1]).T @ h.reshape(-1, h.shape[-1])
     return result
 
 
-def make_walk(
+def make_time_loop(
     shape: tuple[int, int],
     lengths: Integers | None = None,
     reset: Booleans | None = None,
     reverse: bool = False,
-) -> Walk:
-    """Check `lengths` [N], in 1 .. T, and `reset` [T, N] against the shape (T, N) and lay out the way."""
+) -> TimeLoop:
+    """Check `lengths` [N], in 1 .. T, and `reset` [T, N], and return the loop of a batch of shape (T, N)."""
     num_steps, batch_size = shape
-    alive = None
+    real = None
     if lengths is not None:
         if not is_ids(lengths):
             raise TypeError(f"lengths: expected integers, got {kind(lengths)}")
@@ -193,17 +194,17 @@ def make_walk(
         if lengths.size and not (lengths.min() >= 1 and lengths.max() <= num_steps):
             raise ValueError(f"lengths: expected 1 to {num_steps}, got {lengths.min()} to {lengths.max()}")
         lengths = lengths.astype(np.int64)
-        alive = np.arange(num_steps)[:, None] < lengths
+        real = np.arange(num_steps)[:, None] < lengths
     if reset is not None:
         if kind(reset) != np.bool_:
             raise TypeError(f"reset: expected bool, got {kind(reset)}")
         check_shape("reset", reset, shape)
-        reset = reset if alive is None else reset & alive
-    return Walk(shape, lengths, reset, reverse, alive)
+        reset = reset if real is None else reset & real
+    return TimeLoop(shape, lengths, reset, reverse, real)
 
 
 def initial_state(state: State | None, weights: Weights, batch_size: int, count: int) -> State:
-    """The state to set out from, checked: `state`, or `count` arrays of zeros [N, H]."""
+    """Return the initial state: `state`, checked, or `count` arrays of zeros [N, H]."""
     weight_hh = weights[1]
     zeros = tuple(np.zeros((batch_size, weight_hh.shape[1]), weight_hh.dtype) for _ in range(count))
     if state is None:
@@ -212,19 +213,19 @@ def initial_state(state: State | None, weights: Weights, batch_size: int, count:
     return tuple(state)
 
 
-def retrace(tape: Tape, dy: Floats | None, dstate_n: State | None) -> tuple[Walk, Floats, State]:
-    """The walk of a tape, and the gradients that come in: dy [T, N, H], 0 on padding, and dstate_n."""
+def start_backward(tape: Tape, dy: Floats | None, dstate_n: State | None) -> tuple[TimeLoop, Floats, State]:
+    """Return the loop of a tape, and the checked gradients dy [T, N, H], 0 on padding, and dstate_n."""
     num_steps, batch_size, _ = tape.y.shape
-    walk = make_walk((num_steps, batch_size), tape.lengths, tape.reset, tape.reverse)
+    loop = make_time_loop((num_steps, batch_size), tape.lengths, tape.reset, tape.reverse)
     if dy is None:
         dy = np.zeros_like(tape.y)
     check_floats("dy", dy, tape.y.shape, tape.y.dtype)
     if dstate_n is None:
         dstate_n = tuple(np.zeros_like(s) for s in tape.state)
     check_state("dstate_n", dstate_n, tape.state)
-    return walk, walk.real(dy), tuple(dstate_n)
+    return loop, loop.zero_padding(dy), tuple(dstate_n)
 
 
 def bias_gradient(da: Floats, bias: Floats | None) -> Floats | None:
-    """Sum of da [T, N, G*H] over time and batch, where there is a bias."""
+    """Sum da [T, N, G*H] over time and batch; None without a bias."""
     return None if bias is None else da.sum(axis=(0, 1))

@@ -1,4 +1,4 @@
-"""What the variants' cells are put together from: normalisation, and products of the rows of some gates."""
+"""Building blocks of the variants: layer normalisation, affine maps by gate, and the values of a step."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from fastrnn.reference._arrays import Floats
 from fastrnn.reference.variant_settings import Variant
 
 EPSILON = 1e-5
-#: An array [..., H] for each gate's letter.
+#: An array [..., H] for each gate, by its letter.
 Gates: TypeAlias = dict[str, Floats]
-#: Arrays by the names of the weights.
+#: Weights by name.
 NamedWeights: TypeAlias = Mapping[str, Floats]
 
 
 def normalise(v: Floats) -> tuple[Floats, Floats]:
-    """(v - mean(v)) / sqrt(var(v) + 1e-5) over the last axis, and that root, [..., 1] (Ba et al. 2016)."""
+    """Return (v - mean(v)) / sqrt(var(v) + 1e-5) over the last axis, and the root (Ba et al. 2016)."""
     centred = v - v.mean(axis=-1, keepdims=True)
     root: Floats = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + EPSILON)
     return centred / root, root
 
 
 def normalise_backward(x: Floats, root: Floats, dx: Floats) -> Floats:
-    """Gradient of v, from what `normalise` gave and the gradient of x: what is along 1 and x falls out."""
+    """Compute the gradient of v from the output of `normalise` and dx: the parts along 1 and x vanish."""
     along_ones = dx.mean(axis=-1, keepdims=True)
     along_x = (dx * x).mean(axis=-1, keepdims=True)
     result: Floats = (dx - along_ones - x * along_x) / root
@@ -40,23 +40,23 @@ def sum_rows(d: Floats) -> Floats:
 
 
 class Affine:
-    """W v + b, or normalised LN(W v) * gain + b, of the rows of some gates, and its way back.
+    """W v + b, or normalised LN(W v) * gain + b, for the rows of some gates, with its gradient.
 
     Parameters
     ----------
     variant : Variant
     weights : mapping
-        Holds ``weight_<end>``, and where there are any ``bias_<end>`` and ``gain_<end>``.
+        Holds ``weight_<end>``, and optionally ``bias_<end>`` and ``gain_<end>``.
     end : str
         "ih", "hh" or "skip".
     gates : str
-        Whose rows; they are normalised together.
+        The gates whose rows are used; they are normalised together.
     v : ndarray [..., K]
 
     Attributes
     ----------
     gate : dict of str to ndarray [..., H]
-        The result, gate by gate.
+        The result by gate.
     """
 
     def __init__(self, variant: Variant, weights: NamedWeights, end: str, gates: str, v: Floats) -> None:
@@ -71,7 +71,7 @@ class Affine:
         self.gate: Gates = dict(zip(gates, np.split(a, len(gates), axis=-1), strict=True))
 
     def backward(self, weights: NamedWeights, da: Gates, dweights: NamedWeights) -> Floats:
-        """Gradient of v, from that of the result; the weights' gradients are added to `dweights`."""
+        """Return the gradient of v from that of the result; add the weights' gradients to `dweights`."""
         weight, bias, gain = f"weight_{self.end}", f"bias_{self.end}", f"gain_{self.end}"
         d = np.concatenate([da[gate] for gate in self.gates], axis=-1)
         if bias in weights:
@@ -85,39 +85,39 @@ class Affine:
 
 
 class Step(SimpleNamespace):
-    """What one step reads and makes, under the names of the equations: what its way back needs.
+    """The inputs and results of one step, named as in the equations, for the backward pass.
 
     Attributes
     ----------
     x : dict of str to ndarray [N, H]
-        The input part, gate by gate.
+        The input part by gate.
     h0 : ndarray [N, P]
         h before the step.
     q0 : ndarray [N, H]
         The carried state before the step: c of an LSTM or a projected GRU, else h.
     u : ndarray [N, P]
-        What the recurrent product takes: h0 with its mask.
+        The input of the recurrent product: h0 times its mask.
     far : ndarray [N, P] or None
         h of d steps ago, with ``skip``.
     m : ndarray [N, H] or 1.0
         The candidate's mask.
     keep_h, keep_c : ndarray or float
-        What zoneout keeps of the state before.
+        The fraction of the previous state that zoneout keeps.
     A : dict of str to ndarray [N, H]
-        The recurrent part, gate by gate.
+        The recurrent part by gate.
     B : Affine
-        The candidate's recurrent part, where a gate acts before its product.
+        The candidate's recurrent part, if a gate acts before its product.
     q : ndarray [N, H]
-        What the cell puts out, before any projection.
+        The output of the cell, before any projection.
     c : ndarray [N, H]
         The new carried state, before zoneout.
 
-    The gates have their letters, and n (of an LSTM g) is as it is behind its mask; each cell adds its own.
+    Gates go by their letters; n (g of an LSTM) includes its mask. Each cell adds values of its own.
     """
 
 
 def recurrent(variant: Variant, weights: NamedWeights, s: Step, gates: str) -> Gates:
-    """A = W_hh u + b_hh + W_skip h_{t-d}, or LN(W_hh u) * gain_hh + b_hh, of some gates."""
+    """Compute A = W_hh u + b_hh + W_skip h_{t-d}, or LN(W_hh u) * gain_hh + b_hh, for some gates."""
     s.product = Affine(variant, weights, "hh", gates, s.u)
     if not variant.skip:
         return s.product.gate  # type: ignore[no-any-return]  # all of a Step's values are Any
@@ -128,6 +128,6 @@ def recurrent(variant: Variant, weights: NamedWeights, s: Step, gates: str) -> G
 def recurrent_backward(
     variant: Variant, weights: NamedWeights, s: Step, dA: Gates, dweights: NamedWeights
 ) -> tuple[Any, Any]:
-    """Gradients of u and of h_{t-d} (0 where it has no part)."""
+    """Compute the gradients of u and of h_{t-d} (0 without skip)."""
     du = s.product.backward(weights, dA, dweights)
     return du, s.skipped.backward(weights, dA, dweights) if variant.skip else 0.0

@@ -1,4 +1,4 @@
-"""States of a batch, taken apart by rows."""
+"""Select rows of a batch's state."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel
 
-__all__ = ["regroup", "select_rows"]
+__all__ = ["select_rows", "select_stream_rows"]
 
 
 def select_rows(state: Any, rows: ArrayLike) -> Any:
-    """Make a state whose sequences are those of other rows, in any order and any number.
+    """Return a state made of the given rows of another, in any order and number.
 
     Parameters
     ----------
     state : ndarray [L, N, H], or a tuple of such, nested to any depth
-        As a stream gives it.
+        The ``state`` of a stream.
     rows : array_like of int, shape [M]
         Each in ``0 .. N - 1``.
 
@@ -30,7 +30,7 @@ def select_rows(state: Any, rows: ArrayLike) -> Any:
     Raises
     ------
     IndexError
-        If there is no such row.
+        If a row is out of range.
 
     Examples
     --------
@@ -47,21 +47,21 @@ def select_rows(state: Any, rows: ArrayLike) -> Any:
     return np.ascontiguousarray(state[:, np.asarray(rows, dtype=np.intp)])
 
 
-def regroup(model: LanguageModel, stream: Any, rows: NDArray[np.intp]) -> Any:
-    """Make the sequences of a stream those of other rows.
+def select_stream_rows(model: LanguageModel, stream: Any, rows: NDArray[np.intp]) -> Any:
+    """Return a stream whose sequences are the given rows of another.
 
     Parameters
     ----------
     model : LanguageModel
     stream : LanguageModelStream
-        Of `model`. It is used up.
+        A stream of `model`. Do not use it afterwards.
     rows : ndarray, int, shape [M]
         As for `select_rows`.
 
     Returns
     -------
     stream : LanguageModelStream
-        Of M sequences.
+        With M sequences.
     """
     if len(rows) == stream.batch_size and np.array_equal(rows, np.arange(len(rows))):
         return stream
