@@ -33,17 +33,17 @@ def one_thread():
     k.set_num_threads(before)
 
 
-def kernels_of(cell):
-    """Return a cell's pack, forward and backward."""
-    return [getattr(k, f"{CELLS[cell]}_{name}") for name in ("pack", "forward", "backward")]
+def pack_of(cell):
+    """Return the function that packs a cell's weights."""
+    return getattr(k, f"{CELLS[cell]}_pack")
 
 
 @cells
 @shapes
 def test_pack(benchmark, cell, shape):
-    """Time packing weights into panels."""
+    """Time packing weights."""
     weights = make_problem(Case(cell, "forward", shape)).layer(0)
-    assert benchmark(kernels_of(cell)[0], *weights).nbytes > 0
+    assert benchmark(pack_of(cell), *weights).nbytes > 0
 
 
 @cells
@@ -51,8 +51,8 @@ def test_pack(benchmark, cell, shape):
 def test_forward(benchmark, cell, shape):
     """Time inference over a sequence with packed weights."""
     problem = make_problem(Case(cell, "forward", shape))
-    pack, forward, _ = kernels_of(cell)
-    y, _, _ = benchmark(forward, pack(*problem.layer(0)), problem.x)
+    packed = [pack_of(cell)(*problem.layer(0))]
+    ((y, _, _),) = benchmark(k.recurrent_forward, packed, problem.x)
     assert np.isfinite(y).all()
 
 
@@ -61,8 +61,8 @@ def test_forward(benchmark, cell, shape):
 def test_forward_training(benchmark, cell, shape):
     """Time forward with the tape."""
     problem = make_problem(Case(cell, "training", shape))
-    pack, forward, _ = kernels_of(cell)
-    _, _, tape = benchmark(forward, pack(*problem.layer(0)), problem.x, training=True)
+    packed = [pack_of(cell)(*problem.layer(0))]
+    ((_, _, tape),) = benchmark(k.recurrent_forward, packed, problem.x, training=True)
     assert np.isfinite(tape.y).all()
 
 
@@ -71,11 +71,11 @@ def test_forward_training(benchmark, cell, shape):
 def test_backward(benchmark, cell, shape):
     """Time backpropagation through time to x and all weights."""
     problem = make_problem(Case(cell, "training", shape))
-    pack, forward, backward = kernels_of(cell)
-    panels = pack(*problem.layer(0))
-    _, _, tape = forward(panels, problem.x, training=True)
-    gradients = tuple(np.zeros_like(weight) for weight in problem.layer(0))
-    dx, _ = benchmark(backward, panels, tape, problem.dy, None, gradients, True)
+    packed = [pack_of(cell)(*problem.layer(0))]
+    ((_, _, tape),) = k.recurrent_forward(packed, problem.x, training=True)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    gradients = {name: np.zeros_like(w) for name, w in zip(names, problem.layer(0), strict=True)}
+    ((dx, _),) = benchmark(k.recurrent_backward, packed, [tape], problem.dy, None, [gradients], True)
     assert np.isfinite(dx).all()
 
 
@@ -83,7 +83,7 @@ def test_backward(benchmark, cell, shape):
 def test_stream_step(benchmark, cell):
     """Time one step with the state kept."""
     problem = make_problem(Case(cell, "forward", Shape(T=1, N=1, D=64, H=128)))
-    stream = k.Stream([kernels_of(cell)[0](*problem.layer(0))], 1)
+    stream = k.Stream([pack_of(cell)(*problem.layer(0))], 1)
     assert np.isfinite(benchmark(stream.step, problem.x[0])).all()
 
 

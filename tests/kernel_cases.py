@@ -13,6 +13,7 @@ from fastrnn import _dispatch
 from recurrent_cases import GATES, VARIANTS, Case, make_case
 
 kernels = _dispatch.kernels
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 #: Kinds of batches: options of `make_case`.
 MODES: dict[str, dict[str, Any]] = {
@@ -28,31 +29,41 @@ def pack(case: Case) -> Any:
     return getattr(kernels, f"{case.cell}_pack")(*case.weights, **case.options)
 
 
-def forward(case: Case, panels: Any = None, *, training: bool = True) -> tuple[Any, Any, Any]:
+def forward(case: Case, packed: Any = None, *, training: bool = True) -> tuple[Any, Any, Any]:
     """Run the kernels' forward pass: y, state_n, tape."""
-    run = getattr(kernels, f"{case.cell}_forward")
-    panels = pack(case) if panels is None else panels
-    return run(panels, case.x, case.state, case.lengths, case.reset, case.reverse, training)
+    packed = pack(case) if packed is None else packed
+    results = kernels.recurrent_forward(
+        [packed], case.x, [case.state], case.lengths, case.reset, training, case.reverse
+    )
+    (result,) = results
+    return result
 
 
-def zero_gradients(case: Case) -> tuple[np.ndarray | None, ...]:
-    """Return zero gradients with the shapes of the weights."""
-    return tuple(None if w is None else np.zeros_like(w) for w in case.weights)
+def zero_gradients(case: Case) -> dict[str, np.ndarray | None]:
+    """Return zero gradients with the shapes of the weights, by name."""
+    pairs = zip(PARAMETERS, case.weights, strict=True)
+    return {name: None if w is None else np.zeros_like(w) for name, w in pairs}
 
 
-def backward(case: Case, tape: Any, panels: Any = None) -> tuple[Any, Any, Any]:
+def backward_into(gradients: Any, case: Case, tape: Any, packed: Any, *, need_dx: bool = True) -> Any:
+    """Run the kernels' backward pass, which adds to the gradients: dx, dstate."""
+    results = kernels.recurrent_backward([packed], [tape], case.dy, [case.dstate_n], [gradients], need_dx)
+    (result,) = results
+    return result
+
+
+def backward(case: Case, tape: Any, packed: Any = None) -> tuple[Any, Any, Any]:
     """Run the kernels' backward pass: dx, dstate, dweights."""
-    run = getattr(kernels, f"{case.cell}_backward")
-    panels, gradients = pack(case) if panels is None else panels, zero_gradients(case)
-    dx, dstate = run(panels, tape, case.dy, case.dstate_n, gradients, True)
-    return dx, dstate, gradients
+    packed, gradients = pack(case) if packed is None else packed, zero_gradients(case)
+    dx, dstate = backward_into(gradients, case, tape, packed)
+    return dx, dstate, tuple(gradients.values())
 
 
 def both_passes(case: Case) -> dict[str, np.ndarray]:
     """Return everything that the kernels compute for a case, by name."""
-    panels = pack(case)
-    y, state_n, tape = forward(case, panels)
-    return named(y, state_n, tape, *backward(case, tape, panels))
+    packed = pack(case)
+    y, state_n, tape = forward(case, packed)
+    return named(y, state_n, tape, *backward(case, tape, packed))
 
 
 def expected(case: Case) -> dict[str, np.ndarray]:
@@ -67,8 +78,7 @@ def named(y, state_n, tape, dx, dstate, dweights) -> dict[str, np.ndarray]:
     everything = {"y": y, "c": tape.c, "gates": tape.gates, "dx": dx}
     for letter, last, first in zip("hc", state_n, dstate, strict=False):
         everything |= {f"{letter}_n": last, f"d{letter}0": first}
-    names = ("dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh")
-    everything |= dict(zip(names, dweights, strict=True))
+    everything |= {f"d{name}": value for name, value in zip(PARAMETERS, dweights, strict=True)}
     return {name: value for name, value in everything.items() if value is not None}
 
 

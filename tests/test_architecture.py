@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "fastrnn"
 PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
-CPP_FILES = sorted((ROOT / "cpp").rglob("*.?pp"))
+CPP = ROOT / "cpp"
+CPP_FILES = sorted(CPP.rglob("*.?pp"))
 KERNEL_FILES = sorted((ROOT / "cpp" / "kernels").rglob("*.hpp"))
 BUILD_FILES = [ROOT / "CMakeLists.txt", ROOT / "pyproject.toml", ROOT / ".ci" / "run", *ROOT.glob("cmake/*")]
 
@@ -168,7 +169,14 @@ def test_the_search_for_circles_finds_them(third, closed, tmp_path, monkeypatch)
 
 
 # The rooms of layers/: a file or a folder, and the rooms that it may import from; what those may, it may too.
-CELL_ROOMS = ("recurrent.rnn", "recurrent.gru", "recurrent.lstm", "recurrent.minimal", "recurrent.jordan")
+CELL_ROOMS = (
+    "recurrent.rnn",
+    "recurrent.gru",
+    "recurrent.lstm",
+    "recurrent.slstm",
+    "recurrent.minimal",
+    "recurrent.jordan",
+)
 ROOMS = {
     "base": (),
     "dense": ("base",),
@@ -187,11 +195,11 @@ ROOMS = {
 }
 
 
-def rooms_below(room: str) -> set[str]:
+def rooms_below(room: str, rooms: dict[str, tuple[str, ...]]) -> set[str]:
     below: set[str] = set()
     todo = [room]
     while todo:
-        new = set(ROOMS[todo.pop()]) - below
+        new = set(rooms[todo.pop()]) - below
         below |= new
         todo += new
     return below
@@ -211,7 +219,7 @@ def test_rooms_of_layers_import_only_from_below():
         f"{name} imports {other}"
         for name in sorted(inside)
         for other in sorted(graph[name] & inside)
-        if room_of(other) not in rooms_below(room_of(name)) | {room_of(name)}
+        if room_of(other) not in rooms_below(room_of(name), ROOMS) | {room_of(name)}
     ]
     assert not wrong
 
@@ -235,6 +243,137 @@ def test_importing_fastrnn_loads_no_third_party_package_but_numpy():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
+
+
+# The rooms of cpp/: a folder or a file, and the rooms that it may include from; what those may, it may too.
+CPP_ROOMS = {
+    "cpu": (),
+    "kernels/vector": (),
+    "kernels/matrix": ("kernels/vector",),
+    "kernels/runtime": ("kernels/vector",),
+    "kernels/recurrent": ("kernels/matrix", "kernels/runtime"),
+    "kernels/dense": ("kernels/matrix", "kernels/runtime"),
+    "bindings/python": ("kernels/recurrent", "kernels/dense"),
+    "bindings/recurrent": ("bindings/python",),
+    "bindings/module.cpp": ("bindings/recurrent", "bindings"),
+    "bindings": ("bindings/python",),  # the other files that lie directly in bindings/
+}
+
+
+def cpp_room(name: str) -> str:
+    """Return the room of a file, by its name relative to cpp/; a file that is in none is its own."""
+    return next((room for room in CPP_ROOMS if name == room or name.startswith(f"{room}/")), name)
+
+
+def included_files(root: Path) -> dict[str, set[str]]:
+    """Return the project's files that each C or C++ file includes, by name relative to `root`."""
+    graph = {}
+    for path in sorted(root.rglob("*.*")):
+        if path.suffix in {".c", ".h", ".cpp", ".hpp"}:
+            found = re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.MULTILINE)
+            graph[path.relative_to(root).as_posix()] = set(found)
+    return graph
+
+
+def upward_includes(graph: dict[str, set[str]]) -> list[str]:
+    """Return the includes of files that do not exist, or that lie in no room below the file's own."""
+    return [
+        f"{name} includes {other}"
+        for name, others in graph.items()
+        for other in sorted(others)
+        if other not in graph
+        or cpp_room(other) not in rooms_below(cpp_room(name), CPP_ROOMS) | {cpp_room(name)}
+    ]
+
+
+MAX_CPP_LINES = 400
+
+
+def long_cpp_files(root: Path) -> list[str]:
+    lengths = {name: len((root / name).read_text().splitlines()) for name in included_files(root)}
+    return [f"{name}: {lines} lines" for name, lines in lengths.items() if lines > MAX_CPP_LINES]
+
+
+def test_every_cpp_file_is_in_a_room():
+    assert {cpp_room(name) for name in included_files(CPP)} == CPP_ROOMS.keys()
+
+
+def test_cpp_files_include_only_from_below():
+    assert not upward_includes(included_files(CPP))
+
+
+def test_no_cpp_files_include_each_other_in_a_circle():
+    assert not circle(included_files(CPP)), "these are in a circle, or include one that is"
+
+
+def test_cpp_files_are_short():
+    assert not long_cpp_files(CPP)
+
+
+CPP_TREE = {
+    "kernels/vector/simd.hpp": "#include <cstdint>",
+    "kernels/matrix/tile.hpp": '#include "kernels/vector/simd.hpp"',
+    "kernels/matrix/product.hpp": '#include "kernels/matrix/tile.hpp"',
+    "kernels/runtime/parallel.hpp": '#include "kernels/vector/simd.hpp"',
+    "kernels/recurrent/gru.hpp": '#include "kernels/matrix/tile.hpp"\n#include "kernels/vector/simd.hpp"',
+    "kernels/dense/linear.hpp": '#include "kernels/vector/simd.hpp"',
+    "bindings/python/arrays.hpp": '#include "kernels/runtime/parallel.hpp"',
+    "bindings/recurrent/packed.hpp": '#include "kernels/recurrent/gru.hpp"',
+    "bindings/linear.cpp": '#include "kernels/dense/linear.hpp"\n#include "bindings/python/arrays.hpp"',
+    "bindings/module.cpp": '#include "bindings/recurrent/packed.hpp"',
+}
+
+
+def write_cpp_tree(root: Path, name: str = "", line: str = "") -> Path:
+    """Write CPP_TREE under `root`, with one more line at the end of the file `name`."""
+    for file, text in CPP_TREE.items():
+        path = root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n{line}\n" if file == name else f"{text}\n")
+    return root
+
+
+def test_a_made_up_cpp_tree_that_keeps_the_rules_passes(tmp_path):
+    root = write_cpp_tree(tmp_path)
+    assert not upward_includes(included_files(root))
+    assert not circle(included_files(root))
+    assert not long_cpp_files(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("kernels/vector/simd.hpp", "kernels/matrix/tile.hpp"),
+        ("kernels/vector/simd.hpp", "kernels/runtime/parallel.hpp"),
+        ("kernels/matrix/tile.hpp", "kernels/runtime/parallel.hpp"),
+        ("kernels/runtime/parallel.hpp", "kernels/matrix/tile.hpp"),
+        ("kernels/runtime/parallel.hpp", "kernels/recurrent/gru.hpp"),
+        ("kernels/dense/linear.hpp", "kernels/recurrent/gru.hpp"),
+        ("kernels/recurrent/gru.hpp", "kernels/dense/linear.hpp"),
+        ("kernels/recurrent/gru.hpp", "bindings/python/arrays.hpp"),
+        ("bindings/python/arrays.hpp", "bindings/recurrent/packed.hpp"),
+        ("bindings/recurrent/packed.hpp", "bindings/linear.cpp"),
+        ("bindings/linear.cpp", "bindings/recurrent/packed.hpp"),
+        ("bindings/linear.cpp", "bindings/module.cpp"),
+        ("bindings/linear.cpp", "kernels/linear.hpp"),  # no such file
+    ],
+)
+def test_the_include_rule_catches_what_it_should(name, other, tmp_path):
+    root = write_cpp_tree(tmp_path, name, f'#  include "{other}"')
+    assert upward_includes(included_files(root)) == [f"{name} includes {other}"]
+
+
+def test_the_search_for_circles_finds_headers_of_one_room(tmp_path):
+    root = write_cpp_tree(tmp_path, "kernels/matrix/tile.hpp", '#include "kernels/matrix/product.hpp"')
+    assert not upward_includes(included_files(root))
+    assert {"kernels/matrix/product.hpp", "kernels/matrix/tile.hpp"} <= set(circle(included_files(root)))
+
+
+@pytest.mark.parametrize(("lines", "caught"), [(400, False), (401, True)])
+def test_the_limit_of_lines_catches_a_long_cpp_file(lines, caught, tmp_path):
+    root = write_cpp_tree(tmp_path)
+    (root / "kernels/dense/linear.hpp").write_text("//\n" * lines)
+    assert bool(long_cpp_files(root)) == caught
 
 
 def test_kernels_know_nothing_of_python_and_print_nothing():

@@ -15,7 +15,7 @@ from layer_coverage import TABLE
 
 TESTS = Path(__file__).resolve().parent
 PAGE = TESTS.parent / "docs" / "layers.md"
-LAYERS = [fr.RNN, fr.GRU, fr.LSTM, fr.MinGRU, fr.MinLSTM, fr.Jordan, fr.Stack]
+LAYERS = [fr.RNN, fr.GRU, fr.LSTM, fr.SLSTM, fr.MinGRU, fr.MinLSTM, fr.Jordan, fr.Stack]
 
 
 def option_names(layer):

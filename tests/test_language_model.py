@@ -260,12 +260,12 @@ def test_shapes_of_a_model_too_large_to_allocate():
         (
             {"cell": "LSTM"},
             ValueError,
-            "cell: expected one of 'rnn', 'gru', 'lstm', 'mingru', 'minlstm', got 'LSTM'",
+            "cell: expected one of 'rnn', 'gru', 'lstm', 'slstm', 'mingru', 'minlstm', got 'LSTM'",
         ),
         (
             {"cell": ["gru"]},
             TypeError,
-            "cell: expected one of 'rnn', 'gru', 'lstm', 'mingru', 'minlstm', got list",
+            "cell: expected one of 'rnn', 'gru', 'lstm', 'slstm', 'mingru', 'minlstm', got list",
         ),
         ({"cells": 3, "wide": 4}, ValueError, "config: unknown cells, wide"),
         ({"hidden_size": 0}, ValueError, "hidden_size: expected 1 or more, got 0"),

@@ -275,9 +275,9 @@ def test_copies_and_pickles_are_the_same_layer(name):
 @pytest.mark.parametrize(
     ("make_layer", "error", "text"),
     [
-        (lambda: fr.LSTM(3, 4, peepholes=True), TypeError, "peepholes: no option of this layer"),
-        (lambda: fr.GRU(3, 4, peephole=True), TypeError, "peephole: no option of this layer"),
-        (lambda: fr.RNN(3, 4, candidate_activation="relu"), TypeError, "candidate_activation: no option"),
+        (lambda: fr.LSTM(3, 4, peepholes=True), TypeError, "peepholes: not an option of this layer"),
+        (lambda: fr.GRU(3, 4, peephole=True), TypeError, "peephole: not an option of this layer"),
+        (lambda: fr.RNN(3, 4, candidate_activation="relu"), TypeError, "candidate_activation: not an option"),
         (lambda: fr.MinGRU(3, 4, layer_norm=True), ValueError, "layer_norm: contradicts the cell mingru"),
         (lambda: fr.MinLSTM(3, 4, nonlinearity="tanh"), ValueError, "nonlinearity: expected 'identity' or"),
         (lambda: fr.LSTM(3, 4, zoneout=1.0), ValueError, r"zoneout: expected a probability in \[0, 1\)"),

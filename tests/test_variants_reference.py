@@ -5,8 +5,6 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import reference
-from fastrnn.layers.recurrent.engine.general_panels import INPUT, OUTPUT
-from fastrnn.layers.recurrent.engine.walk import Walk
 from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
 # Not in the reference: two directions and contexts are composed of its passes, and a Jordan
@@ -42,19 +40,35 @@ def weights_of(rnn, views):
     return {name.removesuffix("_l0"): value for name, value in views.items()}
 
 
-def drawn_masks(tape, x):
-    """Return a training pass's masks for the reference, and the mask of y."""
-    panels, variant = tape.panels, tape.panels.variant
-    walk = Walk(tape.state, tape.lengths, tape.reset, tape.reverse, None, *x.shape[:2])
-    masks = panels.step_masks(walk)
-    locked = panels.locked(INPUT, variant.input_dropout, x.shape[1], x.shape[2])
-    if locked is not None:
-        masks["x"] = locked
-    weights = dict(panels.weights)
-    if variant.weight_drop:
-        weights["weight_hh"] = weights["weight_hh"] * panels.weight_mask
-    output = panels.locked(OUTPUT, variant.output_dropout, x.shape[1], tape.y.shape[2])
-    return masks, weights, 1.0 if output is None else output
+#: The reference's names of a pass's masks.
+MASKS = {
+    "input_mask": "x",
+    "state_mask": "h",
+    "candidate_mask": "candidate",
+    "zone_h": "zone_h",
+    "zone_c": "zone_c",
+}
+
+
+def drawn_masks(tape):
+    """Return a training pass's masks for the reference, the mask of y, and that of weight_hh."""
+    arrays, weights = tape.layers[0].options or {}, tape._weights.weight_masks
+    assert arrays.keys() <= MASKS.keys() | {"output_mask"}
+    masks = {own: arrays[name] for name, own in MASKS.items() if name in arrays}
+    return masks, arrays.get("output_mask", 1.0), 1.0 if weights is None else weights[0]
+
+
+def mask_names(options):
+    """Return the names of the masks that a layer with these options draws in training."""
+    drawn = {
+        "input_mask": options.input_dropout,
+        "state_mask": options.state_dropout,
+        "output_mask": options.output_dropout,
+        "candidate_mask": options.recurrent_dropout,
+        "zone_h": options.zoneout[0],
+        "zone_c": options.zoneout[1],
+    }
+    return {name for name, probability in drawn.items() if probability}
 
 
 def initial(state):
@@ -78,11 +92,12 @@ def test_training(name, given):
     dlast = random_state(rnn, lambda *shape: random.normal(size=shape), x.shape[1])
     dx, dstate = rnn.backward(tape, dy, dlast)
 
-    layer, options = tape.layers[0], options_of(rnn.options)
-    if not rnn.options.plain:
-        masks, weights, output = drawn_masks(layer, x)
-    else:
-        masks, weights, output = {}, weights_of(rnn, rnn.parameters), 1.0
+    options, weights = options_of(rnn.options), dict(weights_of(rnn, rnn.parameters))
+    masks, output, weight_mask = drawn_masks(tape)
+    assert (tape.layers[0].options or {}).keys() == mask_names(rnn.options)
+    assert (tape._weights.weight_masks is not None) == bool(rnn.options.weight_drop)
+    if rnn.options.weight_drop:
+        weights["weight_hh"] = weights["weight_hh"] * weight_mask
     state, lengths, reset = initial(more.get("state")), more.get("lengths"), more.get("reset")
     wanted, ends, kept = reference.variant_forward(
         rnn.options.cell,
@@ -105,7 +120,7 @@ def test_training(name, given):
     for got, part in zip(parts_of(dstate), first, strict=True):
         assert_close(got[0], part, "dstate")
     if rnn.options.weight_drop:
-        dweights["weight_hh"] = dweights["weight_hh"] * layer.panels.weight_mask
+        dweights["weight_hh"] = dweights["weight_hh"] * weight_mask
     gradients = weights_of(rnn, rnn.gradients)
     assert gradients.keys() == dweights.keys()
     for parameter, gradient in dweights.items():

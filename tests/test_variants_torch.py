@@ -5,10 +5,17 @@ import pytest
 
 import fastrnn as fr
 import torch_cells
-from fastrnn.layers.recurrent.engine.general_panels import INPUT, OUTPUT
-from fastrnn.layers.recurrent.engine.walk import Walk
 from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
 
+#: Names of a pass's masks here, and in `run`.
+MASKS = {
+    "input_mask": "input",
+    "state_mask": "h",
+    "output_mask": "output",
+    "candidate_mask": "candidate",
+    "zone_h": "zone_h",
+    "zone_c": "zone_c",
+}
 STACKS = [(1, False), (2, False), (1, True), (2, True)]
 
 
@@ -20,20 +27,16 @@ def assert_close(got, wanted, name=""):
     np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance, err_msg=name)
 
 
-def masks_of(torch, variant, tape, i, rows):
+def masks_of(torch, variant, tape, i):
     """Return masks of one layer and direction: in training those of its tape, else their expectation."""
     masks = {"h": 1.0, "candidate": 1.0, "zone_h": variant.zoneout[0], "zone_c": variant.zoneout[1]}
     masks |= {"input": 1.0, "output": 1.0, "weights": 1.0}
     if tape is not None and variant.random:
-        layer = tape.layers[i]
-        panels = layer.panels
-        shape = (layer.state, layer.lengths, layer.reset, layer.reverse, layer.segment, *layer.x.shape[:2])
-        drawn = panels.step_masks(Walk(*shape))
-        drawn["input"] = panels.locked(INPUT, variant.input_dropout, rows, panels.input_size)
-        drawn["output"] = panels.locked(OUTPUT, variant.output_dropout, rows, layer.y.shape[2])
+        drawn = tape.layers[i].options or {}
+        assert drawn.keys() <= MASKS.keys() | {"context"}
+        masks |= {own: drawn[name] for name, own in MASKS.items() if name in drawn}
         if variant.weight_drop:
-            drawn["weights"] = panels.weight_mask
-        masks |= {name: mask for name, mask in drawn.items() if mask is not None}
+            masks["weights"] = tape._weights.weight_masks[i]
     return {name: torch.as_tensor(mask, dtype=torch.float64) for name, mask in masks.items()}
 
 
@@ -50,7 +53,7 @@ def run(torch, rnn, tensors, batch, tape=None):
         outputs = []
         for direction, end in enumerate(("", "_reverse")[: rnn.directions]):
             i, suffix = layer * rnn.directions + direction, f"_l{layer}{end}"
-            masks = masks_of(torch, v, tape, i, N)
+            masks = masks_of(torch, v, tape, i)
             w = {name.removesuffix(suffix): p for name, p in tensors.items() if name.endswith(suffix)}
             if v.has_product:
                 w["weight_hh"] = w["weight_hh"] * masks["weights"]

@@ -102,13 +102,16 @@ T, N, D, H = 6, 3, 4, 5
 def make(
     name: str, *, dtype: str = "float64", layers: int = 1, sizes: tuple[int, int] = (D, H), **more: Any
 ) -> Any:
-    """Make the layer of a variant, with parameters that give every option an effect."""
+    """Make the layer of a variant, with parameters that give every option an effect.
+
+    `more` are further options, and others in place of the variant's own.
+    """
     layer, options = VARIANTS[name]
     if isinstance(options.get("leak"), tuple):  # one number per unit
         options = options | {"leak": np.resize(options["leak"], sizes[1])}
     if layer is not fr.Jordan:  # which has one layer
         more["num_layers"] = layers
-    rnn = layer(*sizes, dtype=dtype, seed=3, **options, **more)
+    rnn = layer(*sizes, dtype=dtype, seed=3, **{**options, **more})
     random = np.random.default_rng(4)
     with rnn.parameters.edit() as views:
         for view in views.values():

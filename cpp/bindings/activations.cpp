@@ -1,12 +1,12 @@
+// Sigmoid and tanh of whole arrays.
 #include "kernels/vector/activations.hpp"
 
 #include "bindings/python/arrays.hpp"
-#include "bindings/python/register.hpp"
 
 namespace fastrnn::bindings {
 namespace {
 
-// Applies f to every element of an array of any shape. Denormals are kept: this is the function itself.
+// Applies f to every element of an array of any shape, without flushing denormals.
 template <class S, class F>
 py::object map(py::handle x, F&& f) {
     const auto array = py::reinterpret_borrow<py::array>(x);
@@ -21,7 +21,7 @@ py::object map(py::handle x, F&& f) {
 
 template <class F>
 py::object dispatch(py::handle x, F&& f) {
-    if (!py::isinstance<py::array>(x)) throw py::type_error("x: expected a NumPy array");
+    if (!py::isinstance<py::array>(x)) throw py::type_error("x: expected a NumPy array, got " + type_name(x));
     if (!(py::reinterpret_borrow<py::array>(x).flags() & py::array::c_style))
         throw py::value_error("x: expected a C-contiguous array");
     if (py::isinstance<py::array_t<float>>(x)) return map<float>(x, f);
@@ -35,10 +35,10 @@ py::object dispatch(py::handle x, F&& f) {
 void register_activations(py::module_& m) {
     m.def(
         "sigmoid", [](py::object x) { return dispatch(x, [](auto v) { return sigmoid(v); }); }, py::arg("x"),
-        "The kernels' sigmoid of every element.");
+        "Return the kernels' sigmoid of every element.");
     m.def(
         "tanh", [](py::object x) { return dispatch(x, [](auto v) { return tanh(v); }); }, py::arg("x"),
-        "The kernels' hyperbolic tangent of every element.");
+        "Return the kernels' hyperbolic tangent of every element.");
 }
 
 }  // namespace fastrnn::bindings

@@ -1,7 +1,7 @@
+// The embedding: checks, then the forward and backward kernels.
 #include "kernels/dense/embedding.hpp"
 
 #include "bindings/python/arrays.hpp"
-#include "bindings/python/register.hpp"
 
 namespace fastrnn::bindings {
 namespace {
@@ -34,13 +34,14 @@ void register_embedding(py::module_& m) {
         [](py::object ids, py::object weight) {
             return is_double(weight) ? forward<double>(ids, weight) : forward<float>(ids, weight);
         },
-        py::arg("ids"), py::arg("weight"), "Rows of weight [V, E] by ids [M].");
+        py::arg("ids"), py::arg("weight"), "Return the rows of weight [V, E] for ids [M].");
     m.def(
         "embedding_backward",
         [](py::object ids, py::object dy, py::object dweight) {
             is_double(dweight) ? backward<double>(ids, dy, dweight) : backward<float>(ids, dy, dweight);
         },
-        py::arg("ids"), py::arg("dy"), py::arg("dweight"), "Scatter-adds dy [M, E] into dweight [V, E].");
+        py::arg("ids"), py::arg("dy"), py::arg("dweight"),
+        "Add each row of dy [M, E] to its id's row of dweight [V, E].");
 }
 
 }  // namespace fastrnn::bindings

@@ -1,7 +1,7 @@
+// The linear layer: checks, packed weights, then the forward and backward kernels.
 #include "kernels/dense/linear.hpp"
 
 #include "bindings/python/arrays.hpp"
-#include "bindings/python/register.hpp"
 #include "bindings/python/thread_pool.hpp"
 
 namespace fastrnn::bindings {
@@ -12,37 +12,45 @@ LinearProblem<S> expect_problem(py::handle x, py::handle weight, Interrupt& inte
     const auto w = expect<S>(weight, "weight", {{"F", any}, {"K", any}});
     const Index F = w.shape(0), K = w.shape(1);
     const auto rows = expect<S>(x, "x", {{"M", any}, {"K", K}});
-    return {Index(rows.shape(0)), K, F, rows.data(), w.data(), nullptr, &interrupt};
+    LinearProblem<S> p;
+    p.M = rows.shape(0), p.K = K, p.F = F;
+    p.x = rows.data();
+    p.weight = w.data();
+    p.interrupt = &interrupt;
+    return p;
 }
 
 // An immutable packed snapshot of a linear layer's weights.
 template <class S>
-class LinearPanels {
+class PackedLinear {
    public:
-    LinearPanels(py::handle weight, py::handle bias) {
+    PackedLinear(py::handle weight, py::handle given_bias) {
         const auto w = expect<S>(weight, "weight", {{"F", any}, {"K", any}});
         F = w.shape(0), K = w.shape(1);
-        const S* const b = optional_data<S>(bias, "bias", {{"F", F}});
+        const S* const b = optional_data<S>(given_bias, "bias", {{"F", F}});
         panels = allocate_aligned<S>(panels_size<S>(K, F));
-        padded = allocate_aligned<S>(round_up_to_lanes<S>(F));
+        bias = allocate_aligned<S>(round_up_to_lanes<S>(F));
         pack_transposed(w.data(), F, K, panels.get());
-        pad_bias(b, F, padded.get());
+        pad_bias(b, F, bias.get());
     }
 
     Index K, F;
-    std::unique_ptr<S[], AlignedDelete> panels, padded;
+    std::unique_ptr<S[], AlignedDelete> panels, bias;
 };
 
 template <class S>
-Array<S> forward(const LinearPanels<S>& panels, py::object x) {
+Array<S> forward(const PackedLinear<S>& packed, py::object x) {
     SignalInterrupt interrupt;
-    const auto rows = expect<S>(x, "x", {{"M", any}, {"K", panels.K}});
-    const LinearProblem<S> p{Index(rows.shape(0)), panels.K, panels.F, rows.data(), nullptr, nullptr, &interrupt};
+    const auto rows = expect<S>(x, "x", {{"M", any}, {"K", packed.K}});
+    LinearProblem<S> p;
+    p.M = rows.shape(0), p.K = packed.K, p.F = packed.F;
+    p.x = rows.data();
+    p.interrupt = &interrupt;
     auto y = new_array<S>("y", {p.M, p.F});
     S* const to = y.mutable_data();
     {
         const py::gil_scoped_release release;
-        linear_forward(p, panels.panels.get(), panels.padded.get(), to, get_num_threads(), fresh_workspace());
+        linear_forward(p, packed.panels.get(), packed.bias.get(), to, get_num_threads(), fresh_workspace());
     }
     interrupt.finish();
     return y;
@@ -68,22 +76,22 @@ py::object backward(py::object x, py::object weight, py::object dy, py::object d
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
-    py::class_<LinearPanels<S>>(m, name, py::module_local());
-    m.def("linear_forward", &forward<S>, py::arg("panels"), py::arg("x"), "y = x W^T + b.");
+    py::class_<PackedLinear<S>>(m, name, py::module_local());
+    m.def("linear_forward", &forward<S>, py::arg("panels"), py::arg("x"), "Return y = x W^T + b.");
 }
 
 }  // namespace
 
 void register_linear(py::module_& m) {
-    register_dtype<float>(m, "LinearPanels32");
-    register_dtype<double>(m, "LinearPanels64");
+    register_dtype<float>(m, "PackedLinear32");
+    register_dtype<double>(m, "PackedLinear64");
     m.def(
         "linear_pack",
         [](py::object weight, py::object bias) {
-            return is_double(weight) ? py::cast(std::make_unique<LinearPanels<double>>(weight, bias))
-                                     : py::cast(std::make_unique<LinearPanels<float>>(weight, bias));
+            return is_double(weight) ? py::cast(std::make_unique<PackedLinear<double>>(weight, bias))
+                                     : py::cast(std::make_unique<PackedLinear<float>>(weight, bias));
         },
-        py::arg("weight"), py::arg("bias"), "Packs a snapshot of a linear layer's weights.");
+        py::arg("weight"), py::arg("bias"), "Return a packed snapshot of a linear layer's weights.");
     m.def(
         "linear_backward",
         [](py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias, bool need_dx) {
@@ -91,7 +99,7 @@ void register_linear(py::module_& m) {
                                      : backward<float>(x, weight, dy, dweight, dbias, need_dx);
         },
         py::arg("x"), py::arg("weight"), py::arg("dy"), py::arg("dweight"), py::arg("dbias"), py::arg("need_dx"),
-        "Adds into dweight and dbias; gives dx or None.");
+        "Add to dweight and dbias; return dx or None.");
 }
 
 }  // namespace fastrnn::bindings

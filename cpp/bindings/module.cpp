@@ -1,29 +1,43 @@
 // The compiled module of one instruction set.
-#include "bindings/python/register.hpp"
+#include <pybind11/pybind11.h>
+
 #include "bindings/python/thread_pool.hpp"
+
+// One name for each file of bindings: its function register_<name>.
+#define FASTRNN_BINDINGS(EACH) \
+    EACH(activations)          \
+    EACH(recurrent)            \
+    EACH(elman)                \
+    EACH(gru)                  \
+    EACH(lstm)                 \
+    EACH(slstm)                \
+    EACH(stream)               \
+    EACH(variant)              \
+    EACH(linear)               \
+    EACH(embedding)            \
+    EACH(dropout_mask)         \
+    EACH(softmax)              \
+    EACH(optimizers)
+
+#define FASTRNN_DECLARE(name) void register_##name(pybind11::module_& m);
+#define FASTRNN_CALL(name) fastrnn::bindings::register_##name(m);
+
+namespace fastrnn::bindings {
+FASTRNN_BINDINGS(FASTRNN_DECLARE)
+}  // namespace fastrnn::bindings
 
 namespace fb = fastrnn::bindings;
 
 PYBIND11_MODULE(FASTRNN_MODULE, m, pybind11::mod_gil_not_used()) {
-    m.doc() = "fastrnn's kernels for the instruction set " FASTRNN_ISA_NAME ". Reached through fastrnn._dispatch only.";
+    m.doc() = "fastrnn's kernels for the instruction set " FASTRNN_ISA_NAME ". Imported by fastrnn._dispatch only.";
     m.attr("isa") = FASTRNN_ISA_NAME;
-    m.def("get_num_threads", &fb::get_num_threads, "Threads that a kernel may use.");
+    m.def("get_num_threads", &fb::get_num_threads, "Return the number of threads that a kernel may use.");
     m.def(
         "set_num_threads",
         [](int threads) {
             if (threads < 1) throw pybind11::value_error("threads: expected 1 or more, got " + std::to_string(threads));
             fb::set_num_threads(threads);
         },
-        pybind11::arg("threads"), "Sets how many threads a kernel may use.");
-    fb::register_activations(m);
-    fb::register_recurrent(m);
-    fb::register_elman(m);
-    fb::register_gru(m);
-    fb::register_lstm(m);
-    fb::register_stream(m);
-    fb::register_variants(m);
-    fb::register_linear(m);
-    fb::register_embedding(m);
-    fb::register_loss(m);
-    fb::register_optim(m);
+        pybind11::arg("threads"), "Set the number of threads that a kernel may use.");
+    FASTRNN_BINDINGS(FASTRNN_CALL)
 }

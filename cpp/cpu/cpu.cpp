@@ -1,9 +1,9 @@
-// Which instruction sets can this CPU, under this operating system, run?
+// Detects which instruction sets this CPU and operating system can run.
 //
-// A module of its own, compiled for the baseline, so that asking the question never executes an instruction that the
-// answer might forbid. A set counts only when CPUID names all of its features AND the operating system saves the
-// registers it uses: OSXSAVE says that XGETBV may be asked, XCR0 says which register state survives a context switch.
-// The feature lists are the x86-64-v3 and x86-64-v4 micro-architecture levels of the x86-64 psABI, section 3.1.1.
+// A separate module, compiled for the baseline, so that detection never executes an unsupported instruction. An
+// instruction set is supported only if CPUID reports all of its features AND the operating system saves the registers
+// it uses: OSXSAVE says that XGETBV is available, XCR0 which register state survives a context switch. The feature
+// lists are the x86-64-v3 and x86-64-v4 micro-architecture levels of the x86-64 psABI, section 3.1.1.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -32,7 +32,7 @@ struct Registers {
     std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
 
-// All zero where the CPU does not have the leaf, so that every feature bit of it reads as absent.
+// All zero if the CPU lacks the leaf, so that its feature bits read as absent.
 Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf = 0) {
     Registers r;
 #if defined(_MSC_VER)
@@ -50,7 +50,7 @@ Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf = 0) {
     return r;
 }
 
-// Extended control register 0. Only to be called where CPUID reports OSXSAVE: elsewhere XGETBV is an illegal opcode.
+// Extended control register 0. Call only if CPUID reports OSXSAVE: otherwise XGETBV is an illegal instruction.
 std::uint64_t xcr0() {
 #if defined(_MSC_VER)
     return _xgetbv(0);
@@ -69,7 +69,7 @@ Features detect() {
     const Registers extended = cpuid(0x80000001u);
 
     constexpr std::uint64_t avx_state = 0x06;     // XMM and the upper halves of YMM
-    constexpr std::uint64_t avx512_state = 0xE6;  // those, the mask registers, ZMM0-15's upper halves and ZMM16-31
+    constexpr std::uint64_t avx512_state = 0xE6;  // the same, mask registers, upper halves of ZMM0-15, and ZMM16-31
     const bool osxsave = bit(basic.ecx, 27);
     const std::uint64_t state = osxsave ? xcr0() : 0;
 
@@ -121,7 +121,7 @@ std::vector<std::string> supported() {
     return names;
 }
 
-#else  // any other CPU: one module, in which Eigen's packets use what the architecture always has (NEON on arm64)
+#else  // other CPUs: one module, where Eigen's packets use the architecture's standard vectors (NEON on arm64)
 
 Features detect() { return {}; }
 
@@ -132,9 +132,10 @@ std::vector<std::string> supported() { return {"baseline"}; }
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m, pybind11::mod_gil_not_used()) {
-    m.doc() = "What this CPU, under this operating system, can run.";
+    m.doc() = "The instruction sets that this CPU and operating system can run.";
     m.def("supported", &supported,
-          "Names of the instruction sets that can run here, best first; the last is always 'baseline'.");
-    m.def("features", &detect,
-          "The CPU features and register states that decide it, name -> present; empty where the CPU is not x86-64.");
+          "Return the names of the supported instruction sets, best first; the last is always 'baseline'.");
+    m.def(
+        "features", &detect,
+        "Return the CPU features and register states that decide it, name -> present; empty if the CPU is not x86-64.");
 }

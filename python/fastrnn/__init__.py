@@ -1,9 +1,9 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
-The layers are `RNN`, `GRU`, `LSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear` and `Embedding`. `Stack` and
-`Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a complete model.
-`Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and ``reference`` hold
-the rest. Everything is imported on first use.
+The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear` and `Embedding`. `Stack`
+and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a complete
+model. `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and ``reference``
+hold the rest. Everything is imported on first use.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         GRU,
         LSTM,
         RNN,
+        SLSTM,
         Embedding,
         Head,
         Jordan,
@@ -44,6 +45,7 @@ _HOMES = {
         "GRU",
         "LSTM",
         "RNN",
+        "SLSTM",
         "Embedding",
         "Head",
         "Jordan",
@@ -62,6 +64,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "SLSTM",
     "ChunkedText",
     "Embedding",
     "Head",

@@ -119,7 +119,7 @@ def as_mask(name: str, value: Any, pattern: Pattern) -> NDArray[np.bool_]:
 
 
 def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
-    """Give the array that a value is; numbers without a dtype take `dtype` if they can be it."""
+    """Return the array that a value is; numbers without a dtype take `dtype` if they can be it."""
     if type(value) is np.ndarray:
         return value
     if isinstance(value, (list, tuple, int, float)):
@@ -173,7 +173,7 @@ def describe(shape: Pattern) -> str:
 
 
 def contiguous(name: str, array: Array) -> Array:
-    """Give the array itself where it is C-contiguous and aligned, else a copy that is."""
+    """Return the array itself where it is C-contiguous and aligned, else a copy that is."""
     flags = array.flags
     if flags.c_contiguous and flags.aligned:
         return array

@@ -7,12 +7,13 @@ import pytest
 
 from kernel_cases import (
     MODES,
+    PARAMETERS,
     assert_same_bits,
     backward,
+    backward_into,
     both_passes,
     expected,
     forward,
-    kernels,
     named,
     pack,
     zero_gradients,
@@ -136,10 +137,10 @@ def test_gradients_are_added_and_the_tape_is_kept(variant):
     _, _, tape = forward(case)
     kept = [np.copy(a) for a in (tape.x, tape.y, *tape.state, tape.c, tape.gates) if a is not None]
     _, dstate, dweights = backward(case, tape)
-    gradients = tuple(case.random.normal(size=w.shape) for w in case.weights)
+    gradients = [case.random.normal(size=w.shape) for w in case.weights]
     before = [g.copy() for g in gradients]
-    run = getattr(kernels, f"{case.cell}_backward")
-    none, dstate_again = run(pack(case), tape, case.dy, case.dstate_n, gradients, False)
+    by_name = dict(zip(PARAMETERS, gradients, strict=True))
+    none, dstate_again = backward_into(by_name, case, tape, pack(case), need_dx=False)
     assert none is None
     for got, start, gradient in zip(gradients, before, dweights, strict=True):
         np.testing.assert_allclose(got, start + gradient, rtol=0, atol=1e-13 * np.abs(got).max())
@@ -179,17 +180,17 @@ def test_padding_is_ignored(variant, reverse):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_panels_are_a_snapshot(variant):
+def test_packed_weights_are_a_snapshot(variant):
     """Change the weights later: neither pass changes, though backward packs only when first called."""
     case = make_case(variant, (3, 4, 5, 33))
     wanted = both_passes(case)
-    panels = pack(case)
+    packed = pack(case)
     for weight in case.weights:
         weight[...] = np.nan
-    y, state_n, tape = forward(case, panels)
+    y, state_n, tape = forward(case, packed)
     gradients = zero_gradients(case)
-    run = getattr(kernels, f"{case.cell}_backward")
-    dx, dstate = run(panels, tape, case.dy, case.dstate_n, gradients, True)
-    assert_same_bits(named(y, state_n, tape, dx, dstate, gradients), wanted)
-    assert (panels.input_size, panels.hidden_size, panels.dtype) == (5, 33, "float64")
-    assert panels.nbytes >= sum(w.nbytes for w in case.weights[:2])
+    dx, dstate = backward_into(gradients, case, tape, packed)
+    assert_same_bits(named(y, state_n, tape, dx, dstate, gradients.values()), wanted)
+    assert (packed.input_size, packed.hidden_size, packed.dtype) == (5, 33, "float64")
+    assert packed.cell == case.cell
+    assert packed.nbytes >= sum(w.nbytes for w in case.weights[:2])

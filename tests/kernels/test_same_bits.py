@@ -24,7 +24,7 @@ from recurrent_cases import VARIANTS, make_case
 
 DTYPES = ["float64", "float32"]
 TESTS = Path(__file__).resolve().parents[1]
-WORK_OF_A_THREAD = 400_000  # multiply-adds; useful_threads in cpp/kernels/parallel.hpp
+WORK_OF_A_THREAD = 400_000  # multiply-adds; useful_threads in cpp/kernels/runtime/parallel.hpp
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_one_two_or_three_threads(variant, dtype, mode):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_few_rows_have_their_hidden_units_shared(variant, dtype, mode, rows):
     case = make_case(variant, (35, rows, 11, 203), dtype=dtype, **MODES[mode])
-    assert multiply_adds(case) >= 3 * WORK_OF_A_THREAD  # split.hpp: a barrier after every step
+    assert multiply_adds(case) >= 3 * WORK_OF_A_THREAD  # work_split.hpp: a barrier after every step
     alone = both_passes(case)
     for threads in (2, 3):
         assert_same_bits(with_threads(threads, lambda: both_passes(case)), alone)

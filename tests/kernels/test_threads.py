@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
-from kernel_cases import assert_same_bits, both_passes, forward, kernels, pack, zero_gradients
+from kernel_cases import (
+    PARAMETERS,
+    assert_same_bits,
+    backward_into,
+    both_passes,
+    forward,
+    kernels,
+    pack,
+    zero_gradients,
+)
 from recurrent_cases import make_case
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -143,17 +152,17 @@ def test_losses_of_several_chunks_do_not_depend_on_which_thread_is_faster():
 
 
 def test_several_threads_with_everything_at_once():
-    """Run both passes on one set of panels, whose backward part the first thread packs."""
+    """Run both passes on the same packed weights, whose backward part the first thread packs."""
     wanted = both_passes(CASE)
     for _ in range(10):
-        panels = pack(CASE)
+        packed = pack(CASE)
 
-        def run(panels=panels):
-            y, _, tape = forward(CASE, panels)
+        def run(packed=packed):
+            y, _, tape = forward(CASE, packed)
             gradients = zero_gradients(CASE)
-            dx, dstate = kernels.lstm_backward(panels, tape, CASE.dy, CASE.dstate_n, gradients, True)
-            names = ("y", "dx", "dh0", "dc0", "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh")
-            return dict(zip(names, (y, dx, *dstate, *gradients), strict=True))
+            dx, dstate = backward_into(gradients, CASE, tape, packed)
+            names = ("y", "dx", "dh0", "dc0", *(f"d{name}" for name in PARAMETERS))
+            return dict(zip(names, (y, dx, *dstate, *gradients.values()), strict=True))
 
         for got in run_together([run] * 4):
             assert_same_bits(got, {name: wanted[name] for name in got})
@@ -188,6 +197,11 @@ def long_pass(cell):
     return weights, np.zeros((LONG[cell], 2), np.int64)
 
 
+def zeros_like(weights):
+    """Return zero gradients by name."""
+    return {name: np.zeros_like(w) for name, w in zip(PARAMETERS, weights, strict=True)}
+
+
 def interrupted(run):
     """Return the seconds from a Ctrl-C during `run()` to its KeyboardInterrupt."""
     sent = []
@@ -210,40 +224,40 @@ def interrupted(run):
 @pytest.mark.parametrize("cell", LONG)
 def test_ctrl_c_in_a_long_call(cell):
     weights, ids = long_pass(cell)
-    panels = getattr(kernels, f"{cell}_pack")(*weights)
-    run_forward, run_backward = (getattr(kernels, f"{cell}_{way}") for way in ("forward", "backward"))
-    gradients = tuple(np.zeros_like(w) for w in weights)
-    assert interrupted(lambda: run_forward(panels, ids)) < 1.0
-    assert interrupted(lambda: run_forward(panels, ids, training=True)) < 1.0
+    packed = [getattr(kernels, f"{cell}_pack")(*weights)]
+    run_forward, run_backward = kernels.recurrent_forward, kernels.recurrent_backward
+    gradients = zeros_like(weights)
+    assert interrupted(lambda: run_forward(packed, ids)) < 1.0
+    assert interrupted(lambda: run_forward(packed, ids, training=True)) < 1.0
 
-    y, _, tape = run_forward(panels, ids, training=True)
+    ((y, _, tape),) = run_forward(packed, ids, training=True)
     dy = np.ones_like(y)
-    assert interrupted(lambda: run_backward(panels, tape, dy, None, gradients, True)) < 1.0
-    assert all(np.isfinite(g).all() for g in gradients)
+    assert interrupted(lambda: run_backward(packed, [tape], dy, None, [gradients], True)) < 1.0
+    assert all(np.isfinite(g).all() for g in gradients.values())
 
     # An interrupted pass can be repeated, with zeroed gradients, as if nothing had happened.
-    _, _, tape = run_forward(panels, ids[:20], training=True)
-    fresh = tuple(np.zeros_like(w) for w in weights)
-    for g in gradients:
+    ((_, _, tape),) = run_forward(packed, ids[:20], training=True)
+    fresh = zeros_like(weights)
+    for g in gradients.values():
         g[...] = 0
     for into in (gradients, fresh):
-        run_backward(panels, tape, dy[:20], None, into, True)
-    assert all(g.tobytes() == f.tobytes() and g.any() for g, f in zip(gradients, fresh, strict=True))
+        run_backward(packed, [tape], dy[:20], None, [into], True)
+    assert all(g.tobytes() == fresh[name].tobytes() and g.any() for name, g in gradients.items())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill is not Ctrl-C there")
 def test_ctrl_c_where_passes_run_at_the_same_time():
     case = make_case("lstm", (4, 1, 64, 64), dtype="float32")
     layers, ids = [pack(case)] * 3, np.zeros((400_000, 1), np.int64)
-    assert interrupted(lambda: kernels.lstm_forward_layers(layers, ids, None, None, None, False)) < 1.0
+    run_forward, run_backward = kernels.recurrent_forward, kernels.recurrent_backward
+    assert interrupted(lambda: run_forward(layers, ids)) < 1.0
 
     weights, ids = long_pass("elman")
-    both, gradients = [kernels.elman_pack(*weights)] * 2, [tuple(np.zeros_like(w) for w in weights)] * 2
-    run_forward, run_backward = kernels.elman_forward_directions, kernels.elman_backward_directions
-    assert interrupted(lambda: run_forward(both, ids, None, None, None, True)) < 1.0
-    results = run_forward(both, ids, None, None, None, True)
+    both, gradients = [kernels.elman_pack(*weights)] * 2, [zeros_like(weights), zeros_like(weights)]
+    assert interrupted(lambda: run_forward(both, ids, training=True, directions=2)) < 1.0
+    results = run_forward(both, ids, training=True, directions=2)
     tapes, dy = [tape for _, _, tape in results], np.ones((*ids.shape, 2 * WIDTH), "f")
-    assert interrupted(lambda: run_backward(both, tapes, dy, None, gradients, True)) < 1.0
+    assert interrupted(lambda: run_backward(both, tapes, dy, None, gradients, True, 2)) < 1.0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill is not Ctrl-C there")

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from kernel_cases import backward, forward, kernels, pack, zero_gradients
+from kernel_cases import PARAMETERS, backward, backward_into, forward, kernels, pack, zero_gradients
 from recurrent_cases import VARIANTS, make_case
 
 T, N, D, H = 5, 4, 3, 6
 CASE = make_case("lstm", (T, N, D, H))
 IDS = make_case("lstm", (T, N, D, H), ids=True)
-PANELS = pack(CASE)
+PACKED = pack(CASE)
 F64, F32, INT = np.float64, np.float32, np.int64
 
 
 def lstm(**changes):
-    return lambda: forward(CASE.replace(**changes), PANELS)
+    return lambda: forward(CASE.replace(**changes), PACKED)
 
 
 FORWARD = {
@@ -69,26 +69,26 @@ def test_forward(name):
         call()
 
 
-def packed(*shapes, dtypes=(F64,) * 4, **options):
+def pack_lstm(*shapes, dtypes=(F64,) * 4, **options):
     return kernels.lstm_pack(*(np.zeros(s, d) for s, d in zip(shapes, dtypes, strict=True)), **options)
 
 
 def test_pack():
     fit = (24, 3), (24, 6), (24,), (24,)
     with pytest.raises(ValueError, match=r"weight_hh: expected \[4\*H, H\], got \[18, 6\]"):
-        packed(fit[0], (18, 6), *fit[2:])
+        pack_lstm(fit[0], (18, 6), *fit[2:])
     with pytest.raises(ValueError, match=r"weight_ih: expected \[24, D\], got \[18, 3\]"):
-        packed((18, 3), *fit[1:])
+        pack_lstm((18, 3), *fit[1:])
     with pytest.raises(ValueError, match=r"weight_ih: expected \[G\*H, D\] with D >= 1, got \[24, 0\]"):
-        packed((24, 0), *fit[1:])
+        pack_lstm((24, 0), *fit[1:])
     with pytest.raises(ValueError, match="weight_hh: "):
-        packed((0, 3), (0, 0), (0,), (0,))
+        pack_lstm((0, 3), (0, 0), (0,), (0,))
     with pytest.raises(ValueError, match=r"bias_hh: expected \[24\], got \[6\]"):
-        packed(*fit[:3], (6,))
+        pack_lstm(*fit[:3], (6,))
     with pytest.raises(TypeError, match="weight_hh: expected float64, got float32"):
-        packed(*fit, dtypes=(F64, F32, F64, F64))
+        pack_lstm(*fit, dtypes=(F64, F32, F64, F64))
     with pytest.raises(TypeError, match="weight_ih: expected float32, got int64"):
-        packed(*fit, dtypes=(INT, F32, F32, F32))
+        pack_lstm(*fit, dtypes=(INT, F32, F32, F32))
     with pytest.raises(ValueError, match="nonlinearity: expected 'tanh' or 'relu', got 'gelu'"):
         kernels.elman_pack(np.zeros((6, 3)), np.zeros((6, 6)), None, None, nonlinearity="gelu")
 
@@ -99,36 +99,67 @@ def read_only(array):
 
 
 @pytest.mark.parametrize(
-    ("index", "value", "error", "message"),
+    ("name", "value", "error", "message"),
     [
-        (0, np.zeros((24, 4)), ValueError, r"dweight_ih: expected \[24, 3\], got \[24, 4\]"),
-        (1, np.zeros((24, 6), F32), TypeError, "dweight_hh: expected float64, got float32"),
-        (1, None, TypeError, "dweight_hh: expected a NumPy array of float64, got NoneType"),
-        (0, read_only(np.zeros((24, 3))), ValueError, "dweight_ih: expected a writable array"),
-        (2, read_only(np.zeros(24)), ValueError, "dbias_ih: expected a writable array, got a read-only one"),
-        (1, np.zeros((6, 24)).T, ValueError, "dweight_hh: expected a C-contiguous array"),
-        (3, None, ValueError, "gradients: expected dbias_ih and dbias_hh both, or neither"),
+        ("weight_ih", np.zeros((24, 4)), ValueError, r"dweight_ih: expected \[24, 3\], got \[24, 4\]"),
+        ("weight_hh", np.zeros((24, 6), F32), TypeError, "dweight_hh: expected float64, got float32"),
+        ("weight_hh", [], TypeError, "dweight_hh: expected a NumPy array of float64, got list"),
+        ("weight_hh", None, TypeError, "gradients: expected weight_hh, got none"),
+        ("weight_ih", read_only(np.zeros((24, 3))), ValueError, "dweight_ih: expected a writable array"),
+        (
+            "bias_ih",
+            read_only(np.zeros(24)),
+            ValueError,
+            "dbias_ih: expected a writable array, got a read-only one",
+        ),
+        ("weight_hh", np.zeros((6, 24)).T, ValueError, "dweight_hh: expected a C-contiguous array"),
+        ("bias_hh", None, ValueError, "gradients: expected both bias_ih and bias_hh, or neither"),
     ],
 )
-def test_gradients(index, value, error, message):
-    _, _, tape = forward(CASE, PANELS)
-    gradients = list(zero_gradients(CASE))
-    gradients[index] = value
+def test_gradients(name, value, error, message):
+    _, _, tape = forward(CASE, PACKED)
+    gradients = zero_gradients(CASE) | {name: value}
     with pytest.raises(error, match=message):
-        kernels.lstm_backward(PANELS, tape, CASE.dy, CASE.dstate_n, tuple(gradients), True)
-    assert not any(g.any() for g in gradients if g is not None)
+        backward_into(gradients, CASE, tape, PACKED)
+    assert not any(np.any(g) for g in gradients.values() if g is not None)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_missing_gradient(name):
+    _, _, tape = forward(CASE, PACKED)
+    gradients = zero_gradients(CASE)
+    del gradients[name]
+    message = "expected both bias_ih and bias_hh" if name.startswith("bias") else f"expected {name}, got none"
+    with pytest.raises((TypeError, ValueError), match=f"gradients: {message}"):
+        backward_into(gradients, CASE, tape, PACKED)
+    assert not any(g.any() for g in gradients.values())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_of_biases_may_be_missing_or_none(variant):
+    case = make_case(variant, (T, N, D, H))
+    _, _, tape = forward(case)
+    wanted = backward(case, tape)[2][:2]
+    weights = {name: zero for name, zero in zero_gradients(case).items() if name.startswith("weight")}
+    for none in ({}, {"bias_ih": None, "bias_hh": None}, {"bias_hh": None}):
+        gradients = {name: np.zeros_like(zero) for name, zero in weights.items()} | none
+        backward_into(gradients, case, tape, pack(case))
+        for name, gradient in zip(weights, wanted, strict=True):
+            assert gradients[name].tobytes() == gradient.tobytes()
 
 
 def test_backward():
-    _, _, tape = forward(CASE, PANELS)
+    _, _, tape = forward(CASE, PACKED)
     with pytest.raises(ValueError, match=r"dy: expected \[5, 4, 6\], got \[4, 4, 6\]"):
-        backward(CASE.replace(dy=CASE.dy[:4]), tape, PANELS)
-    with pytest.raises(TypeError, match="state: expected a tuple of 2 arrays for lstm"):
-        backward(CASE.replace(dstate_n=CASE.dstate_n[:1]), tape, PANELS)
-    with pytest.raises(TypeError, match=r"gradients: expected \(dweight_ih, dweight_hh"):
-        kernels.lstm_backward(PANELS, tape, CASE.dy, None, zero_gradients(CASE)[:3], True)
-    with pytest.raises(TypeError, match="incompatible function arguments"):
-        kernels.lstm_backward(PANELS, None, CASE.dy, None, zero_gradients(CASE), True)
+        backward(CASE.replace(dy=CASE.dy[:4]), tape, PACKED)
+    with pytest.raises(TypeError, match="dstate: expected a tuple of 2 arrays for lstm"):
+        backward(CASE.replace(dstate_n=CASE.dstate_n[:1]), tape, PACKED)
+    with pytest.raises(TypeError, match="gradients: expected a dict of arrays, got tuple"):
+        backward_into(tuple(zero_gradients(CASE).values()), CASE, tape, PACKED)
+    for wrong in (None, CASE.x):
+        kind = type(wrong).__name__
+        with pytest.raises(TypeError, match=f"tapes: expected tapes that recurrent_forward .* got {kind}"):
+            backward(CASE, wrong, PACKED)
 
 
 @pytest.mark.parametrize("variant", ["elman-tanh", "gru-after", "gru-before"])
@@ -136,14 +167,14 @@ def test_the_tape_of_another_cell(variant):
     other = make_case(variant, (T, N, D, H))
     _, _, tape = forward(other)
     with pytest.raises((TypeError, ValueError), match=r"state: expected|tape"):
-        backward(CASE, tape, PANELS)
+        backward(CASE, tape, PACKED)
 
 
 def test_the_tape_of_another_dtype_or_width():
     for other in (make_case("lstm", (T, N, D, H), dtype="float32"), make_case("lstm", (T, N, D, 7))):
         _, _, tape = forward(other)
         with pytest.raises((TypeError, ValueError), match="expected"):
-            backward(CASE, tape, PANELS)
+            backward(CASE, tape, PACKED)
 
 
 def test_ids_changed_after_the_forward_pass_are_checked_again():
@@ -158,15 +189,15 @@ def test_ids_changed_after_the_forward_pass_are_checked_again():
 
 
 def test_streams():
-    with pytest.raises(ValueError, match="panels: expected at least one layer"):
+    with pytest.raises(ValueError, match="packed: expected at least one layer"):
         kernels.Stream([], 1)
     with pytest.raises(ValueError, match="batch_size: expected 1 or more, got 0"):
-        kernels.Stream([PANELS], 0)
-    with pytest.raises(ValueError, match="panels: expected each layer's input_size"):
-        kernels.Stream([PANELS, PANELS], 1)
+        kernels.Stream([PACKED], 0)
+    with pytest.raises(ValueError, match="packed: expected each layer's input_size"):
+        kernels.Stream([PACKED, PACKED], 1)
     with pytest.raises((TypeError, RuntimeError)):
-        kernels.Stream([PANELS, pack(make_case("lstm", (1, 1, H, H), dtype="float32"))], 1)
-    stream = kernels.Stream([PANELS], N)
+        kernels.Stream([PACKED, pack(make_case("lstm", (1, 1, H, H), dtype="float32"))], 1)
+    stream = kernels.Stream([PACKED], N)
     for x, error, message in (
         (np.zeros((3, D)), ValueError, r"x: expected \[4, 3\], got \[3, 3\]"),
         (np.zeros((N, D), F32), TypeError, "x: expected float64, got float32"),
@@ -178,7 +209,7 @@ def test_streams():
     for state, error, message in (
         ([], ValueError, "state: expected 1 layers, got 0"),
         ([(np.zeros((N, H)),)], TypeError, "state: expected a tuple of 2 arrays for lstm"),
-        ([(np.ones((N, H)), np.zeros((N, 7)))], ValueError, r"c: expected \[4, 6\], got \[4, 7\]"),
+        ([(np.ones((N, H)), np.zeros((N, 7)))], ValueError, r"state\[1\]: expected \[4, 6\], got \[4, 7\]"),
     ):
         with pytest.raises(error, match=message):
             stream.set_state(state)
@@ -188,38 +219,51 @@ def test_streams():
 @pytest.mark.parametrize(
     ("segment", "lengths", "error", "message"),
     [
-        ((0, 5), None, TypeError, r"segment: expected None or \(first, total, restart\)"),
-        ((-1, 9, None), None, ValueError, "segment: expected 5 of total steps .* got first -1 and total 9"),
-        ((5, 9, None), None, ValueError, "segment: expected 5 of total steps .* got first 5 and total 9"),
-        ((4, 9, None), [1, 2, 3, 4], ValueError, "segment: .* some row has a step, got first 4"),
-        ((4, 9, None), [1, 2, 3, 10], ValueError, "lengths: expected values in 1 .. 9, got 10 at position 3"),
-        ((4, 9, (np.zeros((N, H)), np.zeros((N, 2)))), None, ValueError, r"restart\[1\]: expected \[4, 6\]"),
+        (
+            (0, 5, None),
+            None,
+            TypeError,
+            r"segment: expected None or a tuple \(first, total\), got \(0, 5, None\)",
+        ),
+        (5, None, TypeError, r"segment: expected None or a tuple \(first, total\), got 5"),
+        ((-1, 9), None, ValueError, r"segment: expected .* first \+ 5 <= total, got first -1 and total 9"),
+        ((5, 9), None, ValueError, r"segment: expected .* first \+ 5 <= total, got first 5 and total 9"),
+        ((4, 9), [1, 2, 3, 4], ValueError, "segment: expected first below the longest length, got 4"),
+        ((4, 9), [1, 2, 3, 10], ValueError, "lengths: expected values in 1 .. 9, got 10 at position 3"),
     ],
 )
 def test_segments(segment, lengths, error, message):
     lengths = None if lengths is None else np.array(lengths)
     with pytest.raises(error, match=message):
-        kernels.lstm_forward(PANELS, CASE.x, CASE.state, lengths, None, False, True, segment)
+        kernels.recurrent_forward([PACKED], CASE.x, [CASE.state], lengths, training=True, segment=segment)
+
+
+def test_the_state_that_resets_of_a_segment_return_to():
+    restart = np.zeros((N, H)), np.zeros((N, 2))
+    with pytest.raises(ValueError, match=r"restart\[1\]: expected \[4, 6\]"):
+        kernels.recurrent_forward([PACKED], CASE.x, segment=(4, 9), restarts=[restart])
 
 
 def test_a_segment_with_resets_needs_where_to_send_their_gradients():
     case = make_case("lstm", (T, N, D, H), resets=True)
-    tape = kernels.lstm_forward(PANELS, case.x, None, None, case.reset, False, True, (4, 9, None))[2]
-    arguments = (PANELS, tape, case.dy, None, zero_gradients(case), True)
+    ((_, _, tape),) = kernels.recurrent_forward(
+        [PACKED], case.x, reset=case.reset, training=True, segment=(4, 9)
+    )
+    arguments = ([PACKED], [tape], case.dy, None, [zero_gradients(case)], True)
     with pytest.raises(ValueError, match="drestart: expected arrays to add to, got None"):
-        kernels.lstm_backward(*arguments)
+        kernels.recurrent_backward(*arguments)
     wrong = (np.zeros((N, H)), read_only(np.zeros((N, H))))
-    with pytest.raises(ValueError, match="drestart: expected a writable array"):
-        kernels.lstm_backward(*arguments, wrong)
+    with pytest.raises(ValueError, match="drestart: expected writable arrays, got a read-only one"):
+        kernels.recurrent_backward(*arguments, drestarts=[wrong])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_is_computed_if_anything_is_refused(variant):
     case = make_case(variant, (T, N, D, H))
-    panels = pack(case)
-    _, _, tape = forward(case, panels)
+    packed = pack(case)
+    _, _, tape = forward(case, packed)
     before = [np.copy(a) for a in (*case.weights, *case.state, tape.y)]
     with pytest.raises(ValueError, match="dy"):
-        backward(case.replace(dy=case.dy[1:]), tape, panels)
+        backward(case.replace(dy=case.dy[1:]), tape, packed)
     for array, kept in zip((*case.weights, *case.state, tape.y), before, strict=True):
         assert np.array_equal(array, kept)

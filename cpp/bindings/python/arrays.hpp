@@ -1,5 +1,5 @@
-// All checks of arrays that come from Python, and the making of arrays that go back. A message names the argument, what
-// was expected and what came: "x: expected [T, N, 128], got [50, 32, 64]".
+// Checks arrays from Python and creates arrays for Python. Messages name the argument, what was expected and what was
+// passed: "x: expected [T, N, 128], got [50, 32, 64]".
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -42,6 +42,8 @@ inline std::string describe(const py::array& array) {
     return text + "]";
 }
 
+inline std::string type_name(py::handle value) { return py::str(py::type::of(value).attr("__name__")); }
+
 template <class S>
 const char* dtype_name() {
     if constexpr (std::is_same_v<S, float>) return "float32";
@@ -53,13 +55,12 @@ const char* dtype_name() {
 template <class S>
 using Array = py::array_t<S, py::array::c_style>;
 
-// `value` as a C-contiguous array of S with the given shape: nothing is converted.
+// Returns `value` if it is a C-contiguous array of S with the given shape; nothing is converted.
 template <class S>
 Array<S> expect(py::handle value, const char* name, Shape shape) {
     const std::string argument = name;
     if (!py::isinstance<py::array>(value))
-        throw py::type_error(argument + ": expected a NumPy array of " + dtype_name<S>() + ", got " +
-                             std::string(py::str(py::type::of(value).attr("__name__"))));
+        throw py::type_error(argument + ": expected a NumPy array of " + dtype_name<S>() + ", got " + type_name(value));
     const auto array = py::reinterpret_borrow<py::array>(value);
     if (!py::isinstance<py::array_t<S>>(value))
         throw py::type_error(argument + ": expected " + dtype_name<S>() + ", got " +
@@ -75,13 +76,13 @@ Array<S> expect(py::handle value, const char* name, Shape shape) {
     return py::reinterpret_borrow<Array<S>>(value);
 }
 
-// The data of an array that may be None (then null).
+// Returns the data of an array, or null for None.
 template <class S>
 const S* optional_data(py::handle value, const char* name, Shape shape) {
     return value.is_none() ? nullptr : expect<S>(value, name, shape).data();
 }
 
-// The data of an array to be written to.
+// Returns the data of a writable array.
 template <class S>
 S* expect_writable(py::handle value, const char* name, Shape shape) {
     auto array = expect<S>(value, name, shape);
@@ -94,12 +95,12 @@ S* optional_writable(py::handle value, const char* name, Shape shape) {
     return value.is_none() ? nullptr : expect_writable<S>(value, name, shape);
 }
 
-// Is this a float64 array? Chooses between instantiations; what is neither is refused by `expect`.
+// Is this a float64 array? Chooses the instantiation; `expect` rejects what is neither float32 nor float64.
 inline bool is_double(py::handle value) { return py::isinstance<py::array_t<double>>(value); }
 
-// From this size on (bytes) a result has a block of its own, which begins where a cache line does: NumPy aligns to 16
-// bytes, and then every vector of a kernel crosses a line.
-inline constexpr double block_from = 4096;
+// Results of at least this many bytes get a block aligned to a cache line: NumPy aligns to 16 bytes, so that every
+// vector of a kernel would cross cache lines.
+inline constexpr double min_block_bytes = 4096;
 
 template <class S>
 Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
@@ -114,7 +115,7 @@ Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
     return Array<S>(std::vector<py::ssize_t>(shape), memory, base);
 }
 
-// A new array; OutOfMemory (MemoryError) names the bytes asked for.
+// Returns a new array. OutOfMemory (MemoryError) names the bytes requested.
 template <class S>
 Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool zero = false) {
     double bytes = sizeof(S);
@@ -131,7 +132,7 @@ Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool ze
     if (bytes >= 9e18) fail();
     try {
         Array<S> array =
-            bytes < block_from ? Array<S>(std::vector<py::ssize_t>(shape)) : array_of_block<S>(shape, count);
+            bytes < min_block_bytes ? Array<S>(std::vector<py::ssize_t>(shape)) : array_of_block<S>(shape, count);
         if (zero) std::fill(array.mutable_data(), array.mutable_data() + count, S(0));
         return array;
     } catch (const std::bad_alloc&) {
@@ -143,7 +144,7 @@ Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool ze
     return {};
 }
 
-// ids in 0 .. limit-1, or -1 for none, or a ValueError that names the first that is neither.
+// Throws a ValueError that names the first id that is neither -1 (none) nor in 0 .. limit-1.
 inline void check_ids(const std::int64_t* ids, Index count, Index limit, const char* name) {
     for (Index i = 0; i < count; ++i)
         if (ids[i] < -1 || ids[i] >= limit)

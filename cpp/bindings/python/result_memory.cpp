@@ -1,3 +1,4 @@
+// The cache of released blocks of result memory.
 #include "bindings/python/result_memory.hpp"
 
 #include <mutex>
@@ -7,12 +8,12 @@
 namespace fastrnn::bindings {
 namespace {
 
-// The blocks kept, the last one given first. Whoever finds the list in use does without it: nobody waits, and a child
-// that was forked in the meantime does not either.
-class KeptBlocks {
+// Released blocks, oldest first. A thread that finds the cache locked does without it: no thread waits, nor does a
+// child forked while it was locked.
+class BlockCache {
    public:
-    // A block of `bytes` or a little more; null where none is kept.
-    Block take(std::size_t bytes) {
+    // Returns a block of `bytes` or slightly more; null if none is cached.
+    MemoryBlock take(std::size_t bytes) {
         const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
         if (!lock) return {nullptr, 0};
         for (int i = count_ - 1; i >= 0; --i)
@@ -20,49 +21,49 @@ class KeptBlocks {
         return {nullptr, 0};
     }
 
-    // Keeps the block in place of older ones; gives back what is not kept.
-    void give(Block block) {
+    // Caches the block in place of older ones; frees what is not cached.
+    void put(MemoryBlock block) {
         const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
-        if (!lock || block.bytes > most_bytes) return release(block);
-        while (count_ == most || kept_ + block.bytes > most_bytes) release(remove(0));
+        if (!lock || block.bytes > max_bytes) return release(block);
+        while (count_ == max_blocks || bytes_ + block.bytes > max_bytes) release(remove(0));
         blocks_[count_++] = block;
-        kept_ += block.bytes;
+        bytes_ += block.bytes;
     }
 
    private:
-    static constexpr int most = 32;
-    static constexpr std::size_t most_bytes = std::size_t(256) << 20;
+    static constexpr int max_blocks = 32;
+    static constexpr std::size_t max_bytes = std::size_t(256) << 20;
 
-    static void release(Block block) { AlignedDelete()(block.memory); }
+    static void release(MemoryBlock block) { AlignedDelete()(block.memory); }
 
-    Block remove(int index) {
-        const Block block = blocks_[index];
+    MemoryBlock remove(int index) {
+        const MemoryBlock block = blocks_[index];
         for (int i = index + 1; i < count_; ++i) blocks_[i - 1] = blocks_[i];
         --count_;
-        kept_ -= block.bytes;
+        bytes_ -= block.bytes;
         return block;
     }
 
     std::mutex busy_;
-    Block blocks_[most];
+    MemoryBlock blocks_[max_blocks];
     int count_ = 0;
-    std::size_t kept_ = 0;
+    std::size_t bytes_ = 0;
 };
 
-// Never destroyed: arrays may outlive everything else.
-KeptBlocks& kept_blocks() {
-    static KeptBlocks* const blocks = new KeptBlocks;
+// Never destroyed: arrays may outlive all else.
+BlockCache& block_cache() {
+    static BlockCache* const blocks = new BlockCache;
     return *blocks;
 }
 
 }  // namespace
 
-Block take_block(std::size_t bytes) {
-    const Block kept = kept_blocks().take(bytes);
-    if (kept.memory) return kept;
+MemoryBlock acquire_block(std::size_t bytes) {
+    const MemoryBlock cached = block_cache().take(bytes);
+    if (cached.memory) return cached;
     return {allocate_aligned<char>(Index(bytes)).release(), bytes};
 }
 
-void give_block(Block block) noexcept { kept_blocks().give(block); }
+void release_block(MemoryBlock block) noexcept { block_cache().put(block); }
 
 }  // namespace fastrnn::bindings

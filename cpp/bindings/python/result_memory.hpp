@@ -1,35 +1,35 @@
-// Memory of results and of packed weights. The system gives large blocks as pages that fault one by one when first
-// written to, and takes them back when they are freed: for a small layer a quarter of a call. So blocks that arrays
-// give up are kept for the next results, up to a limit.
+// Memory of results and packed weights. The system maps large blocks as pages that fault one by one on first write, and
+// unmaps them when freed: a quarter of a call for a small layer. So released blocks are cached for later results, up to
+// a limit.
 #pragma once
 
 #include <cstddef>
 
 namespace fastrnn::bindings {
 
-// A block aligned to a cache line, its contents whatever they were; OutOfMemory where there is none.
-struct Block {
+// Uninitialised memory, aligned to a cache line. acquire_block throws OutOfMemory.
+struct MemoryBlock {
     void* memory;
     std::size_t bytes;
 };
 
-Block take_block(std::size_t bytes);
-void give_block(Block block) noexcept;
+MemoryBlock acquire_block(std::size_t bytes);
+void release_block(MemoryBlock block) noexcept;
 
-// A block that is given back with its owner.
+// A block that is released with its owner.
 class OwnedBlock {
    public:
-    explicit OwnedBlock(std::size_t bytes) : block_(take_block(bytes)) {}
+    explicit OwnedBlock(std::size_t bytes) : block_(acquire_block(bytes)) {}
     OwnedBlock(OwnedBlock&& other) noexcept : block_(other.block_) { other.block_.memory = nullptr; }
     OwnedBlock& operator=(OwnedBlock&&) = delete;
     ~OwnedBlock() {
-        if (block_.memory) give_block(block_);
+        if (block_.memory) release_block(block_);
     }
 
     void* get() const { return block_.memory; }
 
    private:
-    Block block_;
+    MemoryBlock block_;
 };
 
 }  // namespace fastrnn::bindings

@@ -1,4 +1,4 @@
-// The pool behind run_team: Eigen's non-blocking thread pool, started when first needed, anew in a forked child.
+// The thread pool of run_team: Eigen's non-blocking pool, started on first use, and again in a forked child.
 #include "bindings/python/thread_pool.hpp"
 
 #include <pybind11/pybind11.h>
@@ -24,8 +24,8 @@ namespace {
 
 std::atomic<int> wanted_threads{1};
 
-// Threads and locks do not survive a fork, so a child that finds another process's pool makes its own and leaves the
-// old one alone: its threads are gone, and joining them would wait for ever.
+// Threads and locks do not survive a fork. A child that finds its parent's pool creates its own and abandons the old
+// one: joining its threads, which no longer exist, would never return.
 struct Pool {
     int pid = int(getpid());
     std::mutex busy;
@@ -43,15 +43,15 @@ Pool& pool() {
     return *current;
 }
 
-// Linux often wakes a worker on its waker's CPU, where the two take turns for milliseconds and every meeting waits for
-// the scheduler. A worker that finds itself there moves to the other CPUs that the caller may use, and stays off until
-// it meets a caller again.
+// Linux often wakes a worker on its waker's CPU, where the two alternate for milliseconds and every barrier waits for
+// the scheduler. A worker that finds itself on the caller's CPU moves to the other CPUs that the caller may use, until
+// it next shares a CPU with a caller.
 #if defined(__linux__)
 struct Caller {
     int cpu = sched_getcpu();
     pid_t thread = pid_t(syscall(SYS_gettid));
 
-    void make_room() const {
+    void leave_cpu() const {
         cpu_set_t others;
         if (cpu < 0 || sched_getcpu() != cpu || sched_getaffinity(thread, sizeof others, &others) != 0) return;
         CPU_CLR(cpu, &others);
@@ -60,7 +60,7 @@ struct Caller {
 };
 #else
 struct Caller {
-    void make_room() const {}
+    void leave_cpu() const {}
 };
 #endif
 
@@ -69,7 +69,7 @@ struct Caller {
 void run_team(int threads, const std::function<void(const Worker&)>& f) {
     if (threads <= 1) return f(Worker{});
     Pool& p = pool();
-    // A second Python thread that comes while a region runs works alone: teams never wait for each other.
+    // A second Python thread that calls while a region runs works alone: teams never wait for each other.
     const std::unique_lock<std::mutex> lock(p.busy, std::try_to_lock);
     if (!lock) return f(Worker{});
     if (p.size < threads - 1) {
@@ -77,7 +77,7 @@ void run_team(int threads, const std::function<void(const Worker&)>& f) {
         p.threads = std::make_unique<Eigen::ThreadPool>(threads - 1);
         p.size = threads - 1;
     }
-    // A task that holds a pointer and a number fits into std::function: starting a region takes no memory.
+    // A task that captures a pointer and an int fits into std::function: starting a region allocates no memory.
     struct Region {
         const std::function<void(const Worker&)>& f;
         const int threads;
@@ -88,7 +88,7 @@ void run_team(int threads, const std::function<void(const Worker&)>& f) {
     for (int rank = 1; rank < threads; ++rank)
         p.threads->ScheduleWithHint(
             [&region, rank] {
-                region.caller.make_room();
+                region.caller.leave_cpu();
                 region.f(Worker{rank, region.threads, &region.team, false});
                 region.running.fetch_sub(1, std::memory_order_release);
             },

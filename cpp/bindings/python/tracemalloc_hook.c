@@ -1,9 +1,9 @@
-/* What tracemalloc is told of. In C, because Python's header gives these functions to C++ without extern "C". */
+/* Reports memory to tracemalloc. In C, because Python's header declares these functions without extern "C". */
 #include "bindings/python/tracemalloc_hook.h"
 
 #include <Python.h>
 
-/* Where tracemalloc counts NumPy's arrays. */
+/* The domain in which tracemalloc counts NumPy's arrays. */
 static const unsigned numpy_domain = 389047;
 
 void fastrnn_trace(const void* memory, size_t bytes) {

@@ -1,4 +1,4 @@
-/* Memory of results, as Python's tracemalloc sees it: together with NumPy's arrays. */
+/* Makes Python's tracemalloc count result memory, together with NumPy's arrays. */
 #pragma once
 
 #include <stddef.h>

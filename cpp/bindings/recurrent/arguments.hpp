@@ -1,5 +1,4 @@
-// What a pass over a sequence is given, checked: rows and their lengths, inputs, states, and the tape between two
-// passes.
+// Checked arguments of a pass over a sequence: rows and their lengths, inputs, states, arrays of options.
 #pragma once
 
 #include <numeric>
@@ -8,38 +7,31 @@
 
 namespace fastrnn::bindings {
 
-// What forward leaves for backward. The arrays belong to Python; nothing here is ever written to again.
-struct Tape {
-    py::object x, y, state, lengths, reset, c, gates, segment;
-    bool reverse;
-};
-
-// Some steps of a longer pass, from `first` on. The lengths are those of the whole pass, of `total` steps, and so is
-// the order of the rows; a reset goes back to the state `restart` that the whole pass began with.
+// Some steps of a longer pass, from `first` on. Lengths and the order of rows are those of the whole pass of `total`
+// steps; a reset restarts from the state that the whole pass began with.
 struct Segment {
     Index first = 0, total;
     bool whole = true;
-    py::object restart;
 
     Segment(py::handle given, Index T) : total(T) {
         if (given.is_none()) return;
-        if (!py::isinstance<py::tuple>(given) || py::len(given) != 3)
-            throw py::type_error("segment: expected None or (first, total, restart)");
+        if (!py::isinstance<py::tuple>(given) || py::len(given) != 2)
+            throw py::type_error("segment: expected None or a tuple (first, total), got " +
+                                 std::string(py::repr(given)));
         whole = false;
         first = given[py::int_(0)].cast<Index>();
         total = given[py::int_(1)].cast<Index>();
-        restart = given[py::int_(2)];
         if (first < 0 || total < T || first > total - T)
-            throw py::value_error("segment: expected " + std::to_string(T) +
-                                  " of total steps from first on, got first " + std::to_string(first) + " and total " +
+            throw py::value_error("segment: expected first >= 0 and first + " + std::to_string(T) +
+                                  " <= total, got first " + std::to_string(first) + " and total " +
                                   std::to_string(total));
     }
 };
 
 // The rows of a batch, longest first.
-class Rows {
+class SortedRows {
    public:
-    Rows(Index T, Index N, py::handle lengths, const Segment& segment)
+    SortedRows(Index T, Index N, py::handle lengths, const Segment& segment)
         : order_(std::size_t(N)), length_(std::size_t(N), T) {
         std::iota(order_.begin(), order_.end(), Index(0));
         if (lengths.is_none()) return;
@@ -55,11 +47,11 @@ class Rows {
             length_[std::size_t(i)] = std::clamp<Index>(left, 0, T);
         }
         if (N > 0 && length_.front() == 0)
-            throw py::value_error("segment: expected one in which some row has a step, got first " +
-                                  std::to_string(segment.first) + " behind the longest length");
+            throw py::value_error("segment: expected first below the longest length, got " +
+                                  std::to_string(segment.first));
     }
 
-    Batch batch(Index T, bool reverse, const bool* reset) const {
+    RaggedBatch batch(Index T, bool reverse, const bool* reset) const {
         return {T, Index(order_.size()), reverse, order_.data(), length_.data(), reset};
     }
 
@@ -67,53 +59,123 @@ class Rows {
     std::vector<Index> order_, length_;
 };
 
-inline void expect_some(py::handle x) {
+inline void expect_not_empty(py::handle x) {
     const auto array = py::reinterpret_borrow<py::array>(x);
     if (array.shape(0) < 1 || array.shape(1) < 1)
         throw py::value_error("x: expected T >= 1 and N >= 1, got " + describe(array));
 }
 
 template <class S>
-Input<S> expect_input(const Panels<S>& panels, py::handle x, Index& T, Index& N) {
+Input<S> expect_input(Index D, py::handle x, Index& T, Index& N) {
     if (py::isinstance<py::array>(x) && py::reinterpret_borrow<py::array>(x).dtype().kind() != 'f') {
         const auto ids = expect<std::int64_t>(x, "x", {{"T", any}, {"N", any}});
         T = ids.shape(0), N = ids.shape(1);
-        expect_some(x);
-        check_ids(ids.data(), T * N, panels.D, "x");
-        return {nullptr, ids.data(), panels.D};
+        expect_not_empty(x);
+        check_ids(ids.data(), T * N, D, "x");
+        return {nullptr, ids.data(), D};
     }
-    const auto dense = expect<S>(x, "x", {{"T", any}, {"N", any}, {"D", panels.D}});
+    const auto dense = expect<S>(x, "x", {{"T", any}, {"N", any}, {"D", D}});
     T = dense.shape(0), N = dense.shape(1);
-    expect_some(x);
-    return {dense.data(), nullptr, panels.D};
+    expect_not_empty(x);
+    return {dense.data(), nullptr, D};
 }
 
-// A state tuple ([N, H], or twice that), zeros where None.
+// The state arrays of one layer and direction: h, c, past, as far as the cell has them.
 template <class S>
-std::vector<Array<S>> expect_state(const Panels<S>& panels, py::handle state, Index N, const char* h, const char* c) {
-    std::vector<Array<S>> arrays;
-    if (state.is_none()) {
-        for (int i = 0; i < panels.states(); ++i) arrays.push_back(new_array<S>(i ? c : h, {N, panels.H}, true));
-        return arrays;
+class StateArrays {
+   public:
+    StateArrays() = default;
+
+    // Creates new arrays.
+    StateArrays(const CellSizes& sizes, Index N, bool zero) : sizes_(&sizes) {
+        arrays_.push_back(new_array<S>("state", {N, sizes.P}, zero));
+        if (sizes.carried) arrays_.push_back(new_array<S>("state", {N, sizes.carried}, zero));
+        if (sizes.skip) arrays_.push_back(new_array<S>("state", {N, sizes.skip, sizes.P}, zero));
     }
-    if (!py::isinstance<py::tuple>(state) || int(py::len(state)) != panels.states())
-        throw py::type_error("state: expected a tuple of " + std::to_string(panels.states()) + " arrays for " +
-                             panels.cell());
-    for (int i = 0; i < panels.states(); ++i)
-        arrays.push_back(expect<S>(state[py::int_(i)], i ? c : h, {{"N", N}, {"H", panels.H}}));
-    return arrays;
+
+    // Checks the given arrays; None stands for zeros.
+    StateArrays(const Packed<S>& packed, py::handle state, Index N, const char* name) : sizes_(&packed.sizes()) {
+        if (state.is_none()) {
+            *this = StateArrays(packed.sizes(), N, true);
+            return;
+        }
+        const std::size_t count = 1 + (sizes_->carried ? 1 : 0) + (sizes_->skip ? 1 : 0);
+        if (!py::isinstance<py::tuple>(state) || py::len(state) != count)
+            throw py::type_error(std::string(name) + ": expected a tuple of " + std::to_string(count) + " arrays for " +
+                                 packed.cell());
+        const auto take = [&](Shape shape) {
+            const std::size_t i = arrays_.size();
+            const std::string one = i ? std::string(name) + "[" + std::to_string(i) + "]" : name;
+            arrays_.push_back(expect<S>(state[py::int_(i)], one.c_str(), shape));
+        };
+        take({{"N", N}, {"H", sizes_->P}});
+        if (sizes_->carried) take({{"N", N}, {"H", sizes_->carried}});
+        if (sizes_->skip) take({{"N", N}, {"skip", sizes_->skip}, {"H", sizes_->P}});
+    }
+
+    bool empty() const { return arrays_.empty(); }
+    Array<S>& c() { return arrays_[1]; }
+
+    State<const S> data() const {
+        State<const S> state;
+        if (arrays_.empty()) return state;
+        state.h = arrays_[0].data();
+        if (sizes_->carried) state.c = arrays_[1].data();
+        if (sizes_->skip) state.past = arrays_.back().data();
+        return state;
+    }
+
+    State<S> mutable_data(const char* name = "state") {
+        State<S> state;
+        if (arrays_.empty()) return state;
+        for (const Array<S>& array : arrays_)
+            if (!array.writeable())
+                throw py::value_error(std::string(name) + ": expected writable arrays, got a read-only one");
+        state.h = arrays_[0].mutable_data();
+        if (sizes_->carried) state.c = arrays_[1].mutable_data();
+        if (sizes_->skip) state.past = arrays_.back().mutable_data();
+        return state;
+    }
+
+    py::tuple tuple() const {
+        py::tuple tuple(arrays_.size());
+        for (std::size_t i = 0; i < arrays_.size(); ++i) tuple[i] = arrays_[i];
+        return tuple;
+    }
+
+   private:
+    const CellSizes* sizes_ = nullptr;
+    std::vector<Array<S>> arrays_;
+};
+
+// Checks the arrays of options in one pass, by name.
+template <class S>
+OptionArrays<S> expect_options(const CellSizes& sizes, py::handle given, Index T, Index N) {
+    OptionArrays<S> options;
+    const bool none = given.is_none();
+    if (!none && !py::isinstance<py::dict>(given))
+        throw py::type_error("options: expected None or a dict of arrays, got " + type_name(given));
+    const auto of = [&](const char* name, Shape shape) -> const S* {
+        if (none) return nullptr;
+        const auto arrays = py::reinterpret_borrow<py::dict>(given);
+        return arrays.contains(name) ? expect<S>(arrays[name], name, shape).data() : nullptr;
+    };
+    options.input_mask = of("input_mask", {{"N", N}, {"D", sizes.D}});
+    options.state_mask = of("state_mask", {{"N", N}, {"P", sizes.P}});
+    options.output_mask = of("output_mask", {{"N", N}, {"P", sizes.P}});
+    options.candidate_mask = of("candidate_mask", {{"T", T}, {"N", N}, {"H", sizes.H}});
+    options.zone_h = of("zone_h", {{"T", T}, {"N", N}, {"P", sizes.P}});
+    options.zone_c = of("zone_c", {{"T", T}, {"N", N}, {"H", sizes.H}});
+    options.context = of("context", {{"N", N}, {"C", sizes.context}});
+    options.targets = of("targets", {{"T", T}, {"N", N}, {"P", sizes.P}});
+    if (sizes.context && !options.context) throw py::type_error("context: expected an array, got None");
+    return options;
 }
 
+// Sets everything after each row's end to zero.
 template <class S>
-py::tuple as_tuple(const std::vector<Array<S>>& arrays) {
-    py::tuple tuple(arrays.size());
-    for (std::size_t i = 0; i < arrays.size(); ++i) tuple[i] = arrays[i];
-    return tuple;
-}
-
-// Zeros behind each row's end.
-template <class S>
-void clear_padding(S* values, Index width, const Batch& batch) {
+void clear_padding(S* values, Index width, const RaggedBatch& batch) {
+    if (!values) return;
     for (Index row = 0; row < batch.N; ++row)
         for (Index t = batch.length[row]; t < batch.T; ++t) {
             S* at = values + (t * batch.N + batch.order[row]) * width;

@@ -1,7 +1,8 @@
-// What the three cells share at the border: packed weights behind one interface, so that forward, backward and streams
-// are written once.
+// One interface to the packed weights of one layer and direction of any cell, so that forward, backward and streams are
+// written once.
 #pragma once
 
+#include <cstring>
 #include <mutex>
 
 #include "bindings/python/arrays.hpp"
@@ -12,67 +13,99 @@
 
 namespace fastrnn::bindings {
 
-// An immutable packed snapshot of one layer's weights. Backward panels are made from it when first asked for.
-template <class S>
-class Panels {
+// The memory of packed weights, released with them.
+class WeightMemory {
    public:
-    Panels(Index input_size, Index hidden_size) : D(input_size), H(hidden_size) {}
-    virtual ~Panels() = default;
-    Panels(const Panels&) = delete;
-    Panels& operator=(const Panels&) = delete;
-
-    virtual int gates() const = 0;
-    virtual int states() const = 0;
-    virtual Index gx_width() const = 0;
-    virtual Index tape_width() const = 0;  // scalars of `gates` a step and row
-    virtual Index dgates_width() const = 0;
-    virtual bool needs_rh() const { return false; }
-    virtual const char* cell() const = 0;
-
-    virtual void forward(const ForwardProblem<S>&, const ForwardScratch<S>&, const Worker&) const = 0;
-    virtual void backward(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&) const = 0;
-
-    void prepare_backward() {
-        std::call_once(once_, [this] { pack_backward(); });
-    }
-    Index bytes() const { return bytes_; }
-
-    const Index D, H;
-
-   protected:
-    virtual void pack_backward() = 0;
-
-    S* storage(Index count) {
-        pieces_.emplace_back(count * Index(sizeof(S)));
+    template <class S>
+    S* take(Index count) {
+        pieces_.emplace_back(std::size_t(count) * sizeof(S));
         bytes_ += count * Index(sizeof(S));
         return static_cast<S*>(pieces_.back().get());
     }
+    Index bytes() const { return bytes_; }
 
    private:
     std::vector<OwnedBlock> pieces_;
     Index bytes_ = 0;
+};
+
+// A parameter of one layer and direction: the name and field of its gradient, and its shape (a vector if columns is 0).
+// The parameter's own name is the gradient's without the "d".
+template <class S>
+struct Parameter {
+    const char* gradient_name;
+    S* ParameterGradients<S>::* gradient;
+    Index rows, columns;
+    py::str key;
+
+    Parameter(const char* gradient_name_, S* ParameterGradients<S>::* gradient_, Index rows_, Index columns_)
+        : gradient_name(gradient_name_), gradient(gradient_), rows(rows_), columns(columns_), key(gradient_name + 1) {}
+
+    const char* name() const { return gradient_name + 1; }
+    bool is_bias() const { return std::strncmp(name(), "bias", 4) == 0; }
+};
+
+// An immutable packed snapshot of one layer's weights. What only backward needs is packed on first use.
+template <class S>
+class Packed {
+   public:
+    virtual ~Packed() = default;
+    Packed(const Packed&) = delete;
+    Packed& operator=(const Packed&) = delete;
+
+    virtual const char* cell() const = 0;
+    // What one worker does in a pass; it runs the function of the same name in the kernels.
+    virtual void forward_pass(const ForwardProblem<S>&, const ForwardScratch<S>&, const Worker&) const = 0;
+    virtual void backward_pass(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&) const = 0;
+
+    void prepare_backward() {
+        std::call_once(once_, [this] { pack_backward(); });
+    }
+
+    const CellSizes& sizes() const { return sizes_; }
+    const std::vector<Parameter<S>>& parameters() const { return parameters_; }
+    Index bytes() const { return memory_.bytes(); }
+
+    // Multiply-adds of one forward pass.
+    double forward_work(const RaggedBatch& batch) const {
+        return double(batch.tokens()) *
+               (double(sizes_.gates) * double(sizes_.H) * double(sizes_.D) + double(sizes_.recurrent_weights));
+    }
+    // How `threads` threads share the work of `passes` forward passes.
+    Split split(const RaggedBatch& batch, int passes, int threads) const {
+        return choose_split<S>(batch, sizes_.H, passes * forward_work(batch), double(sizes_.recurrent_weights),
+                               threads);
+    }
+
+   protected:
+    Packed() = default;
+    virtual void pack_backward() = 0;
+    S* take(Index count) { return memory_.template take<S>(count); }
+
+    CellSizes sizes_;
+    std::vector<Parameter<S>> parameters_;
+
+   private:
+    WeightMemory memory_;
     std::once_flag once_;
 };
 
-// Multiply-adds of one forward pass.
-template <class S>
-double forward_work(const Panels<S>& panels, const Batch& batch) {
-    return double(batch.tokens()) * double(panels.gates()) * double(panels.H) * double(panels.D + panels.H);
-}
+// Implements the interface with a cell of the kernels.
+template <class S, class Cell>
+class PackedCell : public Packed<S> {
+   public:
+    void forward_pass(const ForwardProblem<S>& p, const ForwardScratch<S>& s, const Worker& w) const override {
+        fastrnn::forward_pass(cell_, p, s, w);
+    }
+    void backward_pass(const BackwardProblem<S>& p, const BackwardScratch<S>& s, const Worker& w) const override {
+        fastrnn::backward_pass(cell_, p, s, w);
+    }
 
-// Multiply-adds of the recurrent product of one row at one step.
-template <class S>
-double step_work(const Panels<S>& panels) {
-    return double(panels.gates()) * double(panels.H) * double(panels.H);
-}
+   protected:
+    Cell cell_{};
+};
 
-// How so many threads share `passes` forward passes' worth of work.
-template <class S>
-Split split_of(const Panels<S>& panels, const Batch& batch, int passes, int threads) {
-    return choose_split<S>(batch, panels.H, passes * forward_work(panels, batch), step_work(panels), threads);
-}
-
-// The weights of one layer and direction as Python gives them.
+// The weights of one layer and direction of a cell without options, as passed from Python.
 template <class S>
 struct Weights {
     Index D, H;
@@ -94,6 +127,85 @@ struct Weights {
     }
 
     S bias(Index i) const { return (bias_ih ? bias_ih[i] : S(0)) + (bias_hh ? bias_hh[i] : S(0)); }
+
+    std::vector<Parameter<S>> parameters(Index gates) const {
+        using Gradients = ParameterGradients<S>;
+        return {{"dweight_ih", &Gradients::weight_ih, gates * H, D},
+                {"dweight_hh", &Gradients::weight_hh, gates * H, H},
+                {"dbias_ih", &Gradients::bias_ih, gates * H, 0},
+                {"dbias_hh", &Gradients::bias_hh, gates * H, 0}};
+    }
+
+    CellSizes sizes(Index gates) const {
+        CellSizes sizes;
+        sizes.D = D;
+        sizes.H = sizes.P = H;
+        sizes.gates = gates;
+        sizes.recurrent_weights = gates * H * H;
+        return sizes;
+    }
 };
+
+// A cell all of whose gates lie interleaved in panels, and whose gate gradients multiply x and h' alike: LSTM, sLSTM.
+template <class S, class Cell>
+class PackedGates : public PackedCell<S, Cell> {
+   public:
+    // `carried`: arrays of H in the state besides h.
+    PackedGates(const Weights<S>& w, const char* name, Index carried) : name_(name) {
+        const Index D = w.D, H = w.H;
+        this->parameters_ = w.parameters(G);
+        this->sizes_ = w.sizes(G);
+        this->sizes_.carried = carried * H;
+        this->sizes_.gx_width = gate_panels_size<S>(1, H, G);
+        this->sizes_.tape_gates = G;
+        this->sizes_.dgates_width = G * H;
+        S* ih = this->take(gate_panels_size<S>(D, H, G));
+        S* hh = this->take(gate_panels_size<S>(H, H, G));
+        S* bias = this->take(gate_panels_size<S>(1, H, G));
+        pack_gates(w.ih, G, H, D, ih);
+        pack_gates(w.hh, G, H, H, hh);
+        pack_gate_bias([&](Index i) { return w.bias(i); }, G, H, bias);
+        auto& weights = this->cell_.weights;
+        weights.D = D, weights.H = H;
+        weights.w_ih = ih, weights.w_hh = hh, weights.bias = bias;
+    }
+
+    const char* cell() const override { return name_; }
+
+   private:
+    static constexpr Index G = Cell::gates;
+
+    void pack_backward() override {
+        auto& w = this->cell_.weights;
+        const Index D = w.D, H = w.H, depth = G * H;
+        S* ih = this->take(panels_size<S>(depth, D));
+        S* hh = this->take(panels_size<S>(depth, H));
+        for (Index gate = 0; gate < G; ++gate) {
+            repack_gate(w.w_ih, G, gate, H, D, gate * H, depth, ih);
+            repack_gate(w.w_hh, G, gate, H, H, gate * H, depth, hh);
+        }
+        w.w_ih_rows = ih;
+        w.w_hh_rows = hh;
+    }
+
+    const char* name_;
+};
+
+// Binds `function`, named after the cell: packs its four arrays of weights.
+template <template <class> class Cell>
+void register_gates(py::module_& m, const char* function, const char* name, Index carried, const char* doc) {
+    m.def(
+        function,
+        [name, carried](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) {
+            const auto pack = [&](auto scalar) {
+                using S = decltype(scalar);
+                const Weights<S> weights(Cell<S>::gates, ih, hh, bias_ih, bias_hh);
+                return py::cast(
+                    std::shared_ptr<Packed<S>>(std::make_shared<PackedGates<S, Cell<S>>>(weights, name, carried)));
+            };
+            return is_double(ih) ? pack(double()) : pack(float());
+        },
+        py::arg("weight_ih"), py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"), doc);
+}
 
 }  // namespace fastrnn::bindings

@@ -1,107 +1,15 @@
-// Forward and backward of any cell: one layer and direction, both directions of a layer, or a stack of layers.
-#include <pybind11/stl.h>
-
-#include <algorithm>
+// Forward and backward passes of one layer and direction, of both directions of a layer, or of consecutive layers. The
+// packed weights determine the cell.
 #include <cstring>
-#include <deque>
 
-#include "bindings/python/register.hpp"
-#include "bindings/recurrent/passes.hpp"
+#include "bindings/recurrent/backward_pass.hpp"
+#include "bindings/recurrent/forward_pass.hpp"
+#include "bindings/recurrent/schedule.hpp"
 
 namespace fastrnn::bindings {
 namespace {
 
-template <class S>
-using PanelsList = std::vector<std::shared_ptr<Panels<S>>>;
-
-template <class Pass>
-using Passes = std::vector<std::unique_ptr<Pass>>;
-
-template <class Pass>
-Split split_of(const Pass& pass, int threads) {
-    return split_of(pass.panels(), pass.batch(), Pass::forward_passes, threads);
-}
-
-// Multiply-adds of all passes together.
-template <class Pass>
-double work_of(const Passes<Pass>& passes) {
-    double work = 0;
-    for (const auto& pass : passes) work += Pass::forward_passes * forward_work(pass->panels(), pass->batch());
-    return work;
-}
-
-// One pass after the other, each with all threads.
-template <class Pass>
-void run_in_turn(const Passes<Pass>& passes) {
-    for (const auto& pass : passes) {
-        const Split split = split_of(*pass, get_num_threads());
-        pass->prepare(split, {}, fresh_workspace());
-        run_team(split.threads, [&](const Worker& worker) { pass->run(worker); });
-        pass->finish();
-    }
-}
-
-// All passes at the same time, each with its share of the threads. In a wave each follows the one before it.
-template <class Pass>
-void run_at_once(const Passes<Pass>& passes, int threads, bool wave) {
-    const std::size_t count = passes.size();
-    const int crews = std::min(threads, int(count)), crew_size = wave ? 1 : threads / crews;
-    Workspace& workspace = fresh_workspace();
-    std::vector<Progress> progress(count);
-    std::vector<Split> splits;
-    std::deque<SpinBarrier> barriers;
-    for (std::size_t i = 0; i < count; ++i) {
-        splits.push_back(split_of(*passes[i], crew_size));
-        barriers.emplace_back(splits[i].threads);
-        const Wave own{i > 0 ? &progress[i - 1] : nullptr, i + 1 < count ? &progress[i] : nullptr};
-        passes[i]->prepare(splits[i], wave ? own : Wave{}, workspace);
-    }
-    run_team(crews * crew_size, [&](const Worker& worker) {
-        const std::size_t stride = worker.size > 1 ? std::size_t(crews) : 1;
-        const int rank = worker.rank % crew_size;
-        for (std::size_t i = std::size_t(worker.rank / crew_size); i < count; i += stride)
-            if (worker.size == 1)
-                passes[i]->run(worker);
-            else if (rank < splits[i].threads)
-                passes[i]->run({rank, splits[i].threads, &barriers[i], worker.calls});
-    });
-    for (const auto& pass : passes) pass->finish();
-}
-
-// Is it better to let the layers follow one another than to share each of them?
-template <class Pass>
-bool worth_a_wave(const Passes<Pass>& passes, int threads) {
-    const int crews = std::min(threads, int(passes.size()));
-    return std::all_of(passes.begin(), passes.end(), [&](const auto& pass) {
-        const double rows_work = double(pass->batch().N) * step_work(pass->panels());
-        return wave_beats(split_of(*pass, threads), rows_work, crews);
-    });
-}
-
-template <class Pass>
-void run_directions(const Passes<Pass>& passes) {
-    const py::gil_scoped_release release;
-    const int threads = useful_threads(get_num_threads(), work_of(passes));
-    if (threads < 2) return run_in_turn(passes);
-    run_at_once(passes, threads, false);
-}
-
-template <class Pass>
-void run_layers(const Passes<Pass>& passes) {
-    const py::gil_scoped_release release;
-    const int threads = useful_threads(get_num_threads(), work_of(passes), wave_work_per_thread);
-    if (passes.size() == 1 || threads == 1 || !worth_a_wave(passes, threads)) return run_in_turn(passes);
-    run_at_once(passes, threads, true);
-}
-
-template <class Pass>
-py::list results(const Passes<Pass>& passes) {
-    py::list list;
-    for (const auto& pass : passes) list.append(pass->result());
-    return list;
-}
-
-// One of a list with an entry for each of `count` passes; None stands for so many of them.
+// Returns entry i of a list with one entry per pass; None stands for a list of None.
 py::object entry(const py::object& list, std::size_t i, std::size_t count, const char* name) {
     if (list.is_none()) return list;
     if (!py::isinstance<py::list>(list) || py::len(list) != count)
@@ -109,164 +17,100 @@ py::object entry(const py::object& list, std::size_t i, std::size_t count, const
     return list[py::int_(i)];
 }
 
-void expect_count(std::size_t got, std::size_t count, const char* name) {
-    if (got != count || count == 0)
-        throw py::value_error(std::string(name) + ": expected " + (count ? std::to_string(count) : "at least one") +
-                              ", got " + std::to_string(got));
+// Checks the packed weights: one per pass, all of one scalar type. The list keeps them alive.
+template <class S>
+std::vector<Packed<S>*> expect_packed(const py::list& list, int directions) {
+    if (directions != 1 && directions != 2)
+        throw py::value_error("directions: expected 1 or 2, got " + std::to_string(directions));
+    if (list.empty() || (directions == 2 && list.size() != 2))
+        throw py::value_error("packed: expected " + std::string(directions == 2 ? "2" : "at least one") + ", got " +
+                              std::to_string(list.size()));
+    std::vector<Packed<S>*> packed;
+    for (const auto& item : list) {
+        py::detail::make_caster<Packed<S>> caster;
+        if (!caster.load(item, false))
+            throw py::type_error(std::string("packed: expected weights of ") + dtype_name<S>() +
+                                 " that a pack function returned, got " + type_name(item));
+        packed.push_back(&py::detail::cast_op<Packed<S>&>(caster));
+    }
+    return packed;
 }
 
 template <class S>
-py::tuple forward(const Panels<S>& panels, py::object x, py::object state, py::object lengths, py::object reset,
-                  bool reverse, bool training, py::object segment) {
+py::list recurrent_forward(const py::list& packed_list, py::object x, py::object states, py::object lengths,
+                           py::object reset, bool training, bool reverse, int directions, py::object options,
+                           py::object segment, py::object restarts) {
+    const auto packed = expect_packed<S>(packed_list, directions);
+    const std::size_t count = packed.size();
     SignalInterrupt interrupt;
     Passes<ForwardPass<S>> passes;
-    passes.push_back(std::make_unique<ForwardPass<S>>(
-        panels, typename ForwardPass<S>::Given{x, state, lengths, reset, reverse, training, segment}, interrupt));
-    run_layers(passes);
+    for (std::size_t i = 0; i < count; ++i) {
+        typename ForwardPass<S>::ForwardArguments given;
+        given.x = i > 0 && directions == 1 ? passes[i - 1]->output() : x;
+        given.state = entry(states, i, count, "states");
+        given.lengths = lengths;
+        given.reset = reset;
+        given.options = entry(options, i, count, "options");
+        given.reverse = directions == 1 ? reverse : i > 0;
+        given.training = training;
+        given.segment = segment;
+        given.restart = entry(restarts, i, count, "restarts");
+        passes.push_back(std::make_unique<ForwardPass<S>>(*packed[i], std::move(given), interrupt));
+    }
+    run_passes(passes, directions == 2, [](const ForwardPass<S>& pass, const Worker& worker) {
+        pass.packed().forward_pass(pass.problem(), pass.scratch(), worker);
+    });
     interrupt.finish();
-    return passes[0]->result();
+    py::list results;
+    for (const auto& pass : passes) results.append(pass->result());
+    return results;
 }
 
-// Layers, each of which reads the one before it.
+// Returns results in the order of the layers, although the last layer runs first.
 template <class S>
-py::list forward_layers(const PanelsList<S>& panels, py::object x, py::object states, py::object lengths,
-                        py::object reset, bool training) {
-    expect_count(panels.size(), panels.size(), "panels");
-    SignalInterrupt interrupt;
-    Passes<ForwardPass<S>> passes;
-    for (std::size_t i = 0; i < panels.size(); ++i)
-        passes.push_back(std::make_unique<ForwardPass<S>>(
-            *panels[i],
-            typename ForwardPass<S>::Given{i ? passes[i - 1]->y() : x, entry(states, i, panels.size(), "states"),
-                                           lengths, reset, false, training},
-            interrupt));
-    run_layers(passes);
-    interrupt.finish();
-    return results(passes);
-}
-
-// Both directions of a layer, the second reversed.
-template <class S>
-py::list forward_directions(const PanelsList<S>& panels, py::object x, py::object states, py::object lengths,
-                            py::object reset, bool training) {
-    expect_count(panels.size(), 2, "panels");
-    SignalInterrupt interrupt;
-    Passes<ForwardPass<S>> passes;
-    for (std::size_t i = 0; i < 2; ++i)
-        passes.push_back(std::make_unique<ForwardPass<S>>(
-            *panels[i],
-            typename ForwardPass<S>::Given{x, entry(states, i, 2, "states"), lengths, reset, i > 0, training},
-            interrupt));
-    run_directions(passes);
-    interrupt.finish();
-    return results(passes);
-}
-
-template <class S>
-py::tuple backward(Panels<S>& panels, const Tape& tape, py::object dy, py::object dstate_n, py::tuple gradients,
-                   bool need_dx, py::object drestart) {
+py::list recurrent_backward(const py::list& packed_list, const py::list& tapes, py::object dy, py::object dlasts,
+                            const py::list& gradients, bool need_dx, int directions, py::object drestarts) {
+    const auto packed = expect_packed<S>(packed_list, directions);
+    const std::size_t count = packed.size();
+    for (const auto& [list, name] : {std::pair(&tapes, "tapes"), std::pair(&gradients, "gradients")})
+        if (list->size() != count)
+            throw py::value_error(std::string(name) + ": expected " + std::to_string(count) + ", got " +
+                                  std::to_string(list->size()));
     SignalInterrupt interrupt;
     Passes<BackwardPass<S>> passes;
-    passes.push_back(std::make_unique<BackwardPass<S>>(
-        panels, tape, typename BackwardPass<S>::Given{dy, dstate_n, gradients, need_dx, drestart}, interrupt));
-    run_layers(passes);
+    for (std::size_t k = 0; k < count; ++k) {
+        const std::size_t i = directions == 2 ? k : count - 1 - k;
+        if (!py::isinstance<Tape>(tapes[i]))
+            throw py::type_error("tapes: expected tapes that recurrent_forward returned, got " + type_name(tapes[i]));
+        typename BackwardPass<S>::BackwardArguments given;
+        given.dy = k > 0 && directions == 1 ? passes.back()->dx() : dy;
+        given.dlast = entry(dlasts, i, count, "dstates");
+        given.gradients = gradients[i];
+        given.need_dx = need_dx || (directions == 1 && i > 0);
+        given.drestart = entry(drestarts, i, count, "drestarts");
+        if (directions == 2) given.direction = int(i), given.directions = 2;
+        passes.push_back(std::make_unique<BackwardPass<S>>(*packed[i], tapes[i].cast<const Tape&>(), given, interrupt));
+    }
+    run_passes(passes, directions == 2, [](const BackwardPass<S>& pass, const Worker& worker) {
+        pass.packed().backward_pass(pass.problem(), pass.scratch(), worker);
+    });
     interrupt.finish();
-    return passes[0]->result();
+    py::list results;
+    for (const auto& pass : passes) results.append(pass->result());
+    if (directions == 1) results.attr("reverse")();
+    return results;
 }
 
-// Results in the order of the layers, though the last one goes first.
-template <class S>
-py::list backward_layers(const PanelsList<S>& panels, const std::vector<const Tape*>& tapes, py::object dy,
-                         py::object dstates, const std::vector<py::tuple>& gradients, bool need_dx) {
-    const std::size_t count = panels.size();
-    expect_count(count, count, "panels");
-    expect_count(tapes.size(), count, "tapes");
-    expect_count(gradients.size(), count, "gradients");
-    SignalInterrupt interrupt;
-    Passes<BackwardPass<S>> passes;
-    for (std::size_t i = count; i-- > 0;)
-        passes.push_back(std::make_unique<BackwardPass<S>>(
-            *panels[i], *tapes[i],
-            typename BackwardPass<S>::Given{passes.empty() ? dy : passes.back()->dx(),
-                                            entry(dstates, i, count, "dstates"), gradients[i], i > 0 || need_dx},
-            interrupt));
-    run_layers(passes);
-    interrupt.finish();
-    py::list list = results(passes);
-    list.attr("reverse")();
-    return list;
-}
-
-template <class S>
-py::list backward_directions(const PanelsList<S>& panels, const std::vector<const Tape*>& tapes, py::object dy,
-                             py::object dstates, const std::vector<py::tuple>& gradients, bool need_dx) {
-    expect_count(panels.size(), 2, "panels");
-    expect_count(tapes.size(), 2, "tapes");
-    expect_count(gradients.size(), 2, "gradients");
-    SignalInterrupt interrupt;
-    Passes<BackwardPass<S>> passes;
-    for (int i = 0; i < 2; ++i)
-        passes.push_back(std::make_unique<BackwardPass<S>>(
-            *panels[std::size_t(i)], *tapes[std::size_t(i)],
-            typename BackwardPass<S>::Given{dy, entry(dstates, std::size_t(i), 2, "dstates"), gradients[std::size_t(i)],
-                                            need_dx, py::none(), i, 2},
-            interrupt));
-    run_directions(passes);
-    interrupt.finish();
-    return results(passes);
-}
-
-template <class S>
-void expect_cell(const Panels<S>& panels, const char* cell) {
-    if (std::strcmp(panels.cell(), cell) != 0)
-        throw py::type_error(std::string("panels: expected those of ") + cell + "_pack, got those of " + panels.cell() +
-                             "_pack");
-}
-template <class S>
-void expect_cell(const PanelsList<S>& list, const char* cell) {
-    for (const auto& panels : list) expect_cell(*panels, cell);
-}
-
-// The function, for the panels of one cell only.
-template <class Result, class P, class... Arguments>
-auto of_cell(const char* cell, Result (*function)(P&, Arguments...)) {
-    return [cell, function](P& panels, Arguments... arguments) {
-        expect_cell(panels, cell);
-        return function(panels, std::move(arguments)...);
-    };
-}
+bool is_packed_double(const py::list& packed) { return !packed.empty() && py::isinstance<Packed<double>>(packed[0]); }
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
-    py::class_<Panels<S>, std::shared_ptr<Panels<S>>>(m, name, py::module_local())
-        .def_readonly("input_size", &Panels<S>::D)
-        .def_readonly("hidden_size", &Panels<S>::H)
-        .def_property_readonly("cell", &Panels<S>::cell)
-        .def_property_readonly("dtype", [](const Panels<S>&) { return dtype_name<S>(); })
-        .def_property_readonly("nbytes", &Panels<S>::bytes);
-    for (const char* cell : {"elman", "gru", "lstm"}) {
-        const auto name_of = [&](const char* what) { return std::string(cell) + what; };
-        m.def(name_of("_forward").c_str(), of_cell(cell, &forward<S>), py::arg("panels"), py::arg("x"),
-              py::arg("state") = py::none(), py::arg("lengths") = py::none(), py::arg("reset") = py::none(),
-              py::arg("reverse") = false, py::arg("training") = false, py::arg("segment") = py::none(),
-              "Runs one layer and direction over a sequence: (y [T, N, H], last state, tape or None).");
-        m.def(name_of("_backward").c_str(), of_cell(cell, &backward<S>), py::arg("panels"), py::arg("tape"),
-              py::arg("dy"), py::arg("dstate_n"), py::arg("gradients"), py::arg("need_dx"),
-              py::arg("drestart") = py::none(),
-              "Backpropagation through time: adds into gradients, gives (dx or None, gradient of the first state).");
-        m.def(name_of("_forward_layers").c_str(), of_cell(cell, &forward_layers<S>), py::arg("panels"), py::arg("x"),
-              py::arg("states"), py::arg("lengths"), py::arg("reset"), py::arg("training"),
-              "Runs layers that read one another: a list of what forward gives.");
-        m.def(name_of("_forward_directions").c_str(), of_cell(cell, &forward_directions<S>), py::arg("panels"),
-              py::arg("x"), py::arg("states"), py::arg("lengths"), py::arg("reset"), py::arg("training"),
-              "Runs a layer's two directions, the second reversed: a list of what forward gives.");
-        m.def(name_of("_backward_layers").c_str(), of_cell(cell, &backward_layers<S>), py::arg("panels"),
-              py::arg("tapes"), py::arg("dy"), py::arg("dstates"), py::arg("gradients"), py::arg("need_dx"),
-              "The way back through forward_layers, the last layer first: a list of what backward gives.");
-        m.def(name_of("_backward_directions").c_str(), of_cell(cell, &backward_directions<S>), py::arg("panels"),
-              py::arg("tapes"), py::arg("dy"), py::arg("dstates"), py::arg("gradients"), py::arg("need_dx"),
-              "The way back through forward_directions; dy [T, N, 2 H]. dx is each direction's own part.");
-    }
+    py::class_<Packed<S>, std::shared_ptr<Packed<S>>>(m, name, py::module_local())
+        .def_property_readonly("input_size", [](const Packed<S>& packed) { return packed.sizes().D; })
+        .def_property_readonly("hidden_size", [](const Packed<S>& packed) { return packed.sizes().H; })
+        .def_property_readonly("cell", &Packed<S>::cell)
+        .def_property_readonly("dtype", [](const Packed<S>&) { return dtype_name<S>(); })
+        .def_property_readonly("nbytes", &Packed<S>::bytes);
 }
 
 }  // namespace
@@ -281,9 +125,36 @@ void register_recurrent(py::module_& m) {
         .def_readonly("reverse", &Tape::reverse)
         .def_readonly("c", &Tape::c)
         .def_readonly("gates", &Tape::gates)
-        .def_readonly("segment", &Tape::segment);
-    register_dtype<float>(m, "Panels32");
-    register_dtype<double>(m, "Panels64");
+        .def_readonly("options", &Tape::options)
+        .def_readonly("segment", &Tape::segment)
+        .def_property_readonly("nbytes", &Tape::nbytes);
+    register_dtype<float>(m, "Packed32");
+    register_dtype<double>(m, "Packed64");
+    m.def(
+        "recurrent_forward",
+        [](const py::list& packed, py::object x, py::object states, py::object lengths, py::object reset, bool training,
+           bool reverse, int directions, py::object options, py::object segment, py::object restarts) {
+            const auto run = is_packed_double(packed) ? &recurrent_forward<double> : &recurrent_forward<float>;
+            return run(packed, x, states, lengths, reset, training, reverse, directions, options, segment, restarts);
+        },
+        py::arg("packed"), py::arg("x"), py::arg("states") = py::none(), py::arg("lengths") = py::none(),
+        py::arg("reset") = py::none(), py::arg("training") = false, py::arg("reverse") = false,
+        py::arg("directions") = 1, py::arg("options") = py::none(), py::arg("segment") = py::none(),
+        py::arg("restarts") = py::none(),
+        "Run consecutive layers, or both directions of one layer, over a sequence; return a list of (y, last state, "
+        "tape or None).");
+    m.def(
+        "recurrent_backward",
+        [](const py::list& packed, const py::list& tapes, py::object dy, py::object dstates, const py::list& gradients,
+           bool need_dx, int directions, py::object drestarts) {
+            const auto run = is_packed_double(packed) ? &recurrent_backward<double> : &recurrent_backward<float>;
+            return run(packed, tapes, dy, dstates, gradients, need_dx, directions, drestarts);
+        },
+        py::arg("packed"), py::arg("tapes"), py::arg("dy"), py::arg("dstates"), py::arg("gradients"),
+        py::arg("need_dx"), py::arg("directions") = 1, py::arg("drestarts") = py::none(),
+        "Backpropagate through time: add to gradients, return a list of (dx or None, gradient of the first state). "
+        "With "
+        "two directions, dy is [T, N, 2 P] and each direction returns its own dx.");
 }
 
 }  // namespace fastrnn::bindings

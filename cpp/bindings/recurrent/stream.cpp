@@ -1,41 +1,143 @@
-// A stack of layers run one step at a time, with the state kept between the steps: one crossing from Python a step, and
-// no memory taken in native code.
-#include "bindings/python/register.hpp"
-#include "bindings/recurrent/packed.hpp"
+// A stack of layers that runs one step at a time and keeps its state between steps: one call from Python per step, and
+// no memory allocated in native code.
+#include "bindings/recurrent/arguments.hpp"
 
 namespace fastrnn::bindings {
 namespace {
 
+// One layer of a stream: its state and a forward pass of one step.
+template <class S>
+class StreamLayer {
+   public:
+    StreamLayer(std::shared_ptr<Packed<S>> packed, const RaggedBatch& batch, py::object options)
+        : packed_(std::move(packed)),
+          options_(std::move(options)),
+          N_(batch.N),
+          P_(packed_->sizes().P),
+          C_(packed_->sizes().carried),
+          past_(packed_->sizes().skip * P_),
+          memory_(allocate_aligned<S>(size())),
+          h_(memory_.get()),
+          next_(h_ + N_ * P_),
+          c_(next_ + N_ * P_),
+          outputs_(c_ + N_ * C_) {
+        std::fill(memory_.get(), memory_.get() + size(), S(0));
+        problem_.batch = batch;
+        problem_.sizes = packed_->sizes();
+        problem_.options = expect_options<S>(packed_->sizes(), options_, 1, N_);
+        problem_.interrupt = &never_;
+        if (C_) {
+            problem_.arrays.c = c_;
+            problem_.initial.c = problem_.restart.c = c_;
+        }
+        if (past_) problem_.initial.past = problem_.restart.past = outputs_;
+        scratch_.emplace(problem_, workers_, workspace_);
+    }
+
+    const std::shared_ptr<Packed<S>>& packed() const { return packed_; }
+    const py::object& options() const { return options_; }
+
+    Input<S> step(const Input<S>& input) {
+        problem_.input = {input.x, input.ids, packed_->sizes().D};
+        problem_.initial.h = problem_.restart.h = h_;
+        problem_.arrays.y = next_;
+        const Split split = packed_->split(problem_.batch, 1, get_num_threads());
+        problem_.by_units = split.by_units;
+        if (split.threads > workers_) {  // lists for each worker
+            workers_ = split.threads;
+            workspace_.reset();
+            scratch_.emplace(problem_, workers_, workspace_);
+        }
+        if (split.threads == 1)
+            packed_->forward_pass(problem_, *scratch_, Worker{});
+        else
+            run_team(split.threads, [&](const Worker& worker) { packed_->forward_pass(problem_, *scratch_, worker); });
+        std::swap(h_, next_);
+        for (Index n = 0; past_ && n < N_; ++n) {
+            S* const own = outputs_ + n * past_;
+            std::copy(own + P_, own + past_, own);
+            std::copy(h_ + n * P_, h_ + (n + 1) * P_, own + past_ - P_);
+        }
+        return {h_, nullptr, P_};
+    }
+
+    py::tuple get_state() const {
+        StateArrays<S> state(packed_->sizes(), N_, false);
+        const State<S> to = state.mutable_data();
+        std::copy(h_, h_ + N_ * P_, to.h);
+        if (to.c) std::copy(c_, c_ + N_ * C_, to.c);
+        if (to.past) std::copy(outputs_, outputs_ + N_ * past_, to.past);
+        return state.tuple();
+    }
+
+    void expect_state(py::handle state) const { StateArrays<S>(*packed_, state, N_, "state"); }
+
+    void set_state(py::handle state) {
+        const StateArrays<S> given(*packed_, state, N_, "state");
+        const State<const S> from = given.data();
+        std::copy(from.h, from.h + N_ * P_, h_);
+        if (from.c) std::copy(from.c, from.c + N_ * C_, c_);
+        if (from.past) std::copy(from.past, from.past + N_ * past_, outputs_);
+    }
+
+    void copy_state(const StreamLayer& other) {
+        std::copy(other.h_, other.h_ + N_ * P_, h_);
+        std::copy(other.c_, other.c_ + N_ * C_, c_);
+        std::copy(other.outputs_, other.outputs_ + N_ * past_, outputs_);
+    }
+
+   private:
+    Index size() const { return N_ * (2 * P_ + C_ + past_); }
+
+    std::shared_ptr<Packed<S>> packed_;
+    py::object options_;      // keeps the arrays alive
+    Index N_, P_, C_, past_;  // C: width of c
+    std::unique_ptr<S[], AlignedDelete> memory_;
+    S *h_, *next_, *c_, *outputs_;  // outputs: the last `skip` outputs of each row, oldest first
+    Workspace workspace_;
+    Interrupt never_;
+    ForwardProblem<S> problem_;
+    int workers_ = 1;
+    std::optional<ForwardScratch<S>> scratch_;
+};
+
 template <class S>
 class Stream {
    public:
-    Stream(std::vector<std::shared_ptr<Panels<S>>> panels, Index batch_size)
-        : N_(batch_size), order_(std::size_t(batch_size)), ones_(std::size_t(batch_size), 1) {
-        for (Index n = 0; n < N_; ++n) order_[std::size_t(n)] = n;
-        for (auto& layer : panels) layers_.push_back(std::make_unique<Layer>(std::move(layer), *this));
+    Stream(Index batch_size) : N_(batch_size), order_(std::size_t(N_)), ones_(std::size_t(N_), 1) {
+        std::iota(order_.begin(), order_.end(), Index(0));
     }
 
-    Stream(const Stream& other) : Stream(other.panels(), other.N_) {
-        for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i]->copy_state(*other.layers_[i]);
+    Stream(const Stream& other) : Stream(other.N_) {
+        for (const auto& layer : other.layers_) {
+            add(layer->packed(), layer->options());
+            layers_.back()->copy_state(*layer);
+        }
     }
 
-    // y is new, or `out` where it is given: then a step takes no memory at all.
+    void add(std::shared_ptr<Packed<S>> packed, py::object options) {
+        if (!layers_.empty() && packed->sizes().D != layers_.back()->packed()->sizes().P)
+            throw py::value_error("packed: expected each layer's input_size to be the output size of the layer below");
+        const RaggedBatch batch{1, N_, false, order_.data(), ones_.data(), nullptr};
+        layers_.push_back(std::make_unique<StreamLayer<S>>(std::move(packed), batch, std::move(options)));
+    }
+
+    // Returns y: `out` if given, so that a step allocates nothing, else a new array.
     Array<S> step(py::handle x, py::handle out) {
-        const Panels<S>& first = *layers_.front()->panels;
-        Input<S> input{nullptr, nullptr, first.D};
+        const Index D = layers_.front()->packed()->sizes().D, P = layers_.back()->packed()->sizes().P;
+        Input<S> input{nullptr, nullptr, D};
         if (py::isinstance<py::array_t<std::int64_t>>(x)) {
             input.ids = expect<std::int64_t>(x, "x", {{"N", N_}}).data();
-            check_ids(input.ids, N_, first.D, "x");
+            check_ids(input.ids, N_, D, "x");
         } else {
-            input.x = expect<S>(x, "x", {{"N", N_}, {"D", first.D}}).data();
+            input.x = expect<S>(x, "x", {{"N", N_}, {"D", D}}).data();
         }
-        const Panels<S>& last = *layers_.back()->panels;
-        auto y = out.is_none() ? new_array<S>("y", {N_, last.H}) : expect<S>(out, "out", {{"N", N_}, {"H", last.H}});
-        if (!out.is_none()) expect_writable<S>(out, "out", {{"N", N_}, {"H", last.H}});
+        auto y = out.is_none() ? new_array<S>("y", {N_, P}) : expect<S>(out, "out", {{"N", N_}, {"H", P}});
+        if (!out.is_none()) expect_writable<S>(out, "out", {{"N", N_}, {"H", P}});
         {
             const py::gil_scoped_release release;
             for (auto& layer : layers_) input = layer->step(input);
-            std::copy(input.x, input.x + N_ * last.H, y.mutable_data());
+            std::copy(input.x, input.x + N_ * P, y.mutable_data());
         }
         return y;
     }
@@ -57,126 +159,36 @@ class Stream {
     Index batch_size() const { return N_; }
 
    private:
-    struct Layer {
-        std::shared_ptr<Panels<S>> panels;
-        Index N, H;
-        bool has_c;
-        std::unique_ptr<S[], AlignedDelete> memory;  // h before, h after, c
-        S *h, *next, *c;
-        Workspace workspace;
-        Interrupt never;
-        ForwardProblem<S> problem;
-        int workers = 1;
-        ForwardScratch<S> scratch;
-
-        Layer(std::shared_ptr<Panels<S>> given, const Stream& stream)
-            : panels(std::move(given)),
-              N(stream.N_),
-              H(panels->H),
-              has_c(panels->states() == 2),
-              memory(allocate_aligned<S>(3 * N * H)),
-              h(memory.get()),
-              next(h + N * H),
-              c(next + N * H),
-              problem{{1, N, false, stream.order_.data(), stream.ones_.data(), nullptr},
-                      {nullptr, nullptr, panels->D},
-                      H,
-                      panels->gx_width(),
-                      panels->tape_width(),
-                      nullptr,
-                      has_c ? c : nullptr,
-                      nullptr,
-                      nullptr,
-                      nullptr,
-                      has_c ? c : nullptr,
-                      nullptr,
-                      false,
-                      &never},
-              scratch(problem, workers, workspace) {
-            std::fill(h, h + 3 * N * H, S(0));
-        }
-
-        Input<S> step(const Input<S>& input) {
-            problem.input = {input.x, input.ids, panels->D};
-            problem.h0 = h;
-            problem.y = next;
-            const Split split = split_of(*panels, problem.batch, 1, get_num_threads());
-            problem.by_units = split.by_units;
-            if (split.threads > workers) {  // lists for each of them
-                workers = split.threads;
-                workspace.reset();
-                scratch = ForwardScratch<S>(problem, workers, workspace);
-            }
-            if (split.threads == 1)
-                panels->forward(problem, scratch, Worker{});
-            else
-                run_team(split.threads, [&](const Worker& worker) { panels->forward(problem, scratch, worker); });
-            std::swap(h, next);
-            return {h, nullptr, H};
-        }
-
-        py::tuple get_state() const {
-            const auto copy = [&](const S* from) {
-                auto array = new_array<S>("state", {N, H});
-                std::copy(from, from + N * H, array.mutable_data());
-                return array;
-            };
-            if (has_c) return py::make_tuple(copy(h), copy(c));
-            return py::make_tuple(copy(h));
-        }
-
-        void expect_state(py::handle state) const {
-            if (!py::isinstance<py::tuple>(state) || py::len(state) != std::size_t(has_c ? 2 : 1))
-                throw py::type_error(std::string("state: expected a tuple of ") + (has_c ? "2" : "1") + " arrays for " +
-                                     panels->cell());
-            expect<S>(state[py::int_(0)], "h", {{"N", N}, {"H", H}});
-            if (has_c) expect<S>(state[py::int_(1)], "c", {{"N", N}, {"H", H}});
-        }
-
-        void set_state(py::handle state) {
-            const S* from = expect<S>(state[py::int_(0)], "h", {{"N", N}, {"H", H}}).data();
-            std::copy(from, from + N * H, h);
-            if (!has_c) return;
-            from = expect<S>(state[py::int_(1)], "c", {{"N", N}, {"H", H}}).data();
-            std::copy(from, from + N * H, c);
-        }
-
-        void copy_state(const Layer& other) {
-            std::copy(other.h, other.h + N * H, h);
-            std::copy(other.c, other.c + N * H, c);
-        }
-    };
-
-    std::vector<std::shared_ptr<Panels<S>>> panels() const {
-        std::vector<std::shared_ptr<Panels<S>>> all;
-        for (const auto& layer : layers_) all.push_back(layer->panels);
-        return all;
-    }
-
     Index N_;
     std::vector<Index> order_, ones_;
-    std::vector<std::unique_ptr<Layer>> layers_;
+    std::vector<std::unique_ptr<StreamLayer<S>>> layers_;
 };
 
 template <class S>
-py::object make(const py::list& list, Index batch_size) {
-    std::vector<std::shared_ptr<Panels<S>>> panels;
-    for (const auto& item : list) {
-        panels.push_back(item.cast<std::shared_ptr<Panels<S>>>());
-        if (panels.size() > 1 && panels.back()->D != panels[panels.size() - 2]->H)
-            throw py::value_error("panels: expected each layer's input_size to be the hidden_size of the one below");
+py::object make_stream(const py::list& packed, Index batch_size, const py::object& options) {
+    auto stream = std::make_unique<Stream<S>>(batch_size);
+    if (!options.is_none() && (!py::isinstance<py::list>(options) || py::len(options) != packed.size()))
+        throw py::type_error("options: expected None or a list of " + std::to_string(packed.size()));
+    for (std::size_t i = 0; i < packed.size(); ++i) {
+        if (!py::isinstance<Packed<S>>(packed[i]))
+            throw py::type_error(std::string("packed: expected weights of ") + dtype_name<S>() +
+                                 " that a pack function returned, got " + type_name(packed[i]));
+        stream->add(packed[i].cast<std::shared_ptr<Packed<S>>>(),
+                    options.is_none() ? options : py::object(options[py::int_(i)]));
     }
-    return py::cast(std::make_unique<Stream<S>>(std::move(panels), batch_size));
+    return py::cast(std::move(stream));
 }
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
     py::class_<Stream<S>>(m, name, py::module_local())
         .def("step", &Stream<S>::step, py::arg("x"), py::arg("out") = py::none(),
-             "One step: x [N, D] or ids [N] -> y [N, H], written into out where it is given.")
-        .def("get_state", &Stream<S>::get_state, "Copies of the state, a tuple of [N, H] a layer.")
-        .def("set_state", &Stream<S>::set_state, py::arg("state"))
-        .def("copy", [](const Stream<S>& stream) { return std::make_unique<Stream<S>>(stream); })
+             "Run one step: x [N, D] or ids [N] -> y [N, P], written to out if given.")
+        .def("get_state", &Stream<S>::get_state, "Return copies of the state, a tuple of arrays for each layer.")
+        .def("set_state", &Stream<S>::set_state, py::arg("state"), "Set the state, a tuple of arrays for each layer.")
+        .def(
+            "copy", [](const Stream<S>& stream) { return std::make_unique<Stream<S>>(stream); },
+            "Return a copy that shares the packed weights.")
         .def_property_readonly("batch_size", &Stream<S>::batch_size);
 }
 
@@ -187,14 +199,15 @@ void register_stream(py::module_& m) {
     register_dtype<double>(m, "Stream64");
     m.def(
         "Stream",
-        [](const py::list& panels, Index batch_size) {
-            if (panels.empty()) throw py::value_error("panels: expected at least one layer, got none");
+        [](const py::list& packed, Index batch_size, const py::object& options) {
+            if (packed.empty()) throw py::value_error("packed: expected at least one layer, got none");
             if (batch_size < 1)
                 throw py::value_error("batch_size: expected 1 or more, got " + std::to_string(batch_size));
-            return py::isinstance<Panels<double>>(panels[0]) ? make<double>(panels, batch_size)
-                                                             : make<float>(panels, batch_size);
+            return (py::isinstance<Packed<double>>(packed[0]) ? make_stream<double>
+                                                              : make_stream<float>)(packed, batch_size, options);
         },
-        py::arg("panels"), py::arg("batch_size"), "A stack of packed layers run step by step from a zero state.");
+        py::arg("packed"), py::arg("batch_size"), py::arg("options") = py::none(),
+        "Return a stack of packed layers that runs step by step from a zero state.");
 }
 
 }  // namespace fastrnn::bindings

@@ -1,9 +1,5 @@
-// The variants of the cells: a packed snapshot of weights and options, and its two passes over gates' input parts.
-#include <cstring>
-#include <optional>
-
-#include "bindings/python/register.hpp"
-#include "bindings/recurrent/arguments.hpp"
+// The packed weights of cells with options.
+#include "bindings/recurrent/packed.hpp"
 #include "kernels/recurrent/variant_backward.hpp"
 
 namespace fastrnn::bindings {
@@ -29,367 +25,266 @@ Activation activation(const py::dict& options, const char* name) {
                                {"positive", Activation::positive}});
 }
 
-// A cell as the kernels take it, and the memory that it points into. Never changed.
 template <class S>
-class VariantPanels {
+class PackedVariant : public PackedCell<S, Variant<S>> {
    public:
-    VariantPanels(const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
-        VariantCell<S>& c = cell;
-        c.kind = choose<VariantKind>(kind, "kind",
-                                     {{"elman", VariantKind::elman},
-                                      {"gru_after", VariantKind::gru_after},
-                                      {"gru_before", VariantKind::gru_before},
-                                      {"lstm", VariantKind::lstm},
-                                      {"mingru", VariantKind::mingru},
-                                      {"minlstm", VariantKind::minlstm}});
-        const Index H = c.H = c.P = hidden_size;
-        c.coupled = options["coupled"].cast<bool>();
-        const bool relevance = options["relevance"].cast<bool>(), layer_norm = options["layer_norm"].cast<bool>();
-        set_gates(relevance);
-        const Index width = c.width(), G = c.gates;
-        c.gate_activation = activation(options, "gate_activation");
-        c.candidate_activation = activation(options, "candidate_activation");
-        c.output_activation = activation(options, "output_activation");
-        c.cell_clip = options["cell_clip"].cast<S>();
-        c.zone_h = options["zone_h"].cast<S>(), c.zone_c = options["zone_c"].cast<S>();
-        if (weights.contains("weight_hr")) {
-            const auto w = expect<S>(weights["weight_hr"], "weight_hr", {{"P", any}, {"H", H}});
-            c.P = w.shape(0);
-            c.w_hr = transposed(w.data(), c.P, H);
-            c.w_hr_rows = rows(w.data(), c.P, H);
-            c.projection = activation(options, "projection_activation");
-            if (weights.contains("bias_hr")) c.b_hr = padded(weights["bias_hr"], "bias_hr", {{"P", c.P}}, c.P);
-        }
-        if (weights.contains("weight_hh")) pack_recurrent(weights, G, layer_norm);
-        if (weights.contains("weight_inner")) {
-            const S* w = expect<S>(weights["weight_inner"], "weight_inner", {{"G*H", width}, {"H", H}}).data();
-            c.w_inner = transposed(w, width, H);
-            c.w_inner_rows = rows(w, width, H);
-        }
-        if (weights.contains("weight_skip")) {
-            const S* w = expect<S>(weights["weight_skip"], "weight_skip", {{"G*H", width}, {"P", c.P}}).data();
-            c.skip = options["skip"].cast<Index>();
-            c.w_skip = transposed(w, width, c.P);
-            c.w_skip_rows = rows(w, width, c.P);
-        }
-        if (weights.contains("weight_peephole")) {
-            const Index count = c.coupled ? 2 : 3;
-            const S* w = copy(weights["weight_peephole"], "weight_peephole", {{"K", count}, {"H", H}}, count * H);
-            c.peephole[0] = w;
-            if (!c.coupled) c.peephole[1] = w + H;
-            c.peephole[2] = w + (count - 1) * H;
-        }
-        if (weights.contains("gain_c")) {
-            c.gain_c = copy(weights["gain_c"], "gain_c", {{"H", H}}, H);
-            c.bias_c = copy(weights["bias_c"], "bias_c", {{"H", H}}, H);
-        }
-        if (weights.contains("leak")) c.leak = copy(weights["leak"], "leak", {{"H", H}}, H);
+    PackedVariant(const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options)
+        : kind_(kind) {
+        Variant<S>& cell = this->cell_;
+        cell.kind = choose<CellKind>(kind, "kind",
+                                     {{"elman", CellKind::elman},
+                                      {"gru_after", CellKind::gru_after},
+                                      {"gru_before", CellKind::gru_before},
+                                      {"lstm", CellKind::lstm},
+                                      {"mingru", CellKind::mingru},
+                                      {"minlstm", CellKind::minlstm}});
+        const std::string leak = options["leak"].cast<std::string>();
+        cell.coupled = options["coupled"].cast<bool>();
+        cell.learned_leak = leak != "fixed", cell.shared_leak = leak == "shared";
+        cell.gate_activation = activation(options, "gate_activation");
+        cell.candidate_activation = activation(options, "candidate_activation");
+        cell.output_activation = activation(options, "output_activation");
+        cell.projection_activation = activation(options, "projection_activation");
+        cell.cell_clip = options["cell_clip"].cast<S>();
+        cell.zone_h = options["zone_h"].cast<S>(), cell.zone_c = options["zone_c"].cast<S>();
+        set_sizes(hidden_size, weights, options["skip"].cast<Index>());
+        cell.arrange(options["relevance"].cast<bool>(), weights.contains("gain_hh"),
+                     weights.contains("weight_peephole"));
+        pack_products(weights);
+        pack_biases(weights);
+        pack_vectors(weights);
+        cell.sizes.recurrent_weights =
+            cell.width() * ((cell.weights.w_hh ? cell.sizes.P : 0) + (cell.weights.w_skip ? cell.sizes.P : 0) +
+                            (cell.weights.w_inner ? cell.sizes.H : 0));
+        this->sizes_ = cell.sizes;
+        list_parameters(weights);
     }
 
-    VariantCell<S> cell{};
+    const char* cell() const override { return kind_.c_str(); }
 
    private:
-    void set_gates(bool relevance) {
-        VariantCell<S>& c = cell;
-        switch (c.kind) {
-            case VariantKind::elman:
-                c.gates = c.kept = 1;
-                break;
-            case VariantKind::gru_after:
-                c.gates = 3, c.kept = 4;
-                break;
-            case VariantKind::gru_before:
-                c.gates = c.kept = 3, c.candidate = 2;
-                break;
-            case VariantKind::lstm:
-                c.gates = c.kept = (c.coupled ? 3 : 4) + (relevance ? 1 : 0);
-                if (relevance) c.candidate = LstmGates(c.coupled).g;
-                break;
-            case VariantKind::mingru:
-                c.gates = c.kept = 2;
-                break;
-            case VariantKind::minlstm:
-                c.gates = c.kept = 3;
-                break;
-        }
-    }
-
-    void pack_recurrent(const py::dict& weights, Index G, bool layer_norm) {
-        VariantCell<S>& c = cell;
-        const Index H = c.H, P = c.P, width = c.width();
-        const S* const w = expect<S>(weights["weight_hh"], "weight_hh", {{"G*H", G * H}, {"P", P}}).data();
-        std::vector<S> own(w, w + width * P);
-        if (c.candidate >= 0) {
-            S* const candidate = own.data() + c.candidate * H * P;
-            c.w_candidate = transposed(candidate, H, P);
-            c.w_candidate_rows = rows(candidate, H, P);
-            std::fill(candidate, candidate + H * P, S(0));
-        }
-        c.w_hh = transposed(own.data(), width, P);
-        c.w_hh_rows = rows(own.data(), width, P);
-        if (weights.contains("bias_hh")) {
-            c.b_hh = padded(weights["bias_hh"], "bias_hh", {{"G*H", width}}, width);
-        } else {
-            S* const none = take(round_up_to_lanes<S>(width));
-            std::fill(none, none + round_up_to_lanes<S>(width), S(0));
-            c.b_hh = none;
-        }
-        if (!layer_norm) return;
-        c.normed = c.candidate >= 0 ? c.candidate * H : width;
-        c.gain_hh = copy(weights["gain_hh"], "gain_hh", {{"G*H", width}}, width);
-    }
-
-    S* take(Index count) {
-        pieces_.emplace_back(count * Index(sizeof(S)));
-        return static_cast<S*>(pieces_.back().get());
-    }
-    const S* transposed(const S* w, Index columns, Index K) {
-        S* const panels = take(panels_size<S>(K, columns));
-        pack_transposed(w, columns, K, panels);
-        return panels;
-    }
-    const S* rows(const S* w, Index depth, Index columns) {
-        S* const panels = take(panels_size<S>(depth, columns));
-        pack_rows(w, depth, columns, 0, depth, panels);
-        return panels;
-    }
-    const S* copy(py::handle value, const char* name, Shape shape, Index count) {
-        const auto array = expect<S>(value, name, shape);
-        S* const to = take(count);
-        std::copy(array.data(), array.data() + count, to);
-        return to;
-    }
-
-    const S* padded(py::handle value, const char* name, Shape shape, Index count) {
-        const auto array = expect<S>(value, name, shape);
-        S* const to = take(round_up_to_lanes<S>(count));
-        std::fill(to, to + round_up_to_lanes<S>(count), S(0));
-        std::copy(array.data(), array.data() + count, to);
-        return to;
-    }
-
-    std::vector<OwnedBlock> pieces_;
-};
-
-// The state of one layer and direction: h [N, P], c [N, H] where there is one, past [N, skip, P] where there is one.
-template <class S>
-struct VariantState {
-    std::optional<Array<S>> h, c, past;
-
-    VariantState(const VariantCell<S>& cell, py::handle state, Index N, const char* name) {
-        const auto own = py::reinterpret_borrow<py::tuple>(state);
-        std::size_t i = 0;
-        const auto next = [&](Shape shape) {
-            if (i >= own.size()) throw py::type_error(std::string(name) + ": expected more arrays");
-            return expect<S>(own[i++], name, shape);
+    void set_sizes(Index hidden_size, const py::dict& weights, Index skip) {
+        CellSizes& sizes = this->cell_.sizes;
+        const auto columns = [&](const char* name) {
+            return Index(expect<S>(weights[name], name, {{"G*H", any}, {"K", any}}).shape(1));
         };
-        h = next({{"N", N}, {"P", cell.P}});
-        if (cell.has_c()) c = next({{"N", N}, {"H", cell.H}});
-        if (cell.skip) past = next({{"N", N}, {"skip", cell.skip}, {"P", cell.P}});
-        if (i != own.size()) throw py::type_error(std::string(name) + ": expected fewer arrays");
+        sizes.D = columns("weight_ih");
+        sizes.H = sizes.P = hidden_size;
+        sizes.projects = weights.contains("weight_hr");
+        if (sizes.projects) sizes.P = expect<S>(weights["weight_hr"], "weight_hr", {{"P", any}, {"H", any}}).shape(0);
+        sizes.skip = weights.contains("weight_skip") ? skip : 0;
+        sizes.context = weights.contains("weight_context") ? columns("weight_context") : 0;
+        const CellKind kind = this->cell_.kind;
+        const bool has_c = kind == CellKind::lstm || weights.contains("weight_inner") ||
+                           (kind == CellKind::gru_after && sizes.projects);
+        sizes.carried = has_c ? hidden_size : 0;
     }
 
-    static const S* data(const std::optional<Array<S>>& array) { return array ? array->data() : nullptr; }
-    static S* mutable_data(std::optional<Array<S>>& array) { return array ? array->mutable_data() : nullptr; }
+    const S* rows_of(const py::dict& weights, const char* name, Index columns) const {
+        return expect<S>(weights[name], name, {{"G*H", this->cell_.width()}, {"K", columns}}).data();
+    }
+
+    void pack_products(const py::dict& weights) {
+        VariantWeights<S>& w = this->cell_.weights;
+        const auto [D, H, P, C] =
+            std::tuple(this->cell_.sizes.D, this->cell_.sizes.H, this->cell_.sizes.P, this->cell_.sizes.context);
+        const S* const ih = rows_of(weights, "weight_ih", D);
+        w.w_ih = pack_panel_gates(ih, D);
+        w.w_ih_candidate = pack_candidate(ih, D);
+        if (weights.contains("weight_hh")) {
+            const S* const hh = rows_of(weights, "weight_hh", P);
+            w.w_hh = pack_panel_gates(hh, P);
+            w.w_hh_candidate = pack_candidate(hh, P);
+        }
+        if (this->cell_.sizes.skip) w.w_skip = pack_panel_gates(rows_of(weights, "weight_skip", P), P);
+        if (weights.contains("weight_inner")) w.w_inner = pack_panel_gates(rows_of(weights, "weight_inner", H), H);
+        if (C) {
+            const S* const context = rows_of(weights, "weight_context", C);
+            w.w_context = pack_panel_gates(context, C);
+            w.w_context_candidate = pack_candidate(context, C);
+            w.context_rows = copy(context, this->cell_.width() * C);
+        }
+        if (!this->cell_.sizes.projects) return;
+        S* const hr = this->take(panels_size<S>(H, P));
+        pack_transposed(expect<S>(weights["weight_hr"], "weight_hr", {{"P", P}, {"H", H}}).data(), P, H, hr);
+        w.w_hr = hr;
+        if (weights.contains("bias_hr"))
+            w.b_hr = padded_copy(expect<S>(weights["bias_hr"], "bias_hr", {{"P", P}}).data(), P);
+    }
+
+    // b_ih + b_hh in the layout of gx; with the reset after the product, the candidate's b_hn is separate.
+    void pack_biases(const py::dict& weights) {
+        const Variant<S>& cell = this->cell_;
+        const Index H = cell.sizes.H, width = cell.sizes.gx_width;
+        const auto of = [&](const char* name) -> const S* {
+            return weights.contains(name) ? expect<S>(weights[name], name, {{"G*H", cell.width()}}).data() : nullptr;
+        };
+        const S *const ih = of("bias_ih"), *const hh = of("bias_hh");
+        S* const bias = this->take(width);
+        S* const zeros = this->take(width);
+        std::fill(bias, bias + width, S(0));
+        std::fill(zeros, zeros + width, S(0));
+        const auto is_separate = [&](Index gate) { return cell.kind == CellKind::gru_after && gate == 2; };
+        for (Index gate = 0; gate < cell.sizes.gates; ++gate)
+            for (Index unit = 0; unit < H; ++unit) {
+                const auto& place = cell.layout.gate[gate];
+                const Index vector = unit / lanes<S> * lanes<S>, i = gate * H + unit;
+                bias[place.base + vector * place.stride + unit - vector] =
+                    (ih ? ih[i] : S(0)) + (hh && !is_separate(gate) ? hh[i] : S(0));
+            }
+        this->cell_.weights.bias = bias;
+        this->cell_.weights.zeros = zeros;
+        if (cell.kind != CellKind::gru_after) return;
+        S* const n = this->take(round_up_to_lanes<S>(H));
+        for (Index unit = 0; unit < round_up_to_lanes<S>(H); ++unit) n[unit] = hh && unit < H ? hh[2 * H + unit] : S(0);
+        this->cell_.weights.bias_n = n;
+    }
+
+    void pack_vectors(const py::dict& weights) {
+        VariantWeights<S>& w = this->cell_.weights;
+        const Index H = this->cell_.sizes.H, all = this->cell_.width(), peepholes = this->cell_.peepholes();
+        const auto vector = [&](const char* name, Index count) -> const S* {
+            return weights.contains(name) ? copy(expect<S>(weights[name], name, {{"H", count}}).data(), count)
+                                          : nullptr;
+        };
+        w.gain_ih = vector("gain_ih", all);
+        w.gain_hh = vector("gain_hh", all);
+        w.gain_c = vector("gain_c", H);
+        w.bias_c = vector("bias_c", H);
+        w.leak = vector("leak", H);
+        if (!weights.contains("weight_peephole")) return;
+        const auto given = expect<S>(weights["weight_peephole"], "weight_peephole", {{"K", peepholes}, {"H", H}});
+        const S* const peephole = copy(given.data(), peepholes * H);
+        w.peephole[0] = peephole;
+        if (peepholes == 3) w.peephole[1] = peephole + H;
+        w.peephole[2] = peephole + (peepholes - 1) * H;
+    }
+
+    void list_parameters(const py::dict& weights) {
+        using Gradients = ParameterGradients<S>;
+        const CellSizes& sizes = this->sizes_;
+        const Index H = sizes.H, P = sizes.P, all = sizes.gates * H;
+        const Variant<S>& cell = this->cell_;
+        for (const Parameter<S>& one :
+             std::initializer_list<Parameter<S>>{{"dweight_ih", &Gradients::weight_ih, all, sizes.D},
+                                                 {"dweight_hh", &Gradients::weight_hh, all, P},
+                                                 {"dbias_ih", &Gradients::bias_ih, all, 0},
+                                                 {"dbias_hh", &Gradients::bias_hh, all, 0},
+                                                 {"dweight_hr", &Gradients::weight_hr, P, H},
+                                                 {"dbias_hr", &Gradients::bias_hr, P, 0},
+                                                 {"dweight_inner", &Gradients::weight_inner, all, H},
+                                                 {"dweight_skip", &Gradients::weight_skip, all, P},
+                                                 {"dweight_context", &Gradients::weight_context, all, sizes.context},
+                                                 {"dweight_peephole", &Gradients::weight_peephole, cell.peepholes(), H},
+                                                 {"dgain_ih", &Gradients::gain_ih, all, 0},
+                                                 {"dgain_hh", &Gradients::gain_hh, all, 0},
+                                                 {"dgain_c", &Gradients::gain_c, H, 0},
+                                                 {"dbias_c", &Gradients::bias_c, H, 0},
+                                                 {"dleak", &Gradients::leak, cell.shared_leak ? 1 : H, 0}})
+            if (weights.contains(one.key) && (std::strcmp(one.name(), "leak") != 0 || cell.learned_leak))
+                this->parameters_.push_back(one);
+    }
+
+    // --- packing for the forward pass: weights [G H, K] ---
+
+    template <class F>
+    void for_panel_gates(F&& f) const {
+        for (Index gate = 0, place = 0; gate < this->cell_.sizes.gates; ++gate)
+            if (gate != this->cell_.candidate) f(gate, place++);
+    }
+
+    const S* pack_panel_gates(const S* w, Index K) {
+        const Index H = this->cell_.sizes.H, gates = this->cell_.panel_gates;
+        S* const panels = this->take(gate_panels_size<S>(K, H, gates));
+        if (gates == 1) {
+            pack_transposed(w, H, K, panels);
+            return panels;
+        }
+        for_panel_gates([&](Index gate, Index place) {
+            for (Index unit = 0; unit < H; unit += lanes<S>) {
+                const GateVector<S> to(unit, place, gates, K);
+                pack_transposed_vector(w + (gate * H + unit) * K, K, H - unit, panels + to.offset, to.stride);
+            }
+        });
+        return panels;
+    }
+
+    const S* pack_candidate(const S* w, Index K) {
+        if (this->cell_.candidate < 0) return nullptr;
+        const Index H = this->cell_.sizes.H;
+        S* const panels = this->take(panels_size<S>(K, H));
+        pack_transposed(w + this->cell_.candidate * H * K, H, K, panels);
+        return panels;
+    }
+
+    const S* copy(const S* from, Index count) {
+        S* const to = this->take(count);
+        std::copy(from, from + count, to);
+        return to;
+    }
+    const S* padded_copy(const S* from, Index count) {
+        S* const to = this->take(round_up_to_lanes<S>(count));
+        std::fill(to, to + round_up_to_lanes<S>(count), S(0));
+        std::copy(from, from + count, to);
+        return to;
+    }
+
+    // --- packing for backward, from the same snapshot ---
+
+    // Plain panels [depth, columns] of depth gates * H; without `candidate`, its rows are zero.
+    const S* repack(const S* panels, const S* candidate, Index columns, Index gates) {
+        const Index H = this->cell_.sizes.H, depth = gates * H, panel_gates = this->cell_.panel_gates;
+        S* const rows = this->take(panels_size<S>(depth, columns));
+        std::fill(rows, rows + panels_size<S>(depth, columns), S(0));
+        for_panel_gates([&](Index gate, Index place) {
+            if (panel_gates == 1)
+                repack_plain(panels, H, columns, gate * H, depth, rows);
+            else
+                repack_gate(panels, panel_gates, place, H, columns, gate * H, depth, rows);
+        });
+        if (candidate) repack_plain(candidate, H, columns, this->cell_.candidate * H, depth, rows);
+        return rows;
+    }
+
+    void pack_backward() override {
+        VariantWeights<S>& w = this->cell_.weights;
+        const CellSizes& sizes = this->sizes_;
+        const Index H = sizes.H, P = sizes.P, gates = sizes.gates;
+        w.w_ih_rows = repack(w.w_ih, w.w_ih_candidate, sizes.D, gates);
+        if (w.w_hh) w.w_hh_rows = repack(w.w_hh, nullptr, P, this->cell_.kind == CellKind::gru_before ? 2 : gates);
+        if (w.w_skip) w.w_skip_rows = repack(w.w_skip, nullptr, P, gates);
+        if (w.w_inner) w.w_inner_rows = repack(w.w_inner, nullptr, H, gates);
+        if (w.w_hh_candidate) {
+            S* const rows = this->take(panels_size<S>(H, P));
+            repack_plain(w.w_hh_candidate, H, P, 0, H, rows);
+            w.w_hh_candidate_rows = rows;
+        }
+        if (!w.w_hr) return;
+        S* const rows = this->take(panels_size<S>(P, H));
+        repack_plain(w.w_hr, P, H, 0, P, rows);
+        w.w_hr_rows = rows;
+    }
+
+    std::string kind_;
 };
 
 template <class S>
-VariantMasks<S> expect_masks(const VariantCell<S>& cell, const py::dict& masks, Index T, Index N) {
-    const auto of = [&](const char* name, Shape shape) {
-        return masks.contains(name) ? expect<S>(masks[name], name, shape).data() : nullptr;
-    };
-    return {of("h", {{"N", N}, {"P", cell.P}}), of("candidate", {{"T", T}, {"N", N}, {"H", cell.H}}),
-            of("zone_h", {{"T", T}, {"N", N}, {"P", cell.P}}), of("zone_c", {{"T", T}, {"N", N}, {"H", cell.H}})};
-}
-
-// What both passes are given.
-template <class S>
-struct VariantCall {
-    const VariantCell<S>& cell;
-    Index T, N;
-    Segment part;
-    VariantState<S> state, restart;
-    Rows rows;
-    bool has_lengths;
-    SignalInterrupt interrupt;
-    VariantProblem<S> p;
-
-    VariantCall(const VariantCell<S>& cell_, const py::array& gates, py::object state_, py::object lengths,
-                py::object reset, bool reverse, py::object segment, const py::dict& masks)
-        : cell(cell_),
-          T(gates.shape(0)),
-          N(gates.shape(1)),
-          part(segment, T),
-          state(cell, state_, N, "state"),
-          restart(cell, part.whole ? state_ : part.restart, N, "restart"),
-          rows(T, N, lengths, part),
-          has_lengths(!lengths.is_none()),
-          p{} {
-        p.batch = rows.batch(T, reverse, optional_data<bool>(reset, "reset", {{"T", T}, {"N", N}}));
-        p.h0 = state.h->data(), p.c0 = state.data(state.c), p.past = state.data(state.past);
-        p.h_reset = restart.h->data(), p.c_reset = restart.data(restart.c), p.past_reset = restart.data(restart.past);
-        p.masks = expect_masks(cell, masks, T, N);
-        p.interrupt = &interrupt;
-    }
-
-    int threads(int passes) const {
-        const double work = double(p.batch.tokens()) * double(cell.width()) * double(cell.P + 8);
-        return int(std::min<Index>(useful_threads(get_num_threads(), passes * work), N));
-    }
-
-    void clear(S* values, Index width) const {
-        if (values && has_lengths) clear_padding(values, width, p.batch);
-    }
-};
-
-// (y, (h, c), saved): saved is a dictionary of what the way back reads.
-template <class S>
-py::tuple forward(const VariantPanels<S>& panels, py::object gx, py::object state, py::object lengths, py::object reset,
-                  bool reverse, bool training, py::object segment, const py::dict& masks) {
-    const VariantCell<S>& cell = panels.cell;
-    const Index H = cell.H, P = cell.P, width = cell.width();
-    const auto input = expect<S>(gx, "gx", {{"T", any}, {"N", any}, {"G*H", width}});
-    VariantCall<S> call(cell, input, state, lengths, reset, reverse, segment, masks);
-    const Index T = call.T, N = call.N;
-    VariantProblem<S>& p = call.p;
-    p.gx = input.data();
-    p.training = training;
-    auto y = new_array<S>("y", {T, N, P});
-    auto h_n = new_array<S>("state", {N, P});
-    p.y = y.mutable_data();
-    std::optional<Array<S>> c_n, c, gates, q, normed, scale;
-    if (cell.has_c()) {
-        c_n = new_array<S>("state", {N, H});
-        c = training ? new_array<S>("c", {T, N, H}) : *c_n;
-        p.c = c->mutable_data();
-    }
-    if (training) {
-        gates = new_array<S>("gates", {T, N, cell.kept, H});
-        p.gates = gates->mutable_data();
-        if (cell.projected()) q = new_array<S>("q", {T, N, H}), p.q = q->mutable_data();
-        if (cell.normed) {
-            normed = new_array<S>("normed", {T, N, width}), p.normed = normed->mutable_data();
-            scale = new_array<S>("scale", {T, N, 2}), p.scale = scale->mutable_data();
-        }
-    }
-    S* const h_last = h_n.mutable_data();
-    S* const c_last = VariantState<S>::mutable_data(c_n);
-    {
-        const py::gil_scoped_release release;
-        const VariantScratch<S> scratch(cell, N, fresh_workspace());
-        run_team(call.threads(1), [&](const Worker& worker) { run_variant(cell, p, scratch, worker); });
-        for (Index row = 0; row < N; ++row) {
-            const Index n = p.batch.order[row], length = p.batch.length[row];
-            const Index end = length > 0 ? p.batch.at(length - 1, row) : n;
-            const S* const h = (length > 0 ? p.y : p.h0) + end * P;
-            std::copy(h, h + P, h_last + n * P);
-            if (!c_last || (length > 0 && !training)) continue;
-            const S* const from = (length > 0 ? p.c : p.c0) + end * H;
-            std::copy(from, from + H, c_last + n * H);
-        }
-        call.clear(p.y, P);
-        if (training) call.clear(p.c, H);
-        call.clear(p.gates, cell.kept * H);
-        call.clear(p.q, H);
-        call.clear(p.normed, width);
-        call.clear(p.scale, 2);
-    }
-    call.interrupt.finish();
-    py::dict saved;
-    const auto save = [&](const char* name, const std::optional<Array<S>>& array) {
-        if (training && array) saved[name] = *array;
-    };
-    saved["y"] = y;
-    save("c", c), save("gates", gates), save("q", q), save("normed", normed), save("scale", scale);
-    const py::tuple last = c_n ? py::tuple(py::make_tuple(h_n, *c_n)) : py::tuple(py::make_tuple(h_n));
-    return py::make_tuple(y, last, saved);
-}
-
-// A dictionary: dgx, what else the parameters' gradients are made of, and dstate, with what resets sent back added to
-// `drestart` where the pass is a segment.
-template <class S>
-py::dict backward(const VariantPanels<S>& panels, const py::dict& saved, py::object state, py::object lengths,
-                  py::object reset, bool reverse, py::object segment, const py::dict& masks, py::object dy,
-                  py::object dstate_n, py::object drestart) {
-    const VariantCell<S>& cell = panels.cell;
-    const Index H = cell.H, P = cell.P, width = cell.width();
-    const auto y = expect<S>(saved["y"], "y", {{"T", any}, {"N", any}, {"P", P}});
-    VariantCall<S> call(cell, y, state, lengths, reset, reverse, segment, masks);
-    const Index T = call.T, N = call.N;
-    VariantProblem<S>& p = call.p;
-    const auto tape = [&](const char* name, Shape shape) {
-        return saved.contains(name) ? const_cast<S*>(expect<S>(saved[name], name, shape).data()) : nullptr;
-    };
-    p.training = true;
-    p.y = const_cast<S*>(y.data());
-    p.c = tape("c", {{"T", T}, {"N", N}, {"H", H}});
-    p.gates = tape("gates", {{"T", T}, {"N", N}, {"K", cell.kept}, {"H", H}});
-    p.q = tape("q", {{"T", T}, {"N", N}, {"H", H}});
-    p.normed = tape("normed", {{"T", T}, {"N", N}, {"G*H", width}});
-    p.scale = tape("scale", {{"T", T}, {"N", N}, {"2", 2}});
-    const VariantState<S> dlast(cell, dstate_n, N, "dstate");
-    VariantGradients<S> d{};
-    d.dy = expect<S>(dy, "dy", {{"T", T}, {"N", N}, {"P", P}}).data();
-    d.dh_n = dlast.h->data(), d.dc_n = dlast.data(dlast.c);
-    py::dict result;
-    const auto give = [&](const char* name, std::initializer_list<Index> shape, bool zero = false) {
-        auto array = new_array<S>(name, shape, zero);
-        result[name] = array;
-        return array.mutable_data();
-    };
-    d.dgx = give("dgx", {T, N, width});
-    if (cell.scales_candidate()) d.drecurrent = give("drecurrent", {T, N, width});
-    if (cell.normed) d.dnormed = give("dnormed", {T, N, width});
-    if (cell.projected()) d.dprojected = give("dprojected", {T, N, P});
-    if (cell.leak || cell.gain_c) d.dinner = give("dinner", {T, N, H});
-    d.dh0 = d.dh_reset = give("dh", {N, P}, true);
-    if (cell.has_c()) d.dc0 = d.dc_reset = give("dc", {N, H}, true);
-    if (cell.skip) d.dpast = d.dpast_reset = give("dpast", {N, cell.skip, P}, true);
-    if (!drestart.is_none()) {
-        VariantState<S> back(cell, drestart, N, "drestart");
-        d.dh_reset = back.h->mutable_data();
-        d.dc_reset = back.mutable_data(back.c), d.dpast_reset = back.mutable_data(back.past);
-    }
-    p.gx = d.dgx;  // not read
-    {
-        const py::gil_scoped_release release;
-        Workspace& workspace = fresh_workspace();
-        const VariantBackScratch<S> scratch(cell, p, d, workspace);
-        auto* const rows = workspace.take<VariantBackRow<S>>(N);
-        run_team(call.threads(2),
-                 [&](const Worker& worker) { run_variant_backward(cell, p, d, scratch, rows, worker); });
-        for (S* values : {d.dgx, d.drecurrent, d.dnormed}) call.clear(values, width);
-        call.clear(d.dprojected, P);
-        call.clear(d.dinner, H);
-    }
-    call.interrupt.finish();
-    return result;
-}
-
-template <class S>
-void register_dtype(py::module_& m, const char* name) {
-    py::class_<VariantPanels<S>>(m, name, py::module_local());
-    m.def("variant_forward", &forward<S>, py::arg("panels"), py::arg("gx"), py::arg("state"), py::arg("lengths"),
-          py::arg("reset"), py::arg("reverse"), py::arg("training"), py::arg("segment"), py::arg("masks"),
-          "Runs a variant of a cell over its gates' input parts: (y [T, N, P], last state, what backward reads).");
-    m.def("variant_backward", &backward<S>, py::arg("panels"), py::arg("saved"), py::arg("state"), py::arg("lengths"),
-          py::arg("reset"), py::arg("reverse"), py::arg("segment"), py::arg("masks"), py::arg("dy"),
-          py::arg("dstate_n"), py::arg("drestart"), "Backpropagation through time: gradients step by step, by name.");
+py::object pack(const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
+    return py::cast(
+        std::shared_ptr<Packed<S>>(std::make_shared<PackedVariant<S>>(kind, hidden_size, weights, options)));
 }
 
 }  // namespace
 
-void register_variants(py::module_& m) {
-    register_dtype<float>(m, "VariantPanels32");
-    register_dtype<double>(m, "VariantPanels64");
+void register_variant(py::module_& m) {
     m.def(
         "variant_pack",
-        [](const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options, bool wide) {
-            return wide ? py::cast(std::make_unique<VariantPanels<double>>(kind, hidden_size, weights, options))
-                        : py::cast(std::make_unique<VariantPanels<float>>(kind, hidden_size, weights, options));
+        [](const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
+            if (!weights.contains("weight_ih")) throw py::type_error("weights: expected weight_ih, got none");
+            return (is_double(weights["weight_ih"]) ? pack<double> : pack<float>)(kind, hidden_size, weights, options);
         },
-        py::arg("kind"), py::arg("hidden_size"), py::arg("weights"), py::arg("options"), py::arg("wide"),
-        "Packs a snapshot of a variant's weights and options; `wide` for float64.");
+        py::arg("kind"), py::arg("hidden_size"), py::arg("weights"), py::arg("options"),
+        "Return a packed snapshot of the weights of one layer of a cell with options.");
 }
 
 }  // namespace fastrnn::bindings

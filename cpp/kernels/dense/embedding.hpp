@@ -1,5 +1,5 @@
-// y[m] = weight[ids[m]], weight [V, E], ids [M] in 0 .. V-1 (checked by the caller); and its gradient by scatter-add.
-// An id of -1 stands for a vector of zeros.
+// y[m] = weight[ids[m]] [M, E], weight [V, E], ids [M] in 0 .. V-1, and its gradient by scatter-add. An id of -1 stands
+// for zeros. The caller owns all arrays and has checked the ids.
 #pragma once
 
 #include <algorithm>

@@ -1,10 +1,11 @@
-// y = x W^T + b, x [M, K], W [F, K], b [F], y [M, F]; and its gradients. The caller owns everything; `workspace` is
-// asked for linear_workspace / linear_backward_workspace scalars and lists of M pointers.
+// y = x W^T + b, x [M, K], W [F, K], b [F], y [M, F], and its gradients. The caller owns all arrays; outputs must not
+// overlap inputs. `workspace` provides panels and lists of M pointers.
 #pragma once
 
+#include "kernels/matrix/outer_product.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/matrix/product.hpp"
-#include "kernels/recurrent/ragged_batch.hpp"
+#include "kernels/runtime/interrupt.hpp"
 #include "kernels/runtime/workspace.hpp"
 #include "kernels/vector/denormals.hpp"
 
@@ -12,11 +13,11 @@ namespace fastrnn {
 
 template <class S>
 struct LinearProblem {
-    Index M, K, F;
-    const S *x, *weight, *bias;  // bias may be null
-    Interrupt* interrupt;
+    Index M = 0, K = 0, F = 0;
+    const S *x = nullptr, *weight = nullptr, *bias = nullptr;  // bias may be null
+    Interrupt* interrupt = nullptr;
 
-    // Rows after which to look for an interrupt.
+    // Rows after which to poll for an interrupt.
     Index rows_between_checks() const {
         return std::max<Index>(48, Index(16 * Interrupt::interval / (double(K) * double(F))));
     }
@@ -30,15 +31,15 @@ P* row_list(P first, Index rows, Index width, Workspace& workspace) {
     return list;
 }
 
-// A bias padded with zeros to whole vectors; null is zero.
+// Pads a bias with zeros to whole vectors; null stands for zeros.
 template <class S>
 const S* pad_bias(const S* bias, Index F, S* padded) {
     for (Index i = 0; i < round_up_to_lanes<S>(F); ++i) padded[i] = bias && i < F ? bias[i] : S(0);
     return padded;
 }
 
-// `panels` holds panels_size(K, F) scalars of x W^T, `bias` round_up_to_lanes(F): see bindings/linear.cpp. The
-// problem's own weight and bias are not read.
+// `panels`: panels_size(K, F) scalars packed by pack_transposed; `bias`: round_up_to_lanes(F) scalars, from pad_bias.
+// The problem's own weight and bias are not read.
 template <class S>
 void linear_forward(const LinearProblem<S>& p, const S* panels, const S* bias, S* y, int threads,
                     Workspace& workspace) {
@@ -53,7 +54,7 @@ void linear_forward(const LinearProblem<S>& p, const S* panels, const S* bias, S
     });
 }
 
-// dx = dy W where dx is not null; dweight += dy^T x, dbias += column sums of dy (dbias may be null).
+// dx = dy W, dweight += dy^T x, dbias += column sums of dy; dx and dbias may be null.
 template <class S>
 void linear_backward(const LinearProblem<S>& p, const S* dy, S* dx, S* dweight, S* dbias, int threads,
                      Workspace& workspace) {
@@ -76,7 +77,7 @@ void linear_backward(const LinearProblem<S>& p, const S* dy, S* dx, S* dweight, 
             const Index count = std::min(pause, p.M - m);
             accumulate_outer(OuterProduct<S>{dy_rows + m, p.F, count, {{x_rows + m, dweight, p.K}, {}}}, outputs,
                              outer + worker.rank * outer_workspace<S>(p.K));
-            if (dbias) accumulate_rows(dy_rows + m, count, outputs.begin, outputs.end, dbias);
+            if (dbias) accumulate_rows(dy_rows + m, count, outputs.begin, outputs.end, dbias + outputs.begin);
         }
     });
 }

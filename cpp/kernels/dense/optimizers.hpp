@@ -1,6 +1,6 @@
-// Optimisers, clipping and norms, each one pass over flat arrays of n scalars. The formulas, and the order of their
-// operations, are those of PyTorch's torch.optim. Gradients are multiplied by `gradient_scale` as they are read: what
-// clipping by norm asks for, without a pass of its own.
+// Optimisers, clipping and norms, each one pass over flat arrays of n scalars. Formulas and order of operations are
+// those of PyTorch's torch.optim. Gradients are multiplied by `gradient_scale` as they are read, so that clipping by
+// norm needs no extra pass.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@
 
 namespace fastrnn {
 
-// f(i, width) for every vector of 0 .. n-1; width is what is left from i on.
+// Calls f(i, width) for every vector of 0 .. n-1, width scalars before the end of the worker's part.
 template <class S, class F>
 void for_vectors(Index n, int threads, F&& f) {
     constexpr Index grain = 4096;
@@ -27,8 +27,8 @@ struct SgdSettings {
     S gradient_scale;
 };
 
-// Momentum (Polyak 1964; Nesterov's form after Sutskever et al. 2013). `m` [n] is not touched, and may
-// be null, where momentum is 0.
+// Momentum (Polyak 1964; Nesterov's form after Sutskever et al. 2013). If momentum is 0, `m` [n] is not used and may be
+// null.
 template <class S>
 void sgd_step(S* p, const S* g, S* m, Index n, const SgdSettings<S>& s, int threads) {
     const Vec<S> rate = set(-s.learning_rate), momentum = set(s.momentum), decay = set(s.weight_decay);
@@ -63,17 +63,16 @@ void rmsprop_step(S* p, const S* g, S* v, Index n, const RmspropSettings<S>& s, 
     });
 }
 
-template <class S>
 struct AdamSettings {
-    Index step;  // 1 for the first
-    double learning_rate, beta1, beta2, epsilon, weight_decay;
-    bool decoupled;  // AdamW (Loshchilov and Hutter 2019) rather than decay in the gradient
-    double gradient_scale;
+    Index step = 1;  // 1 for the first
+    double learning_rate = 0, beta1 = 0, beta2 = 0, epsilon = 0, weight_decay = 0;
+    bool decoupled = false;  // AdamW (Loshchilov and Hutter 2019) rather than decay in the gradient
+    double gradient_scale = 1;
 };
 
 // Adam (Kingma and Ba 2015).
 template <class S>
-void adam_step(S* p, const S* g, S* m, S* v, Index n, const AdamSettings<S>& s, int threads) {
+void adam_step(S* p, const S* g, S* m, S* v, Index n, const AdamSettings& s, int threads) {
     const double correction1 = 1 - std::pow(s.beta1, double(s.step)),
                  correction2 = 1 - std::pow(s.beta2, double(s.step));
     const Vec<S> keep = set(S(s.decoupled ? 1 - s.learning_rate * s.weight_decay : 1));
@@ -92,7 +91,7 @@ void adam_step(S* p, const S* g, S* m, S* v, Index n, const AdamSettings<S>& s, 
     });
 }
 
-// The sum of squares of n scalars in double: eight sums within a block of 4096, then the blocks in order.
+// The sum of squares of n scalars in double: eight accumulators per block of 4096, then the blocks in order.
 template <class S>
 double sum_of_squares(const S* values, Index n, int threads, Workspace& workspace) {
     constexpr Index block = 4096;
@@ -124,7 +123,7 @@ void scale(S* values, Index n, S factor, int threads) {
     });
 }
 
-// Every value into -limit .. limit; NaN stays.
+// Clips every value to -limit .. limit; NaN stays NaN.
 template <class S>
 void clip_value(S* values, Index n, S limit, int threads) {
     for_vectors<S>(n, threads, [&](Index i, Index width) {

@@ -1,5 +1,5 @@
-// Softmax and cross-entropy in one pass over a row of logits, alone and behind a linear layer in chunks of rows, so
-// that the logits of a whole sequence [M, V] never exist. Losses are in nats; a target of -1 is not counted.
+// Softmax and cross-entropy of rows of logits, alone or after a linear layer in chunks of rows, so that the logits of a
+// whole sequence [M, V] never exist. Losses are in nats; a target of -1 is not counted.
 //
 // With smoothing e the target distribution is (1 - e) onehot + e / V (Szegedy et al. 2016).
 #pragma once
@@ -15,14 +15,14 @@ namespace fastrnn {
 
 inline constexpr std::int64_t no_target = -1;
 
-// What is left to know of some logits of a row when they have become exp(logit - top).
+// What describes some logits of a row after they were replaced by exp(logit - top).
 template <class S>
 struct Exponentials {
-    S top, sum;   // the highest logit; the sum of the exponentials
-    S plain_sum;  // of the logits themselves, where asked for
+    S top, sum;   // the maximum logit; the sum of the exponentials
+    S plain_sum;  // of the logits themselves, if requested
 };
 
-// logits [count] become exp(logit - their highest).
+// Replaces logits [count] by exp(logit - their maximum).
 template <class S>
 Exponentials<S> exponentials(S* logits, Index count, bool with_plain_sum) {
     Exponentials<S> row{};
@@ -36,7 +36,7 @@ Exponentials<S> exponentials(S* logits, Index count, bool with_plain_sum) {
     for (; i + lanes<S> <= count; i += lanes<S>) highest = max(highest, load(logits + i));
     row.top = largest(highest);
     for (; i < count; ++i) row.top = std::max(row.top, logits[i]);
-    // Of logits that are all -inf the exponentials are 0, not those of -inf - (-inf).
+    // If all logits are -inf, the exponentials are 0 rather than NaN.
     row.top = std::max(row.top, std::numeric_limits<S>::lowest());
     LaneSum<S> sum;
     sum.add(count, [&](Index j) {
@@ -48,19 +48,19 @@ Exponentials<S> exponentials(S* logits, Index count, bool with_plain_sum) {
     return row;
 }
 
-// How one row's loss and gradient are made of its exponentials.
+// What one row's loss and gradient depend on besides its exponentials.
 template <class S>
 struct Target {
     std::int64_t id;
-    S logit;      // the target's own
+    S logit;      // of the target
     S smoothing;  // e
     S scale;      // of the gradient
 };
 
-// The loss of a row of V logits whose exponentials are known by parts; each part's top becomes the factor that turns
-// its exponentials into scale * softmax.
+// Returns the loss of a row of V logits, given the exponentials of its parts. Replaces each part's top by the factor
+// that turns its exponentials into scale * softmax.
 template <class S>
-S finish_parts(Exponentials<S>* parts, Index count, Index V, const Target<S>& target) {
+S combine_parts(Exponentials<S>* parts, Index count, Index V, const Target<S>& target) {
     S top = parts[0].top, total(0), plain_sum(0);
     for (Index i = 1; i < count; ++i) top = std::max(top, parts[i].top);
     for (Index i = 0; i < count; ++i) {
@@ -77,7 +77,7 @@ S finish_parts(Exponentials<S>* parts, Index count, Index V, const Target<S>& ta
     return loss + target.smoothing * ((target.logit - top) - (plain_sum / S(V) - top));
 }
 
-// Exponentials of the logits first .. first + count - 1 of V become the gradient: scale * (softmax - wanted).
+// Turns the exponentials of logits first .. first + count - 1 of V into the gradient scale * (softmax - target).
 template <class S>
 void finish_gradient(S* row, Index first, Index count, Index V, S factor, const Target<S>& target) {
     if (target.id == no_target) return std::fill(row, row + count, S(0)), void();
@@ -94,34 +94,35 @@ void finish_gradient(S* row, Index first, Index count, Index V, S factor, const 
         row[target.id - first] -= target.scale * (S(1) - target.smoothing);
 }
 
-// logits [V] of one row become scale * (softmax - wanted); gives the loss.
+// Replaces logits [V] of one row by scale * (softmax - target distribution); returns the loss.
 template <class S>
 S softmax_cross_entropy_row(S* logits, Index V, std::int64_t id, S scale, S smoothing = S(0)) {
     const Target<S> target{id, id == no_target ? S(0) : logits[id], smoothing, scale};
     if (id == no_target) return std::fill(logits, logits + V, S(0)), S(0);
     Exponentials<S> all = exponentials(logits, V, smoothing != S(0));
-    const S loss = finish_parts(&all, 1, V, target);
+    const S loss = combine_parts(&all, 1, V, target);
     finish_gradient(logits, 0, V, V, all.top, target);
     return loss;
 }
 
 template <class S>
-struct LinearCrossEntropy {
-    LinearProblem<S> linear;      // x = h [M, K], weight [V, K], bias [V]
-    const std::int64_t* targets;  // [M], -1 or 0 .. V-1
-    S scale, smoothing;           // scale is of the gradients only
-    S* losses;                    // [M]
-    S *dh, *dweight, *dbias;      // [M, K], [V, K], [V]; null where not wanted. dweight and dbias are added to
+struct LinearCrossEntropyProblem {
+    LinearProblem<S> linear;                // x = h [M, K], weight [V, K], bias [V]
+    const std::int64_t* targets = nullptr;  // [M], -1 or 0 .. V-1
+    S scale = 1;                            // of the gradients only
+    S smoothing = 0;
+    S* losses = nullptr;                                    // [M]
+    S *dh = nullptr, *dweight = nullptr, *dbias = nullptr;  // [M, K]; [V, K] and [V], added to; null if not wanted
 };
 
-// Logits that a chunk of rows may take.
-inline constexpr Index loss_chunk = Index(1) << 18;
+// Most logits of a chunk of rows.
+inline constexpr Index logits_per_chunk = Index(1) << 18;
 
-// For vocabularies of which a chunk of rows has all logits at once in the second-level cache.
+// For vocabularies so small that all logits of a chunk of rows fit the L2 cache.
 template <class S>
-void narrow_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace& workspace) {
+void unblocked_cross_entropy(const LinearCrossEntropyProblem<S>& p, int threads, Workspace& workspace) {
     const Index M = p.linear.M, K = p.linear.K, V = p.linear.F, stride = V + 16;
-    const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, loss_chunk / V)));
+    const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, logits_per_chunk / V)));
     S* forward = workspace.take<S>(panels_size<S>(K, V));
     pack_transposed(p.linear.weight, V, K, forward);
     S* backward = p.dh ? workspace.take<S>(panels_size<S>(V, K)) : nullptr;
@@ -141,15 +142,15 @@ void narrow_cross_entropy(const LinearCrossEntropy<S>& p, int threads, Workspace
             for (Index m = rows.begin; m < rows.end; ++m)
                 p.losses[m0 + m] = softmax_cross_entropy_row(logits[m], V, p.targets[m0 + m], p.scale, p.smoothing);
             if (p.dh) multiply_panels(Product<S>{logits, dh_rows + m0, backward, nullptr, V, K}, rows.begin, rows.end);
-            // The next chunk takes the place of this one's logits, in other shares. Between two barriers nobody sets
-            // `stop`, so all see the same.
+            // The next chunk overwrites these logits, with other rows per worker. No worker sets `stop` between the two
+            // barriers, so all read the same value.
             worker.barrier();
             if (p.linear.interrupt->stop.load(std::memory_order_relaxed)) return;
             const auto outputs = worker.part(V, max_rows<panel_vectors>);
             if (p.dweight)
                 accumulate_outer(OuterProduct<S>{logits, stride, count, {{h_rows + m0, p.dweight, K}, {}}}, outputs,
                                  outer + worker.rank * outer_workspace<S>(K));
-            if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias);
+            if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias + outputs.begin);
             worker.barrier();
         }
     });

@@ -1,24 +1,24 @@
-// Weights -> panels. A panel is what the micro-kernel walks: for each k, the weights of a few columns, side by side.
+// Weights -> panels. A panel is what the micro-kernel reads in order: for each k, the weights of a few columns.
 #pragma once
 
-#include "kernels/matrix/tile.hpp"
+#include "kernels/matrix/tiling.hpp"
 
 namespace fastrnn {
 
-// Scalars that `columns` columns of depth K take as plain panels (the last vector is padded with zeros).
+// Scalars in the plain panels of `columns` columns of depth K (the last vector is padded with zeros).
 template <class S>
 constexpr Index panels_size(Index K, Index columns) {
     return K * round_up_to_lanes<S>(columns);
 }
 
-// Scalars that H units of G gates take as gate panels: panel p holds units p*lanes .. of every gate, in strips of as
-// many gates as fit a tile: [unit][strip][K][width][lanes].
+// Scalars in the gate panels of H units of G gates: panel p holds units p*lanes .. of every gate, in strips of as many
+// gates as fit a tile: [unit][strip][K][width][lanes].
 template <class S>
 constexpr Index gate_panels_size(Index K, Index H, Index gates) {
     return K * gates * round_up_to_lanes<S>(H);
 }
 
-// Where one vector of units of one gate stands in gate panels of depth K, and how far one k is from the next.
+// Where one vector of units of one gate lies in gate panels of depth K, and the distance from one k to the next.
 template <class S>
 struct GateVector {
     Index offset, stride;
@@ -30,7 +30,7 @@ struct GateVector {
     }
 };
 
-// One vector of columns, transposed: to[k * to_stride + lane] = w[lane * K + k] for lane < width, zero behind.
+// Transposes one vector of columns: to[k * to_stride + lane] = w[lane * K + k] for lane < width, else 0.
 template <class S>
 void pack_transposed_vector(const S* w, Index K, Index width, S* to, Index to_stride) {
     Index k = 0;
@@ -50,7 +50,7 @@ void pack_gates(const S* w, Index gates, Index H, Index K, S* panels) {
         }
 }
 
-// bias(i) for i < gates * H -> [panel][gates][lanes], zeros behind the last unit.
+// bias(i) for i < gates * H -> [panel][gates][lanes], zeros after the last unit.
 template <class S, class Bias>
 void pack_gate_bias(Bias&& bias, Index gates, Index H, S* panels) {
     for (Index unit = 0; unit < H; unit += lanes<S>)
@@ -71,7 +71,7 @@ void pack_transposed(const S* w, Index columns, Index K, S* panels) {
     });
 }
 
-// w [rows, columns] -> plain panels of depth K, of x W: rows k0 .. k0 + rows - 1.
+// w [rows, columns] -> rows k0 .. k0+rows-1 of plain panels of depth K, of x W.
 template <class S>
 void pack_rows(const S* w, Index rows, Index columns, Index k0, Index K, S* panels) {
     for_panels<S>(0, columns, [&](auto vectors, Index column) {
@@ -85,8 +85,8 @@ void pack_rows(const S* w, Index rows, Index columns, Index k0, Index K, S* pane
     });
 }
 
-// One vector of units out of panels of x W^T (depth `columns`, one k every `stride` scalars) -> rows k0 .. k0+width-1
-// of plain panels of depth K, of dy W. So the backward panels come from the same snapshot as the forward ones.
+// One vector of units of panels of x W^T (depth `columns`, `stride` scalars from one k to the next) -> rows
+// k0 .. k0+width-1 of plain panels of depth K, of dy W: backward panels come from the same snapshot as forward ones.
 template <class S>
 void repack_vector(const S* from, Index stride, Index width, Index columns, Index k0, Index K, S* panels) {
     for_panels<S>(0, columns, [&](auto vectors, Index column) {

@@ -1,163 +1,210 @@
-// Backpropagation through time: the loop of sequence.hpp backwards, and what becomes of one chunk's gate gradients. A
-// cell's own part is in elman.hpp, gru.hpp and lstm.hpp.
+// Backpropagation through time: the loop of forward.hpp in reverse, and the products of each chunk's gate gradients.
+// Each cell's own part is in elman.hpp, gru.hpp, lstm.hpp or variant_backward.hpp.
 #pragma once
 
+#include "kernels/matrix/outer_product.hpp"
 #include "kernels/matrix/product.hpp"
-#include "kernels/recurrent/ragged_batch.hpp"
+#include "kernels/recurrent/sequence.hpp"
 #include "kernels/recurrent/work_split.hpp"
 #include "kernels/runtime/workspace.hpp"
 #include "kernels/vector/denormals.hpp"
 
 namespace fastrnn {
 
-// Gradients of one sequence. All gradients of parameters are added to.
+// Backpropagation through one sequence. Parameter gradients are added to.
 template <class S>
 struct BackwardProblem {
-    Batch batch;
+    RaggedBatch batch;
     Input<S> input;
-    Index H, tape_width, dgates_width;
-    const S *h0, *c0;            // [N, H]
-    const S *h_reset, *c_reset;  // [N, H] where a reset goes back to: h0 and c0, but in a segment of a longer pass
-    const S *y, *c, *gates;      // the tape: [T, N, H], [T, N, H] or null, [T, N, tape_width] or null
-    const S *dy, *dh_n, *dc_n;   // [T, N, H], [N, H], [N, H] or null
-    Index dy_stride;             // from one token's dy to the next: H, or 2 H between those of two directions
-    S *dx, *dh0, *dc0;           // [T, N, D] or null, [N, H], [N, H] or null
-    S *dh_reset, *dc_reset;      // [N, H] or null: what resets of later segments sent back, this one's to be added
-    bool resumed;                // a segment that is not the first: dh0 and dc0 leave out what resets send back
-    S *dweight_ih, *dweight_hh;  // [G * H, D], [G * H, H]
-    S *dbias_ih, *dbias_hh;      // [G * H] or null
-    Interrupt* interrupt;
+    CellSizes sizes;
+    State<const S> initial, restart;  // as in the forward pass
+    SequenceArrays<const S> tape;
+    OptionArrays<S> options;
+    const S* dy = nullptr;  // [T, N, P]
+    Index dy_stride = 0;    // from one token's dy to the next: P, or 2 P with two directions
+    State<const S> dlast;
+    S* dx = nullptr;  // [T, N, D] or null
+    State<S> dinitial;
+    State<S> drestart;     // added to: what resets of later segments sent back; or null
+    bool resumed = false;  // not the first segment: dinitial excludes what resets send back
+    ParameterGradients<S> d;
+    Interrupt* interrupt = nullptr;
     bool by_units = false;  // how workers share a step
-    Wave wave = {};         // one worker a pass
+    Wavefront wavefront;    // one worker per pass
+
+    const S* fed_back() const { return options.targets ? options.targets : tape.y; }
 };
 
-// One step of BPTT: the forward step's rows and what gradients they meet.
+template <class S>
+struct BackwardScratch;
+
+// One step of BPTT: the forward step's rows and the gradients that belong to them.
 template <class S>
 struct BackwardRows {
-    Index begin, running, end;  // rows begin .. running-1 had a step after this one, running .. end-1 end here
-    Range units;                // this worker's part
+    Index begin, running, end;  // rows begin .. running-1 continue after this step, running .. end-1 end with it
+    Index step, token;          // the index in the chunk of the step's first token (of all workers)
+    Range units;                // this worker's share of the hidden units
+    bool lists;                 // does this worker fill the chunk's lists?
     const Share* share;
     const Worker* worker;
+    const BackwardProblem<S>* problem;
+    const BackwardScratch<S>* chunk;
     const S** dgates_next;  // [dgates_width] of the step after this one
     S** dgates;             // [dgates_width]
-    const S** dy;           // [H]
+    const S** dy;           // [P]
     const S **h, **h_prev, **c, **c_prev, **gates;
-    S** dh;     // [padded H] what flows into h besides dy and the recurrent product
-    S** dc;     // [padded H]
-    S** rh;     // [H] r * h_prev, the gated recurrent unit with the reset before the product
-    S** drh;    // [padded H] its gradient
-    bool* cut;  // [N] the row starts again at the step after this one: what would flow here goes to dh0, dc0
-    S** dh0;    // [padded H]
-    S** dc0;    // [padded H]
+    S** kept;     // [sizes.kept] recomputed for this token
+    S** dh;       // [padded P] gradient of h besides dy and the recurrent product
+    S** dc;       // [padded carried]
+    S** scratch;  // [sizes.backward_scratch], kept from step to step
+    bool* cut;    // [N] the row restarts after this step: gradients that would flow here go to dh0, dc0
+    S** dh0;      // [padded P]
+    S** dc0;      // [padded carried]
 
-    // Between two products of one step, where the second needs all units of the first.
-    void meet() const { share->meet(*worker); }
+    // Separates two parts of a step when the second needs all units of the first.
+    void barrier() const { share->barrier(*worker); }
 };
 
 template <class S>
 struct BackwardScratch {
-    Index steps, wave_steps, padded, width;
-    S *dgates, *boundary;          // [steps * N, width] of a chunk, [N, width] of the step after it
-    S* rh;                         // [steps * N, H]
-    S *dh, *dc, *drh, *dh0, *dc0;  // [N, padded]
-    const S **a, **x, **h;         // [steps * N] a chunk's rows of dgates, x and h_prev, in the order walked
-    const S** rh_rows;
+    Index steps, steps_of_wavefront, padded, width;
+    S *dgates, *boundary;  // [steps * N, width] of a chunk, [N, width] of the step after it
+    // A chunk's rows, last step first, each [steps * N]: dgates, x, h', and for cells with options the candidate's h',
+    // an earlier output (skip connection), c' and q.
+    const S **a, **x, **h, **candidate, **past, **inner, **q;
     S** dx;
     const std::int64_t** ids;
-    S* outer;  // [workers, outer_size]
+    Index* row_of;  // [steps * N] the token's place in the batch
+    S* outer;       // [workers, outer_size]
     Index outer_size;
-    BackwardRows<S> rows;  // lists of what changes from step to step: [workers, N]
+    S* inputs;  // [steps * N, gx_width + 16] if the cell normalises, else null; input_rows: one pointer per token
+    S** input_rows;
+    S *ring, *dpast, *dcontext;  // [N, skip, P] twice, [N, gates * H]; null if the cell has none
+    S* dleak;                    // [H], summed over the pass
+    BackwardRows<S> rows;        // lists [workers, N]
 
-    BackwardScratch(const BackwardProblem<S>& p, bool needs_rh, int workers, Workspace& workspace) {
-        const Index N = p.batch.N;
-        steps = chunk_steps(p.batch, p.dgates_width, Index(1) << 20, 128, 512);
-        wave_steps = fastrnn::wave_steps(p.batch);
-        padded = round_up_to_lanes<S>(p.H) + panel_vectors * lanes<S>;
-        width = p.dgates_width + 16;
+    BackwardScratch(const BackwardProblem<S>& p, int workers, Workspace& workspace) {
+        const CellSizes& sizes = p.sizes;
+        const Index N = p.batch.N, widest = std::max({sizes.H, sizes.P, sizes.carried});
+        steps = chunk_steps(p.batch, sizes.dgates_width, Index(1) << 20, 128, 512);
+        steps_of_wavefront = wavefront_steps(p.batch);
+        padded = round_up_to_lanes<S>(widest) + panel_vectors * lanes<S>;
+        width = sizes.dgates_width + 16;
         dgates = workspace.take<S>(steps * N * width);
         boundary = workspace.take<S>(N * width);
-        rh = needs_rh ? workspace.take<S>(steps * N * p.H) : nullptr;
-        for (S** buffer : {&dh, &dc, &drh, &dh0, &dc0}) {
-            *buffer = workspace.take<S>(N * padded);
-            std::fill(*buffer, *buffer + N * padded, S(0));
-        }
-        for (const S*** list : {&a, &x, &h, &rh_rows}) *list = workspace.take<const S*>(steps * N);
+        for (const S*** list : {&a, &x, &h, &candidate, &past, &inner, &q}) *list = workspace.take<const S*>(steps * N);
         dx = workspace.take<S*>(steps * N);
         ids = workspace.take<const std::int64_t*>(steps * N);
-        outer_size = outer_workspace<S>(p.input.x ? p.input.D : 0, p.H);
+        row_of = workspace.take<Index>(steps * N);
+        outer_size = outer_workspace<S>(p.input.x ? sizes.D : 0, std::max(sizes.H, sizes.P));
         outer = workspace.take<S>(workers * outer_size);
-        for (const S*** list : {&rows.dgates_next, &rows.dy, &rows.h, &rows.h_prev, &rows.c, &rows.c_prev, &rows.gates})
-            *list = workspace.take<const S*>(workers * N);
-        for (S*** list : {&rows.dgates, &rows.rh}) *list = workspace.take<S*>(workers * N);
-        for (S*** list : {&rows.dh, &rows.dc, &rows.drh, &rows.dh0, &rows.dc0}) *list = workspace.take<S*>(N);
-        rows.cut = workspace.take<bool>(workers * N);
-        for (Index row = 0; row < N; ++row) {
-            const Index n = p.batch.order[row];
-            rows.dh[row] = dh + row * padded;
-            rows.dc[row] = dc + row * padded;
-            rows.drh[row] = drh + row * padded;
-            rows.dh0[row] = dh0 + row * padded;
-            rows.dc0[row] = dc0 + row * padded;
-            const auto fill = [&](const S* from, S* to) {
-                if (from) std::copy(from + n * p.H, from + (n + 1) * p.H, to);
-            };
-            fill(p.dh_n, rows.dh[row]);
-            fill(p.dc_n, rows.dc[row]);
-            fill(p.dh_reset, rows.dh0[row]);
-            fill(p.dc_reset, rows.dc0[row]);
-        }
+        inputs = sizes.normalises ? workspace.take<S>(steps * N * (sizes.gx_width + 16)) : nullptr;
+        input_rows = workspace.take<S*>(sizes.normalises ? steps * N : 0);
+        dleak = zeros(sizes.H, workspace);
+        ring = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;
+        dpast = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;
+        dcontext = sizes.context ? zeros(N * sizes.gates * sizes.H, workspace) : nullptr;
+        make_rows(p, workers, workspace);
     }
 
     // The lists of one worker.
-    BackwardRows<S> rows_of(Index N, const Share& share, const Worker& worker) const {
+    BackwardRows<S> rows_of(const BackwardProblem<S>& p, const Share& share, const Worker& worker) const {
         BackwardRows<S> own = rows;
+        const Index at = worker.rank * p.batch.N;
         for (const S*** list : {&own.dgates_next, &own.dy, &own.h, &own.h_prev, &own.c, &own.c_prev, &own.gates})
-            *list += worker.rank * N;
-        for (S*** list : {&own.dgates, &own.rh}) *list += worker.rank * N;
-        own.cut += worker.rank * N;
+            *list += at;
+        for (S*** list : {&own.dgates, &own.kept}) *list += at;
+        own.cut += at;
         own.begin = own.end = share.rows.begin;
         own.units = share.units;
+        own.lists = !p.by_units || worker.rank == 0;
         own.share = &share;
         own.worker = &worker;
+        own.problem = &p;
+        own.chunk = this;
         return own;
     }
+
+    S* kept_of(Index token) const { return kept_ + token * kept_width_; }
+
+   private:
+    static S* zeros(Index count, Workspace& workspace) {
+        S* const values = workspace.take<S>(count);
+        std::fill(values, values + count, S(0));
+        return values;
+    }
+
+    void make_rows(const BackwardProblem<S>& p, int workers, Workspace& workspace) {
+        const CellSizes& sizes = p.sizes;
+        const Index N = p.batch.N, P = sizes.P, C = sizes.carried, scratch_width = sizes.backward_scratch + 16;
+        kept_width_ = sizes.kept + 16;
+        kept_ = sizes.kept ? workspace.take<S>(steps * N * kept_width_) : nullptr;
+        for (const S*** list : {&rows.dgates_next, &rows.dy, &rows.h, &rows.h_prev, &rows.c, &rows.c_prev, &rows.gates})
+            *list = workspace.take<const S*>(workers * N);
+        for (S*** list : {&rows.dgates, &rows.kept}) *list = workspace.take<S*>(workers * N);
+        for (S*** list : {&rows.dh, &rows.dc, &rows.scratch, &rows.dh0, &rows.dc0}) *list = workspace.take<S*>(N);
+        rows.cut = workspace.take<bool>(workers * N);
+        S* const sums = zeros(4 * N * padded, workspace);
+        S* const scratch = zeros(N * scratch_width, workspace);
+        for (Index row = 0; row < N; ++row) {
+            const Index n = p.batch.order[row];
+            S* const own = sums + row * padded;
+            rows.dh[row] = own;
+            rows.dc[row] = own + N * padded;
+            rows.dh0[row] = own + 2 * N * padded;
+            rows.dc0[row] = own + 3 * N * padded;
+            rows.scratch[row] = scratch + row * scratch_width;
+            const auto fill = [&](const S* from, Index size, S* to) {
+                if (from) std::copy(from + n * size, from + (n + 1) * size, to);
+            };
+            fill(p.dlast.h, P, rows.dh[row]);
+            fill(p.dlast.c, C, rows.dc[row]);
+            fill(p.drestart.h, P, rows.dh0[row]);
+            fill(p.drestart.c, C, rows.dc0[row]);
+        }
+    }
+
+    S* kept_ = nullptr;
+    Index kept_width_ = 0;
 };
 
-// The pointers of one step of BPTT; `token` is the number, in the chunk, of the step's first row (of the whole batch).
-// By units all workers see all rows, and only the first makes the chunk's lists.
+// Sets the pointers of one step of BPTT. If split by units, all workers have all rows and the first fills the chunk's
+// lists.
 template <class S>
 void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index step, Index token,
                 BackwardRows<S>& rows) {
-    const Index H = p.H;
-    const bool listed = !p.by_units || rows.worker->rank == 0;
+    const Index P = p.sizes.P, D = p.sizes.D, C = p.sizes.carried;
+    const S* const fed_back = p.fed_back();
+    rows.step = step;
+    rows.token = token;
     for (Index row = rows.begin; row < rows.end; ++row) {
         const Index at = p.batch.at(step, row), n = p.batch.order[row], k = token + row;
         const bool resets = p.batch.resets(step, row), starts = step == 0 || resets;
         const Index before = starts ? n : p.batch.at(step - 1, row);
         rows.dgates[row] = scratch.dgates + k * scratch.width;
         rows.dy[row] = p.dy + at * p.dy_stride;
-        rows.h[row] = p.y + at * H;
-        rows.h_prev[row] = (resets ? p.h_reset : starts ? p.h0 : p.y) + before * H;
-        if (p.c) {
-            rows.c[row] = p.c + at * H;
-            rows.c_prev[row] = (resets ? p.c_reset : starts ? p.c0 : p.c) + before * H;
+        rows.h[row] = p.tape.y + at * P;
+        rows.h_prev[row] = (resets ? p.restart.h : starts ? p.initial.h : fed_back) + before * P;
+        if (p.tape.c) {
+            rows.c[row] = p.tape.c + at * C;
+            rows.c_prev[row] = (resets ? p.restart.c : starts ? p.initial.c : p.tape.c) + before * C;
         }
-        rows.gates[row] = p.gates + at * p.tape_width;
-        rows.rh[row] = scratch.rh ? scratch.rh + k * H : nullptr;
+        rows.gates[row] = p.tape.gates ? p.tape.gates + at * p.sizes.tape_gates * p.sizes.H : nullptr;
+        rows.kept[row] = p.sizes.kept ? scratch.kept_of(k) : nullptr;
         rows.cut[row] = row < rows.running && p.batch.starts(step + 1, row);
-        if (!listed) continue;
+        if (!rows.lists) continue;
         scratch.a[k] = rows.dgates[row];
         scratch.h[k] = rows.h_prev[row];
-        scratch.rh_rows[k] = rows.rh[row];
+        scratch.row_of[k] = row;
         if (p.input.x)
-            scratch.x[k] = p.input.x + at * p.input.D;
+            scratch.x[k] = p.input.x + at * D;
         else
             scratch.ids[k] = p.input.ids + at;
-        if (p.dx) scratch.dx[k] = p.dx + at * p.input.D;
+        if (p.dx) scratch.dx[k] = p.dx + at * D;
     }
 }
 
-// A gradient on its way back to `row`; where the row started again it goes to the initial state instead.
+// Returns the gradient `d` that flows back to `row`; if the row restarts, adds it to `initial` and returns zero.
 template <class S>
 FASTRNN_INLINE Vec<S> uncut(Vec<S> d, const BackwardRows<S>& rows, Index row, Index unit, S* const* initial) {
     if (!rows.cut[row]) return d;
@@ -165,54 +212,63 @@ FASTRNN_INLINE Vec<S> uncut(Vec<S> d, const BackwardRows<S>& rows, Index row, In
     return set(S(0));
 }
 
-// What comes back over the recurrent connection to rows begin .. end-1: rows.dgates_next[row] + a0 (K scalars) times
-// `panels` is put into rows.dh, or added to what stands there where `carry`.
+// The gradient over the recurrent connection for rows begin .. end-1: stores rows.dgates_next[row] + a0 (K scalars)
+// times `panels` in rows.dh, or adds it if `carry`.
 template <class S>
 void recurrent_product(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry, Index end) {
-    multiply_panels(
-        Product<S>{rows.dgates_next, rows.dh, panels, nullptr, K, rows.units.end, carry, a0, 0, rows.units.begin},
-        rows.begin, end);
+    Product<S> product{rows.dgates_next, rows.dh, panels, nullptr, K, rows.units.end};
+    product.accumulate = carry;
+    product.a0 = a0;
+    product.first = rows.units.begin;
+    multiply_panels(product, rows.begin, end);
 }
 
-// The gradient of h at one step, without dy: the recurrent product, then finish(dh, row, unit) over all rows. Rows that
-// end at this step begin with rows.dh alone.
-template <class S, class Finish>
-void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry, Finish&& finish) {
+// The gradient of h at one step, without dy: the recurrent product, then epilogue(dh, row, unit) over all rows. Rows
+// that end at this step have rows.dh alone.
+template <class S, class Epilogue>
+void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry,
+                        Epilogue&& epilogue) {
     recurrent_product(rows, a0, panels, K, carry, rows.running);
     for (Index row = rows.begin; row < rows.end; ++row)
         for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
-            finish(uncut(load(rows.dh[row] + unit), rows, row, unit, rows.dh0), row, unit);
+            epilogue(uncut(load(rows.dh[row] + unit), rows, row, unit, rows.dh0), row, unit);
 }
 
-// dx of some tokens of a chunk: their gate gradients times W_ih.
+// dx of some tokens of a chunk: gate gradients times W_ih.
 template <class Cell, class S>
 void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens) {
-    multiply_panels(Product<S>{scratch.a, scratch.dx, cell.weights.w_ih_rows, nullptr, cell.input_depth(), p.input.D},
-                    tokens.begin, tokens.end);
+    if constexpr (Cell::has_options) cell.normalise_inputs_backward(p, scratch, tokens);
+    if (!p.dx) return;
+    Product<S> product{scratch.a, scratch.dx, cell.weights.w_ih_rows, nullptr, cell.input_depth(), p.input.D};
+    if constexpr (Cell::has_options) product.a0 = cell.input_column();
+    multiply_panels(product, tokens.begin, tokens.end);
+    if constexpr (Cell::has_options) cell.mask_input_gradient(p, scratch, tokens);
 }
 
-// Where some of a chunk's gate gradients go: column m of them to row m of dweight_ih, which meets x, and of dweight_hh,
-// which meets `h`. Either may be null.
+// The weights that some columns of a chunk's gate gradients belong to: column m is added to row m - shift. Either
+// weight may be null.
 template <class S>
 struct GateGradients {
     Range columns;
-    S* dweight_ih;
-    const S* const* h;
-    S* dweight_hh;
+    Index shift;
+    S* dweight_ih;      // multiplied with x
+    const S* const* h;  // [tokens] rows of `width` scalars, multiplied into dweight
+    S* dweight;
+    Index width;
 };
 
 // dW_ih from ids: a scatter.
 template <class S>
-void scatter_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Range columns,
-                      S* dweight_ih) {
+void scatter_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                      const GateGradients<S>& to) {
     const Index D = p.input.D;
-    constexpr Index block = 16;  // rows of dW_ih that stay in the first-level cache for one pass over the tokens
-    for (Index m0 = columns.begin; m0 < columns.end; m0 += block) {
-        const Index m1 = std::min(m0 + block, columns.end);
+    constexpr Index block = 16;  // rows of dW_ih that stay in the L1 cache during one pass over the tokens
+    for (Index m0 = to.columns.begin; m0 < to.columns.end; m0 += block) {
+        const Index m1 = std::min(m0 + block, to.columns.end);
         for (Index k = 0; k < tokens; ++k) {
             if (*scratch.ids[k] < 0) continue;
-            S* column = dweight_ih + *scratch.ids[k];
-            for (Index m = m0; m < m1; ++m) column[m * D] += scratch.a[k][m];
+            S* const column = to.dweight_ih + *scratch.ids[k];
+            for (Index m = m0; m < m1; ++m) column[(m - to.shift) * D] += scratch.a[k][m];
         }
     }
 }
@@ -221,67 +277,75 @@ template <class S>
 void weight_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
                       const GateGradients<S>& to, const Worker& worker) {
     OuterProduct<S> product{scratch.a, scratch.width, tokens, {}};
-    if (to.dweight_ih && p.input.x) product.sides[0] = {scratch.x, to.dweight_ih, p.input.D};
-    if (to.dweight_hh) product.sides[1] = {to.h, to.dweight_hh, p.H};
+    if (to.dweight_ih && p.input.x) product.sides[0] = {scratch.x, to.dweight_ih, p.input.D, to.shift};
+    if (to.dweight) product.sides[1] = {to.h, to.dweight, to.width, to.shift};
     accumulate_outer(product, to.columns, scratch.outer + worker.rank * scratch.outer_size);
-    if (to.dweight_ih && !p.input.x) scatter_gradient(p, scratch, tokens, to.columns, to.dweight_ih);
+    if (to.dweight_ih && !p.input.x) scatter_gradient(p, scratch, tokens, to);
 }
 
-// All parameters' gradients from a chunk, for a cell whose `depth` gate gradients meet x and h' alike.
+// Adds column m of the gate gradients, summed over a chunk's tokens, to to[m - shift].
+template <class S>
+void bias_gradients(const BackwardScratch<S>& scratch, Index tokens, Range columns, Index shift, S* to) {
+    accumulate_rows(scratch.a, tokens, columns.begin, columns.end, to + (columns.begin - shift));
+}
+
+// All parameter gradients of a chunk, for a cell whose `depth` gate gradients multiply both x and h'.
 template <class S>
 void shared_gate_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Index depth,
                            const Worker& worker) {
     const Range range = worker.part(depth, outer_height);
-    weight_gradients(p, scratch, tokens, {range, p.dweight_ih, scratch.h, p.dweight_hh}, worker);
-    if (!p.dbias_ih) return;
-    accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_ih);
-    accumulate_rows(scratch.a, tokens, range.begin, range.end, p.dbias_hh);
+    weight_gradients(p, scratch, tokens, {range, 0, p.d.weight_ih, scratch.h, p.d.weight_hh, p.sizes.H}, worker);
+    if (!p.d.bias_ih) return;
+    bias_gradients(scratch, tokens, range, 0, p.d.bias_ih);
+    bias_gradients(scratch, tokens, range, 0, p.d.bias_hh);
 }
 
-// The gradient of a row's first state: `carried` came over the recurrent connection, `cut` was sent back by resets. In
-// a segment that goes on from an earlier one the two have different ends.
+// The gradient of a row's first state: `carried` comes over the recurrent connection, `cut` from resets. In a segment
+// that continues an earlier one they have different destinations.
 template <class S>
-void first_state_gradient(const BackwardProblem<S>& p, const BackwardRows<S>& rows, Index row, const S* carried,
+void first_state_gradient(const BackwardProblem<S>& p, Index row, Range columns, Index width, const S* carried,
                           const S* cut, S* first, S* restart) {
-    const Index at = p.batch.order[row] * p.H;
+    const Index at = p.batch.order[row] * width;
     const bool resets = p.batch.length[row] > 0 && p.batch.resets(0, row);
-    for (Index j = rows.units.begin; j < rows.units.end; ++j) {
+    for (Index j = columns.begin; j < columns.end; ++j) {
         const S sum = cut[j] + carried[j];
         first[at + j] = !p.resumed ? sum : resets ? S(0) : carried[j];
         if (p.resumed && restart) restart[at + j] = resets ? sum : cut[j];
     }
 }
 
-// A cell offers: weights.w_ih_rows, input_depth(), backward_step(rows), backward_start(rows) for the gradient of the
-// initial state, and parameter_gradients(p, scratch, tokens, worker).
+// Backpropagation through time; every worker of the team calls it. A cell provides weights.w_ih_rows, input_depth(),
+// backward_step(rows), backward_start(rows) for the gradient of the initial state, and parameter_gradients(p, scratch,
+// tokens, worker); with options also the functions in the `if constexpr` below.
 template <class Cell, class S>
-void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
-                  const Worker& worker) {
+void backward_pass(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
+                   const Worker& worker) {
     const FlushDenormals flush;
-    const Index N = p.batch.N;
-    const Share share = Share::of(p.batch, p.H, unit_grain<S>, p.by_units, worker);
+    const Index N = p.batch.N, H = p.sizes.H, P = p.sizes.P, width = p.sizes.dgates_width;
+    const Share share = Share::of(p.batch, H, unit_grain<S>, p.by_units, worker);
     const auto [begin, end] = share.rows;
-    BackwardRows<S> rows = scratch.rows_of(N, share, worker);
-    const Index pause = steps_between_checks(N, p.H, p.dgates_width);
+    BackwardRows<S> rows = scratch.rows_of(p, share, worker);
+    const Index pause = steps_between_checks(N, H, width);
+    if constexpr (Cell::has_options) cell.start_backward(rows);
     for (Index s1 = p.batch.steps(); s1 > 0; s1 -= std::min(s1, scratch.steps)) {
         const Index s0 = std::max<Index>(0, s1 - scratch.steps);
-        Index token = 0, passed_on = 0;
+        Index token = 0, first_pending = 0;
         for (Index s = s1 - 1; s >= s0; --s) {
             if (s % pause == 0 && share.stopped(*p.interrupt, worker)) break;
-            if (!p.wave.await(p.batch.steps() - s, *p.interrupt, worker)) break;
+            if (!p.wavefront.await(p.batch.steps() - s, *p.interrupt, worker)) break;
             rows.running = rows.end;
             rows.end = p.batch.active(s, begin, end);
             point_step(p, scratch, s, token, rows);
             cell.backward_step(rows);
-            share.meet(worker);
+            share.barrier(worker);
             for (Index row = begin; row < rows.end; ++row) rows.dgates_next[row] = rows.dgates[row];
             token += p.batch.active(s, 0, N);
-            if (!p.wave.own || ((s1 - s) % scratch.wave_steps != 0 && s > s0)) continue;
-            input_gradient(cell, p, scratch, {passed_on, token});
-            passed_on = token;
-            p.wave.reach(p.batch.steps() - s);
+            if (!p.wavefront.own || ((s1 - s) % scratch.steps_of_wavefront != 0 && s > s0)) continue;
+            input_gradient(cell, p, scratch, {first_pending, token});
+            first_pending = token;
+            p.wavefront.reach(p.batch.steps() - s);
         }
-        const Range columns = share.by_units ? worker.part(p.dgates_width) : Range{0, p.dgates_width};
+        const Range columns = share.by_units ? worker.part(width) : Range{0, width};
         for (Index row = begin; row < rows.end; ++row) {
             S* kept = scratch.boundary + row * scratch.width;
             std::copy(rows.dgates[row] + columns.begin, rows.dgates[row] + columns.end, kept + columns.begin);
@@ -289,17 +353,23 @@ void run_backward(const Cell& cell, const BackwardProblem<S>& p, const BackwardS
         }
         worker.barrier();
         if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
-        if (p.dx && !p.wave.own) input_gradient(cell, p, scratch, worker.part(token, max_rows<panel_vectors>));
+        if (!p.wavefront.own) input_gradient(cell, p, scratch, worker.part(token, max_rows<panel_vectors>));
+        if constexpr (Cell::has_options)
+            worker.barrier();  // parameter gradients need the normalised inputs of all workers
         cell.parameter_gradients(p, scratch, token, worker);
         worker.barrier();
     }
     rows.running = rows.end;
     for (Index row = begin; row < end; ++row) rows.cut[row] = false;
     cell.backward_start(rows);
+    const Range outputs = P == H ? rows.units : share.columns(P, unit_grain<S>, worker);
     for (Index row = begin; row < end; ++row) {
-        first_state_gradient(p, rows, row, rows.dh[row], rows.dh0[row], p.dh0, p.dh_reset);
-        if (p.dc0) first_state_gradient(p, rows, row, rows.dc[row], rows.dc0[row], p.dc0, p.dc_reset);
+        first_state_gradient(p, row, outputs, P, rows.dh[row], rows.dh0[row], p.dinitial.h, p.drestart.h);
+        for (Index part = 0; part < p.sizes.carried; part += H)  // this worker's units of each part of c
+            first_state_gradient(p, row, {part + rows.units.begin, part + rows.units.end}, p.sizes.carried,
+                                 rows.dc[row], rows.dc0[row], p.dinitial.c, p.drestart.c);
     }
+    if constexpr (Cell::has_options) cell.finish_backward(rows, end);
 }
 
 }  // namespace fastrnn

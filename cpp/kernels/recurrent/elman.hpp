@@ -2,8 +2,8 @@
 //
 //   h = f(W_ih x + b_ih + W_hh h' + b_hh)        h': the state before this step; f = tanh or relu
 //
-// weight_ih [H, D], weight_hh [H, H], biases [H]. The tape is the output y = h [T, N, H] itself. All arrays are the
-// caller's; outputs must not overlap inputs.
+// weight_ih [H, D], weight_hh [H, H], biases [H]. The tape is the output y = h [T, N, H] itself. The caller owns all
+// arrays; outputs must not overlap inputs.
 #pragma once
 
 #include "kernels/matrix/packing.hpp"
@@ -24,14 +24,14 @@ struct ElmanWeights {
 template <class S>
 struct Elman {
     static constexpr Index grain = unit_grain<S>;
+    static constexpr bool has_options = false;
     ElmanWeights<S> weights;
     bool rectified;  // relu rather than tanh
 
     void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
-        const auto& w = weights;
-        const Index end = round_up_to_lanes<S>(units.end);
-        multiply_panels(Product<S>{x, gx, w.w_ih, w.bias, w.D, end, false, 0, 0, units.begin}, tokens.begin,
-                        tokens.end);
+        Product<S> product{x, gx, weights.w_ih, weights.bias, weights.D, round_up_to_lanes<S>(units.end)};
+        product.first = units.begin;
+        multiply_panels(product, tokens.begin, tokens.end);
     }
     void gather(Index id, S* gx, Range units) const {
         gather_plain_panels(id, gx, weights.w_ih, weights.bias, weights.D, units);
@@ -39,7 +39,7 @@ struct Elman {
 
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
-        alignas(64) S sums[most_sums * lanes<S>];
+        alignas(64) S sums[max_accumulators * lanes<S>];
         for_panel_tiles<S>({rows.begin, rows.end}, rows.units, H, H,
                            [&](auto height, auto width, auto side, Index first, Index unit, Index, Index) {
                                constexpr int cols = width * side;
@@ -49,12 +49,12 @@ struct Elman {
                                tile.template multiply<width>(RowPointers<S, height>(rows.h_prev + first),
                                                              weights.w_hh + unit * H, H, strip * H);
                                tile.store_block(sums);
-                               finish(sums, cols, rows.h + first, height, unit);
+                               epilogue(sums, cols, rows.h + first, height, unit);
                            });
     }
 
-    // f of a tile's sums, [height][cols] vectors.
-    EIGEN_DONT_INLINE void finish(S* sums, Index cols, S* const* h, Index height, Index unit) const {
+    // h = f(sums) of one tile, [height][cols] vectors.
+    EIGEN_DONT_INLINE void epilogue(S* sums, Index cols, S* const* h, Index height, Index unit) const {
         const S* const end = sums + height * cols * lanes<S>;
         if (rectified)
             for (S* sum = sums; sum < end; sum += lanes<S>) store(sum, relu(load(sum)));
@@ -69,10 +69,10 @@ struct Elman {
 
     void backward_step(const BackwardRows<S>& rows) const {
         recurrent_gradient(rows, 0, weights.w_hh_rows, weights.H, false,
-                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+                           [&](Vec<S> dh, Index row, Index unit) { backward_epilogue(dh, rows, row, unit); });
     }
 
-    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index width = weights.H - unit;
         const Vec<S> h = load_first(rows.h[row] + unit, width);
         dh = dh + load_first(rows.dy[row] + unit, width);

@@ -1,140 +1,189 @@
-// The loop over time: direction, lengths, resets, chunks of time, rows over threads. What a cell does at one step is in
-// elman.hpp, gru.hpp and lstm.hpp; the way back is in bptt.hpp.
+// The loop over time: direction, lengths, resets, chunks of time, rows over threads. A cell's own step is in elman.hpp,
+// gru.hpp, lstm.hpp or variant_forward.hpp; backpropagation is in backward.hpp.
 #pragma once
 
 #include "kernels/matrix/product.hpp"
-#include "kernels/recurrent/ragged_batch.hpp"
+#include "kernels/recurrent/sequence.hpp"
 #include "kernels/recurrent/work_split.hpp"
 #include "kernels/runtime/workspace.hpp"
 #include "kernels/vector/denormals.hpp"
 
 namespace fastrnn {
 
-// What one step of a cell reads and writes, a pointer a row for rows begin .. end-1; `units` is this worker's part.
-template <class S>
-struct StepRows {
-    Index begin, end;
-    Range units;
-    const Share* share;
-    const Worker* worker;
-    S** gx;            // W_ih x + b in the layout of the cell's panels; the cell may use it as scratch
-    const S** h_prev;  // [H]
-    const S** c_prev;  // [H], cells with a second state
-    S** h;             // [H]
-    S** c;             // [H]
-    S** rh;            // [H] scratch: r * h_prev, the GRU with the reset before the product
-    S** gates;         // [tape_width], or null where nothing is kept for BPTT
-
-    // Between two products of one step, where the second needs all units of the first.
-    void meet() const { share->meet(*worker); }
-};
-
 template <class S>
 struct ForwardProblem {
-    Batch batch;
+    RaggedBatch batch;
     Input<S> input;
-    Index H, gx_width, tape_width;
-    const S *h0, *c0;            // [N, H]; c0 null for cells with one state
-    const S *h_reset, *c_reset;  // [N, H] where a reset goes back to: h0 and c0, but in a segment of a longer pass
-    S* y;                        // [T, N, H]
-    S* c;      // [T, N, H] in training, [N, H] otherwise (the running state); null for cells with one state
-    S* gates;  // [T, N, tape_width] in training, else null
-    bool training;
-    Interrupt* interrupt;
+    CellSizes sizes;
+    State<const S> initial;  // before the first step
+    State<const S> restart;  // the state after a reset: the same, except in a segment of a longer pass
+    SequenceArrays<S> arrays;
+    S* output = nullptr;  // [T, N, P] y times the output mask; null without a mask
+    OptionArrays<S> options;
+    bool training = false;
+    Interrupt* interrupt = nullptr;
     bool by_units = false;  // how workers share a step
-    Wave wave = {};         // one worker a pass
+    Wavefront wavefront;    // one worker per pass
+
+    // The array that h' is read from after the first step.
+    const S* fed_back() const { return options.targets ? options.targets : arrays.y; }
+};
+
+// What one step of a cell reads and writes: one pointer per row, for rows begin .. end-1.
+template <class S>
+struct StepRows {
+    Index begin, end, step;
+    Range units;  // this worker's share of the hidden units
+    const Share* share;
+    const Worker* worker;
+    const ForwardProblem<S>* problem;
+    S** gx;            // W_ih x + b in the layout of the cell's panels; the cell may overwrite it
+    const S** h_prev;  // [P]
+    const S** c_prev;  // [carried], in cells with a second state
+    S** h;             // [P]
+    S** c;             // [carried]
+    S** gates;         // [tape_gates, H], or null if nothing is kept for BPTT
+    S** scratch;       // [sizes.scratch]
+    const S** past;    // filled by cells with options themselves, as is q
+    S** q;
+
+    // Separates two parts of a step when the second needs all units of the first.
+    void barrier() const { share->barrier(*worker); }
+};
+
+// Some tokens of a chunk of time, and the input part of their gates.
+template <class S>
+struct InputChunk {
+    const S** x;  // rows of x; null if x is ids
+    S** gx;
+    Index* row_of;  // the token's place in the batch, 0 .. N-1
+    Range tokens;
 };
 
 template <class S>
 struct ForwardScratch {
-    Index steps, stride;  // of a chunk; of one row of gx (padded, so that rows do not share cache sets)
+    Index steps, stride;  // steps of a chunk; scalars per row of gx, padded so that rows do not share cache sets
     S* gx;                // [steps * N, stride]
     const S** x_rows;     // [workers, steps * N]
     S** gx_rows;          // [workers, steps * N]
-    StepRows<S> rows;     // lists [workers, N]: the workers go their own ways
+    Index* row_of;        // [workers, steps * N]
+    S* masked_x;          // [workers, steps * N, D], or null
+    S* context;           // [N, gx_width], or null
+    StepRows<S> rows;     // lists [workers, N], as each worker runs independently
 
     ForwardScratch(const ForwardProblem<S>& p, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
-        steps = chunk_steps(p.batch, p.gx_width, Index(1) << 16, 256, 1024);
-        if (!p.wave.alone()) steps = std::min(steps, wave_steps(p.batch));
-        stride = p.gx_width + 16;
+        const CellSizes& sizes = p.sizes;
+        steps = chunk_steps(p.batch, sizes.gx_width, Index(1) << 16, 256, 1024);
+        if (!p.wavefront.alone()) steps = std::min(steps, wavefront_steps(p.batch));
+        stride = sizes.gx_width + 16;
         gx = workspace.take<S>(steps * N * stride);
         x_rows = workspace.take<const S*>(workers * steps * N);
         gx_rows = workspace.take<S*>(workers * steps * N);
-        S* const rh = workspace.take<S>(N * p.H);
-        for (S*** list : {&rows.gx, &rows.rh, &rows.h, &rows.c, &rows.gates}) *list = workspace.take<S*>(workers * N);
-        for (const S*** list : {&rows.h_prev, &rows.c_prev}) *list = workspace.take<const S*>(workers * N);
-        for (Index i = 0; i < workers * N; ++i) rows.rh[i] = rh + i % N * p.H;
+        row_of = workspace.take<Index>(workers * steps * N);
+        masked_x = p.options.input_mask ? workspace.take<S>(workers * steps * N * sizes.D) : nullptr;
+        context = p.options.context ? workspace.take<S>(N * stride) : nullptr;
+        const Index width = sizes.scratch + 16;
+        S* const scratch = workspace.take<S>(N * width);
+        for (S*** list : {&rows.gx, &rows.scratch, &rows.h, &rows.c, &rows.gates, &rows.q})
+            *list = workspace.take<S*>(workers * N);
+        for (const S*** list : {&rows.h_prev, &rows.c_prev, &rows.past}) *list = workspace.take<const S*>(workers * N);
+        for (Index i = 0; i < workers * N; ++i) rows.scratch[i] = scratch + i % N * width;
     }
 
     // The lists of one worker.
-    StepRows<S> rows_of(Index N, const Share& share, const Worker& worker) const {
+    StepRows<S> rows_of(const ForwardProblem<S>& p, const Share& share, const Worker& worker) const {
         StepRows<S> own = rows;
-        for (S*** list : {&own.gx, &own.rh, &own.h, &own.c, &own.gates}) *list += worker.rank * N;
-        for (const S*** list : {&own.h_prev, &own.c_prev}) *list += worker.rank * N;
+        const Index at = worker.rank * p.batch.N;
+        for (S*** list : {&own.gx, &own.scratch, &own.h, &own.c, &own.gates, &own.q}) *list += at;
+        for (const S*** list : {&own.h_prev, &own.c_prev, &own.past}) *list += at;
         own.begin = share.rows.begin;
         own.units = share.units;
         own.share = &share;
         own.worker = &worker;
+        own.problem = &p;
         return own;
     }
 };
 
-// The pointers of `rows` at one step. gx is left to the caller.
+// Sets the pointers of `rows` for one step, except gx.
 template <class S>
 void point_step(const ForwardProblem<S>& p, Index step, StepRows<S>& rows) {
-    const Index H = p.H;
+    const Index P = p.sizes.P, C = p.sizes.carried;
+    const SequenceArrays<S>& a = p.arrays;
+    const S* const fed_back = p.fed_back();
+    rows.step = step;
     for (Index row = rows.begin; row < rows.end; ++row) {
         const Index at = p.batch.at(step, row), n = p.batch.order[row];
         const bool resets = p.batch.resets(step, row), starts = step == 0 || resets;
         const Index before = starts ? n : p.batch.at(step - 1, row);
-        rows.h[row] = p.y + at * H;
-        rows.h_prev[row] = (resets ? p.h_reset : starts ? p.h0 : p.y) + before * H;
-        if (p.c) {
-            rows.c[row] = p.c + (p.training ? at : n) * H;
-            rows.c_prev[row] = (resets ? p.c_reset : starts ? p.c0 : p.c) + (p.training ? before : n) * H;
+        rows.h[row] = a.y + at * P;
+        rows.h_prev[row] = (resets ? p.restart.h : starts ? p.initial.h : fed_back) + before * P;
+        if (a.c) {
+            rows.c[row] = a.c + (p.training ? at : n) * C;
+            rows.c_prev[row] = (resets ? p.restart.c : starts ? p.initial.c : a.c) + (p.training ? before : n) * C;
         }
-        rows.gates[row] = p.training ? p.gates + at * p.tape_width : nullptr;
+        rows.gates[row] = a.gates ? a.gates + at * p.sizes.tape_gates * p.sizes.H : nullptr;
     }
 }
 
-// A cell offers: grain, the units that go together; project(x_rows, gx_rows, tokens, units), gather(id, gx row, units)
-// and step(rows).
+// Multiplies x of one token by the mask of its row, into the worker's own memory.
+template <class S>
+const S* mask_input(const ForwardProblem<S>& p, const S* x, Index row, S* masked) {
+    const S* const mask = p.options.input_mask + p.batch.order[row] * p.sizes.D;
+    for (Index j = 0; j < p.sizes.D; j += lanes<S>) {
+        const Index left = p.sizes.D - j;
+        store_first(masked + j, load_first(x + j, left) * load_first(mask + j, left), left);
+    }
+    return masked;
+}
+
+// Runs `cell` over a sequence; every worker of the team calls it. A cell provides grain (the units that are not split),
+// has_options, project(x_rows, gx_rows, tokens, units), gather(id, gx row, units) and step(rows); with options also
+// start(p, scratch, share, worker) and finish_inputs(p, scratch, chunk, share, worker).
 template <class Cell, class S>
-void run_forward(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Worker& worker) {
+void forward_pass(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch,
+                  const Worker& worker) {
     const FlushDenormals flush;
-    const Share share = Share::of(p.batch, p.H, Cell::grain, p.by_units, worker);
+    const Index N = p.batch.N, D = p.sizes.D;
+    const Share share = Share::of(p.batch, p.sizes.H, Cell::grain, p.by_units, worker);
     const auto [begin, end] = share.rows;
-    StepRows<S> rows = scratch.rows_of(p.batch.N, share, worker);
-    const S** const x_rows = scratch.x_rows + worker.rank * scratch.steps * p.batch.N;
-    S** const gx_rows = scratch.gx_rows + worker.rank * scratch.steps * p.batch.N;
-    const Index pause = steps_between_checks(p.batch.N, p.H, p.gx_width);
+    StepRows<S> rows = scratch.rows_of(p, share, worker);
+    const Index own = worker.rank * scratch.steps * N;
+    InputChunk<S> chunk{p.input.x ? scratch.x_rows + own : nullptr, scratch.gx_rows + own, scratch.row_of + own, {}};
+    const Index pause = steps_between_checks(N, p.sizes.H, p.sizes.gx_width);
     const Index first_token = scratch.steps * begin;
+    if constexpr (Cell::has_options) cell.start(p, scratch, share, worker);
     for (Index s0 = 0; s0 < p.batch.steps(); s0 += scratch.steps) {
         if (share.stopped(*p.interrupt, worker)) return;
         const Index s1 = std::min(s0 + scratch.steps, p.batch.steps());
-        if (!p.wave.await(s1, *p.interrupt, worker)) return;
+        if (!p.wavefront.await(s1, *p.interrupt, worker)) return;
         Index token = first_token;
         for (Index s = s0; s < s1; ++s)
             for (Index row = begin; row < p.batch.active(s, begin, end); ++row, ++token) {
                 const Index at = p.batch.at(s, row);
-                gx_rows[token] = scratch.gx + token * scratch.stride;
-                if (p.input.x)
-                    x_rows[token] = p.input.x + at * p.input.D;
+                chunk.gx[token] = scratch.gx + token * scratch.stride;
+                if constexpr (Cell::has_options) chunk.row_of[token] = row;
+                if (!p.input.x)
+                    cell.gather(p.input.ids[at], chunk.gx[token], share.units);
+                else if (p.options.input_mask)
+                    chunk.x[token] = mask_input(p, p.input.x + at * D, row, scratch.masked_x + (own + token) * D);
                 else
-                    cell.gather(p.input.ids[at], gx_rows[token], share.units);
+                    chunk.x[token] = p.input.x + at * D;
             }
-        if (p.input.x) cell.project(x_rows, gx_rows, {first_token, token}, share.units);
+        chunk.tokens = {first_token, token};
+        if (p.input.x) cell.project(chunk.x, chunk.gx, chunk.tokens, share.units);
+        if constexpr (Cell::has_options) cell.finish_inputs(p, scratch, chunk, share, worker);
         token = first_token;
         for (Index s = s0; s < s1; ++s) {
             rows.end = p.batch.active(s, begin, end);
             point_step(p, s, rows);
-            for (Index row = begin; row < rows.end; ++row) rows.gx[row] = gx_rows[token++];
+            for (Index row = begin; row < rows.end; ++row) rows.gx[row] = chunk.gx[token++];
             cell.step(rows);
-            share.meet(worker);
+            share.barrier(worker);
             if ((s + 1) % pause == 0 && share.stopped(*p.interrupt, worker)) return;
         }
-        p.wave.reach(s1);
+        p.wavefront.reach(s1);
     }
 }
 

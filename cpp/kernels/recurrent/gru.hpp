@@ -5,11 +5,11 @@
 //   z = sigmoid(W_iz x + b_iz + W_hz h' + b_hz)
 //   n = tanh(W_in x + b_in + r * (W_hn h' + b_hn))        reset after
 //   n = tanh(W_in x + b_in + W_hn (r * h') + b_hn)        reset before
-//   h = (1 - z) * n + z * h'                              (the notes' u is 1 - z)
+//   h = (1 - z) * n + z * h'                              (the course notes' u is 1 - z)
 //
 // weight_ih [3H, D], weight_hh [3H, H], biases [3H], gates in the order r, z, n. The tape keeps gates: [T, N, 4, H] of
-// r, z, n, W_hn h' + b_hn (reset after) or [T, N, 3, H] of r, z, n (before), and the output y = h [T, N, H]. All arrays
-// are the caller's; outputs must not overlap inputs.
+// r, z, n, W_hn h' + b_hn (reset after) or [T, N, 3, H] of r, z, n (before), and the output y = h [T, N, H]. The caller
+// owns all arrays; outputs must not overlap inputs.
 #pragma once
 
 #include "kernels/matrix/packing.hpp"
@@ -19,8 +19,8 @@
 
 namespace fastrnn {
 
-// Gradients of the gates stand in a row as dn, dr, dz and, with the reset after, d(W_hn h'): so both what meets x
-// (the first three) and what meets h' (the last three, or dr, dz) are contiguous.
+// A row of gate gradients is dn, dr, dz and, with the reset after, d(W_hn h'): both the part multiplied with x (the
+// first three) and the part multiplied with h' (the last three, or dr, dz) are contiguous.
 template <class S>
 struct GruWeights {
     Index D, H;
@@ -32,7 +32,7 @@ struct GruWeights {
     const S* w_hn_rows;              // plain panels of the candidate (reset before)
 };
 
-// What both forms share.
+// Common to both forms.
 template <class S>
 struct GruBase {
     static constexpr int gates = 3;
@@ -40,15 +40,14 @@ struct GruBase {
 
     Index input_depth() const { return gates * weights.H; }
 
-    // The biases of x: dn, dr, dz of a row of gate gradients to n, r, z.
+    // Adds dn, dr, dz of the gate gradients to the rows n, r, z of bias_ih.
     void input_bias_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
                               Range candidate, Range others) const {
-        const Index H = weights.H;
-        accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_ih + 2 * H);
-        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_ih - H);
+        bias_gradients(scratch, tokens, candidate, -2 * weights.H, p.d.bias_ih);
+        bias_gradients(scratch, tokens, others, weights.H, p.d.bias_ih);
     }
 
-    // This worker's share of `count` columns from `first` on.
+    // This worker's part of `count` columns from `first` on.
     static Range part(const Worker& worker, Index first, Index count) {
         const Range range = worker.part(count, outer_height);
         return {first + range.begin, first + range.end};
@@ -58,11 +57,12 @@ struct GruBase {
 template <class S>
 struct GruResetAfter : GruBase<S> {
     static constexpr Index grain = lanes<S>;
+    static constexpr bool has_options = false;
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
     void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
-        multiply_gate_panels<gates>(x, gx, tokens, weights.w_ih, weights.bias, weights.D, units);
+        multiply_gate_panels<gates>(Product<S>{x, gx, weights.w_ih, weights.bias, weights.D, 0}, tokens, units);
     }
     void gather(Index id, S* gx, Range units) const {
         gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
@@ -73,11 +73,11 @@ struct GruResetAfter : GruBase<S> {
             rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
             [&](auto& tile, Index first, Index unit, int) { start(tile, rows, first, unit); },
             [&](S* sums, Index stride, Index height, Index first, Index unit) {
-                finish(sums, stride, height, rows, first, unit);
+                epilogue(sums, stride, height, rows, first, unit);
             });
     }
 
-    // r and z start from the input's part; n's waits in gx, since r comes between.
+    // r and z start from the input part, n from b_hn: r is applied before n's input part is added.
     template <int Rows, int Cols>
     FASTRNN_INLINE void start(Tile<S, Rows, Cols>& tile, const StepRows<S>& rows, Index first, Index unit) const {
         FASTRNN_UNROLL
@@ -89,8 +89,8 @@ struct GruResetAfter : GruBase<S> {
         }
     }
 
-    EIGEN_DONT_INLINE void finish(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
-                                  Index unit) const {
+    EIGEN_DONT_INLINE void epilogue(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
+                                    Index unit) const {
         const Index H = weights.H, width = H - unit;
         for (Index r = 0; r < height; ++r) {
             S* const sum = sums + r * stride;
@@ -115,10 +115,10 @@ struct GruResetAfter : GruBase<S> {
 
     void backward_step(const BackwardRows<S>& rows) const {
         recurrent_gradient(rows, weights.H, weights.w_hh_rows, gates * weights.H, true,
-                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+                           [&](Vec<S> dh, Index row, Index unit) { backward_epilogue(dh, rows, row, unit); });
     }
 
-    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
@@ -143,20 +143,21 @@ struct GruResetAfter : GruBase<S> {
         const Index H = weights.H;
         const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
         const Range hidden = this->part(worker, 3 * H, H);
-        S *const dw_ih = p.dweight_ih, *const dw_hh = p.dweight_hh - H * H;
-        weight_gradients(p, scratch, tokens, {candidate, dw_ih + 2 * H * p.input.D, nullptr, nullptr}, worker);
-        weight_gradients(p, scratch, tokens, {others, dw_ih - H * p.input.D, scratch.h, dw_hh}, worker);
-        weight_gradients(p, scratch, tokens, {hidden, nullptr, scratch.h, dw_hh}, worker);
-        if (!p.dbias_ih) return;
+        const auto& d = p.d;
+        weight_gradients(p, scratch, tokens, {candidate, -2 * H, d.weight_ih, nullptr, nullptr, 0}, worker);
+        weight_gradients(p, scratch, tokens, {others, H, d.weight_ih, scratch.h, d.weight_hh, H}, worker);
+        weight_gradients(p, scratch, tokens, {hidden, H, nullptr, scratch.h, d.weight_hh, H}, worker);
+        if (!d.bias_ih) return;
         this->input_bias_gradients(p, scratch, tokens, candidate, others);
-        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_hh - H);
-        accumulate_rows(scratch.a, tokens, hidden.begin, hidden.end, p.dbias_hh - H);
+        bias_gradients(scratch, tokens, others, H, d.bias_hh);
+        bias_gradients(scratch, tokens, hidden, H, d.bias_hh);
     }
 };
 
 template <class S>
 struct GruResetBefore : GruBase<S> {
     static constexpr Index grain = unit_grain<S>;
+    static constexpr bool has_options = false;
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
@@ -165,48 +166,51 @@ struct GruResetBefore : GruBase<S> {
 
     void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
         const auto& w = weights;
-        multiply_gate_panels<2>(x, gx, tokens, w.w_ih, w.bias, w.D, units);
-        const Index end = round_up_to_lanes<S>(units.end);
-        multiply_panels(Product<S>{x, gx, w.w_in, w.bias_n, w.D, end, false, 0, candidate(), units.begin}, tokens.begin,
-                        tokens.end);
+        multiply_gate_panels<2>(Product<S>{x, gx, w.w_ih, w.bias, w.D, 0}, tokens, units);
+        Product<S> product{x, gx, w.w_in, w.bias_n, w.D, round_up_to_lanes<S>(units.end)};
+        product.out0 = candidate();
+        product.first = units.begin;
+        multiply_panels(product, tokens.begin, tokens.end);
     }
     void gather(Index id, S* gx, Range units) const {
         gather_gate_panels(id, gx, weights.w_ih, weights.bias, 2, weights.D, units);
         gather_plain_panels(id, gx + candidate(), weights.w_in, weights.bias_n, weights.D, units);
     }
 
-    // First r and z of every unit, then the candidate, which needs r * h' of every unit. z rests in gx.
+    // First r and z of every unit, then the candidate, which needs r * h' of every unit. z is kept in gx, r * h' in the
+    // row's scratch.
     void step(const StepRows<S>& rows) const {
         const Index H = weights.H;
         for_gate_tiles<2>(
             rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, H,
             [&](auto& tile, Index first, Index unit, int) { tile.start(rows.gx + first, unit * 2); },
             [&](S* sums, Index stride, Index height, Index first, Index unit) {
-                for (Index r = 0; r < height; ++r) finish_gates(sums + r * stride, rows, first + r, unit);
+                for (Index r = 0; r < height; ++r) gates_epilogue(sums + r * stride, rows, first + r, unit);
             });
-        rows.meet();
-        const Index end = round_up_to_lanes<S>(rows.units.end);
-        multiply_panels(
-            Product<S>{rows.rh, rows.gx, weights.w_hn, nullptr, H, end, true, 0, candidate(), rows.units.begin},
-            rows.begin, rows.end);
+        rows.barrier();
+        Product<S> product{rows.scratch, rows.gx, weights.w_hn, nullptr, H, round_up_to_lanes<S>(rows.units.end)};
+        product.accumulate = true;
+        product.out0 = candidate();
+        product.first = rows.units.begin;
+        multiply_panels(product, rows.begin, rows.end);
         for (Index row = rows.begin; row < rows.end; ++row)
             for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
-                finish_candidate(rows, row, unit);
+                candidate_epilogue(rows, row, unit);
     }
 
-    FASTRNN_INLINE void finish_gates(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
+    FASTRNN_INLINE void gates_epilogue(const S* sum, const StepRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         const Vec<S> r = sigmoid(load(sum));
         const Vec<S> z = sigmoid(load(sum + lanes<S>));
         store(rows.gx[row] + unit * 2, z);
-        store_first(rows.rh[row] + unit, r * load_first(rows.h_prev[row] + unit, width), width);
+        store_first(rows.scratch[row] + unit, r * load_first(rows.h_prev[row] + unit, width), width);
         if (rows.gates[row]) {
             store_first(rows.gates[row] + unit, r, width);
             store_first(rows.gates[row] + H + unit, z, width);
         }
     }
 
-    void finish_candidate(const StepRows<S>& rows, Index row, Index unit) const {
+    void candidate_epilogue(const StepRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         const Vec<S> n = tanh(load(rows.gx[row] + candidate() + unit));
         const Vec<S> z = load(rows.gx[row] + unit * 2);
@@ -215,19 +219,21 @@ struct GruResetBefore : GruBase<S> {
         if (rows.gates[row]) store_first(rows.gates[row] + 2 * H + unit, n, width);
     }
 
-    // Two products a step: dr and dz of the step after this one with their weights, and, behind this step's dn,
-    // d(r h') = W_hn^T dn, which gives this step's dr and the rest of dh'.
+    // Two products per step: dr and dz of the next step with their weights, then, from this step's dn,
+    // d(r h') = W_hn^T dn, which yields this step's dr and the rest of dh'.
     void backward_step(const BackwardRows<S>& rows) const {
         const Index H = weights.H;
         recurrent_gradient(rows, H, weights.w_hh_rows, 2 * H, true,
                            [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, rows, row, unit); });
-        rows.meet();
-        multiply_panels(Product<S>{rows.dgates, rows.drh, weights.w_hn_rows, nullptr, H, rows.units.end, false, 0, 0,
-                                   rows.units.begin},
-                        rows.begin, rows.end);
-        for (Index row = rows.begin; row < rows.end; ++row)
+        rows.barrier();
+        Product<S> product{rows.dgates, rows.scratch, weights.w_hn_rows, nullptr, H, rows.units.end};
+        product.first = rows.units.begin;
+        multiply_panels(product, rows.begin, rows.end);
+        for (Index row = rows.begin; row < rows.end; ++row) {
+            if (rows.lists) rows.chunk->candidate[rows.token + row] = rows.kept[row];
             for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
                 backward_reset(rows, row, unit);
+        }
     }
 
     void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
@@ -244,11 +250,11 @@ struct GruResetBefore : GruBase<S> {
 
     void backward_reset(const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const Vec<S> drh = load(rows.drh[row] + unit);
+        const Vec<S> drh = load(rows.scratch[row] + unit);
         const Vec<S> r = load_first(rows.gates[row] + unit, width);
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
         store(rows.dh[row] + unit, fma(drh, r, load(rows.dh[row] + unit)));
-        store_first(rows.rh[row] + unit, r * h_prev, width);
+        store_first(rows.kept[row] + unit, r * h_prev, width);
         store_first(rows.dgates[row] + H + unit, drh * h_prev * dsigmoid(r), width);
     }
 
@@ -260,14 +266,14 @@ struct GruResetBefore : GruBase<S> {
                              const Worker& worker) const {
         const Index H = weights.H;
         const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
-        S *const dw_ih = p.dweight_ih, *const dw_hh = p.dweight_hh;
-        weight_gradients(p, scratch, tokens, {candidate, dw_ih + 2 * H * p.input.D, scratch.rh_rows, dw_hh + 2 * H * H},
+        const auto& d = p.d;
+        weight_gradients(p, scratch, tokens, {candidate, -2 * H, d.weight_ih, scratch.candidate, d.weight_hh, H},
                          worker);
-        weight_gradients(p, scratch, tokens, {others, dw_ih - H * p.input.D, scratch.h, dw_hh - H * H}, worker);
-        if (!p.dbias_ih) return;
+        weight_gradients(p, scratch, tokens, {others, H, d.weight_ih, scratch.h, d.weight_hh, H}, worker);
+        if (!d.bias_ih) return;
         this->input_bias_gradients(p, scratch, tokens, candidate, others);
-        accumulate_rows(scratch.a, tokens, others.begin, others.end, p.dbias_hh - H);
-        accumulate_rows(scratch.a, tokens, candidate.begin, candidate.end, p.dbias_hh + 2 * H);
+        bias_gradients(scratch, tokens, others, H, d.bias_hh);
+        bias_gradients(scratch, tokens, candidate, -2 * H, d.bias_hh);
     }
 };
 

@@ -8,7 +8,7 @@
 //   h = o * tanh(c)
 //
 // weight_ih [4H, D], weight_hh [4H, H], biases [4H], gates in the order i, f, g, o. The tape keeps gates [T, N, 4, H],
-// c [T, N, H] and the output y = h [T, N, H]: 6 H scalars a step and sequence. All arrays are the caller's; outputs
+// c [T, N, H] and the output y = h [T, N, H]: 6 H scalars per step and sequence. The caller owns all arrays; outputs
 // must not overlap inputs.
 #pragma once
 
@@ -31,10 +31,11 @@ template <class S>
 struct Lstm {
     static constexpr int gates = 4;
     static constexpr Index grain = lanes<S>;
+    static constexpr bool has_options = false;
     LstmWeights<S> weights;
 
     void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
-        multiply_gate_panels<gates>(x, gx, tokens, weights.w_ih, weights.bias, weights.D, units);
+        multiply_gate_panels<gates>(Product<S>{x, gx, weights.w_ih, weights.bias, weights.D, 0}, tokens, units);
     }
     void gather(Index id, S* gx, Range units) const {
         gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
@@ -47,14 +48,14 @@ struct Lstm {
                 tile.start(rows.gx + first, unit * gates + gate * lanes<S>);
             },
             [&](S* sums, Index stride, Index height, Index first, Index unit) {
-                finish(sums, stride, height, rows, first, unit);
+                epilogue(sums, stride, height, rows, first, unit);
             });
     }
 
-    // The pointwise part of one vector of units. First what needs nothing but the sums, so that many rows are under way
-    // at once.
-    EIGEN_DONT_INLINE void finish(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
-                                  Index unit) const {
+    // The pointwise part of one vector of units. The first loop needs only the sums, so that many rows are computed in
+    // parallel.
+    EIGEN_DONT_INLINE void epilogue(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
+                                    Index unit) const {
         const Index H = weights.H, width = H - unit;
         for (Index r = 0; r < height; ++r) {
             S* const sum = sums + r * stride;
@@ -84,10 +85,10 @@ struct Lstm {
 
     void backward_step(const BackwardRows<S>& rows) const {
         recurrent_gradient(rows, 0, weights.w_hh_rows, gates * weights.H, false,
-                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+                           [&](Vec<S> dh, Index row, Index unit) { backward_epilogue(dh, rows, row, unit); });
     }
 
-    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+    void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;

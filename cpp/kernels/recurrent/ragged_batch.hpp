@@ -1,21 +1,20 @@
-// The batch as the loop over time sees it: rows sorted by length, where each step's data lie, when to stop.
+// The batch as the loop over time sees it: rows sorted by length, and where each step's data lie.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 
-#include "kernels/runtime/parallel.hpp"
+#include "kernels/runtime/wavefront.hpp"
 
 namespace fastrnn {
 
 // Which rows run at which step, and where their data lie in an array [T, N, width].
-struct Batch {
+struct RaggedBatch {
     Index T, N;
-    bool reverse;         // each row walks from its own end to its beginning
+    bool reverse;         // each row runs from its own end to its beginning
     const Index* order;   // [N] the rows, longest first
     const Index* length;  // [N] their lengths, in that order
-    const bool* reset;    // [T, N] or null: the row starts again from its initial state at this time
+    const bool* reset;    // [T, N] or null: the row restarts from its initial state at this time
 
     Index steps() const { return N > 0 ? length[0] : 0; }
 
@@ -33,12 +32,19 @@ struct Batch {
 
     Index at(Index step, Index row) const { return (reverse ? length[row] - 1 - step : step) * N + order[row]; }
 
-    // Does the row go back, at this step, to the state that its sequence began with?
+    // Does the row restart at this step from the state that its sequence began with?
     bool resets(Index step, Index row) const { return reset && reset[at(step, row)]; }
 
     bool starts(Index step, Index row) const { return step == 0 || resets(step, row); }
 
-    // Rows of one worker: nearly equal shares of the tokens.
+    // Steps since the row last started, at most `limit`.
+    Index steps_since_start(Index step, Index row, Index limit) const {
+        for (Index k = 0; k < limit; ++k)
+            if (starts(step - k, row)) return k;
+        return limit;
+    }
+
+    // The rows of one worker: almost equal shares of the tokens.
     Range rows(const Worker& worker) const {
         const Index total = tokens();
         Range range{N, N};
@@ -57,73 +63,25 @@ struct Batch {
     }
 };
 
-// Asked now and then by the thread that the call came on: a long call stops when it answers true.
-struct Interrupt {
-    bool (*poll)() = nullptr;
-    std::atomic<bool> stop{false};
-
-    // Does `worker` have to stop? To be called about once for every `interval` multiply-adds.
-    bool check(const Worker& worker) {
-        if (worker.calls && poll && poll()) stop.store(true);
-        return stop.load(std::memory_order_relaxed);
-    }
-
-    static constexpr double interval = double(1 << 24);
-};
-
-// How far a pass has come, for another one that follows it step by step on another thread.
-class Progress {
-   public:
-    void reach(Index steps) { done_.store(steps, std::memory_order_release); }
-
-    // Waits until so many steps are done; false where the call is to stop before.
-    bool await(Index steps, Interrupt& interrupt, const Worker& worker) const {
-        for (int spins = 0; done_.load(std::memory_order_acquire) < steps; ++spins) {
-            if (spins <= 4000) continue;
-            if (interrupt.check(worker)) return false;
-            std::this_thread::yield();
-        }
-        return true;
-    }
-
-   private:
-    std::atomic<Index> done_{0};
-};
-
-// A pass among passes that run at the same time: `before` gives what it reads, and `own` says how far it has come
-// itself. Either may be null.
-struct Wave {
-    const Progress* before = nullptr;
-    Progress* own = nullptr;
-
-    bool await(Index steps, Interrupt& interrupt, const Worker& worker) const {
-        return !before || before->await(steps, interrupt, worker);
-    }
-    void reach(Index steps) const {
-        if (own) own->reach(steps);
-    }
-    bool alone() const { return !before && !own; }
-};
-
-// Steps in one chunk: so many that its tokens fill `scalars` of `width` each, at least one.
-inline Index chunk_steps(const Batch& batch, Index width, Index scalars, Index least, Index most) {
-    const Index tokens = std::min(std::max(scalars / std::max<Index>(width, 1), least), most);
+// Steps of a chunk: as many as fill `scalars` with tokens of `width` scalars, within min_tokens .. max_tokens; at least
+// one.
+inline Index chunk_steps(const RaggedBatch& batch, Index width, Index scalars, Index min_tokens, Index max_tokens) {
+    const Index tokens = std::min(std::max(scalars / std::max<Index>(width, 1), min_tokens), max_tokens);
     return std::max<Index>(1, std::min(batch.steps(), tokens / std::max<Index>(batch.N, 1)));
 }
 
-// Steps after which a pass in a wave tells how far it is: few, as the passes behind it wait for the first of them, but
-// so many that their tokens fill some tiles.
-inline Index wave_steps(const Batch& batch) {
+// Steps after which a pass in a wavefront reports its progress: few, because the next pass waits for the first report,
+// but enough for their tokens to fill some tiles.
+inline Index wavefront_steps(const RaggedBatch& batch) {
     return std::max<Index>(1, std::max(batch.steps() / 16, 6 / std::max<Index>(batch.N, 1)));
 }
 
-// Steps after which to look for an interrupt.
+// Steps after which to poll for an interrupt.
 inline Index steps_between_checks(Index N, Index H, Index width) {
-    return Index(std::max(1.0, Interrupt::interval / (double(N) * double(H) * double(width))));
+    return Index(std::max(1.0, Interrupt::interval / (double(N) * double(H) * double(std::max<Index>(width, 1)))));
 }
 
-// x [T, N, D], or ids [T, N] in 0 .. D-1, which stand for rows of the identity, or -1 for zeros: exactly one of the two
-// is not null.
+// Either x [T, N, D] or ids [T, N]; the other is null. Ids 0 .. D-1 stand for rows of the identity, -1 for zeros.
 template <class S>
 struct Input {
     const S* x;

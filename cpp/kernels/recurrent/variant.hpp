@@ -1,211 +1,266 @@
-// The variants of the cells: projection, peepholes, coupled gates, normalisation inside the recurrence, zoneout,
-// dropout of states and candidates, leaks, connections over several steps, other activations, and the cells without a
-// recurrent product. One path for all of them, which the plain cells do not take. Here is what it is given and the loop
-// over time; what a cell does at one step is in variant_cells.hpp, the way back in variant_bptt.hpp.
+// A cell with options: projection, peepholes, coupled gates, normalisation inside the recurrence, zoneout, dropout of
+// states and candidates, leaks, connections over several steps, a context, other activations; and the cells without a
+// recurrent product. One more cell on the loops of forward.hpp and backward.hpp; here is what it is made of, its steps
+// are in variant_forward.hpp and variant_backward.hpp.
 //
-//   u = h' * mask_h                                 h': the output before this step, [P]; c': the carried state, [H]
-//   A = W_hh u + W_skip h(t - d) + b_hh             or LN(W_hh u) * gain_hh + b_hh
-//   q, c = cell(gx + A, c')                         gx: the input part, made before by one large product
+//   u = h' * state_mask                             h': the output before this step, [P]; c': the carried state, [H]
+//   A = W_hh u + W_skip h(t - d) + W_inner c' + b_hh, or LN(W_hh u) * gain_hh + b_hh
+//   I = W_ih x + b_ih, or LN(W_ih x) * gain_ih + b_ih; + W_context context
+//   q, c = cell(I + A, c')
 //   h = zoneout(h', q)                              or of f(W_hr q + b_hr), [P]
 //
 // A Jordan network is a vanilla cell whose projection is its output: W_hh feeds the output back, W_inner, where there
 // is one, the hidden units beside it.
 //
-// The caller owns everything. Outputs must not overlap inputs. The tape keeps gates [T, N, K, H], c [T, N, H], where
-// projected q [T, N, H], and where normalised the recurrent part before its gain [T, N, G H] and 1 / deviation [T, N].
+// The gates of a token lie in a row of gx as in the plain cells, interleaved [unit][gate][lanes]; a candidate whose
+// recurrent product needs another gate first (the GRU with the reset before the product, an LSTM with a relevance gate)
+// lies after them, [H] padded. The tape keeps gates [T, N, K, H], c [T, N, H], where projected q [T, N, H], and where
+// normalised the recurrent part before its gain [T, N, G H] and one over its deviation [T, N, 2].
 #pragma once
 
-#include <cmath>
-
-#include "kernels/matrix/packing.hpp"
-#include "kernels/matrix/product.hpp"
-#include "kernels/recurrent/ragged_batch.hpp"
-#include "kernels/runtime/workspace.hpp"
+#include "kernels/recurrent/backward.hpp"
+#include "kernels/recurrent/forward.hpp"
+#include "kernels/recurrent/layer_norm.hpp"
 #include "kernels/vector/activations.hpp"
-#include "kernels/vector/denormals.hpp"
 
 namespace fastrnn {
 
-enum class VariantKind { elman, gru_after, gru_before, lstm, mingru, minlstm };
+enum class CellKind { elman, gru_after, gru_before, lstm, mingru, minlstm };
 enum class Activation { sigmoid, tanh, relu, identity, hard_sigmoid, positive };
 
-// A cell as a snapshot of weights and options. Panels are plain; what a cell does not have is null.
+// What a cell does not have is null.
 template <class S>
-struct VariantCell {
-    VariantKind kind;
-    Index H, P, gates;     // P: width of h
-    Index kept;            // arrays of H a step and row in the tape's gates
-    Index skip = 0;        // steps that the connection weight_skip goes over
-    bool coupled = false;  // f = 1 - i
-    Index candidate = -1;  // the gate whose product with h' is taken behind a gate's: it has its own panels
-    Index normed = 0;      // of the recurrent part's G H numbers, those normalised together; 0: none
-    Activation gate_activation, candidate_activation, output_activation;
-    S cell_clip = 0;                 // 0: none
-    S zone_h = 0, zone_c = 0;        // zoneout in inference
-    const S* w_hh = nullptr;         // of u W_hh^T [P] -> [G H]; the candidate's rows zero where it has its own
-    const S* w_candidate = nullptr;  // [H] -> [H]
-    const S* w_skip = nullptr;       // [P] -> [G H]
-    const S* w_hr = nullptr;         // [H] -> [P]
-    const S* w_inner = nullptr;      // of c' [H] -> [G H]
-    const S* w_inner_rows = nullptr;
-    const S* b_hr = nullptr;  // [P], padded; null: no bias
-    Activation projection = Activation::identity;
-    const S *w_hh_rows = nullptr, *w_candidate_rows = nullptr, *w_skip_rows = nullptr, *w_hr_rows = nullptr;  // BPTT
-    const S *b_hh = nullptr, *gain_hh = nullptr;   // [G H], padded
-    const S* peephole[3] = {};                     // of i, f, o: [H]
-    const S *gain_c = nullptr, *bias_c = nullptr;  // [H]
-    const S* leak = nullptr;                       // [H]
+struct VariantWeights {
+    const S *w_ih = nullptr, *w_hh = nullptr;                             // gate panels, without the candidate
+    const S *w_skip = nullptr, *w_inner = nullptr, *w_context = nullptr;  // gate panels
+    const S *w_ih_candidate = nullptr, *w_hh_candidate = nullptr, *w_context_candidate = nullptr;  // plain panels
+    const S *bias = nullptr, *zeros = nullptr;                      // in the layout of gx; bias: b_ih + b_hh
+    const S* bias_n = nullptr;                                      // gru_after: b_hn, padded
+    const S *w_hr = nullptr, *b_hr = nullptr;                       // plain panels; padded
+    const S *gain_ih = nullptr, *gain_hh = nullptr;                 // [G H]
+    const S *gain_c = nullptr, *bias_c = nullptr, *leak = nullptr;  // [H]
+    const S* peephole[3] = {};                                      // of i, f, o: [H]
+    const S* context_rows = nullptr;                                // weight_context itself, [G H, C]
+    // Plain panels for backpropagation. In w_hh_rows the candidate's rows are zero.
+    const S *w_ih_rows = nullptr, *w_hh_rows = nullptr, *w_hh_candidate_rows = nullptr;
+    const S *w_skip_rows = nullptr, *w_inner_rows = nullptr, *w_hr_rows = nullptr;
+};
 
-    Index width() const { return gates * H; }
-    bool projected() const { return w_hr != nullptr; }
-    bool has_c() const {
-        return kind == VariantKind::lstm || w_inner || (kind == VariantKind::gru_after && projected());
+// The numbers of an LSTM's gates: i, f, g, o, and r; without f where coupled.
+struct LstmGates {
+    Index i = 0, f, g, o, r;
+    explicit LstmGates(bool coupled) : f(coupled ? 0 : 1), g(coupled ? 1 : 2), o(g + 1), r(g + 2) {}
+};
+
+// Where the parts of a row lie.
+struct VariantLayout {
+    struct Place {
+        Index base, stride;
+    };
+    Place gate[5] = {};                           // in a row of gx: unit u is at base + u * stride
+    Index candidate = 0;                          // in a row of gx: the candidate with panels of its own
+    Index u, ru, n, sums, cell, q;                // forward scratch
+    Index du, dskip, dq, dru, cell_back, out, x;  // backward scratch
+    Index kept_u, kept_ru, kept_x;                // recomputed for the gradients of weights
+    // In a row of dgates. Gradients of the gates' sums; of the recurrent part where it differs; before its
+    // normalisation; before that of the input part. Then what is summed over tokens: columns of their own.
+    Index gates = 0, recurrent = 0, normed = 0, input = 0, projected = 0;
+    Index leak = 0, peephole = 0, gain_ih = 0, gain_hh = 0, gain_c = 0, bias_c = 0;
+};
+
+template <class S>
+class Variant {
+   public:
+    static constexpr Index grain = unit_grain<S>;
+    static constexpr bool has_options = true;
+
+    CellKind kind = CellKind::elman;
+    CellSizes sizes;
+    bool coupled = false;       // f = 1 - i
+    bool learned_leak = false;  // is the leak a parameter?
+    bool shared_leak = false;   // is it one for all units?
+    Index candidate = -1;       // the gate with panels of its own
+    Index panel_gates = 0;      // the others, interleaved
+    Index normed = 0;           // of the gates in their order, how many are normalised together; 0: none
+    Activation gate_activation = Activation::sigmoid, candidate_activation = Activation::tanh;
+    Activation output_activation = Activation::tanh, projection_activation = Activation::identity;
+    S cell_clip = 0, zone_h = 0, zone_c = 0;  // 0: none; zoneout in inference
+    VariantWeights<S> weights;
+    VariantLayout layout;
+
+    // Completes sizes and layout after kind, coupled, the sizes D, H, P, skip and context, and the flags are set.
+    void arrange(bool relevance, bool layer_norm, bool peephole);
+
+    Index width() const { return sizes.gates * sizes.H; }
+    Index reset_gate() const { return kind == CellKind::gru_before ? 0 : LstmGates(coupled).r; }
+    Index peepholes() const { return coupled ? 2 : 3; }
+
+    // --- forward ---
+    void start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
+               const Worker& worker) const;
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const;
+    void gather(Index id, S* gx, Range units) const;
+    void finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const InputChunk<S>& chunk,
+                       const Share& share, const Worker& worker) const;
+    void step(const StepRows<S>& rows) const;
+
+    // --- backward ---
+    Index input_depth() const { return width(); }
+    Index input_column() const { return layout.input; }
+    void start_backward(const BackwardRows<S>& rows) const;
+    void backward_step(const BackwardRows<S>& rows) const;
+    void backward_start(const BackwardRows<S>& rows) const { recurrent_gradients(rows, rows.end, true); }
+    void finish_backward(const BackwardRows<S>& rows, Index end) const;
+    void normalise_inputs_backward(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens) const;
+    void mask_input_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens) const;
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const;
+
+   private:
+    // Product with gate panels into out rows; columns as multiply_gate_panels.
+    void multiply_gates(Product<S> p, Range rows, Range units) const;
+    Vec<S> gate(const StepRows<S>& rows, Index row, Index gate, Index unit) const {
+        return load(rows.gx[row] + layout.gate[gate].base + unit * layout.gate[gate].stride);
     }
-    bool resets_first() const { return kind == VariantKind::gru_before; }
-    // Of gru_after: the candidate's recurrent part is scaled by r.
-    bool scales_candidate() const { return kind == VariantKind::gru_after; }
+    void put_gate(const StepRows<S>& rows, Index row, Index gate, Index unit, Vec<S> value) const {
+        store(rows.gx[row] + layout.gate[gate].base + unit * layout.gate[gate].stride, value);
+    }
+    void activate_gate(const StepRows<S>& rows, Index gate, Activation activation) const;
+
+    void point_options(const StepRows<S>& rows) const;
+    void mask_states(const StepRows<S>& rows) const;
+    void recurrent_sums(const StepRows<S>& rows) const;
+    void normalise_sums(const StepRows<S>& rows, Index first, Index count, Index which) const;
+    void candidate_sums(const StepRows<S>& rows) const;
+    void elman_step(const StepRows<S>& rows) const;
+    void gru_after_step(const StepRows<S>& rows) const;
+    void gru_before_step(const StepRows<S>& rows) const;
+    void lstm_step(const StepRows<S>& rows) const;
+    void lstm_output(const StepRows<S>& rows, Range some, Range units) const;
+    void mingru_step(const StepRows<S>& rows) const;
+    void minlstm_step(const StepRows<S>& rows) const;
+    void finish_outputs(const StepRows<S>& rows) const;
+
+    void recurrent_gradients(const BackwardRows<S>& rows, Index end, bool first) const;
+    void skip_gradients(const BackwardRows<S>& rows, Index row, Range outputs, Index source) const;
+    void recompute(const BackwardRows<S>& rows) const;
+    void output_gradients(const BackwardRows<S>& rows) const;
+    void elman_gradients(const BackwardRows<S>& rows) const;
+    void gru_gradients(const BackwardRows<S>& rows) const;
+    void lstm_gradients(const BackwardRows<S>& rows) const;
+    void lstm_output_gradients(const BackwardRows<S>& rows, Range some, Range units) const;
+    void lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Index unit) const;
+    void mingru_gradients(const BackwardRows<S>& rows) const;
+    void minlstm_gradients(const BackwardRows<S>& rows) const;
+    void candidate_gradients(const BackwardRows<S>& rows) const;
+    void normalised_gradients(const BackwardRows<S>& rows, Index first, Index count, Index which) const;
 };
 
-// Masks, all null in inference. Indices are the arrays' own times and rows.
-template <class S>
-struct VariantMasks {
-    const S* h = nullptr;          // [N, P] on h' in the recurrent product
-    const S* candidate = nullptr;  // [T, N, H]
-    const S* zone_h = nullptr;     // [T, N, P] 1 where h' is kept
-    const S* zone_c = nullptr;     // [T, N, H]
-};
-
-template <class S>
-struct VariantProblem {
-    Batch batch;
-    const S* gx;              // [T, N, G H], the input's bias in it
-    const S *h0, *c0, *past;  // [N, P], [N, H] or null, [N, skip, P] or null: the last h's, oldest first
-    const S *h_reset, *c_reset, *past_reset;  // where a reset goes back to
-    VariantMasks<S> masks;
-    bool training;
-    S* y;               // [T, N, P]
-    S* c;               // [T, N, H] in training, else [N, H]
-    S *gates, *q;       // [T, N, kept, H], [T, N, H]; null in inference
-    S *normed, *scale;  // [T, N, G H], [T, N, 2]; null in inference or where nothing is normalised
-    Interrupt* interrupt;
-};
-
-// Where one row's data lie at one step.
-template <class S>
-struct VariantRow {
-    Index at, n;  // of [T, N] and of [N]
-    const S *gx, *h_prev, *c_prev, *u;
-    S *a, *h, *c, *gates, *q, *ru, *cell, *normed, *scale;
-    const S *mask, *zone_h, *zone_c;
-};
-
-// Steps since `row` last started, or `limit` where that is longer ago.
-inline Index steps_since_start(const Batch& batch, Index step, Index row, Index limit) {
-    for (Index k = 0; k < limit; ++k)
-        if (batch.starts(step - k, row)) return k;
-    return limit;
+// The rows that one worker handles whole, between two barriers.
+template <class Rows>
+Range whole_rows(const Rows& rows) {
+    if (!rows.share->by_units) return {rows.begin, rows.end};
+    const Range part = rows.worker->part(rows.end - rows.begin);
+    return {rows.begin + part.begin, rows.begin + part.end};
 }
 
-template <class S>
-struct VariantScratch {
-    Index H, P, width, padded;
-    S *a, *u, *q, *ru, *cell, *gates, *normed, *scale;  // [N, ...]
-    const S **u_rows, **ru_rows, **q_rows, **past_rows, **c_rows;
-    S **a_rows, **h_rows;
-    VariantRow<S>* rows;
-
-    VariantScratch(const VariantCell<S>& cell_, Index N, Workspace& workspace)
-        : H(cell_.H), P(cell_.P), width(cell_.width()), padded(width + 16) {
-        a = workspace.take<S>(N * padded);
-        if (!cell_.w_hh && !cell_.w_inner) std::fill(a, a + N * padded, S(0));
-        u = workspace.take<S>(N * P);
-        for (S** part : {&q, &ru, &cell}) *part = workspace.take<S>(N * (H + 16));
-        gates = workspace.take<S>(N * cell_.kept * H);
-        normed = workspace.take<S>(N * padded);
-        scale = workspace.take<S>(N * 2);
-        for (const S*** list : {&u_rows, &ru_rows, &q_rows, &past_rows, &c_rows}) *list = workspace.take<const S*>(N);
-        for (S*** list : {&a_rows, &h_rows}) *list = workspace.take<S*>(N);
-        rows = workspace.take<VariantRow<S>>(N);
-    }
-};
-
-template <class S>
-VariantRow<S> variant_row(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantScratch<S>& s,
-                          Index step, Index row) {
-    const Index H = cell.H, P = cell.P, at = p.batch.at(step, row), n = p.batch.order[row];
-    const bool resets = p.batch.resets(step, row), starts = step == 0 || resets;
-    const Index before = starts ? n : p.batch.at(step - 1, row);
-    VariantRow<S> r{};
-    r.at = at, r.n = n;
-    r.gx = p.gx + at * cell.width();
-    r.h = p.y + at * P;
-    r.h_prev = (resets ? p.h_reset : starts ? p.h0 : p.y) + before * P;
-    r.a = s.a + row * s.padded;
-    r.gates = p.training ? p.gates + at * cell.kept * H : s.gates + row * cell.kept * H;
-    r.ru = s.ru + row * (H + 16);
-    r.cell = s.cell + row * (H + 16);
-    r.q = !cell.projected() ? r.h : p.q ? p.q + at * H : s.q + row * (H + 16);
-    r.normed = p.normed ? p.normed + at * cell.width() : s.normed + row * s.padded;
-    r.scale = p.scale ? p.scale + at * 2 : s.scale + row * 2;
-    if (cell.has_c()) {
-        r.c = p.c + (p.training ? at : n) * H;
-        r.c_prev = (resets ? p.c_reset : starts ? p.c0 : p.c) + (p.training ? before : n) * H;
-    } else {
-        r.c_prev = r.h_prev;
-    }
-    r.u = r.h_prev;
-    r.mask = p.masks.candidate ? p.masks.candidate + at * H : nullptr;
-    r.zone_h = p.masks.zone_h ? p.masks.zone_h + at * P : nullptr;
-    r.zone_c = p.masks.zone_c ? p.masks.zone_c + at * H : nullptr;
-    return r;
-}
-
-// For each vector of 0 .. count-1: f(i, what is left from i on).
+// f(row, unit, what is left from that unit on) for this worker's units.
 template <class S, class F>
-FASTRNN_INLINE void for_each_vector(Index count, F&& f) {
-    for (Index i = 0; i < count; i += lanes<S>) f(i, count - i);
+FASTRNN_INLINE void for_row_units(Range rows, Range units, Index H, F&& f) {
+    for (Index row = rows.begin; row < rows.end; ++row)
+        for (Index unit = units.begin; unit < units.end; unit += lanes<S>) f(row, unit, H - unit);
 }
 
-// (v - mean) / sqrt(variance + 1e-5) of `count` numbers, into `out`, which may be v; gives 1 / sqrt(...). The sums have
-// a fixed number of lanes, so that the bits do not depend on the instruction set.
 template <class S>
-S normalise(const S* v, Index count, S* out) {
-    LaneSum<S> sum, squares;
-    sum.add(count, [&](Index i) { return load_first(v + i, count - i); });
-    const Vec<S> mean = set(sum.total() / S(count));
-    for_each_vector<S>(count, [&](Index i, Index left) { store_first(out + i, load_first(v + i, left) - mean, left); });
-    squares.add(count, [&](Index i) {
-        const Vec<S> d = load_first(out + i, count - i);
-        return d * d;
-    });
-    const S scale = S(1) / std::sqrt(squares.total() / S(count) + S(1e-5));
-    for_each_vector<S>(
-        count, [&](Index i, Index left) { store_first(out + i, load_first(out + i, left) * set(scale), left); });
-    return scale;
+void Variant<S>::arrange(bool relevance, bool layer_norm, bool peephole) {
+    CellSizes& s = sizes;
+    const Index H = s.H, P = s.P, padded = round_up_to_lanes<S>(H), padded_p = round_up_to_lanes<S>(P);
+    switch (kind) {
+        case CellKind::elman:
+            s.gates = s.tape_gates = 1;
+            break;
+        case CellKind::gru_after:
+            s.gates = 3, s.tape_gates = 4;
+            break;
+        case CellKind::gru_before:
+            s.gates = s.tape_gates = 3, candidate = 2;
+            break;
+        case CellKind::lstm:
+            s.gates = s.tape_gates = (coupled ? 3 : 4) + (relevance ? 1 : 0);
+            if (relevance) candidate = LstmGates(coupled).g;
+            break;
+        case CellKind::mingru:
+            s.gates = s.tape_gates = 2;
+            break;
+        case CellKind::minlstm:
+            s.gates = s.tape_gates = 3;
+            break;
+    }
+    panel_gates = s.gates - (candidate >= 0 ? 1 : 0);
+    layout.candidate = panel_gates * padded;
+    for (Index gate = 0, place = 0; gate < s.gates; ++gate) {
+        if (gate == candidate)
+            layout.gate[gate] = {layout.candidate, 1};
+        else
+            layout.gate[gate] = {place++ * lanes<S>, panel_gates};
+    }
+    s.gx_width = s.gates * padded;
+    s.normalises = layer_norm;
+    normed = !layer_norm ? 0 : candidate >= 0 ? candidate : s.gates;
+
+    Index end = 0;
+    const auto take = [&](Index count) {
+        const Index at = end;
+        end += round_up_to_lanes<S>(count);
+        return at;
+    };
+    VariantLayout& l = layout;
+    l.u = take(P), l.ru = take(padded), l.n = take(padded), l.sums = take(layer_norm ? s.gx_width : 0);
+    l.cell = take(padded), l.q = take(padded);
+    s.scratch = end;
+    end = 0;
+    l.du = take(padded_p), l.dskip = take(padded_p), l.dq = take(padded), l.dru = take(padded);
+    l.cell_back = take(padded), l.out = take(padded), l.x = take(padded);
+    s.backward_scratch = end;
+    end = 0;
+    l.kept_u = take(P), l.kept_ru = take(H), l.kept_x = take(s.D);
+    s.kept = end;
+    end = 0;
+    const auto columns = [&](bool needed, Index count, Index otherwise) {
+        if (!needed) return otherwise;
+        const Index at = end;
+        end += count;
+        return at;
+    };
+    const Index all = width();
+    l.gates = columns(true, all, 0);
+    l.recurrent = columns(kind == CellKind::gru_after, all, l.gates);
+    l.normed = columns(layer_norm, all, l.recurrent);
+    l.input = columns(layer_norm, all, l.gates);
+    l.projected = columns(s.projects, P, 0);
+    l.leak = columns(learned_leak, H, 0);
+    l.peephole = columns(peephole, peepholes() * H, 0);
+    l.gain_ih = columns(layer_norm, all, 0);
+    l.gain_hh = columns(layer_norm, all, 0);
+    l.gain_c = columns(layer_norm && kind == CellKind::lstm, H, 0);
+    l.bias_c = columns(layer_norm && kind == CellKind::lstm, H, 0);
+    s.dgates_width = end;
 }
 
-// The gradient of `normalise`: d -> scale (d - mean(d) - x mean(d x)), x what it gave.
 template <class S>
-void normalise_backward(const S* x, S scale, Index count, const S* d, S* out) {
-    LaneSum<S> sum, along;
-    sum.add(count, [&](Index i) { return load_first(d + i, count - i); });
-    along.add(count, [&](Index i) { return load_first(d + i, count - i) * load_first(x + i, count - i); });
-    const Vec<S> mean = set(sum.total() / S(count)), slope = set(along.total() / S(count));
-    for_each_vector<S>(count, [&](Index i, Index left) {
-        const Vec<S> centred = load_first(d + i, left) - mean;
-        store_first(out + i, (centred - slope * load_first(x + i, left)) * set(scale), left);
-    });
-}
-
-// Some of the recurrent part's numbers, from `begin` on: normalised, with their gain and bias.
-template <class S>
-void normalise_part(const VariantCell<S>& cell, const VariantRow<S>& r, Index begin, Index count, Index which) {
-    r.scale[which] = normalise(r.a + begin, count, r.normed + begin);
-    for_each_vector<S>(count, [&](Index i, Index left) {
-        const Vec<S> x = load_first(r.normed + begin + i, left);
-        store_first(r.a + begin + i,
-                    fma(x, load_first(cell.gain_hh + begin + i, left), load_first(cell.b_hh + begin + i, left)), left);
-    });
+void Variant<S>::multiply_gates(Product<S> p, Range rows, Range units) const {
+    switch (panel_gates) {
+        case 1:
+            p.first = units.begin;
+            p.columns = round_up_to_lanes<S>(units.end);
+            return multiply_panels(p, rows.begin, rows.end);
+        case 2:
+            return multiply_gate_panels<2>(p, rows, units);
+        case 3:
+            return multiply_gate_panels<3>(p, rows, units);
+        default:
+            return multiply_gate_panels<4>(p, rows, units);
+    }
 }
 
 }  // namespace fastrnn

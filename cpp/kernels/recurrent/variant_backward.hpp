@@ -1,368 +1,374 @@
-// Backpropagation through time of the variants: the loop of variant_cells.hpp backwards. It gives gradients step by
-// step; what becomes of them (weights, biases, gains, inputs) is one large product each, made by the caller.
+// Backpropagation through time of a cell with options. A step first takes what the step after it sends back, then finds
+// its own gradients of gates and writes them, and what the gradients of parameters are summed from, into one row of
+// dgates; the products over a chunk of time follow in parameter_gradients.
 #pragma once
 
 #include "kernels/recurrent/variant_forward.hpp"
 
 namespace fastrnn {
 
-// Arrays [T, N, ...] are written for every step that a row runs, those of states are added to.
+// The last outputs are part of the state: their gradients go to the steps that made them, or, where a row has run for
+// fewer steps since it started, to the state that it started from. In teacher forcing the last h is a target.
 template <class S>
-struct VariantGradients {
-    const S *dy, *dh_n, *dc_n;             // [T, N, P], [N, P], [N, H] or null
-    S* dgx;                                // [T, N, G H] of the gates' sums
-    S* drecurrent;                         // the same of the recurrent part where it differs (gru_after), else null
-    S* dnormed;                            // before the normalisation, or null
-    S* dprojected;                         // [T, N, P] of W_hr q, or null
-    S* dinner;                             // [T, N, H]: normalised LSTM: of the normalised c; leak: of h; or null
-    S *dh0, *dc0, *dpast;                  // [N, P], [N, H], [N, skip, P]
-    S *dh_reset, *dc_reset, *dpast_reset;  // what resets send back: the same arrays, but in a segment
-};
-
-template <class S>
-struct VariantBackScratch {
-    VariantScratch<S> forward;
-    Index H, P;
-    S *dh, *dh_acc, *carry, *du, *dskip;                          // [N, P + 16]
-    S *dq, *dc, *dru, *inner;                                     // [N, H + 16]
-    S* ring;                                                      // [skip, N, P]
-    const S **source, **projected_rows;                           // [N]
-    S **du_rows, **dq_rows, **dru_rows, **dskip_rows, **dc_rows;  // [N]
-
-    VariantBackScratch(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantGradients<S>& d,
-                       Workspace& workspace)
-        : forward(cell, p.batch.N, workspace), H(cell.H), P(cell.P) {
-        const Index N = p.batch.N;
-        for (S** part : {&dh, &dh_acc, &carry, &du, &dskip}) *part = workspace.take<S>(N * (P + 16));
-        for (S** part : {&dq, &dc, &dru, &inner}) *part = workspace.take<S>(N * (H + 16));
-        ring = workspace.take<S>(cell.skip * N * P);
-        std::fill(ring, ring + cell.skip * N * P, S(0));
-        for (const S*** list : {&source, &projected_rows}) *list = workspace.take<const S*>(N);
-        for (S*** list : {&du_rows, &dq_rows, &dru_rows, &dskip_rows, &dc_rows}) *list = workspace.take<S*>(N);
-        for (Index row = 0; row < N; ++row) {
-            const Index n = p.batch.order[row];
-            std::copy(d.dh_n + n * P, d.dh_n + (n + 1) * P, of_p(dh_acc, row));
-            if (cell.has_c()) std::copy(d.dc_n + n * H, d.dc_n + (n + 1) * H, of_h(dc, row));
-            du_rows[row] = of_p(du, row), dskip_rows[row] = of_p(dskip, row);
-            dc_rows[row] = of_h(dc, row);
-            dq_rows[row] = of_h(dq, row), dru_rows[row] = of_h(dru, row);
+void Variant<S>::start_backward(const BackwardRows<S>& rows) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const Index P = sizes.P, d = sizes.skip;
+    const Range outputs = P == sizes.H ? rows.units : rows.share->columns(P, grain, *rows.worker);
+    for (Index row = rows.share->rows.begin; row < rows.share->rows.end; ++row) {
+        const Index n = p.batch.order[row], length = p.batch.length[row];
+        if (p.options.targets && length > 0)
+            for (Index j = outputs.begin; j < outputs.end; ++j) rows.dh[row][j] = S(0);
+        if (!d) continue;
+        const Index since = length > 0 ? p.batch.steps_since_start(length - 1, row, length - 1) : 0;
+        const Index ran = length > 0 ? std::min(since + 1, d) : 0;
+        const bool restarted = length > 0 && p.batch.resets(length - 1 - since, row);
+        S* const ring = rows.chunk->ring + row * d * P;
+        S* const before = restarted ? rows.chunk->dpast + row * d * P : p.dinitial.past + n * d * P;
+        for (Index k = 1; k <= d; ++k) {  // the output k steps from the end
+            const S* const from = p.dlast.past ? p.dlast.past + (n * d + d - k) * P : nullptr;
+            S* const to = k <= ran ? ring + (length - k) % d * P : before + (d - (k - ran)) * P;
+            for (Index j = outputs.begin; from && j < outputs.end; ++j) to[j] += from[j];
         }
-    }
-
-    S* of_p(S* part, Index row) const { return part + row * (P + 16); }
-    S* of_h(S* part, Index row) const { return part + row * (H + 16); }
-};
-
-// The gradients of one row at one step.
-template <class S>
-struct VariantBackRow {
-    VariantRow<S> r;
-    S *dgx, *drecurrent, *dnormed, *dinner;
-    S *dq, *dc, *carry, *dru, *inner;  // dc: of the carried state, before and after; carry: what flows to h' directly
-    Index H;
-
-    FASTRNN_INLINE void give(const GateView<S>& g, Index gate, Vec<S> d) const {
-        store_first(dgx + gate * H + g.unit, d, g.left);
-    }
-};
-
-template <class S>
-void elman_variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    for_units(cell, b.r, [&](const GateView<S>& g) {
-        Vec<S> d = g.at(b.dq);
-        if (b.r.c) d = d + g.at(b.dc);
-        if (b.dinner) store_first(b.dinner + g.unit, d, g.left);
-        if (cell.leak) {
-            const Vec<S> a = g.at(cell.leak);
-            store_first(b.carry + g.unit, fma(a, d, g.at(b.carry)), g.left);
-            d = (set(S(1)) - a) * d;
-        }
-        b.give(g, 0, activation_gradient(cell.candidate_activation, g.kept(0), g.masked(d, b.r.mask)));
-    });
-}
-
-// Of z and the candidate, whatever the reset does; gives what flows into the candidate's sum.
-template <class S>
-FASTRNN_INLINE Vec<S> gru_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b, const GateView<S>& g,
-                                   Vec<S> d) {
-    const Vec<S> z = g.kept(1), n = g.kept(2);
-    b.give(g, 1, activation_gradient(cell.gate_activation, z, d * (g.at(b.r.c_prev) - g.masked(n, b.r.mask))));
-    const Vec<S> dn = g.masked(d * (set(S(1)) - z), b.r.mask);
-    const Vec<S> sum = activation_gradient(cell.candidate_activation, n, dn);
-    b.give(g, 2, sum);
-    return sum;
-}
-
-template <class S>
-void gru_after_variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    for_units(cell, b.r, [&](const GateView<S>& g) {
-        Vec<S> d = g.at(b.dq);
-        if (b.r.c) d = d + g.at(b.dc);
-        const Vec<S> sum = gru_gradient(cell, b, g, d), reset = g.kept(0);
-        b.give(g, 0, activation_gradient(cell.gate_activation, reset, sum * g.kept(3)));
-        for (Index gate = 0; gate < 2; ++gate)
-            store_first(b.drecurrent + gate * cell.H + g.unit, g.at(b.dgx + gate * cell.H), g.left);
-        store_first(b.drecurrent + 2 * cell.H + g.unit, sum * reset, g.left);
-        S* const to = b.r.c ? b.dc : b.carry;
-        const Vec<S> kept = g.kept(1) * d;
-        store_first(to + g.unit, b.r.c ? kept : kept + g.at(to), g.left);
-    });
-}
-
-template <class S>
-void gru_before_variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    for_units(cell, b.r, [&](const GateView<S>& g) {
-        const Vec<S> d = g.at(b.dq);
-        gru_gradient(cell, b, g, d);
-        store_first(b.carry + g.unit, fma(g.kept(1), d, g.at(b.carry)), g.left);
-    });
-}
-
-template <class S>
-void lstm_variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    const VariantRow<S>& r = b.r;
-    const LstmGates at(cell.coupled);
-    S* const c = r.cell;  // c*, clipped
-    S scale = S(1);
-    for_units(cell, r,
-              [&](const GateView<S>& g) { store_first(c + g.unit, clipped(cell, lstm_cell(cell, r, g)), g.left); });
-    S* const x = cell.gain_c ? r.a : c;  // what the output's activation is given, before gain and bias
-    if (cell.gain_c) scale = normalise(c, cell.H, x);
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> o = g.kept(at.o), dq = g.at(b.dq);
-        Vec<S> k = g.at(x);
-        if (cell.gain_c) k = fma(k, g.at(cell.gain_c), g.at(cell.bias_c));
-        const Vec<S> out = activate(cell.output_activation, k);
-        b.give(g, at.o, activation_gradient(cell.gate_activation, o, dq * out));
-        Vec<S> dk = activation_gradient(cell.output_activation, out, dq * o);
-        if (b.dinner) store_first(b.dinner + g.unit, dk, g.left);
-        if (cell.gain_c) dk = dk * g.at(cell.gain_c);
-        store_first(b.inner + g.unit, dk, g.left);
-    });
-    if (cell.gain_c) normalise_backward(x, scale, cell.H, b.inner, b.inner);
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> one = set(S(1)), carried = g.at(b.dc), before = g.at(r.c_prev);
-        const Vec<S> keep = r.zone_c ? g.at(r.zone_c) : set(S(0));
-        Vec<S> dc = fma(one - keep, carried, g.at(b.inner));
-        if (cell.peephole[2]) dc = fma(g.at(b.dgx + at.o * cell.H), g.at(cell.peephole[2]), dc);
-        if (cell.cell_clip > S(0)) {
-            const Vec<S> raw = lstm_cell(cell, r, g), clip = set(cell.cell_clip);
-            dc = where_positive(clip - raw, where_positive(clip + raw, dc));
-        }
-        const Vec<S> i = g.kept(at.i), candidate = g.kept(at.g);
-        const Vec<S> f = cell.coupled ? one - i : g.kept(at.f);
-        Vec<S> di = dc * g.masked(candidate, r.mask), dbefore = fma(keep, carried, dc * f);
-        if (cell.coupled) di = di - dc * before;
-        di = activation_gradient(cell.gate_activation, i, di);
-        b.give(g, at.i, di);
-        if (cell.peephole[0]) dbefore = fma(di, g.at(cell.peephole[0]), dbefore);
-        if (!cell.coupled) {
-            const Vec<S> df = activation_gradient(cell.gate_activation, f, dc * before);
-            b.give(g, at.f, df);
-            if (cell.peephole[1]) dbefore = fma(df, g.at(cell.peephole[1]), dbefore);
-        }
-        b.give(g, at.g, activation_gradient(cell.candidate_activation, candidate, g.masked(dc * i, r.mask)));
-        store_first(b.dc + g.unit, dbefore, g.left);
-    });
-}
-
-template <class S>
-void mingru_variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    for_units(cell, b.r, [&](const GateView<S>& g) {
-        const Vec<S> d = g.at(b.dq), z = g.kept(0), n = g.kept(1);
-        b.give(g, 0, activation_gradient(cell.gate_activation, z, d * (g.masked(n, b.r.mask) - g.at(b.r.h_prev))));
-        b.give(g, 1, activation_gradient(cell.candidate_activation, n, g.masked(d * z, b.r.mask)));
-        store_first(b.carry + g.unit, fma(set(S(1)) - z, d, g.at(b.carry)), g.left);
-    });
-}
-
-template <class S>
-void minlstm_variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    for_units(cell, b.r, [&](const GateView<S>& g) {
-        const Vec<S> d = g.at(b.dq), f = g.kept(0), i = g.kept(1), n = g.kept(2), sum = f + i;
-        const Vec<S> share = i / sum, dshare = d * (g.masked(n, b.r.mask) - g.at(b.r.h_prev)) / (sum * sum);
-        b.give(g, 0, activation_gradient(cell.gate_activation, f, set(S(0)) - dshare * i));
-        b.give(g, 1, activation_gradient(cell.gate_activation, i, dshare * f));
-        b.give(g, 2, activation_gradient(cell.candidate_activation, n, g.masked(d * share, b.r.mask)));
-        store_first(b.carry + g.unit, fma(set(S(1)) - share, d, g.at(b.carry)), g.left);
-    });
-}
-
-template <class S>
-void variant_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    switch (cell.kind) {
-        case VariantKind::elman:
-            return elman_variant_gradient(cell, b);
-        case VariantKind::gru_after:
-            return gru_after_variant_gradient(cell, b);
-        case VariantKind::gru_before:
-            return gru_before_variant_gradient(cell, b);
-        case VariantKind::lstm:
-            return lstm_variant_gradient(cell, b);
-        case VariantKind::mingru:
-            return mingru_variant_gradient(cell, b);
-        case VariantKind::minlstm:
-            return minlstm_variant_gradient(cell, b);
+        if (!p.drestart.past) continue;
+        const S* const from = p.drestart.past + n * d * P;
+        S* const to = rows.chunk->dpast + row * d * P;
+        for (Index k = 0; k < d; ++k)
+            for (Index j = outputs.begin; j < outputs.end; ++j) to[k * P + j] += from[k * P + j];
     }
 }
 
-// Of the gate r that the candidate's own product went through: dru, the gradient of r * u, becomes what flows to u.
+// What the step after this one sends back over the recurrent connections to rows begin .. end-1: into dh and dc, or,
+// where a row restarts, to its initial state. `first`: this goes to the state before the first step.
 template <class S>
-void reset_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b) {
-    const Index gate = cell.resets_first() ? 0 : LstmGates(cell.coupled).r;
-    for_units(cell, b.r, [&](const GateView<S>& g) {
-        const Vec<S> reset = g.kept(gate), d = g.at(b.dru);
-        b.give(g, gate, activation_gradient(cell.gate_activation, reset, d * g.at(b.r.u)));
-        store_first(b.dru + g.unit, d * reset, g.left);
+void Variant<S>::recurrent_gradients(const BackwardRows<S>& rows, Index end, bool first) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const Index P = sizes.P, H = sizes.H;
+    const Range outputs = P == H ? rows.units : rows.share->columns(P, grain, *rows.worker);
+    // The candidate comes last in a GRU, so that its rows, which are zero, can be left out.
+    const Index depth = kind == CellKind::gru_before ? 2 * H : width();
+    if (weights.w_hh) {
+        Product<S> product{rows.dgates_next, rows.scratch, weights.w_hh_rows, nullptr, depth, outputs.end};
+        product.a0 = layout.normed, product.out0 = layout.du, product.first = outputs.begin;
+        multiply_panels(product, rows.begin, end);
+    }
+    if (weights.w_inner) {
+        Product<S> product{rows.dgates_next, rows.dc, weights.w_inner_rows, nullptr, width(), rows.units.end};
+        product.a0 = layout.normed, product.first = rows.units.begin;
+        multiply_panels(product, rows.begin, end);
+    }
+    if (sizes.skip) {
+        Product<S> product{rows.dgates_next, rows.scratch, weights.w_skip_rows, nullptr, width(), outputs.end};
+        product.a0 = layout.normed, product.out0 = layout.dskip, product.first = outputs.begin;
+        multiply_panels(product, rows.begin, end);
+    }
+    for (Index row = rows.begin; row < end; ++row) {
+        const S* const mask = part(p.options.state_mask, p.batch.order[row], P);
+        const S* const du = rows.scratch[row] + layout.du;
+        const bool takes = weights.w_hh && (!p.options.targets || first || rows.cut[row]);
+        for (Index i = outputs.begin; i < outputs.end; i += lanes<S>) {
+            Vec<S> dh = load(rows.dh[row] + i);
+            if (takes) dh = dh + masked(load(du + i), mask, i, P - i);
+            store(rows.dh[row] + i, uncut(dh, rows, row, i, rows.dh0));
+        }
+        if (sizes.carried)
+            for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
+                store(rows.dc[row] + unit, uncut(load(rows.dc[row] + unit), rows, row, unit, rows.dc0));
+        if (sizes.skip) skip_gradients(rows, row, outputs, first ? 0 : rows.step + 1);
+    }
+}
+
+// Over the connection that spans several steps: from step `source` to the step that it reads, or to the state's
+// outputs.
+template <class S>
+void Variant<S>::skip_gradients(const BackwardRows<S>& rows, Index row, Range outputs, Index source) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const Index d = sizes.skip, P = sizes.P, since = p.batch.steps_since_start(source, row, d);
+    const S* const from = rows.scratch[row] + layout.dskip;
+    S* const slot = rows.chunk->ring + (row * d + source % d) * P;
+    S* to = slot;
+    if (since < d) {
+        std::fill(slot + outputs.begin, slot + outputs.end, S(0));
+        to = p.batch.resets(source - since, row) ? rows.chunk->dpast + (row * d + since) * P
+                                                 : p.dinitial.past + (p.batch.order[row] * d + since) * P;
+    }
+    for (Index j = outputs.begin; j < outputs.end; ++j) to[j] = since < d ? to[j] + from[j] : from[j];
+}
+
+// What the forward pass made and did not keep, and the lists of the chunk.
+template <class S>
+void Variant<S>::recompute(const BackwardRows<S>& rows) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const BackwardScratch<S>& chunk = *rows.chunk;
+    for (Index row = rows.begin; rows.lists && row < rows.end; ++row) {
+        const Index k = rows.token + row, n = p.batch.order[row], at = p.batch.at(rows.step, row);
+        if (p.options.state_mask) {
+            S* const u = rows.kept[row] + layout.kept_u;
+            for_each_vector<S>(sizes.P, [&](Index i, Index left) {
+                store_first(u + i,
+                            masked(load_first(rows.h_prev[row] + i, left), p.options.state_mask + n * sizes.P, i, left),
+                            left);
+            });
+            chunk.h[k] = u;
+        }
+        if (p.options.input_mask && p.input.x) {
+            S* const x = rows.kept[row] + layout.kept_x;
+            const S* const mask = p.options.input_mask + n * sizes.D;
+            for_each_vector<S>(sizes.D, [&](Index i, Index left) {
+                store_first(x + i, masked(load_first(chunk.x[k] + i, left), mask, i, left), left);
+            });
+            chunk.x[k] = x;
+        }
+        if (candidate >= 0) chunk.candidate[k] = rows.kept[row] + layout.kept_ru;
+        if (sizes.skip)
+            chunk.past[k] = past_output(p.batch, sizes, rows.step, row, p.initial.past, p.restart.past, p.tape.y);
+        if (weights.w_inner) chunk.inner[k] = rows.c_prev[row];
+        if (sizes.projects) chunk.q[k] = p.tape.q + at * sizes.H;
+    }
+}
+
+// dh of each row, split by the zoneout into what goes through the cell (dq) and what h' gets directly (left in dh).
+template <class S>
+void Variant<S>::output_gradients(const BackwardRows<S>& rows) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const Index P = sizes.P, d = sizes.skip;
+    const Range outputs = P == sizes.H ? rows.units : rows.share->columns(P, grain, *rows.worker);
+    for (Index row = rows.begin; row < rows.end; ++row) {
+        const Index at = p.batch.at(rows.step, row);
+        const S* const mask = part(p.options.output_mask, p.batch.order[row], P);
+        const S* const ring = d ? rows.chunk->ring + (row * d + rows.step % d) * P : nullptr;
+        const S* const zone = part(p.options.zone_h, at, P);
+        S* const through = sizes.projects ? rows.dgates[row] + layout.projected : rows.scratch[row] + layout.dq;
+        for (Index i = outputs.begin; i < outputs.end; i += lanes<S>) {
+            const Index left = P - i;
+            Vec<S> dh = masked(load_first(rows.dy[row] + i, left), mask, i, left) + load(rows.dh[row] + i);
+            if (ring) dh = dh + load_first(ring + i, left);
+            Vec<S> carry = set(S(0));
+            if (zone) {
+                const Vec<S> keep = load_first(zone + i, left);
+                carry = keep * dh;
+                dh = (set(S(1)) - keep) * dh;
+            }
+            store(rows.dh[row] + i, carry);
+            if (projection_activation != Activation::identity)
+                dh = activation_gradient(projection_activation, load_first(rows.h[row] + i, left), dh);
+            store_first(through + i, dh, left);
+        }
+    }
+    if (!sizes.projects) return;
+    rows.barrier();
+    Product<S> product{rows.dgates, rows.scratch, weights.w_hr_rows, nullptr, P, rows.units.end};
+    product.a0 = layout.projected, product.out0 = layout.dq, product.first = rows.units.begin;
+    multiply_panels(product, rows.begin, rows.end);
+}
+
+// Through the candidate's own product: from the candidate to r * u, and on to r and u.
+template <class S>
+void Variant<S>::candidate_gradients(const BackwardRows<S>& rows) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const Index H = sizes.H, reset = reset_gate();
+    if (normed)
+        normalised_gradients(rows, candidate, 1, 1);
+    else
+        rows.barrier();
+    Product<S> product{rows.dgates, rows.scratch, weights.w_hh_candidate_rows, nullptr, H, rows.units.end};
+    product.a0 = layout.normed + candidate * H, product.out0 = layout.dru, product.first = rows.units.begin;
+    multiply_panels(product, rows.begin, rows.end);
+    for_gradients(rows, layout, H, [&](const UnitGradients<S>& g) {
+        const S* const mask = part(p.options.state_mask, p.batch.order[g.row], H);
+        const Vec<S> r = g.gate(reset), u = masked(g.at(rows.h_prev[g.row]), mask, g.unit, g.left);
+        const Vec<S> d = load(rows.scratch[g.row] + layout.dru + g.unit);
+        g.put_gate(reset, activation_gradient(gate_activation, r, d * u));
+        store_first(rows.kept[g.row] + layout.kept_ru + g.unit, r * u, g.left);
+        g.carry(masked(d * r, mask, g.unit, g.left));
     });
 }
 
-// Through the gain and the normalisation of some of the recurrent part's numbers.
+// Through the gain and the normalisation of some gates' recurrent sums.
 template <class S>
-void normalised_gradient(const VariantCell<S>& cell, const VariantBackRow<S>& b, Index begin, Index count,
-                         Index which) {
-    const S* const d = b.drecurrent ? b.drecurrent : b.dgx;
-    S* const to = b.dnormed + begin;
-    for_each_vector<S>(count, [&](Index i, Index left) {
-        store_first(to + i, load_first(d + begin + i, left) * load_first(cell.gain_hh + begin + i, left), left);
-    });
-    normalise_backward(b.r.normed + begin, b.r.scale[which], count, to, to);
+void Variant<S>::normalised_gradients(const BackwardRows<S>& rows, Index first, Index count, Index which) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const Index H = sizes.H;
+    rows.barrier();
+    const auto [begin, end] = whole_rows(rows);
+    for (Index row = begin; row < end; ++row) {
+        const Index token = p.batch.at(rows.step, row);
+        S* const dgates = rows.dgates[row];
+        const S* const normed_sums = p.tape.normed + token * width();
+        const auto column = [&](Index gate, Index unit) { return (first + gate) * H + unit; };
+        const auto x = [&](Index gate, Index unit) { return load_first(normed_sums + column(gate, unit), H - unit); };
+        const auto d = [&](Index gate, Index unit) {
+            const Index at = column(gate, unit), left = H - unit;
+            return load_first(dgates + layout.recurrent + at, left) * load_first(weights.gain_hh + at, left);
+        };
+        const auto gain_gradient = [&](Index gate, Index unit, Vec<S> value) {
+            const Index at = column(gate, unit), left = H - unit;
+            store_first(dgates + layout.gain_hh + at, load_first(dgates + layout.recurrent + at, left) * value, left);
+        };
+        normalise_backward<S>(count, H, p.tape.scale[token * 2 + which], d, x, gain_gradient,
+                              [&](Index gate, Index unit, Vec<S> value) {
+                                  store_first(dgates + layout.normed + column(gate, unit), value, H - unit);
+                              });
+    }
+    rows.barrier();
 }
 
 template <class S>
-FASTRNN_INLINE void add(const S* from, Index count, S* to) {
-    for_each_vector<S>(count, [&](Index i, Index left) {
-        store_first(to + i, load_first(to + i, left) + load_first(from + i, left), left);
-    });
+void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
+    recurrent_gradients(rows, rows.running, false);
+    recompute(rows);
+    output_gradients(rows);
+    switch (kind) {
+        case CellKind::elman:
+            elman_gradients(rows);
+            break;
+        case CellKind::gru_after:
+        case CellKind::gru_before:
+            gru_gradients(rows);
+            break;
+        case CellKind::lstm:
+            lstm_gradients(rows);
+            break;
+        case CellKind::mingru:
+            mingru_gradients(rows);
+            break;
+        case CellKind::minlstm:
+            minlstm_gradients(rows);
+            break;
+    }
+    if (candidate >= 0) candidate_gradients(rows);
+    if (normed) normalised_gradients(rows, 0, normed, 0);
+    if (!rows.chunk->dcontext) return;
+    for (Index row = rows.begin; row < rows.end; ++row)
+        for (Index gate = 0; gate < sizes.gates; ++gate)
+            for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>) {
+                const Index at = gate * sizes.H + unit, left = sizes.H - unit;
+                add_to(rows.chunk->dcontext + row * width() + at,
+                       load_first(rows.dgates[row] + layout.gates + at, left), left);
+            }
 }
 
+// Recomputes the normalised input part of some tokens of a chunk, and goes back through its gain and normalisation.
 template <class S>
-VariantBackRow<S> variant_back_row(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantGradients<S>& d,
-                                   const VariantBackScratch<S>& s, Index step, Index row) {
-    VariantBackRow<S> b{};
-    b.r = variant_row(cell, p, s.forward, step, row);
-    const auto part = [&](S* array, Index width) { return array ? array + b.r.at * width : nullptr; };
-    b.dgx = part(d.dgx, cell.width());
-    b.drecurrent = part(d.drecurrent, cell.width());
-    b.dnormed = part(d.dnormed, cell.width());
-    b.dinner = part(d.dinner, cell.H);
-    b.dq = s.of_h(s.dq, row);
-    b.dc = s.of_h(s.dc, row);
-    b.carry = s.of_p(s.carry, row);
-    b.dru = s.of_h(s.dru, row);
-    b.inner = s.of_h(s.inner, row);
-    b.H = cell.H;
-    if (p.masks.h) {
-        S* const u = s.forward.u + row * cell.P;
-        const S* const mask = p.masks.h + b.r.n * cell.P;
-        for_each_vector<S>(cell.P, [&](Index i, Index left) {
-            store_first(u + i, load_first(b.r.h_prev + i, left) * load_first(mask + i, left), left);
+void Variant<S>::normalise_inputs_backward(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
+                                           Range tokens) const {
+    if (!normed || tokens.begin >= tokens.end) return;
+    const Index H = sizes.H, stride = sizes.gx_width + 16;
+    S** const rows = scratch.input_rows;
+    for (Index k = tokens.begin; k < tokens.end; ++k) {
+        rows[k] = scratch.inputs + k * stride;
+        if (!p.input.x) gather(*scratch.ids[k], rows[k], {0, H});
+    }
+    if (p.input.x) project(scratch.x, rows, tokens, {0, H});
+    for (Index k = tokens.begin; k < tokens.end; ++k) {
+        S* const sums = rows[k];
+        S* const dgates = scratch.dgates + k * scratch.width;
+        const auto place = [&](Index gate, Index unit) {
+            return sums + layout.gate[gate].base + unit * layout.gate[gate].stride;
+        };
+        const auto sum = [&](Index gate, Index unit) { return load_first(place(gate, unit), H - unit); };
+        const Moments<S> m = moments<S>(sizes.gates, H, sum);
+        const auto x = [&](Index gate, Index unit) {
+            return keep_first((load(place(gate, unit)) - set(m.mean)) * set(m.scale), H - unit);
+        };
+        const auto d = [&](Index gate, Index unit) {
+            const Index at = gate * H + unit, left = H - unit;
+            return load_first(dgates + layout.gates + at, left) * load_first(weights.gain_ih + at, left);
+        };
+        const auto gain_gradient = [&](Index gate, Index unit, Vec<S> value) {
+            const Index at = gate * H + unit, left = H - unit;
+            store_first(dgates + layout.gain_ih + at, load_first(dgates + layout.gates + at, left) * value, left);
+        };
+        normalise_backward<S>(sizes.gates, H, m.scale, d, x, gain_gradient, [&](Index gate, Index unit, Vec<S> value) {
+            store_first(dgates + layout.input + gate * H + unit, value, H - unit);
         });
-        b.r.u = u;
     }
-    return b;
-}
-
-// dh of one row, split by the zoneout into what goes through the cell (`dh`) and what h' gets directly (`carry`).
-template <class S>
-void output_gradient(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantGradients<S>& d,
-                     const VariantBackScratch<S>& s, const VariantBackRow<S>& b, Index step, Index row) {
-    const Index P = cell.P;
-    const S* const dy = d.dy + b.r.at * P;
-    const S* const acc = s.of_p(s.dh_acc, row);
-    const S* const skipped = cell.skip ? s.ring + (step % cell.skip * p.batch.N + row) * P : nullptr;
-    S* const through = d.dprojected ? d.dprojected + b.r.at * P : b.dq;
-    for_each_vector<S>(P, [&](Index i, Index left) {
-        Vec<S> dh = load_first(dy + i, left) + load_first(acc + i, left);
-        if (skipped) dh = dh + load_first(skipped + i, left);
-        const Vec<S> keep = b.r.zone_h ? load_first(b.r.zone_h + i, left) : set(S(0));
-        store_first(b.carry + i, keep * dh, left);
-        Vec<S> d = (set(S(1)) - keep) * dh;
-        if (cell.projection != Activation::identity)
-            d = activation_gradient(cell.projection, load_first(b.r.h + i, left), d);
-        store_first(through + i, d, left);
-    });
-}
-
-// What flows back from one row's step: to the step before it, or to the state that it started from.
-template <class S>
-void pass_back(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantGradients<S>& d,
-               const VariantBackScratch<S>& s, const VariantBackRow<S>& b, Index step, Index row) {
-    const Index P = cell.P, H = cell.H;
-    S* const acc = s.of_p(s.dh_acc, row);
-    const S* const du = s.of_p(s.du, row);
-    const S* const mask = p.masks.h ? p.masks.h + b.r.n * P : nullptr;
-    for_each_vector<S>(P, [&](Index i, Index left) {
-        Vec<S> dh = load_first(b.carry + i, left);
-        if (cell.w_hh) {
-            Vec<S> through = load_first(du + i, left);
-            if (cell.candidate >= 0) through = through + load_first(b.dru + i, left);
-            dh = dh + (mask ? through * load_first(mask + i, left) : through);
-        }
-        store_first(acc + i, dh, left);
-    });
-    const bool resets = p.batch.resets(step, row);
-    if (cell.skip) {
-        S* const slot = s.ring + (step % cell.skip * p.batch.N + row) * P;
-        const S* const dskip = s.of_p(s.dskip, row);
-        const Index since = steps_since_start(p.batch, step, row, cell.skip);
-        std::fill(slot, slot + P, S(0));
-        S* to = slot;
-        if (since < cell.skip) {
-            S* const past = p.batch.resets(step - since, row) ? d.dpast_reset : d.dpast;
-            to = past + (b.r.n * cell.skip + since) * P;
-        }
-        add(dskip, P, to);
-    }
-    if (step > 0 && !resets) return;
-    add(acc, P, (resets ? d.dh_reset : d.dh0) + b.r.n * P);
-    std::fill(acc, acc + P, S(0));
-    if (!cell.has_c()) return;
-    add(b.dc, H, (resets ? d.dc_reset : d.dc0) + b.r.n * H);
-    std::fill(b.dc, b.dc + H, S(0));
 }
 
 template <class S>
-void run_variant_backward(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantGradients<S>& d,
-                          const VariantBackScratch<S>& s, VariantBackRow<S>* rows, const Worker& worker) {
-    const FlushDenormals flush;
-    const auto [begin, last] = p.batch.rows(worker);
-    const Index H = cell.H, P = cell.P, width = cell.width();
-    const Index pause = steps_between_checks(p.batch.N, H, 2 * width);
-    for (Index step = p.batch.steps() - 1; step >= 0; --step) {
-        if (step % pause == 0 && p.interrupt->check(worker)) return;
-        const Index end = p.batch.active(step, begin, last);
-        for (Index row = begin; row < end; ++row) {
-            const VariantBackRow<S>& b = rows[row] = variant_back_row(cell, p, d, s, step, row);
-            output_gradient(cell, p, d, s, b, step, row);
-            if (cell.projected()) s.projected_rows[row] = d.dprojected + b.r.at * P;
-            s.source[row] = b.dnormed ? b.dnormed : b.drecurrent ? b.drecurrent : b.dgx;
-        }
-        if (cell.projected())
-            multiply_panels(Product<S>{s.projected_rows, s.dq_rows, cell.w_hr_rows, nullptr, P, H}, begin, end);
-        for (Index row = begin; row < end; ++row) variant_gradient(cell, rows[row]);
-        if (cell.candidate >= 0) {
-            const Index at = cell.candidate * H;
-            if (cell.normed)
-                for (Index row = begin; row < end; ++row) normalised_gradient(cell, rows[row], at, H, 1);
-            multiply_panels(Product<S>{s.source, s.dru_rows, cell.w_candidate_rows, nullptr, H, H, false, at}, begin,
-                            end);
-            for (Index row = begin; row < end; ++row) reset_gradient(cell, rows[row]);
-        }
-        if (cell.normed)
-            for (Index row = begin; row < end; ++row) normalised_gradient(cell, rows[row], 0, cell.normed, 0);
-        if (cell.w_hh) multiply_panels(Product<S>{s.source, s.du_rows, cell.w_hh_rows, nullptr, width, P}, begin, end);
-        if (cell.w_inner)
-            multiply_panels(Product<S>{s.source, s.dc_rows, cell.w_inner_rows, nullptr, width, H}, begin, end);
-        if (cell.skip)
-            multiply_panels(Product<S>{s.source, s.dskip_rows, cell.w_skip_rows, nullptr, width, P}, begin, end);
-        for (Index row = begin; row < end; ++row) pass_back(cell, p, d, s, rows[row], step, row);
+void Variant<S>::mask_input_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
+                                     Range tokens) const {
+    if (!p.options.input_mask) return;
+    for (Index k = tokens.begin; k < tokens.end; ++k) {
+        const S* const mask = p.options.input_mask + p.batch.order[scratch.row_of[k]] * sizes.D;
+        for_each_vector<S>(sizes.D, [&](Index i, Index left) {
+            store_first(scratch.dx[k] + i, load_first(scratch.dx[k] + i, left) * load_first(mask + i, left), left);
+        });
     }
-    for (Index row = begin; row < last; ++row) {  // of a segment in which the row has no step
-        if (p.batch.length[row] > 0) continue;
-        const Index n = p.batch.order[row];
-        add(s.of_p(s.dh_acc, row), P, d.dh0 + n * P);
-        if (cell.has_c()) add(s.of_h(s.dc, row), H, d.dc0 + n * H);
+}
+
+template <class S>
+void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                                     const Worker& worker) const {
+    const Index H = sizes.H, P = sizes.P;
+    const VariantLayout& l = layout;
+    const auto& d = p.d;
+    const auto products = [&](Index column, Index count, Index shift, S* dweight_ih, const S** side, S* dweight,
+                              Index side_width) {
+        const Range share = worker.part(count, outer_height);
+        const Range columns{column + share.begin, column + share.end};
+        weight_gradients(p, scratch, tokens, {columns, shift, dweight_ih, side, dweight, side_width}, worker);
+    };
+    const auto sums = [&](S* to, Index column, Index count) {
+        if (!to) return;
+        const Range share = worker.part(count, outer_height);
+        bias_gradients(scratch, tokens, {column + share.begin, column + share.end}, column, to);
+    };
+    const bool together = l.input == l.normed && candidate < 0;
+    products(l.input, width(), l.input, d.weight_ih, scratch.h, together ? d.weight_hh : nullptr, P);
+    if (!together && d.weight_hh) {
+        const Index before = candidate < 0 ? sizes.gates : candidate, after = sizes.gates - before;
+        products(l.normed, before * H, l.normed, nullptr, scratch.h, d.weight_hh, P);
+        if (after > 0) products(l.normed + candidate * H, H, l.normed, nullptr, scratch.candidate, d.weight_hh, P);
+        if (after > 1)
+            products(l.normed + (candidate + 1) * H, (after - 1) * H, l.normed, nullptr, scratch.h, d.weight_hh, P);
+    }
+    if (d.weight_skip) products(l.normed, width(), l.normed, nullptr, scratch.past, d.weight_skip, P);
+    if (d.weight_inner) products(l.normed, width(), l.normed, nullptr, scratch.inner, d.weight_inner, H);
+    if (d.weight_hr) products(l.projected, P, l.projected, nullptr, scratch.q, d.weight_hr, H);
+    sums(d.bias_ih, l.gates, width());
+    sums(d.bias_hh, l.recurrent, width());
+    sums(d.bias_hr, l.projected, P);
+    sums(d.weight_peephole, l.peephole, peepholes() * H);
+    sums(d.gain_ih, l.gain_ih, width());
+    sums(d.gain_hh, l.gain_hh, width());
+    sums(d.gain_c, l.gain_c, H);
+    sums(d.bias_c, l.bias_c, H);
+    if (d.leak) sums(shared_leak ? scratch.dleak : d.leak, l.leak, H);
+}
+
+// What is summed over the whole pass: the gradients of the state's outputs, the context and a leak for all units.
+template <class S>
+void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
+    const BackwardProblem<S>& p = *rows.problem;
+    const BackwardScratch<S>& chunk = *rows.chunk;
+    const Worker& worker = *rows.worker;
+    const Index N = p.batch.N, past = sizes.skip * sizes.P, C = sizes.context;
+    const Range outputs = sizes.P == sizes.H ? rows.units : rows.share->columns(sizes.P, grain, worker);
+    const bool kept_apart = p.resumed;  // resets go to the state that the whole pass began with
+    for (Index row = rows.begin; past && (!kept_apart || p.drestart.past) && row < end; ++row) {
+        const S* const cut = chunk.dpast + row * past;
+        S* const to = (kept_apart ? p.drestart.past : p.dinitial.past) + p.batch.order[row] * past;
+        for (Index k = 0; k < past; k += sizes.P)
+            for (Index j = outputs.begin; j < outputs.end; ++j)
+                to[k + j] = kept_apart ? cut[k + j] : to[k + j] + cut[k + j];
+    }
+    worker.barrier();
+    if (shared_leak && p.d.leak && worker.rank == 0) {
+        LaneSum<S> sum;
+        sum.add(sizes.H, [&](Index i) { return load_first(chunk.dleak + i, sizes.H - i); });
+        *p.d.leak += sum.total();
+    }
+    if (!chunk.dcontext) return;
+    const auto [first, last] = worker.part(width());
+    for (Index row = 0; row < N; ++row) {
+        const S* const context = p.options.context + p.batch.order[row] * C;
+        const S* const d = chunk.dcontext + row * width();
+        for (Index m = first; m < last; ++m)
+            for (Index j = 0; j < C; ++j) p.d.weight_context[m * C + j] += d[m] * context[j];
+        if (!p.d.context || row % worker.size != worker.rank) continue;
+        S* const to = p.d.context + p.batch.order[row] * C;
+        for (Index m = 0; m < width(); ++m)
+            for (Index j = 0; j < C; ++j) to[j] += d[m] * weights.context_rows[m * C + j];
     }
 }
 

@@ -1,291 +1,276 @@
-// What each variant of a cell does with one row at one step, forward. Gates in the tape: vanilla n; GRU r, z, n and
-// with the reset after the product the candidate's recurrent part; LSTM the gates in their order; minGRU z, n; minLSTM
-// f, i, n. n and g are kept as they were before a mask.
+// A forward step of a cell with options: masks, products and normalisation before the cell's own part, the projection
+// and the zoneout after it.
 #pragma once
 
-#include "kernels/recurrent/variant.hpp"
+#include "kernels/recurrent/variant_elman.hpp"
+#include "kernels/recurrent/variant_gru.hpp"
+#include "kernels/recurrent/variant_lstm.hpp"
+#include "kernels/recurrent/variant_minimal.hpp"
 
 namespace fastrnn {
 
 template <class S>
-FASTRNN_INLINE Vec<S> activate(Activation kind, Vec<S> x) {
-    const Vec<S> zero = set(S(0));
-    switch (kind) {
-        case Activation::sigmoid:
-            return sigmoid(x);
-        case Activation::tanh:
-            return tanh(x);
-        case Activation::relu:
-            return relu(x);
-        case Activation::hard_sigmoid:
-            return min(max(fma(x, set(S(0.2)), set(S(0.5))), zero), set(S(1)));
-        case Activation::positive:
-            return sigmoid(min(x, zero)) + max(x, zero);
-        default:
-            return x;
+void Variant<S>::start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
+                       const Worker& worker) const {
+    if (!p.options.context) return;
+    const S** const x = scratch.x_rows + worker.rank * scratch.steps * p.batch.N;
+    S** const out = scratch.gx_rows + worker.rank * scratch.steps * p.batch.N;
+    for (Index row = share.rows.begin; row < share.rows.end; ++row) {
+        x[row - share.rows.begin] = p.options.context + p.batch.order[row] * sizes.context;
+        out[row - share.rows.begin] = scratch.context + row * scratch.stride;
     }
-}
-
-// d times the derivative, from the activation's output.
-template <class S>
-FASTRNN_INLINE Vec<S> activation_gradient(Activation kind, Vec<S> out, Vec<S> d) {
-    const Vec<S> one = set(S(1));
-    switch (kind) {
-        case Activation::sigmoid:
-            return d * dsigmoid(out);
-        case Activation::tanh:
-            return d * dtanh(out);
-        case Activation::relu:
-            return where_positive(out, d);
-        case Activation::hard_sigmoid:
-            return where_positive(out, where_positive(one - out, d * set(S(0.2))));
-        case Activation::positive:
-            return d - where_positive(set(S(0.5)) - out, d * (one - dsigmoid(out)));
-        default:
-            return d;
-    }
-}
-
-// One row of arrays [.., gates, H] at one vector of units.
-template <class S>
-struct GateView {
-    const S *gx, *a;
-    S* gates;
-    Index H, unit, left;
-
-    FASTRNN_INLINE Vec<S> sum(Index gate) const { return input(gate) + recurrent(gate); }
-    FASTRNN_INLINE Vec<S> input(Index gate) const { return load_first(gx + gate * H + unit, left); }
-    FASTRNN_INLINE Vec<S> recurrent(Index gate) const { return load_first(a + gate * H + unit, left); }
-    FASTRNN_INLINE Vec<S> keep(Index gate, Vec<S> value) const {
-        store_first(gates + gate * H + unit, value, left);
-        return value;
-    }
-    FASTRNN_INLINE Vec<S> kept(Index gate) const { return load_first(gates + gate * H + unit, left); }
-    FASTRNN_INLINE Vec<S> at(const S* values) const { return load_first(values + unit, left); }
-    FASTRNN_INLINE Vec<S> masked(Vec<S> value, const S* mask) const { return mask ? value * at(mask) : value; }
-};
-
-template <class S, class F>
-FASTRNN_INLINE void for_units(const VariantCell<S>& cell, const VariantRow<S>& r, F&& f) {
-    for (Index unit = 0; unit < cell.H; unit += lanes<S>)
-        f(GateView<S>{r.gx, r.a, r.gates, cell.H, unit, cell.H - unit});
-}
-
-// keep * before + (1 - keep) * now
-template <class S>
-FASTRNN_INLINE Vec<S> blend(Vec<S> keep, Vec<S> before, Vec<S> now) {
-    return fma(keep, before, (set(S(1)) - keep) * now);
+    const Range rows{0, share.rows.end - share.rows.begin};
+    multiply_gates(Product<S>{x, out, weights.w_context, weights.zeros, sizes.context, 0}, rows, share.units);
+    if (candidate < 0) return;
+    Product<S> product{
+        x, out, weights.w_context_candidate, weights.zeros, sizes.context, round_up_to_lanes<S>(share.units.end)};
+    product.out0 = layout.candidate;
+    product.first = share.units.begin;
+    multiply_panels(product, rows.begin, rows.end);
 }
 
 template <class S>
-void elman_variant(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> n = g.masked(g.keep(0, activate(cell.candidate_activation, g.sum(0))), r.mask);
-        store_first(r.q + g.unit, cell.leak ? blend(g.at(cell.leak), g.at(r.h_prev), n) : n, g.left);
-        if (r.c) store_first(r.c + g.unit, n, g.left);
-    });
+void Variant<S>::project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+    const S* const bias = normed ? weights.zeros : weights.bias;
+    multiply_gates(Product<S>{x, gx, weights.w_ih, bias, sizes.D, 0}, tokens, units);
+    if (candidate < 0) return;
+    Product<S> product{
+        x, gx, weights.w_ih_candidate, bias + layout.candidate, sizes.D, round_up_to_lanes<S>(units.end)};
+    product.out0 = layout.candidate;
+    product.first = units.begin;
+    multiply_panels(product, tokens.begin, tokens.end);
 }
 
 template <class S>
-void gru_after_variant(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> reset = g.keep(0, activate(cell.gate_activation, g.sum(0)));
-        const Vec<S> z = g.keep(1, activate(cell.gate_activation, g.sum(1)));
-        const Vec<S> scaled = fma(reset, g.keep(3, g.recurrent(2)), g.input(2));
-        const Vec<S> n = g.masked(g.keep(2, activate(cell.candidate_activation, scaled)), r.mask);
-        const Vec<S> q = blend(z, g.at(r.c_prev), n);
-        store_first(r.q + g.unit, q, g.left);
-        if (r.c) store_first(r.c + g.unit, q, g.left);
-    });
-}
-
-// Up to what the candidate's own product needs: r * u.
-template <class S>
-void gru_before_gates(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> reset = g.keep(0, activate(cell.gate_activation, g.sum(0)));
-        g.keep(1, activate(cell.gate_activation, g.sum(1)));
-        store_first(r.ru + g.unit, reset * g.at(r.u), g.left);
-    });
+void Variant<S>::gather(Index id, S* gx, Range units) const {
+    const S* const bias = normed ? weights.zeros : weights.bias;
+    if (panel_gates == 1)
+        gather_plain_panels(id, gx, weights.w_ih, bias, sizes.D, units);
+    else
+        gather_gate_panels(id, gx, weights.w_ih, bias, panel_gates, sizes.D, units);
+    if (candidate >= 0)
+        gather_plain_panels(id, gx + layout.candidate, weights.w_ih_candidate, bias + layout.candidate, sizes.D, units);
 }
 
 template <class S>
-void gru_before_variant(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> n = g.masked(g.keep(2, activate(cell.candidate_activation, g.sum(2))), r.mask);
-        store_first(r.q + g.unit, blend(g.kept(1), g.at(r.h_prev), n), g.left);
-    });
-}
-
-// The numbers of an LSTM's gates: i, f, g, o, and r; coupled without f.
-struct LstmGates {
-    Index i = 0, f, g, o, r;
-    explicit LstmGates(bool coupled) : f(coupled ? 0 : 1), g(coupled ? 1 : 2), o(g + 1), r(g + 2) {}
-};
-
-template <class S>
-void lstm_relevance(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    const LstmGates at(cell.coupled);
-    for_units(cell, r, [&](const GateView<S>& g) {
-        store_first(r.ru + g.unit, g.keep(at.r, activate(cell.gate_activation, g.sum(at.r))) * g.at(r.u), g.left);
-    });
-}
-
-// f * c' + i * g, before the clip.
-template <class S>
-FASTRNN_INLINE Vec<S> lstm_cell(const VariantCell<S>& cell, const VariantRow<S>& r, const GateView<S>& g) {
-    const LstmGates at(cell.coupled);
-    const Vec<S> i = g.kept(at.i), candidate = g.masked(g.kept(at.g), r.mask);
-    return fma(cell.coupled ? set(S(1)) - i : g.kept(at.f), g.at(r.c_prev), i * candidate);
-}
-
-template <class S>
-FASTRNN_INLINE Vec<S> clipped(const VariantCell<S>& cell, Vec<S> c) {
-    return cell.cell_clip > S(0) ? max(min(c, set(cell.cell_clip)), set(-cell.cell_clip)) : c;
-}
-
-template <class S>
-void lstm_variant(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    const LstmGates at(cell.coupled);
-    const auto peeped = [&](const GateView<S>& g, Index gate, const S* weights, const S* c) {
-        return weights ? fma(g.at(weights), g.at(c), g.sum(gate)) : g.sum(gate);
-    };
-    for_units(cell, r, [&](const GateView<S>& g) {
-        g.keep(at.i, activate(cell.gate_activation, peeped(g, at.i, cell.peephole[0], r.c_prev)));
-        if (!cell.coupled) g.keep(at.f, activate(cell.gate_activation, peeped(g, at.f, cell.peephole[1], r.c_prev)));
-        g.keep(at.g, activate(cell.candidate_activation, g.sum(at.g)));
-        const Vec<S> c = clipped(cell, lstm_cell(cell, r, g));
-        store_first(r.cell + g.unit, c, g.left);
-        const Vec<S> keep = r.zone_c ? g.at(r.zone_c) : set(cell.zone_c);
-        store_first(r.c + g.unit, r.zone_c || cell.zone_c != S(0) ? blend(keep, g.at(r.c_prev), c) : c, g.left);
-    });
-    for_units(cell, r, [&](const GateView<S>& g) {
-        g.keep(at.o, activate(cell.gate_activation, peeped(g, at.o, cell.peephole[2], r.cell)));
-    });
-    if (cell.gain_c) normalise(r.cell, cell.H, r.cell);
-    for_units(cell, r, [&](const GateView<S>& g) {
-        Vec<S> c = g.at(r.cell);
-        if (cell.gain_c) c = fma(c, g.at(cell.gain_c), g.at(cell.bias_c));
-        store_first(r.q + g.unit, g.kept(at.o) * activate(cell.output_activation, c), g.left);
-    });
-}
-
-template <class S>
-void mingru_variant(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> z = g.keep(0, activate(cell.gate_activation, g.input(0)));
-        const Vec<S> n = g.masked(g.keep(1, activate(cell.candidate_activation, g.input(1))), r.mask);
-        store_first(r.q + g.unit, blend(z, n, g.at(r.h_prev)), g.left);
-    });
-}
-
-template <class S>
-void minlstm_variant(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    for_units(cell, r, [&](const GateView<S>& g) {
-        const Vec<S> f = g.keep(0, activate(cell.gate_activation, g.input(0)));
-        const Vec<S> i = g.keep(1, activate(cell.gate_activation, g.input(1)));
-        const Vec<S> n = g.masked(g.keep(2, activate(cell.candidate_activation, g.input(2))), r.mask);
-        store_first(r.q + g.unit, blend(i / (f + i), n, g.at(r.h_prev)), g.left);
-    });
-}
-
-// Up to the candidate's own product, of the cells that have one.
-template <class S>
-void variant_gates(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    cell.resets_first() ? gru_before_gates(cell, r) : lstm_relevance(cell, r);
-}
-
-template <class S>
-void variant_step(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    switch (cell.kind) {
-        case VariantKind::elman:
-            return elman_variant(cell, r);
-        case VariantKind::gru_after:
-            return gru_after_variant(cell, r);
-        case VariantKind::gru_before:
-            return gru_before_variant(cell, r);
-        case VariantKind::lstm:
-            return lstm_variant(cell, r);
-        case VariantKind::mingru:
-            return mingru_variant(cell, r);
-        case VariantKind::minlstm:
-            return minlstm_variant(cell, r);
-    }
-}
-
-template <class S>
-void activate_projection(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    for_each_vector<S>(cell.P, [&](Index i, Index left) {
-        store_first(r.h + i, activate(cell.projection, load_first(r.h + i, left)), left);
-    });
-}
-
-// h = keep * h' + (1 - keep) * h
-template <class S>
-void zone(const VariantCell<S>& cell, const VariantRow<S>& r) {
-    if (!r.zone_h && cell.zone_h == S(0)) return;
-    for_each_vector<S>(cell.P, [&](Index i, Index left) {
-        const Vec<S> keep = r.zone_h ? load_first(r.zone_h + i, left) : set(cell.zone_h);
-        store_first(r.h + i, blend(keep, load_first(r.h_prev + i, left), load_first(r.h + i, left)), left);
-    });
-}
-
-// What this step adds its connection over `skip` steps from.
-template <class S>
-const S* past_of(const VariantCell<S>& cell, const VariantProblem<S>& p, Index step, Index row) {
-    const Index d = cell.skip, since = steps_since_start(p.batch, step, row, d);
-    if (since == d) return p.y + p.batch.at(step - d, row) * cell.P;
-    const S* const from = p.batch.resets(step - since, row) ? p.past_reset : p.past;
-    return from + (p.batch.order[row] * d + since) * cell.P;
-}
-
-template <class S>
-void run_variant(const VariantCell<S>& cell, const VariantProblem<S>& p, const VariantScratch<S>& s,
-                 const Worker& worker) {
-    const FlushDenormals flush;
-    const auto [begin, last] = p.batch.rows(worker);
-    const Index H = cell.H, P = cell.P, width = cell.width();
-    const Index pause = steps_between_checks(p.batch.N, H, width);
-    for (Index step = 0; step < p.batch.steps(); ++step) {
-        if (step % pause == 0 && p.interrupt->check(worker)) return;
-        const Index end = p.batch.active(step, begin, last);
-        for (Index row = begin; row < end; ++row) {
-            VariantRow<S>& r = s.rows[row] = variant_row(cell, p, s, step, row);
-            if (p.masks.h) {
-                S* const u = s.u + row * P;
-                const S* const mask = p.masks.h + r.n * P;
-                for_each_vector<S>(P, [&](Index i, Index left) {
-                    store_first(u + i, load_first(r.h_prev + i, left) * load_first(mask + i, left), left);
+void Variant<S>::finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const InputChunk<S>& chunk,
+                               const Share& share, const Worker& worker) const {
+    const Index H = sizes.H;
+    const Range all = chunk.tokens;
+    if (normed) {
+        share.barrier(worker);
+        Range own = all;
+        if (share.by_units) {
+            const Range some = worker.part(all.end - all.begin);
+            own = {all.begin + some.begin, all.begin + some.end};
+        }
+        for (Index token = own.begin; token < own.end; ++token) {
+            S* const gx = chunk.gx[token];
+            const auto place = [&](Index gate, Index unit) {
+                return gx + layout.gate[gate].base + unit * layout.gate[gate].stride;
+            };
+            const auto [mean, scale] = moments<S>(
+                sizes.gates, H, [&](Index gate, Index unit) { return load_first(place(gate, unit), H - unit); });
+            for (Index gate = 0; gate < sizes.gates; ++gate)
+                for_each_vector<S>(H, [&](Index unit, Index left) {
+                    S* const at = place(gate, unit);
+                    const S* const bias = weights.bias + (at - gx);
+                    const Vec<S> x = (load(at) - set(mean)) * set(scale);
+                    store(at, fma(x, load_first(weights.gain_ih + gate * H + unit, left), load(bias)));
                 });
-                r.u = u;
-            }
-            s.u_rows[row] = r.u, s.a_rows[row] = r.a, s.ru_rows[row] = r.ru, s.q_rows[row] = r.q, s.h_rows[row] = r.h;
-            if (cell.skip) s.past_rows[row] = past_of(cell, p, step, row);
-            s.c_rows[row] = r.c_prev;
         }
-        if (cell.w_hh)
-            multiply_panels(Product<S>{s.u_rows, s.a_rows, cell.w_hh, cell.normed ? nullptr : cell.b_hh, P, width},
-                            begin, end);
-        if (cell.skip)
-            multiply_panels(Product<S>{s.past_rows, s.a_rows, cell.w_skip, nullptr, P, width, true}, begin, end);
-        if (cell.w_inner)
-            multiply_panels(Product<S>{s.c_rows, s.a_rows, cell.w_inner, nullptr, H, width, cell.w_hh != nullptr},
-                            begin, end);
-        if (cell.normed)
-            for (Index row = begin; row < end; ++row) normalise_part(cell, s.rows[row], 0, cell.normed, 0);
-        if (cell.candidate >= 0) {
-            for (Index row = begin; row < end; ++row) variant_gates(cell, s.rows[row]);
-            const Index at = cell.candidate * H;
-            multiply_panels(Product<S>{s.ru_rows, s.a_rows, cell.w_candidate, nullptr, H, H, true, 0, at}, begin, end);
-            if (cell.normed)
-                for (Index row = begin; row < end; ++row) normalise_part(cell, s.rows[row], at, H, 1);
-        }
-        for (Index row = begin; row < end; ++row) variant_step(cell, s.rows[row]);
-        if (cell.projected()) multiply_panels(Product<S>{s.q_rows, s.h_rows, cell.w_hr, cell.b_hr, H, P}, begin, end);
-        if (cell.projection != Activation::identity)
-            for (Index row = begin; row < end; ++row) activate_projection(cell, s.rows[row]);
-        for (Index row = begin; row < end; ++row) zone(cell, s.rows[row]);
+        share.barrier(worker);
     }
+    if (!p.options.context) return;
+    for (Index token = all.begin; token < all.end; ++token) {
+        const S* const context = scratch.context + chunk.row_of[token] * scratch.stride;
+        for (Index gate = 0; gate < sizes.gates; ++gate)
+            for (Index unit = share.units.begin; unit < share.units.end; unit += lanes<S>) {
+                const Index at = layout.gate[gate].base + unit * layout.gate[gate].stride;
+                store(chunk.gx[token] + at, load(chunk.gx[token] + at) + load(context + at));
+            }
+    }
+}
+
+// The output `skip` steps before `step`, or the state's where the row has started since.
+template <class S>
+const S* past_output(const RaggedBatch& batch, const CellSizes& sizes, Index step, Index row, const S* initial,
+                     const S* restart, const S* y) {
+    const Index d = sizes.skip, since = batch.steps_since_start(step, row, d);
+    if (since == d) return y + batch.at(step - d, row) * sizes.P;
+    return (batch.resets(step - since, row) ? restart : initial) + (batch.order[row] * d + since) * sizes.P;
+}
+
+// What the step `skip` steps ago left, and where the projection finds what it reads.
+template <class S>
+void Variant<S>::point_options(const StepRows<S>& rows) const {
+    const ForwardProblem<S>& p = *rows.problem;
+    for (Index row = rows.begin; row < rows.end; ++row) {
+        rows.q[row] = rows.h[row];
+        if (sizes.projects)
+            rows.q[row] = p.arrays.q ? p.arrays.q + p.batch.at(rows.step, row) * sizes.H : rows.scratch[row] + layout.q;
+        if (sizes.skip)
+            rows.past[row] = past_output(p.batch, sizes, rows.step, row, p.initial.past, p.restart.past, p.arrays.y);
+    }
+}
+
+template <class S>
+void Variant<S>::mask_states(const StepRows<S>& rows) const {
+    const ForwardProblem<S>& p = *rows.problem;
+    if (!p.options.state_mask) return;
+    const auto [begin, end] = whole_rows(rows);
+    for (Index row = begin; row < end; ++row) {
+        const S* const mask = p.options.state_mask + p.batch.order[row] * sizes.P;
+        S* const u = rows.scratch[row] + layout.u;
+        for_each_vector<S>(sizes.P, [&](Index i, Index left) {
+            store_first(u + i, load_first(rows.h_prev[row] + i, left) * load_first(mask + i, left), left);
+        });
+    }
+    rows.barrier();
+}
+
+// The gates' sums: the input part in gx and the recurrent part.
+template <class S>
+void Variant<S>::recurrent_sums(const StepRows<S>& rows) const {
+    const Range some{rows.begin, rows.end};
+    const bool with_mask = rows.problem->options.state_mask;
+    Product<S> product{rows.h_prev, rows.gx, weights.w_hh, nullptr, sizes.P, 0};
+    product.accumulate = true;
+    if (with_mask) product.a = rows.scratch, product.a0 = layout.u;
+    if (kind == CellKind::gru_after)  // r comes between the candidate's two parts
+        for_row_units<S>(some, rows.units, sizes.H, [&](Index row, Index unit, Index) {
+            store(rows.scratch[row] + layout.n + unit, gate(rows, row, 2, unit));
+            put_gate(rows, row, 2, unit, load(weights.bias_n + unit));
+        });
+    if (normed) {
+        product.out = rows.scratch, product.out0 = layout.sums;
+        product.bias = weights.zeros, product.accumulate = false;
+        multiply_gates(product, some, rows.units);
+        return normalise_sums(rows, 0, normed, 0);
+    }
+    if (weights.w_hh) multiply_gates(product, some, rows.units);
+    if (sizes.skip) {
+        Product<S> skip{rows.past, rows.gx, weights.w_skip, nullptr, sizes.P, 0};
+        skip.accumulate = true;
+        multiply_gates(skip, some, rows.units);
+    }
+    if (weights.w_inner) {
+        Product<S> inner{rows.c_prev, rows.gx, weights.w_inner, nullptr, sizes.H, 0};
+        inner.accumulate = true;
+        multiply_gates(inner, some, rows.units);
+        rows.barrier();  // c is written over in place in inference
+    }
+}
+
+// Recurrent sums of some gates, normalised together and added to gx with their gain.
+template <class S>
+void Variant<S>::normalise_sums(const StepRows<S>& rows, Index first, Index count, Index which) const {
+    const ForwardProblem<S>& p = *rows.problem;
+    const Index H = sizes.H;
+    rows.barrier();
+    const auto [begin, end] = whole_rows(rows);
+    for (Index row = begin; row < end; ++row) {
+        const S* const sums = rows.scratch[row] + layout.sums;
+        const auto at = [&](Index gate, Index unit) {
+            const auto& place = layout.gate[first + gate];
+            return load_first(sums + place.base + unit * place.stride, H - unit);
+        };
+        const auto [mean, scale] = moments<S>(count, H, at);
+        const Index token = p.batch.at(rows.step, row);
+        if (p.arrays.scale) p.arrays.scale[token * 2 + which] = scale;
+        S* const tape = part(p.arrays.normed, token, width());
+        for (Index gate_ = first; gate_ < first + count; ++gate_)
+            for_each_vector<S>(H, [&](Index unit, Index left) {
+                const Vec<S> x = (at(gate_ - first, unit) - set(mean)) * set(scale);
+                keep(tape, gate_, H, unit, x, left);
+                const Vec<S> gain = load_first(weights.gain_hh + gate_ * H + unit, left);
+                put_gate(rows, row, gate_, unit, fma(x, gain, gate(rows, row, gate_, unit)));
+            });
+    }
+    rows.barrier();
+}
+
+// Of a candidate whose product with h' goes through the gate r: r * u, then the product.
+template <class S>
+void Variant<S>::candidate_sums(const StepRows<S>& rows) const {
+    const bool with_mask = rows.problem->options.state_mask;
+    activate_gate(rows, reset_gate(), gate_activation);
+    for_row_units<S>({rows.begin, rows.end}, rows.units, sizes.H, [&](Index row, Index unit, Index left) {
+        const S* const u = with_mask ? rows.scratch[row] + layout.u : rows.h_prev[row];
+        store(rows.scratch[row] + layout.ru + unit, gate(rows, row, reset_gate(), unit) * load_first(u + unit, left));
+    });
+    rows.barrier();
+    Product<S> product{rows.scratch, rows.gx, weights.w_hh_candidate,
+                       nullptr,      sizes.H, round_up_to_lanes<S>(rows.units.end)};
+    product.a0 = layout.ru;
+    product.first = rows.units.begin;
+    product.out0 = layout.candidate;
+    product.accumulate = !normed;
+    if (normed) product.out = rows.scratch, product.out0 += layout.sums;
+    multiply_panels(product, rows.begin, rows.end);
+    if (normed) normalise_sums(rows, candidate, 1, 1);
+}
+
+// From q to h: the projection and its activation, the zoneout, and the output with its mask.
+template <class S>
+void Variant<S>::finish_outputs(const StepRows<S>& rows) const {
+    const ForwardProblem<S>& p = *rows.problem;
+    const Index P = sizes.P;
+    const Range outputs = P == sizes.H ? rows.units : rows.share->columns(P, grain, *rows.worker);
+    if (sizes.projects) {
+        rows.barrier();
+        Product<S> product{rows.q, rows.h, weights.w_hr, weights.b_hr, sizes.H, outputs.end};
+        product.first = outputs.begin;
+        multiply_panels(product, rows.begin, rows.end);
+    } else if (weights.gain_c) {
+        rows.barrier();  // whole rows were written
+    }
+    const bool zoned = p.options.zone_h || zone_h != S(0);
+    if (projection_activation == Activation::identity && !zoned && !p.output) return;
+    const auto finish = [&](auto&& activation) {
+        for_row_units<S>({rows.begin, rows.end}, outputs, P, [&](Index row, Index i, Index left) {
+            const Index token = p.batch.at(rows.step, row), n = p.batch.order[row];
+            Vec<S> h = activation(load_first(rows.h[row] + i, left));
+            if (zoned) {
+                const S* const zone = part(p.options.zone_h, token, P);
+                h = blend(zone ? load_first(zone + i, left) : set(zone_h), load_first(rows.h_prev[row] + i, left), h);
+            }
+            store_first(rows.h[row] + i, h, left);
+            if (p.output)
+                store_first(p.output + token * P + i, h * load_first(p.options.output_mask + n * P + i, left), left);
+        });
+    };
+    if (projection_activation == Activation::identity) return finish([](Vec<S> h) { return h; });
+    with_activation<S>(projection_activation, finish);
+}
+
+template <class S>
+void Variant<S>::step(const StepRows<S>& rows) const {
+    point_options(rows);
+    mask_states(rows);
+    recurrent_sums(rows);
+    if (candidate >= 0) candidate_sums(rows);
+    switch (kind) {
+        case CellKind::elman:
+            elman_step(rows);
+            break;
+        case CellKind::gru_after:
+            gru_after_step(rows);
+            break;
+        case CellKind::gru_before:
+            gru_before_step(rows);
+            break;
+        case CellKind::lstm:
+            lstm_step(rows);
+            break;
+        case CellKind::mingru:
+            mingru_step(rows);
+            break;
+        case CellKind::minlstm:
+            minlstm_step(rows);
+            break;
+    }
+    finish_outputs(rows);
 }
 
 }  // namespace fastrnn

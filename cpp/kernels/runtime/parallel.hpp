@@ -1,4 +1,4 @@
-// One parallel region per sequence: run_team calls f(Worker) once on every thread of the team.
+// One parallel region per sequence: run_team calls f(Worker) once on each thread of a team.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace fastrnn {
 
-// A barrier that spins for a bounded time before it yields the core.
+// A barrier that spins for a bounded time, then yields the core.
 class SpinBarrier {
    public:
     explicit SpinBarrier(int size) : size_(size), waiting_(0), round_(0) {}
@@ -31,30 +31,30 @@ class SpinBarrier {
     std::atomic<int> waiting_, round_;
 };
 
-// One thread of a team, as the kernel sees it. The split of work over ranks never splits a sum.
+// One thread of a team, as a kernel sees it. Splitting work over ranks never splits a sum.
 struct Worker {
     int rank = 0, size = 1;
     SpinBarrier* team = nullptr;
-    bool calls = true;  // the thread that the call came on, which alone may ask for interrupts
+    bool is_caller = true;  // the thread that made the call: it alone may poll for interrupts
 
     void barrier() const {
         if (size > 1) team->wait();
     }
 
-    // This worker's part of 0 .. count-1, cut at multiples of `grain`.
+    // This worker's part of 0 .. count-1, split at multiples of `grain`.
     Range part(Index count, Index grain = 1) const {
         const Index pieces = (count + grain - 1) / grain;
         return {std::min(count, pieces * rank / size * grain), std::min(count, pieces * (rank + 1) / size * grain)};
     }
 };
 
-// Threads worth using for `work` multiply-adds: a region costs some microseconds to start.
+// Threads worth using for `work` multiply-adds: a region takes a few microseconds to start.
 inline int useful_threads(int available, double work, double work_per_thread = 4e5) {
     return int(std::max(1.0, std::min(double(available), work / work_per_thread)));
 }
 
-// Implemented by the pool (bindings/pool.cpp): runs f on up to `threads` threads; fewer, down to the caller alone, when
-// the pool is busy with another region. The result never depends on how many there were.
+// Runs f on up to `threads` threads (implemented in bindings/python/thread_pool.cpp); on the caller alone if the pool
+// is busy with another region. Results never depend on the number of threads.
 void run_team(int threads, const std::function<void(const Worker&)>& f);
 
 }  // namespace fastrnn

@@ -1,8 +1,8 @@
-// Sigmoid and tanh from one exponential core, and their derivatives from their outputs.
+// Sigmoid, its logarithm, tanh and exp from one exponential core, and derivatives from outputs.
 //
 // exp(y) = 2^n (1 + p(r)) with n = round(y / ln 2), r = y - n ln 2 (Cody and Waite's two-part ln 2) and
 // p(r) = r + r^2 q(r), q minimax for the relative error of expm1 on |r| <= ln(2)/2. Only fma, mul, add and div
-// follow, so that AVX2 and AVX-512 agree bit for bit. Worst errors: benchmarks/activation_error.py tries every float.
+// follow, so that AVX2 and AVX-512 agree bit for bit. Worst errors: benchmarks/activation_error.py tests every float.
 #pragma once
 
 #include "kernels/vector/simd.hpp"
@@ -20,7 +20,8 @@ struct ExpConstants<float> {
                                   0.0013882522471249104f};
     static constexpr int bias = -64;  // keeps 1 + exp(y) in range down to the smallest denormal sigmoid
     static constexpr float one = 0x1p-64f;
-    static constexpr float exp_low = -87.0f;
+    static constexpr float exp_low = -87.0f, exp_high = 88.0f;
+    static constexpr int log1p_degree = 7;
     static constexpr float sigmoid_low = -104.0f, sigmoid_high = 30.0f, tanh_limit = 20.0f;
 };
 
@@ -41,7 +42,8 @@ struct ExpConstants<double> {
                                    2.0875329145806604e-09};
     static constexpr int bias = -512;
     static constexpr double one = 0x1p-512;
-    static constexpr double exp_low = -708.0;
+    static constexpr double exp_low = -708.0, exp_high = 709.0;
+    static constexpr int log1p_degree = 16;
     static constexpr double sigmoid_low = -746.0, sigmoid_high = 60.0, tanh_limit = 44.0;
 };
 
@@ -64,11 +66,40 @@ FASTRNN_INLINE ExpParts<S> exp_parts(Vec<S> y) {
     return {power, fma(r * r, q, r)};
 }
 
-// exp(x) for x <= 0, not below the smallest normal number.
+// exp(x) for x <= 0, at least the smallest normal number.
 template <class S>
 FASTRNN_INLINE Vec<S> exp_of_negative(Vec<S> x) {
     const ExpParts<S> e = exp_parts<0>(max(x, set(ExpConstants<S>::exp_low)));
     return fma(e.power, e.p, e.power);
+}
+
+// exp(x), kept among the normal numbers: from about 1e-38 to 1e38 in float, 1e-308 to 1e308 in double.
+template <class S>
+FASTRNN_INLINE Vec<S> exp(Vec<S> x) {
+    return exp_of_negative(min(x, set(ExpConstants<S>::exp_high)));
+}
+
+// 1 - exp(x) for x <= 0.
+template <class S>
+FASTRNN_INLINE Vec<S> one_minus_exp(Vec<S> x) {
+    const ExpParts<S> e = exp_parts<0>(max(x, set(ExpConstants<S>::exp_low)));
+    return set(S(0)) - fma(e.power, e.p, e.power - set(S(1)));
+}
+
+// log(1 + u) for 0 <= u <= 1: the series of 2 atanh(s) at s = u / (2 + u) <= 1/3.
+template <class S>
+FASTRNN_INLINE Vec<S> log1p_of_fraction(Vec<S> u) {
+    constexpr int degree = ExpConstants<S>::log1p_degree;
+    const Vec<S> s = u / (u + set(S(2))), square = s * s;
+    Vec<S> sum = set(S(1) / S(2 * degree + 1));
+    for (int k = degree - 1; k >= 0; --k) sum = fma(sum, square, set(S(1) / S(2 * k + 1)));
+    return (s + s) * sum;
+}
+
+// log sigmoid(x) = min(x, 0) - log(1 + exp(-|x|)).
+template <class S>
+FASTRNN_INLINE Vec<S> log_sigmoid(Vec<S> x) {
+    return min(x, set(S(0))) - log1p_of_fraction(exp_of_negative(minus_magnitude(x)));
 }
 
 // 1 / (1 + exp(-x)), both sides scaled by 2^bias so that exp(-x) does not overflow.
@@ -78,7 +109,7 @@ FASTRNN_INLINE Vec<S> sigmoid(Vec<S> x) {
     const Vec<S> y = set(S(0)) - min(max(x, set(C::sigmoid_low)), set(C::sigmoid_high));
     const ExpParts<S> e = exp_parts<C::bias>(y);
     const Vec<S> one = set(C::one);
-    return one / (fma(e.power, e.p, one) + e.power);  // in this order: half an ulp better
+    return one / (fma(e.power, e.p, one) + e.power);  // this order is half an ulp more accurate
 }
 
 // (exp(y) - 1) / (exp(y) + 1) for y = -2|x|, with the sign of x.
@@ -95,7 +126,7 @@ FASTRNN_INLINE Vec<S> relu(Vec<S> x) {
     return max(x, set(S(0)));
 }
 
-// Derivatives, from the activation's output.
+// Derivatives as functions of the activation's output.
 template <class S>
 FASTRNN_INLINE Vec<S> dsigmoid(Vec<S> s) {
     return s - s * s;

@@ -1,4 +1,4 @@
-// Denormals as zero while a kernel runs, and only then: arithmetic on them is 18 to 27 times slower on some CPUs.
+// Treats denormals as zero, only while a kernel runs: arithmetic on them is 18 to 27 times slower on some CPUs.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace fastrnn {
 
-// Sets flush-to-zero for the calling thread, and puts back what was there.
+// Sets flush-to-zero for the calling thread and restores the previous mode.
 class FlushDenormals {
    public:
 #if defined(__SSE__) || defined(_M_X64)

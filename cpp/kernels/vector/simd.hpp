@@ -1,4 +1,4 @@
-// Vectors of the width the module is compiled for. This is the only file that names Eigen's packet types.
+// Vectors of the width that the module is compiled for. The only file that names Eigen's packet types.
 #pragma once
 
 #include <Eigen/Core>
@@ -8,7 +8,7 @@
 
 #define FASTRNN_INLINE EIGEN_STRONG_INLINE
 
-// Before a loop over the vectors of a tile: one that stays a loop would keep the whole tile in memory.
+// Unrolls a loop over the vectors of a tile: otherwise the compiler would keep the tile in memory.
 #if defined(__clang__)
 #define FASTRNN_UNROLL _Pragma("unroll")
 #elif defined(__GNUC__)
@@ -27,7 +27,7 @@ struct Range {
 
 inline constexpr int vector_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 
-// A register full of scalars S. A struct rather than the bare packet, so that templates keep its alignment.
+// One register of scalars S. A struct rather than the bare packet, because template arguments lose its alignment.
 template <class S>
 struct Vec {
     using Packet = typename Eigen::internal::packet_traits<S>::type;
@@ -58,8 +58,8 @@ FASTRNN_INLINE void store(S* to, Vec<S> value) {
     Eigen::internal::pstoreu(to, value.packet);
 }
 
-// The same value, which the compiler must hold in a register: it would otherwise load a weight again for each of the
-// rows that it meets, and the loads, not the multiply-adds, would set the pace.
+// Returns `value`, forced into a register. Otherwise the compiler loads a weight again for each row, and loads, not
+// multiply-adds, become the bottleneck.
 template <class S>
 FASTRNN_INLINE Vec<S> in_register(Vec<S> value) {
 #if defined(__GNUC__) && defined(__x86_64__)
@@ -68,7 +68,7 @@ FASTRNN_INLINE Vec<S> in_register(Vec<S> value) {
     return value;
 }
 
-// Whether the instruction set loads and stores part of a vector by a mask.
+// Whether the instruction set has masked loads and stores.
 template <class S>
 inline constexpr bool has_masks = Eigen::internal::unpacket_traits<typename Vec<S>::Packet>::masked_load_available &&
                                   Eigen::internal::unpacket_traits<typename Vec<S>::Packet>::masked_store_available;
@@ -76,13 +76,13 @@ inline constexpr bool has_masks = Eigen::internal::unpacket_traits<typename Vec<
 template <class S>
 using Mask = std::conditional_t<(lanes<S> > 8), std::uint16_t, std::uint8_t>;
 
-// The first `count` lanes of 0 .. lanes.
+// Mask of the first `count` lanes, count <= lanes.
 template <class S>
 FASTRNN_INLINE Mask<S> first_lanes(Index count) {
     return count <= 0 ? Mask<S>(0) : Mask<S>((1u << count) - 1u);
 }
 
-// The first `count` lanes from memory, zeros behind them. `count` may be the full width or more, or nothing.
+// Loads the first `count` lanes; the others are zero. `count` may exceed the width, or be 0 or less.
 template <class S>
 FASTRNN_INLINE Vec<S> load_first(const S* from, Index count) {
     if (count >= lanes<S>) return load(from);
@@ -95,7 +95,7 @@ FASTRNN_INLINE Vec<S> load_first(const S* from, Index count) {
     }
 }
 
-// The first `count` lanes to memory; nothing behind them is touched.
+// Stores the first `count` lanes; memory after them is not touched.
 template <class S>
 FASTRNN_INLINE void store_first(S* to, Vec<S> value, Index count) {
     if (count >= lanes<S>) return store(to, value);
@@ -108,7 +108,7 @@ FASTRNN_INLINE void store_first(S* to, Vec<S> value, Index count) {
     }
 }
 
-// Asks for the cache line at `address`, soon to be read or written.
+// Prefetches the cache line at `address`.
 template <class S>
 FASTRNN_INLINE void prefetch(const S* address) {
     Eigen::internal::prefetch(address);
@@ -131,7 +131,7 @@ FASTRNN_INLINE Vec<S> operator/(Vec<S> a, Vec<S> b) {
     return {Eigen::internal::pdiv(a.packet, b.packet)};
 }
 
-// a * b + c, rounded once where the instruction set has FMA.
+// a * b + c, rounded once if the instruction set has FMA.
 template <class S>
 FASTRNN_INLINE Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) {
     return {Eigen::internal::pmadd(a.packet, b.packet, c.packet)};
@@ -152,7 +152,7 @@ FASTRNN_INLINE Vec<S> sqrt(Vec<S> a) {
     return {Eigen::internal::psqrt(a.packet)};
 }
 
-// The magnitude of `a` with a minus, or with the sign of `sign`. NaN stays NaN.
+// -|a|, and |a| with the sign of `sign`. NaN stays NaN.
 template <class S>
 FASTRNN_INLINE Vec<S> minus_magnitude(Vec<S> a) {
     return {Eigen::internal::por(a.packet, set(S(-0.0)).packet)};
@@ -163,15 +163,15 @@ FASTRNN_INLINE Vec<S> copy_sign(Vec<S> a, Vec<S> sign) {
     return {por(pabs(a.packet), pand(sign.packet, set(S(-0.0)).packet))};
 }
 
-// `value` where `condition` > 0, else 0. A NaN condition gives 0.
+// `value` where `condition` > 0, else 0 (also where `condition` is NaN).
 template <class S>
 FASTRNN_INLINE Vec<S> where_positive(Vec<S> condition, Vec<S> value) {
     using namespace Eigen::internal;
     return {pand(pcmp_lt(pzero(condition.packet), condition.packet), value.packet)};
 }
 
-// Rounds |x| < 2^21 to the nearest whole number n and gives 2^(n + Bias) beside it. float: adding a large constant
-// leaves n + Bias in the low bits, from where a shift moves it into the exponent. double: Eigen's ldexp.
+// Rounds |x| < 2^21 to the nearest integer n (in `rounded`) and returns 2^(n + Bias). float: adding a large constant
+// leaves n + Bias in the low bits, and a shift moves it into the exponent. double: Eigen's ldexp.
 template <int Bias>
 FASTRNN_INLINE Vec<float> round_and_power(Vec<float> x, Vec<float>& rounded) {
     using namespace Eigen::internal;
@@ -186,12 +186,12 @@ template <int Bias>
 FASTRNN_INLINE Vec<double> round_and_power(Vec<double> x, Vec<double>& rounded) {
     const Vec<double> shifter = set(6755399441055744.0);  // 1.5 * 2^52
     rounded = (x + shifter) - shifter;
-    // The clamp keeps a NaN's exponent finite; the NaN itself travels on in `rounded`.
+    // The clamp keeps the exponent finite for NaN; the NaN itself propagates through `rounded`.
     const Vec<double> exponent = min(max(rounded, set(-2000.0)), set(2000.0)) + set(double(Bias));
     return {Eigen::internal::pldexp(set(1.0).packet, exponent.packet)};
 }
 
-// Sums in a fixed number of lanes (16 floats, 8 doubles), whatever the width of a vector: the same bits everywhere.
+// A sum in a fixed number of lanes (16 floats, 8 doubles), whatever the vector width: the same bits everywhere.
 template <class S>
 struct LaneSum {
     static constexpr Index width = 64 / sizeof(S);
@@ -200,17 +200,32 @@ struct LaneSum {
     FASTRNN_INLINE LaneSum() {
         for (auto& p : part) p = set(S(0));
     }
-    // f(i) gives the vector that begins at element i; elements 0 .. count-1 are visited in blocks of `width`.
+    // Adds f(i), the vector of elements from i on, for elements 0 .. count-1 in blocks of `width`.
     template <class F>
     FASTRNN_INLINE void add(Index count, F&& f) {
         for (Index i = 0; i < count; i += width)
             for (Index p = 0; p < width / lanes<S>; ++p)
                 if (i + p * lanes<S> < count) part[p] = part[p] + f(i + p * lanes<S>);
     }
-    S total() const {
-        S values[width];
-        for (Index p = 0; p < width / lanes<S>; ++p) store(values + p * lanes<S>, part[p]);
-        for (Index half = width / 2; half > 0; half /= 2)
+    // Adds the vector of elements from i on; for vectors in their order the same as `add`.
+    FASTRNN_INLINE void put(Index i, Vec<S> value) {
+        constexpr Index parts = width / lanes<S>;
+        part[i / lanes<S> % parts] = part[i / lanes<S> % parts] + value;
+    }
+    // Reduces by halves, in the same order everywhere.
+    FASTRNN_INLINE S total() const {
+        constexpr Index parts = width / lanes<S>;
+        Vec<S> sum[parts];
+        for (Index p = 0; p < parts; ++p) sum[p] = part[p];
+        for (Index half = parts / 2; half > 0; half /= 2)
+            for (Index p = 0; p < half; ++p) sum[p] = sum[p] + sum[p + half];
+#if defined(__x86_64__) || defined(_M_X64)
+        // On x86 Eigen's sum of floats also reduces by halves; that of doubles does not with AVX-512.
+        if constexpr (std::is_same_v<S, float>) return Eigen::internal::predux(sum[0].packet);
+#endif
+        S values[lanes<S>];
+        store(values, sum[0]);
+        for (Index half = lanes<S> / 2; half > 0; half /= 2)
             for (Index i = 0; i < half; ++i) values[i] += values[i + half];
         return values[0];
     }
@@ -221,7 +236,7 @@ FASTRNN_INLINE S largest(Vec<S> a) {
     return Eigen::internal::predux_max(a.packet);
 }
 
-// A block of lanes x lanes scalars, transposed: to[j * to_stride + i] = from[i * from_stride + j].
+// Transposes a block of lanes x lanes scalars: to[j * to_stride + i] = from[i * from_stride + j].
 template <class S>
 FASTRNN_INLINE void transpose_block(const S* from, Index from_stride, S* to, Index to_stride) {
     Eigen::internal::PacketBlock<typename Vec<S>::Packet, int(lanes<S>)> block;

@@ -23,6 +23,7 @@ from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
 from fastrnn.layers.recurrent.rnn import RNN
+from fastrnn.layers.recurrent.slstm import SLSTM
 from fastrnn.layers.stack.stack import Stack, StackTape
 from fastrnn.layers.stack.stream import StackStream
 
@@ -30,6 +31,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "SLSTM",
     "AdaptiveSoftmax",
     "CheckpointedTape",
     "Composite",

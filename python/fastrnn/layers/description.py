@@ -14,6 +14,7 @@ from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
 from fastrnn.layers.recurrent.options import CELLS, CellOptions
 from fastrnn.layers.recurrent.rnn import RNN
+from fastrnn.layers.recurrent.slstm import SLSTM
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 from fastrnn.layers.stack.stack import Stack
 
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 _CLASSES: dict[str, type[Recurrent[Any]]] = {
-    layer._cell: layer for layer in (RNN, GRU, LSTM, MinGRU, MinLSTM)
+    layer._cell: layer for layer in (RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM)
 }
 _KINDS = {cell.layer: _CLASSES[name] for name, cell in CELLS.items() if cell.in_stacks}
 _SIZES = ("input_size", "hidden_size")
@@ -44,7 +45,7 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If it is not an RNN, GRU, LSTM, MinGRU, MinLSTM or Stack.
+        If it is not an RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM or Stack.
 
     Examples
     --------

@@ -38,7 +38,8 @@ class LanguageModel(Composite):
     ----------
     vocabulary_size : int
         V, the number of ids.
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"}
+    cell : str, default "lstm"
+        A recurrent layer in lower case: "rnn", "gru", "lstm", ...
     hidden_size : int, default 256
         H.
     num_layers : int, default 2

@@ -10,7 +10,7 @@ from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_si
 from fastrnn.layers import Recurrent, Stack
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
-from fastrnn.layers.recurrent.options import CELLS, SharedOptions
+from fastrnn.layers.recurrent.options import CELLS
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 from fastrnn.models.length_outputs import LENGTH_MODELS, length_shapes
 
@@ -249,8 +249,8 @@ def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] |
         return None
     if not isinstance(options, Mapping):
         raise TypeError(f"cell_options: expected a mapping, got {type(options).__name__}")
-    known = set(SharedOptions.__optional_keys__) | _CELLS[cell].options
-    known = (known | {"bias"}) - {"reverse", "context_size", "merge", *_OWN_OPTIONS.get(cell, ())}
+    own = {"reverse", "context_size", "merge", *_OWN_OPTIONS.get(cell, ())}
+    known = (_CELLS[cell].accepts | {"bias"}) - own
     for name in options:
         if name not in known:
             raise ValueError(f"cell_options: {name} is not an option of this cell")

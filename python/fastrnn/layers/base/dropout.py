@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, Ids
+from fastrnn._arrays import Array
+from fastrnn._dispatch import kernels
 
-__all__ = ["DropoutMask", "draw", "draw_key", "dropout_mask", "locked_mask", "step_masks"]
+__all__ = ["DropoutMask", "draw_key", "draw_mask", "dropout_mask"]
 
-BETWEEN_LAYERS = 100  # a separate random stream; layers/recurrent defines those of masks within a layer
+BETWEEN_LAYERS = 100  # a purpose of `draw_mask`; those of one layer's masks are in engine/packed.py
 
 
 def draw_key(generator: np.random.Generator) -> int:
@@ -19,17 +20,50 @@ def draw_key(generator: np.random.Generator) -> int:
     return int(generator.integers(1 << 63))
 
 
-def draw(key: int, purpose: int, first: int, steps: int, width: int, probability: float) -> Any:
-    """Draw whether each of `width` units is dropped at each step from `first` on, bool [steps, width].
+def draw_mask(
+    key: int,
+    purpose: int,
+    steps: range,
+    width: int,
+    probability: float,
+    dtype: np.dtype[Any],
+    *,
+    values: tuple[float, float] | None = None,
+) -> Array:
+    """Draw a mask of `width` numbers at each of some steps.
 
-    The counter-based generator is Philox 4x64 (Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2,
-    3"). Each step has its own counter, so any step can be drawn alone.
+    The numbers are those of the counter-based generator Philox 4x64: a step begins at a counter of its own,
+    so that any can be drawn alone.
+
+    Parameters
+    ----------
+    key : int
+        From `draw_key`.
+    purpose : int
+        What the mask is for: a stream of random numbers of its own.
+    steps : range
+        Of step 1.
+    width : int
+    probability : float
+        That a number is dropped.
+    dtype : numpy.dtype
+    values : (float, float), optional
+        Of what is dropped and what is kept; default 0 and ``1 / (1 - probability)``.
+
+    Returns
+    -------
+    mask : ndarray, float [steps, width]
+
+    References
+    ----------
+    Salmon, Moraes, Dror, Shaw (2011), "Parallel Random Numbers: As Easy as 1, 2, 3".
     """
-    blocks = -(-width // 8)  # of four 64-bit numbers, each of which decides for two units
-    generator = np.random.Philox(key=[key, purpose])
-    generator.advance(first * blocks)
-    numbers = generator.random_raw(steps * blocks * 4).view(np.uint32).reshape(steps, blocks * 8)
-    return numbers[:, :width] < np.uint32(round(probability * 2.0**32))
+    dropped, kept = values or (0.0, 1.0 / (1.0 - probability))
+    threshold = min(round(probability * 2.0**32), 2**32 - 1)
+    mask: Array = kernels.dropout_mask(
+        key, purpose, steps.start, len(steps), width, threshold, dropped, kept, dtype == np.float64
+    )
+    return mask
 
 
 def dropout_mask(
@@ -73,26 +107,12 @@ class DropoutMask:
 
     def steps(self, begin: int, end: int) -> Array:
         """Return the mask of steps ``begin .. end - 1``, float [end - begin, N, width]."""
-        width = math.prod(self.shape[1:])
-        kept = ~draw(self.key, BETWEEN_LAYERS, begin, end - begin, width, self.probability)
-        scale = self.dtype.type(1.0 / (1.0 - self.probability))
-        mask: Array = np.multiply(kept.reshape(-1, *self.shape[1:]), scale, dtype=self.dtype)
-        return mask
-
-
-def locked_mask(
-    key: int, purpose: int, shape: tuple[int, int], probability: float, dtype: np.dtype[Any]
-) -> Array:
-    """Draw one mask for all steps, [N, width]: 0 with the given probability p, else ``1 / (1 - p)``."""
-    dropped = draw(key, purpose, 0, 1, shape[0] * shape[1], probability).reshape(shape)
-    mask: Array = np.multiply(~dropped, dtype.type(1.0 / (1.0 - probability)), dtype=dtype)
-    return mask
-
-
-def step_masks(dropped: Any, shape: tuple[int, int, int], times: Ids | None) -> Any:
-    """Return the masks of a pass's steps [T, N, width] in time order.
-
-    `times` [T, N]: the step of the pass at each time and row, where the pass does not run in time order.
-    """
-    masks = dropped.reshape(shape)
-    return masks if times is None else masks[times, np.arange(shape[1])]
+        mask = draw_mask(
+            self.key,
+            BETWEEN_LAYERS,
+            range(begin, end),
+            math.prod(self.shape[1:]),
+            self.probability,
+            self.dtype,
+        )
+        return mask.reshape(-1, *self.shape[1:])

@@ -1,4 +1,4 @@
-"""Recurrent layers after an embedding, with the first products made once an id instead of once a token."""
+"""Recurrent layers after an embedding, with the first product computed once per id, not once per token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
-from fastrnn.layers.recurrent.engine.packed import pack
+from fastrnn.layers.recurrent.engine.packed import PassWeights, pack
+from fastrnn.layers.recurrent.engine.sequence_pass import infer
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
@@ -21,12 +22,12 @@ __all__ = ["ProjectedStack"]
 
 
 class ProjectedStack:
-    """An embedding and the recurrent layers above it as they are now, for passes over more tokens than ids.
+    """A snapshot of an embedding and the recurrent layers above it, for passes over more tokens than ids.
 
-    A first layer that reads ``E[id]`` needs ``W_ih E[id] + b``, of which there are only as many as ids: they
-    are made once, and a token takes its row. The outputs are those of the two modules one after the other, to
-    the bit. On the way back the gate gradients of all tokens of an id are summed before they meet the
-    weights: the same gradients, summed in another order.
+    A first layer that reads ``E[id]`` needs ``W_ih E[id] + b``, which has one value per id: these rows are
+    computed once, and each token takes its row. The outputs are those of the two modules in turn, to the bit.
+    BPTT sums the gate gradients of all tokens of an id before it multiplies them with the weights: the same
+    gradients, summed in another order.
 
     Parameters
     ----------
@@ -38,12 +39,12 @@ class ProjectedStack:
 
     def __init__(self, embedding: Embedding, rnn: Recurrent[Any]) -> None:
         self.embedding, self.rnn = embedding, rnn
-        self._packed = list(rnn._weights.current())
+        self._packed = list(rnn._weights.current().packed)
         for i, group in enumerate(rnn._weights.groups()[: rnn.directions]):
             self._packed[i] = pack(rnn.spec, self._projected(group))
 
     def _projected(self, group: Group) -> Group:
-        """Return a layer's weights as they are for one-hot ids: weight_ih is ``(E W_ih^T + b)^T``."""
+        """Return a layer's weights for one-hot ids: weight_ih is ``(E W_ih^T + b)^T``."""
         folded, rest = fold_biases(self.rnn.spec, group)
         table = kernels.linear_forward(
             kernels.linear_pack(group["weight_ih"], folded), self.embedding.parameters["weight"]
@@ -53,18 +54,19 @@ class ProjectedStack:
 
     def __call__(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
         """Do what ``rnn(embedding(ids), state)`` does."""
-        return self.rnn._infer(self._packed, self.rnn._weights.batch(ids, state))
+        batch = self.rnn._weights.batch(ids, state)
+        return self.rnn._result(*infer(self.rnn.spec, PassWeights(self._packed), batch))
 
     def forward(
         self, ids: Any, state: Any = None, checkpoint_every: int | None = None
     ) -> tuple[Array, Any, AnyTape]:
         """Do what ``rnn.forward(embedding(ids), state)`` does; the tape's first x is the ids."""
         batch = self.rnn._weights.batch(ids, state)
-        return self.rnn._forward(self._packed, batch, checkpoint_every, initial=state is None)
+        return self.rnn._forward(batch, checkpoint_every, initial=state is None, packed=self._packed)
 
     def backward(self, tape: AnyTape, dy: Array) -> None:
-        """Add into the gradients of both modules."""
-        own = self.rnn.spec.groups(self.rnn.gradients)
+        """Add to the gradients of both modules."""
+        own = self.rnn._weights.gradient_groups(self.rnn.gradients)
         gradients, tables = list(own), []
         for i, group in enumerate(own[: self.rnn.directions]):
             rows = group["weight_ih"].shape[0]
@@ -85,7 +87,7 @@ class ProjectedStack:
 
 
 def fold_biases(spec: RecurrentSpec, group: Group) -> tuple[Array | None, Array | None]:
-    """Sum what is added to ``W_ih x`` whatever the state; the rest is still to be added as bias_hh."""
+    """Return the bias to be added to ``W_ih x``, and the one that must stay a bias_hh."""
     if "bias_ih" not in group:
         return None, None
     bias_ih, bias_hh = group["bias_ih"], group["bias_hh"]

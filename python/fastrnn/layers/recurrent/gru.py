@@ -29,27 +29,28 @@ class GRU(Recurrent[Array]):
         n =    tanh(W_in x + b_in + W_hn (r * h') + b_hn)       reset_after=False: Cho et al. 2014
         h = (1 - z) * n + z * h'
 
-    with h' the state before the step. z keeps the old state; where a text writes
+    where h' is the state before the step. z keeps the old state; where a text writes
     ``h = u * n + (1 - u) * h'``, its u is 1 - z.
 
-    Parameters are ``weight_ih_l0 [3H, D]``, ``weight_hh_l0 [3H, H]``, ``bias_ih_l0`` and ``bias_hh_l0 [3H]``,
-    the gates in the order r, z, n; further layers and the reverse direction have their own, named and started
-    as those of `LSTM`.
+    The parameters are ``weight_ih_l0 [3H, D]``, ``weight_hh_l0 [3H, H]``, ``bias_ih_l0`` and ``bias_hh_l0
+    [3H]``, with the gates in the order r, z, n. Those of more layers and of a reverse direction, and their
+    initial values, are as for `LSTM`.
 
     Parameters
     ----------
     input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
         As for `LSTM`.
     reset_after : bool, default True
-        Whether the reset gate works after the product with h' or before it.
+        Whether the reset gate is applied after the product with h' or before it.
     gate_activation, candidate_activation : str, default "sigmoid", "tanh"
-        "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" or "positive".
+        The activations of r and z, and of n: "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" or
+        "positive".
     **options
         proj_size, layer_norm, zoneout (of h), recurrent_dropout (of n), input_dropout, state_dropout,
         output_dropout, weight_drop, skip, context_size, merge, reverse and learn_state, as for `LSTM` with 3H
         in place of 4H: ``weight_hr_l0 [P, H]``, ``gain_ih_l0`` and ``gain_hh_l0 [3H]``, ``weight_skip_l0 [3H,
         P]``, ``weight_context_l0 [3H, C]`` and ``initial_h [L*directions, P]``. With proj_size the state is
-        the pair (h, c), c the q that z keeps.
+        the pair (h, c), where c is the q that z keeps.
 
     Raises
     ------
@@ -59,7 +60,7 @@ class GRU(Recurrent[Array]):
     References
     ----------
     Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
-    Translation". The options' papers: see `LSTM`.
+    Translation". For the papers of the options, see `LSTM`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The Jordan network: its output, not its hidden units, is what it remembers."""
+"""The Jordan network: it feeds back its output instead of its hidden units."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastrnn._arrays import Array, as_floats, contiguous
 from fastrnn._checks import as_choice, as_flag, as_size
 from fastrnn.layers.recurrent.engine.arguments import as_input
+from fastrnn.layers.recurrent.engine.sequence_pass import infer
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.options import ACTIVATIONS
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
@@ -22,34 +23,34 @@ __all__ = ["Jordan"]
 
 
 class Jordan(Recurrent[Any]):
-    """A Jordan network: the output before feeds the hidden units, alone or beside the hidden recurrence.
+    """A Jordan network: the hidden units read the previous output, and optionally their own previous values.
 
     ::
 
         q = tanh(W_ih x + b_ih + W_hh y' + b_hh)        + W_inner q' where `hidden_recurrence`
         y = g(W_hr q + b_hr)
 
-    with y' and q' the output and the hidden units before the step. Running free, y' is the network's own
-    output; in teacher forcing it is the target of the step before, given as `targets`.
+    where y' and q' are the output and the hidden units before the step. When the network runs free, y' is its
+    own output; with teacher forcing it is the target of the step before, from `targets`.
 
-    Parameters are ``weight_ih_l0 [H, D]``, ``weight_hh_l0 [H, O]``, ``bias_ih_l0`` and ``bias_hh_l0 [H]``,
-    ``weight_hr_l0 [O, H]``, ``bias_hr_l0 [O]`` and ``weight_inner_l0 [H, H]``. The state is y [1, N, O], or
-    the pair (y, q), q [1, N, H].
+    The parameters are ``weight_ih_l0 [H, D]``, ``weight_hh_l0 [H, O]``, ``bias_ih_l0`` and ``bias_hh_l0
+    [H]``, ``weight_hr_l0 [O, H]``, ``bias_hr_l0 [O]`` and, with `hidden_recurrence`, ``weight_inner_l0
+    [H, H]``. The state is y [1, N, O], or with `hidden_recurrence` the pair (y, q), with q [1, N, H].
 
     Parameters
     ----------
     input_size : int
-        D, the width of the input, or the number of different ids.
+        D, the width of the input or the number of different ids.
     hidden_size : int
         H.
     output_size : int
         O.
     nonlinearity : {"tanh", "relu"}
-        Of q.
+        The activation of q.
     output_activation : {"identity", "sigmoid", "tanh", "relu", "hard_sigmoid", "positive"}
-        g.
+        The activation g of the output.
     hidden_recurrence : bool, default False
-        Whether q' is read too.
+        Whether the hidden units also read q'.
     batch_first, bias, dtype, seed
         As for `LSTM`.
     **options
@@ -130,12 +131,13 @@ class Jordan(Recurrent[Any]):
         context: Any = None,
         targets: Any = None,
     ) -> tuple[Array, Any]:
-        """Run over a batch of sequences: free, or with `targets` fed back, [T, N, O] as y.
+        """Run a batch of sequences: free, or with `targets`, [T, N, O], fed back in place of y.
 
-        The rest as for `RNN`. The state after teacher forcing holds the last targets.
+        Everything else is as for `RNN`. After teacher forcing the state holds the last targets.
         """
-        packed = self._packed_with(x, targets)
-        return self._infer(packed, self._weights.batch(x, state, lengths, reset, context))
+        targets = self._targets(x, targets)
+        batch = self._weights.batch(x, state, lengths, reset, context, targets)
+        return self._result(*infer(self.spec, self._weights.current(), batch))
 
     def forward(
         self,
@@ -148,18 +150,17 @@ class Jordan(Recurrent[Any]):
         context: Any = None,
         targets: Any = None,
     ) -> tuple[Array, Any, Any]:
-        """Run over a batch of sequences in training: free, or with `targets` fed back, [T, N, O] as y.
+        """Run a batch of sequences in training: free, or with `targets`, [T, N, O], fed back in place of y.
 
-        The rest as for `RNN`.
+        Everything else is as for `RNN`.
         """
-        packed = self._packed_with(x, targets)
-        batch = self._weights.batch(x, state, lengths, reset, context)
-        return self._forward(packed, batch, checkpoint_every, initial=state is None)
+        batch = self._weights.batch(x, state, lengths, reset, context, self._targets(x, targets))
+        return self._forward(batch, checkpoint_every, initial=state is None)
 
-    def _packed_with(self, x: Any, targets: Any) -> list[Any]:
-        packed = self._weights.current()
+    def _targets(self, x: Any, targets: Any) -> Array | None:
+        """Check targets: as many steps and rows as x."""
         if targets is None:
-            return packed
+            return None
         if self.options.reverse or self.options.state_dropout or self.options.weight_drop:
             raise ValueError("targets: contradict reverse, state_dropout and weight_drop")
         rows, steps = ("N", "T") if self.batch_first else ("T", "N")
@@ -168,7 +169,7 @@ class Jordan(Recurrent[Any]):
         batch = as_input(self.spec, x).shape[:2]
         if given.shape[:2] != batch:
             raise ValueError(f"targets: expected {[*batch, self.output_size]}, got {list(given.shape)}")
-        return [packed[0].for_pass(None, None, given)]
+        return given
 
     def __repr__(self) -> str:
         output_size, activation, hidden = self._output

@@ -1,4 +1,4 @@
-"""What all recurrent layers share: construction, the passes over a batch, the stream."""
+"""The base class of recurrent layers: construction, passes over a batch, streams."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from fastrnn._arrays import Array
 from fastrnn._checks import as_generator, as_probability, as_size
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
-from fastrnn.layers.recurrent.engine.arguments import Batch, as_dy, as_states, join_states, with_dcontext
-from fastrnn.layers.recurrent.engine.packed import PackedWeights
+from fastrnn.layers.recurrent.engine import arguments
+from fastrnn.layers.recurrent.engine.arguments import Batch, States
+from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights
 from fastrnn.layers.recurrent.engine.segments import (
     AnyTape,
     CheckpointedTape,
@@ -36,23 +37,23 @@ StateT = TypeVar("StateT")
 
 
 class Recurrent(Module, Generic[StateT]):
-    """What all recurrent layers share; not made directly. `LSTM` documents the parameters.
+    """The base class of all recurrent layers, not for direct use. `LSTM` documents the parameters.
 
     Attributes
     ----------
     input_size, hidden_size, num_layers : int
     directions : int
-        2 where bidirectional, else 1.
+        2 if bidirectional, else 1.
     batch_first : bool
     dropout : float
     spec : RecurrentSpec
-        All of these, and the options, in one.
+        All of these and the options.
     rng : numpy.random.Generator
-        Draws the dropout masks; its state is part of what a training run needs to be resumed.
+        Draws the dropout masks; a checkpoint must keep its state so that training can resume.
     """
 
     _cell: ClassVar[str]
-    # Arguments of one class alone that have an attribute, and their defaults.
+    # A class's own arguments that are also attributes, with their defaults.
     _own: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
@@ -78,7 +79,7 @@ class Recurrent(Module, Generic[StateT]):
 
     @property
     def dropout(self) -> float:
-        """Probability that an output of a layer is dropped on its way to the next layer."""
+        """Probability of dropping an output of a layer before the next layer reads it."""
         return self.spec.dropout
 
     @dropout.setter
@@ -94,39 +95,40 @@ class Recurrent(Module, Generic[StateT]):
         *,
         context: Any = None,
     ) -> tuple[Array, StateT]:
-        """Run over a batch of sequences, without dropout and keeping nothing.
+        """Run a batch of sequences, without dropout and without a tape.
 
         Parameters
         ----------
         x : array_like, float [T, N, D] or integer ids [T, N]
-            ``batch_first``: [N, T, D] or [N, T]. Ids, in ``0 .. input_size - 1``, stand for one-hot vectors.
+            With ``batch_first``, [N, T, D] or [N, T]. Ids in ``0 .. input_size - 1`` are one-hot vectors.
         state : ndarray, float [L*directions, N, H], or for LSTM a pair (h, c) of them, optional
-            The state before the first step; default zero.
+            The state before the first step; by default the learned state if there is one, else zero.
         lengths : array_like, int [N], optional
-            Steps of each row, in ``1 .. T`` and any order. y is zero after a row's end, its last state is
-            the one at its own end, and a reverse direction starts there.
+            Steps of each row, in ``1 .. T`` and any order. After the end of a row y is zero; the row's last
+            state is the one at its own end, where a reverse direction starts.
         reset : array_like, bool [T, N], optional
-            Where true, the row restarts from `state` at this step. ``batch_first``: [N, T].
+            Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
         context : array_like, float [N, C]
-            Added to every step through weight_context; exactly where the layer has a `context_size`.
+            Required if, and only if, the layer has a `context_size`.
 
         Returns
         -------
         y : ndarray, float [T, N, directions*H]
-            Every h of the last layer; ``batch_first``: a view with the first two axes swapped.
+            Every h of the last layer. With ``batch_first``, a view with the first two axes swapped.
         state : as `state`
-            The state after each row's last step; for a reverse direction after its first.
+            The state after each row's last step; of a reverse direction, after its first step in time.
 
         Raises
         ------
         ValueError
-            If an array has a wrong shape, an id is out of range or a length not in 1 .. T.
+            If an array has a wrong shape, an id is out of range, or a length is not in 1 .. T.
         TypeError
-            If an array has a wrong dtype or the state is another cell's.
+            If an array has a wrong dtype, or the state has another cell's form.
         MemoryError
-            If a result cannot be allocated; it says how many bytes.
+            If a result cannot be allocated; the message names the number of bytes.
         """
-        return self._infer(self._weights.current(), self._weights.batch(x, state, lengths, reset, context))
+        batch = self._weights.batch(x, state, lengths, reset, context)
+        return self._result(*infer(self.spec, self._weights.current(), batch))
 
     @overload
     def forward(
@@ -155,25 +157,25 @@ class Recurrent(Module, Generic[StateT]):
         checkpoint_every: int | None = None,
         context: Any = None,
     ) -> tuple[Array, StateT, AnyTape]:
-        """Run over a batch of sequences in training: with dropout, and keeping what `backward` needs.
+        """Run a batch of sequences in training: with dropout, and with a tape for `backward`.
 
         Parameters
         ----------
         x, state, lengths, reset, context
-            As for a call, and so are the errors.
+            As for a call; so are the errors.
         checkpoint_every : int, optional
-            Keep only the state before every so many steps; `backward` then runs each segment again. Less
-            memory, the same bits, one more forward pass.
+            k: keep only the state before every k steps. `backward` then runs each segment again: the same
+            bits, less memory, one more forward pass.
 
         Returns
         -------
         y, state
             As for a call.
-        tape : Tape, or CheckpointedTape where `checkpoint_every` is given
-            Every input, h, c and gate of every layer, or the states that were kept.
+        tape : Tape, or CheckpointedTape with `checkpoint_every`
+            Every input, h, c and gate of every layer, or only the states kept.
         """
         batch = self._weights.batch(x, state, lengths, reset, context)
-        return self._forward(self._weights.current(), batch, checkpoint_every, initial=state is None)
+        return self._forward(batch, checkpoint_every, initial=state is None)
 
     def backward(
         self,
@@ -184,7 +186,7 @@ class Recurrent(Module, Generic[StateT]):
         need_dx: bool = True,
         dcontext: Array | None = None,
     ) -> tuple[Array | None, StateT]:
-        """Backpropagation through time: adds into `gradients`.
+        """Backpropagate through time; add to `gradients`.
 
         Parameters
         ----------
@@ -195,21 +197,21 @@ class Recurrent(Module, Generic[StateT]):
         dstate : as the state, optional
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
-            False saves the work for dx.
+            Whether to compute dx.
         dcontext : ndarray, float [N, C], optional
             The gradient with respect to the context is added to it.
 
         Returns
         -------
         dx : ndarray, float, of x's shape, or None
-            None where x was ids or `need_dx` is false.
+            None if x was ids or `need_dx` is false.
         dstate : as the state
-            Gradient with respect to the first state.
+            Gradient with respect to the state before the first step.
 
         Raises
         ------
         ValueError
-            If the tape is another layer's, an array has a wrong shape, or `dy` and `dstate` are both None.
+            If the tape is another layer's, an array has a wrong shape, or both `dy` and `dstate` are None.
         TypeError
             If an array has a wrong dtype.
         """
@@ -219,32 +221,33 @@ class Recurrent(Module, Generic[StateT]):
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
-        gradients = self.spec.groups(self.gradients)
-        if dcontext is not None:
-            gradients = with_dcontext(self.spec, gradients, dcontext, tape.rows)
-        return self._backward(tape, gradients, dy, dstate, need_dx)
+        gradients = self._weights.gradient_groups(self.gradients)
+        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, tape.rows)
+        result = self._backward(tape, gradients, dy, dstate, need_dx)
+        for into, part in parts:
+            into += part
+        return result
 
     def stream(self, batch_size: int = 1, *, context: Any = None) -> Stream[StateT]:
-        """Make a stepper that keeps the state: one time step a call.
+        """Return a `Stream`, which keeps the state and runs one time step per call.
 
         Parameters
         ----------
         batch_size : int, default 1
-            N, the number of sequences side by side.
+            N, the number of sequences.
         context : array_like, float [N, C]
             As for a call.
 
         Raises
         ------
         ValueError
-            If the layer is bidirectional or reversed: it needs the whole sequence.
+            If the layer has a reverse direction, which needs the whole sequence.
         """
         return Stream(self._weights, batch_size, context, self)
 
     def __repr__(self) -> str:
-        given = [str(self.input_size), str(self.hidden_size)]
-        given += [f"{name}={value!r}" for name, value, usual in self._options() if value != usual]
-        return f"{type(self).__name__}({', '.join(given)})"
+        given = [f"{name}={value!r}" for name, value, usual in self._options() if value != usual]
+        return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *given])})"
 
     def _options(self) -> list[tuple[str, Any, Any]]:
         """Return name, value and default of each option."""
@@ -259,38 +262,38 @@ class Recurrent(Module, Generic[StateT]):
             *((name, getattr(self, name), usual) for name, usual in self._own.items()),
         ]
 
-    def _infer(self, packed: list[Any], batch: Batch) -> tuple[Array, StateT]:
-        y, finals = infer(self.spec, packed, batch)
-        return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals)
+    def _result(self, y: Array, finals: States) -> tuple[Array, StateT]:
+        """Return y and the state in the form that users receive."""
+        return (y.swapaxes(0, 1) if self.batch_first else y), arguments.join_states(finals)
 
     def _forward(
-        self, packed: list[Any], batch: Batch, checkpoint_every: int | None, *, initial: bool
+        self, batch: Batch, checkpoint_every: int | None, *, initial: bool, packed: list[Any] | None = None
     ) -> tuple[Array, StateT, AnyTape]:
-        """Run with packed weights; `initial`: no state was given."""
+        """Run with the layer's packed weights or with `packed`; `initial`: no state was passed."""
         tape: AnyTape
-        if checkpoint_every is None:
-            y, finals, tape = forward(self.spec, packed, batch, self.rng)
+        every = None if checkpoint_every is None else as_size("checkpoint_every", checkpoint_every)
+        weights = PassWeights(packed) if packed else self._weights.for_pass(self.rng)
+        if every is None:
+            y, finals, tape = forward(self.spec, weights, batch, self.rng)
         else:
-            every = as_size("checkpoint_every", checkpoint_every)
-            y, finals, tape = forward_segments(self.spec, packed, batch, self.rng, every)
+            y, finals, tape = forward_segments(self.spec, weights, batch, self.rng, every)
         tape._owner, tape.learned_state = self, initial and self.options.learn_state
-        return (y.swapaxes(0, 1) if self.batch_first else y), join_states(finals), tape
+        return *self._result(y, finals), tape
 
     def _backward(
         self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool
     ) -> tuple[Array | None, StateT]:
-        """Run BPTT into any groups of gradients."""
-        dy = None if dy is None else as_dy(self.spec, dy, tape.steps, tape.rows)
-        dstates = as_states(self.spec, "dstate", dstate, tape.rows)
+        """Run BPTT; add to the given groups of gradients."""
+        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows)
+        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows)
         run: Any = backward if isinstance(tape, Tape) else backward_segments
         dx, firsts = run(tape, gradients, dy, dstates, need_dx)
         if tape.learned_state:
             for i, parts in enumerate(firsts):
                 for name, part in zip(self.state_names, parts, strict=True):
                     self.gradients[f"initial_{name}"][i] += part.sum(axis=0)
-        if self.batch_first and dx is not None:
-            dx = dx.swapaxes(0, 1)
-        return dx, join_states(firsts)
+        first = arguments.join_states(firsts)
+        return (dx.swapaxes(0, 1) if self.batch_first and dx is not None else dx), first
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

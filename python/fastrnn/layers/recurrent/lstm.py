@@ -29,79 +29,85 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         c = f * c' + i * g
         h = o * tanh(c)
 
-    with h' and c' the state before the step.
+    where h' and c' are the state before the step.
 
-    Parameters are ``weight_ih_l0 [4H, D]``, ``weight_hh_l0 [4H, H]``, ``bias_ih_l0`` and ``bias_hh_l0 [4H]``,
-    the gates in the order i, f, g, o; ``_l1``, ... for the layers above, whose D is directions*H;
-    ``_reverse`` ends the names of the reverse direction. They start uniform in ``[-1/sqrt(H), 1/sqrt(H))``.
+    The parameters are ``weight_ih_l0 [4H, D]``, ``weight_hh_l0 [4H, H]``, ``bias_ih_l0`` and ``bias_hh_l0
+    [4H]``, with the gates in the order i, f, g, o. In the layers above, names end in ``_l1``, ..., and D is
+    the width of y; in a reverse direction, names end in ``_reverse``. Initial values are uniform in
+    ``[-1/sqrt(H), 1/sqrt(H))``.
 
     Parameters
     ----------
     input_size : int
-        D, the width of the input, or the number of different ids.
+        D, the width of the input or the number of different ids.
     hidden_size : int
         H.
     num_layers : int, default 1
         L.
     bidirectional : bool, default False
-        Each layer reads the sequence also from its end; y holds both directions side by side.
+        Whether each layer also has a reverse direction; `merge` says how y combines both.
     batch_first : bool, default False
-        x, y, reset and their gradients have the batch before the time. The state has not.
+        Whether x, y, reset and their gradients have the axes [N, T, ...]. The state keeps its axes.
     dropout : float, default 0.0
-        Probability in [0, 1) that an output of a layer is dropped on its way to the next layer; in `forward`
+        Probability, in [0, 1), of dropping an output of a layer before the next layer reads it; in `forward`
         only.
     bias : bool, default True
         Whether there are biases.
     dtype : {"float32", "float64"}
-        Of parameters, inputs and outputs.
+        The dtype of parameters, inputs and outputs.
     seed : int or numpy.random.Generator, optional
-        For the parameters, then for dropout. Without one they differ each time.
+        Draws the initial parameters, then the dropout masks. Without a seed they differ each time.
     proj_size : int, default 0
-        P < H: h is ``W_hr q``, [P], where q is what the equations give, through ``weight_hr_l0 [P, H]``.
+        P, less than H: projects the h of the equations, called q, to ``h = W_hr q`` [P] with ``weight_hr_l0
+        [P, H]``. 0: no projection, P is H.
     layer_norm : bool, default False
-        Normalise ``W_ih x`` and ``W_hh h'`` over all gates, with ``gain_ih_l0`` and ``gain_hh_l0 [4H]``, and
-        c before the output, with ``gain_c_l0`` and ``bias_c_l0 [H]``; the biases come after it.
+        Normalises ``W_ih x`` and ``W_hh h'``, each over all gates, with ``gain_ih_l0`` and ``gain_hh_l0
+        [4H]``, and c before the output, with ``gain_c_l0`` and ``bias_c_l0 [H]``. The other biases are added
+        after normalisation.
     zoneout : float or (float, float), default 0
-        Probability that a unit of h (and of c) keeps its value for a step; without training the expectation.
+        Probability that a unit of h, or one for h and one for c, keeps its value at a step. Outside training
+        the unit takes the expected value.
     recurrent_dropout : float, default 0
-        Of the candidate g, anew at each step.
+        Probability of dropping a unit of the candidate g; a new mask for each step.
     input_dropout, state_dropout, output_dropout : float, default 0
-        Of the units of x, of h' in the recurrent product and of y: the same ones at every step of a pass.
+        Probability of dropping a unit of x, of h' in the recurrent product, and of y; one mask for all steps
+        of a pass.
     weight_drop : float, default 0
-        Of single weights of weight_hh, for a pass.
+        Probability of dropping a single weight of weight_hh; one mask for each pass.
     skip : int, default 0
-        d: adds ``W_skip h(t - d)``, with ``weight_skip_l0 [4H, P]``. The state then has a further array,
-        past [L*directions, N, d, P]: the last d h's, oldest first.
+        d: adds ``W_skip h(t - d)`` to the sums of the gates, with ``weight_skip_l0 [4H, P]``. The state then
+        has one more array, past [L*directions, N, d, P]: the last d values of h, oldest first.
     context_size : int, default 0
-        C: adds ``W_context context`` at every step of the first layer, ``weight_context_l0 [4H, C]``.
+        C: adds ``W_context context`` to the sums of the first layer's gates at every step, with
+        ``weight_context_l0 [4H, C]``.
     merge : {"concat", "sum", "mean"}
-        What becomes of two directions' outputs.
+        How the outputs of two directions are combined.
     reverse : bool, default False
-        The only direction runs from each row's end.
+        Whether the only direction is a reverse one: from the end of each row to its start.
     learn_state : bool, default False
-        The state before the first step, where none is given, is made of the parameters ``initial_h
-        [L*directions, P]`` and ``initial_c``.
+        Whether the initial state, used where no state is passed, is learned: ``initial_h [L*directions, P]``,
+        ``initial_c [L*directions, H]`` and, with `skip`, ``initial_past [L*directions, d, P]``.
     peephole : bool, default False
-        The gates also see c: i and f the one before the step, o the new one, unit by unit, through
-        ``weight_peephole_l0 [3, H]`` in the order i, f, o.
+        Whether the gates also read c, unit by unit: i and f the c before the step, o the new c. The weights
+        are ``weight_peephole_l0 [3, H]``, in the order i, f, o.
     coupled : bool, default False
-        f = 1 - i; there are three gates then, i, g, o (and two peepholes).
+        Whether f is 1 - i. The gates are then i, g, o, and there are two peepholes, i, o.
     relevance : bool, default False
-        A fifth gate r, after o: ``g = tanh(W_ig x + b_ig + W_hg (r * h') + b_hg)``.
+        Adds a gate r, after o: ``g = tanh(W_ig x + b_ig + W_hg (r * h') + b_hg)``.
     cell_clip : float, optional
-        c is kept in [-cell_clip, cell_clip].
+        Clips c to [-cell_clip, cell_clip].
     gate_activation, candidate_activation, output_activation : str, default "sigmoid", "tanh", "tanh"
-        "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" or "positive"; ``output_activation="identity"``
-        is h = o * c.
+        The activations of the gates, of g and of c in the output: "sigmoid", "tanh", "relu", "identity",
+        "hard_sigmoid" or "positive". With ``output_activation="identity"``, h is o * c.
 
     Raises
     ------
     ValueError
-        If a size is less than 1, a probability out of range, or two options contradict each other.
+        If a size is less than 1, a probability is out of range, or two options contradict each other.
     TypeError
-        If a size is not an integer, the dtype is another, or an option is unknown.
+        If a size is not an integer, the dtype is not one of the two, or an option is unknown.
     MemoryError
-        If the parameters cannot be allocated; it says how many bytes.
+        If the parameters cannot be allocated; the message names the number of bytes.
 
     References
     ----------
@@ -111,7 +117,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     Based Recurrent Neural Network Architectures" (projection). Ba, Kiros, Hinton (2016), "Layer
     Normalization". Krueger et al. (2017), "Zoneout". Semeniuta, Severyn, Barth (2016), "Recurrent Dropout
     without Memory Loss". Gal, Ghahramani (2016), "A Theoretically Grounded Application of Dropout in
-    Recurrent Neural Networks" (the same units at every step). Wan et al. (2013), "Regularization of Neural
+    Recurrent Neural Networks" (one mask for all steps). Wan et al. (2013), "Regularization of Neural
     Networks using DropConnect". El Hihi, Bengio (1995), "Hierarchical Recurrent Neural Networks for
     Long-Term Dependencies" (skip).
 
@@ -125,7 +131,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     >>> y.shape, h.shape, c.shape
     ((4, 2, 5), (2, 2, 5), (2, 2, 5))
 
-    Training: the loss here is the sum of y.
+    Train; the loss here is the sum of y:
 
     >>> y, state, tape = rnn.forward(x)
     >>> dx, dstate = rnn.backward(tape, np.ones_like(y))

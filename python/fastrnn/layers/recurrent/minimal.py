@@ -18,7 +18,7 @@ __all__ = ["MinGRU", "MinLSTM"]
 
 
 class _Minimal(Recurrent[Array]):
-    """What both share: the constructor."""
+    """The constructor of both."""
 
     _own: ClassVar = {"nonlinearity": "identity"}
 
@@ -53,7 +53,7 @@ class _Minimal(Recurrent[Array]):
 
 
 class MinGRU(_Minimal):
-    """Stacked minimal gated recurrent units: gates and candidate read the input alone.
+    """Stacked minimal gated recurrent units: gates and candidate read only the input.
 
     ::
 
@@ -61,19 +61,18 @@ class MinGRU(_Minimal):
         n =         W_in x + b_in
         h = (1 - z) * h' + z * n
 
-    with h' the state before the step. There is no product with h', so that all large products of a sequence
-    are made at once, and the walk over time costs a few operations a unit; a step of a stream gives the same
-    bits.
+    where h' is the state before the step. There is no product with h', so all large products of a sequence
+    run at once, and a step costs only a few operations per unit. A stream returns the same bits.
 
-    Parameters are ``weight_ih_l0 [2*H, D]`` and ``bias_ih_l0 [2*H]``, the rows in the order z, n; ``_l1``,
-    ... and ``_reverse`` as for `LSTM`.
+    The parameters are ``weight_ih_l0 [2*H, D]`` and ``bias_ih_l0 [2*H]``, with the rows in the order z, n;
+    ``_l1``, ... and ``_reverse`` as for `LSTM`.
 
     Parameters
     ----------
     input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
         As for `LSTM`.
     nonlinearity : {"identity", "positive"}
-        Of n; "positive" is ``x + 0.5`` where x >= 0, else ``sigmoid(x)``, the paper's g.
+        The activation of n. "positive" is the paper's g: ``x + 0.5`` where x >= 0, else ``sigmoid(x)``.
     **options
         zoneout (of h), recurrent_dropout, input_dropout, output_dropout, context_size, merge, reverse and
         learn_state, as for `LSTM`.
@@ -105,7 +104,7 @@ class MinGRU(_Minimal):
 
 
 class MinLSTM(_Minimal):
-    """Stacked minimal long short-term memories: gates and candidate read the input alone.
+    """Stacked minimal long short-term memory layers: gates and candidate read only the input.
 
     ::
 
@@ -114,9 +113,9 @@ class MinLSTM(_Minimal):
         n =         W_in x + b_in
         h = f / (f + i) * h' + i / (f + i) * n
 
-    with h' the state before the step; see `MinGRU`.
+    where h' is the state before the step; see `MinGRU`.
 
-    Parameters are ``weight_ih_l0 [3*H, D]`` and ``bias_ih_l0 [3*H]``, the rows in the order f, i, n.
+    The parameters are ``weight_ih_l0 [3*H, D]`` and ``bias_ih_l0 [3*H]``, with the rows in the order f, i, n.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a recurrent layer may be beside the plain cell: options, their checks, the parameters they need."""
+"""The cells and their options, with the checks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,35 @@ __all__ = [
     "GRUOptions",
     "LSTMOptions",
     "RNNOptions",
+    "SLSTMOptions",
     "SharedOptions",
+    "StructuralOptions",
     "without_numpy",
 ]
+
+
+class StructuralOptions(TypedDict, total=False):
+    """Keywords of every recurrent layer; see `CellOptions`."""
+
+    merge: str
+    reverse: bool
+    learn_state: bool
+
+
+class SharedOptions(StructuralOptions, total=False):
+    """Keywords of every recurrent layer whose cell has options; see `CellOptions`."""
+
+    proj_size: int
+    layer_norm: bool
+    zoneout: float | tuple[float, float]
+    recurrent_dropout: float
+    input_dropout: float
+    state_dropout: float
+    output_dropout: float
+    weight_drop: float
+    skip: int
+    context_size: int
+
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
 MERGES = ("concat", "sum", "mean")
@@ -36,36 +62,44 @@ class Cell(NamedTuple):
     Attributes
     ----------
     layer : str
-        The class of its layers.
+        The class of the layers.
     gates : int
         G without options, the rows of weight_ih in units of H.
-    carries_c : bool
-        Whether it carries c beside h, without options.
+    carried : int
+        Width of c, the state besides h, without options, in units of H; 0: there is no c.
     has_product : bool
         Whether there is a weight_hh.
     plain : bool
-        Whether it has compiled kernels of its own, for layers without options.
+        Whether layers without options have compiled kernels of their own.
     in_stacks : bool
-        Whether files, stacks' descriptions and language models have it.
+        Whether files, descriptions of stacks, and language models may use it.
     options : frozenset of str
-        What it takes beside `SharedOptions`.
+        The cell's own options.
+    shared : frozenset of str
+        Which of `SharedOptions` it takes.
     kernel : str
-        The compiled cell that it is, if not its own.
+        The name of the compiled cell, if it is another.
     """
 
     layer: str
     gates: int
-    carries_c: bool = False
+    carried: int = 0
     has_product: bool = True
     plain: bool = False
     in_stacks: bool = True
     options: frozenset[str] = frozenset()
+    shared: frozenset[str] = SharedOptions.__optional_keys__
     kernel: str | None = None
 
     @property
     def name(self) -> str:
-        """What users call it: "rnn", "gru", "lstm", ..."""
+        """The name that users pass: "rnn", "gru", "lstm", ..."""
         return self.layer.lower()
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Every option that it takes."""
+        return self.shared | self.options
 
 
 _GATED = frozenset({"gate_activation", "candidate_activation"})
@@ -76,10 +110,11 @@ CELLS: dict[str, Cell] = {
     "lstm": Cell(
         "LSTM",
         4,
-        carries_c=True,
+        carried=1,
         plain=True,
         options=_GATED | {"peephole", "coupled", "relevance", "cell_clip", "output_activation"},
     ),
+    "slstm": Cell("SLSTM", 4, carried=3, plain=True, shared=StructuralOptions.__optional_keys__),
     "mingru": Cell("MinGRU", 2, has_product=False, options=frozenset({"nonlinearity"})),
     "minlstm": Cell("MinLSTM", 3, has_product=False, options=frozenset({"nonlinearity"})),
     "jordan": Cell(
@@ -92,39 +127,25 @@ CELLS: dict[str, Cell] = {
 }
 
 
-class SharedOptions(TypedDict, total=False):
-    """Keywords that every recurrent layer takes; see `CellOptions`."""
-
-    proj_size: int
-    layer_norm: bool
-    zoneout: float | tuple[float, float]
-    recurrent_dropout: float
-    input_dropout: float
-    state_dropout: float
-    output_dropout: float
-    weight_drop: float
-    skip: int
-    context_size: int
-    merge: str
-    reverse: bool
-    learn_state: bool
+class SLSTMOptions(StructuralOptions, total=False):
+    """Keywords of `fastrnn.SLSTM`, which has no others."""
 
 
 class GRUOptions(SharedOptions, total=False):
-    """Keywords of `fastrnn.GRU` beside those of every layer."""
+    """Keywords of `fastrnn.GRU` in addition to `SharedOptions`."""
 
     gate_activation: str
     candidate_activation: str
 
 
 class RNNOptions(SharedOptions, total=False):
-    """Keywords of `fastrnn.RNN` beside those of every layer."""
+    """Keywords of `fastrnn.RNN` in addition to `SharedOptions`."""
 
     leak: float | Sequence[float] | str | None
 
 
 class LSTMOptions(SharedOptions, total=False):
-    """Keywords of `fastrnn.LSTM` beside those of every layer."""
+    """Keywords of `fastrnn.LSTM` in addition to `SharedOptions`."""
 
     peephole: bool
     coupled: bool
@@ -144,15 +165,15 @@ class CellOptions:
     cell : str
         A name in `CELLS`.
     zoneout : (float, float)
-        Of h and of c.
+        The probabilities for h and for c.
     cell_clip : float
-        0 for none.
+        0: none.
     candidate_activation : str
-        Of RNN, MinGRU, MinLSTM and Jordan the nonlinearity.
+        For RNN, MinGRU, MinLSTM and Jordan, the nonlinearity.
     leak : None, float, tuple of H floats, "learned" or "shared"
         See `fastrnn.RNN`.
     projection_activation, hidden_recurrence
-        Output activation and recurrence of `fastrnn.Jordan`, whose outputs are proj_size.
+        Output activation and hidden recurrence of `fastrnn.Jordan`, whose output_size is proj_size.
     others
         As for `fastrnn.LSTM` and, reset_after, `fastrnn.GRU`; numbers are 0 where an option is off.
     """
@@ -190,14 +211,13 @@ class CellOptions:
         Raises
         ------
         TypeError
-            If a name is unknown, or a value of the wrong kind.
+            If an option is unknown, or a value has a wrong type.
         ValueError
-            If a value is out of range, or two options contradict each other; both are named.
+            If a value is out of range, or two options contradict each other; the message names both.
         """
-        known = SharedOptions.__optional_keys__ | CELLS[cell].options
         for name in options:
-            if name not in known:
-                raise TypeError(f"{name}: no option of this layer")
+            if name not in CELLS[cell].accepts:
+                raise TypeError(f"{name}: not an option of this layer")
         checked = {name: _checked(name, value) for name, value in options.items()}
         if "nonlinearity" in checked:
             checked["candidate_activation"] = checked.pop("nonlinearity")
@@ -219,7 +239,7 @@ class CellOptions:
             (self.reverse and directions == 2, "reverse", "bidirectional"),
             (self.merge != "concat" and directions == 1, f"merge={self.merge!r}", "one direction"),
             (
-                self.zoneout[1] and not CELLS[self.cell].carries_c,
+                self.zoneout[1] and not CELLS[self.cell].carried,
                 "zoneout of c",
                 f"the cell {self.cell}, which has none",
             ),
@@ -243,25 +263,25 @@ class CellOptions:
 
     @cached_property
     def plain(self) -> bool:
-        """Whether the plain cell's own kernels do it all."""
+        """Whether the kernels of the plain cell suffice."""
         here = {"merge", "reverse", "learn_state", "reset_after", "cell"}
         usual = CellOptions(self.cell)
-        relu = self.cell == "elman" and self.candidate_activation == "relu"  # that too is the plain cell
+        relu = self.cell == "elman" and self.candidate_activation == "relu"  # also the plain cell
         return CELLS[self.cell].plain and all(
             getattr(self, field.name) == getattr(usual, field.name)
             for field in fields(self)
             if field.name not in here and not (relu and field.name == "candidate_activation")
         )
 
-    @property
+    @cached_property
     def random(self) -> bool:
-        """Whether a pass in training draws masks, beside those between layers."""
+        """Whether a training pass draws masks other than those between layers."""
         names = ("input_dropout", "state_dropout", "output_dropout", "recurrent_dropout", "weight_drop")
         return any(self.zoneout) or any(getattr(self, name) for name in names)
 
     @property
     def gates(self) -> int:
-        """G, the rows of weight_ih in units of H."""
+        """G: rows of weight_ih in units of H."""
         return CELLS[self.cell].gates - self.coupled + self.relevance
 
     @property
@@ -271,17 +291,21 @@ class CellOptions:
 
     @property
     def kind(self) -> str:
-        """The kernel's name of the cell."""
+        """The name of the cell in the kernels."""
         if self.cell == "gru":
             return "gru_after" if self.reset_after else "gru_before"
         return CELLS[self.cell].kernel or self.cell
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """Arrays of the state: h, c where something else than h is carried, past where steps are skipped."""
+        """Names of the state's arrays: h, c if the cell carries more than h, past with skip connections."""
         projected = self.cell == "gru" and self.proj_size > 0
-        carried = CELLS[self.cell].carries_c or projected or self.hidden_recurrence
+        carried = CELLS[self.cell].carried or projected or self.hidden_recurrence
         return ("h", *(("c",) if carried else ()), *(("past",) if self.skip else ()))
+
+    def carried_size(self, hidden_size: int) -> int:
+        """Return the width of c."""
+        return max(CELLS[self.cell].carried, 1) * hidden_size
 
     def output_size(self, hidden_size: int) -> int:
         """P, the width of h."""
@@ -312,7 +336,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def without_numpy(value: Any) -> Any:
-    """Return an option's value as Python's own, as it is shown."""
+    """Return an option's value as a Python object, for display."""
     if isinstance(value, np.ndarray) and value.ndim:
         return tuple(value.tolist())
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

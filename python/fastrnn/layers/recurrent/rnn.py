@@ -25,10 +25,10 @@ class RNN(Recurrent[Array]):
 
         h = tanh(W_ih x + b_ih + W_hh h' + b_hh)        or relu
 
-    with h' the state before the step.
+    where h' is the state before the step.
 
-    Parameters are ``weight_ih_l0 [H, D]``, ``weight_hh_l0 [H, H]``, ``bias_ih_l0`` and ``bias_hh_l0 [H]``;
-    further layers and the reverse direction have their own, named and started as those of `LSTM`.
+    The parameters are ``weight_ih_l0 [H, D]``, ``weight_hh_l0 [H, H]``, ``bias_ih_l0`` and ``bias_hh_l0
+    [H]``. Those of more layers and of a reverse direction, and their initial values, are as for `LSTM`.
 
     Parameters
     ----------
@@ -37,8 +37,9 @@ class RNN(Recurrent[Array]):
     nonlinearity : {"tanh", "relu", "sigmoid", "identity", "hard_sigmoid", "positive"}
         The first two are the plain cell; "identity" with a `leak` is a running average.
     leak : float, sequence of H floats, "learned" or "shared", optional
-        a, the share of h' that stays: ``h = a h' + (1 - a) tanh(...)``, one for all units or one for each.
-        "learned": ``sigmoid(leak_l0)``, [H]; "shared": the same of one number, [1], for all units.
+        a, the fraction of h' that is kept: ``h = a h' + (1 - a) tanh(...)``. One number for all units, or one
+        for each. "learned": ``sigmoid(leak_l0)`` with ``leak_l0 [H]``; "shared": with ``leak_l0 [1]``, for
+        all units.
     **options
         proj_size, layer_norm, zoneout (of h), recurrent_dropout (of the new value), input_dropout,
         state_dropout, output_dropout, weight_drop, skip, context_size, merge, reverse and learn_state, as for
@@ -53,11 +54,11 @@ class RNN(Recurrent[Array]):
     References
     ----------
     Elman (1990), "Finding Structure in Time". Jaeger et al. (2007), "Optimization and Applications of Echo
-    State Networks with Leaky-Integrator Neurons". The other options' papers: see `LSTM`.
+    State Networks with Leaky-Integrator Neurons". For the other options, see `LSTM`.
 
     Examples
     --------
-    Token ids stand for one-hot vectors, which never exist:
+    Token ids stand for one-hot vectors, which are never built:
 
     >>> import numpy as np
     >>> import fastrnn as fr

@@ -1,4 +1,4 @@
-"""Parameters and states by name: PyTorch's names and shapes, in groups of one layer and direction."""
+"""Names and shapes of parameters and states, as PyTorch's, in a group for each layer and direction."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from fastrnn.layers.recurrent.options import CellOptions
 
 __all__ = ["Group", "group_shapes", "groups", "state_shapes", "suffixes"]
 
-# Weights or gradients of one layer and direction, by their names without the suffix: "weight_ih", ...
+# Weights or gradients of one layer and direction by name, without the suffix: "weight_ih", ...
 Group: TypeAlias = Mapping[str, Array]
 
 
 def state_shapes(options: CellOptions, hidden_size: int, rows: int) -> list[tuple[int, ...]]:
-    """Return the shape of each array of one layer's and direction's state, as `state_names` has them."""
+    """Return the shape of each array in the state of one layer and direction, as in `state_names`."""
     P = options.output_size(hidden_size)
-    shapes = {"h": (rows, P), "c": (rows, hidden_size), "past": (rows, options.skip, P)}
+    shapes = {"h": (rows, P), "c": (rows, options.carried_size(hidden_size)), "past": (rows, options.skip, P)}
     return [shapes[name] for name in options.state_names]
 
 
 def group_shapes(
     options: CellOptions, input_size: int, hidden_size: int, *, first: bool, bias: bool
 ) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each parameter of one layer and direction; `first`: of the first layer."""
+    """Return name and shape of each parameter of one layer and direction; `first`: in the first layer."""
     G, H, P = options.gates, hidden_size, options.output_size(hidden_size)
     shapes: dict[str, tuple[int, ...]] = {"weight_ih": (G * H, input_size)}
     if options.has_product:
@@ -55,7 +55,7 @@ def group_shapes(
 
 
 def suffixes(num_layers: int, directions: int) -> list[str]:
-    """Return the end of the parameters' names for each layer and direction."""
+    """Return the suffix of the parameters' names for each layer and direction."""
     return [f"_l{layer}{end}" for layer in range(num_layers) for end in ("", "_reverse")[:directions]]
 
 

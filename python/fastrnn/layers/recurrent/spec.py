@@ -1,4 +1,4 @@
-"""What a recurrent layer is, without its weights: all that a pass needs to know of it."""
+"""The specification of a recurrent layer: all that a pass needs to know, except the weights."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class RecurrentSpec:
     input_size, hidden_size, num_layers : int
         D, H and L.
     directions : int
-        2 where bidirectional, else 1.
+        2 if bidirectional, else 1.
     batch_first : bool
     dropout : float
     bias : bool
     dtype : numpy.dtype
     options : CellOptions
-        The cell, and what it is beside the plain one.
+        The cell and its options.
     """
 
     input_size: int
@@ -65,9 +65,9 @@ class RecurrentSpec:
         Raises
         ------
         ValueError
-            If a size is less than 1, a probability out of range, or two options contradict each other.
+            If a size is less than 1, a probability is out of range, or two options contradict each other.
         TypeError
-            If a size is no integer, the dtype another, or an option unknown.
+            If a size is not an integer, the dtype is not float32 or float64, or an option is unknown.
         """
         names = ("input_size", "hidden_size", "num_layers")
         input_size, hidden_size, num_layers = map(as_size, names, sizes)
@@ -108,24 +108,24 @@ class RecurrentSpec:
 
     @property
     def output_size(self) -> int:
-        """Width of y."""
+        """The width of y."""
         return self.h_size * self.directions if self.options.merge == "concat" else self.h_size
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """The arrays of a state: h; c where the cell carries more; past where it looks further back."""
+        """Names of the state's arrays: h, c if the cell carries more than h, past with skip connections."""
         return self.options.state_names
 
     def state_shapes(self, rows: int) -> list[tuple[int, ...]]:
-        """Return the shape of each array of one layer's and direction's state."""
+        """Return the shape of each array of the state of one layer and direction."""
         return state_shapes(self.options, self.hidden_size, rows)
 
     def zero_state(self, rows: int) -> tuple[Array, ...]:
-        """Return a state of zeros of one layer and direction."""
+        """Return a zero state of one layer and direction."""
         return tuple([np.zeros(shape, self.dtype) for shape in self.state_shapes(rows)])
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name and shape of each parameter, in their order."""
+        """Return name and shape of each parameter, in order."""
         shapes: dict[str, tuple[int, ...]] = {}
         for index, suffix in enumerate(suffixes(self.num_layers, self.directions)):
             first = index < self.directions
@@ -138,5 +138,5 @@ class RecurrentSpec:
         return shapes
 
     def groups(self, arrays: Mapping[str, Array]) -> list[Group]:
-        """Return the weights or gradients of each layer and direction, each group a mapping by name."""
+        """Return the weights or gradients of each layer and direction by name."""
         return groups(arrays, self.num_layers, self.directions)

@@ -1,1 +1,1 @@
-"""One pass over a batch of sequences, forward and back, and one step at a time."""
+"""The engine: one pass over a batch of sequences, forward or backward, and streams of single steps."""

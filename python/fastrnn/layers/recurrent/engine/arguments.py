@@ -1,4 +1,4 @@
-"""What users hand to an RNN, GRU or LSTM: checked, and made time-major and contiguous for the kernels."""
+"""Arguments of a recurrent layer: checked, and made time-major and contiguous for the kernels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "with_dcontext",
 ]
 
-# The state of each layer and direction: (h,) or (h, c), each [N, H].
+# The state of each layer and direction, its arrays in the order of `state_names`: (h,), (h, c), ...
 States: TypeAlias = list[tuple[Array, ...]]
 
 
@@ -35,16 +35,13 @@ class Batch(NamedTuple):
     lengths: Ids | None
     reset: NDArray[np.bool_] | None
     context: Array | None = None
-
-    def state(self, index: int) -> tuple[Array, ...] | None:
-        """Return the state of one layer and direction."""
-        return None if self.states is None else self.states[index]
+    targets: Array | None = None  # [T, N, P], fed back in place of the output (teacher forcing)
 
 
 def as_input(spec: RecurrentSpec, x: Any) -> Array:
     """Check x: floats [T, N, D], or ids [T, N]."""
     if type(x) is np.ndarray and x.ndim == 3 and x.dtype == spec.dtype and not spec.batch_first:
-        # The common case, at once.
+        # The common case, without further checks.
         steps, rows, width = x.shape
         if width == spec.input_size and steps and rows:
             return contiguous("x", x)
@@ -68,13 +65,13 @@ def as_dy(spec: RecurrentSpec, dy: Any, steps: int, rows: int) -> Array:
         and dy.shape == (steps, rows, width)
         and not spec.batch_first
     ):
-        return contiguous("dy", dy)  # the common case, at once
+        return contiguous("dy", dy)  # the common case, without further checks
     first = (rows, steps) if spec.batch_first else (steps, rows)
     return _time_major(spec, "dy", as_floats("dy", dy, spec.dtype, (*first, width)))
 
 
 def as_reset(spec: RecurrentSpec, reset: Any, steps: int, rows: int) -> NDArray[np.bool_] | None:
-    """Check the mask of steps that start again from the initial state."""
+    """Check the mask of steps at which a row restarts from the initial state."""
     if reset is None:
         return None
     first = (rows, steps) if spec.batch_first else (steps, rows)
@@ -82,7 +79,7 @@ def as_reset(spec: RecurrentSpec, reset: Any, steps: int, rows: int) -> NDArray[
 
 
 def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int) -> States | None:
-    """Check a state as users have it and split it over layers and directions."""
+    """Check a state in the form that users pass; split it by layer and direction."""
     if state is None:
         return None
     names, count = spec.state_names, spec.count
@@ -102,7 +99,7 @@ def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int) -> States |
 
 
 def as_context(spec: RecurrentSpec, context: Any, rows: int) -> Array | None:
-    """Check the context, which is there exactly where the layer has a `context_size`."""
+    """Check the context: required if, and only if, the layer has a `context_size`."""
     size = spec.options.context_size
     if size and context is None:
         raise ValueError(f"context: expected [{rows}, {size}], got None")
@@ -111,8 +108,15 @@ def as_context(spec: RecurrentSpec, context: Any, rows: int) -> Array | None:
     return as_floats("context", context, spec.dtype, (rows, size)) if size else None
 
 
-def with_dcontext(spec: RecurrentSpec, gradients: list[Group], dcontext: Array, rows: int) -> list[Group]:
-    """Check an array for the gradient of the context, and put it among the first layer's gradients."""
+def with_dcontext(
+    spec: RecurrentSpec, gradients: list[Group], dcontext: Array | None, rows: int
+) -> tuple[list[Group], list[tuple[Array, Array]]]:
+    """Check the array for the gradient of the context; return gradients, and pairs of it and a part to add.
+
+    Each direction of the first layer has its own part, because both may run at the same time.
+    """
+    if dcontext is None:
+        return gradients, []
     size = spec.options.context_size
     shape = (rows, size)
     if not size:
@@ -121,12 +125,13 @@ def with_dcontext(spec: RecurrentSpec, gradients: list[Group], dcontext: Array, 
         raise TypeError(f"dcontext: expected {spec.dtype}, got {dcontext.dtype}")
     if dcontext.shape != shape:
         raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
-    first = [{**group, "context": dcontext} for group in gradients[: spec.directions]]
-    return first + gradients[spec.directions :]
+    parts: list[Array] = [np.zeros(shape, spec.dtype) for _ in range(spec.directions)]
+    first = [{**group, "context": part} for group, part in zip(gradients, parts, strict=False)]
+    return first + gradients[spec.directions :], [(dcontext, part) for part in parts]
 
 
 def join_states(states: States) -> Any:
-    """Make a state as users have it of all layers' and directions': h, or the pair (h, c), each [L, N, H]."""
+    """Join the states of all layers and directions into the form that users receive: h, or a tuple."""
     if len(states) == 1:
         parts = tuple([array[None] for array in states[0]])
     else:

@@ -1,14 +1,15 @@
-"""Weights of a layer as passes take them: packed, made again when the parameters have changed."""
+"""Packed weights of a layer, and what else a pass takes: masks, contexts, initial states."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_lengths
+from fastrnn._arrays import Array, Ids, as_lengths
 from fastrnn._dispatch import kernels
-from fastrnn.layers.base.dropout import draw_key
+from fastrnn.layers.base.dropout import draw_key, draw_mask
 from fastrnn.layers.recurrent.engine.arguments import (
     Batch,
     States,
@@ -17,63 +18,86 @@ from fastrnn.layers.recurrent.engine.arguments import (
     as_reset,
     as_states,
 )
-from fastrnn.layers.recurrent.engine.general_panels import GeneralPanels
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 if TYPE_CHECKING:
-    from fastrnn.layers.base.parameters import Parameters
+    from fastrnn.layers.base.parameters import Gradients, Parameters
 
-__all__ = ["PackedWeights", "for_pass", "native_group", "pack"]
+__all__ = ["PackedWeights", "PassWeights", "option_arrays", "pack", "reverse_order"]
 
-
-def native_group(group: Group) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return a plain cell's weights or gradients as the compiled functions take them."""
-    return group["weight_ih"], group["weight_hh"], group.get("bias_ih"), group.get("bias_hh")
+# The purpose of a mask; each has its own stream of random numbers.
+INPUT, STATE, OUTPUT, CANDIDATE, ZONE_H, ZONE_C, WEIGHTS = range(7)
 
 
 def pack(spec: RecurrentSpec, group: Group) -> Any:
     """Pack the weights of one layer and direction."""
     options = spec.options
     if not options.plain:
-        return GeneralPanels(options, spec.hidden_size, group)
-    weights = native_group(group)
+        return _pack_variant(spec, group)
+    weights = group["weight_ih"], group["weight_hh"], group.get("bias_ih"), group.get("bias_hh")
     if spec.cell == "elman":
         return kernels.elman_pack(*weights, options.candidate_activation)
     if spec.cell == "gru":
         return kernels.gru_pack(*weights, options.reset_after)
+    if spec.cell == "slstm":
+        return kernels.slstm_pack(*weights)
     return kernels.lstm_pack(*weights)
 
 
-def for_pass(
-    spec: RecurrentSpec, packed: list[Any], context: Array | None, rng: np.random.Generator | None = None
-) -> list[Any]:
-    """Return packed weights with what is theirs in one pass: context and, in training, a key for masks."""
-    if spec.options.plain:
-        return packed
-    random = rng if spec.options.random else None
-    return [
-        one.for_pass(
-            None if random is None else draw_key(random),
-            context if i < spec.directions else None,
-            one.targets,
-        )
-        for i, one in enumerate(packed)
-    ]
+def _pack_variant(spec: RecurrentSpec, group: Group) -> Any:
+    options, weights = spec.options, dict(group)
+    leak = options.leak
+    if isinstance(leak, str):
+        weights["leak"] = np.broadcast_to(kernels.sigmoid(group["leak"]), spec.hidden_size).copy()
+    elif leak is not None:
+        weights["leak"] = np.full(spec.hidden_size, leak, spec.dtype)
+    given = {
+        "coupled": options.coupled,
+        "relevance": options.relevance,
+        "skip": options.skip,
+        "cell_clip": options.cell_clip,
+        "zone_h": options.zoneout[0],
+        "zone_c": options.zoneout[1],
+        "gate_activation": options.gate_activation,
+        "candidate_activation": options.candidate_activation,
+        "output_activation": options.output_activation,
+        "projection_activation": options.projection_activation,
+        "leak": leak if isinstance(leak, str) else "fixed",
+    }
+    return kernels.variant_pack(options.kind, spec.hidden_size, weights, given)
+
+
+class PassWeights(NamedTuple):
+    """Packed weights of each layer and direction, and the keys and masks of one pass.
+
+    Attributes
+    ----------
+    packed : list
+    keys : list of int, or None
+        Keys of the masks of each layer and direction; None if there are no masks.
+    weight_masks : list of ndarray, or None
+        The masks by which each weight_hh was multiplied.
+    """
+
+    packed: list[Any]
+    keys: list[int] | None = None
+    weight_masks: list[Array] | None = None
 
 
 class PackedWeights:
-    """A layer's parameters as passes take them: packed weights, initial states."""
+    """A layer's packed weights and initial states, packed again after the parameters change."""
 
     def __init__(self, spec: RecurrentSpec, parameters: Parameters) -> None:
         self.spec, self.parameters = spec, parameters
         self.forget()
 
     def forget(self) -> None:
-        """Drop what was made: the parameters have moved."""
+        """Drop everything cached, because the parameters have moved."""
         self._version: float = -1
-        self._packed: list[Any] = []
+        self._current = PassWeights([])
         self._groups: list[Group] | None = None
+        self._gradients: tuple[Gradients, list[Group]] | None = None
 
     def groups(self) -> list[Group]:
         """Return the weights of each layer and direction by name."""
@@ -81,16 +105,43 @@ class PackedWeights:
             self._groups = self.spec.groups(self.parameters)
         return self._groups
 
-    def current(self) -> list[Any]:
-        """Return packed weights of each layer and direction, made again if the version has changed."""
+    def gradient_groups(self, gradients: Gradients) -> list[Group]:
+        """Return the gradients of each layer and direction by name."""
+        if self._gradients is None or self._gradients[0] is not gradients:
+            self._gradients = gradients, self.spec.groups(gradients)
+        return self._gradients[1]
+
+    def current(self) -> PassWeights:
+        """Return packed weights of each layer and direction; pack again if the version has changed."""
         version = self.parameters.version
         if self._version != version:
-            self._packed = [pack(self.spec, group) for group in self.groups()]
+            self._current = PassWeights([pack(self.spec, group) for group in self.groups()])
             self._version = version
-        return self._packed
+        return self._current
+
+    def for_pass(self, rng: np.random.Generator | None = None) -> PassWeights:
+        """Return packed weights for one pass; in training `rng` draws the keys of its masks."""
+        weights, options = self.current(), self.spec.options
+        if rng is None or not options.random:
+            return weights
+        packed = weights.packed
+        keys = [draw_key(rng) for _ in packed]
+        if not options.weight_drop:
+            return PassWeights(packed, keys)
+        masks = [self._weight_mask(key, group) for key, group in zip(keys, self.groups(), strict=True)]
+        packed = [
+            pack(self.spec, {**group, "weight_hh": group["weight_hh"] * mask})
+            for group, mask in zip(self.groups(), masks, strict=True)
+        ]
+        return PassWeights(packed, keys, masks)
+
+    def _weight_mask(self, key: int, group: Group) -> Array:
+        weight = group["weight_hh"]
+        drop, dtype = self.spec.options.weight_drop, self.spec.dtype
+        return draw_mask(key, WEIGHTS, range(1), weight.size, drop, dtype).reshape(weight.shape)
 
     def initial_states(self, rows: int) -> States | None:
-        """Return the learned initial state for so many rows; None where it is zero."""
+        """Return the learned initial state, repeated for each row; None if it is zero."""
         spec = self.spec
         if not spec.options.learn_state:
             return None
@@ -100,18 +151,98 @@ class PackedWeights:
         ]
 
     def batch(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, context: Any = None
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        context: Any = None,
+        targets: Array | None = None,
     ) -> Batch:
-        """Check the arguments of a pass; without a state it starts from the initial one."""
-        x = as_input(self.spec, x)
+        """Check the arguments of a pass; without a state, take the initial one."""
+        spec = self.spec
+        x = as_input(spec, x)
         steps, rows = x.shape[:2]
         return Batch(
             x,
-            self.initial_states(rows) if state is None else as_states(self.spec, "state", state, rows),
-            as_lengths(lengths, steps, rows),
-            as_reset(self.spec, reset, steps, rows),
-            as_context(self.spec, context, rows),
+            self.initial_states(rows) if state is None else as_states(spec, "state", state, rows),
+            None if lengths is None else as_lengths(lengths, steps, rows),
+            None if reset is None else as_reset(spec, reset, steps, rows),
+            None if context is None and spec.options.plain else as_context(spec, context, rows),
+            targets,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedWeights, (self.spec, self.parameters)
+
+
+def reverse_order(lengths: Ids | None, steps: int, rows: int) -> Ids:
+    """Return the step of a reverse direction at each time and row, [T, N]; 0 after a row's end."""
+    ends = np.full(rows, steps) if lengths is None else lengths
+    order: Ids = np.maximum(ends - 1 - np.arange(steps)[:, None], 0)
+    return order
+
+
+def option_arrays(
+    spec: RecurrentSpec,
+    weights: PassWeights,
+    batch: Batch,
+    index: int,
+    steps: range,
+    *,
+    reverse: bool = False,
+) -> dict[str, Array] | None:
+    """Return the arrays that the options of one layer and direction need in a pass, by name.
+
+    Parameters
+    ----------
+    spec, weights, batch
+    index : int
+        The index of the layer and direction.
+    steps : range
+        The steps of the pass, counted in the direction of its loop.
+    reverse : bool
+        Whether the loop runs in reverse while the arrays stay in the order of time.
+    """
+    options = spec.options
+    if options.plain:
+        return None
+    rows = batch.x.shape[1]
+    arrays: dict[str, Array] = {}
+    if batch.context is not None and index < spec.directions:
+        arrays["context"] = batch.context
+    if batch.targets is not None:
+        arrays["targets"] = batch.targets[steps.start : steps.stop]
+    if weights.keys is None:
+        return arrays or None
+    key, dtype, H, P = weights.keys[index], spec.dtype, spec.hidden_size, spec.h_size
+    order = reverse_order(batch.lengths, len(steps), rows) if reverse else None
+
+    def one(name: str, purpose: int, probability: float, width: int) -> None:
+        """Add a mask for all steps, [N, width]."""
+        if probability:
+            mask = draw_mask(key, purpose, range(1), rows * width, probability, dtype)
+            arrays[name] = mask.reshape(rows, width)
+
+    def each(name: str, purpose: int, probability: float, width: int, values: Any = None) -> None:
+        """Add a mask for each step, [T, N, width]."""
+        if not probability:
+            return
+        mask = draw_mask(key, purpose, steps, rows * width, probability, dtype, values=values)
+        mask = mask.reshape(len(steps), rows, width)
+        arrays[name] = mask if order is None else mask[order, np.arange(rows)]
+
+    below = spec.input_size if index < spec.directions else spec.output_size
+    one("input_mask", INPUT, options.input_dropout, below)
+    one("state_mask", STATE, options.state_dropout, P)
+    one("output_mask", OUTPUT, options.output_dropout, P)
+    each("candidate_mask", CANDIDATE, options.recurrent_dropout, H)
+    each("zone_h", ZONE_H, options.zoneout[0], P, (1.0, 0.0))
+    each("zone_c", ZONE_C, options.zoneout[1], H, (1.0, 0.0))
+    return arrays or None
+
+
+def mask_bytes(arrays: Mapping[str, Array] | None) -> int:
+    """Return the bytes of the masks among the arrays of a pass."""
+    given = ("context", "targets")
+    return sum(array.nbytes for name, array in (arrays or {}).items() if name not in given)

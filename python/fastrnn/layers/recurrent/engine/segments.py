@@ -1,4 +1,4 @@
-"""Backpropagation through time that keeps states at intervals and makes the rest again when it is needed."""
+"""Backpropagation through time with checkpoints: keeps states at intervals and recomputes the rest."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
+from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import DropoutMask
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
-from fastrnn.layers.recurrent.engine.packed import for_pass
-from fastrnn.layers.recurrent.engine.sequence_pass import columns, kernels_of, merged, unmerged
+from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays
+from fastrnn.layers.recurrent.engine.sequence_pass import (
+    add_dropped_weight_gradients,
+    columns,
+    dropped_weight_gradients,
+    merged,
+    unmerged,
+)
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
@@ -20,20 +27,20 @@ __all__ = ["AnyTape", "CheckpointedTape", "backward_segments", "forward_segments
 
 
 class CheckpointedTape:
-    """What ``forward`` keeps for ``backward`` where it was given ``checkpoint_every``.
+    """What ``forward`` with ``checkpoint_every`` keeps for ``backward``.
 
-    It holds the state of each layer before every segment of so many steps; ``backward`` makes one segment's
-    gates again at a time, from the last to the first. The gradients are those of a `Tape`, to the last bit.
-    Layers of a stack go through a segment together; a bidirectional layer goes alone, and its output is kept.
+    It holds the state of each layer before every segment of k steps; ``backward`` recomputes one segment at a
+    time, from the last to the first. The gradients are those of a `Tape`, to the last bit. Layers of a stack
+    run a segment together; a bidirectional layer runs alone, and its output is kept.
 
-    Write into none of the arrays that the forward pass was given before ``backward``, which itself leaves
-    them as they are and may be called more than once.
+    Do not write to the arguments of the forward pass before ``backward``, which leaves them as they are and
+    may be called more than once.
 
     Attributes
     ----------
     checkpoint_every : int
-        Steps of a segment, k. `nbytes` falls with 1/k, what ``backward`` makes again grows with k: for one
-        sequence of T steps both together are smallest at a k of the order of ``sqrt(T)``.
+        k, the steps of a segment. `nbytes` falls with 1/k, and what ``backward`` recomputes grows with k: for
+        one sequence of T steps the sum is smallest for a k of the order of ``sqrt(T)``.
 
     References
     ----------
@@ -59,25 +66,28 @@ class CheckpointedTape:
         "_masks",
         "_owner",
         "_spec",
+        "_weights",
         "checkpoint_every",
         "learned_state",
         "rows",
         "steps",
     )
 
-    def __init__(self, spec: RecurrentSpec, steps: int, rows: int, checkpoint_every: int) -> None:
+    def __init__(
+        self, spec: RecurrentSpec, weights: PassWeights, steps: int, rows: int, checkpoint_every: int
+    ) -> None:
         self._owner: object = None  # the layer whose pass it was
-        self._spec = spec
+        self._spec, self._weights = spec, weights
         self.learned_state = False  # whether the initial state was the layer's own
         self.steps, self.rows = steps, rows
         self.checkpoint_every = checkpoint_every
-        # What goes through the batch together: the whole stack, or one layer's two directions side by side.
+        # What runs together: the whole stack, or the two directions of one layer.
         self._levels: list[list[Run]] = []
         self._masks: list[DropoutMask | None] = []
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is kept, without the input of the first layer."""
+        """Bytes of everything kept, without the input of the first layer."""
         inputs = sum(runs[0].x.nbytes for runs in self._levels[1:])
         return inputs + sum(run.nbytes for runs in self._levels for run in runs)
 
@@ -86,37 +96,33 @@ class CheckpointedTape:
         return f"<CheckpointedTape of {self._owner!r}: {self.steps} steps of {self.rows} sequences, {kept}>"
 
 
-# What a forward pass in training may leave.
+# The tapes that a forward pass may return.
 AnyTape: TypeAlias = Tape | CheckpointedTape
 
 
 def forward_segments(
-    spec: RecurrentSpec, packed: list[Any], batch: Batch, rng: np.random.Generator, checkpoint_every: int
+    spec: RecurrentSpec, weights: PassWeights, batch: Batch, rng: np.random.Generator, checkpoint_every: int
 ) -> tuple[Array, States, CheckpointedTape]:
-    """Do what `forward` does, keeping only the states before every so many steps."""
-    packed = for_pass(spec, packed, batch.context, rng)
+    """Do what `forward` does, but keep only the states before every `checkpoint_every` steps."""
     steps, rows = batch.x.shape[:2]
-    tape = CheckpointedTape(spec, steps, rows, checkpoint_every)
+    tape = CheckpointedTape(spec, weights, steps, rows, checkpoint_every)
 
     def mask() -> DropoutMask | None:
         shape = (tape.steps, tape.rows, spec.output_size)
         return DropoutMask(shape, spec.dropout, spec.dtype, rng) if spec.dropout else None
 
     if spec.directions == 1:
-        masks = [mask() for _ in packed[1:]]
-        run = Run(spec, 0, packed, batch, masks, checkpoint_every, reverse=spec.options.reverse)
+        masks = [mask() for _ in range(1, spec.count)]
+        run = Run(tape, range(spec.count), batch, masks, reverse=spec.options.reverse)
         tape._levels.append([run])
         return *run.forward(), tape
     x, finals = batch.x, []
-    for index in range(0, len(packed), 2):
+    for index in range(0, spec.count, 2):
         if index > 0:
             tape._masks.append(mask())
             x = _dropped(x, tape._masks[-1], 0, tape.steps)
         level = batch._replace(x=x)
-        runs = [
-            Run(spec, i, packed[i : i + 1], level, [], checkpoint_every, reverse=i > index)
-            for i in (index, index + 1)
-        ]
+        runs = [Run(tape, range(i, i + 1), level, [], reverse=i > index) for i in (index, index + 1)]
         tape._levels.append(runs)
         outputs = []
         for run in runs:
@@ -130,8 +136,9 @@ def forward_segments(
 def backward_segments(
     tape: CheckpointedTape, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
 ) -> tuple[Array | None, States]:
-    """Do what `backward` does, running each segment again."""
+    """Do what `backward` does, and run each segment forward again first."""
     both = tape._spec.directions == 2
+    own = dropped_weight_gradients(tape._weights, gradients)
     firsts: States = []
     dx = dy
     for number in range(len(tape._levels) - 1, -1, -1):
@@ -141,7 +148,7 @@ def backward_segments(
         parts: States = []
         for i, run in enumerate(tape._levels[number]):
             part = columns(dx, i) if both and dx is not None else dx
-            one, first = run.backward(gradients, part, dstates, number > 0 or need_dx)
+            one, first = run.backward(own, part, dstates, number > 0 or need_dx)
             below = one if below is None or one is None else np.add(below, one, out=below)
             parts += first
         firsts = parts + firsts
@@ -149,31 +156,31 @@ def backward_segments(
         mask = tape._masks[number - 1] if number > 0 else None
         if mask is not None and dx is not None:
             dx *= mask.steps(0, tape.steps)
+    add_dropped_weight_gradients(tape._weights, own, gradients)
     return dx, firsts
 
 
 class Run:
-    """Layers of one direction on their way through a batch, segment by segment.
+    """Layers of one direction, run over a batch segment by segment.
 
-    A reverse direction walks from each row's end, so that its segments are steps of that walk, not of time:
-    what it reads is put into the order of its walk, and what it gives is put back.
+    A reverse direction starts at each row's end, so its segments are ranges of its own steps, not of time.
+    Inputs are put into the order of its steps, and outputs back into the order of time.
     """
 
     def __init__(
         self,
-        spec: RecurrentSpec,
-        index: int,
-        packed: list[Any],
+        tape: CheckpointedTape,
+        layers: range,
         batch: Batch,
         masks: list[DropoutMask | None],
-        every: int,
-        reverse: bool = False,
+        *,
+        reverse: bool,
     ) -> None:
-        self.spec, self.index, self.packed, self.masks, self.every = spec, index, packed, masks, every
+        self.spec, self.weights, self.every = tape._spec, tape._weights, tape.checkpoint_every
+        self.layers, self.masks, self.batch, self.reverse = layers, masks, batch, reverse
         self.x, self.lengths, self.reset = batch.x, batch.lengths, batch.reset
-        self.reverse = reverse
-        self.first: list[Any] = [batch.state(i) for i in range(index, index + len(packed))]
-        # Of each segment, the state of each layer before it.
+        self.first: list[Any] = [None if batch.states is None else batch.states[i] for i in layers]
+        # The state of each layer before each segment.
         self.starts: list[list[Any]] = []
 
     @property
@@ -194,12 +201,11 @@ class Run:
     def backward(
         self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
     ) -> tuple[Array | None, States]:
-        count, kernels = len(self.packed), kernels_of(self.spec)
-        gradients = gradients[self.index : self.index + count]
+        first, count = self.layers.start, len(self.layers)
         carried: list[Any] = [None] * count
         if dstates is not None:
-            carried = dstates[self.index : self.index + count]
-        # What flows back into the very first state from resets.
+            carried = dstates[first : first + count]
+        # The gradient that resets send back to the first state of the whole pass.
         back: list[Any] = [None] * count
         if self.reset is not None:
             back = [self.spec.zero_state(self.x.shape[1]) for _ in range(count)]
@@ -207,12 +213,21 @@ class Run:
         for (begin, end), start in zip(reversed(self._segments()), reversed(self.starts), strict=True):
             _, _, tapes = self._run_segment(begin, end, start, training=True)
             part = None if dy is None else self._take(dy, begin, end)
-            for i in range(count - 1, -1, -1):
-                part, carried[i] = kernels.backward(
-                    self.packed[i], tapes[i], part, carried[i], gradients[i], i > 0 or need_dx, back[i]
+            for own in reversed(self._together()):
+                layers = slice(first + own.start, first + own.stop)
+                results = kernels.recurrent_backward(
+                    self.weights.packed[layers],
+                    tapes[own],
+                    part,
+                    carried[own],
+                    gradients[layers],
+                    own.start > 0 or need_dx,
+                    1,
+                    back[own],
                 )
-                if i > 0 and part is not None:
-                    part = _dropped(part, self.masks[i - 1], begin, end)
+                part, carried[own] = results[0][0], [state for _, state in results]
+                if own.start > 0 and part is not None:
+                    part = _dropped(part, self.masks[own.start - 1], begin, end)
             if dx is not None and part is not None:
                 self._put(dx, part, begin, end)
         return dx, carried
@@ -223,24 +238,42 @@ class Run:
         """Run all layers over one segment: y, the states after it and, in training, the tapes."""
         x = self._take(self.x, begin, end)
         reset = None if self.reset is None else self._take(self.reset, begin, end)
-        finals, tapes, kernels = [], [], kernels_of(self.spec)
-        for i, packed in enumerate(self.packed):
-            if i > 0:
-                x = _dropped(x, self.masks[i - 1], begin, end)
-            segment = (begin, self.x.shape[0], self.first[i])
-            x, final, tape = kernels.forward(
-                packed, x, state[i], self.lengths, reset, False, training, segment
+        finals, tapes, first = [], [], self.layers.start
+        steps = range(begin, end)
+        for own in self._together():
+            if own.start > 0:
+                x = _dropped(x, self.masks[own.start - 1], begin, end)
+            layers = slice(first + own.start, first + own.stop)
+            results = kernels.recurrent_forward(
+                self.weights.packed[layers],
+                x,
+                state[own],
+                self.lengths,
+                reset,
+                training,
+                False,
+                1,
+                [option_arrays(self.spec, self.weights, self.batch, i, steps) for i in self.layers[own]],
+                (begin, self.x.shape[0]),
+                self.first[own],
             )
-            finals.append(final)
-            tapes.append(tape)
+            x = results[-1][0]
+            finals += [final for _, final, _ in results]
+            tapes += [tape for _, _, tape in results]
         return x, finals, tapes
+
+    def _together(self) -> list[slice]:
+        """Return which layers run in one call of a kernel: those between two dropout masks."""
+        count = len(self.layers)
+        step = 1 if any(mask is not None for mask in self.masks) else count
+        return [slice(i, i + step) for i in range(0, count, step)]
 
     def _segments(self) -> list[tuple[int, int]]:
         total = self.x.shape[0] if self.lengths is None else int(self.lengths.max())
         return [(begin, min(begin + self.every, total)) for begin in range(0, total, self.every)]
 
     def _take(self, array: Array, begin: int, end: int) -> Array:
-        """Steps of the walk, contiguous: array[begin:end] where it goes forward."""
+        """Return some steps of the direction, contiguous: array[begin:end] unless it is reverse."""
         if not self.reverse:
             return array[begin:end]
         times, _ = self._times(begin, end)
@@ -248,7 +281,7 @@ class Run:
         return taken
 
     def _put(self, array: Array, part: Array, begin: int, end: int) -> None:
-        """Write steps of the walk back to their times."""
+        """Write some steps of the direction to their times."""
         if not self.reverse:
             array[begin:end] = part
             return
@@ -256,7 +289,7 @@ class Run:
         array[times[running], running.nonzero()[1]] = part[running]
 
     def _times(self, begin: int, end: int) -> tuple[Ids, NDArray[np.bool_]]:
-        """Of steps of a reverse walk, the time in each row, and which rows still run."""
+        """Return the time in each row at some steps of a reverse direction, and which rows still run."""
         total, rows = self.x.shape[:2]
         lengths = np.full(rows, total) if self.lengths is None else self.lengths
         times = lengths - 1 - np.arange(begin, end)[:, None]

@@ -1,125 +1,148 @@
-"""All layers and directions, forward and back: what lies between one kernel call and the next."""
+"""Forward and backward passes through all layers and directions: the kernel calls, and what lies between."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastrnn._arrays import Array
+from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
-from fastrnn.layers.recurrent.engine.cell_kernels import CellKernels, cell_kernels
-from fastrnn.layers.recurrent.engine.packed import for_pass
+from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["backward", "columns", "forward", "infer", "kernels_of", "merged", "unmerged"]
+__all__ = ["backward", "columns", "dropped_weight_gradients", "forward", "infer", "merged", "unmerged"]
 
 
-def kernels_of(spec: RecurrentSpec) -> CellKernels:
-    """Return the passes of a layer's cell."""
-    return cell_kernels(spec.cell, plain=spec.options.plain, reverse=spec.options.reverse)
+def levels(spec: RecurrentSpec, *, masked: bool) -> Sequence[slice]:
+    """Return which layers and directions run in one call of a kernel, called a level.
 
-
-def levels(spec: RecurrentSpec, *, masked: bool) -> range:
-    """Say which layers and directions go through a kernel together: the first of each level, in steps of one.
-
-    Those of a level stand between two dropout masks, or are a layer's two directions.
+    A level is the layers between two dropout masks, or the two directions of a layer.
     """
-    return range(0, spec.count, spec.directions if masked or spec.directions == 2 else spec.count)
+    if spec.directions == 1 and (not masked or spec.num_layers == 1):
+        return ALL_LAYERS
+    step = spec.directions
+    return [slice(first, first + step) for first in range(0, spec.count, step)]
 
 
-def infer(spec: RecurrentSpec, packed: list[Any], batch: Batch) -> tuple[Array, States]:
-    """Run all layers and keep nothing: y, the last states."""
-    packed, x = for_pass(spec, packed, batch.context), batch.x
-    if len(packed) == 1:
-        y, final, _ = kernels_of(spec).forward(
-            packed[0], x, batch.state(0), batch.lengths, batch.reset, spec.options.reverse
-        )
-        return y, [final]
+ALL_LAYERS = (slice(0, None),)
+
+
+def infer(spec: RecurrentSpec, weights: PassWeights, batch: Batch) -> tuple[Array, States]:
+    """Run all layers without a tape; return y and the last states."""
+    x, states = batch.x, batch.states
     finals: States = []
-    steps = levels(spec, masked=False)
-    for first in steps:
-        x, final, _ = _forward_level(spec, packed, x, batch, slice(first, first + steps.step), False)
-        finals += final
+    for level in levels(spec, masked=False):
+        results = kernels.recurrent_forward(
+            weights.packed[level],
+            x,
+            None if states is None else states[level],
+            batch.lengths,
+            batch.reset,
+            False,
+            spec.options.reverse,
+            spec.directions,
+            None if spec.options.plain else level_options(spec, weights, batch, level),
+        )
+        x = results[-1][0] if spec.directions == 1 else merged(spec, [y for y, _, _ in results])
+        finals += [final for _, final, _ in results]
     return x, finals
 
 
 def forward(
-    spec: RecurrentSpec, packed: list[Any], batch: Batch, rng: np.random.Generator
+    spec: RecurrentSpec, weights: PassWeights, batch: Batch, rng: np.random.Generator
 ) -> tuple[Array, States, Tape]:
-    """Run all layers in training, with masks from `rng`: y, the last states, the tape."""
-    packed, x = for_pass(spec, packed, batch.context, rng), batch.x
-    if len(packed) == 1:
-        y, final, tape = kernels_of(spec).forward(
-            packed[0], x, batch.state(0), batch.lengths, batch.reset, spec.options.reverse, True
-        )
-        return y, [final], Tape(spec, packed, [tape], [])
+    """Run all layers in training, with masks from `rng`; return y, the last states and the tape."""
+    x, states = batch.x, batch.states
     finals: States = []
     tapes: list[Any] = []
     masks: list[Array | None] = [None] * (spec.num_layers - 1)
-    steps = levels(spec, masked=spec.dropout > 0.0)
-    for number, first in enumerate(steps):
-        if number > 0:
-            masks[number - 1] = mask = dropout_mask(x.shape, spec.dropout, spec.dtype, rng)
+    run = levels(spec, masked=spec.dropout > 0.0)
+    for level in run:
+        if level.start > 0:
+            masks[level.start // spec.directions - 1] = mask = dropout_mask(
+                x.shape, spec.dropout, spec.dtype, rng
+            )
             x = x if mask is None else x * mask
-        x, final, tape = _forward_level(spec, packed, x, batch, slice(first, first + steps.step), True)
-        finals += final
-        tapes += tape
-    return x, finals, Tape(spec, packed, tapes, masks)
+        results = kernels.recurrent_forward(
+            weights.packed[level],
+            x,
+            None if states is None else states[level],
+            batch.lengths,
+            batch.reset,
+            True,
+            spec.options.reverse,
+            spec.directions,
+            None if spec.options.plain else level_options(spec, weights, batch, level),
+        )
+        x = results[-1][0] if spec.directions == 1 else merged(spec, [y for y, _, _ in results])
+        finals += [final for _, final, _ in results]
+        tapes += [tape for _, _, tape in results]
+    return x, finals, Tape(spec, weights, run, tapes, masks)
 
 
-def _forward_level(
-    spec: RecurrentSpec, packed: list[Any], x: Array, batch: Batch, level: slice, training: bool
-) -> tuple[Array, States, list[Any]]:
-    """Run what goes through a kernel together: the output, the last states, the tapes."""
-    both, kernels = spec.directions == 2, kernels_of(spec)
-    run = kernels.forward_directions if both else kernels.forward_layers
-    states = None if batch.states is None else batch.states[level]
-    results = run(packed[level], x, states, batch.lengths, batch.reset, training)
-    outputs, finals, tapes = zip(*results, strict=True)
-    return merged(spec, outputs) if both else outputs[-1], list(finals), list(tapes)
+def level_options(
+    spec: RecurrentSpec, weights: PassWeights, batch: Batch, level: slice
+) -> list[dict[str, Array] | None]:
+    """Return the arrays of `option_arrays` for each layer and direction of a level."""
+    steps = range(len(batch.x))
+    reversed_ = [spec.options.reverse or (spec.directions == 2 and i % 2 == 1) for i in range(spec.count)]
+    return [
+        option_arrays(spec, weights, batch, i, steps, reverse=reversed_[i]) for i in range(spec.count)[level]
+    ]
 
 
 def backward(
     tape: Tape, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
 ) -> tuple[Array | None, States]:
-    """Run BPTT through all layers, the last one first; adds into the gradients."""
-    spec, packed = tape._spec, tape._packed
-    kernels = kernels_of(spec)
-    if len(packed) == 1:
-        dstate = None if dstates is None else dstates[0]
-        dx, first_state = kernels.backward(packed[0], tape.layers[0], dy, dstate, gradients[0], need_dx)
-        return dx, [first_state]
-    both = spec.directions == 2
-    run = kernels.backward_directions if both else kernels.backward_layers
+    """Run BPTT through all layers, the last one first; add to the gradients."""
+    spec, weights = tape._spec, tape._weights
+    own = dropped_weight_gradients(weights, gradients)
     firsts: States = []
-    dx = dy
-    steps = levels(spec, masked=any(mask is not None for mask in tape.dropout))
-    for first in reversed(steps):
-        level, below = slice(first, first + steps.step), first > 0 or need_dx
-        own = None if dstates is None else dstates[level]
+    both, dx = spec.directions == 2, dy
+    for level in reversed(tape._levels):
+        results = kernels.recurrent_backward(
+            weights.packed[level],
+            list(tape.layers[level]),
+            unmerged(spec, dx) if both and dx is not None else dx,
+            None if dstates is None else dstates[level],
+            own[level],
+            level.start > 0 or need_dx,
+            spec.directions,
+        )
+        dx = results[0][0]
         if both and dx is not None:
-            dx = unmerged(spec, dx)
-        results = run(packed[level], tape.layers[level], dx, own, gradients[level], below)
-        parts, first_states = zip(*results, strict=True)
-        dx = parts[0]
-        if both and dx is not None:
-            dx += parts[1]
-        firsts[:0] = first_states
-        mask = tape.dropout[first // steps.step - 1] if first > 0 else None
-        if mask is not None and dx is not None:
-            dx *= mask
+            dx += results[1][0]
+        firsts[:0] = [first for _, first in results]
+        if level.start > 0 and dx is not None:
+            mask = tape.dropout[level.start // spec.directions - 1]
+            dx = dx if mask is None else np.multiply(dx, mask, out=dx)
+    add_dropped_weight_gradients(weights, own, gradients)
     return dx, firsts
 
 
+def dropped_weight_gradients(weights: PassWeights, gradients: list[Group]) -> list[Group]:
+    """Return the gradients for a pass: if weights were dropped, with a separate array for weight_hh."""
+    if weights.weight_masks is None:
+        return gradients
+    return [{**group, "weight_hh": np.zeros_like(group["weight_hh"])} for group in gradients]
+
+
+def add_dropped_weight_gradients(weights: PassWeights, own: list[Group], gradients: list[Group]) -> None:
+    """Add the separate arrays of `dropped_weight_gradients`, times the masks of the weights."""
+    if weights.weight_masks is None:
+        return
+    for group, into, mask in zip(own, gradients, weights.weight_masks, strict=True):
+        into["weight_hh"][...] += group["weight_hh"] * mask
+
+
 def merged(spec: RecurrentSpec, outputs: Sequence[Array]) -> Array:
-    """Make one output of two directions'."""
+    """Return the combined output of two directions."""
     merge = spec.options.merge
     if merge == "concat":
         return np.concatenate(outputs, axis=2)
@@ -128,7 +151,7 @@ def merged(spec: RecurrentSpec, outputs: Sequence[Array]) -> Array:
 
 
 def unmerged(spec: RecurrentSpec, dy: Array) -> Array:
-    """Return the gradient of both directions' outputs side by side."""
+    """Return the gradients of the outputs of both directions, side by side."""
     merge = spec.options.merge
     if merge == "concat":
         return dy
@@ -137,6 +160,6 @@ def unmerged(spec: RecurrentSpec, dy: Array) -> Array:
 
 
 def columns(array: Array, direction: int) -> Array:
-    """Take one of two directions' part of an array [T, N, 2*P]."""
+    """Return the half of an array [T, N, 2*P] that belongs to one direction."""
     width = array.shape[2] // 2
     return np.ascontiguousarray(array[:, :, direction * width : (direction + 1) * width])

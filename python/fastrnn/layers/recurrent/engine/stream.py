@@ -1,4 +1,4 @@
-"""Recurrent layers run one time step a call, with the state kept."""
+"""Streams: recurrent layers that run one time step per call and keep the state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from fastrnn._arrays import Array, as_array, as_floats, as_ids
 from fastrnn._checks import as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.engine.arguments import States, as_context, as_states, join_states
-from fastrnn.layers.recurrent.engine.general_stream import GeneralStream
-from fastrnn.layers.recurrent.engine.packed import PackedWeights, for_pass
+from fastrnn.layers.recurrent.engine.packed import PackedWeights
 
 if TYPE_CHECKING:
     from fastrnn.layers.base.buffer import Buffer
@@ -23,16 +22,16 @@ _INT64 = np.dtype(np.int64)
 
 
 class Stream(Generic[StateT]):
-    """An RNN, GRU or LSTM that is fed step by step and keeps its state; made by ``rnn.stream()``.
+    """A recurrent layer that runs step by step and keeps its state; ``rnn.stream()`` returns one.
 
-    A sequence fed step by step gives the same bits as in one call. When the layer's parameters change, the
-    next step uses the new ones and goes on from the state. Use one stream from one thread at a time; streams
-    of one layer may run side by side.
+    Single steps return the same bits as one call over the sequence. After the layer's parameters change, the
+    next step uses the new ones and continues from the state. Use a stream from one thread at a time; several
+    streams of one layer may run at the same time.
 
     Attributes
     ----------
     batch_size : int
-        N, the number of sequences side by side.
+        N, the number of sequences.
 
     Examples
     --------
@@ -72,7 +71,7 @@ class Stream(Generic[StateT]):
         self._repack(weights.initial_states(self.batch_size))
 
     def _repack(self, state: Any = None) -> None:
-        """Take the layer's parameters as they are now."""
+        """Pack the layer's current parameters."""
         buffer = self._weights.parameters._buffer
         version = buffer.version
         native = self._make()
@@ -81,12 +80,13 @@ class Stream(Generic[StateT]):
         self._use(native, buffer, version)
 
     def _make(self) -> Any:
-        spec, packed = self._spec, self._weights.current()
+        spec, packed = self._spec, self._weights.current().packed
         try:
-            if not spec.options.plain:
-                return GeneralStream(for_pass(spec, packed, self._context), self.batch_size)
-            return kernels.Stream(packed, self.batch_size)
-        except (MemoryError, TypeError, ValueError):  # the last two: more than C++ can count
+            options: list[Any] | None = None
+            if self._context is not None:
+                options = [{"context": self._context}, *[None] * (spec.num_layers - 1)]
+            return kernels.Stream(packed, self.batch_size, options)
+        except (MemoryError, TypeError, ValueError):  # the last two: too large for C++ integers
             scalars = spec.num_layers * self.batch_size * spec.hidden_size * len(spec.state_names)
             raise MemoryError(f"state: cannot allocate {scalars * spec.dtype.itemsize} bytes") from None
 
@@ -95,20 +95,20 @@ class Stream(Generic[StateT]):
         self._buffer, self._version = buffer, version
 
     def step(self, x: Any, out: Array | None = None) -> Array:
-        """Feed one time step.
+        """Run one time step.
 
         Parameters
         ----------
         x : array_like, float [N, D] or integer ids [N]
-            With one sequence also [D], or one id alone.
+            For one sequence also [D], or a single id.
         out : ndarray, float [N, H], optional
-            C-contiguous, of the layer's dtype: y is written into it. A step that has one and whose x is a
-            C-contiguous [N, D] or [N] array of the right dtype takes no memory.
+            C-contiguous, of the layer's dtype: y is written to it. A step with `out` allocates no memory if x
+            is a C-contiguous array [N, D] or [N] of the right dtype.
 
         Returns
         -------
         y : ndarray, float [N, H]
-            The last layer's h: `out`, or a new array; [H] where x had no N.
+            The last layer's h: `out`, or a new array; [H] if x has no axis N.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Stream(Generic[StateT]):
             try:
                 return self._native_step(x, out)  # type: ignore[no-any-return]
             except (TypeError, ValueError):
-                pass  # not contiguous, or wrong: then the slow way says what
+                pass  # not contiguous or wrong; the checks below tell
         return self._step_of_anything(x, out)
 
     def _step_of_anything(self, x: Any, out: Array | None) -> Array:
@@ -153,7 +153,7 @@ class Stream(Generic[StateT]):
 
     @property
     def state(self) -> StateT:
-        """The state, copied: h [L, N, H], for LSTM the pair (h, c). Setting it copies too; None is zero."""
+        """A copy of the state, as a call returns it. Assigning copies too; None is the initial state."""
         return join_states(self._native.get_state())  # type: ignore[no-any-return]
 
     @state.setter
@@ -161,28 +161,28 @@ class Stream(Generic[StateT]):
         self._native.set_state(self._states(value, self.batch_size))
 
     def _states(self, state: StateT | None, rows: int) -> States:
-        """Check a state; None is the initial one."""
+        """Check a state; None stands for the initial one."""
         states = as_states(self._spec, "state", state, rows) or self._weights.initial_states(rows)
         return states or [self._spec.zero_state(rows) for _ in range(self._spec.num_layers)]
 
     def reset(self) -> None:
-        """Set the state to the initial one: zero, or what the layer has learned."""
+        """Set the state to the initial one: learned or zero."""
         self.state = None
 
     def join(self, state: StateT | None = None, context: Any = None) -> int:
-        """Let one more sequence into the batch.
+        """Add one sequence to the batch.
 
         Parameters
         ----------
         state : as `state`, with N = 1, optional
-            Where it goes on from, as `leave` gives it; default the initial one.
+            The state that it continues from, as `leave` returns it; by default the initial one.
         context : array_like, float [1, C]
-            Its context, exactly where the layer has a `context_size`.
+            Its context, required if, and only if, the layer has a `context_size`.
 
         Returns
         -------
         row : int
-            Its place in the batch, the last.
+            Its index in the batch, the last.
 
         Examples
         --------
@@ -204,22 +204,22 @@ class Stream(Generic[StateT]):
         return self.batch_size - 1
 
     def leave(self, row: int) -> StateT:
-        """Take one sequence out of the batch; those after it move up.
+        """Remove one sequence from the batch; those after it move up.
 
         Parameters
         ----------
         row : int
-            Its place, ``0 .. batch_size - 1``.
+            Its index, in ``0 .. batch_size - 1``.
 
         Returns
         -------
         state : as `state`, with N = 1
-            Its state, for `join` or a stream of its own.
+            Its state, for `join` or for another stream.
 
         Raises
         ------
         ValueError
-            If there is no such row, or it is the only one.
+            If the row does not exist, or is the only one.
         """
         if not 0 <= row < self.batch_size or self.batch_size == 1:
             last = f"0 .. {self.batch_size - 1}" if self.batch_size > 1 else "none, as only one is left"
@@ -236,7 +236,7 @@ class Stream(Generic[StateT]):
         self._repack(states)
 
     def copy(self) -> Stream[StateT]:
-        """Make a second stream that goes on from here on its own."""
+        """Return an independent stream that continues from the same state."""
         twin: Stream[StateT] = object.__new__(type(self))
         twin._weights, twin._spec, twin._owner = self._weights, self._spec, self._owner
         twin.batch_size, twin._context = self.batch_size, self._context

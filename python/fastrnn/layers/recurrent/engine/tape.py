@@ -1,11 +1,12 @@
-"""What a forward pass in training keeps for backpropagation through time, open to be looked at."""
+"""The tape: what a forward pass in training keeps for backpropagation through time, as readable arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers.recurrent.engine.general import GeneralTape
+from fastrnn.layers.recurrent.engine.packed import PassWeights, mask_bytes
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["LayerTape", "Tape"]
 
 
 class LayerTape(Protocol):
-    """One layer and direction of a `Tape`. Arrays are time-major, whatever ``batch_first`` says."""
+    """One layer and direction of a `Tape`. Arrays are time-major, even with ``batch_first``."""
 
     @property
     def x(self) -> Array:
@@ -24,19 +25,19 @@ class LayerTape(Protocol):
 
     @property
     def y(self) -> Array:
-        """Every h, float [T, N, H]; at its own time also where the direction is reversed."""
+        """Every h, float [T, N, H], in the order of time for a reverse direction too."""
 
     @property
     def c(self) -> Array | None:
-        """LSTM: every cell state, float [T, N, H]."""
+        """LSTM: every cell state, float [T, N, H]. SLSTM: c, n and m, float [T, N, 3*H]."""
 
     @property
     def gates(self) -> Array | None:
         """Every gate, float [T, N, gates, H].
 
-        LSTM: i, f, g, o, with options those that there are, and r. GRU: r, z, n, and behind them, with
-        ``reset_after``, ``W_hn h' + b_hn``. RNN: None, as y is all there is; with options n, the new value.
-        MinGRU: z, n. MinLSTM: f, i, n. A candidate is as it was before dropout.
+        LSTM: i, f, g, o; with options those that exist, then r. GRU: r, z, n, and with ``reset_after`` also
+        ``W_hn h' + b_hn``. RNN: None, because y is enough; with options n, the new value. SLSTM: ``exp(log_i
+        - m)``, log_f, z, o. MinGRU: z, n. MinLSTM: f, i, n. Candidates are kept as they were before dropout.
         """
 
     @property
@@ -45,33 +46,41 @@ class LayerTape(Protocol):
 
     @property
     def lengths(self) -> Ids | None:
-        """Steps of each row, int64 [N]; None where all are T."""
+        """Steps of each row, int64 [N]; None if all are T."""
 
     @property
     def reset(self) -> NDArray[np.bool_] | None:
-        """Steps that start again from `state`, bool [T, N]; None where none does."""
+        """Steps at which a row restarts from `state`, bool [T, N]; None if there are none."""
 
     @property
     def reverse(self) -> bool:
         """Whether the direction runs from each row's end to its start."""
 
+    @property
+    def options(self) -> dict[str, Array] | None:
+        """What the options needed in the pass: masks, the context, targets; None if nothing."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of y, c, gates and whatever else backward needs, without x and `options`."""
+
 
 class Tape:
-    """What ``forward`` of an RNN, GRU or LSTM keeps for ``backward``.
+    """What ``forward`` of a recurrent layer keeps for ``backward``.
 
-    Its arrays are the ones that the forward pass was given and made, not copies: write into none of them
-    before ``backward``, which itself leaves them as they are and may be called more than once. The weights
-    are those of the forward pass, even if the parameters have changed since.
+    Its arrays are the arguments and results of the forward pass, not copies: do not write to them before
+    ``backward``, which leaves them as they are and may be called more than once. The weights are those of the
+    forward pass, even if the parameters have changed since.
 
     Attributes
     ----------
     steps, rows : int
         T and N of the pass.
     layers : tuple of LayerTape
-        One of each layer and direction, in the order of the state's first axis: layer 0 forward, layer 0
-        reverse where bidirectional, layer 1 forward, ...
+        One for each layer and direction, in the order of the state's first axis: layer 0 forward, layer 0
+        reverse if bidirectional, layer 1 forward, ...
     dropout : tuple of (ndarray [T, N, directions*H] or None)
-        What each layer's output was multiplied with on its way to the next layer: 0 or ``1 / (1 -
+        The mask by which each layer's output was multiplied before the next layer: 0 or ``1 / (1 -
         probability)``.
 
     Examples
@@ -87,16 +96,31 @@ class Tape:
     True
     """
 
-    __slots__ = ("_owner", "_packed", "_spec", "dropout", "layers", "learned_state", "rows", "steps")
+    __slots__ = (
+        "_levels",
+        "_owner",
+        "_spec",
+        "_weights",
+        "dropout",
+        "layers",
+        "learned_state",
+        "rows",
+        "steps",
+    )
 
     layers: tuple[LayerTape, ...]
     dropout: tuple[Array | None, ...]
 
     def __init__(
-        self, spec: RecurrentSpec, packed: list[Any], layers: list[Any], dropout: list[Array | None]
+        self,
+        spec: RecurrentSpec,
+        weights: PassWeights,
+        levels: Sequence[slice],
+        layers: list[Any],
+        dropout: list[Array | None],
     ) -> None:
         self._owner: object = None  # the layer whose pass it was
-        self._spec, self._packed = spec, packed
+        self._spec, self._weights, self._levels = spec, weights, levels
         self.learned_state = False  # whether the initial state was the layer's own
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)
@@ -104,20 +128,19 @@ class Tape:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays that the forward pass made and the tape keeps.
+        """Bytes of all arrays that the forward pass created and the tape keeps.
 
         Without dropout, scalars per step, sequence, unit and layer: RNN 1 (h), GRU 5 (h, r, z, n and
-        ``W_hn h' + b_hn``; 4 with the reset before the product), LSTM 6 (h, c and four gates). Dropout adds 2
-        between two layers, the mask and the next layer's input; so does a bidirectional layer's joined
-        output, 1 for each direction. Options: a projection adds 1, a normalisation 1 for each gate.
+        ``W_hn h' + b_hn``; 4 with the reset before the product), LSTM 6 (h, c and four gates), SLSTM 8 (h,
+        c, n, m and four gates). Between two layers, dropout adds 2, the mask and the next layer's input; the
+        joined output of a bidirectional layer adds 2, 1 for each direction. Of the options, a projection adds
+        1, a normalisation 1 for each gate, and a mask for each step 1.
         """
-        arrays: dict[int, Array] = {}
-        for i, layer in enumerate(self.layers):
-            made = layer.saved.values() if isinstance(layer, GeneralTape) else (layer.y, layer.c, layer.gates)
-            kept = (*made, layer.x if i >= self._spec.directions else None)
-            arrays.update((id(array), array) for array in kept if array is not None)
-        arrays.update((id(mask), mask) for mask in self.dropout if mask is not None)
-        return sum(array.nbytes for array in arrays.values())
+        total = sum(layer.nbytes + mask_bytes(layer.options) for layer in self.layers)
+        total += sum(mask.nbytes for mask in self.dropout if mask is not None)
+        inputs = {id(layer.x): layer.x.nbytes for layer in self.layers[self._spec.directions :]}
+        counted = {id(layer.y) for layer in self.layers}
+        return total + sum(size for array, size in inputs.items() if array not in counted)
 
     def __repr__(self) -> str:
         return f"<Tape of {self._owner!r}: {self.steps} steps of {self.rows} sequences>"

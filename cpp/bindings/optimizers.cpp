@@ -1,7 +1,8 @@
-#include "bindings/python/arrays.hpp"
-#include "bindings/python/register.hpp"
-#include "bindings/python/thread_pool.hpp"
+// Optimiser steps, clipping and norms on flat arrays.
 #include "kernels/dense/optimizers.hpp"
+
+#include "bindings/python/arrays.hpp"
+#include "bindings/python/thread_pool.hpp"
 
 namespace fastrnn::bindings {
 namespace {
@@ -18,7 +19,7 @@ void sgd(py::object p, py::object g, py::object m, double learning_rate, double 
     S* const value = expect_writable<S>(p, "p", {{"n", n}});
     const S* const gradient = expect<S>(g, "g", {{"n", n}}).data();
     S* const velocity = optional_writable<S>(m, "m", {{"n", n}});
-    if (!velocity && momentum != 0) throw py::value_error("m: expected an array where momentum is not 0, got None");
+    if (!velocity && momentum != 0) throw py::value_error("m: expected an array because momentum is not 0, got None");
     const py::gil_scoped_release release;
     sgd_step(value, gradient, velocity, n,
              {S(learning_rate), S(momentum), S(weight_decay), nesterov, S(gradient_scale)}, get_num_threads());
@@ -37,7 +38,7 @@ void rmsprop(py::object p, py::object g, py::object v, double learning_rate, dou
 }
 
 template <class S>
-void adam(py::object p, py::object g, py::object m, py::object v, const AdamSettings<S>& settings) {
+void adam(py::object p, py::object g, py::object m, py::object v, const AdamSettings& settings) {
     const Index n = length<S>(p, "p");
     S* const value = expect_writable<S>(p, "p", {{"n", n}});
     const S* const gradient = expect<S>(g, "g", {{"n", n}}).data();
@@ -65,7 +66,7 @@ void in_place(py::object g, F&& f) {
 
 }  // namespace
 
-void register_optim(py::module_& m) {
+void register_optimizers(py::module_& m) {
     m.def(
         "sgd_step",
         [](py::object p, py::object g, py::object velocity, double learning_rate, double momentum, double weight_decay,
@@ -74,7 +75,8 @@ void register_optim(py::module_& m) {
                                                       gradient_scale);
         },
         py::arg("p"), py::arg("g"), py::arg("m"), py::arg("learning_rate"), py::arg("momentum"),
-        py::arg("weight_decay"), py::arg("nesterov"), py::arg("gradient_scale") = 1.0);
+        py::arg("weight_decay"), py::arg("nesterov"), py::arg("gradient_scale") = 1.0,
+        "Update p and the velocity m in place by one step of SGD; m may be None if momentum is 0.");
     m.def(
         "rmsprop_step",
         [](py::object p, py::object g, py::object v, double learning_rate, double alpha, double epsilon,
@@ -83,24 +85,30 @@ void register_optim(py::module_& m) {
                                                               gradient_scale);
         },
         py::arg("p"), py::arg("g"), py::arg("v"), py::arg("learning_rate"), py::arg("alpha"), py::arg("epsilon"),
-        py::arg("weight_decay"), py::arg("gradient_scale") = 1.0);
+        py::arg("weight_decay"), py::arg("gradient_scale") = 1.0,
+        "Update p and the mean square v in place by one step of RMSprop.");
     m.def(
         "adam_step",
         [](py::object p, py::object g, py::object mean, py::object square, Index step, double learning_rate,
            double beta1, double beta2, double epsilon, double weight_decay, bool decoupled, double gradient_scale) {
-            if (is_double(p))
-                adam<double>(p, g, mean, square,
-                             {step, learning_rate, beta1, beta2, epsilon, weight_decay, decoupled, gradient_scale});
-            else
-                adam<float>(p, g, mean, square,
-                            {step, learning_rate, beta1, beta2, epsilon, weight_decay, decoupled, gradient_scale});
+            AdamSettings settings;
+            settings.step = step;
+            settings.learning_rate = learning_rate;
+            settings.beta1 = beta1;
+            settings.beta2 = beta2;
+            settings.epsilon = epsilon;
+            settings.weight_decay = weight_decay;
+            settings.decoupled = decoupled;
+            settings.gradient_scale = gradient_scale;
+            (is_double(p) ? adam<double> : adam<float>)(p, g, mean, square, settings);
         },
         py::arg("p"), py::arg("g"), py::arg("m"), py::arg("v"), py::arg("step"), py::arg("learning_rate"),
         py::arg("beta1"), py::arg("beta2"), py::arg("epsilon"), py::arg("weight_decay"), py::arg("decoupled"),
-        py::arg("gradient_scale") = 1.0);
+        py::arg("gradient_scale") = 1.0,
+        "Update p and the moments m and v in place by one step of Adam, or of AdamW if decoupled.");
     m.def(
         "sum_of_squares", [](py::object g) { return (is_double(g) ? squares<double> : squares<float>)(g); },
-        py::arg("g"));
+        py::arg("g"), "Return the sum of the squares of g, in double precision.");
     m.def(
         "scale",
         [](py::object g, double factor) {
@@ -109,7 +117,7 @@ void register_optim(py::module_& m) {
             else
                 in_place<float>(g, [&](float* values, Index n) { scale(values, n, float(factor), get_num_threads()); });
         },
-        py::arg("g"), py::arg("factor"));
+        py::arg("g"), py::arg("factor"), "Multiply g by factor, in place.");
     m.def(
         "clip_value",
         [](py::object g, double limit) {
@@ -119,7 +127,7 @@ void register_optim(py::module_& m) {
                 in_place<float>(
                     g, [&](float* values, Index n) { clip_value(values, n, float(limit), get_num_threads()); });
         },
-        py::arg("g"), py::arg("limit"));
+        py::arg("g"), py::arg("limit"), "Clip every value of g to -limit .. limit, in place.");
 }
 
 }  // namespace fastrnn::bindings

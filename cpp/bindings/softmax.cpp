@@ -1,5 +1,5 @@
+// Softmax and cross-entropy, alone and after a linear layer.
 #include "bindings/python/arrays.hpp"
-#include "bindings/python/register.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/dense/blocked_softmax.hpp"
 
@@ -38,15 +38,19 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
     auto losses = new_array<S>("losses", {M});
     auto dh = need_dh ? new_array<S>("dh", {M, K}) : Array<S>();
     SignalInterrupt interrupt;
-    const LinearCrossEntropy<S> p{
-        {M, K, V, rows.data(), w.data(), optional_data<S>(bias, "bias", {{"V", V}}), &interrupt},
-        ids.data(),
-        S(scale),
-        S(smoothing),
-        losses.mutable_data(),
-        need_dh ? dh.mutable_data() : nullptr,
-        optional_writable<S>(dweight, "dweight", {{"V", V}, {"K", K}}),
-        optional_writable<S>(dbias, "dbias", {{"V", V}})};
+    LinearCrossEntropyProblem<S> p;
+    p.linear.M = M, p.linear.K = K, p.linear.F = V;
+    p.linear.x = rows.data();
+    p.linear.weight = w.data();
+    p.linear.bias = optional_data<S>(bias, "bias", {{"V", V}});
+    p.linear.interrupt = &interrupt;
+    p.targets = ids.data();
+    p.scale = S(scale);
+    p.smoothing = S(smoothing);
+    p.losses = losses.mutable_data();
+    p.dh = need_dh ? dh.mutable_data() : nullptr;
+    p.dweight = optional_writable<S>(dweight, "dweight", {{"V", V}, {"K", K}});
+    p.dbias = optional_writable<S>(dbias, "dbias", {{"V", V}});
     {
         const py::gil_scoped_release release;
         fastrnn::linear_cross_entropy(p, get_num_threads(), fresh_workspace());
@@ -57,14 +61,15 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
 
 }  // namespace
 
-void register_loss(py::module_& m) {
+void register_softmax(py::module_& m) {
     m.def(
         "softmax_cross_entropy",
         [](py::object logits, py::object targets) {
             return is_double(logits) ? softmax_cross_entropy<double>(logits, targets)
                                      : softmax_cross_entropy<float>(logits, targets);
         },
-        py::arg("logits"), py::arg("targets"), "Losses [M] in nats and softmax - onehot [M, V].");
+        py::arg("logits"), py::arg("targets"),
+        "Return losses [M] in nats and their gradients softmax - onehot [M, V].");
     m.def(
         "linear_cross_entropy",
         [](py::object h, py::object weight, py::object bias, py::object targets, double scale, py::object dweight,
@@ -74,7 +79,7 @@ void register_loss(py::module_& m) {
         },
         py::arg("h"), py::arg("weight"), py::arg("bias"), py::arg("targets"), py::arg("scale"), py::arg("dweight"),
         py::arg("dbias"), py::arg("need_dh"), py::arg("smoothing") = 0.0,
-        "Losses [M] of a linear layer's logits, and dh or None.");
+        "Return losses [M] of a linear layer's logits, and dh or None; add to dweight and dbias.");
 }
 
 }  // namespace fastrnn::bindings

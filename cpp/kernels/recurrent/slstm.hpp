@@ -1,0 +1,174 @@
+// sLSTM: an LSTM with an exponential input gate (Beck et al. 2024, "xLSTM: Extended Long Short-Term Memory", equations
+// 8 to 17; one head, the forget gate a sigmoid):
+//
+//   z = tanh(W_iz x + b_iz + W_hz h' + b_hz)           h', c', n', m': the state before this step
+//   o = sigmoid(W_io x + b_io + W_ho h' + b_ho)
+//   i~ = W_ii x + b_ii + W_hi h' + b_hi
+//   l = log sigmoid(W_if x + b_if + W_hf h' + b_hf)
+//   m = max(l + m', i~)                                where n' = 0, nothing is stored yet: m = i~
+//   i = exp(i~ - m)
+//   f = exp(l + m' - m)
+//   c = f * c' + i * z
+//   n = f * n' + i
+//   h = o * c / n
+//
+// m only keeps the exponentials in range: (c, n, m) and (c exp(-s), n exp(-s), m + s) are one memory, and h is the same
+// for both. From a state of zeros the first step has i = 1 and n = 1, and later one of i and f is 1: n stays >= 1, and
+// h and its gradient are bounded whatever the inputs.
+//
+// weight_ih [4H, D], weight_hh [4H, H], biases [4H], gates in the order i, f, z, o. The second state is one array
+// [N, 3H]: c, n and m side by side. The tape keeps i, l, z, o as gates [T, N, 4, H], the second state [T, N, 3H] and
+// the output y = h [T, N, H]: 8 H scalars a step and sequence. All arrays are the caller's; outputs must not overlap
+// inputs.
+#pragma once
+
+#include "kernels/matrix/packing.hpp"
+#include "kernels/recurrent/backward.hpp"
+#include "kernels/recurrent/forward.hpp"
+#include "kernels/vector/activations.hpp"
+
+namespace fastrnn {
+
+template <class S>
+struct SlstmWeights {
+    Index D, H;
+    const S *w_ih, *w_hh;            // gate panels
+    const S* bias;                   // b_ih + b_hh, [unit][4][lanes]
+    const S *w_ih_rows, *w_hh_rows;  // plain panels of [4H, D] and [4H, H]; used by BPTT only
+};
+
+// One vector of units of the second state.
+template <class S>
+struct SlstmMemory {
+    Vec<S> c, n, m;
+
+    static SlstmMemory load(const S* from, Index H, Index width) {
+        return {load_first(from, width), load_first(from + H, width), load_first(from + 2 * H, width)};
+    }
+    void store(S* to, Index H, Index width) const {
+        store_first(to, c, width);
+        store_first(to + H, n, width);
+        store_first(to + 2 * H, m, width);
+    }
+};
+
+template <class S>
+struct Slstm {
+    static constexpr int gates = 4;
+    static constexpr Index grain = lanes<S>;
+    static constexpr bool has_options = false;
+    SlstmWeights<S> weights;
+
+    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+        multiply_gate_panels<gates>(Product<S>{x, gx, weights.w_ih, weights.bias, weights.D, 0}, tokens, units);
+    }
+    void gather(Index id, S* gx, Range units) const {
+        gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
+    }
+
+    void step(const StepRows<S>& rows) const {
+        for_gate_tiles<gates>(
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            [&](auto& tile, Index first, Index unit, int gate) {
+                tile.start(rows.gx + first, unit * gates + gate * lanes<S>);
+            },
+            [&](S* sums, Index stride, Index height, Index first, Index unit) {
+                epilogue(sums, stride, height, rows, first, unit);
+            });
+    }
+
+    // The pointwise part of one vector of units. First what needs nothing but the sums, so that many rows are under way
+    // at once.
+    EIGEN_DONT_INLINE void epilogue(S* sums, Index stride, Index height, const StepRows<S>& rows, Index first,
+                                    Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        for (Index r = 0; r < height; ++r) {
+            S* const sum = sums + r * stride;
+            store(sum + lanes<S>, log_sigmoid(load(sum + lanes<S>)));
+            store(sum + 2 * lanes<S>, tanh(load(sum + 2 * lanes<S>)));
+            store(sum + 3 * lanes<S>, sigmoid(load(sum + 3 * lanes<S>)));
+        }
+        for (Index r = 0; r < height; ++r) {
+            const S* const sum = sums + r * stride;
+            const Index row = first + r;
+            const Vec<S> log_i = load(sum), log_f = load(sum + lanes<S>);
+            const Vec<S> z = load(sum + 2 * lanes<S>), o = load(sum + 3 * lanes<S>);
+            const auto before = SlstmMemory<S>::load(rows.c_prev[row] + unit, H, width);
+            const Vec<S> kept = log_f + before.m, none = set(S(1e30));
+            SlstmMemory<S> memory;
+            memory.m = max(kept + (where_positive(before.n, none) - none), log_i);
+            const Vec<S> i = exp(log_i - memory.m), f = exp(kept - memory.m);
+            memory.c = fma(f, before.c, i * z);
+            memory.n = fma(f, before.n, i);
+            memory.store(rows.c[row] + unit, H, width);
+            store_first(rows.h[row] + unit, o * (memory.c / memory.n), width);
+            if (S* const tape = rows.gates[row]) {
+                store_first(tape + unit, i, width);
+                store_first(tape + H + unit, log_f, width);
+                store_first(tape + 2 * H + unit, z, width);
+                store_first(tape + 3 * H + unit, o, width);
+            }
+        }
+    }
+
+    Index input_depth() const { return gates * weights.H; }
+
+    void backward_step(const BackwardRows<S>& rows) const {
+        recurrent_gradient(rows, 0, weights.w_hh_rows, gates * weights.H, false,
+                           [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
+    }
+
+    // Gradients by c, n and m as three independent inputs. As h does not depend on m, what reaches m is the gradient
+    // along s above, dm - c dc - n dn, to which h adds nothing: it is 0 unless a gradient of the last state was given.
+    // It goes to the side that the maximum took: i~ where i = 1.
+    void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        dh = dh + load_first(rows.dy[row] + unit, width);
+        const S* const tape = rows.gates[row] + unit;
+        const Vec<S> i = load_first(tape, width), log_f = load_first(tape + H, width);
+        const Vec<S> z = load_first(tape + 2 * H, width), o = load_first(tape + 3 * H, width);
+        const auto memory = SlstmMemory<S>::load(rows.c[row] + unit, H, width);
+        const auto before = SlstmMemory<S>::load(rows.c_prev[row] + unit, H, width);
+        const Vec<S> f = exp((log_f + before.m) - memory.m), ratio = memory.c / memory.n;
+
+        SlstmMemory<S> d = memory_gradient(rows, row, unit);
+        const Vec<S> scale = d.m - fma(d.c, memory.c, d.n * memory.n);
+        const Vec<S> dratio = dh * o / memory.n;
+        d.c = d.c + dratio;
+        d.n = d.n - dratio * ratio;
+        const Vec<S> scale_of_f = where_positive(set(S(1)) - i, scale);
+        const Vec<S> dlog_i = fma(i, fma(d.c, z, d.n), scale - scale_of_f);
+        const Vec<S> dlog_f = fma(f, fma(d.c, before.c, d.n * before.n), scale_of_f);
+        SlstmMemory<S>{d.c * f, d.n * f, dlog_f}.store(rows.dc[row] + unit, H, width);
+
+        S* const dgates = rows.dgates[row] + unit;
+        store_first(dgates, dlog_i, width);
+        store_first(dgates + H, dlog_f * one_minus_exp(log_f), width);
+        store_first(dgates + 2 * H, d.c * i * dtanh(z), width);
+        store_first(dgates + 3 * H, dh * ratio * dsigmoid(o), width);
+    }
+
+    void backward_start(const BackwardRows<S>& rows) const {
+        recurrent_product(rows, 0, weights.w_hh_rows, gates * weights.H, false, rows.end);
+    }
+
+    void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
+                             const Worker& worker) const {
+        shared_gate_gradients(p, scratch, tokens, input_depth(), worker);
+    }
+
+   private:
+    // What flows back into the second state; where the row restarts it goes to the initial state instead. Not `uncut`,
+    // which stores whole vectors: the last one of a part would reach into the next part, another worker's.
+    SlstmMemory<S> memory_gradient(const BackwardRows<S>& rows, Index row, Index unit) const {
+        const Index H = weights.H, width = H - unit;
+        const auto d = SlstmMemory<S>::load(rows.dc[row] + unit, H, width);
+        if (!rows.cut[row]) return d;
+        S* const initial = rows.dc0[row] + unit;
+        const auto sum = SlstmMemory<S>::load(initial, H, width);
+        SlstmMemory<S>{sum.c + d.c, sum.n + d.n, sum.m + d.m}.store(initial, H, width);
+        return {set(S(0)), set(S(0)), set(S(0))};
+    }
+};
+
+}  // namespace fastrnn
