@@ -317,3 +317,10 @@ def test_descriptions_stacks_and_language_models_have_it():
     assert stack(np.ones((6, 2, 3), np.float32))[0].shape == (6, 2, 5)
     model = fr.LanguageModel(7, cell="slstm", hidden_size=8, seed=0)
     assert "SLSTM" in repr(model.rnn)
+
+
+def test_the_forget_gates_bias_is_set_as_for_an_lstm():
+    rnn = fr.SLSTM(3, 2, seed=0)
+    fr.init.forget_bias(rnn, 2.0)
+    assert rnn.parameters["bias_ih_l0"][2:4].tolist() == [2.0, 2.0]
+    assert rnn.parameters["bias_hh_l0"][2:4].tolist() == [0.0, 0.0]

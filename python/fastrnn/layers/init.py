@@ -32,6 +32,7 @@ from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.rnn import RNN
+from fastrnn.layers.recurrent.slstm import SLSTM
 
 if TYPE_CHECKING:
     from fastrnn._checks import Seed
@@ -256,7 +257,7 @@ def identity(module: Module, scale: float = 1.0) -> None:
 
 
 def forget_bias(module: Module, value: float = 1.0) -> None:
-    """Set the forget-gate bias of an `LSTM`: in bias_ih to `value`, in bias_hh to zero.
+    """Set the forget-gate bias of an `LSTM` or `SLSTM`: in bias_ih to `value`, in bias_hh to zero.
 
     Layers that are not recurrent stay unchanged.
 
@@ -268,10 +269,10 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
     Raises
     ------
     TypeError
-        If a recurrent layer is not an `LSTM`, there is none, `module` is not a module or the value is not a
+        If a recurrent layer is of another kind, there is none, `module` is not a module or the value is not a
         number.
     ValueError
-        If an `LSTM` has no bias, or no forget gate of its own. Nothing is changed.
+        If a layer has no bias, or no forget gate of its own. Nothing is changed.
 
     References
     ----------
@@ -288,16 +289,16 @@ def forget_bias(module: Module, value: float = 1.0) -> None:
     """
     value = as_number("value", value)
     layers = _recurrent_layers(module)
-    other = [type(layer).__name__ for layer in layers if not isinstance(layer, LSTM)]
+    other = [type(layer).__name__ for layer in layers if not isinstance(layer, (LSTM, SLSTM))]
     if other or not layers:
-        raise TypeError(f"module: expected LSTM layers, got {other[0] if other else 'none'}")
+        raise TypeError(f"module: expected LSTM or SLSTM layers, got {other[0] if other else 'none'}")
     for layer in layers:
         if not layer.bias:
             raise ValueError(f"module: expected a bias, got {layer!r}")
         if layer.options.coupled:
             raise ValueError(f"module: expected a forget gate of its own, got {layer!r}")
     for layer in layers:
-        forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # the second gate of i, f, g, o
+        forget = slice(layer.hidden_size, 2 * layer.hidden_size)  # the second gate of four
         with layer.parameters.edit() as views:
             for name, view in views.items():
                 if _BIAS.fullmatch(name):
