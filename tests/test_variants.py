@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -104,6 +105,23 @@ def test_same_bits_for_any_number_of_threads(name, given, dtype):
     x, more = batch(rnn, BATCHES[given], steps=40, rows=11)
     one = with_threads(1, lambda: everything(rnn, x, more))
     assert all(with_threads(threads, lambda: everything(rnn, x, more)) == one for threads in (2, 3))
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_step_into_an_array_takes_no_memory(name):
+    rnn = make(name, dtype="float32", sizes=(64, 129))
+    x, more = batch(rnn, (), steps=1, rows=8)
+    stream = rnn.stream(8, **more)
+    out = stream.step(x[0])
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(50):
+            stream.step(x[0], out=out)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 1024  # less than a result, where it is not projected to a few units
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
