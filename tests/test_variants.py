@@ -113,15 +113,19 @@ def test_a_step_into_an_array_takes_no_memory(name):
     x, more = batch(rnn, (), steps=1, rows=8)
     stream = rnn.stream(8, **more)
     out = stream.step(x[0])
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(50):
-            stream.step(x[0], out=out)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak - before < 1024  # less than a result, where it is not projected to a few units
+
+    def traced():
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(50):
+                stream.step(x[0], out=out)
+            return tracemalloc.get_traced_memory()[1] - before
+        finally:
+            tracemalloc.stop()
+
+    # Less than a result, where it is not projected to a few units; another thread may add its own once.
+    assert min(traced() for _ in range(3)) < 1024
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

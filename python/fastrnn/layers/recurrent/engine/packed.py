@@ -94,8 +94,8 @@ class PackedWeights:
 
     def forget(self) -> None:
         """Drop everything cached, because the parameters have moved."""
-        self._version: float = -1
-        self._current = PassWeights([])
+        # Version and weights are one value, as threads that share the layer may read it at any time.
+        self._current: tuple[float, PassWeights] = (-1, PassWeights([]))
         self._groups: list[Group] | None = None
         self._gradients: tuple[Gradients, list[Group]] | None = None
 
@@ -113,16 +113,17 @@ class PackedWeights:
 
     def current(self) -> PassWeights:
         """Return packed weights of each layer and direction; pack again if the version has changed."""
-        version = self.parameters.version
-        if self._version != version:
-            self._current = PassWeights([pack(self.spec, group) for group in self.groups()])
-            self._version = version
-        return self._current
+        version, weights = self._current
+        current = self.parameters.version
+        if version != current:
+            weights = PassWeights([pack(self.spec, group) for group in self.groups()])
+            self._current = (current, weights)
+        return weights
 
-    def for_pass(self, rng: np.random.Generator | None = None) -> PassWeights:
-        """Return packed weights for one pass; in training `rng` draws the keys of its masks."""
+    def for_pass(self, rng: np.random.Generator) -> PassWeights:
+        """Return packed weights for one pass in training; `rng` draws the keys of its masks."""
         weights, options = self.current(), self.spec.options
-        if rng is None or not options.random:
+        if not options.random:
             return weights
         packed = weights.packed
         keys = [draw_key(rng) for _ in packed]
