@@ -16,11 +16,17 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "rnn shared leak": (fr.RNN, {"leak": "shared", "nonlinearity": "sigmoid"}),
     "rnn proj": (fr.RNN, {"proj_size": 3}),
     "rnn norm": (fr.RNN, {"layer_norm": True}),
+    "rnn norm skip context": (
+        fr.RNN,
+        {"layer_norm": True, "skip": 2, "context_size": 2, "proj_size": 3, "bias": False},
+    ),
+    "rnn norm leak": (fr.RNN, {"layer_norm": True, "leak": "learned", "state_dropout": 0.2}),
     "rnn skip": (fr.RNN, {"skip": 3}),
     "rnn masks": (fr.RNN, {"recurrent_dropout": 0.3, "state_dropout": 0.2, "zoneout": 0.2}),
     "gru proj": (fr.GRU, {"proj_size": 3}),
     "gru norm": (fr.GRU, {"layer_norm": True}),
     "gru before norm": (fr.GRU, {"layer_norm": True, "reset_after": False}),
+    "gru norm skip": (fr.GRU, {"layer_norm": True, "skip": 2, "proj_size": 3, "recurrent_dropout": 0.2}),
     "gru before masks": (fr.GRU, {"reset_after": False, "recurrent_dropout": 0.3, "state_dropout": 0.3}),
     "gru skip": (fr.GRU, {"skip": 2}),
     "gru masks": (
@@ -28,6 +34,11 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         {"recurrent_dropout": 0.3, "state_dropout": 0.3, "zoneout": 0.2, "weight_drop": 0.3},
     ),
     "lstm peephole": (fr.LSTM, {"peephole": True}),
+    "lstm peephole previous": (fr.LSTM, {"peephole": "previous", "zoneout": (0.2, 0.3)}),
+    "lstm coupled peephole previous": (
+        fr.LSTM,
+        {"peephole": "previous", "coupled": True, "cell_clip": 0.4, "layer_norm": True},
+    ),
     "lstm coupled": (fr.LSTM, {"coupled": True}),
     "lstm coupled peephole proj clip": (
         fr.LSTM,
@@ -36,6 +47,12 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "lstm proj": (fr.LSTM, {"proj_size": 3}),
     "lstm relevance": (fr.LSTM, {"relevance": True, "output_activation": "identity"}),
     "lstm relevance coupled": (fr.LSTM, {"relevance": True, "coupled": True, "state_dropout": 0.2}),
+    "lstm relevance norm": (fr.LSTM, {"relevance": True, "layer_norm": True, "state_dropout": 0.2}),
+    "lstm relevance coupled norm": (
+        fr.LSTM,
+        {"relevance": True, "coupled": True, "layer_norm": True, "peephole": True, "bias": False},
+    ),
+    "lstm norm skip": (fr.LSTM, {"layer_norm": True, "skip": 3, "zoneout": (0.1, 0.2), "weight_drop": 0.2}),
     "lstm norm": (fr.LSTM, {"layer_norm": True}),
     "lstm norm of all": (
         fr.LSTM,
@@ -58,6 +75,8 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         },
     ),
     "mingru": (fr.MinGRU, {}),
+    "mingru norm": (fr.MinGRU, {"layer_norm": True, "recurrent_dropout": 0.2}),
+    "minlstm norm": (fr.MinLSTM, {"layer_norm": True, "nonlinearity": "positive", "zoneout": 0.2}),
     "mingru positive masks": (
         fr.MinGRU,
         {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "input_dropout": 0.3},
@@ -77,6 +96,32 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         fr.Jordan,
         {"output_size": 2, "hidden_recurrence": True, "recurrent_dropout": 0.2, "weight_drop": 0.2},
     ),
+    "jordan norm": (fr.Jordan, {"output_size": 3, "layer_norm": True, "output_activation": "sigmoid"}),
+    "jordan norm of all": (
+        fr.Jordan,
+        {
+            "output_size": 7,
+            "layer_norm": True,
+            "hidden_recurrence": True,
+            "zoneout": (0.2, 0.3),
+            "context_size": 2,
+            "learn_state": True,
+        },
+    ),
+    "jordan masks": (
+        fr.Jordan,
+        {
+            "output_size": 3,
+            "hidden_recurrence": True,
+            "input_dropout": 0.2,
+            "state_dropout": 0.2,
+            "output_dropout": 0.2,
+            "recurrent_dropout": 0.2,
+            "weight_drop": 0.2,
+            "zoneout": (0.3, 0.2),
+        },
+    ),
+    "jordan zoneout": (fr.Jordan, {"output_size": 2, "zoneout": 0.3, "output_activation": "tanh"}),
     "jordan reverse": (
         fr.Jordan,
         {"output_size": 2, "output_activation": "tanh", "reverse": True, "bias": False},

@@ -54,6 +54,7 @@ class SharedOptions(StructuralOptions, total=False):
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
 MERGES = ("concat", "sum", "mean")
+PEEPHOLES = ("gers", "previous")
 
 
 class Cell(NamedTuple):
@@ -147,7 +148,7 @@ class RNNOptions(SharedOptions, total=False):
 class LSTMOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.LSTM` in addition to `SharedOptions`."""
 
-    peephole: bool
+    peephole: bool | str
     coupled: bool
     relevance: bool
     cell_clip: float | None
@@ -172,6 +173,8 @@ class CellOptions:
         For RNN, MinGRU, MinLSTM and Jordan, the nonlinearity.
     leak : None, float, tuple of H floats, "learned" or "shared"
         See `fastrnn.RNN`.
+    peephole : False or str
+        "gers" for True.
     projection_activation, hidden_recurrence
         Output activation and hidden recurrence of `fastrnn.Jordan`, whose output_size is proj_size.
     others
@@ -192,7 +195,7 @@ class CellOptions:
     merge: str = "concat"
     reverse: bool = False
     learn_state: bool = False
-    peephole: bool = False
+    peephole: bool | str = False
     coupled: bool = False
     relevance: bool = False
     cell_clip: float = 0.0
@@ -228,29 +231,24 @@ class CellOptions:
     def _refuse_contradictions(self, hidden_size: int, directions: int) -> None:
         two_products = (self.cell == "gru" and not self.reset_after) or self.relevance
         first_product = "relevance" if self.relevance else "reset_after=False"
-        pairs = [
+        pairs: list[tuple[Any, str, str]] = [
             (self.proj_size and self.leak is not None, "proj_size", "leak"),
             (self.proj_size and two_products, "proj_size", first_product),
             (self.proj_size and not self.has_product, "proj_size", f"the cell {self.cell}"),
             (self.proj_size and self.cell == "gru" and any(self.zoneout), "proj_size", "zoneout of a GRU"),
-            (self.layer_norm and self.relevance, "layer_norm", "relevance"),
-            (self.layer_norm and self.skip, "layer_norm", "skip"),
             (self.skip and two_products, "skip", first_product),
             (self.reverse and directions == 2, "reverse", "bidirectional"),
             (self.merge != "concat" and directions == 1, f"merge={self.merge!r}", "one direction"),
-            (
-                self.zoneout[1] and not CELLS[self.cell].carried,
-                "zoneout of c",
-                f"the cell {self.cell}, which has none",
-            ),
         ]
+        if not (CELLS[self.cell].carried or self.hidden_recurrence):
+            kind = f"the cell {self.cell}" if self.cell != "jordan" else "no hidden_recurrence"
+            pairs.append((self.zoneout[1], "zoneout of c", f"{kind}, which has none"))
         if not self.has_product:
             none = f"the cell {self.cell}, which has no recurrent product"
-            names = ("layer_norm", "state_dropout", "weight_drop", "skip")
+            names = ("state_dropout", "weight_drop", "skip")
             pairs += [(getattr(self, name), name, none) for name in names]
         if self.cell == "jordan":
-            given = [(any(self.zoneout), "zoneout"), (self.skip, "skip"), (self.layer_norm, "layer_norm")]
-            pairs += [(one, name, "a Jordan network") for one, name in given]
+            pairs.append((self.skip, "skip", "a Jordan network"))
         for contradict, one, other in pairs:
             if contradict:
                 raise ValueError(f"{one}: contradicts {other}")
@@ -290,6 +288,15 @@ class CellOptions:
         return CELLS[self.cell].has_product
 
     @property
+    def gains(self) -> dict[str, int]:
+        """Names of the gains of the gates' sums, with sizes in units of H; empty without layer_norm."""
+        if not self.layer_norm:
+            return {}
+        if self.cell in ("elman", "jordan"):
+            return {"gain": 1}  # of the sum of both products
+        return dict.fromkeys(("gain_ih", "gain_hh") if self.has_product else ("gain_ih",), self.gates)
+
+    @property
     def kind(self) -> str:
         """The name of the cell in the kernels."""
         if self.cell == "gru":
@@ -324,6 +331,9 @@ def _checked(name: str, value: Any) -> Any:
         return as_size(name, value, least=0)
     if name == "cell_clip":
         return 0.0 if value is None else as_number(name, value, above=0.0, most=math.inf)
+    if name == "peephole":
+        known = isinstance(value, str) and as_choice(name, value, PEEPHOLES)
+        return known or (as_flag(name, value) and "gers")
     if name == "leak":
         if isinstance(value, str):
             return as_choice(name, value, ("learned", "shared"))
