@@ -158,7 +158,8 @@ def run_steps(
 ) -> tuple[Any, Any]:
     """Run one layer and direction over [T, N, G*H]; return every h and the last state.
 
-    `how` has the masks, and the batch's running and reset, bool [T, N].
+    `how` has the masks, the batch's running and reset, bool [T, N], and the targets [T, N, P] to feed back,
+    or None.
     """
     state, outputs = dict(first), [None] * len(gx)
     order = range(len(gx))
@@ -174,6 +175,8 @@ def run_steps(
         running = how["running"][t]
         state = {name: new[name].where(over(running, part), part) for name, part in state.items()}
         outputs[t] = state["h"] * running[:, None]
+        if how["targets"] is not None:
+            state["h"] = how["targets"][t].where(running[:, None], state["h"])
     return torch.stack(outputs), state
 
 
