@@ -170,6 +170,8 @@ REGULARISERS = [
     variant("layer normalisation, LSTM", "layer_norm", "lstm norm"),
     variant("layer normalisation, LSTM with relevance", "layer_norm relevance", "lstm relevance norm"),
     variant("layer normalisation, over several steps", "layer_norm skip", "lstm norm skip"),
+    variant("layer normalisation, sLSTM", "layer_norm", "slstm norm"),
+    variant("zoneout and dropouts, sLSTM", "zoneout", "slstm masks"),
     variant("layer normalisation, minGRU", "layer_norm", "mingru norm"),
     variant("layer normalisation, minLSTM", "layer_norm", "minlstm norm"),
     variant(

@@ -27,7 +27,7 @@ def options_of(variant):
         names = ("coupled", "relevance", "gate_activation", "candidate_activation", "output_activation")
         options |= {name: getattr(variant, name) for name in names}
         options |= {"cell_clip": variant.cell_clip or None, "peephole": variant.peephole or "gers"}
-    else:
+    elif variant.cell != "slstm":
         options["nonlinearity"] = variant.candidate_activation
     if variant.cell == "gru":
         options["reset_after"] = variant.reset_after

@@ -131,6 +131,16 @@ def lstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dic
     return {"h": projected(v, w, o * ACTIVATIONS[v.output_activation](k)), "c": c}
 
 
+def slstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
+    log_i, f, z, o = (gx + recurrent_part(v, w, state["h"] * m["h"], state)).chunk(4, 1)
+    c0, n0, m0 = state["c"].chunk(3, 1)
+    kept = m0 - (1 + (-f).exp()).log()
+    most = kept.maximum(log_i).where(n0 > 0, log_i)
+    i, f = (log_i - most).exp(), (kept - most).exp()
+    c, n = f * c0 + i * z.tanh() * m["candidate"], f * n0 + i
+    return {"h": projected(v, w, o.sigmoid() * c / n), "c": joined([c, n, most])}
+
+
 def mingru(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
     z, n = gx.chunk(2, 1)
     z, n = z.sigmoid(), ACTIVATIONS[v.candidate_activation](n) * m["candidate"]
@@ -150,7 +160,8 @@ def projected(v: CellOptions, w: Tensors, q: Any) -> Any:
     return ACTIVATIONS[v.projection_activation](q @ w["weight_hr"].T + w.get("bias_hr", 0))
 
 
-CELLS = {"elman": elman, "jordan": elman, "gru": gru, "lstm": lstm, "mingru": mingru, "minlstm": minlstm}
+CELLS = {"elman": elman, "jordan": elman, "gru": gru, "lstm": lstm, "slstm": slstm}
+CELLS |= {"mingru": mingru, "minlstm": minlstm}
 
 
 def run_steps(
@@ -168,7 +179,7 @@ def run_steps(
         m = {name: mask[t] if mask.dim() == 3 else mask for name, mask in how["masks"].items()}
         new = CELLS[v.cell](v, w, gx[t], state, m)
         new["h"] = m["zone_h"] * state["h"] + (1 - m["zone_h"]) * new["h"]
-        if "c" in state and v.cell != "gru":
+        if "c" in state and v.cell in ("lstm", "jordan"):
             new["c"] = m["zone_c"] * state["c"] + (1 - m["zone_c"]) * new["c"]
         if v.skip:
             new["past"] = torch.cat([state["past"][:, 1:], new["h"][:, None]], 1)

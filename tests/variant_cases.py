@@ -74,6 +74,20 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
             "zoneout": (0.1, 0.2),
         },
     ),
+    "slstm norm": (fr.SLSTM, {"layer_norm": True, "recurrent_dropout": 0.2}),
+    "slstm norm proj skip": (fr.SLSTM, {"layer_norm": True, "proj_size": 3, "skip": 2, "context_size": 2}),
+    "slstm masks": (
+        fr.SLSTM,
+        {
+            "input_dropout": 0.2,
+            "state_dropout": 0.2,
+            "output_dropout": 0.2,
+            "recurrent_dropout": 0.2,
+            "weight_drop": 0.2,
+            "zoneout": 0.2,
+        },
+    ),
+    "slstm both ways": (fr.SLSTM, {"bidirectional": True, "skip": 2, "merge": "sum", "learn_state": True}),
     "mingru": (fr.MinGRU, {}),
     "mingru norm": (fr.MinGRU, {"layer_norm": True, "recurrent_dropout": 0.2}),
     "minlstm norm": (fr.MinLSTM, {"layer_norm": True, "nonlinearity": "positive", "zoneout": 0.2}),
@@ -177,16 +191,19 @@ def batch(rnn: Any, given: tuple[str, ...], steps: int = T, rows: int = N) -> tu
     if "reset" in given:
         more["reset"] = random.random((steps, rows)) < 0.25
     if "state" in given:
-        more["state"] = random_state(rnn, normal, rows)
+        more["state"] = random_state(rnn, normal, rows, positive=True)
     if rnn.options.context_size:
         more["context"] = normal(rows, rnn.options.context_size)
     return normal(steps, rows, rnn.input_size), more
 
 
-def random_state(rnn: Any, normal: Any, rows: int) -> Any:
-    """Draw a state of a layer with `normal`."""
+def random_state(rnn: Any, normal: Any, rows: int, *, positive: bool = False) -> Any:
+    """Draw a state of a layer with `normal`, or a gradient; `positive`: what must be positive is."""
     count = rnn.num_layers * rnn.directions
     parts = tuple(normal(count, *shape) for shape in rnn.spec.state_shapes(rows))
+    if positive and isinstance(rnn, fr.SLSTM):  # of c, n and m, n is a sum of weights
+        n = parts[1][:, :, rnn.hidden_size : 2 * rnn.hidden_size]
+        n[...] = abs(n) + 0.1
     return parts[0] if len(parts) == 1 else parts
 
 

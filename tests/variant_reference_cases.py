@@ -119,6 +119,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "lstm zoneout in inference": ("lstm", {"zoneout": (0.2, 0.4)}, "peephole", "inference"),
     "gru zoneout in inference": ("gru", {"zoneout": (0.2, 0.0)}, "", "inference"),
     "minlstm zoneout in inference": ("minlstm", {"zoneout": (0.2, 0.0)}, "", "inference"),
+    "slstm": ("slstm", {}, "", ""),
+    "slstm norm": ("slstm", {"layer_norm": True}, "", "x h candidate zone_h"),
+    "slstm norm skip proj": ("slstm", {"layer_norm": True, "skip": 2}, "hr unbiased", "h candidate zone_h"),
     "mingru": ("mingru", {}, "", ""),
     "mingru norm": ("mingru", {"layer_norm": True}, "", "x candidate"),
     "minlstm norm": ("minlstm", {"layer_norm": True, "nonlinearity": "positive"}, "unbiased", "zone_h"),
@@ -127,7 +130,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "minlstm": ("minlstm", {}, "", ""),
     "minlstm positive masks": ("minlstm", {"nonlinearity": "positive"}, "", "x candidate zone_h"),
 }
-GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "mingru": "zn", "minlstm": "fin"}
+GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "slstm": "ifzo", "mingru": "zn", "minlstm": "fin"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,6 +249,8 @@ def make_variant_case(
     shapes = [(N, P)]
     if cell == "lstm" or (cell == "gru" and "hr" in extras):
         shapes.append((N, H))
+    if cell == "slstm":
+        shapes.append((N, 3 * H))
     if skip:
         shapes.append((N, skip, P))
     masks = {
@@ -255,10 +260,13 @@ def make_variant_case(
         "zone_h": (random.random((T, N, P)) < 0.3).astype(float),
         "zone_c": (random.random((T, N, H)) < 0.3).astype(float),
     }
+    x, state = normal(T, N, D), tuple(normal(*shape, scale=0.5) for shape in shapes)
+    if cell == "slstm":  # c, n, m: n is a sum of weights
+        state[1][:, H : 2 * H] = np.abs(state[1][:, H : 2 * H]) + 0.1
     return case.replace(
-        x=normal(T, N, D),
+        x=x,
         weights=weights,
-        state=tuple(normal(*shape, scale=0.5) for shape in shapes),
+        state=state,
         dy=normal(T, N, P),
         dstate_n=tuple(normal(*shape) for shape in shapes),
         masks={name: masks[name] for name in drawn.split() if name != "inference"},

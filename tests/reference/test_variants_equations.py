@@ -87,7 +87,9 @@ class Row:
 
     def start(self):
         names = ["h"]
-        if self.case.cell == "lstm" or (self.case.cell == "gru" and "weight_hr" in self.case.weights):
+        if self.case.cell in ("lstm", "slstm") or (
+            self.case.cell == "gru" and "weight_hr" in self.case.weights
+        ):
             names.append("c")
         if self.option("skip", 0):
             names.append("past")
@@ -152,6 +154,15 @@ class Row:
         if self.option("layer_norm", False):
             k = normalised(c) * self.case.weights["gain_c"] + self.case.weights["bias_c"]
         return o * self.activation("output_activation", "tanh", k), c
+
+    def slstm(self, memory):
+        c, n, m = np.split(memory, 3)
+        log_i, log_f = self.x["i"] + self.a["i"], np.log(sigmoid(self.x["f"] + self.a["f"]))
+        z, o = np.tanh(self.x["z"] + self.a["z"]) * self.m, sigmoid(self.x["o"] + self.a["o"])
+        scale = np.where(n > 0, np.maximum(log_f + m, log_i), log_i)
+        i, f = np.exp(log_i - scale), np.exp(log_f + m - scale)
+        c, n = f * c + i * z, f * n + i
+        return o * c / n, np.concatenate([c, n, scale])
 
     def mingru(self, h):
         z = sigmoid(self.x["z"])

@@ -36,6 +36,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
                                       {"gru_after", CellKind::gru_after},
                                       {"gru_before", CellKind::gru_before},
                                       {"lstm", CellKind::lstm},
+                                      {"slstm", CellKind::slstm},
                                       {"mingru", CellKind::mingru},
                                       {"minlstm", CellKind::minlstm}});
         const std::string leak = options["leak"].cast<std::string>();
@@ -78,7 +79,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
         const CellKind kind = this->cell_.kind;
         const bool has_c = kind == CellKind::lstm || weights.contains("weight_inner") ||
                            (kind == CellKind::gru_after && sizes.projects);
-        sizes.carried = has_c ? hidden_size : 0;
+        sizes.carried = kind == CellKind::slstm ? 3 * hidden_size : has_c ? hidden_size : 0;
     }
 
     const S* rows_of(const py::dict& weights, const char* name, Index columns) const {

@@ -32,7 +32,7 @@
 
 namespace fastrnn {
 
-enum class CellKind { elman, gru_after, gru_before, lstm, mingru, minlstm };
+enum class CellKind { elman, gru_after, gru_before, lstm, slstm, mingru, minlstm };
 enum class Activation { sigmoid, tanh, relu, identity, hard_sigmoid, positive };
 
 // What a cell does not have is null.
@@ -158,6 +158,7 @@ class Variant {
     void gru_before_step(const StepRows<S>& rows) const;
     void lstm_step(const StepRows<S>& rows) const;
     void lstm_output(const StepRows<S>& rows, Range some, Range units) const;
+    void slstm_step(const StepRows<S>& rows) const;
     void mingru_step(const StepRows<S>& rows) const;
     void minlstm_step(const StepRows<S>& rows) const;
     void finish_outputs(const StepRows<S>& rows) const;
@@ -171,6 +172,7 @@ class Variant {
     void lstm_gradients(const BackwardRows<S>& rows) const;
     void lstm_output_gradients(const BackwardRows<S>& rows, Range some, Range units) const;
     void lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Index unit) const;
+    void slstm_gradients(const BackwardRows<S>& rows) const;
     void mingru_gradients(const BackwardRows<S>& rows) const;
     void minlstm_gradients(const BackwardRows<S>& rows) const;
     void candidate_gradients(const BackwardRows<S>& rows) const;
@@ -209,6 +211,9 @@ void Variant<S>::arrange(bool relevance, bool layer_norm, bool peephole) {
         case CellKind::lstm:
             s.gates = s.tape_gates = (coupled ? 3 : 4) + (relevance ? 1 : 0);
             if (relevance) candidate = LstmGates(coupled).g;
+            break;
+        case CellKind::slstm:
+            s.gates = s.tape_gates = 4;
             break;
         case CellKind::mingru:
             s.gates = s.tape_gates = 2;

@@ -71,7 +71,7 @@ void Variant<S>::recurrent_gradients(const BackwardRows<S>& rows, Index end, boo
             if (weights.w_hh && !given) dh = dh + masked(load(du + i), mask, i, P - i);
             store(rows.dh[row] + i, uncut(dh, rows, row, i, rows.dh0));
         }
-        if (sizes.carried)
+        if (sizes.carried == H)  // an sLSTM's three parts: in its own step
             for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
                 store(rows.dc[row] + unit, uncut(load(rows.dc[row] + unit), rows, row, unit, rows.dc0));
         if (sizes.skip) skip_gradients(rows, row, outputs, first ? 0 : rows.step + 1);
@@ -229,6 +229,9 @@ void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
             break;
         case CellKind::lstm:
             lstm_gradients(rows);
+            break;
+        case CellKind::slstm:
+            slstm_gradients(rows);
             break;
         case CellKind::mingru:
             mingru_gradients(rows);

@@ -6,6 +6,7 @@
 #include "kernels/recurrent/variant_gru.hpp"
 #include "kernels/recurrent/variant_lstm.hpp"
 #include "kernels/recurrent/variant_minimal.hpp"
+#include "kernels/recurrent/variant_slstm.hpp"
 
 namespace fastrnn {
 
@@ -272,6 +273,9 @@ void Variant<S>::step(const StepRows<S>& rows) const {
             break;
         case CellKind::lstm:
             lstm_step(rows);
+            break;
+        case CellKind::slstm:
+            slstm_step(rows);
             break;
         case CellKind::mingru:
             mingru_step(rows);

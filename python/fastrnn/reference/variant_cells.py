@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn.reference._arrays import Floats, State
-from fastrnn.reference.activations import dsigmoid, sigmoid, softplus
+from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, softplus, tanh
 from fastrnn.reference.variant_activations import ACTIVATIONS
 from fastrnn.reference.variant_affine import (
     Affine,
@@ -182,6 +182,44 @@ def lstm_backward(
     return StepGradients(da, du + dru * s.r, dfar, dq0)
 
 
+def slstm(v: Variant, w: NamedWeights, s: Step) -> None:
+    """Compute the sLSTM, whose carried state is c, n and m side by side (Beck et al. 2024)."""
+    c0, n0, m0 = np.split(s.q0, 3, axis=1)
+    s.A = recurrent(v, w, s, v.gates)
+    log_i, s.log_f = s.x["i"] + s.A["i"], -softplus(-(s.x["f"] + s.A["f"]))
+    s.raw = tanh(s.x["z"] + s.A["z"])
+    s.z = s.raw * s.m
+    s.o = sigmoid(s.x["o"] + s.A["o"])
+    new_m = np.where(n0 > 0, np.maximum(s.log_f + m0, log_i), log_i)
+    s.i = np.exp(log_i - new_m)
+    s.f = np.exp(np.minimum(s.log_f + m0 - new_m, 88))  # where nothing is stored yet it may be large
+    new_c, new_n = s.f * c0 + s.i * s.z, s.f * n0 + s.i
+    s.q = s.o * (new_c / new_n)
+    s.c = np.concatenate([new_c, new_n, new_m], axis=1)
+
+
+def slstm_backward(
+    v: Variant, w: NamedWeights, s: Step, dq: Floats, dmemory: Any, dw: NamedWeights
+) -> StepGradients:
+    """Compute the gradient of `slstm`; `fastrnn.reference.slstm_backward` explains that of m."""
+    (c0, n0, _), (c, n, _) = np.split(s.q0, 3, axis=1), np.split(s.c, 3, axis=1)
+    dc, dn, dm = np.split(dmemory, 3, axis=1)
+    dc = dc + dq * s.o / n
+    dn = dn - dq * s.o * c / n**2
+    di = dc * s.z + dn
+    df = dc * c0 + dn * n0
+    dm = dm - di * s.i - df * s.f
+    dlog_f = df * s.f + np.where(s.i < 1, dm, 0)
+    da = {
+        "i": di * s.i + np.where(s.i < 1, 0, dm),
+        "f": dlog_f * -np.expm1(s.log_f),
+        "z": dc * s.i * s.m * dtanh(s.raw),
+        "o": dq * c / n * dsigmoid(s.o),
+    }
+    dbefore = np.concatenate([dc * s.f, dn * s.f, dlog_f], axis=1)
+    return StepGradients(da, *recurrent_backward(v, w, s, da, dw), dbefore)
+
+
 def mingru(v: Variant, w: NamedWeights, s: Step) -> None:
     """Compute the minimal GRU: gate and candidate see only the input (Feng et al. 2024, section 3.1)."""
     sn, _ = ACTIVATIONS[v.nonlinearity]
@@ -234,6 +272,7 @@ CELLS: dict[str, tuple[Forward, Backward]] = {
     "elman": (elman, elman_backward),
     "gru": (gru, gru_backward),
     "lstm": (lstm, lstm_backward),
+    "slstm": (slstm, slstm_backward),
     "mingru": (mingru, mingru_backward),
     "minlstm": (minlstm, minlstm_backward),
 }

@@ -12,7 +12,7 @@ from fastrnn.reference._arrays import Floats, Integers, check_floats, check_shap
 from fastrnn.reference.variant_activations import ACTIVATIONS
 
 #: Gates in the order of the weights' rows; an LSTM may have no f, and may have an r at the end.
-GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "mingru": "zn", "minlstm": "fin"}
+GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "slstm": "ifzo", "mingru": "zn", "minlstm": "fin"}
 #: Options of each cell.
 OPTIONS = {
     "elman": {"nonlinearity", "leak", "layer_norm", "skip", "zoneout"},
@@ -21,6 +21,7 @@ OPTIONS = {
         *("peephole", "coupled", "relevance", "cell_clip", "layer_norm", "skip", "zoneout"),
         *("gate_activation", "candidate_activation", "output_activation"),
     },
+    "slstm": {"layer_norm", "skip", "zoneout"},
     "mingru": {"nonlinearity", "layer_norm", "zoneout"},
     "minlstm": {"nonlinearity", "layer_norm", "zoneout"},
 }
@@ -29,6 +30,7 @@ OPTIONAL = {
     "elman": {"bias_ih", "bias_hh", "weight_hr", "leak"},
     "gru": {"bias_ih", "bias_hh", "weight_hr"},
     "lstm": {"bias_ih", "bias_hh", "weight_hr", "weight_peephole"},
+    "slstm": {"bias_ih", "bias_hh", "weight_hr"},
     "mingru": {"bias_ih"},
     "minlstm": {"bias_ih"},
 }
@@ -41,7 +43,7 @@ class Variant:
     Attributes
     ----------
     cell : str
-        "elman", "gru", "lstm", "mingru" or "minlstm".
+        "elman", "gru", "lstm", "slstm", "mingru" or "minlstm".
     H, P : int
         Hidden width, and the width of h: H, or less with a projection.
     weights : frozenset of str
@@ -87,6 +89,8 @@ class Variant:
         widths = {"h": self.P}
         if self.cell == "lstm" or (self.cell == "gru" and self.projected):
             widths["c"] = self.H
+        if self.cell == "slstm":
+            widths["c"] = 3 * self.H
         if self.skip:
             widths["past"] = self.skip * self.P
         return widths

@@ -42,6 +42,17 @@ lstm, i f g o; coupled i g o; with relevance an r after them ::
     o = s(x_o + A_o + p_o * c)            or with the peephole "previous":  p_o * c'
     q = o * tanh(c)                       or  o * tanh(LN(c) * gain_c + bias_c)
 
+slstm, i f z o; c' is c, n and m ::
+
+    log_i = x_i + A_i
+    log_f = log s(x_f + A_f)
+    z = tanh(x_z + A_z) * m
+    o = s(x_o + A_o)
+    m_t = max(log_f + m', log_i)          where n' = 0:  log_i
+    c = exp(log_f + m' - m_t) * c' + exp(log_i - m_t) * z
+    n = exp(log_f + m' - m_t) * n' + exp(log_i - m_t)
+    q = o * c / n
+
 mingru, z n ::
 
     q = (1 - s(x_z)) * h' + s(x_z) * x_n * m
@@ -66,6 +77,7 @@ Krueger et al.: Zoneout: regularizing RNNs by randomly preserving hidden activat
 Semeniuta, Severyn, Barth: Recurrent dropout without memory loss, COLING 2016: the candidate's mask.
 Gal, Ghahramani: A theoretically grounded application of dropout in recurrent neural networks, NIPS 2016: the
 masks of x and h, the same at every step.
+Beck et al.: xLSTM: extended long short-term memory, arXiv:2405.04517 (2024): sLSTM.
 Feng, Tung, Ahmed, Bengio, Hajimirsadeghi: Were RNNs all we needed?, arXiv:2410.01201 (2024): minGRU, minLSTM.
 """
 
@@ -137,23 +149,24 @@ def variant_forward(
     Parameters
     ----------
     cell : str
-        "elman", "gru", "lstm", "mingru" or "minlstm", with G = 1, 3, 4, 2, 3 gates; an LSTM has one less with
-        ``coupled`` and one more with ``relevance``.
+        "elman", "gru", "lstm", "slstm", "mingru" or "minlstm", with G = 1, 3, 4, 4, 2, 3 gates; an LSTM has
+        one less with ``coupled`` and one more with ``relevance``.
     x : ndarray [T, N, D], any float dtype
         Features; for ids see `fastrnn.reference.one_hot`.
     weights : mapping of str to ndarray, dtype of `x`
         weight_ih [G*H, D] and, except for mingru and minlstm, weight_hh [G*H, P]; P = H without weight_hr.
 
         - bias_ih [G*H], bias_hh [G*H]: optional
-        - weight_hr [P, H]: a projection (elman, gru, lstm)
+        - weight_hr [P, H]: a projection (elman, gru, lstm, slstm)
         - weight_peephole [K, H]: peepholes (lstm), rows i, f, o, coupled i, o
         - gain [H] (elman) or gain_ih [G*H], gain_hh [G*H] (not mingru, minlstm); lstm also gain_c [H],
           bias_c [H]: with ``layer_norm``
         - leak [H] or [1]: learned leak (elman), a = sigmoid(leak)
         - weight_skip [G*H, P]: with ``skip``
     state : tuple of ndarray, optional
-        (h [N, P],), followed by c [N, H] for lstm and for gru with a projection, and with ``skip`` by the
-        past [N, d, P], the d values of h before the first step, oldest first; zeros if not given.
+        (h [N, P],), followed by c [N, H] for lstm and for gru with a projection, by c, n and m [N, 3*H] for
+        slstm, and with ``skip`` by the past [N, d, P], the d values of h before the first step, oldest first;
+        zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
         Real steps of each row, 1 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
@@ -175,7 +188,7 @@ def variant_forward(
         - gate_activation ("sigmoid"); gru, lstm
         - candidate_activation, output_activation ("tanh"); lstm
         - zoneout : pair of float; the fractions of h and of c that are kept in inference
-        - layer_norm : bool; skip : int, d; elman, gru, lstm; mingru and minlstm layer_norm alone
+        - layer_norm : bool; skip : int, d; elman, gru, lstm, slstm; mingru and minlstm layer_norm alone
 
         Activations are "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" and "positive".
 

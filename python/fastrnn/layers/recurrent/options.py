@@ -76,8 +76,6 @@ class Cell(NamedTuple):
         Whether files, descriptions of stacks, and language models may use it.
     options : frozenset of str
         The cell's own options.
-    shared : frozenset of str
-        Which of `SharedOptions` it takes.
     kernel : str
         The name of the compiled cell, if it is another.
     """
@@ -89,7 +87,6 @@ class Cell(NamedTuple):
     plain: bool = False
     in_stacks: bool = True
     options: frozenset[str] = frozenset()
-    shared: frozenset[str] = SharedOptions.__optional_keys__
     kernel: str | None = None
 
     @property
@@ -100,7 +97,7 @@ class Cell(NamedTuple):
     @property
     def accepts(self) -> frozenset[str]:
         """Every option that it takes."""
-        return self.shared | self.options
+        return SharedOptions.__optional_keys__ | self.options
 
 
 _GATED = frozenset({"gate_activation", "candidate_activation"})
@@ -115,7 +112,7 @@ CELLS: dict[str, Cell] = {
         plain=True,
         options=_GATED | {"peephole", "coupled", "relevance", "cell_clip", "output_activation"},
     ),
-    "slstm": Cell("SLSTM", 4, carried=3, plain=True, shared=StructuralOptions.__optional_keys__),
+    "slstm": Cell("SLSTM", 4, carried=3, plain=True),
     "mingru": Cell("MinGRU", 2, has_product=False, options=frozenset({"nonlinearity"})),
     "minlstm": Cell("MinLSTM", 3, has_product=False, options=frozenset({"nonlinearity"})),
     "jordan": Cell(
@@ -128,7 +125,7 @@ CELLS: dict[str, Cell] = {
 }
 
 
-class SLSTMOptions(StructuralOptions, total=False):
+class SLSTMOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.SLSTM`, which has no others."""
 
 
@@ -240,9 +237,9 @@ class CellOptions:
             (self.reverse and directions == 2, "reverse", "bidirectional"),
             (self.merge != "concat" and directions == 1, f"merge={self.merge!r}", "one direction"),
         ]
-        if not (CELLS[self.cell].carried or self.hidden_recurrence):
-            kind = f"the cell {self.cell}" if self.cell != "jordan" else "no hidden_recurrence"
-            pairs.append((self.zoneout[1], "zoneout of c", f"{kind}, which has none"))
+        if not (self.cell == "lstm" or self.hidden_recurrence):
+            kind = "no hidden_recurrence" if self.cell == "jordan" else f"the cell {self.cell}"
+            pairs.append((self.zoneout[1], "zoneout of c", kind))
         if not self.has_product:
             none = f"the cell {self.cell}, which has no recurrent product"
             names = ("state_dropout", "weight_drop", "skip")
