@@ -24,20 +24,11 @@ __all__ = [
     "RNNOptions",
     "SLSTMOptions",
     "SharedOptions",
-    "StructuralOptions",
     "without_numpy",
 ]
 
 
-class StructuralOptions(TypedDict, total=False):
-    """Keywords of every recurrent layer; see `CellOptions`."""
-
-    merge: str
-    reverse: bool
-    learn_state: bool
-
-
-class SharedOptions(StructuralOptions, total=False):
+class SharedOptions(TypedDict, total=False):
     """Keywords of every recurrent layer whose cell has options; see `CellOptions`."""
 
     proj_size: int
@@ -50,6 +41,9 @@ class SharedOptions(StructuralOptions, total=False):
     weight_drop: float
     skip: int
     context_size: int
+    merge: str
+    reverse: bool
+    learn_state: bool
 
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
