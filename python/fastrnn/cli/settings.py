@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import click
 
+from fastrnn._checks import as_choice, as_flag, as_number, as_size
+from fastrnn._plain import MOST_STEPS, Check, as_fields, as_list, as_text, as_texts, optional
 from fastrnn.layers.recurrent.options import CELLS
 
 __all__ = ["DEFAULT_STEPS", "TrainingSettings", "given_settings", "settings_options"]
@@ -97,13 +100,13 @@ class TrainingSettings:
         Raises
         ------
         ValueError
-            If a setting is unknown to this version.
+            If a setting is unknown to this version, contradicts another or is out of range.
+        TypeError
+            If one has a wrong type.
         """
-        known = {field.name for field in fields(cls)}
-        if not known.issuperset(value):
-            raise ValueError(f"settings: unknown {', '.join(sorted(set(value) - known))}")
-        lists = {name: tuple(value.get(name, ())) for name in ("files", "cutoffs")}
-        return cls(**{**value, **lists})
+        given = as_fields("settings", value, {}, _schema())
+        lists = {name: tuple(given.get(name) or ()) for name in ("files", "cutoffs")}
+        return cls(**{**given, **lists})
 
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -283,6 +286,30 @@ def settings_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+@cache
+def _schema() -> dict[str, Check]:
+    """Return the check of each setting in a file: the kind and the range that the command line takes."""
+    options = click.command(settings_options(lambda: None)).params
+    checks = {option.name or "": _check_of(option.type) for option in options}
+    absent = {field.name for field in fields(TrainingSettings) if field.default is None}
+    schema = {name: optional(check) if name in absent else check for name, check in checks.items()}
+    return schema | {"files": as_texts, "cutoffs": partial(as_list, check=as_size)}
+
+
+def _check_of(type_: Any) -> Check:
+    if isinstance(type_, click.IntRange):
+        return partial(as_size, least=int(type_.min or 0), most=int(type_.max or MOST_STEPS))
+    if isinstance(type_, click.FloatRange):
+        bounds: dict[str, Any] = {
+            "above" if type_.min_open else "least": type_.min,
+            "below" if type_.max_open else "most": type_.max,
+        }
+        return partial(as_number, **bounds)
+    if isinstance(type_, click.Choice):
+        return partial(as_choice, choices=tuple(type_.choices))
+    return as_flag if type_.name == "boolean" else as_text
 
 
 def given_settings(context: click.Context, options: Iterable[str]) -> dict[str, Any]:

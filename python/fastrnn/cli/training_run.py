@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fastrnn._plain import as_text, printable
 from fastrnn.cli import training_parts
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_texts import TrainingTexts
@@ -157,4 +158,9 @@ def resumed_settings(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingS
         raise CheckpointError(
             "holds a model without its training; resume from the file that `fastrnn train --out` named"
         )
-    return TrainingSettings.from_json(checkpoint.training.values["settings"]).changed(given)
+    try:
+        as_text("text", checkpoint.training.values.get("text"))
+        saved = TrainingSettings.from_json(checkpoint.training.values["settings"])
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(printable(f"training.{error}")) from error
+    return saved.changed(given)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
+from fastrnn._plain import as_mapping
 from fastrnn.layers import Recurrent, Stack
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
-from fastrnn.layers.recurrent.options import CELLS
+from fastrnn.layers.recurrent.options import CELLS, checked_option
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 from fastrnn.models.length_outputs import LENGTH_MODELS, length_shapes
 
@@ -61,6 +62,7 @@ class Settings(NamedTuple):
         ValueError, TypeError
             If a setting is unknown, missing or wrong.
         """
+        config = as_mapping("config", config)
         unknown = [str(name) for name in config if name not in cls._fields]
         if unknown:
             raise ValueError(f"config: unknown {', '.join(unknown)}")
@@ -256,4 +258,6 @@ def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] |
             raise ValueError(f"cell_options: {name} is not an option of this cell")
     if locked and "output_dropout" in options:
         raise ValueError("cell_options: expected no output_dropout with locked_dropout, which sets it")
+    for name, value in options.items():
+        checked_option(name, value)
     return {name: plain_value(value) for name, value in options.items()} or None

@@ -218,7 +218,10 @@ def adaptive_shapes(
 
 
 def _tail_width(in_features: int, div_value: float, index: int) -> int:
-    return max(1, int(in_features // div_value ** (index + 1)))
+    try:
+        return max(1, int(in_features // div_value ** (index + 1)))
+    except OverflowError:  # a power beyond all floats
+        return 1
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -25,6 +25,7 @@ __all__ = [
     "SLSTMOptions",
     "SharedOptions",
     "StructuralOptions",
+    "checked_option",
     "without_numpy",
 ]
 
@@ -218,7 +219,7 @@ class CellOptions:
         for name in options:
             if name not in CELLS[cell].accepts:
                 raise TypeError(f"{name}: not an option of this layer")
-        checked = {name: _checked(name, value) for name, value in options.items()}
+        checked = {name: checked_option(name, value) for name, value in options.items()}
         if "nonlinearity" in checked:
             checked["candidate_activation"] = checked.pop("nonlinearity")
         cell_options = cls(cell, **checked)
@@ -312,7 +313,14 @@ class CellOptions:
         return self.proj_size or hidden_size
 
 
-def _checked(name: str, value: Any) -> Any:
+def checked_option(name: str, value: Any) -> Any:
+    """Check the value of one option by itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has a wrong type or is out of range.
+    """
     if name.endswith("_dropout") or name == "weight_drop":
         return as_probability(name, value)
     if name == "zoneout":
