@@ -16,7 +16,7 @@ from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
 from fastrnn.layers.recurrent.options import CELLS
 from fastrnn.layers.recurrent.rnn import RNN
 from fastrnn.layers.recurrent.slstm import SLSTM
-from fastrnn.layers.recurrent.spec import RecurrentSpec
+from fastrnn.layers.recurrent.spec import MOST_LAYERS, RecurrentSpec
 from fastrnn.layers.stack.stack import Stack
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ def count_layers(description: Mapping[str, Any]) -> int:
     ValueError, TypeError
         As for `from_description`, as far as this is what is read.
     """
-    return sum(as_size("num_layers", part.get("num_layers", 1)) for part in described_parts(description))
+    return sum(
+        as_size("num_layers", part.get("num_layers", 1), most=MOST_LAYERS)
+        for part in described_parts(description)
+    )
 
 
 def described_parts(description: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._checks import as_flag
+from fastrnn._memory import check_memory
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
 from fastrnn.layers.base.sparse import SparseRows, dense_parts
@@ -32,6 +33,7 @@ class Module:
 
     def __init__(self, shapes: Shapes, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
+        check_memory("parameters", shapes, dtype)
         self.parameters = Parameters(Buffer(flat_size(shapes), dtype), shapes)
         self._gradients: Gradients | None = None
 

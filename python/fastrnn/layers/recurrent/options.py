@@ -53,6 +53,8 @@ class SharedOptions(StructuralOptions, total=False):
     context_size: int
 
 
+# Steps: the state holds as many outputs.
+MOST_SKIPPED = 2**16
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
 MERGES = ("concat", "sum", "mean")
 
@@ -329,7 +331,7 @@ def checked_option(name: str, value: Any) -> Any:
             raise ValueError(f"zoneout: expected a number or a pair (h, c), got {value!r}")
         return (as_probability("zoneout", pair[0]), as_probability("zoneout", pair[1]))
     if name in ("proj_size", "skip", "context_size"):
-        return as_size(name, value, least=0)
+        return as_size(name, value, least=0, most=MOST_SKIPPED if name == "skip" else None)
     if name == "cell_clip":
         return 0.0 if value is None else as_number(name, value, above=0.0, most=math.inf)
     if name == "leak":
