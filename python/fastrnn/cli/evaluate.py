@@ -10,6 +10,7 @@ import numpy as np
 
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.sample import is_sentence_model
+from fastrnn.cli.standard_streams import show
 from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.data import read_text
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
@@ -63,14 +64,14 @@ def command(model: str, file: str, unknown: str | None, batch_size: int, as_json
             }
         )
         return
-    click.echo(
+    show(
         f"loss {result.loss:.4f} nats per token, perplexity {result.perplexity:.4f}, "
         f"{result.bits:.4f} bits per token, {result.tokens:,} tokens"
     )
     if unknown_tokens:
-        click.echo(f"{unknown_tokens:,} of them unknown, {unknown_tokens / result.tokens:.2%}")
+        show(f"{unknown_tokens:,} of them unknown, {unknown_tokens / result.tokens:.2%}")
     if skipped:
-        click.echo(f"{skipped:,} unknown symbols were skipped")
+        show(f"{skipped:,} unknown symbols were skipped")
 
 
 def _evaluate(

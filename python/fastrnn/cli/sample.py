@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.standard_streams import show
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
 from fastrnn.decode.special_ids import banned_ids, first_ids
 from fastrnn.train import Checkpoint, load_checkpoint
@@ -138,7 +139,7 @@ def command(
         print_json({**first, **several, "seed": used_seed, "symbols_per_second": speed})
         return
     for text in texts:
-        click.echo(_prompt_and_text(checkpoint, prompt, text["text"]))
+        show(_prompt_and_text(checkpoint, prompt, text["text"]))
 
 
 def is_sentence_model(checkpoint: Checkpoint) -> bool:
@@ -188,10 +189,10 @@ def _prompt_and_text(checkpoint: Checkpoint, prompt: str, text: str) -> str:
 
 def _write(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> None:
     """Print each symbol as soon as it is generated."""
-    click.echo(prompt, nl=False)
+    show(prompt, end="")
     for piece in _pieces(checkpoint, prompt, ids):
-        click.echo(piece, nl=False)
-    click.echo()
+        show(piece, end="")
+    show()
 
 
 def _pieces(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> Iterator[str]:

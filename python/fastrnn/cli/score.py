@@ -8,6 +8,7 @@ import sys
 import click
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.standard_streams import show
 from fastrnn.decode import Score, score
 from fastrnn.train import load_checkpoint
 
@@ -55,14 +56,12 @@ def command(
         print_json({"unit": unit, "texts": [_as_json(each) for each in scores]})
         return
     for each in scores:
-        click.echo(
-            f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_unknown_note(each)}"
-        )
+        show(f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_unknown_note(each)}")
         if by_token:
             for token, value in zip(each.tokens, each.log_probabilities, strict=True):
-                click.echo(f"    {value:10.4f}  {token!r}")
+                show(f"    {value:10.4f}  {token!r}")
             if each.length_log_probability:
-                click.echo(f"    {each.length_log_probability:10.4f}  (the length)")
+                show(f"    {each.length_log_probability:10.4f}  (the length)")
 
 
 def _unknown_note(result: Score) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fastrnn.cli import training_parts
 from fastrnn.cli.settings import TrainingSettings
+from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
 from fastrnn.train import (
     Checkpoint,
@@ -19,7 +18,6 @@ from fastrnn.train import (
     Trainer,
     save_checkpoint,
 )
-from fastrnn.train.atomic_files import name_file_in_errors
 from fastrnn.train.interrupts import defer_interrupts
 
 __all__ = ["OutputFiles", "TrainingRun", "resumed_settings"]
@@ -92,9 +90,9 @@ class TrainingRun:
             label_smoothing=settings.label_smoothing,
         )
         self.saved_step: int | None = None
-        self._log_mode = "w"
         if checkpoint is not None:
             self._resume(checkpoint)
+        self._log = TrainingLog(files.log, None if checkpoint is None else self.trainer.step)
         self.board = None
         if settings.tensorboard is not None:
             self.board = TensorBoardLog(settings.tensorboard, resumed_at=self.trainer.step or None)
@@ -119,12 +117,8 @@ class TrainingRun:
                 self.save_last()
 
     def log(self, record: Record) -> None:
-        """Append a record to the log, as one line. The first record of a new training overwrites the log."""
-        line = json.dumps(asdict(record)) + "\n"
-        with defer_interrupts(), name_file_in_errors(self.files.log):
-            with self.files.log.open(self._log_mode, encoding="utf-8") as file:
-                file.write(line)
-            self._log_mode = "a"
+        """Append a record to the log and to the curves."""
+        self._log.write(record)
         if self.board is not None:
             self.board.write(record)
 
@@ -140,7 +134,6 @@ class TrainingRun:
             state.values["schedule"] = self.trainer.schedule.state_dict()
         self.trainer.restore(state)
         self.saved_step = self.trainer.step
-        self._log_mode = "a"
 
 
 def resumed_settings(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingSettings:
