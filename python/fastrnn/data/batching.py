@@ -214,11 +214,11 @@ class ChunkedText:
         return max(0, (index + 1) * self.seq_length - self.backward_length)
 
 
-def as_text_ids(name: str, ids: ArrayLike) -> NDArray[np.int64]:
+def as_text_ids(name: str, ids: ArrayLike, *, copy: bool = True) -> NDArray[np.int64]:
     """Check the ids of a text and return them as a one-dimensional int64 array."""
     array = np.asarray(ids)
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [symbols], got {list(array.shape)}")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name}: expected integers, got {array.dtype}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=copy)
