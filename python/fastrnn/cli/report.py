@@ -62,6 +62,7 @@ def sample_lines(run: TrainingRun) -> str:
     if run.settings.sentences:
         texts = samples(run.model, run.vocabulary, _SAMPLE_TEXTS, max_length=_SAMPLE_LENGTH, **options)
     else:
+        options["until_eos"] = False  # a sample of a stream has several lines
         texts = [sample(run.model, run.vocabulary, length=_SAMPLE_LENGTH, **options)]
     return "\n".join([f"---- sample at step {run.trainer.step}", *texts, "----"])
 
