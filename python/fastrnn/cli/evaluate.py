@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import click
 import numpy as np
 
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.sample import is_sentence_model
+from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.data import read_text
@@ -35,8 +35,11 @@ __all__ = ["command"]
     show_default=True,
     help="Read the text as N parallel streams: faster, but all except the first start without prior text.",
 )
+@encoding_option
 @json_option
-def command(model: str, file: str, unknown: str | None, batch_size: int, as_json: bool) -> None:
+def command(
+    model: str, file: str, unknown: str | None, batch_size: int, encoding: str, as_json: bool
+) -> None:
     """Evaluate MODEL on the text in FILE.
 
     A model trained on one stream carries its state through the whole text; all symbols but the first are
@@ -44,12 +47,10 @@ def command(model: str, file: str, unknown: str | None, batch_size: int, as_json
     of the line is predicted too.
     """
     checkpoint = load_checkpoint(model)
-    text = read_text([file])
-    result, ids = _evaluate(checkpoint, text, unknown, batch_size)
+    text = read_text([file], encoding=encoding)
+    result, unknown_tokens = _evaluate(checkpoint, text, unknown, batch_size)
     if not math.isfinite(result.loss):
         raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")
-    unknown_id = checkpoint.vocabulary.unknown_id
-    unknown_tokens = 0 if unknown_id is None else int(np.count_nonzero(ids == unknown_id))
     skipped = _count_unknown(checkpoint, text) if unknown == "skip" else 0
     if as_json:
         perplexity = result.perplexity if math.isfinite(result.perplexity) else None
@@ -76,14 +77,18 @@ def command(model: str, file: str, unknown: str | None, batch_size: int, as_json
 
 def _evaluate(
     checkpoint: Checkpoint, text: str, unknown: str | None, batch_size: int
-) -> tuple[Evaluation, Any]:
-    """Return the evaluation and the ids that were read."""
-    vocabulary = checkpoint.vocabulary
-    if not is_sentence_model(checkpoint):
-        ids = vocabulary.encode_stream(text, unknown=unknown)
-        return evaluate(checkpoint.model, ids, batch_size=batch_size), ids
-    rows = encode_lines(vocabulary, text, unknown)
-    return evaluate_sentences(checkpoint.model, rows), np.concatenate(rows)
+) -> tuple[Evaluation, int]:
+    """Return the evaluation, and how many of the tokens were read as the unknown symbol."""
+    vocabulary, model = checkpoint.vocabulary, checkpoint.model
+    if is_sentence_model(checkpoint):
+        rows = encode_lines(vocabulary, text, unknown)
+        result = evaluate_sentences(model, rows)
+    else:
+        rows = [vocabulary.encode_stream(text, unknown=unknown)]
+        result = evaluate(model, rows[0], batch_size=batch_size)
+    if vocabulary.unknown_id is None:
+        return result, 0
+    return result, sum(int(np.count_nonzero(ids == vocabulary.unknown_id)) for ids in rows)
 
 
 def _count_unknown(checkpoint: Checkpoint, text: str) -> int:

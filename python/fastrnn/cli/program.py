@@ -55,6 +55,10 @@ class _Program(click.Group):
         except OSError as error:
             missing = isinstance(error, FileNotFoundError | IsADirectoryError)
             _fail(None, describe_os_error(error), BAD_INPUT if missing else FAILED)
+        except BaseException as error:
+            if type(error).__module__ != "pyo3_runtime":  # a library in Rust that gave up; no Exception
+                raise
+            _fail(None, f"a library failed: {error}", FAILED)
         sys.exit(result if isinstance(result, int) else 0)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.standard_streams import show
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
-_MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
+_MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
 
 
 @click.command(name="sample")
@@ -39,7 +40,7 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
 @click.option("--count", type=_SIZE, metavar="N", help="Generate N texts in one batch.")
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     metavar="X",
     default=0.8,
     show_default=True,
@@ -60,7 +61,7 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
 )
 @click.option(
     "--repetition-penalty",
-    type=click.FloatRange(min=1.0),
+    type=FiniteRange(min=1.0),
     metavar="X",
     default=1.0,
     show_default=True,
@@ -70,7 +71,7 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
 @click.option("--beam", type=_SIZE, metavar="N", help="Beam search with N beams instead of sampling.")
 @click.option(
     "--length-penalty",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     metavar="X",
     default=0.0,
     show_default=True,

@@ -8,7 +8,9 @@ import sys
 import click
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
+from fastrnn.data.reading import binary_chunks, whole_lines
 from fastrnn.decode import Score, score
 from fastrnn.train import load_checkpoint
 
@@ -32,6 +34,13 @@ __all__ = ["command"]
 )
 @click.option("--rank", "ranked", is_flag=True, help="Sort the texts, most likely first.")
 @click.option("--tokens", "by_token", is_flag=True, help="Also print a line for each token.")
+@click.option(
+    "--unknown",
+    type=click.Choice(["error", "skip"]),
+    show_default="<unk> if the model has it, else error",
+    help="How to handle symbols that the model does not know.",
+)
+@encoding_option
 @json_option
 def command(
     model: str,
@@ -40,16 +49,19 @@ def command(
     end: bool | None,
     ranked: bool,
     by_token: bool,
+    unknown: str | None,
+    encoding: str,
     as_json: bool,
 ) -> None:
     """Print the log-probability of each of TEXTS under MODEL; by default of each line of standard input."""
     given = list(texts)
     if not given:
-        given = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        chunks = binary_chunks("standard input", sys.stdin.buffer, encoding=encoding)
+        given = [line for line in whole_lines(chunks) if line.strip()]
     if not given:
         raise click.UsageError("TEXTS: expected at least one text, got none")
     checkpoint = load_checkpoint(model)
-    scores = score(checkpoint.model, checkpoint.vocabulary, given, end=end, unit=unit)
+    scores = score(checkpoint.model, checkpoint.vocabulary, given, end=end, unit=unit, unknown=unknown)
     if ranked:
         scores.sort(key=lambda each: each.total, reverse=True)
     if as_json:

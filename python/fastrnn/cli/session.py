@@ -77,7 +77,7 @@ class Session:
             self._run.save()
         except TrainingDiverged:  # the saved files are better
             raise
-        except Exception:  # such as no memory for a sample: the training itself is intact
+        except BaseException:  # such as no memory for a sample, or a library's panic: the training is intact
             with suppress(OSError):
                 self._run.save()
             raise

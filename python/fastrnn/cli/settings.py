@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from fastrnn.cli.numbers import FiniteRange
+from fastrnn.data.reading import as_encoding
 from fastrnn.layers.recurrent.options import CELLS
 
-__all__ = ["DEFAULT_STEPS", "TrainingSettings", "given_settings", "settings_options"]
+__all__ = ["DEFAULT_STEPS", "TrainingSettings", "encoding_option", "given_settings", "settings_options"]
 
 DEFAULT_STEPS = 2000
 # Settings that a resumed training cannot change: they determine the model, the layout of the text or the
@@ -18,7 +20,7 @@ DEFAULT_STEPS = 2000
 _FIXED = (
     "level max_types min_count tokenizer sentences length_model max_length cell hidden_size num_layers "
     "embedding_size dropout tied locked_dropout embedding_dropout weight_drop layer_norm cutoffs batch_size "
-    "seq_length backward_length accumulate average valid_fraction optimizer momentum seed"
+    "seq_length backward_length accumulate average valid_fraction optimizer momentum seed longest_line"
 ).split()
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -81,12 +83,18 @@ class TrainingSettings:
     sample_every: int = 500
     tensorboard: str | None = None
     seed: int = 0
+    encoding: str = "utf-8"
+    longest_line: int | None = None
+    # Not an option: how validation sentences are taken from the text, "end" in files of older versions.
+    held_out: str = "drawn"
 
     def __post_init__(self) -> None:
         if self.length_model != "eos" and not self.sentences:
             raise ValueError(f"--length-model {self.length_model}: expected --sentences with it")
         if self.backward_length is not None and self.sentences:
             raise ValueError("--backward-length: expected no --sentences with it; sentences are read whole")
+        if self.longest_line is not None and not self.sentences:
+            raise ValueError("--longest-line: expected --sentences with it")
         if self.tokenizer is not None and self.level == "char":
             raise ValueError("--tokenizer: expected --level word with it")
 
@@ -103,7 +111,7 @@ class TrainingSettings:
         if not known.issuperset(value):
             raise ValueError(f"settings: unknown {', '.join(sorted(set(value) - known))}")
         lists = {name: tuple(value.get(name, ())) for name in ("files", "cutoffs")}
-        return cls(**{**value, **lists})
+        return cls(**{"held_out": "end", **value, **lists})
 
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -169,12 +177,29 @@ def _cutoffs(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(f"expected integers separated by commas, got {value!r}") from None
 
 
+def _encoding(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Check the name of an encoding."""
+    try:
+        return as_encoding("encoding", value)
+    except ValueError as error:
+        raise click.BadParameter(str(error).removeprefix("encoding: ")) from None
+
+
+encoding_option = click.option(
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    metavar="NAME",
+    callback=_encoding,
+    help="Encoding of the texts, such as latin-1, cp1252 or utf-16.",
+)
+
 _CELLS = [cell.name for cell in CELLS.values() if cell.in_stacks]
-_METAVARS: dict[type, str] = {click.IntRange: "N", click.FloatRange: "X"}
+_METAVARS: dict[type, str] = {click.IntRange: "N", FiniteRange: "X"}
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
-_NUMBER, _RATE = click.FloatRange(min=0.0), click.FloatRange(min=0.0, min_open=True)
-_FRACTION = click.FloatRange(min=0.0, max=1.0, max_open=True)
-_FACTOR = click.FloatRange(min=0.0, max=1.0, min_open=True)
+_NUMBER, _RATE = FiniteRange(min=0.0), FiniteRange(min=0.0, min_open=True)
+_FRACTION = FiniteRange(min=0.0, max=1.0, max_open=True)
+_FACTOR = FiniteRange(min=0.0, max=1.0, min_open=True)
 _FILE = click.Path(exists=True, dir_okay=False)
 
 _OPTIONS = [
@@ -182,7 +207,8 @@ _OPTIONS = [
     _option(
         "--valid-fraction",
         _FRACTION,
-        "Fraction of the text, at its end, to validate on without --valid.",
+        "Fraction of the text, at its end, to validate on without --valid; with --sentences, of its lines, "
+        "drawn with --seed.",
     ),
     _option("--level", click.Choice(["char", "word"]), "Symbols are characters or words."),
     _option("--max-types", _SIZE, "Keep the N most frequent symbols; others become <unk>.", absent="all"),
@@ -200,6 +226,12 @@ _OPTIONS = [
         "How a sentence ends: by a symbol, by a halting output, or by a length predicted first.",
     ),
     _option("--max-length", _SIZE, "Maximum length that --length-model tau predicts."),
+    _option(
+        "--longest-line",
+        _SIZE,
+        "With --sentences: leave out lines of more than N symbols, as memory grows with the longest line.",
+        absent="no limit",
+    ),
     _option("--cell", click.Choice(_CELLS), "Recurrent cell."),
     _option("--hidden-size", _SIZE, "Units per layer."),
     _option("--num-layers", _SIZE, "Number of recurrent layers."),
@@ -275,6 +307,7 @@ _OPTIONS = [
         help="Folder for TensorBoard event files.  [default: none]",
     ),
     _option("--seed", _COUNT, "Seed of all random numbers."),
+    encoding_option,
 ]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from fastrnn.cli import training_parts
+from fastrnn.cli.memory import check_memory, training_memory
+from fastrnn.cli.output_files import OutputFiles
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
+from fastrnn.models import LanguageModel
 from fastrnn.train import (
     Checkpoint,
     CheckpointError,
@@ -20,28 +22,7 @@ from fastrnn.train import (
 )
 from fastrnn.train.interrupts import defer_interrupts
 
-__all__ = ["OutputFiles", "TrainingRun", "resumed_settings"]
-
-
-class OutputFiles:
-    """Paths that a training run writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``."""
-
-    def __init__(self, out: str) -> None:
-        self.last = Path(out)
-        self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
-        self.log = self.last.with_name(f"{self.last.stem}.jsonl")
-
-    def check_inputs(self, inputs: tuple[str, ...]) -> None:
-        """Check that no input file would be overwritten.
-
-        Raises
-        ------
-        ValueError
-            If an output file is also an input.
-        """
-        for path in (self.last, self.best, self.log):
-            if any(path.exists() and path.samefile(given) for given in inputs):
-                raise ValueError(f"{path}: is an input text; --out would overwrite it")
+__all__ = ["TrainingRun", "resumed_settings"]
 
 
 class TrainingRun:
@@ -54,11 +35,18 @@ class TrainingRun:
     files : OutputFiles
     checkpoint : Checkpoint, optional
         The checkpoint to resume from.
+    force : bool, default False
+        Do not compare the memory that a new training needs with what there is.
+
+    Attributes
+    ----------
+    memory : int
+        Estimate of the memory that training needs, in bytes.
 
     Raises
     ------
     ValueError
-        If the text is too short, or is not the text that the checkpoint was trained on.
+        If the text is too short, or is not the text that the checkpoint was trained on, or memory is short.
     """
 
     def __init__(
@@ -67,14 +55,26 @@ class TrainingRun:
         texts: TrainingTexts,
         files: OutputFiles,
         checkpoint: Checkpoint | None = None,
+        *,
+        force: bool = False,
     ) -> None:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
             self.vocabulary = training_parts.make_vocabulary(settings, texts)
-            self.model = training_parts.make_model(settings, self.vocabulary)
         else:
-            self.vocabulary, self.model = checkpoint.vocabulary, checkpoint.model
+            self.vocabulary = checkpoint.vocabulary
         self.data = training_parts.make_data(settings, self.vocabulary, texts.train)
+        validation = training_parts.make_validation(settings, self.vocabulary, texts.valid)
+        options = training_parts.model_options(settings, self.vocabulary)
+        shapes = LanguageModel.parameter_shapes(options)
+        self.memory = training_memory(settings, shapes, self.data.largest)
+        if checkpoint is not None:
+            self.model = checkpoint.model
+        else:
+            if not force:
+                parameters = sum(map(math.prod, shapes.values()))
+                check_memory(settings, self.memory, self.data.largest, parameters, len(self.vocabulary))
+            self.model = LanguageModel(**options, seed=settings.seed)
         steps_per_epoch = len(self.data) / settings.accumulate
         self.total_steps = settings.total_steps(steps_per_epoch)
         self.trainer = Trainer(
@@ -84,7 +84,7 @@ class TrainingRun:
             schedule=training_parts.make_schedule(settings, self.total_steps, math.ceil(steps_per_epoch)),
             clip_norm=settings.clip or None,
             clip_value=settings.clip_value,
-            validation=training_parts.make_validation(settings, self.vocabulary, texts.valid),
+            validation=validation,
             average=training_parts.make_average(settings, self.model),
             accumulate=settings.accumulate,
             label_smoothing=settings.label_smoothing,

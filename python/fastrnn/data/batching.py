@@ -47,9 +47,15 @@ class TrainingData(Protocol):
     ----------
     tokens : int
         Number of targets of one epoch.
+    largest : int
+        Steps of the largest batch times its rows.
     """
 
     tokens: int
+
+    @property
+    def largest(self) -> int:
+        """Steps of the largest batch times its rows."""
 
     @property
     def order(self) -> int | None:
@@ -159,6 +165,11 @@ class ChunkedText:
     def __len__(self) -> int:
         """Return the number of chunks of an epoch."""
         return -(-self.steps_per_stream // self.seq_length)
+
+    @property
+    def largest(self) -> int:
+        """Steps of the largest chunk times the number of streams."""
+        return self.batch_size * min(self.backward_length, self.steps_per_stream)
 
     def chunk(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return one chunk of an epoch.

@@ -123,8 +123,13 @@ def file_chunks(
     path: Path, report: Callable[[int], object] | None = None, *, encoding: str = "utf-8"
 ) -> Iterator[str]:
     """Decode a file in chunks, split between any two characters."""
+    empty = True
     with path.open("rb") as file:
-        yield from binary_chunks(str(path), file, report, encoding=encoding)
+        for chunk in binary_chunks(str(path), file, report, encoding=encoding):
+            empty = False
+            yield chunk
+    if empty:
+        raise ValueError(f"{path}: the file is empty")
 
 
 def binary_chunks(
@@ -135,22 +140,19 @@ def binary_chunks(
     A byte order mark at its start is dropped.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
-    offset, started, empty = 0, False, True
+    offset, started = 0, False
     while True:
         content = file.read(_CHUNK_SIZE)
         text = _decode(name, decoder, content, offset, encoding)
         if text and not started:
             text, started = text.removeprefix("\ufeff"), True
         if text:
-            empty = False
             yield text
         if not content:
-            break
+            return
         offset += len(content)
         if report is not None:
             report(len(content))
-    if empty:
-        raise ValueError(f"{name}: the file is empty")
 
 
 def _decode(name: str, decoder: codecs.IncrementalDecoder, content: bytes, offset: int, encoding: str) -> str:

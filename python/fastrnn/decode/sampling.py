@@ -115,8 +115,8 @@ def sample(
     """Generate a text up to its end, or to a given length.
 
     The text ends where one of `samples` does. The state is zero at the beginning. Without a prompt the model
-    begins with its start. A model without one begins after the vocabulary's start symbol, else after a line end, else, if the vocabulary has neither,
-    after a random symbol.
+    begins with its start. A model without one begins after the vocabulary's start symbol, else after a line
+    end, else, if the vocabulary has neither, after a random symbol.
 
     Parameters
     ----------

@@ -92,6 +92,7 @@ def score(
     *,
     end: bool | None = None,
     unit: str = "nats",
+    unknown: str | None = None,
 ) -> list[Score]:
     """Return the log-probability of texts and of each of their tokens.
 
@@ -106,6 +107,8 @@ def score(
         Whether to include the probability that the text ends: of ``<eos>``, or from the length model.
         Default: if the model has an end.
     unit : {"nats", "bits", "log10"}
+    unknown : str, optional
+        Another policy for unknown tokens than the vocabulary's, as for `Vocabulary.encode`.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def score(
     if with_end and not _has_end(model):
         raise ValueError("end: expected a model with an end symbol or a length model, got one without")
     eos = model.eos if with_end else None
-    sequences = _encode(model, vocabulary, given, eos)
+    sequences = _with_end(model, vocabulary.encode_batch(given, unknown=unknown), given, eos)
     results: list[Score | None] = [None] * len(given)
     by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]), reverse=True)
     while by_length:
@@ -163,12 +166,13 @@ def rank(
     per_token: bool = False,
     end: bool | None = None,
     unit: str = "nats",
+    unknown: str | None = None,
 ) -> list[Score]:
     """Sort candidate texts, the likeliest first.
 
     Parameters
     ----------
-    model, vocabulary, end, unit
+    model, vocabulary, end, unit, unknown
         As for `score`.
     candidates : sequence of str
         At least one.
@@ -198,7 +202,7 @@ def rank(
     if isinstance(candidates, str) or not len(candidates):
         raise ValueError(f"candidates: expected a list of at least one text, got {candidates!r}")
     by_token = as_flag("per_token", per_token)
-    scores = score(model, vocabulary, candidates, end=end, unit=unit)
+    scores = score(model, vocabulary, candidates, end=end, unit=unit, unknown=unknown)
     return sorted(scores, key=lambda each: each.per_token if by_token else each.total, reverse=True)
 
 
@@ -272,13 +276,12 @@ def _has_end(model: LanguageModel) -> bool:
     return model.eos is not None or model.length_model is not None
 
 
-def _encode(
-    model: LanguageModel, vocabulary: Vocabulary, texts: list[str], eos: int | None
+def _with_end(
+    model: LanguageModel, sequences: list[NDArray[np.int64]], texts: list[str], eos: int | None
 ) -> list[NDArray[np.int64]]:
     """Return the ids of each text, with `eos` if given; raise ValueError for too few or too many."""
     given = 0 if model.start is not None else 1
     least, longest = (1 if eos is not None else 1 + given), model.config["max_length"]
-    sequences = vocabulary.encode_batch(texts)
     for index, ids in enumerate(sequences):
         if len(ids) < least:
             raise ValueError(
