@@ -26,7 +26,7 @@ from safetensors.numpy import save
 
 import fastrnn as fr
 from fastrnn.cli.settings import TrainingSettings
-from fastrnn.cli.training_run import resumed_settings
+from fastrnn.cli.resumed_settings import saved_settings
 from fastrnn.data import SentenceBatches
 from fastrnn.train import (
     SGD,
@@ -257,7 +257,7 @@ def check(seed: Seed, content: bytes) -> str:
         checkpoint = parse_checkpoint(content)
         if checkpoint.training is None:
             return "loaded"
-        resumed_settings(checkpoint, {})
+        saved_settings(checkpoint)
     except CheckpointError as error:
         refused = str(error)
     else:

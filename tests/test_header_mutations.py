@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import header_mutations
+from fastrnn.cli.resumed_settings import saved_settings
 from fastrnn.train import CheckpointError
 from fastrnn.train.checkpoint import parse_checkpoint
 from header_mutations import check, seeds
@@ -82,7 +83,7 @@ def test_a_setting_of_a_wrong_kind_or_range_is_named(goods, name, value, message
     description["training"]["settings"][name] = value
     checkpoint = parse_checkpoint(checkpoint_of(goods[0], description=description))
     with pytest.raises(CheckpointError, match=message):
-        header_mutations.resumed_settings(checkpoint, {})
+        saved_settings(checkpoint)
 
 
 def test_control_characters_of_a_file_do_not_reach_the_message(goods):

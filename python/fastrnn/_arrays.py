@@ -122,7 +122,7 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array
     """Return the array that a value is; numbers without a dtype take `dtype` if they can be it."""
     if type(value) is np.ndarray:
         return value
-    if isinstance(value, (list, tuple, int, float)):
+    if isinstance(value, (list, tuple, range, int, float)):
         return _from_numbers(name, value, dtype)
     if hasattr(value, "__array__"):
         return np.asarray(value)

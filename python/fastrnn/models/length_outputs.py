@@ -73,8 +73,16 @@ class HaltOutput(Linear):
 
     def losses(self, y: Array, batch: ModelBatch) -> Array:
         """Compute ``-log`` of the probability of each row's length, [N], in nats."""
-        losses, _ = self._losses(self(y)[:, :, 0].astype(np.float64), batch)
-        return losses
+        return self.losses_of_logits(self.logits(y), batch)
+
+    def logits(self, y: Array) -> Array:
+        """Compute the logit of the probability that the text ends at each step, float64 [T, N]."""
+        z: Array = self(y)[:, :, 0].astype(np.float64)
+        return z
+
+    def losses_of_logits(self, z: Array, batch: ModelBatch) -> Array:
+        """Compute the losses from the logits of all steps."""
+        return self._losses(z, batch)[0]
 
     def losses_and_gradients(self, y: Array, batch: ModelBatch, scale: float, dy: Array) -> Array:
         """Compute the losses; add the gradients of their scaled sum into `gradients` and into `dy`."""
