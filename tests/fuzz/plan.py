@@ -11,8 +11,8 @@ import numpy as np
 import fastrnn as fr
 from fastrnn.layers.recurrent.options import ACTIVATIONS, CELLS, MERGES
 
-#: Skip what is known not to hold yet: gradients of segments with options differ in their last bits, and a minLSTM
-#: divides 0 by 0 where both gates are saturated.
+#: Skip what is known not to hold yet: gradients of segments with options differ in their last bits, and a
+#: minLSTM divides 0 by 0 where both gates are saturated.
 KNOWN_GAPS = True
 #: Every layer, and the options that its cell takes.
 LAYERS = {cell.layer: cell.accepts for cell in CELLS.values()}
