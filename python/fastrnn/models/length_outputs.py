@@ -20,6 +20,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
+from fastrnn._memory import check_memory
 from fastrnn.layers import Composite, Embedding, Linear, Softmax
 
 __all__ = ["LENGTH_MODELS", "HaltOutput", "LengthOutput", "ModelBatch", "length_shapes"]
@@ -72,8 +73,16 @@ class HaltOutput(Linear):
 
     def losses(self, y: Array, batch: ModelBatch) -> Array:
         """Compute ``-log`` of the probability of each row's length, [N], in nats."""
-        losses, _ = self._losses(self(y)[:, :, 0].astype(np.float64), batch)
-        return losses
+        return self.losses_of_logits(self.logits(y), batch)
+
+    def logits(self, y: Array) -> Array:
+        """Compute the logit of the probability that the text ends at each step, float64 [T, N]."""
+        z: Array = self(y)[:, :, 0].astype(np.float64)
+        return z
+
+    def losses_of_logits(self, z: Array, batch: ModelBatch) -> Array:
+        """Compute the losses from the logits of all steps."""
+        return self._losses(z, batch)[0]
 
     def losses_and_gradients(self, y: Array, batch: ModelBatch, scale: float, dy: Array) -> Array:
         """Compute the losses; add the gradients of their scaled sum into `gradients` and into `dy`."""
@@ -114,6 +123,8 @@ class LengthOutput(Composite):
 
     def __init__(self, in_features: int, max_length: int, embedding_size: int, **options: Any) -> None:
         self.max_length = max_length
+        shapes = length_shapes("tau", in_features, max_length, embedding_size)
+        check_memory("parameters", shapes, options.get("dtype", "float32"))
         output = Softmax(in_features, max_length, **options)
         super().__init__(output=output, left=Embedding(max_length, embedding_size, **options))
 

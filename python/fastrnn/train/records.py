@@ -80,6 +80,12 @@ class Validation:
         if self.patience is not None:
             as_size("patience", self.patience)
         as_size("batch_size", self.batch_size)
+        if not hasattr(self.data, "within"):  # one text
+            tokens = np.shape(self.data)
+            if len(tokens) == 1 and tokens[0] < 2:
+                raise ValueError(
+                    f"data: expected at least 2 tokens, to predict one from the other, got {tokens[0]}"
+                )
 
 
 def check_finite(what: str, value: float, step: int) -> None:
