@@ -26,7 +26,7 @@ def training_memory(
     """Estimate the memory that the arrays of a training take, in bytes.
 
     Of parameters, there are the gradients, the optimizer's moments, an average, packed copies for both
-    passes, and twice what a checkpoint holds while it is written. Of the largest batch, there is what
+    passes, and three times what a checkpoint holds while it is written. Of the largest batch, there is what
     backpropagation keeps of each layer.
 
     Parameters
@@ -40,7 +40,7 @@ def training_memory(
     moments = _MOMENTS[settings.optimizer] if settings.momentum or settings.optimizer != "sgd" else 0
     averages = 0 if settings.average == "none" else 1
     saved = 1 + moments + averages
-    copies = 2 + moments + 2 * averages + 2 + 2 * saved
+    copies = 2 + moments + 2 * averages + 2 + 3 * saved
     parameters = sum(map(math.prod, shapes.values()))
     gates = {cell.name: cell.gates for cell in CELLS.values()}[settings.cell]
     per_step = settings.num_layers * settings.hidden_size * (gates + 6) + 2 * (settings.embedding_width or 0)
@@ -54,15 +54,15 @@ def check_memory(
 
     Raises
     ------
-    ValueError
+    MemoryError
         With what would need less.
     """
     available = available_memory()
     if available is None or needed <= available:
         return
     smaller = f"--hidden-size, --batch-size or {'--longest-line' if settings.sentences else '--seq-length'}"
-    raise ValueError(
-        f"training needs about {describe_bytes(needed)} of memory, and {describe_bytes(available)} are "
+    raise MemoryError(
+        f"training needs about {describe_bytes(needed)}, and {describe_bytes(available)} are "
         f"available: {parameters:,} parameters for {symbols:,} distinct symbols, and batches of up to "
         f"{largest_batch:,} tokens; --max-types N keeps the N most frequent symbols, a smaller {smaller} "
         "needs less too, and --force trains all the same"

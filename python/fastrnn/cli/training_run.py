@@ -44,7 +44,9 @@ class TrainingRun:
     Raises
     ------
     ValueError
-        If the text is too short, or is not the text that the checkpoint was trained on, or memory is short.
+        If the text is too short, or is not the text that the checkpoint was trained on.
+    MemoryError
+        If training needs more memory than there is.
     """
 
     def __init__(

@@ -180,8 +180,9 @@ def whole_lines(chunks: Iterable[str], longest: float = math.inf) -> Iterator[st
     return (line for line, _ in line_pieces(chunks, longest))
 
 
-def line_pieces(chunks: Iterable[str], longest: float = _CHUNK_SIZE) -> Iterator[tuple[str, bool]]:
-    """Yield lines, or pieces of those longer than `longest`, and whether a line ends there."""
+def line_pieces(chunks: Iterable[str], longest: float | None = None) -> Iterator[tuple[str, bool]]:
+    """Yield lines, or pieces of those longer than `longest` (default: a chunk), and whether a line ends."""
+    most = _CHUNK_SIZE if longest is None else longest
     parts: list[str] = []  # of the current line
     for chunk in chunks:
         first, *others = chunk.split("\n")
@@ -190,7 +191,7 @@ def line_pieces(chunks: Iterable[str], longest: float = _CHUNK_SIZE) -> Iterator
             yield "".join(parts).removesuffix("\r"), True
             yield from ((line.removesuffix("\r"), True) for line in others[:-1])
             parts = [others[-1]]
-        elif sum(map(len, parts)) > longest and (start := _last_token_start(chunk)):
+        elif sum(map(len, parts)) > most and (start := _last_token_start(chunk)):
             parts[-1] = chunk[:start]
             yield "".join(parts), False
             parts = [chunk[start:]]

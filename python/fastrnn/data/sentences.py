@@ -136,6 +136,12 @@ class SentenceBatches:
                 yield self._make_batch(rows[first : first + most])
 
     @property
+    def extremes(self) -> tuple[int, int]:
+        """The smallest and the greatest id, of the sequences and their end."""
+        ends = [] if self.eos is None else [self.eos]
+        return min([int(self._ids.min()), *ends]), max([int(self._ids.max()), *ends])
+
+    @property
     def largest(self) -> int:
         """The steps of the largest batch of an epoch, its sequences times the longest one's."""
         return max(len(rows) * int(self.lengths[rows].max()) for rows in self._batch_indices(0))

@@ -52,8 +52,6 @@ def target_losses(
     """
     T, N = batch.ids.shape
     losses = np.zeros((T, N), model.dtype)
-    halt = model.length if isinstance(model.length, HaltOutput) else None
-    halts = None if halt is None else np.zeros((T, N))
     of_lengths = np.zeros(N)
     steps = max(1, _LARGEST_PART // N)
     for first in range(0, T, steps):
@@ -63,15 +61,16 @@ def target_losses(
         state = after if rows is None else replace_rows(state, rows, after)
         counted = own.targets != NO_TARGET
         found = np.zeros(own.targets.shape, model.dtype)
-        found[counted] = output.losses(_counted(y, counted), own.targets[counted])
+        if counted.any():
+            found[counted] = output.losses(_counted(y, counted), own.targets[counted])
         columns = slice(None) if rows is None else rows
         losses[part, columns] = found
-        if halt is not None and halts is not None:
-            halts[part, columns] = halt.logits(y)
+        if isinstance(model.length, HaltOutput):
+            decisions = model.length.losses_by_step(y, batch.symbols[columns], first)
+            before = of_lengths[None, columns]
+            of_lengths[columns] = np.add.accumulate(np.concatenate([before, decisions]), axis=0)[-1]
         elif model.length is not None and first == 0:  # the length is predicted before all symbols
             of_lengths = model.length.losses(y, batch).astype(np.float64)
-    if halt is not None and halts is not None:
-        of_lengths = halt.losses_of_logits(halts, batch)
     return losses, of_lengths, state
 
 

@@ -64,8 +64,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        If an option is out of range, the average belongs to another model, or sentences do not start or end
-        as the model's texts do.
+        If an option or an id of the validation data is out of range, the average belongs to another model, or
+        sentences do not start or end as the model's texts do.
 
     Examples
     --------
@@ -103,6 +103,8 @@ class Trainer:
         self.schedule = schedule
         self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
+        if validation is not None:
+            validation.check_ids(model.vocabulary_size)
         self.validation = validation
         self.average = average
         self._options = StepOptions(accumulate, label_smoothing, checkpoint_every).checked()
