@@ -233,7 +233,7 @@ def test_a_training_that_needs_too_much_memory_is_refused_with_what_would_need_l
     assert_one_line(
         run("train", "many.txt", *FEW), 1,
         r"not enough memory: training needs about [\d.]+ MB, and 10 MB are available: 305,\d+ parameters "
-        "for 5,000 distinct symbols.*--max-types N keeps the N most frequent symbols.*--force trains all the same",
+        "for 5,000 distinct symbols.*--max-types N keeps the N most frequent.*--force trains all the same",
     )  # fmt: skip
     assert contents() == before
     run_well("train", "many.txt", *FEW, "--max-types", 100)
