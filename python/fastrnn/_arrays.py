@@ -213,7 +213,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     """
     try:
         dtype: np.dtype[Any] | None = None if value is None else np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
         dtype = None
     # NumPy finds None equal to float64.
     if dtype is None or dtype not in FLOAT_DTYPES:

@@ -9,10 +9,10 @@ import numpy as np
 
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.sample import is_sentence_model
-from fastrnn.cli.settings import encoding_option
+from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
+from fastrnn.cli.text_input import read_input
 from fastrnn.cli.training_parts import encode_lines, text_lines
-from fastrnn.data import read_text
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
 
 __all__ = ["command"]
@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 @click.command(name="eval")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", type=TEXT_FILE)
 @click.option(
     "--unknown",
     type=click.Choice(["error", "skip"]),
@@ -40,14 +40,14 @@ __all__ = ["command"]
 def command(
     model: str, file: str, unknown: str | None, batch_size: int, encoding: str, as_json: bool
 ) -> None:
-    """Evaluate MODEL on the text in FILE.
+    """Evaluate MODEL on the text in FILE, or in standard input if that is -.
 
     A model trained on one stream carries its state through the whole text; all symbols but the first are
     predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
     of the line is predicted too.
     """
     checkpoint = load_checkpoint(model)
-    text = read_text([file], encoding=encoding)
+    text = read_input([file], encoding)
     result, unknown_tokens = _evaluate(checkpoint, text, unknown, batch_size)
     if not math.isfinite(result.loss):
         raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+from fastrnn._files import NotRegularFileError
 from fastrnn._version import __version__
 from fastrnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, describe_os_error
 from fastrnn.cli.standard_streams import open_closed_streams, show
@@ -53,7 +54,7 @@ class _Program(click.Group):
         except (ValueError, ImportError) as error:
             _fail(None, str(error), BAD_INPUT)
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError | IsADirectoryError)
+            missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotRegularFileError)
             _fail(None, describe_os_error(error), BAD_INPUT if missing else FAILED)
         except BaseException as error:
             if type(error).__module__ != "pyo3_runtime":  # a library in Rust that gave up; no Exception

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import click
 
+from fastrnn._checks import as_choice, as_flag, as_number, as_size
+from fastrnn._plain import MOST_STEPS, Check, as_fields, as_list, as_text, as_texts, optional
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.data.reading import as_encoding
 from fastrnn.layers.recurrent.options import CELLS
 
-__all__ = ["DEFAULT_STEPS", "TrainingSettings", "encoding_option", "given_settings", "settings_options"]
+__all__ = [
+    "DEFAULT_STEPS",
+    "TEXT_FILE",
+    "TrainingSettings",
+    "encoding_option",
+    "given_settings",
+    "settings_options",
+]
 
 DEFAULT_STEPS = 2000
 # Settings that a resumed training cannot change: they determine the model, the layout of the text or the
@@ -105,13 +115,13 @@ class TrainingSettings:
         Raises
         ------
         ValueError
-            If a setting is unknown to this version.
+            If a setting is unknown to this version, contradicts another or is out of range.
+        TypeError
+            If one has a wrong type.
         """
-        known = {field.name for field in fields(cls)}
-        if not known.issuperset(value):
-            raise ValueError(f"settings: unknown {', '.join(sorted(set(value) - known))}")
-        lists = {name: tuple(value.get(name, ())) for name in ("files", "cutoffs")}
-        return cls(**{"held_out": "end", **value, **lists})
+        given = as_fields("settings", value, {}, _schema())
+        lists = {name: tuple(given.get(name) or ()) for name in ("files", "cutoffs")}
+        return cls(**{"held_out": "end", **given, **lists})
 
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -200,10 +210,11 @@ _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
 _NUMBER, _RATE = FiniteRange(min=0.0), FiniteRange(min=0.0, min_open=True)
 _FRACTION = FiniteRange(min=0.0, max=1.0, max_open=True)
 _FACTOR = FiniteRange(min=0.0, max=1.0, min_open=True)
-_FILE = click.Path(exists=True, dir_okay=False)
+#: A text: a file, or - for standard input.
+TEXT_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 _OPTIONS = [
-    _option("--valid", _FILE, "Validation text.", absent="the end of the training text"),
+    _option("--valid", TEXT_FILE, "Validation text.", absent="the end of the training text"),
     _option(
         "--valid-fraction",
         _FRACTION,
@@ -316,6 +327,31 @@ def settings_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+@cache
+def _schema() -> dict[str, Check]:
+    """Return the check of each setting in a file: the kind and the range that the command line takes."""
+    options = click.command(settings_options(lambda: None)).params
+    checks = {option.name or "": _check_of(option.type) for option in options}
+    absent = {field.name for field in fields(TrainingSettings) if field.default is None}
+    schema = {name: optional(check) if name in absent else check for name, check in checks.items()}
+    schema |= {"files": as_texts, "cutoffs": partial(as_list, check=as_size), "encoding": as_encoding}
+    return schema | {"held_out": partial(as_choice, choices=("drawn", "end"))}
+
+
+def _check_of(type_: Any) -> Check:
+    if isinstance(type_, click.IntRange):
+        return partial(as_size, least=int(type_.min or 0), most=int(type_.max or MOST_STEPS))
+    if isinstance(type_, click.FloatRange):
+        bounds: dict[str, Any] = {
+            "above" if type_.min_open else "least": type_.min,
+            "below" if type_.max_open else "most": type_.max,
+        }
+        return partial(as_number, **bounds)
+    if isinstance(type_, click.Choice):
+        return partial(as_choice, choices=tuple(type_.choices))
+    return as_flag if type_.name == "boolean" else as_text
 
 
 def given_settings(context: click.Context, options: Iterable[str]) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import IO, Any
 
 __all__ = ["ForgivingStream", "open_closed_streams", "show"]
+
+# C0 without tab and line feed, DEL, C1; the marks, embeddings, overrides and isolates of direction.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def open_closed_streams() -> None:
@@ -23,6 +27,9 @@ def open_closed_streams() -> None:
 
 def show(text: str = "", *, err: bool = False, end: str = "\n", stream: IO[str] | None = None) -> None:
     """Print a text; characters that the stream's encoding lacks are written as escapes.
+
+    On a terminal so are control characters other than line ends and tabs, and those that change the direction
+    of writing: a model's symbols may come from a stranger's file, and must not command the terminal.
 
     Parameters
     ----------
@@ -40,6 +47,8 @@ def show(text: str = "", *, err: bool = False, end: str = "\n", stream: IO[str] 
     """
     if stream is None:
         stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
+        text = _CONTROLS.sub(lambda match: repr(match[0])[1:-1], text)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write((text + end).encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

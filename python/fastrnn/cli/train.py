@@ -8,9 +8,10 @@ import click
 
 from fastrnn.cli.output import json_option
 from fastrnn.cli.output_files import OutputFiles
+from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
-from fastrnn.cli.settings import TrainingSettings, given_settings, settings_options
-from fastrnn.cli.training_run import TrainingRun, resumed_settings
+from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_settings, settings_options
+from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
 from fastrnn.train import CheckpointError, load_checkpoint
 
@@ -20,7 +21,7 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
 
 
 @click.command(name="train")
-@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False))
+@click.argument("files", nargs=-1, type=TEXT_FILE)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
@@ -47,10 +48,11 @@ def command(
 ) -> None:
     """Train a language model on FILES, or by default on the Python standard library's source.
 
-    Saves the last model with everything that --resume needs (OUT.safetensors), the model with the lowest
+    - is standard input. Saves the last model with everything that --resume needs (OUT.safetensors), the model with the lowest
     validation loss (OUT.best.safetensors), and a log with one JSON object per step (OUT.jsonl). Ctrl-C stops
     and saves. With --resume, options given now replace the saved ones where they can; --steps counts from the
-    start of the training.
+    start of the training. The texts are read again where the log beside the resumed file confirms that the
+    training began with them; otherwise give them again.
     """
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
@@ -70,7 +72,7 @@ def _fresh_run(settings: TrainingSettings, out: str, force: bool) -> TrainingRun
 def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
     checkpoint = load_checkpoint(resume)
     try:
-        settings = resumed_settings(checkpoint, given)
+        settings = resumed_settings(resume, checkpoint, given)
         run = TrainingRun(settings, read_texts(settings), _checked_files(settings, out, resume), checkpoint)
     except (CheckpointError, KeyError) as error:
         raise CheckpointError(f"{resume}: {error}") from error

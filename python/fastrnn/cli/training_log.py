@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fastrnn.train import Record
 from fastrnn.train.atomic_files import name_file_in_errors, write_atomically
@@ -23,10 +24,16 @@ class TrainingLog:
     resumed_at : int, optional
         Steps of the checkpoint from which training resumes. The log may have more, of a process that was
         killed after it saved: the first new record replaces them. None: the first record replaces the log.
+    settings : dict, optional
+        The settings of the training, which its first record here holds as ``settings``: a resumed training
+        takes the paths in its checkpoint only if they are these.
     """
 
-    def __init__(self, path: Path, resumed_at: int | None = None) -> None:
+    def __init__(
+        self, path: Path, resumed_at: int | None = None, settings: dict[str, Any] | None = None
+    ) -> None:
         self.path, self._resumed_at, self._begun = path, resumed_at, False
+        self._settings = settings
 
     def write(self, record: Record) -> None:
         """Append the record of a step.
@@ -36,7 +43,8 @@ class TrainingLog:
         OSError
             If the file cannot be written.
         """
-        line = json.dumps(asdict(record)) + "\n"
+        first = {} if self._begun or self._settings is None else {"settings": self._settings}
+        line = json.dumps({**asdict(record), **first}) + "\n"
         with defer_interrupts(), name_file_in_errors(self.path):
             if self._resumed_at is not None and not self._begun:
                 rewind(self.path, self._resumed_at)

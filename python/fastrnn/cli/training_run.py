@@ -14,7 +14,6 @@ from fastrnn.cli.training_texts import TrainingTexts
 from fastrnn.models import LanguageModel
 from fastrnn.train import (
     Checkpoint,
-    CheckpointError,
     Record,
     TensorBoardLog,
     Trainer,
@@ -22,7 +21,7 @@ from fastrnn.train import (
 )
 from fastrnn.train.interrupts import defer_interrupts
 
-__all__ = ["TrainingRun", "resumed_settings"]
+__all__ = ["TrainingRun"]
 
 
 class TrainingRun:
@@ -94,7 +93,9 @@ class TrainingRun:
         self.saved_step: int | None = None
         if checkpoint is not None:
             self._resume(checkpoint)
-        self._log = TrainingLog(files.log, None if checkpoint is None else self.trainer.step)
+        self._log = TrainingLog(
+            files.log, None if checkpoint is None else self.trainer.step, settings.to_json()
+        )
         self.board = None
         if settings.tensorboard is not None:
             self.board = TensorBoardLog(settings.tensorboard, resumed_at=self.trainer.step or None)
@@ -136,20 +137,3 @@ class TrainingRun:
             state.values["schedule"] = self.trainer.schedule.state_dict()
         self.trainer.restore(state)
         self.saved_step = self.trainer.step
-
-
-def resumed_settings(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingSettings:
-    """Return the settings of the training in a checkpoint, updated with those the user gives now.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint does not hold a training of this program.
-    ValueError
-        If a given setting cannot change.
-    """
-    if checkpoint.training is None or "settings" not in checkpoint.training.values:
-        raise CheckpointError(
-            "holds a model without its training; resume from the file that `fastrnn train --out` named"
-        )
-    return TrainingSettings.from_json(checkpoint.training.values["settings"]).changed(given)

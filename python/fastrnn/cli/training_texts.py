@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastrnn.cli.settings import TrainingSettings
-from fastrnn.data import read_text, standard_library_text
+from fastrnn.cli.text_input import check_standard_input, read_input
+from fastrnn.data import standard_library_text
 
 __all__ = ["TrainingTexts", "read_texts"]
 
@@ -40,12 +41,13 @@ def read_texts(settings: TrainingSettings) -> TrainingTexts:
     OSError
         If a file cannot be read.
     """
+    check_standard_input([*settings.files, settings.valid])
     if settings.files:
-        text, source = read_text(settings.files, encoding=settings.encoding), ", ".join(settings.files)
+        text, source = read_input(settings.files, settings.encoding), ", ".join(settings.files)
     else:
         text, source = standard_library_text(), "the Python standard library's source"
     if settings.valid is not None:
-        return TrainingTexts(text, read_text([settings.valid], encoding=settings.encoding), source)
+        return TrainingTexts(text, read_input([settings.valid], settings.encoding), source)
     if settings.sentences and settings.held_out == "drawn":
         return TrainingTexts(*_drawn_lines(text, settings.valid_fraction, settings.seed), source)
     held_out = int(len(text) * settings.valid_fraction)

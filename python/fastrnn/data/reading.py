@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from fastrnn._files import open_regular
+
 __all__ = [
     "Paths",
     "as_encoding",
@@ -124,7 +126,7 @@ def file_chunks(
 ) -> Iterator[str]:
     """Decode a file in chunks, split between any two characters."""
     empty = True
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for chunk in binary_chunks(str(path), file, report, encoding=encoding):
             empty = False
             yield chunk

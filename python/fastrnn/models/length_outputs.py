@@ -20,6 +20,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
+from fastrnn._memory import check_memory
 from fastrnn.layers import Composite, Embedding, Linear, Softmax
 
 __all__ = ["LENGTH_MODELS", "HaltOutput", "LengthOutput", "ModelBatch", "length_shapes"]
@@ -132,6 +133,8 @@ class LengthOutput(Composite):
 
     def __init__(self, in_features: int, max_length: int, embedding_size: int, **options: Any) -> None:
         self.max_length = max_length
+        shapes = length_shapes("tau", in_features, max_length, embedding_size)
+        check_memory("parameters", shapes, options.get("dtype", "float32"))
         output = Softmax(in_features, max_length, **options)
         super().__init__(output=output, left=Embedding(max_length, embedding_size, **options))
 

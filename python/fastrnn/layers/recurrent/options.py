@@ -25,6 +25,7 @@ __all__ = [
     "SLSTMOptions",
     "SharedOptions",
     "StructuralOptions",
+    "checked_option",
     "without_numpy",
 ]
 
@@ -52,6 +53,8 @@ class SharedOptions(StructuralOptions, total=False):
     context_size: int
 
 
+# Steps: the state holds as many outputs.
+MOST_SKIPPED = 2**16
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
 MERGES = ("concat", "sum", "mean")
 
@@ -218,7 +221,7 @@ class CellOptions:
         for name in options:
             if name not in CELLS[cell].accepts:
                 raise TypeError(f"{name}: not an option of this layer")
-        checked = {name: _checked(name, value) for name, value in options.items()}
+        checked = {name: checked_option(name, value) for name, value in options.items()}
         if "nonlinearity" in checked:
             checked["candidate_activation"] = checked.pop("nonlinearity")
         cell_options = cls(cell, **checked)
@@ -312,7 +315,14 @@ class CellOptions:
         return self.proj_size or hidden_size
 
 
-def _checked(name: str, value: Any) -> Any:
+def checked_option(name: str, value: Any) -> Any:
+    """Check the value of one option by itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has a wrong type or is out of range.
+    """
     if name.endswith("_dropout") or name == "weight_drop":
         return as_probability(name, value)
     if name == "zoneout":
@@ -321,7 +331,7 @@ def _checked(name: str, value: Any) -> Any:
             raise ValueError(f"zoneout: expected a number or a pair (h, c), got {value!r}")
         return (as_probability("zoneout", pair[0]), as_probability("zoneout", pair[1]))
     if name in ("proj_size", "skip", "context_size"):
-        return as_size(name, value, least=0)
+        return as_size(name, value, least=0, most=MOST_SKIPPED if name == "skip" else None)
     if name == "cell_clip":
         return 0.0 if value is None else as_number(name, value, above=0.0, most=math.inf)
     if name == "leak":
