@@ -48,9 +48,9 @@ def command(
 ) -> None:
     """Train a language model on FILES, or by default on the Python standard library's source.
 
-    - is standard input. Saves the last model with everything that --resume needs (OUT.safetensors), the model with the lowest
-    validation loss (OUT.best.safetensors), and a log with one JSON object per step (OUT.jsonl). Ctrl-C stops
-    and saves. With --resume, options given now replace the saved ones where they can; --steps counts from the
+    - is standard input. Saves the last model with everything that --resume needs (OUT.safetensors), the model
+    with the lowest validation loss (OUT.best.safetensors), and a log with one JSON object per step (OUT.jsonl).
+    Ctrl-C stops and saves. With --resume, options given now replace the saved ones where they can; --steps counts from the
     start of the training. The texts are read again where the log beside the resumed file confirms that the
     training began with them; otherwise give them again.
     """
