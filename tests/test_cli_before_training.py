@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fastrnn import ChunkedText, LanguageModel
+from fastrnn import ChunkedText, LanguageModel, _memory
+from fastrnn._memory import available_memory
 from fastrnn.cli import main, memory
-from fastrnn.cli.memory import available_memory, describe_bytes
+from fastrnn.cli.memory import describe_bytes
 from fastrnn.train import CosineSchedule, PlateauSchedule, StepSchedule, Trainer, Validation, load_checkpoint
 from test_cli import SMALL, assert_one_line, folder, model, run, run_well, start
 from training_cases import TEXT
@@ -233,7 +234,7 @@ def test_a_training_that_needs_too_much_memory_is_refused_with_what_would_need_l
     assert_one_line(
         run("train", "many.txt", *FEW), 1,
         r"not enough memory: training needs about [\d.]+ MB, and 10 MB are available: 305,\d+ parameters "
-        "for 5,000 distinct symbols.*--max-types N keeps the N most frequent symbols.*--force trains all the same",
+        "for 5,000 distinct symbols.*--max-types N keeps the N most frequent.*--force trains all the same",
     )  # fmt: skip
     assert contents() == before
     run_well("train", "many.txt", *FEW, "--max-types", 100)
@@ -253,7 +254,7 @@ def test_the_memory_that_is_available_heeds_the_limits_of_the_process():
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 
-    code = "from fastrnn.cli.memory import available_memory; print(available_memory())"
+    code = "from fastrnn._memory import available_memory; print(available_memory())"
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = int(subprocess.check_output([sys.executable, "-c", code], preexec_fn=limit, env=here))
     assert 0 < found < 3 << 30
@@ -265,9 +266,9 @@ def test_the_limit_of_a_control_group_leaves_what_is_not_used_or_only_cached(tmp
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 250\n")
     names = ("memory.max", "memory.current", "inactive_file")
-    assert memory._room(tmp_path, *names) == 550
+    assert _memory._room(tmp_path, *names) == 550
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._room(tmp_path, *names) is None
+    assert _memory._room(tmp_path, *names) is None
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ def save_checkpoint(
 
     Raises
     ------
+    ValueError
+        If the vocabulary is not that of the model: another number of symbols, or another end or start.
     OSError
         If the file cannot be written; an existing file stays as it was.
 

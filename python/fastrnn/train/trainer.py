@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastrnn._checks import as_size
 from fastrnn.train.clipping import as_limit, clip_gradients
+from fastrnn.train.data_match import check_data
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.gradients import StepOptions, step_gradients
 from fastrnn.train.interrupts import defer_interrupts
@@ -63,7 +64,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        If an option or an id of the validation data is out of range, or the average belongs to another model.
+        If an option or an id of the validation data is out of range, the average belongs to another model, or
+        sentences do not start or end as the model's texts do.
 
     Examples
     --------
@@ -92,6 +94,9 @@ class Trainer:
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,
     ) -> None:
+        check_data("data", model, data)
+        if validation is not None:
+            check_data("validation", model, validation.data)
         self.model = model
         self.data = data
         self.optimizer = optimizer or Adam(model, 2e-3)
