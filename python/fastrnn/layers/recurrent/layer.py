@@ -102,14 +102,12 @@ class Recurrent(Module, Generic[StateT]):
         ----------
         x : array_like, float [T, N, D] or integer ids [T, N]
             With ``batch_first``, [N, T, D] or [N, T]. Ids in ``0 .. input_size - 1`` are one-hot vectors, -1
-            is a vector of zeros. Floats [T, D] or ids [T] are one sequence; then no array has the axis N.
-            Integers with one or two axes are always ids.
+            is a vector of zeros. Floats [T, D] or ids [T] are one sequence; no array has the axis N then.
         state : ndarray, float [L*directions, N, H], or for LSTM a pair (h, c) of them, optional
             The state before the first step; by default the learned state if there is one, else zero.
         lengths : array_like, int [N], optional
             Steps of each row, in ``0 .. T`` and any order. After the end of a row y is zero; the row's last
-            state is the one at its own end, where a reverse direction starts. A row of length 0 keeps its
-            state.
+            state is the one at its own end (its first for length 0), where a reverse direction starts.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
         context : array_like, float [N, C]
@@ -174,8 +172,7 @@ class Recurrent(Module, Generic[StateT]):
         Returns
         -------
         y, state
-            As for a call. y is read-only, as the tape keeps it; x too is kept, as a copy if somebody could
-            write to it.
+            As for a call; y is read-only. The tape keeps the arguments, and copies those that are writable.
         tape : Tape, or CheckpointedTape with `checkpoint_every`
             Every input, h, c and gate of every layer, or only the states kept.
         """
@@ -227,9 +224,7 @@ class Recurrent(Module, Generic[StateT]):
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         gradients = self._weights.gradient_groups(self.gradients)
-        gradients, parts = arguments.with_dcontext(
-            self.spec, gradients, dcontext, tape.rows, alone=tape.alone
-        )
+        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, tape.rows, tape.alone)
         result = self._backward(tape, gradients, dy, dstate, need_dx)
         for into, part in parts:
             into += part
@@ -271,9 +266,10 @@ class Recurrent(Module, Generic[StateT]):
 
     def _result(self, y: Array, finals: States, *, alone: bool) -> tuple[Array, StateT]:
         """Return y and the state in the form that users receive."""
-        if alone:
-            return y[:, 0], arguments.join_states(finals, alone=True)
-        return (y.swapaxes(0, 1) if self.batch_first else y), arguments.join_states(finals)
+        return self._axes(y, alone=alone), arguments.join_states(finals, alone=alone)
+
+    def _axes(self, array: Array, *, alone: bool) -> Array:
+        return array[:, 0] if alone else array.swapaxes(0, 1) if self.batch_first else array
 
     def _forward(
         self, batch: Batch, checkpoint_every: int | None, *, initial: bool, packed: list[Any] | None = None
@@ -303,9 +299,7 @@ class Recurrent(Module, Generic[StateT]):
                 for name, part in zip(self.state_names, parts, strict=True):
                     self.gradients[f"initial_{name}"][i] += part.sum(axis=0)
         first = arguments.join_states(firsts, alone=alone)
-        if dx is None:
-            return None, first
-        return (dx[:, 0] if alone else dx.swapaxes(0, 1) if self.batch_first else dx), first
+        return None if dx is None else self._axes(dx, alone=alone), first
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

@@ -57,9 +57,8 @@ def read_input(spec: RecurrentSpec, x: Any) -> tuple[Array, bool]:
         alone = raw.ndim == 1
         array: Array = as_ids("x", raw, ("T",) if alone else _axes(spec))
     else:
-        given = as_array("x", x, spec.dtype)
-        alone = given.ndim == 2
-        array = as_floats("x", given, spec.dtype, (*(("T",) if alone else _axes(spec)), spec.input_size))
+        alone = raw.ndim == 2
+        array = as_floats("x", x, spec.dtype, (*(("T",) if alone else _axes(spec)), spec.input_size))
     return (array[:, None], True) if alone else (_time_major(spec, "x", array), False)
 
 
@@ -125,7 +124,7 @@ def as_context(spec: RecurrentSpec, context: Any, rows: int, *, alone: bool = Fa
 
 
 def with_dcontext(
-    spec: RecurrentSpec, gradients: list[Group], dcontext: Array | None, rows: int, *, alone: bool = False
+    spec: RecurrentSpec, gradients: list[Group], dcontext: Array | None, rows: int, alone: bool
 ) -> tuple[list[Group], list[tuple[Array, Array]]]:
     """Check the array for the gradient of the context; return gradients, and pairs of it and a part to add.
 
