@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._checks import as_generator, as_probability, as_size
-from fastrnn.layers.base.module import Module, new_identity
+from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
@@ -68,12 +68,11 @@ class Recurrent(Module, Generic[StateT]):
         self._given = {name: without_numpy(value) for name, value in options.items() if name not in self._own}
         super().__init__(spec.parameter_shapes(), spec.dtype)
         self._weights = PackedWeights(spec, self.parameters)
-        self._identity = new_identity()
         self.rng: np.random.Generator = as_generator(seed)
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
         with self.parameters.edit() as views:
             for name, view in views.items():
-                if name.startswith("gain_"):
+                if name.startswith("gain"):
                     view[...] = 1
                 elif name.startswith(("bias_c", "initial_", "leak")):  # without effect
                     view[...] = 0
@@ -138,16 +137,12 @@ class Recurrent(Module, Generic[StateT]):
     ) -> tuple[Array, StateT, Tape]: ...
 
     @overload
-    def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *,
-        checkpoint_every: int, context: Any = None,
-    ) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
+    def forward(self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+                checkpoint_every: int) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
 
     @overload
-    def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *,
-        checkpoint_every: int | None, context: Any = None,
-    ) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
+    def forward(self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+                checkpoint_every: int | None) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
 
     def forward(
         self,
@@ -266,10 +261,7 @@ class Recurrent(Module, Generic[StateT]):
 
     def _result(self, y: Array, finals: States, *, alone: bool) -> tuple[Array, StateT]:
         """Return y and the state in the form that users receive."""
-        return self._axes(y, alone=alone), arguments.join_states(finals, alone=alone)
-
-    def _axes(self, array: Array, *, alone: bool) -> Array:
-        return array[:, 0] if alone else array.swapaxes(0, 1) if self.batch_first else array
+        return arguments.own_axes(self.spec, y, alone=alone), arguments.join_states(finals, alone=alone)
 
     def _forward(
         self, batch: Batch, checkpoint_every: int | None, *, initial: bool, packed: list[Any] | None = None
@@ -289,17 +281,16 @@ class Recurrent(Module, Generic[StateT]):
         self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool
     ) -> tuple[Array | None, StateT]:
         """Run BPTT; add to the given groups of gradients."""
-        alone = tape.alone
-        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows, alone=alone)
-        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows, alone=alone)
+        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows, alone=tape.alone)
+        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows, alone=tape.alone)
         run: Any = backward if isinstance(tape, Tape) else backward_segments
         dx, firsts = run(tape, gradients, dy, dstates, need_dx)
         if tape.learned_state:
             for i, parts in enumerate(firsts):
                 for name, part in zip(self.state_names, parts, strict=True):
                     self.gradients[f"initial_{name}"][i] += part.sum(axis=0)
-        first = arguments.join_states(firsts, alone=alone)
-        return None if dx is None else self._axes(dx, alone=alone), first
+        first = arguments.join_states(firsts, alone=tape.alone)
+        return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

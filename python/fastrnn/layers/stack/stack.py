@@ -12,7 +12,7 @@ from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import Kept, frozen
-from fastrnn.layers.base.module import Composite, new_identity
+from fastrnn.layers.base.module import Composite
 from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
@@ -164,7 +164,6 @@ class Stack(Composite):
         self.layers = layers
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
         self.batch_first = layers[0].batch_first
-        self._identity = new_identity()
         self.rng: np.random.Generator = as_generator(seed)
 
     def __call__(

@@ -19,6 +19,7 @@ __all__ = [
     "as_reset",
     "as_states",
     "join_states",
+    "own_axes",
     "read_input",
     "with_dcontext",
 ]
@@ -145,6 +146,11 @@ def with_dcontext(
     parts: list[Array] = [np.zeros((rows, size), spec.dtype) for _ in range(spec.directions)]
     first = [{**group, "context": part} for group, part in zip(gradients, parts, strict=False)]
     return first + gradients[spec.directions :], [(dcontext, part.reshape(shape)) for part in parts]
+
+
+def own_axes(spec: RecurrentSpec, array: Array, *, alone: bool) -> Array:
+    """Return y or dx with the axes of the x that users passed."""
+    return array[:, 0] if alone else array.swapaxes(0, 1) if spec.batch_first else array
 
 
 def join_states(states: States, *, alone: bool = False) -> Any:
