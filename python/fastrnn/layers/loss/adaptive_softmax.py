@@ -11,6 +11,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
 from fastrnn._memory import check_memory
+from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
@@ -167,7 +168,7 @@ class AdaptiveSoftmax(Composite):
         h, targets = self._checked(h, targets)
         losses, dh = self.head.losses_and_gradients(h, self._head_targets(targets), scale=scale)
         for tail, rows, within in self._tail_targets(targets):
-            narrow, tape = tail.project.forward(h[rows])
+            narrow, tape = tail.project.forward(frozen(h[rows]))
             own, dnarrow = tail.output.losses_and_gradients(narrow, within, scale=scale)
             losses[rows] += own
             dh[rows] += tail.project.backward(tape, dnarrow)

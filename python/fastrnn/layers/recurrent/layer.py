@@ -137,12 +137,14 @@ class Recurrent(Module, Generic[StateT]):
     ) -> tuple[Array, StateT, Tape]: ...
 
     @overload
-    def forward(self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
-                checkpoint_every: int) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
+    def forward(
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+        checkpoint_every: int) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
 
     @overload
-    def forward(self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
-                checkpoint_every: int | None) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
+    def forward(
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+        checkpoint_every: int | None) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
 
     def forward(
         self,
