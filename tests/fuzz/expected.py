@@ -59,8 +59,9 @@ class _Stack:
 
     def forward(self) -> Arrays:
         batch = self.batch
-        x = reference.one_hot(batch.x, self.rnn.input_size) if batch.x.ndim == 2 else batch.x
-        x = x.astype(self.dtype)
+        x = batch.x.astype(self.dtype)
+        if batch.x.ndim == 2:  # ids; -1 is a vector of zeros
+            x = (batch.x[:, :, None] == np.arange(self.rnn.input_size)).astype(self.dtype)
         for first in range(0, len(self.ends), self.directions):
             mask = self.dropout(first)
             x = x if mask is None else x * mask
