@@ -8,6 +8,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import reference
+from fastrnn.layers import AdaptiveSoftmax, Softmax
 from variant_cases import VARIANTS, batch, make, parts_of
 
 EXTREMES = (-1e4, -100.0, -50.0, -1.0, 0.0, 1.0, 50.0, 100.0, 1e4)
@@ -144,3 +145,16 @@ def test_cross_entropy_of_extreme_logits(dtype):
         ) / 4
         np.testing.assert_allclose(loss, wanted, rtol=1e-6)
         assert np.isfinite(dlogits).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_output_layers_of_extreme_inputs(dtype, smoothing):
+    for size in (1e4, 1e18, 1e30):
+        h = (np.random.default_rng(0).normal(size=(7, 3)) * size).astype(dtype)
+        outputs = [Softmax(3, 50, dtype=dtype, seed=0)]
+        if not smoothing:
+            outputs.append(AdaptiveSoftmax(3, 50, [10, 20], dtype=dtype, seed=0))
+        for output in outputs:
+            losses, dh = output.losses_and_gradients(h, np.arange(7) * 7, smoothing=smoothing)
+            assert all(np.isfinite(part).all() for part in (losses, dh, output.gradients.flat))
