@@ -104,6 +104,23 @@ def test_finite_input_gives_finite_output_and_gradients(name, dtype):
             assert np.isfinite(part).all(), (what, scale, size)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_learned_state_of_an_slstm_never_divides_by_zero(dtype):
+    """With f = i = 1 and a learned n of -1, n would be 0 after the first step."""
+    rnn = fr.SLSTM(2, 3, learn_state=True, dtype=dtype, seed=0)
+    with rnn.parameters.edit() as views:
+        views.flat[...] = 0
+        views["bias_ih_l0"][3:6] = 100.0
+        views["initial_c"][:, :6] = -1.0
+    x = np.zeros((4, 2, 2), dtype)
+    y, (_, memory), tape = rnn.forward(x)
+    rnn.backward(tape, np.ones_like(y))
+    assert np.array_equal(memory[0, :, 3:6], np.full((2, 3), 5, dtype))  # 1 and four steps
+    assert np.isfinite(y).all()
+    assert np.isfinite(rnn.gradients.flat).all()
+    assert (rnn.gradients["initial_c"][0, 3:6] != 0).all()
+
+
 @pytest.mark.parametrize("name", [name for name in VARIANTS if "norm" in name])
 def test_the_normalisation_of_equal_numbers_is_their_bias(name):
     """Sums that are all equal have variance 0: the normalised numbers are 0, and the gradients finite."""

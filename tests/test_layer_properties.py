@@ -40,7 +40,7 @@ OWN: dict[str, dict[str, Any]] = {
         "cell_clip": st.sampled_from([None, 0.5]),
         "output_activation": st.sampled_from(["tanh", "identity"]),
     },
-    "slstm": {"learn_state": st.just(False)},  # random parameters: its n must be positive
+    "slstm": {},
     "mingru": {"nonlinearity": st.sampled_from(["identity", "positive"])},
     "minlstm": {"nonlinearity": st.sampled_from(["identity", "positive"])},
 }
