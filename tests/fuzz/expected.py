@@ -9,7 +9,6 @@ import numpy as np
 from fastrnn import reference
 from fastrnn.layers.recurrent.options import CELLS
 from fastrnn.layers.recurrent.shapes import suffixes
-from fastrnn.reference.slstm import slstm_backward, slstm_forward
 
 from .batch import Batch
 from .jordan import jordan_backward, jordan_forward
@@ -23,7 +22,6 @@ MASKS = {
     "zone_h": "zone_h",
     "zone_c": "zone_c",
 }
-PLAIN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def reference_results(
@@ -162,10 +160,16 @@ class _Run:
         learned = [stack.parameters[f"initial_{name}"][i : i + 1] for name in stack.rnn.state_names]
         return tuple(np.repeat(part, self.batch.rows, axis=0) for part in learned)
 
+    @property
+    def context_is_bias(self) -> bool:
+        """Whether a context comes after a normalisation; else it is more features of every step."""
+        after = self.options.layer_norm and self.options.cell not in ("elman", "jordan")
+        return self.weight_context is not None and after
+
     def parts(self) -> list[slice]:
         """Return the rows that run together: alone where a context is a bias of each row's own."""
-        alone = self.weight_context is not None and self.options.layer_norm
-        return [slice(n, n + 1) for n in range(self.batch.rows)] if alone else [slice(None)]
+        rows = range(self.batch.rows)
+        return [slice(n, n + 1) for n in rows] if self.context_is_bias else [slice(None)]
 
     def forward(self) -> tuple[np.ndarray, tuple[np.ndarray, ...], list[Any]]:
         results = [self.part_forward(rows) for rows in self.parts()]
@@ -181,10 +185,10 @@ class _Run:
             masks[name] = mask[rows] if name in ("x", "h") else mask[:, rows]
         if self.weight_context is not None:
             context = batch.context[rows].astype(x.dtype)
-            if self.options.layer_norm:  # a bias after the normalisation
+            if self.context_is_bias:
                 bias = weights.get("bias_ih", 0)
                 weights["bias_ih"] = bias + (context @ self.weight_context.T)[0]
-            else:  # more features of every step
+            else:
                 x = np.concatenate([x, np.broadcast_to(context, (len(x), *context.shape))], axis=2)
                 weights["weight_ih"] = np.concatenate([weights["weight_ih"], self.weight_context], axis=1)
                 if "x" in masks:
@@ -193,15 +197,11 @@ class _Run:
         lengths = None if batch.lengths is None else batch.lengths[rows]
         reset = None if batch.reset is None else np.ascontiguousarray(batch.reset[:, rows])
         given = (state, lengths, reset, self.reverse)
-        if self.options.cell == "slstm":
-            plain = tuple(weights.get(name) for name in PLAIN)
-            return self.kept_with(plain, slstm_forward(x, plain, *given))
         if self.options.cell == "jordan":
             targets = None if batch.targets is None else batch.targets[:, rows].astype(x.dtype)
-            return self.kept_with(
-                weights,
-                jordan_forward(x, weights, *given, masks=masks, targets=targets, options=self.options),
-            )
+            zoneout = self.options.zoneout if self.stack.tape is None else (0.0, 0.0)
+            more = {"masks": masks, "targets": targets, "options": self.options, "zoneout": zoneout}
+            return self.kept_with(weights, jordan_forward(x, weights, *given, **more))
         training = self.stack.tape is not None
         ran = reference.variant_forward(
             self.options.cell, x, weights, *given, masks=masks, training=training, **self.reference_options()
@@ -236,17 +236,13 @@ class _Run:
 
     def part_backward(self, rows: slice, dy: np.ndarray, dlast: Any, kept: Any) -> tuple[Any, Any, Arrays]:
         (weights, tape), cell = kept, self.options.cell
-        if cell == "slstm":
-            dx, first, plain = slstm_backward(weights, tape, dy, dlast)
-            named = dict(zip(PLAIN, plain, strict=True))
-            return dx, first, {name: d for name, d in named.items() if d is not None}
         if cell == "jordan":
             dx, first, dweights = jordan_backward(weights, tape, dy, dlast)
         else:
             dx, first, dweights = reference.variant_backward(cell, weights, tape, dy, dlast)
         if self.weight_context is None:
             return dx, first, dweights
-        if self.options.layer_norm:
+        if self.context_is_bias:
             d = dweights["bias_ih"][None]
             dweights["weight_context"] = d.T @ self.batch.context[rows].astype(d.dtype)
             dweights["context"] = d @ self.weight_context
@@ -260,14 +256,14 @@ class _Run:
     def reference_options(self) -> dict[str, Any]:
         """Return the options as the reference takes them."""
         options, cell = self.options, self.options.cell
-        given: dict[str, Any] = {"zoneout": options.zoneout}
+        given: dict[str, Any] = {"zoneout": options.zoneout, "layer_norm": options.layer_norm}
         if CELLS[cell].has_product:
-            given |= {"layer_norm": options.layer_norm, "skip": options.skip}
+            given["skip"] = options.skip
         if cell == "lstm":
             names = ("coupled", "relevance", "gate_activation", "candidate_activation", "output_activation")
             given |= {name: getattr(options, name) for name in names}
-            given["cell_clip"] = options.cell_clip or None
-        else:
+            given |= {"cell_clip": options.cell_clip or None, "peephole": options.peephole or "gers"}
+        elif cell != "slstm":
             given["nonlinearity"] = options.candidate_activation
         if cell == "gru":
             given |= {"reset_after": options.reset_after, "gate_activation": options.gate_activation}
