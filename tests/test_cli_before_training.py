@@ -11,11 +11,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fastrnn import ChunkedText, LanguageModel, _memory
+from fastrnn import ChunkedText, LanguageModel, Vocabulary, _memory
 from fastrnn._memory import available_memory
 from fastrnn.cli import main, memory
 from fastrnn.cli.memory import describe_bytes
-from fastrnn.train import CosineSchedule, PlateauSchedule, StepSchedule, Trainer, Validation, load_checkpoint
+from fastrnn.train import (
+    CosineSchedule,
+    PlateauSchedule,
+    StepSchedule,
+    Trainer,
+    Validation,
+    load_checkpoint,
+    save_checkpoint,
+)
 from test_cli import SMALL, assert_one_line, folder, model, run, run_well, start
 from training_cases import TEXT
 
@@ -292,6 +300,33 @@ def test_bytes_are_written_as_people_write_them():
     assert [describe_bytes(count) for count in (12, 5_300_000, 12.94e9, 5e13)] == [
         "0.012 kB", "5.3 MB", "12.9 GB", "50,000.0 GB",
     ]  # fmt: skip
+
+
+def test_a_vocabulary_too_large_for_a_file_is_found_before_training_and_at_saving(folder, monkeypatch):
+    monkeypatch.setattr("fastrnn.train.checkpoint_header._LARGEST_HEADER", 3000)
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 500))) * 2
+    (folder / "many.txt").write_text(text, encoding="utf-8")
+    before = contents()
+    message = r"vocabulary: 500 symbols take [\d,]+ bytes of a file's header, which may have 3,000"
+    assert_one_line(run("train", "many.txt", *FEW), 2, f"{message}; keep fewer, with .*--max-types")
+    run_well("train", "many.txt", *FEW, "--max-types", 20, "--out", "few.safetensors")
+    (folder / "few.safetensors").unlink()
+    vocabulary = Vocabulary.from_text(text)
+    with pytest.raises(ValueError, match=message):
+        save_checkpoint("x.safetensors", LanguageModel(500, hidden_size=2, num_layers=1), vocabulary)
+    assert contents().keys() - before.keys() == {Path("few.best.safetensors"), Path("few.jsonl")}
+
+
+def test_a_library_that_cannot_save_is_an_error_of_ours(folder, monkeypatch):
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+    def fail(*_, **__):
+        raise panic("capacity overflow")
+
+    monkeypatch.setattr("safetensors.numpy.save", fail)
+    vocabulary = Vocabulary.from_text("ab")
+    with pytest.raises(ValueError, match="safetensors: capacity overflow"):
+        save_checkpoint("x.safetensors", LanguageModel(2, hidden_size=2, num_layers=1), vocabulary)
 
 
 def test_a_library_that_panics_is_one_line(model, monkeypatch):

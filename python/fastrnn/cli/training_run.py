@@ -18,6 +18,7 @@ from fastrnn.train import (
     Trainer,
     save_checkpoint,
 )
+from fastrnn.train.checkpoint_header import header_text
 from fastrnn.train.interrupts import defer_interrupts
 
 __all__ = ["TrainingRun"]
@@ -61,6 +62,7 @@ class TrainingRun:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
             self.vocabulary = training_parts.make_vocabulary(settings, texts)
+            header_text({"vocabulary": self.vocabulary.to_json()})  # what no file can hold is found now
         else:
             self.vocabulary = checkpoint.vocabulary
         self.data = training_parts.make_data(settings, self.vocabulary, texts.train)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastrnn._checks import as_size
+from fastrnn.train.average import Average
 from fastrnn.train.clipping import as_limit, clip_gradients
 from fastrnn.train.data_match import check_data
 from fastrnn.train.evaluation import Evaluation, validate
@@ -24,7 +25,6 @@ from fastrnn.train.training_state import TrainingState
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
     from fastrnn.models import LanguageModel
-    from fastrnn.train.average import Average
 
 __all__ = ["Trainer"]
 
@@ -66,6 +66,8 @@ class Trainer:
     ValueError
         If an option or an id of the validation data is out of range, the average belongs to another model, or
         sentences do not start or end as the model's texts do.
+    TypeError
+        If an argument is of another kind.
 
     Examples
     --------
@@ -103,6 +105,9 @@ class Trainer:
         self.schedule = schedule
         self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
+        for name, given, kind in (("validation", validation, Validation), ("average", average, Average)):
+            if given is not None and not isinstance(given, kind):
+                raise TypeError(f"{name}: expected a {kind.__name__} or None, got {type(given).__name__}")
         if validation is not None:
             validation.check_ids(model.vocabulary_size)
         self.validation = validation
