@@ -371,7 +371,7 @@ def test_without_a_prompt_a_text_begins_as_the_vocabulary_or_the_model_says():
     assert sample(model, MARKED, "", 20, until_eos=False, seed=1) == MARKED.decode(as_after_bos)
     model.start = 4
     with pytest.raises(
-        ValueError, match="^start: the model starts texts with id 4, the vocabulary with id 0"
+        ValueError, match=r"^start: the model starts texts with id 4, the vocabulary with id 0"
     ):
         sample(model, MARKED, "", 20, until_eos=False, seed=1)
 
