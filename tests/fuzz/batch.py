@@ -122,7 +122,7 @@ def laid_out(array: Any, layout: str) -> Any:
     if array is None or layout == "plain":
         return array
     if layout == "list":
-        return array.tolist() if array.size < 300 else array
+        return array.tolist() if 0 < array.size < 300 else array
     if layout == "fortran":
         return np.asfortranarray(array)
     if layout == "negative":

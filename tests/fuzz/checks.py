@@ -10,7 +10,7 @@ import numpy as np
 import fastrnn as fr
 
 from .batch import Batch, joined
-from .plan import KNOWN_GAPS, Plan
+from .plan import Plan
 from .subject import TOLERANCE, Arrays, Difference, Growth, Subject, assert_close, describe, parts_of
 
 
@@ -67,9 +67,6 @@ def same_over_threads(what: str, subject: Subject, inferred: Arrays, trained: Ar
 
 def same_in_segments(what: str, subject: Subject, inferred: Arrays, trained: Arrays) -> None:
     """`checkpoint_every` changes nothing but memory."""
-    rnn = subject.rnn
-    if KNOWN_GAPS and not (rnn.options.plain and not (rnn.options.reverse and rnn.dropout)):
-        return
     fr.set_num_threads(subject.plan.threads if subject.plan.seed % 2 else 1)
     assert_bits(what, subject.train(checkpoint_every=subject.plan.every)[0], trained)
 

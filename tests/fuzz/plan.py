@@ -11,8 +11,6 @@ import numpy as np
 import fastrnn as fr
 from fastrnn.layers.recurrent.options import ACTIVATIONS, CELLS, MERGES, PEEPHOLES
 
-#: Skip what is known not to hold yet: gradients of segments with options differ in their last bits.
-KNOWN_GAPS = True
 #: Every layer, and the options that its cell takes.
 LAYERS = {cell.layer: cell.accepts for cell in CELLS.values()}
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33)

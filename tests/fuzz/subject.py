@@ -17,7 +17,7 @@ TOLERANCE = {"float32": 3e-5, "float64": 1e-10}
 SENSITIVITY = 50.0
 #: Numbers in outputs and states; where they grow beyond it, the weights are made smaller.
 LARGEST = 1e4
-#: Gradients by an sLSTM's zero c, n and m have the factor exp(-log_i): they are not compared where it is huge.
+#: Gradients by an sLSTM's zero c, n and m have the factor exp(-log_i): not compared where that is huge.
 OF_ZERO = ("dc_0", "dinitial_c")
 #: Where unbounded cells grow: beyond this nothing is compared.
 TOO_LARGE = 1e30

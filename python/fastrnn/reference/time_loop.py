@@ -1,11 +1,11 @@
 """The tape, and the loop over time of a ragged batch in either direction, with resets; shared by all cells.
 
-A batch is [T, N, ...]. Row n has ``lengths[n]`` real steps, 0 .. lengths[n] - 1, followed by padding; it may have none. The
-loop runs over t = 0 .. T - 1, or T - 1 .. 0 in reverse. Padding leaves the state of a row unchanged: a
-reversed row starts at its own last real step, and the final state of a forward row is that of its last real
-step. Where ``reset[t, n]`` is True, row n restarts at step t from its initial state, in either direction.
-Every output is 0 on padding. Input values there, NaN included, have no effect, but ids must be in range
-everywhere.
+A batch is [T, N, ...]. Row n has ``lengths[n]`` real steps, 0 .. lengths[n] - 1, followed by padding; it may
+have none. The loop runs over t = 0 .. T - 1, or T - 1 .. 0 in reverse. Padding leaves the state of a row
+unchanged: a reversed row starts at its own last real step, and the final state of a forward row is that of
+its last real step. Where ``reset[t, n]`` is True, row n restarts at step t from its initial state, in either
+direction. Every output is 0 on padding. Input values there, NaN included, have no effect, but ids must be in
+range everywhere.
 
 The gradient follows the same path backwards: padding leaves it unchanged, and at a reset it goes to the
 initial state instead of the step before.
