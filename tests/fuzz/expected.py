@@ -165,7 +165,7 @@ class _Run:
     def context_is_bias(self) -> bool:
         """Whether a context comes after a normalisation; else it is more features of every step."""
         after = self.options.layer_norm and self.options.cell not in ("elman", "jordan")
-        return self.weight_context is not None and after
+        return self.weight_context is not None and after and self.batch.rows > 0
 
     def parts(self) -> list[slice]:
         """Return the rows that run together: alone where a context is a bias of each row's own."""

@@ -126,6 +126,9 @@ def assert_close(what: str, subject: Subject, got: Arrays, tape: Any = None) -> 
     if missing := wanted.keys() ^ got.keys():
         raise Difference(f"{what}: {sorted(missing)} are in one of the two only")
     allowed = {name: TOLERANCE[dtype] * max(1.0, _largest(a)) for name, a in wanted.items()}
+    if subject.batch.x.dtype.kind == "f":  # a product of a gate's gradient, which rounding moves, and x
+        for name in allowed.keys() & {"dweight_ih_l0", "dweight_ih_l0_reverse"}:
+            allowed[name] = max(allowed[name], TOLERANCE[dtype] * _largest(subject.batch.x))
     if not _beyond(got, wanted, allowed):
         return
     for seed in range(8):  # in the layer's dtype, so that rounding inside the passes counts too
