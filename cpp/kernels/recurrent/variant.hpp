@@ -5,7 +5,7 @@
 //
 //   u = h' * state_mask                             h': the output before this step, [P]; c': the carried state, [H]
 //   A = W_hh u + W_skip h(t - d) + W_inner c' + b_hh, or LN(W_hh u) * gain_hh + b_hh
-//   I = W_ih x + b_ih, or LN(W_ih x) * gain_ih + b_ih; + W_context context
+//   I = W_ih x + b_ih, or LN(W_ih x) * gain_ih + b_ih; + W_context context (one for all steps, or of each)
 //   q, c = cell(I + A, c')
 //   h = zoneout(h', q)                              or of f(W_hr q + b_hr), [P]
 //
@@ -43,7 +43,7 @@ struct VariantWeights {
     const S* context_rows = nullptr;                                // weight_context itself, [G H, C]
     // Plain panels for backpropagation. In w_hh_rows the candidate's rows are zero.
     const S *w_ih_rows = nullptr, *w_hh_rows = nullptr, *w_hh_candidate_rows = nullptr;
-    const S *w_skip_rows = nullptr, *w_inner_rows = nullptr, *w_hr_rows = nullptr;
+    const S *w_skip_rows = nullptr, *w_inner_rows = nullptr, *w_hr_rows = nullptr, *w_context_rows = nullptr;
 };
 
 // The numbers of an LSTM's gates: i, f, g, o, and r; without f where coupled.
@@ -125,6 +125,7 @@ class Variant {
     void put_gate(const StepRows<S>& rows, Index row, Index gate, Index unit, Vec<S> value) const {
         store(rows.gx[row] + layout.gate[gate].base + unit * layout.gate[gate].stride, value);
     }
+    void multiply_context(const S* const* context, S* const* out, Range rows, Range units) const;
     void activate_gate(const StepRows<S>& rows, Index gate, Activation activation) const;
 
     void point_options(const StepRows<S>& rows) const;

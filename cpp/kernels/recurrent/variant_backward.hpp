@@ -324,6 +324,14 @@ void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const Backward
     }
     if (d.weight_skip) products(l.normed, width(), l.normed, nullptr, scratch.past, d.weight_skip, P);
     if (d.weight_inner) products(l.normed, width(), l.normed, nullptr, scratch.inner, d.weight_inner, H);
+    if (scratch.context) products(l.gates, width(), l.gates, nullptr, scratch.context, d.weight_context, sizes.context);
+    if (scratch.dcontexts) {
+        Product<S> product{scratch.a, scratch.dcontexts, weights.w_context_rows, nullptr, width(), sizes.context};
+        product.a0 = l.gates;
+        product.accumulate = true;
+        const Range own = worker.part(tokens, max_rows<panel_vectors>);
+        multiply_panels(product, own.begin, own.end);
+    }
     if (d.weight_hr) products(l.projected, P, l.projected, nullptr, scratch.q, d.weight_hr, H);
     sums(d.bias_ih, l.gates, width());
     sums(d.bias_hh, l.recurrent, width());
@@ -336,7 +344,8 @@ void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const Backward
     if (d.leak) sums(shared_leak ? scratch.dleak : d.leak, l.leak, H);
 }
 
-// What is summed over the whole pass: the gradients of the state's outputs, the context and a leak for all units.
+// What is summed over the whole pass: the gradients of the state's outputs, of a context of all steps and of a leak of
+// all units.
 template <class S>
 void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
     const BackwardProblem<S>& p = *rows.problem;

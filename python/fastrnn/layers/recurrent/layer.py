@@ -108,8 +108,9 @@ class Recurrent(Module, Generic[StateT]):
             state is the one at its own end, where a reverse direction starts.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
-        context : array_like, float [N, C]
-            Required if, and only if, the layer has a `context_size`.
+        context : array_like, float [N, C] or [T, N, C]
+            One for all steps, or one of each; with ``batch_first`` the latter is [N, T, C]. Required if, and
+            only if, the layer has a `context_size`.
 
         Returns
         -------
@@ -198,7 +199,7 @@ class Recurrent(Module, Generic[StateT]):
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
             Whether to compute dx.
-        dcontext : ndarray, float [N, C], optional
+        dcontext : ndarray, float, of the context's shape, optional
             The gradient with respect to the context is added to it.
 
         Returns
@@ -222,7 +223,7 @@ class Recurrent(Module, Generic[StateT]):
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         gradients = self._weights.gradient_groups(self.gradients)
-        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, tape.rows)
+        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, tape.context_shape)
         result = self._backward(tape, gradients, dy, dstate, need_dx)
         for into, part in parts:
             into += part
@@ -235,8 +236,8 @@ class Recurrent(Module, Generic[StateT]):
         ----------
         batch_size : int, default 1
             N, the number of sequences.
-        context : array_like, float [N, C]
-            As for a call.
+        context : array_like, float [N, C], optional
+            One for all steps. A layer with a `context_size` needs it here, or at each step.
 
         Raises
         ------
@@ -278,6 +279,7 @@ class Recurrent(Module, Generic[StateT]):
         else:
             y, finals, tape = forward_segments(self.spec, weights, batch, self.rng, every)
         tape._owner, tape.learned_state = self, initial and self.options.learn_state
+        tape.context_shape = None if batch.context is None else batch.context.shape
         return *self._result(y, finals), tape
 
     def _backward(

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     states: States | None
     lengths: Ids | None
     reset: NDArray[np.bool_] | None
-    context: Array | None = None
+    context: Array | None = None  # [N, C], or [T, N, C]
     targets: Array | None = None  # [T, N, P], fed back in place of the output (teacher forcing)
 
 
@@ -98,36 +98,54 @@ def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int) -> States |
     return [tuple([part[i] for part in parts]) for i in range(count)]
 
 
-def as_context(spec: RecurrentSpec, context: Any, rows: int) -> Array | None:
-    """Check the context: required if, and only if, the layer has a `context_size`."""
+def as_context(spec: RecurrentSpec, context: Any, rows: int, steps: int | None = None) -> Array | None:
+    """Check the context: required if, and only if, the layer has a `context_size`.
+
+    It is one for all steps, [N, C], or, where a number of `steps` is given, also one of each, [T, N, C].
+    """
     size = spec.options.context_size
-    if size and context is None:
-        raise ValueError(f"context: expected [{rows}, {size}], got None")
-    if not size and context is not None:
-        raise ValueError("context: expected None, as the layer has no context_size")
-    return as_floats("context", context, spec.dtype, (rows, size)) if size else None
+    if not size:
+        if context is not None:
+            raise ValueError("context: expected None, as the layer has no context_size")
+        return None
+    one = f"[{rows}, {size}]"
+    if steps is None:
+        if context is None:
+            raise ValueError(f"context: expected {one}, got None")
+        return as_floats("context", context, spec.dtype, (rows, size))
+    each = (rows, steps, size) if spec.batch_first else (steps, rows, size)
+    expected = f"context: expected {one}, or one of each step, {list(each)}"
+    if context is None:
+        raise ValueError(f"{expected}, got None")
+    shape = as_array("context", context).shape
+    if len(shape) != 3:
+        if shape != (rows, size):
+            raise ValueError(f"{expected}, got {list(shape)}")
+        return as_floats("context", context, spec.dtype, (rows, size))
+    return _time_major(spec, "context", as_floats("context", context, spec.dtype, each))
 
 
 def with_dcontext(
-    spec: RecurrentSpec, gradients: list[Group], dcontext: Array | None, rows: int
+    spec: RecurrentSpec, gradients: list[Group], dcontext: Array | None, context: tuple[int, ...] | None
 ) -> tuple[list[Group], list[tuple[Array, Array]]]:
     """Check the array for the gradient of the context; return gradients, and pairs of it and a part to add.
 
-    Each direction of the first layer has its own part, because both may run at the same time.
+    `context` is the shape of the pass's context, time-major. Each direction of the first layer has its own
+    part, because both may run at the same time.
     """
     if dcontext is None:
         return gradients, []
-    size = spec.options.context_size
-    shape = (rows, size)
-    if not size:
+    if context is None:
         raise ValueError("dcontext: expected None, as the layer has no context_size")
+    into = dcontext.swapaxes(0, 1) if spec.batch_first and len(context) == 3 else dcontext
     if dcontext.dtype != spec.dtype:
         raise TypeError(f"dcontext: expected {spec.dtype}, got {dcontext.dtype}")
-    if dcontext.shape != shape:
-        raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
-    parts: list[Array] = [np.zeros(shape, spec.dtype) for _ in range(spec.directions)]
+    if into.shape != context:
+        expected = [context[1], context[0], *context[2:]] if into is not dcontext else list(context)
+        raise ValueError(f"dcontext: expected {expected}, got {list(dcontext.shape)}")
+    parts: list[Array] = [np.zeros(context, spec.dtype) for _ in range(spec.directions)]
     first = [{**group, "context": part} for group, part in zip(gradients, parts, strict=False)]
-    return first + gradients[spec.directions :], [(dcontext, part) for part in parts]
+    return first + gradients[spec.directions :], [(into, part) for part in parts]
 
 
 def join_states(states: States) -> Any:

@@ -101,6 +101,7 @@ class Tape:
         "_owner",
         "_spec",
         "_weights",
+        "context_shape",
         "dropout",
         "layers",
         "learned_state",
@@ -122,6 +123,7 @@ class Tape:
         self._owner: object = None  # the layer whose pass it was
         self._spec, self._weights, self._levels = spec, weights, levels
         self.learned_state = False  # whether the initial state was the layer's own
+        self.context_shape: tuple[int, ...] | None = None
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)
         self.steps, self.rows = self.layers[0].x.shape[:2]
