@@ -162,8 +162,8 @@ def context_size(layers: Sequence[Recurrent[Any]]) -> int:
         own = layer.options.context_size
         if size and own and own != size:
             raise ValueError(
-                f"layer{index}: expected context_size {size}, as layer{first}, or 0, got {own}, as all of them "
-                "read the same context"
+                f"layer{index}: expected context_size 0 or that of layer{first}, {size}, as a stack has one "
+                f"context, got {own}"
             )
         if own and not size:
             size, first = own, index

@@ -86,8 +86,8 @@ class StackStream:
         if context is not None or not self._given:
             contexts = check_context(self._layers, context, self.batch_size)
             steps = [
-                step if own is None else partial(step, context=own)
-                for step, own in zip(steps, contexts, strict=True)
+                part.step if own is None else partial(part.step, context=own)
+                for part, own in zip(self._parts, contexts, strict=True)
             ]
         if self._connect == "dense":
             reject_ids(x, 2)
