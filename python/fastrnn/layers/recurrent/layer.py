@@ -109,8 +109,7 @@ class Recurrent(Module, Generic[StateT]):
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
         context : array_like, float [N, C] or [T, N, C]
-            One for all steps, or one of each; with ``batch_first`` the latter is [N, T, C]. Required if, and
-            only if, the layer has a `context_size`.
+            One for all steps or for each, with ``batch_first`` [N, T, C]; required if there is a `context_size`.
 
         Returns
         -------
@@ -237,7 +236,7 @@ class Recurrent(Module, Generic[StateT]):
         batch_size : int, default 1
             N, the number of sequences.
         context : array_like, float [N, C], optional
-            One for all steps. A layer with a `context_size` needs it here, or at each step.
+            One for all steps; without it each step of such a layer needs its own.
 
         Raises
         ------
@@ -279,7 +278,6 @@ class Recurrent(Module, Generic[StateT]):
         else:
             y, finals, tape = forward_segments(self.spec, weights, batch, self.rng, every)
         tape._owner, tape.learned_state = self, initial and self.options.learn_state
-        tape.context_shape = None if batch.context is None else batch.context.shape
         return *self._result(y, finals), tape
 
     def _backward(

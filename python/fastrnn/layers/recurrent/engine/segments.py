@@ -68,7 +68,6 @@ class CheckpointedTape:
         "_spec",
         "_weights",
         "checkpoint_every",
-        "context_shape",
         "learned_state",
         "rows",
         "steps",
@@ -80,7 +79,6 @@ class CheckpointedTape:
         self._owner: object = None  # the layer whose pass it was
         self._spec, self._weights = spec, weights
         self.learned_state = False  # whether the initial state was the layer's own
-        self.context_shape: tuple[int, ...] | None = None
         self.steps, self.rows = steps, rows
         self.checkpoint_every = checkpoint_every
         # What runs together: the whole stack, or the two directions of one layer.
@@ -92,6 +90,12 @@ class CheckpointedTape:
         """Bytes of everything kept, without the input of the first layer."""
         inputs = sum(runs[0].x.nbytes for runs in self._levels[1:])
         return inputs + sum(run.nbytes for runs in self._levels for run in runs)
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of the pass's context, [N, C] or [T, N, C]; None without one."""
+        context = self._levels[0][0].batch.context
+        return None if context is None else context.shape
 
     def __repr__(self) -> str:
         kept = f"a state kept every {self.checkpoint_every}"

@@ -101,7 +101,6 @@ class Tape:
         "_owner",
         "_spec",
         "_weights",
-        "context_shape",
         "dropout",
         "layers",
         "learned_state",
@@ -123,7 +122,6 @@ class Tape:
         self._owner: object = None  # the layer whose pass it was
         self._spec, self._weights, self._levels = spec, weights, levels
         self.learned_state = False  # whether the initial state was the layer's own
-        self.context_shape: tuple[int, ...] | None = None
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)
         self.steps, self.rows = self.layers[0].x.shape[:2]
@@ -143,6 +141,12 @@ class Tape:
         inputs = {id(layer.x): layer.x.nbytes for layer in self.layers[self._spec.directions :]}
         counted = {id(layer.y) for layer in self.layers}
         return total + sum(size for array, size in inputs.items() if array not in counted)
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of the pass's context, [N, C] or [T, N, C]; None without one."""
+        context = (self.layers[0].options or {}).get("context")
+        return None if context is None else context.shape
 
     def __repr__(self) -> str:
         return f"<Tape of {self._owner!r}: {self.steps} steps of {self.rows} sequences>"
