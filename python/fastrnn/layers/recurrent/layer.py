@@ -109,7 +109,7 @@ class Recurrent(Module, Generic[StateT]):
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
         context : array_like, float [N, C] or [T, N, C]
-            One for all steps or for each, with ``batch_first`` [N, T, C]; required if there is a `context_size`.
+            One for all steps, or of each; ``batch_first``: [N, T, C]. Required if there is a `context_size`.
 
         Returns
         -------
