@@ -169,7 +169,7 @@ def _cutoffs(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(f"expected integers separated by commas, got {value!r}") from None
 
 
-_CELLS = [cell.name for cell in CELLS.values() if cell.in_stacks]
+_CELLS = [cell.name for cell in CELLS.values() if cell.by_name]
 _METAVARS: dict[type, str] = {click.IntRange: "N", click.FloatRange: "X"}
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
 _NUMBER, _RATE = click.FloatRange(min=0.0), click.FloatRange(min=0.0, min_open=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._checks import as_flag, as_size
 from fastrnn.layers.recurrent.gru import GRU
+from fastrnn.layers.recurrent.jordan import Jordan
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
@@ -32,9 +33,9 @@ __all__ = [
 ]
 
 _CLASSES: dict[str, type[Recurrent[Any]]] = {
-    layer._cell: layer for layer in (RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM)
+    layer._cell: layer for layer in (RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM, Jordan)
 }
-_KINDS = {cell.layer: _CLASSES[name] for name, cell in CELLS.items() if cell.in_stacks}
+_KINDS = {cell.layer: _CLASSES[name] for name, cell in CELLS.items()}
 _SIZES = ("input_size", "hidden_size")
 _COMMON = ("num_layers", "bidirectional", "batch_first", "dropout", "bias", "dtype")
 
@@ -45,7 +46,7 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If it is not an RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM or Stack.
+        If it is not an RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM, Jordan or Stack.
 
     Examples
     --------
@@ -62,7 +63,7 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     options = {name: plain_value(value) for name, value, _ in rnn._options()}
     usual = {name: value for name, _, value in rnn._options()}
     given = {name: value for name, value in options.items() if value != usual[name]}
-    return {"kind": kind, **{name: getattr(rnn, name) for name in _SIZES}, **given}
+    return {"kind": kind, **{name: getattr(rnn, name) for name in _sizes(kind)}, **given}
 
 
 def from_description(description: Mapping[str, Any], seed: Seed = None) -> Recurrent[Any] | Stack:
@@ -98,13 +99,15 @@ def described_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...
             for name, shape in described_shapes(layer).items()
         }
     cell = _layer_class(kind)._cell
-    missing = [name for name in _SIZES if name not in given]
+    missing = [name for name in _sizes(kind) if name not in given]
     if missing:
         raise ValueError(f"{kind}: missing {', '.join(missing)}")
     directions = 2 if as_flag("bidirectional", given.get("bidirectional", False)) else 1
     input_size, hidden_size = (as_size(name, given[name]) for name in _SIZES)
     layers = as_size("num_layers", given.get("num_layers", 1))
     options = {name: _tuple(value) for name, value in given.items() if name not in (*_SIZES, *_COMMON)}
+    if cell == "jordan":
+        options = _jordan_options(options, given)
     spec = RecurrentSpec(
         input_size,
         hidden_size,
@@ -136,6 +139,20 @@ def described_parts(description: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def parts_of(rnn: Recurrent[Any] | Stack) -> list[Recurrent[Any]]:
     """Return a single layer, or the layers of a stack, in a list."""
     return list(rnn.layers) if isinstance(rnn, Stack) else [rnn]
+
+
+def _sizes(kind: str) -> tuple[str, ...]:
+    return (*_SIZES, "output_size") if kind == Jordan.__name__ else _SIZES
+
+
+def _jordan_options(options: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a Jordan network by the names that they have in `CellOptions`."""
+    for name in ("num_layers", "bidirectional", "dropout", "proj_size", "projection_activation"):
+        if name in given:
+            raise TypeError(f"{name}: not an option of this layer")
+    renamed = {"output_size": "proj_size", "output_activation": "projection_activation"}
+    as_size("output_size", options["output_size"])
+    return {renamed.get(name, name): value for name, value in options.items()}
 
 
 def _layer_class(kind: Any) -> type[Recurrent[Any]]:

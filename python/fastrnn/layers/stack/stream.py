@@ -98,6 +98,11 @@ class StackStream:
         return forward_through(self._connect, x, steps)
 
     @property
+    def context(self) -> Array | None:
+        """A copy of the context of all steps, [N, C]; None if there is none, or each step has its own."""
+        return next((part.context for part in self._parts if part.context is not None), None)
+
+    @property
     def state(self) -> tuple[Any, ...]:
         """A copy of the state: an entry for each layer. Setting it copies too; None means the default."""
         return tuple(part.state for part in self._parts)

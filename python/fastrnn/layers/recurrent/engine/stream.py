@@ -170,6 +170,11 @@ class Stream(Generic[StateT]):
         return y[0] if alone else y
 
     @property
+    def context(self) -> Array | None:
+        """A copy of the context of all steps, [N, C]; None if there is none, or each step has its own."""
+        return None if self._context is None else self._context.copy()
+
+    @property
     def state(self) -> StateT:
         """A copy of the state, as a call returns it. Assigning copies too; None is the initial state."""
         return join_states(self._native.get_state())  # type: ignore[no-any-return]
