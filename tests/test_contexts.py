@@ -75,6 +75,32 @@ def test_the_gradient_of_a_context_is_added_to_what_is_there():
     np.testing.assert_allclose(twice, 1 + once, rtol=1e-12)
 
 
+@pytest.mark.parametrize("every", [None, 2])
+def test_teacher_forcing_beside_a_context_of_each_step(every):
+    """Figure 10.10 of "Deep Learning": h(t) reads x(t) as R x(t), and y(t - 1), here the target."""
+    net = fr.Jordan(4, 6, 2, context_size=C, output_activation="tanh", dtype="float64", seed=1)
+    x, contexts, targets = normal(T, N, 4), normal(T, N, C, seed=1), normal(T, N, 2, seed=2)
+    lengths, random = np.array([5, 2, 4]), np.random.default_rng(3)
+    given = {"lengths": lengths, "context": contexts, "targets": targets}
+    y, _, tape = net.forward(x, **given, checkpoint_every=every)
+    p = net.parameters
+    before = np.concatenate([np.zeros((1, N, 2)), targets[:-1]])
+    q = x @ p["weight_ih_l0"].T + contexts @ p["weight_context_l0"].T + before @ p["weight_hh_l0"].T
+    q = np.tanh(q + p["bias_ih_l0"] + p["bias_hh_l0"])
+    wanted = np.tanh(q @ p["weight_hr_l0"].T + p["bias_hr_l0"])
+    np.testing.assert_allclose(y, wanted * (np.arange(T)[:, None] < lengths)[..., None], rtol=1e-12)
+    dcontext, dy = np.zeros_like(contexts), normal(*y.shape, seed=4)
+    net.backward(tape, dy, dcontext=dcontext)
+
+    def loss():
+        return float((net(x, **given)[0] * dy).sum())
+
+    assert_gradient(loss, contexts, dcontext)
+    with net.parameters.edit() as views:
+        for name, gradient in net.gradients.items():
+            assert_slope(loss, views[name], gradient, random)
+
+
 def test_a_context_that_does_not_fit():
     rnn = fr.LSTM(4, 5, context_size=C, batch_first=True, dtype="float64")
     x, contexts = normal(N, T, 4), normal(N, T, C)

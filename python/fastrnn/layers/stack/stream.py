@@ -154,9 +154,10 @@ class StackStream:
             contexts = check_context(self._layers, context, 1)
             if not self._given:
                 raise ValueError("context: expected None, as each step of this stream has its own")
-        for part, entry, own in zip(self._parts, entries, contexts, strict=True):
+        parts = [part.copy() for part in self._parts]  # if memory ends, the batch stays as it was
+        for part, entry, own in zip(parts, entries, contexts, strict=True):
             part.join(entry, own)
-        self.batch_size += 1
+        self._parts, self.batch_size = parts, self.batch_size + 1
         return self.batch_size - 1
 
     def leave(self, row: int) -> tuple[Any, ...]:
@@ -177,8 +178,9 @@ class StackStream:
         ValueError
             If the row does not exist, or is the only one.
         """
-        gone = tuple(part.leave(row) for part in self._parts)
-        self.batch_size -= 1
+        parts = [part.copy() for part in self._parts]
+        gone = tuple([part.leave(row) for part in parts])
+        self._parts, self.batch_size = parts, self.batch_size - 1
         return gone
 
     def copy(self) -> StackStream:

@@ -225,9 +225,8 @@ class Stream(Generic[StateT]):
             None if self._now is not None and self._context is None else as_context(self._spec, context, 1)
         )
         layers = zip(self._native.get_state(), self._states(state, 1), strict=True)
-        if self._context is not None and added is not None:
-            self._context = np.concatenate([self._context, added])
-        self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers])
+        both = None if self._context is None or added is None else np.concatenate([self._context, added])
+        self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers], both)
         return self.batch_size - 1
 
     def leave(self, row: int) -> StateT:
@@ -253,14 +252,18 @@ class Stream(Generic[StateT]):
             raise ValueError(f"row: expected {last}, got {row}")
         layers = self._native.get_state()
         gone: StateT = join_states([tuple(part[row : row + 1] for part in parts) for parts in layers])
-        if self._context is not None:
-            self._context = np.delete(self._context, row, axis=0)
-        self._resize([tuple(np.delete(part, row, axis=0) for part in parts) for parts in layers])
+        left = None if self._context is None else np.delete(self._context, row, axis=0)
+        self._resize([tuple(np.delete(part, row, axis=0) for part in parts) for parts in layers], left)
         return gone
 
-    def _resize(self, states: States) -> None:
-        self.batch_size = len(states[0][0])
-        self._repack(states)
+    def _resize(self, states: States, context: Array | None) -> None:
+        kept = self.batch_size, self._context, self._now
+        self.batch_size, self._context = len(states[0][0]), context
+        try:
+            self._repack(states)
+        except MemoryError:
+            self.batch_size, self._context, self._now = kept
+            raise
 
     def copy(self) -> Stream[StateT]:
         """Return an independent stream that continues from the same state."""
