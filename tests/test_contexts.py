@@ -75,6 +75,45 @@ def test_the_gradient_of_a_context_is_added_to_what_is_there():
     np.testing.assert_allclose(twice, 1 + once, rtol=1e-12)
 
 
+LIKE_INPUTS = [
+    (fr.RNN, {"leak": "learned", "bidirectional": True}),
+    (fr.RNN, {"skip": 2, "reverse": True}),
+    (fr.GRU, {"proj_size": 4, "num_layers": 2}),
+    (fr.GRU, {"reset_after": False, "bidirectional": True, "merge": "sum"}),
+    (fr.LSTM, {"coupled": True, "peephole": True, "num_layers": 3}),
+    (fr.LSTM, {"relevance": True, "num_layers": 2}),
+    (fr.MinLSTM, {"nonlinearity": "positive"}),
+]
+
+
+@pytest.mark.parametrize("every", [None, 300])
+@pytest.mark.parametrize(("layer", "options"), LIKE_INPUTS)
+def test_a_context_of_each_step_is_like_further_inputs(layer, options, every):
+    """Over several chunks of time: the same layer with x and context side by side, and its weights too."""
+    D, H, steps = 5, 17, 700
+    rnn = layer(D, H, context_size=C, dtype="float64", seed=1, **options)
+    other = layer(D + C, H, dtype="float64", seed=1, **options)
+
+    def joined(arrays, name):
+        if not name.startswith("weight_ih_l0"):
+            return arrays[name]
+        return np.concatenate([arrays[name], arrays[name.replace("ih", "context")]], axis=1)
+
+    other.load_state_dict({name: joined(rnn.parameters, name) for name in other.parameters})
+    x, contexts, random = normal(steps, N, D), normal(steps, N, C, seed=1), np.random.default_rng(2)
+    given = {"lengths": [700, 3, 513], "reset": random.random((steps, N)) < 0.01, "checkpoint_every": every}
+    y, _, tape = rnn.forward(x, context=contexts, **given)
+    dcontext = np.zeros_like(contexts)
+    dx, _ = rnn.backward(tape, np.cos(y), dcontext=dcontext)
+    wanted, _, tape = other.forward(np.concatenate([x, contexts], axis=2), **given)
+    dboth, _ = other.backward(tape, np.cos(wanted))
+    np.testing.assert_allclose(y, wanted, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(np.concatenate([dx, dcontext], axis=2), dboth, rtol=1e-8, atol=1e-10)
+    for name, gradient in other.gradients.items():
+        scale = np.abs(gradient).max()
+        np.testing.assert_allclose(joined(rnn.gradients, name), gradient, rtol=0, atol=1e-10 * scale)
+
+
 @pytest.mark.parametrize("every", [None, 2])
 def test_teacher_forcing_beside_a_context_of_each_step(every):
     """Figure 10.10 of "Deep Learning": h(t) reads x(t) as R x(t), and y(t - 1), here the target."""
