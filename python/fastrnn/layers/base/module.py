@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
 from fastrnn.layers.base.sparse import SparseRows, dense_parts
 
-__all__ = ["Composite", "Module", "sparse_parts"]
+__all__ = ["Composite", "Module", "new_identity", "sparse_parts"]
 
 
 class Module:
@@ -187,6 +188,11 @@ class Composite(Module):
     def _clear_sparse_rows(self) -> None:
         for module in self._modules:
             module._clear_sparse_rows()
+
+
+def new_identity() -> int:
+    """Return a number that only a module and its copies have: their tapes belong to any of them."""
+    return int.from_bytes(os.urandom(8), "little")
 
 
 def sparse_parts(module: Module) -> list[SparseRows]:

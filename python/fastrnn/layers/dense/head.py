@@ -11,8 +11,9 @@ from fastrnn._arrays import Array
 from fastrnn._checks import as_choice, as_generator, as_probability, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import dropout_mask
-from fastrnn.layers.base.module import Composite
-from fastrnn.layers.dense.linear import Linear
+from fastrnn.layers.base.kept import Kept, frozen
+from fastrnn.layers.base.module import Composite, new_identity
+from fastrnn.layers.dense.linear import Linear, LinearTape
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -24,8 +25,8 @@ __all__ = ["ACTIVATIONS", "Head", "HeadTape", "as_sizes"]
 ACTIVATIONS = ("tanh", "relu")
 
 
-class HeadTape:
-    """What ``forward`` of a `Head` keeps for ``backward``; do not change it in between.
+class HeadTape(Kept):
+    """What ``forward`` of a `Head` keeps for ``backward``; it cannot change.
 
     Attributes
     ----------
@@ -37,13 +38,17 @@ class HeadTape:
         Mask applied to each activation.
     """
 
-    __slots__ = ("_head", "activations", "dropout", "inputs")
+    __slots__ = ("_head", "_linear", "activations", "dropout", "inputs")
 
     def __init__(
-        self, head: Head, inputs: list[Array], activations: list[Array], dropout: list[Array | None]
+        self, head: Head, linear: list[LinearTape], activations: list[Array], dropout: list[Array | None]
     ) -> None:
-        self._head = head
-        self.inputs, self.activations, self.dropout = tuple(inputs), tuple(activations), tuple(dropout)
+        self._head, self._linear = head, tuple(linear)
+        self.inputs = tuple(tape.x for tape in linear)
+        self.activations, self.dropout = tuple(activations), tuple(dropout)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HeadTape, (self._head, list(self._linear), list(self.activations), list(self.dropout))
 
 
 class Head(Composite):
@@ -134,6 +139,7 @@ class Head(Composite):
         output = Linear(sizes[-1], out_features, bias, dtype=dtype, seed=self.rng)
         super().__init__(**{f"hidden{i}": linear for i, linear in enumerate(hidden)}, output=output)
         self.hidden = tuple(hidden)
+        self._identity = new_identity()
 
     def __call__(self, x: Any) -> Array:
         """Map x without dropout; nothing is kept.
@@ -167,6 +173,7 @@ class Head(Composite):
         Returns
         -------
         y : ndarray, float [..., F]
+            Read-only.
         tape : HeadTape
 
         Raises
@@ -174,19 +181,19 @@ class Head(Composite):
         ValueError, TypeError
             As for a call.
         """
-        inputs: list[Array] = []
+        tapes: list[LinearTape] = []
         activations: list[Array] = []
         masks: list[Array | None] = []
         for linear in self.hidden:
-            z, read = linear.forward(x)
-            a = self._activate(z)
+            z, tape = linear.forward(x)
+            a = frozen(self._activate(z))
             mask = dropout_mask(a.shape, self.dropout, self.dtype, self.rng)
-            x = a if mask is None else a * mask
-            inputs.append(read)
+            x = a if mask is None else frozen(a * mask)
+            tapes.append(tape)
             activations.append(a)
-            masks.append(mask)
-        y, read = self.output.forward(x)
-        return y, HeadTape(self, [*inputs, read], activations, masks)
+            masks.append(None if mask is None else frozen(mask))
+        y, tape = self.output.forward(x)
+        return y, HeadTape(self, [*tapes, tape], activations, masks)
 
     def backward(self, tape: HeadTape, dy: Any, *, need_dx: bool = True) -> Array | None:
         """Add to `gradients` and return the gradient with respect to x.
@@ -214,15 +221,15 @@ class Head(Composite):
         """
         if not isinstance(tape, HeadTape):
             raise TypeError(f"tape: expected the HeadTape that forward returned, got {type(tape).__name__}")
-        if tape._head is not self:
+        if tape._head is not self and tape._head._identity != self._identity:
             raise ValueError("tape: expected one of this head, got another head's")
-        da = self.output.backward(tape.inputs[-1], dy, need_dx=need_dx or bool(self.hidden))
+        da = self.output.backward(tape._linear[-1], dy, need_dx=need_dx or bool(self.hidden))
         for index in range(len(self.hidden) - 1, -1, -1):
             assert da is not None
             a, mask = tape.activations[index], tape.dropout[index]
             da = da if mask is None else da * mask
             dz = da * (1 - a * a) if self.activation == "tanh" else da * (a > 0)
-            da = self.hidden[index].backward(tape.inputs[index], dz, need_dx=need_dx or index > 0)
+            da = self.hidden[index].backward(tape._linear[index], dz, need_dx=need_dx or index > 0)
         return da
 
     @property

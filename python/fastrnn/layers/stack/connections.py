@@ -128,13 +128,15 @@ def check_widths(connect: str, layers: Sequence[Recurrent[Any]]) -> None:
 
 
 def reject_ids(x: Any, axes: int) -> None:
-    """Reject ids, which have fewer axes than floats, where x is concatenated with outputs."""
+    """Reject ids, integers with fewer axes than a batch of floats, where x is concatenated with outputs."""
     array = as_array("x", x)
     if array.dtype.kind in "iu" and array.ndim < axes:
         raise TypeError("x: expected floats, as connect='dense' concatenates them with outputs, got ids")
 
 
-def as_entries(layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: int) -> tuple[Any, ...]:
+def as_entries(
+    layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: int, *, alone: bool = False
+) -> tuple[Any, ...]:
     """Check a state up front; return an entry for each layer."""
     count = len(layers)
     if state is None:
@@ -145,7 +147,7 @@ def as_entries(layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: in
     if len(state) != count:
         raise ValueError(f"{expected}, got {len(state)}")
     for index, layer in enumerate(layers):
-        as_states(layer.spec, f"{name}[{index}]", state[index], rows)
+        as_states(layer.spec, f"{name}[{index}]", state[index], rows, alone=alone)
     return tuple(state)
 
 
@@ -171,12 +173,17 @@ def context_size(layers: Sequence[Recurrent[Any]]) -> int:
 
 
 def check_context(
-    layers: Sequence[Recurrent[Any]], context: Any, rows: int, steps: int | None = None
+    layers: Sequence[Recurrent[Any]],
+    context: Any,
+    rows: int,
+    steps: int | None = None,
+    *,
+    alone: bool = False,
 ) -> list[Any]:
     """Check a context up front; return what each layer reads: the context, or None."""
     readers = [layer for layer in layers if layer.options.context_size]
     if not readers and context is not None:
         raise ValueError("context: expected None, as no layer has a context_size")
     for layer in readers[:1]:
-        as_context(layer.spec, context, rows, steps)
+        as_context(layer.spec, context, rows, steps, alone=alone)
     return [context if layer.options.context_size else None for layer in layers]
