@@ -57,17 +57,17 @@ def test_lstm(output_activation):
         np.testing.assert_allclose(y_t[0], a, rtol=1e-12)
 
 
-def lstm_step(weights, a, c, x):
+def lstm_step(weights, a, c, x, *, previous):
     """Make a step of the LSTM of the notes, with a relevance gate and peepholes where they have weights."""
     peep = {g: weights[f"P{g}"][:, 0] * c if f"P{g}" in weights else 0.0 for g in "uf"}
     u, f = (sigmoid(gate(weights, g, a, x) + peep[g]) for g in "uf")
     r = sigmoid(gate(weights, "r", a, x)) if "Wr" in weights else 1.0
-    c = u * np.tanh(gate(weights, "c", r * a, x)) + f * c
-    peephole = weights["Po"][:, 0] * c if "Po" in weights else 0.0
+    before, c = c, u * np.tanh(gate(weights, "c", r * a, x)) + f * c
+    peephole = weights["Po"][:, 0] * (before if previous else c) if "Po" in weights else 0.0
     return sigmoid(gate(weights, "o", a, x) + peephole) * np.tanh(c), c
 
 
-@pytest.mark.parametrize("peephole", [False, True])
+@pytest.mark.parametrize("peephole", [False, True, "previous"])
 @pytest.mark.parametrize("relevance", [False, True])
 def test_an_lstm_with_a_relevance_gate_and_peepholes(relevance, peephole):
     weights = notes("ufcor" if relevance else "ufco")
@@ -77,7 +77,7 @@ def test_an_lstm_with_a_relevance_gate_and_peepholes(relevance, peephole):
     rnn.load_state_dict(fr.interop.from_notes("lstm", weights))
     x, a, c = np.random.default_rng(0).normal(size=(4, 1, D)), np.zeros(H), np.zeros(H)
     for x_t, y_t in zip(x, rnn(x)[0], strict=True):
-        a, c = lstm_step(weights, a, c, x_t[0])
+        a, c = lstm_step(weights, a, c, x_t[0], previous=peephole == "previous")
         np.testing.assert_allclose(y_t[0], a, rtol=1e-12)
 
 

@@ -70,8 +70,8 @@ def from_notes(
     state : dict of str to ndarray
         weight_ih, weight_hh, bias_ih, bias_hh (zero) and, with peepholes, weight_peephole, for
         ``load_state_dict`` of `fastrnn.RNN`, ``fastrnn.GRU(reset_after=False)`` or `fastrnn.LSTM`, with
-        ``relevance=True`` and `peephole` where the weights have them. The notes' LSTM with ``a = o * c``
-        needs ``output_activation="identity"``.
+        ``relevance=True`` and `peephole` where the weights have them: "previous" where o reads c of the step
+        before, as in the notes. An LSTM with ``a = o * c`` needs ``output_activation="identity"``.
 
     Raises
     ------
