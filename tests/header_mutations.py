@@ -25,8 +25,8 @@ import numpy as np
 from safetensors.numpy import save
 
 import fastrnn as fr
-from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.resumed_settings import saved_settings
+from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import SentenceBatches
 from fastrnn.train import (
     SGD,

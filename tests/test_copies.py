@@ -33,7 +33,8 @@ def test_a_copied_stream_goes_on_by_itself_with_the_same_bits(index, how):
     for ids in ([0, 1], [2, 3]):
         stream.step(ids)
     twin = COPIES[how](stream)
-    assert type(twin) is type(stream) and twin.batch_size == 2
+    assert type(twin) is type(stream)
+    assert twin.batch_size == 2
     if index == 5:
         assert np.array_equal(twin.halt_probability, stream.halt_probability)
     first = twin.step([1, 1]).tobytes()
@@ -122,7 +123,7 @@ def test_a_tape_of_earlier_parameters_cannot_be_pickled():
 
 
 def test_a_tape_of_another_layer_is_still_refused():
-    rnn, tape, gradients = tape_of("lstm", None)
+    _rnn, tape, gradients = tape_of("lstm", None)
     other = fr.LSTM(D, H, 3, bidirectional=True, dropout=0.4, seed=0)
     with pytest.raises(ValueError, match="tape: expected one of this layer, got another layer's"):
         other.backward(tape, *gradients)

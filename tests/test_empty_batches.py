@@ -100,14 +100,17 @@ def test_without_a_step_the_state_and_its_gradient_pass_through(name, steps, row
         if isinstance(given, list) and not x.size:
             continue  # a list without numbers has no shape
         y, last, dx, first, dstate = pass_of(rnn, given, more, every)
-        assert y.shape == (steps, rows, rnn.output_size) and not y.any()
+        assert y.shape == (steps, rows, rnn.output_size)
+        assert not y.any()
         assert (dx is None) == (given is ids)
         assert dx is None or (dx.shape == x.shape and not dx.any())
         assert not rnn.gradients.flat.any()
         for before, after in zip(parts_of(more["state"]), last, strict=True):
-            assert before.tobytes() == after.tobytes() and before.shape == after.shape
+            assert before.tobytes() == after.tobytes()
+            assert before.shape == after.shape
         for before, after in zip(dstate, first, strict=True):
-            assert before.tobytes() == after.tobytes() and before.shape == after.shape
+            assert before.tobytes() == after.tobytes()
+            assert before.shape == after.shape
         y, state = rnn(given, **more)
         assert y.shape == (steps, rows, rnn.output_size)
         assert [part.tobytes() for part in parts_of(state)] == [p.tobytes() for p in parts_of(more["state"])]
@@ -146,7 +149,8 @@ def test_layers_without_time_take_empty_batches():
             fr.Head(D, [3], H, dropout=0.2, seed=0),
         ):
             y, tape = layer.forward(np.zeros((*shape, D), "f"))
-            assert y.shape == (*shape, H) and layer(np.zeros((*shape, D), "f")).shape == (*shape, H)
+            assert y.shape == (*shape, H)
+            assert layer(np.zeros((*shape, D), "f")).shape == (*shape, H)
             assert layer.backward(tape, np.zeros_like(y)).shape == (*shape, D)
             assert not layer.gradients.flat.any()
         for table in (embedding, sparse):
@@ -158,7 +162,8 @@ def test_layers_without_time_take_empty_batches():
     for output in outputs:
         assert output.losses(h, targets).shape == (0,)
         losses, dh = output.losses_and_gradients(h, targets)
-        assert losses.shape == (0,) and dh.shape == (0, H)
+        assert losses.shape == (0,)
+        assert dh.shape == (0, H)
         assert output(h).shape == (0, output.out_features)
 
 
@@ -192,7 +197,8 @@ def test_penalties_count_no_step_of_a_row_of_length_0():
     loss, dy = activity_penalties(y, [4, 0, T], ar=2.0, tar=3.0)
     other, dother = activity_penalties(y[:, [0, 2]], [4, T], ar=2.0, tar=3.0)
     assert loss == pytest.approx(other, rel=1e-14)
-    assert np.allclose(dy[:, [0, 2]], dother, rtol=1e-14) and not dy[:, 1].any()
+    assert np.allclose(dy[:, [0, 2]], dother, rtol=1e-14)
+    assert not dy[:, 1].any()
     with pytest.raises(ValueError, match="lengths: expected at least one step, got none"):
         activity_penalties(y, [0, 0, 0], ar=1.0)
 

@@ -1,4 +1,4 @@
-"""What a training pass keeps cannot change before its backward pass: results are read-only, arguments copied."""
+"""What a training pass keeps cannot change before its backward pass: read-only results, copied arguments."""
 
 import numpy as np
 import pytest
@@ -27,6 +27,12 @@ def arguments_of(rnn):
     if rnn.batch_first:
         x, more["reset"] = np.ascontiguousarray(x.swapaxes(0, 1)), np.ascontiguousarray(more["reset"].T)
     return x, more
+
+
+def normals(seed):
+    """Return a function that draws float32 arrays of given sizes."""
+    random = np.random.default_rng(seed)
+    return lambda *shape: random.normal(size=shape).astype("f")
 
 
 def spoil(value):
@@ -64,10 +70,8 @@ def test_arguments_overwritten_after_forward_leave_the_gradients_as_they_are(nam
         y, _, tape = rnn.forward(x, **more, checkpoint_every=every)
         if overwrite:
             spoil([x, more])
-        random = np.random.default_rng(1)
-        dy = random.normal(size=y.shape).astype("f")
-        dstate = random_state(rnn, lambda *s: random.normal(size=s).astype("f"), N)
-        found.append(gradients_of(rnn, tape, dy, dstate))
+        normal = normals(1)
+        found.append(gradients_of(rnn, tape, normal(*y.shape), random_state(rnn, normal, N)))
     assert found[0] == found[1]
 
 
@@ -89,7 +93,7 @@ def test_targets_of_a_jordan_network_are_kept_too(targets):
 def test_y_of_a_training_pass_cannot_be_written_to_and_that_of_a_call_can(name, every):
     rnn = RECURRENT[name]()
     x, more = arguments_of(rnn)
-    y, state, tape = rnn.forward(x, **more, checkpoint_every=every)
+    y, state, _tape = rnn.forward(x, **more, checkpoint_every=every)
     with pytest.raises(ValueError, match="read-only"):
         y *= 2
     for part in parts_of(state):
@@ -130,10 +134,14 @@ def test_results_of_another_layer_and_read_only_arrays_are_not_copied():
 def test_kept_copies_what_somebody_can_write_to(dtype, shape):
     array = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
     copy = kept("x", array)
-    assert copy is not array and copy.tobytes() == array.tobytes()
-    assert copy.dtype == array.dtype and copy.shape == shape and not copy.flags.writeable
+    assert copy is not array
+    assert copy.tobytes() == array.tobytes()
+    assert copy.dtype == array.dtype
+    assert copy.shape == shape
+    assert not copy.flags.writeable
     assert kept("x", copy) is copy
-    assert kept("x", copy[1:]).base is not None and not kept("x", copy[1:]).flags.writeable
+    assert kept("x", copy[1:]).base is not None
+    assert not kept("x", copy[1:]).flags.writeable
     owned = frozen(array.copy())
     assert kept("x", owned) is owned
     memory = np.frombuffer(bytes(8), dtype="f")

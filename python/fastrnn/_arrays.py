@@ -162,10 +162,7 @@ def _conversion(name: str, value: Any, array: Array, dtype: np.dtype[Any]) -> st
 
 
 def _masked(name: str) -> TypeError:
-    return TypeError(
-        f"{name}: expected an array without a mask, got a masked array, whose mask would be lost; "
-        f"write {name}.filled(value)"
-    )
+    return TypeError(f"{name}: expected no masked array, as its mask would be lost; write {name}.filled(0)")
 
 
 def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:

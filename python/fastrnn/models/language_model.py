@@ -196,7 +196,7 @@ class LanguageModel(ConfiguredModel):
         state : ndarray, float [L, N, H], or for LSTM a pair of them, optional
             The state before the first step; default: zero.
         lengths : array_like, int [N], optional
-            Steps of each row, if not all have T.
+            Steps of each row, in ``0 .. T``, if not all have T.
         context : array_like, float [N, C] or [T, N, C]
             Required if, and only if, the layers have a `context_size`: one for all steps, or one of each. A
             length model makes T + 1 steps: "tau" one more before the first, "halt" one more after the last.
@@ -338,6 +338,7 @@ class LanguageModel(ConfiguredModel):
         Parameters
         ----------
         inputs : array_like, int [T, N]
+            As for `loss`.
         state, context
             As for `loss`; T steps with a length model too.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._plain import as_count
 from fastrnn.layers.base.module import sparse_parts
 from fastrnn.layers.base.sparse import dense_parts
 
@@ -85,6 +86,7 @@ class Optimizer(ABC):
             raise ValueError(
                 f"optimizer state: expected {sorted({'steps', *self.moments})}, got {sorted(state)}"
             )
+        steps = as_count("optimizer state steps", state["steps"])
         for name, moment in self.moments.items():
             given = np.asarray(state[name])
             if given.shape != moment.shape or given.dtype != moment.dtype:
@@ -94,7 +96,7 @@ class Optimizer(ABC):
                 )
         for name, moment in self.moments.items():
             moment[...] = state[name]
-        self.steps = int(state["steps"])
+        self.steps = steps
 
     @abstractmethod
     def _update(

@@ -15,7 +15,7 @@ from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
 from fastrnn.layers.base.sparse import SparseRows, dense_parts
 
-__all__ = ["Composite", "Module", "new_identity", "sparse_parts"]
+__all__ = ["Composite", "Module", "sparse_parts"]
 
 
 class Module:
@@ -37,6 +37,8 @@ class Module:
         check_memory("parameters", shapes, dtype)
         self.parameters = Parameters(Buffer(flat_size(shapes), dtype), shapes)
         self._gradients: Gradients | None = None
+        # A number that only a module and its copies have: their tapes belong to any of them.
+        self._identity = int.from_bytes(os.urandom(8), "little")
 
     @property
     def gradients(self) -> Gradients:
@@ -202,11 +204,6 @@ class Composite(Module):
     def _clear_sparse_rows(self) -> None:
         for module in self._modules:
             module._clear_sparse_rows()
-
-
-def new_identity() -> int:
-    """Return a number that only a module and its copies have: their tapes belong to any of them."""
-    return int.from_bytes(os.urandom(8), "little")
 
 
 def sparse_parts(module: Module) -> list[SparseRows]:

@@ -14,7 +14,7 @@ from fastrnn._dispatch import kernels
 from fastrnn._memory import check_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import Kept, frozen
-from fastrnn.layers.base.module import Composite, new_identity
+from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear, LinearTape
 
 if TYPE_CHECKING:
@@ -144,7 +144,6 @@ class Head(Composite):
         output = Linear(sizes[-1], out_features, bias, dtype=dtype, seed=self.rng)
         super().__init__(**{f"hidden{i}": linear for i, linear in enumerate(hidden)}, output=output)
         self.hidden = tuple(hidden)
-        self._identity = new_identity()
 
     def __call__(self, x: Any) -> Array:
         """Map x without dropout; nothing is kept.

@@ -30,7 +30,7 @@ def activity_penalties(
     y : array_like, float [T, N, H]
         Outputs of a recurrent layer, float32 or float64, time-major.
     lengths : array_like, int [N], optional
-        Steps of each row, in ``1 .. T``; later steps are ignored.
+        Steps of each row, in ``0 .. T``; later steps are ignored.
     ar, tar : float, default 0.0
         The paper's alpha and beta, both 0 or more.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._checks import as_generator, as_probability, as_size
-from fastrnn.layers.base.module import Module, new_identity
+from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
@@ -68,7 +68,6 @@ class Recurrent(Module, Generic[StateT]):
         self._given = {name: without_numpy(value) for name, value in options.items() if name not in self._own}
         super().__init__(spec.parameter_shapes(), spec.dtype)
         self._weights = PackedWeights(spec, self.parameters)
-        self._identity = new_identity()
         self.rng: np.random.Generator = as_generator(seed)
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
         with self.parameters.edit() as views:
@@ -102,14 +101,12 @@ class Recurrent(Module, Generic[StateT]):
         ----------
         x : array_like, float [T, N, D] or integer ids [T, N]
             With ``batch_first``, [N, T, D] or [N, T]. Ids in ``0 .. input_size - 1`` are one-hot vectors, -1
-            is a vector of zeros. Floats [T, D] or ids [T] are one sequence; then no array has the axis N.
-            Integers with one or two axes are always ids.
+            is a vector of zeros. Floats [T, D] or ids [T] are one sequence; no array has the axis N then.
         state : ndarray, float [L*directions, N, H], or for LSTM a pair (h, c) of them, optional
             The state before the first step; by default the learned state if there is one, else zero.
         lengths : array_like, int [N], optional
             Steps of each row, in ``0 .. T`` and any order. After the end of a row y is zero; the row's last
-            state is the one at its own end, where a reverse direction starts. A row of length 0 keeps its
-            state.
+            state is the one at its own end (its first for length 0), where a reverse direction starts.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
         context : array_like, float [N, C] or [T, N, C]
@@ -141,15 +138,13 @@ class Recurrent(Module, Generic[StateT]):
 
     @overload
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *,
-        checkpoint_every: int, context: Any = None,
-    ) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+        checkpoint_every: int) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
 
     @overload
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *,
-        checkpoint_every: int | None, context: Any = None,
-    ) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+        checkpoint_every: int | None) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
 
     def forward(
         self,
@@ -174,8 +169,7 @@ class Recurrent(Module, Generic[StateT]):
         Returns
         -------
         y, state
-            As for a call. y is read-only, as the tape keeps it; x too is kept, as a copy if somebody could
-            write to it.
+            As for a call; y is read-only. The tape keeps the arguments, and copies those that are writable.
         tape : Tape, or CheckpointedTape with `checkpoint_every`
             Every input, h, c and gate of every layer, or only the states kept.
         """
@@ -227,9 +221,8 @@ class Recurrent(Module, Generic[StateT]):
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         gradients = self._weights.gradient_groups(self.gradients)
-        gradients, parts = arguments.with_dcontext(
-            self.spec, gradients, dcontext, tape.context_shape, alone=tape.alone
-        )
+        shape = tape.context_shape
+        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, shape, tape.alone)
         result = self._backward(tape, gradients, dy, dstate, need_dx)
         for into, part in parts:
             into += part
@@ -271,9 +264,7 @@ class Recurrent(Module, Generic[StateT]):
 
     def _result(self, y: Array, finals: States, *, alone: bool) -> tuple[Array, StateT]:
         """Return y and the state in the form that users receive."""
-        if alone:
-            return y[:, 0], arguments.join_states(finals, alone=True)
-        return (y.swapaxes(0, 1) if self.batch_first else y), arguments.join_states(finals)
+        return arguments.own_axes(self.spec, y, alone=alone), arguments.join_states(finals, alone=alone)
 
     def _forward(
         self, batch: Batch, checkpoint_every: int | None, *, initial: bool, packed: list[Any] | None = None
@@ -293,19 +284,16 @@ class Recurrent(Module, Generic[StateT]):
         self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool
     ) -> tuple[Array | None, StateT]:
         """Run BPTT; add to the given groups of gradients."""
-        alone = tape.alone
-        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows, alone=alone)
-        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows, alone=alone)
+        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows, alone=tape.alone)
+        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows, alone=tape.alone)
         run: Any = backward if isinstance(tape, Tape) else backward_segments
         dx, firsts = run(tape, gradients, dy, dstates, need_dx)
         if tape.learned_state:
             for i, parts in enumerate(firsts):
                 for name, part in zip(self.state_names, parts, strict=True):
                     self.gradients[f"initial_{name}"][i] += part.sum(axis=0)
-        first = arguments.join_states(firsts, alone=alone)
-        if dx is None:
-            return None, first
-        return (dx[:, 0] if alone else dx.swapaxes(0, 1) if self.batch_first else dx), first
+        first = arguments.join_states(firsts, alone=tape.alone)
+        return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

@@ -12,7 +12,7 @@ from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import Kept, frozen
-from fastrnn.layers.base.module import Composite, new_identity
+from fastrnn.layers.base.module import Composite
 from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
@@ -169,7 +169,6 @@ class Stack(Composite):
         self.layers = layers
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
         self.batch_first = layers[0].batch_first
-        self._identity = new_identity()
         self.rng: np.random.Generator = as_generator(seed)
 
     def __call__(
@@ -328,11 +327,8 @@ class Stack(Composite):
 
         def run(index: int, dresult: Array) -> Array | None:
             layer, given = self.layers[index], (tape.layers[index], dresult, dstates[index])
-            dread, first = layer.backward(
-                *given,
-                need_dx=need_dx or index > 0,
-                dcontext=dcontext if layer.options.context_size else None,
-            )
+            own = dcontext if layer.options.context_size else None
+            dread, first = layer.backward(*given, need_dx=need_dx or index > 0, dcontext=own)
             firsts.insert(0, first)
             return dread
 

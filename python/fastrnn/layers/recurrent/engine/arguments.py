@@ -19,6 +19,7 @@ __all__ = [
     "as_reset",
     "as_states",
     "join_states",
+    "own_axes",
     "read_input",
     "with_dcontext",
 ]
@@ -57,9 +58,8 @@ def read_input(spec: RecurrentSpec, x: Any) -> tuple[Array, bool]:
         alone = raw.ndim == 1
         array: Array = as_ids("x", raw, ("T",) if alone else _axes(spec))
     else:
-        given = as_array("x", x, spec.dtype)
-        alone = given.ndim == 2
-        array = as_floats("x", given, spec.dtype, (*(("T",) if alone else _axes(spec)), spec.input_size))
+        alone = raw.ndim == 2
+        array = as_floats("x", x, spec.dtype, (*(("T",) if alone else _axes(spec)), spec.input_size))
     return (array[:, None], True) if alone else (_time_major(spec, "x", array), False)
 
 
@@ -148,8 +148,7 @@ def with_dcontext(
     gradients: list[Group],
     dcontext: Array | None,
     context: tuple[int, ...] | None,
-    *,
-    alone: bool = False,
+    alone: bool,
 ) -> tuple[list[Group], list[tuple[Array, Array]]]:
     """Check the array for the gradient of the context; return gradients, and pairs of it and a part to add.
 
@@ -176,6 +175,11 @@ def with_dcontext(
     parts: list[Array] = [np.zeros(context, spec.dtype) for _ in range(spec.directions)]
     first = [{**group, "context": part} for group, part in zip(gradients, parts, strict=False)]
     return first + gradients[spec.directions :], [(into, part.reshape(into.shape)) for part in parts]
+
+
+def own_axes(spec: RecurrentSpec, array: Array, *, alone: bool) -> Array:
+    """Return y or dx with the axes of the x that users passed."""
+    return array[:, 0] if alone else array.swapaxes(0, 1) if spec.batch_first else array
 
 
 def join_states(states: States, *, alone: bool = False) -> Any:
