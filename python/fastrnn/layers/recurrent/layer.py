@@ -220,9 +220,8 @@ class Recurrent(Module, Generic[StateT]):
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
-        gradients = self._weights.gradient_groups(self.gradients)
-        shape = tape.context_shape
-        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, shape, tape.alone)
+        own = self._weights.gradient_groups(self.gradients)
+        gradients, parts = arguments.with_dcontext(self.spec, own, dcontext, tape.context_shape, tape.alone)
         result = self._backward(tape, gradients, dy, dstate, need_dx)
         for into, part in parts:
             into += part
