@@ -158,7 +158,12 @@ OptionArrays<S> expect_options(const CellSizes& sizes, py::handle given, Index T
     options.candidate_mask = of("candidate_mask", {{"T", T}, {"N", N}, {"H", sizes.H}});
     options.zone_h = of("zone_h", {{"T", T}, {"N", N}, {"P", sizes.P}});
     options.zone_c = of("zone_c", {{"T", T}, {"N", N}, {"H", sizes.H}});
-    options.context = of("context", {{"N", N}, {"C", sizes.context}});
+    if (!none && given.contains("context")) {
+        const py::object context = given["context"];
+        options.each_context = py::isinstance<py::array>(context) && py::array(context).ndim() == 3;
+    }
+    options.context = options.each_context ? of("context", {{"T", T}, {"N", N}, {"C", sizes.context}})
+                                           : of("context", {{"N", N}, {"C", sizes.context}});
     options.targets = of("targets", {{"T", T}, {"N", N}, {"P", sizes.P}});
     if (sizes.context && !options.context) throw py::type_error("context: expected an array, got None");
     return options;

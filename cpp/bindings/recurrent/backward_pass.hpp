@@ -130,9 +130,12 @@ class BackwardPass {
         }
         if ((d.bias_ih == nullptr) != (d.bias_hh == nullptr) && packed_.sizes().recurrent_weights)
             throw py::value_error("gradients: expected both bias_ih and bias_hh, or neither");
-        if (packed_.sizes().context && gradients.contains("context"))
-            d.context =
-                expect_writable<S>(gradients["context"], "dcontext", {{"N", N_}, {"C", packed_.sizes().context}});
+        const Index C = packed_.sizes().context;
+        if (!C || !gradients.contains("context")) return;
+        const py::handle context = gradients["context"];
+        d.context = problem_.options.each_context
+                        ? expect_writable<S>(context, "dcontext", {{"T", T_}, {"N", N_}, {"C", C}})
+                        : expect_writable<S>(context, "dcontext", {{"N", N_}, {"C", C}});
     }
 
     // Checks the sums that segments of a pass share, next to the gradients.

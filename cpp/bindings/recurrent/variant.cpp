@@ -259,6 +259,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
         w.w_ih_rows = repack(w.w_ih, w.w_ih_candidate, sizes.D, gates);
         if (w.w_hh) w.w_hh_rows = repack(w.w_hh, nullptr, P, this->cell_.kind == CellKind::gru_before ? 2 : gates);
         if (w.w_skip) w.w_skip_rows = repack(w.w_skip, nullptr, P, gates);
+        if (w.w_context) w.w_context_rows = repack(w.w_context, w.w_context_candidate, sizes.context, gates);
         if (w.w_inner) w.w_inner_rows = repack(w.w_inner, nullptr, H, gates);
         if (w.w_hh_candidate) {
             S* const rows = this->take(panels_size<S>(H, P));
