@@ -14,7 +14,7 @@ from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
-from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights
+from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights, learned_signs
 from fastrnn.layers.recurrent.engine.segments import (
     AnyTape,
     CheckpointedTape,
@@ -290,7 +290,8 @@ class Recurrent(Module, Generic[StateT]):
         if tape.learned_state:
             for i, parts in enumerate(firsts):
                 for name, part in zip(self.state_names, parts, strict=True):
-                    self.gradients[f"initial_{name}"][i] += part.sum(axis=0)
+                    signs = learned_signs(self.spec, name, self.parameters[f"initial_{name}"])
+                    self.gradients[f"initial_{name}"][i] += part.sum(axis=0) * signs[i]
         first = arguments.join_states(firsts, alone=tape.alone)
         return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
 

@@ -26,7 +26,7 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 if TYPE_CHECKING:
     from fastrnn.layers.base.parameters import Gradients, Parameters
 
-__all__ = ["PackedWeights", "PassWeights", "option_arrays", "pack", "reverse_order"]
+__all__ = ["PackedWeights", "PassWeights", "learned_signs", "option_arrays", "pack", "reverse_order"]
 
 # The purpose of a mask; each has its own stream of random numbers.
 INPUT, STATE, OUTPUT, CANDIDATE, ZONE_H, ZONE_C, WEIGHTS = range(7)
@@ -173,7 +173,8 @@ class PackedWeights:
         spec = self.spec
         if not spec.options.learn_state:
             return None
-        learned = [self.parameters[f"initial_{name}"] for name in spec.state_names]
+        values = {name: self.parameters[f"initial_{name}"] for name in spec.state_names}
+        learned = [value * learned_signs(spec, name, value) for name, value in values.items()]
         return [
             tuple(frozen(np.repeat(part[i : i + 1], rows, axis=0)) for part in learned)
             for i in range(spec.count)
@@ -214,6 +215,18 @@ class PackedWeights:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedWeights, (self.spec, self.parameters)
+
+
+def learned_signs(spec: RecurrentSpec, name: str, value: Array) -> Array:
+    """Return the factors by which a pass reads an array of the learned initial state, each 1 or -1.
+
+    An sLSTM divides by n, which must not be negative: a learned n counts by its magnitude.
+    """
+    signs = np.ones_like(value)
+    if spec.cell == "slstm" and name == "c":
+        n = slice(spec.hidden_size, 2 * spec.hidden_size)  # of c, n, m
+        signs[:, n] = np.where(value[:, n] < 0, -1, 1)
+    return signs
 
 
 def kept_batch(batch: Batch) -> Batch:
