@@ -273,7 +273,11 @@ def test_wrong_steps_are_named_and_leave_the_state():
         ValueError,
         "x: expected ids in 0 .. 2 (-1: none), got -2 at position 1",
     )
-    check(lambda: stream.step([0, 1, 2]), ValueError, "x: expected [2], got [3]")
+    check(
+        lambda: stream.step([0, 1, 2]),
+        ValueError,
+        "x: expected ids [2], got [3]. Integers are ids; write a vector as floats: np.array(x, np.float32)",
+    )
     check(lambda: stream.step(1), ValueError, "x: expected [2], got []")
     check(lambda: stream.step([True, False]), TypeError, "x: expected float32, got bool")
     assert np.array_equal(stream.state, before)
