@@ -41,7 +41,7 @@ class BackwardPass {
         problem_.batch = rows_.batch(T_, tape.reverse, reset);
         problem_.input = input_;
         problem_.sizes = sizes;
-        problem_.options = expect_options<S>(sizes, tape.options, T_, N_);
+        problem_.options = expect_options<S>(sizes, tape.options, T_, N_, held_);
         problem_.initial = initial_.data();
         problem_.restart = segment_.whole ? initial_.data() : restart_.data();
         problem_.dy = dy_.data() + given.direction * sizes.P;
@@ -112,18 +112,20 @@ class BackwardPass {
                 throw py::type_error(std::string("gradients: expected ") + one.name() + ", got none");
             }
             const Axis rows{"rows", one.rows}, columns{"columns", one.columns};
+            held_.push_back(py::reinterpret_borrow<py::object>(array));
             d.*one.gradient = one.columns ? expect_writable<S>(array, one.gradient_name, {rows, columns})
                                           : expect_writable<S>(array, one.gradient_name, {rows});
         }
         if ((d.bias_ih == nullptr) != (d.bias_hh == nullptr) && packed_.sizes().recurrent_weights)
             throw py::value_error("gradients: expected both bias_ih and bias_hh, or neither");
-        if (packed_.sizes().context && gradients.contains("context"))
-            d.context =
-                expect_writable<S>(gradients["context"], "dcontext", {{"N", N_}, {"C", packed_.sizes().context}});
+        if (!packed_.sizes().context || !gradients.contains("context")) return;
+        held_.push_back(gradients["context"]);
+        d.context = expect_writable<S>(held_.back(), "dcontext", {{"N", N_}, {"C", packed_.sizes().context}});
     }
 
     Packed<S>& packed_;
     const Tape& tape_;
+    Held held_;
     Index T_, N_;
     const Input<S> input_;
     const Segment segment_;

@@ -1,0 +1,40 @@
+// C++ objects that Python shares. Where an allocation of pybind11 itself fails, nothing is freed twice or used
+// unchecked.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <memory>
+
+#include "kernels/runtime/workspace.hpp"
+
+namespace fastrnn::bindings {
+
+namespace py = pybind11;
+
+// Returns `value` as a Python object that shares it; T derives from std::enable_shared_from_this. By reference, from
+// which pybind11 finds the shared pointer: if an allocation inside py::cast fails, it frees what it was told to own,
+// although the caller's pointer frees it again.
+template <class T>
+py::object share(const std::shared_ptr<T>& value) {
+    return py::cast(*value, py::return_value_policy::reference);
+}
+
+// Binds a class whose objects come from `share` alone; Python cannot create any. pybind11 does not check what tp_alloc
+// returns.
+template <class T>
+py::class_<T, std::shared_ptr<T>> shared_class(py::module_& m, const char* name, const char* doc = "") {
+    return {m, name, doc, py::module_local(), py::custom_type_setup([](PyHeapTypeObject* heap_type) {
+                PyTypeObject* const type = &heap_type->ht_type;
+                type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
+                type->tp_new = nullptr;
+                type->tp_alloc = [](PyTypeObject* own, Py_ssize_t items) {
+                    PyObject* const self = PyType_GenericAlloc(own, items);
+                    if (self) return self;
+                    PyErr_Clear();
+                    throw out_of_memory(own->tp_name, double(own->tp_basicsize), "");
+                };
+            })};
+}
+
+}  // namespace fastrnn::bindings
