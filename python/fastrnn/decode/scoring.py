@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_size
+from fastrnn._memory import FEWER_TEXTS, named_memory
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
@@ -286,6 +287,7 @@ def _tokens(count: int) -> str:
     return f"{count} token{'' if count == 1 else 's'}"
 
 
+@named_memory("score", FEWER_TEXTS)
 def _losses(
     model: LanguageModel, sequences: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fastrnn._arrays import NO_TARGET, Array, as_ids, as_lengths
+from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.models.backbone import infer
 from fastrnn.models.length_outputs import HaltOutput, LengthOutput, ModelBatch
 
@@ -39,6 +40,7 @@ def arrange(length: HaltOutput | LengthOutput | None, inputs: Any, targets: Any,
     return length.add_step(batch)
 
 
+@named_memory("losses", FEWER_TOKENS)
 def target_losses(
     model: BackboneModel, output: Output, batch: ModelBatch, state: Any
 ) -> tuple[Array, Array, Any]:
@@ -53,6 +55,7 @@ def target_losses(
     return losses, of_lengths, state
 
 
+@named_memory("dh", FEWER_TOKENS)
 def output_gradients(
     output: Output,
     h: Array,

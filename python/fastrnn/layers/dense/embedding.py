@@ -111,7 +111,7 @@ class Embedding(Module):
         -------
         y : ndarray, float [..., E]
         tape : ndarray, int64 [...]
-            The ids; do not change them before `backward`.
+            A copy of the ids.
 
         Raises
         ------

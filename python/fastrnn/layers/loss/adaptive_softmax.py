@@ -10,6 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
+from fastrnn._memory import named_memory
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
@@ -113,6 +114,7 @@ class AdaptiveSoftmax(Composite):
         super().__init__(head=head, **{f"tail{index}": tail for index, tail in enumerate(tails)})
         self.tails = tuple(tails)
 
+    @named_memory("log_p", "use fewer rows at a time")
     def __call__(self, h: Any) -> Array:
         """Return the log-probability of every id.
 
@@ -143,12 +145,13 @@ class AdaptiveSoftmax(Composite):
 
     def losses(self, h: Array, targets: Ids) -> Array:
         """Return the cross-entropy of each token, as `Softmax.losses` does."""
-        head_targets = self._head_targets(targets)
-        losses = self.head.losses(h, head_targets)
+        targets = self._checked(targets)
+        losses = self.head.losses(h, self._head_targets(targets))
         for tail, rows, within in self._tail_targets(targets):
             losses[rows] += tail.output.losses(tail.project(h[rows]), within)
         return losses
 
+    @named_memory("losses", "use fewer rows at a time")
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
     ) -> tuple[Array, Array]:
@@ -161,6 +164,7 @@ class AdaptiveSoftmax(Composite):
         """
         if smoothing:
             raise ValueError(f"smoothing: expected 0 with an adaptive softmax, got {smoothing}")
+        targets = self._checked(targets)
         losses, dh = self.head.losses_and_gradients(h, self._head_targets(targets), scale=scale)
         for tail, rows, within in self._tail_targets(targets):
             narrow, tape = tail.project.forward(h[rows])
@@ -169,12 +173,15 @@ class AdaptiveSoftmax(Composite):
             dh[rows] += tail.project.backward(tape, dnarrow)
         return losses, dh
 
+    def _checked(self, targets: Any) -> Ids:
+        ids = as_ids("targets", targets, ("M",))
+        if ids.size and not (ids.min() >= -1 and ids.max() < self.out_features):
+            wrong = ids[(ids < -1) | (ids >= self.out_features)][0]
+            raise ValueError(f"targets: expected ids in 0 .. {self.out_features - 1} (-1: none), got {wrong}")
+        return ids
+
     def _head_targets(self, targets: Ids) -> Ids:
         """Return the head's targets: an id or a cluster each."""
-        targets = as_ids("targets", targets, ("M",))
-        if targets.size and not (targets.min() >= -1 and targets.max() < self.out_features):
-            wrong = targets[(targets < -1) | (targets >= self.out_features)][0]
-            raise ValueError(f"targets: expected ids in 0 .. {self.out_features - 1} (-1: none), got {wrong}")
         cluster = np.searchsorted(self.cutoffs, targets, side="right")
         return np.where(cluster == 0, targets, self.cutoffs[0] + cluster - 1)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
+from fastrnn._memory import named_memory
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
@@ -130,6 +131,7 @@ def with_dcontext(
     return first + gradients[spec.directions :], [(dcontext, part) for part in parts]
 
 
+@named_memory("state", "use fewer sequences or a smaller layer")
 def join_states(states: States) -> Any:
     """Join the states of all layers and directions into the form that users receive: h, or a tuple."""
     if len(states) == 1:

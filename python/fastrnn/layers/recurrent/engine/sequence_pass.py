@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
+from fastrnn._memory import FEWER_TOKENS, SMALLER_LAYER, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
 from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays
@@ -68,7 +69,8 @@ def forward(
             masks[level.start // spec.directions - 1] = mask = dropout_mask(
                 x.shape, spec.dropout, spec.dtype, rng
             )
-            x = x if mask is None else x * mask
+            with named_memory("dropout", FEWER_TOKENS):
+                x = x if mask is None else x * mask
         results = kernels.recurrent_forward(
             weights.packed[level],
             x,
@@ -126,6 +128,7 @@ def backward(
     return dx, firsts
 
 
+@named_memory("gradients", SMALLER_LAYER)
 def dropped_weight_gradients(weights: PassWeights, gradients: list[Group]) -> list[Group]:
     """Return the gradients for a pass: if weights were dropped, with a separate array for weight_hh."""
     if weights.weight_masks is None:
@@ -141,6 +144,7 @@ def add_dropped_weight_gradients(weights: PassWeights, own: list[Group], gradien
         into["weight_hh"][...] += group["weight_hh"] * mask
 
 
+@named_memory("y", FEWER_TOKENS)
 def merged(spec: RecurrentSpec, outputs: Sequence[Array]) -> Array:
     """Return the combined output of two directions."""
     merge = spec.options.merge
@@ -150,6 +154,7 @@ def merged(spec: RecurrentSpec, outputs: Sequence[Array]) -> Array:
     return total if merge == "sum" else np.multiply(total, spec.dtype.type(0.5), out=total)
 
 
+@named_memory("dy", FEWER_TOKENS)
 def unmerged(spec: RecurrentSpec, dy: Array) -> Array:
     """Return the gradients of the outputs of both directions, side by side."""
     merge = spec.options.merge
