@@ -147,6 +147,7 @@ CELL_OPTIONS = [
         "lstm peephole",
         "test_onnx_nodes.py::test_stored_case[test_lstm_with_peepholes]",
     ),
+    variant("peepholes of the cell state before the step", "peephole", "lstm peephole previous"),
     variant(
         "coupled input and forget gate",
         "coupled",
@@ -167,6 +168,16 @@ REGULARISERS = [
     variant("layer normalisation, GRU", "layer_norm", "gru norm"),
     variant("layer normalisation, GRU, reset before", "layer_norm", "gru before norm"),
     variant("layer normalisation, LSTM", "layer_norm", "lstm norm"),
+    variant("layer normalisation, LSTM with relevance", "layer_norm relevance", "lstm relevance norm"),
+    variant("layer normalisation, over several steps", "layer_norm skip", "lstm norm skip"),
+    variant("layer normalisation, sLSTM", "layer_norm", "slstm norm"),
+    variant("zoneout and dropouts, sLSTM", "zoneout", "slstm masks"),
+    variant("layer normalisation, minGRU", "layer_norm", "mingru norm"),
+    variant("layer normalisation, minLSTM", "layer_norm", "minlstm norm"),
+    variant(
+        "layer normalisation and zoneout, Jordan", "layer_norm zoneout", "jordan norm of all", reference=False
+    ),
+    variant("zoneout and dropouts, Jordan", "zoneout weight_drop", "jordan masks", reference=False),
     variant(
         "zoneout, recurrent and state dropout, vanilla",
         "zoneout recurrent_dropout state_dropout",

@@ -33,7 +33,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "gru": {"reset_after": st.booleans()},
     "lstm": {
-        "peephole": st.booleans(),
+        "peephole": st.sampled_from([False, "gers", "previous"]),
         "coupled": st.booleans(),
         "relevance": st.booleans(),
         "cell_clip": st.sampled_from([None, 0.5]),

@@ -300,7 +300,11 @@ def test_copies_and_pickles_are_the_same_layer(name):
         (lambda: fr.LSTM(3, 4, peepholes=True), TypeError, "peepholes: not an option of this layer"),
         (lambda: fr.GRU(3, 4, peephole=True), TypeError, "peephole: not an option of this layer"),
         (lambda: fr.RNN(3, 4, candidate_activation="relu"), TypeError, "candidate_activation: not an option"),
-        (lambda: fr.MinGRU(3, 4, layer_norm=True), ValueError, "layer_norm: contradicts the cell mingru"),
+        (lambda: fr.MinGRU(3, 4, weight_drop=0.1), ValueError, "weight_drop: contradicts the cell mingru"),
+        (lambda: fr.LSTM(3, 4, peephole="next"), ValueError, "peephole: expected 'gers' or 'previous'"),
+        (lambda: fr.LSTM(3, 4, peephole=1), TypeError, "peephole: expected True or False, got int"),
+        (lambda: fr.Jordan(3, 4, 2, zoneout=(0, 0.1)), ValueError, "contradicts no hidden_recurrence"),
+        (lambda: fr.Jordan(3, 4, 2, skip=2), ValueError, "skip: contradicts a Jordan network"),
         (lambda: fr.MinLSTM(3, 4, nonlinearity="tanh"), ValueError, "nonlinearity: expected 'identity' or"),
         (lambda: fr.LSTM(3, 4, zoneout=1.0), ValueError, r"zoneout: expected a probability in \[0, 1\)"),
         (lambda: fr.LSTM(3, 4, zoneout=(0, 0, 0)), ValueError, "zoneout: expected a number or a pair"),
@@ -317,8 +321,6 @@ def test_copies_and_pickles_are_the_same_layer(name):
             ValueError,
             "proj_size: contradicts reset_after=False",
         ),
-        (lambda: fr.LSTM(3, 4, relevance=True, layer_norm=True), ValueError, "layer_norm: contradicts"),
-        (lambda: fr.LSTM(3, 4, skip=2, layer_norm=True), ValueError, "layer_norm: contradicts skip"),
         (lambda: fr.LSTM(3, 4, merge="sum"), ValueError, "merge='sum': contradicts one direction"),
         (lambda: fr.LSTM(3, 4, merge="max"), ValueError, "merge: expected one of 'concat', 'sum', 'mean'"),
         (lambda: fr.LSTM(3, 4, reverse=True, bidirectional=True), ValueError, "reverse: contradicts"),
@@ -407,6 +409,21 @@ def test_teacher_forcing(given, hidden):
         np.testing.assert_allclose(two, one, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["jordan masks", "jordan norm of all", "jordan zoneout"])
+def test_teacher_forcing_with_masks_gives_the_same_gradients_in_segments(name):
+    net = make(name)
+    x, more = batch(net, BATCHES["all"], steps=9)
+    more["targets"] = np.random.default_rng(2).normal(size=(*x.shape[:2], net.output_size))
+    results = []
+    for every in (None, 4):
+        net.zero_gradients()
+        y, last, tape = training_pass(net, x, more | {"checkpoint_every": every})
+        dx, dstate = net.backward(tape, np.cos(y), last)
+        results.append([y, *parts_of(last), dx, *parts_of(dstate), net.gradients.flat.copy()])
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-12, atol=1e-12)
+
+
 def test_targets_that_do_not_fit():
     x = np.ones((4, 2, 3), np.float32)
     with pytest.raises(ValueError, match=r"targets: expected \[4, 2, 2\], got \[3, 2, 2\]"):
@@ -415,8 +432,6 @@ def test_targets_that_do_not_fit():
         fr.Jordan(3, 5, 2)(x, targets=x)
     with pytest.raises(ValueError, match="targets: contradict reverse"):
         fr.Jordan(3, 5, 2, reverse=True)(x, targets=x[:, :, :2])
-    with pytest.raises(ValueError, match="layer_norm: contradicts a Jordan network"):
-        fr.Jordan(3, 5, 2, layer_norm=True)
     assert repr(fr.Jordan(3, 5, 2, output_activation="tanh", reverse=True)) == (
         "Jordan(3, 5, 2, output_activation='tanh', reverse=True)"
     )

@@ -128,7 +128,7 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array
     """Return the array that a value is; numbers without a dtype take `dtype` if they can be it."""
     if type(value) is np.ndarray:
         return value
-    if isinstance(value, (list, tuple, int, float)):
+    if isinstance(value, (list, tuple, range, int, float)):
         return _from_numbers(name, value, dtype)
     if hasattr(value, "__array__"):
         return np.asarray(value)
@@ -222,7 +222,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     """
     try:
         dtype: np.dtype[Any] | None = None if value is None else np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
         dtype = None
     # NumPy finds None equal to float64.
     if dtype is None or dtype not in FLOAT_DTYPES:

@@ -1,15 +1,65 @@
-"""What a MemoryError says: what could not be allocated, how many bytes it takes, and what to reduce."""
+"""Whether parameters can fit into this machine's memory, and what a MemoryError says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
-__all__ = ["FEWER_TEXTS", "FEWER_TOKENS", "SMALLER_LAYER", "named_memory", "out_of_memory"]
+import numpy as np
+
+__all__ = [
+    "FEWER_TEXTS",
+    "FEWER_TOKENS",
+    "SMALLER_LAYER",
+    "check_memory",
+    "machine_memory",
+    "named_memory",
+    "out_of_memory",
+]
 
 FEWER_TOKENS = "use fewer sequences or fewer steps at a time, or a smaller layer"
 FEWER_TEXTS = "use fewer or shorter texts at a time"
 SMALLER_LAYER = "use a smaller or fewer layers, or a smaller vocabulary"
+
+
+@cache
+def machine_memory() -> int | None:
+    """Return the bytes of memory and swap space of this machine; None where the system does not say."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return memory + 1024 * int(fields["SwapTotal"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return memory
+
+
+def check_memory(what: str, shapes: Mapping[str, tuple[int, ...]], dtype: Any) -> None:
+    """Check that arrays, such as all parameters, fit into this machine's memory.
+
+    Raises
+    ------
+    MemoryError
+        With the number of bytes, and the largest array.
+
+    Examples
+    --------
+    >>> check_memory("parameters", {"weight": (2**40, 8), "bias": (2**40,)}, "float32")
+    Traceback (most recent call last):
+    MemoryError: parameters: cannot allocate 39582418599936 bytes; the largest is weight [1099511627776, 8]
+    """
+    size = sum(map(math.prod, shapes.values())) * np.dtype(dtype).itemsize
+    memory = machine_memory()
+    if size > (2**63 - 1 if memory is None else memory):
+        name = max(shapes, key=lambda name: math.prod(shapes[name]))
+        raise MemoryError(f"{what}: cannot allocate {size} bytes; the largest is {name} {list(shapes[name])}")
 
 
 def out_of_memory(what: str, nbytes: int, advice: str) -> MemoryError:

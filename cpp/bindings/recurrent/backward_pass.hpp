@@ -93,7 +93,7 @@ class BackwardPass {
             a.gates =
                 expect<S>(tape_.gates, "tape.gates", {{"T", T_}, {"N", N_}, {"Q", sizes.tape_gates}, {"H", H}}).data();
         if (sizes.projects) a.q = expect<S>(tape_.q, "tape.q", {{"T", T_}, {"N", N_}, {"H", H}}).data();
-        if (!sizes.normalises) return;
+        if (!sizes.normalises_recurrent) return;
         a.normed = expect<S>(tape_.normed, "tape.normed", {{"T", T_}, {"N", N_}, {"G*H", sizes.gates * H}}).data();
         a.scale = expect<S>(tape_.scale, "tape.scale", {{"T", T_}, {"N", N_}, {"2", 2}}).data();
     }

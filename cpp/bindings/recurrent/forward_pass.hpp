@@ -124,7 +124,7 @@ class ForwardPass {
         if (sizes.carried) a.c = make(c_, "tape.c", {T_, N_, sizes.carried});
         if (sizes.tape_gates) a.gates = make(gates_, "tape.gates", {T_, N_, sizes.tape_gates, sizes.H});
         if (sizes.projects) a.q = make(q_, "tape.q", {T_, N_, sizes.H});
-        if (!sizes.normalises) return;
+        if (!sizes.normalises_recurrent) return;
         a.normed = make(normed_, "tape.normed", {T_, N_, sizes.gates * sizes.H});
         a.scale = make(scale_, "tape.scale", {T_, N_, 2});
     }

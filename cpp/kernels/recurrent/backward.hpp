@@ -77,7 +77,7 @@ struct BackwardScratch {
     Index* row_of;  // [steps * N] the token's place in the batch
     S* outer;       // [workers, outer_size]
     Index outer_size;
-    S* inputs;  // [steps * N, gx_width + 16] if the cell normalises, else null; input_rows: one pointer per token
+    S* inputs;  // [steps * N, gx_width + 16] if inputs are normalised, else null; input_rows: one pointer per token
     S** input_rows;
     S *ring, *dpast, *dcontext;  // [N, skip, P] twice, [N, gates * H]; null if the cell has none
     S* dleak;                    // [H], summed over the pass
@@ -98,8 +98,8 @@ struct BackwardScratch {
         row_of = workspace.take<Index>(steps * N);
         outer_size = outer_workspace<S>(p.input.x ? sizes.D : 0, std::max(sizes.H, sizes.P));
         outer = workspace.take<S>(workers * outer_size);
-        inputs = sizes.normalises ? workspace.take<S>(steps * N * (sizes.gx_width + 16)) : nullptr;
-        input_rows = workspace.take<S*>(sizes.normalises ? steps * N : 0);
+        inputs = sizes.normalises_inputs ? workspace.take<S>(steps * N * (sizes.gx_width + 16)) : nullptr;
+        input_rows = workspace.take<S*>(sizes.normalises_inputs ? steps * N : 0);
         dleak = zeros(sizes.H, workspace);
         ring = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;
         dpast = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;

@@ -6,6 +6,7 @@
 #include "kernels/recurrent/variant_gru.hpp"
 #include "kernels/recurrent/variant_lstm.hpp"
 #include "kernels/recurrent/variant_minimal.hpp"
+#include "kernels/recurrent/variant_slstm.hpp"
 
 namespace fastrnn {
 
@@ -57,7 +58,7 @@ void Variant<S>::finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<
                                const Share& share, const Worker& worker) const {
     const Index H = sizes.H;
     const Range all = chunk.tokens;
-    if (normed) {
+    if (sizes.normalises_inputs) {
         share.barrier(worker);
         Range own = all;
         if (share.by_units) {
@@ -69,15 +70,18 @@ void Variant<S>::finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<
             const auto place = [&](Index gate, Index unit) {
                 return gx + layout.gate[gate].base + unit * layout.gate[gate].stride;
             };
-            const auto [mean, scale] = moments<S>(
-                sizes.gates, H, [&](Index gate, Index unit) { return load_first(place(gate, unit), H - unit); });
-            for (Index gate = 0; gate < sizes.gates; ++gate)
-                for_each_vector<S>(H, [&](Index unit, Index left) {
-                    S* const at = place(gate, unit);
-                    const S* const bias = weights.bias + (at - gx);
-                    const Vec<S> x = (load(at) - set(mean)) * set(scale);
-                    store(at, fma(x, load_first(weights.gain_ih + gate * H + unit, left), load(bias)));
-                });
+            for (Index which = 0; which < groups(); ++which) {
+                const GateGroup gates = group(which);
+                const auto [mean, scale] = moments<S>(
+                    gates.count, H, [&](Index i, Index unit) { return load_first(place(gates[i], unit), H - unit); });
+                for (Index i = 0; i < gates.count; ++i)
+                    for_each_vector<S>(H, [&](Index unit, Index left) {
+                        S* const at = place(gates[i], unit);
+                        const S* const bias = weights.bias + (at - gx);
+                        const Vec<S> x = (load(at) - set(mean)) * set(scale);
+                        store(at, fma(x, load_first(weights.gain_ih + gates[i] * H + unit, left), load(bias)));
+                    });
+            }
         }
         share.barrier(worker);
     }
@@ -142,15 +146,15 @@ void Variant<S>::recurrent_sums(const StepRows<S>& rows) const {
             store(rows.scratch[row] + layout.n + unit, gate(rows, row, 2, unit));
             put_gate(rows, row, 2, unit, load(weights.bias_n + unit));
         });
-    if (normed) {
+    const bool apart = sizes.normalises_recurrent && !joint;
+    if (apart) {
         product.out = rows.scratch, product.out0 = layout.sums;
         product.bias = weights.zeros, product.accumulate = false;
-        multiply_gates(product, some, rows.units);
-        return normalise_sums(rows, 0, normed, 0);
     }
     if (weights.w_hh) multiply_gates(product, some, rows.units);
     if (sizes.skip) {
-        Product<S> skip{rows.past, rows.gx, weights.w_skip, nullptr, sizes.P, 0};
+        Product<S> skip{rows.past, product.out, weights.w_skip, nullptr, sizes.P, 0};
+        skip.out0 = product.out0;
         skip.accumulate = true;
         multiply_gates(skip, some, rows.units);
     }
@@ -160,31 +164,38 @@ void Variant<S>::recurrent_sums(const StepRows<S>& rows) const {
         multiply_gates(inner, some, rows.units);
         rows.barrier();  // c is written over in place in inference
     }
+    if (!sizes.normalises_recurrent) return;
+    normalise_sums(rows, 0);
+    if (alone >= 0 && candidate < 0) normalise_sums(rows, 1);
 }
 
-// Recurrent sums of some gates, normalised together and added to gx with their gain.
+// Recurrent sums of a group of gates, normalised together and added to gx with their gain. Where they are in gx with
+// the input part already: both, normalised in place, and the bias.
 template <class S>
-void Variant<S>::normalise_sums(const StepRows<S>& rows, Index first, Index count, Index which) const {
+void Variant<S>::normalise_sums(const StepRows<S>& rows, Index which) const {
     const ForwardProblem<S>& p = *rows.problem;
     const Index H = sizes.H;
+    const GateGroup gates = group(which);
     rows.barrier();
     const auto [begin, end] = whole_rows(rows);
     for (Index row = begin; row < end; ++row) {
-        const S* const sums = rows.scratch[row] + layout.sums;
-        const auto at = [&](Index gate, Index unit) {
-            const auto& place = layout.gate[first + gate];
-            return load_first(sums + place.base + unit * place.stride, H - unit);
+        S* const gx = rows.gx[row];
+        const S* const sums = joint ? gx : rows.scratch[row] + layout.sums;
+        const S* const rest = joint ? weights.bias : gx;
+        const auto place = [&](Index i, Index unit) {
+            return layout.gate[gates[i]].base + unit * layout.gate[gates[i]].stride;
         };
-        const auto [mean, scale] = moments<S>(count, H, at);
+        const auto at = [&](Index i, Index unit) { return load_first(sums + place(i, unit), H - unit); };
+        const auto [mean, scale] = moments<S>(gates.count, H, at);
         const Index token = p.batch.at(rows.step, row);
         if (p.arrays.scale) p.arrays.scale[token * 2 + which] = scale;
         S* const tape = part(p.arrays.normed, token, width());
-        for (Index gate_ = first; gate_ < first + count; ++gate_)
+        for (Index i = 0; i < gates.count; ++i)
             for_each_vector<S>(H, [&](Index unit, Index left) {
-                const Vec<S> x = (at(gate_ - first, unit) - set(mean)) * set(scale);
-                keep(tape, gate_, H, unit, x, left);
-                const Vec<S> gain = load_first(weights.gain_hh + gate_ * H + unit, left);
-                put_gate(rows, row, gate_, unit, fma(x, gain, gate(rows, row, gate_, unit)));
+                const Vec<S> x = (at(i, unit) - set(mean)) * set(scale);
+                keep(tape, gates[i], H, unit, x, left);
+                const Vec<S> gain = load_first(weights.gain_hh + gates[i] * H + unit, left);
+                store(gx + place(i, unit), fma(x, gain, load(rest + place(i, unit))));
             });
     }
     rows.barrier();
@@ -208,7 +219,7 @@ void Variant<S>::candidate_sums(const StepRows<S>& rows) const {
     product.accumulate = !normed;
     if (normed) product.out = rows.scratch, product.out0 += layout.sums;
     multiply_panels(product, rows.begin, rows.end);
-    if (normed) normalise_sums(rows, candidate, 1, 1);
+    if (normed) normalise_sums(rows, 1);
 }
 
 // From q to h: the projection and its activation, the zoneout, and the output with its mask.
@@ -262,6 +273,9 @@ void Variant<S>::step(const StepRows<S>& rows) const {
             break;
         case CellKind::lstm:
             lstm_step(rows);
+            break;
+        case CellKind::slstm:
+            slstm_step(rows);
             break;
         case CellKind::mingru:
             mingru_step(rows);

@@ -92,6 +92,16 @@ FASTRNN_INLINE void add_to(S* to, Vec<S> value, Index left) {
     store_first(to, load_first(to, left) + value, left);
 }
 
+// The carried state after the zoneout, of the new one.
+template <class S>
+FASTRNN_INLINE Vec<S> Variant<S>::zoned_cell(const StepRows<S>& rows, Index row, Index unit, Vec<S> c) const {
+    const ForwardProblem<S>& p = *rows.problem;
+    const S* const zone = part(p.options.zone_c, p.batch.at(rows.step, row), sizes.H);
+    if (!zone && zone_c == S(0)) return c;
+    const Index left = sizes.H - unit;
+    return blend(zone ? load_first(zone + unit, left) : set(zone_c), load_first(rows.c_prev[row] + unit, left), c);
+}
+
 // The gradients of one row and one vector of units.
 template <class S>
 struct UnitGradients {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from fastrnn.decode.distribution import Sampling, next_probabilities
 from fastrnn.decode.generate import generate
 from fastrnn.decode.prompts import as_prompt
 from fastrnn.decode.special_ids import banned_ids, first_ids
+from fastrnn.decode.stop_rule_choice import as_eos
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
@@ -35,7 +37,7 @@ def sample_ids(
     """Draw ids from a model one by one, after a prompt.
 
     The state is zero before the prompt, or before the model's start if it has one. Each id is yielded as soon
-    as it is drawn; no id ends the text.
+    as it is drawn; no id ends the text, and no length model does: for those see `generate`.
 
     Parameters
     ----------
@@ -108,13 +110,14 @@ def sample(
     typical: float | None = None,
     repetition_penalty: float = 1.0,
     reject_unknown: bool = False,
+    until_eos: bool = True,
     seed: Seed = None,
 ) -> str:
-    """Generate a text of a given length.
+    """Generate a text up to its end, or to a given length.
 
-    The state is zero at the beginning. Without a prompt the model begins with its start. A model without one
-    begins after the vocabulary's start symbol, else after a line end, else, if the vocabulary has neither,
-    after a random symbol.
+    The text ends where one of `samples` does. The state is zero at the beginning. Without a prompt the model
+    begins with its start. A model without one begins after the vocabulary's start symbol, else after a line
+    end, else, if the vocabulary has neither, after a random symbol.
 
     Parameters
     ----------
@@ -124,18 +127,21 @@ def sample(
     prompt : str, default ""
         The text to continue; not part of the result.
     length : int, default 200
-        Number of symbols to draw.
+        Maximum number of symbols; the exact one if nothing ends the model's texts.
     temperature, top_k, top_p, typical, repetition_penalty
         As for `Sampling`; default: the model's own distribution.
     reject_unknown : bool, default False
         Never draw the unknown symbol.
+    until_eos : bool, default True
+        End the text at the vocabulary's end symbol, or the model's, if there is one. False: treat that symbol
+        like any other, as for several lines of a model that was trained on a stream of lines.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same text.
 
     Returns
     -------
     text : str
-        ``length`` symbols.
+        Without the prompt and the end symbol.
 
     Raises
     ------
@@ -154,7 +160,13 @@ def sample(
     read = first_ids(vocabulary, prompt, generator, model)
     sampling = Sampling(temperature, top_k, top_p, typical=typical, repetition_penalty=repetition_penalty)
     sampling = replace(sampling, banned=banned_ids(vocabulary, reject_unknown))
-    return vocabulary.decode(sample_ids(model, read, length, sampling=sampling, seed=generator))
+    eos = as_eos(model, vocabulary.eos_id if as_flag("until_eos", until_eos) else -1)
+    if model.length_model is not None:
+        end = -1 if eos is None else eos
+        text = generate(model, [read], max_length=length, eos=end, sampling=sampling, seed=generator)[0]
+        return vocabulary.decode(text.ids)
+    ids = sample_ids(model, read, length, sampling=sampling, seed=generator)
+    return vocabulary.decode(itertools.takewhile(lambda symbol: symbol != eos, ids))
 
 
 @named_memory("samples", FEWER_TEXTS)

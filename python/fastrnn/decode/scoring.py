@@ -20,7 +20,8 @@ __all__ = ["UNITS", "NextSymbols", "Score", "next_symbols", "rank", "score"]
 
 # Factor from nats to each unit.
 UNITS = {"nats": 1.0, "bits": 1.0 / math.log(2.0), "log10": 1.0 / math.log(10.0)}
-_BATCH_SIZE = 64  # texts scored side by side
+_BATCH_SIZE = 64  # texts scored side by side,
+_LARGEST_BATCH = 1 << 20  # and their number times the longest one's tokens
 
 
 class Score(NamedTuple):
@@ -92,6 +93,7 @@ def score(
     *,
     end: bool | None = None,
     unit: str = "nats",
+    unknown: str | None = None,
 ) -> list[Score]:
     """Return the log-probability of texts and of each of their tokens.
 
@@ -106,6 +108,8 @@ def score(
         Whether to include the probability that the text ends: of ``<eos>``, or from the length model.
         Default: if the model has an end.
     unit : {"nats", "bits", "log10"}
+    unknown : str, optional
+        Another policy for unknown tokens than the vocabulary's, as for `Vocabulary.encode`.
 
     Returns
     -------
@@ -134,11 +138,11 @@ def score(
     if with_end and not _has_end(model):
         raise ValueError("end: expected a model with an end symbol or a length model, got one without")
     eos = model.eos if with_end else None
-    sequences = _encode(model, vocabulary, given, eos)
+    sequences = _with_end(model, vocabulary.encode_batch(given, unknown=unknown), given, eos)
     results: list[Score | None] = [None] * len(given)
-    by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]))
-    for first in range(0, len(given), _BATCH_SIZE):
-        rows = by_length[first : first + _BATCH_SIZE]
+    by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]), reverse=True)
+    while by_length:
+        rows = _next_batch(by_length, sequences)
         losses, of_lengths = _losses(model, [sequences[index] for index in rows])
         for row, index in enumerate(rows):
             ids, factor = sequences[index], UNITS[unit]
@@ -163,12 +167,13 @@ def rank(
     per_token: bool = False,
     end: bool | None = None,
     unit: str = "nats",
+    unknown: str | None = None,
 ) -> list[Score]:
     """Sort candidate texts, the likeliest first.
 
     Parameters
     ----------
-    model, vocabulary, end, unit
+    model, vocabulary, end, unit, unknown
         As for `score`.
     candidates : sequence of str
         At least one.
@@ -198,7 +203,7 @@ def rank(
     if isinstance(candidates, str) or not len(candidates):
         raise ValueError(f"candidates: expected a list of at least one text, got {candidates!r}")
     by_token = as_flag("per_token", per_token)
-    scores = score(model, vocabulary, candidates, end=end, unit=unit)
+    scores = score(model, vocabulary, candidates, end=end, unit=unit, unknown=unknown)
     return sorted(scores, key=lambda each: each.per_token if by_token else each.total, reverse=True)
 
 
@@ -258,17 +263,26 @@ def next_symbols(
     return NextSymbols(tuple(vocabulary.symbols[i] for i in order), p[order], end)
 
 
+def _next_batch(by_length: list[int], sequences: list[NDArray[np.int64]]) -> list[int]:
+    """Take the texts that are scored side by side from the end of a list, the shortest."""
+    rows: list[int] = []
+    while by_length and len(rows) < _BATCH_SIZE:
+        if rows and len(sequences[by_length[-1]]) * (len(rows) + 1) > _LARGEST_BATCH:
+            break
+        rows.append(by_length.pop())
+    return rows
+
+
 def _has_end(model: LanguageModel) -> bool:
     return model.eos is not None or model.length_model is not None
 
 
-def _encode(
-    model: LanguageModel, vocabulary: Vocabulary, texts: list[str], eos: int | None
+def _with_end(
+    model: LanguageModel, sequences: list[NDArray[np.int64]], texts: list[str], eos: int | None
 ) -> list[NDArray[np.int64]]:
     """Return the ids of each text, with `eos` if given; raise ValueError for too few or too many."""
     given = 0 if model.start is not None else 1
     least, longest = (1 if eos is not None else 1 + given), model.config["max_length"]
-    sequences = vocabulary.encode_batch(texts)
     for index, ids in enumerate(sequences):
         if len(ids) < least:
             raise ValueError(
@@ -292,12 +306,12 @@ def _losses(
     model: LanguageModel, sequences: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return -log p of the tokens [T, N] and of the lengths [N] of sequences scored as one batch."""
-    start = [] if model.start is None else [model.start]
+    start = np.array([] if model.start is None else [model.start], np.int64)
     lengths = np.array([len(ids) - 1 + len(start) for ids in sequences])
     inputs = np.zeros((lengths.max(), len(sequences)), np.int64)
     targets = np.full_like(inputs, -1)
     for row, ids in enumerate(sequences):
-        inputs[: lengths[row], row] = [*start, *ids[:-1]]
-        targets[: lengths[row], row] = ids if start else ids[1:]
+        inputs[: lengths[row], row] = np.concatenate([start, ids[:-1]])
+        targets[: lengths[row], row] = ids if len(start) else ids[1:]
     losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths)
     return losses, of_lengths

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastrnn._arrays import NO_TARGET, Array, as_ids, as_lengths
+from fastrnn._arrays import NO_TARGET, Array, Ids, as_ids, as_lengths
 from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.models.backbone import infer
 from fastrnn.models.length_outputs import HaltOutput, LengthOutput, ModelBatch
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     Output: TypeAlias = Softmax | TiedSoftmax | AdaptiveSoftmax
 
-__all__ = ["arrange", "output_gradients", "target_losses", "total"]
+__all__ = ["arrange", "output_gradients", "select_rows", "target_losses", "total"]
+
+# Steps times rows of a batch that are computed at a time where no gradient is wanted.
+_LARGEST_PART = 1 << 16
 
 
 def arrange(length: HaltOutput | LengthOutput | None, inputs: Any, targets: Any, lengths: Any) -> ModelBatch:
@@ -44,15 +47,75 @@ def arrange(length: HaltOutput | LengthOutput | None, inputs: Any, targets: Any,
 def target_losses(
     model: BackboneModel, output: Output, batch: ModelBatch, state: Any
 ) -> tuple[Array, Array, Any]:
-    """Compute ``-log p`` of each target [T, N] and of each row's length [N], and the final state."""
-    y, state = infer(model, batch.ids, state, batch.lengths, batch.left)
-    counted = batch.targets != NO_TARGET
-    losses = np.zeros(batch.targets.shape, model.dtype)
-    losses[counted] = output.losses(_counted(y, counted), batch.targets[counted])
-    of_lengths = np.zeros(batch.targets.shape[1])
-    if model.length is not None:
-        of_lengths = model.length.losses(y, batch).astype(np.float64)
+    """Compute ``-log p`` of each target [T, N] and of each row's length [N], and the final state.
+
+    A long batch is computed in parts of its steps, which carry the state: memory for the layers' outputs is
+    bounded, and the bits are the same.
+    """
+    T, N = batch.ids.shape
+    losses = np.zeros((T, N), model.dtype)
+    of_lengths = np.zeros(N)
+    steps = max(1, _LARGEST_PART // N)
+    for first in range(0, T, steps):
+        part, rows = slice(first, first + steps), _rows_after(batch.lengths, first)
+        own = _part_of(batch, part, rows)
+        y, after = infer(model, own.ids, select_rows(state, rows), own.lengths, own.left)
+        state = after if rows is None else replace_rows(state, rows, after)
+        counted = own.targets != NO_TARGET
+        found = np.zeros(own.targets.shape, model.dtype)
+        if counted.any():
+            found[counted] = output.losses(_counted(y, counted), own.targets[counted])
+        columns = slice(None) if rows is None else rows
+        losses[part, columns] = found
+        if isinstance(model.length, HaltOutput):
+            decisions = model.length.losses_by_step(y, batch.symbols[columns], first)
+            before = of_lengths[None, columns]
+            of_lengths[columns] = np.add.accumulate(np.concatenate([before, decisions]), axis=0)[-1]
+        elif model.length is not None and first == 0:  # the length is predicted before all symbols
+            of_lengths = model.length.losses(y, batch).astype(np.float64)
     return losses, of_lengths, state
+
+
+def _rows_after(lengths: Ids | None, first: int) -> Ids | None:
+    """Return the rows that have a step ``first``; None for all."""
+    if lengths is None or first == 0 or (lengths > first).all():
+        return None
+    return np.flatnonzero(lengths > first)
+
+
+def _part_of(batch: ModelBatch, part: slice, rows: Ids | None) -> ModelBatch:
+    """Return some steps of some rows of a batch."""
+    if rows is None and part.start == 0 and part.stop >= len(batch.ids):
+        return batch
+    columns = slice(None) if rows is None else rows
+    ids = np.ascontiguousarray(batch.ids[part, columns])
+    lengths = None
+    if batch.lengths is not None:
+        left = batch.lengths[columns] - part.start
+        lengths = None if (left >= len(ids)).all() else np.minimum(left, len(ids))
+    return batch._replace(
+        ids=ids,
+        targets=np.ascontiguousarray(batch.targets[part, columns]),
+        lengths=lengths,
+        left=None if batch.left is None else np.ascontiguousarray(batch.left[part, columns]),
+    )
+
+
+def select_rows(state: Any, rows: Any) -> Any:
+    """Return the state of some rows of a batch; all for None."""
+    if rows is None or state is None:
+        return state
+    if isinstance(state, tuple):
+        return tuple(select_rows(part, rows) for part in state)
+    return np.ascontiguousarray(state[:, rows])
+
+
+def replace_rows(state: Any, rows: Ids, new: Any) -> Any:
+    """Put the state of some rows into that of a batch, in place, and return it."""
+    if isinstance(state, tuple):
+        return tuple(replace_rows(part, rows, own) for part, own in zip(state, new, strict=True))
+    state[:, rows] = new
+    return state
 
 
 @named_memory("dh", FEWER_TOKENS)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
+from fastrnn._memory import check_memory
+from fastrnn._plain import as_mapping
 from fastrnn.layers import Recurrent, Stack
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
-from fastrnn.layers.recurrent.options import CELLS
+from fastrnn.layers.recurrent.options import CELLS, checked_option
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
+from fastrnn.layers.recurrent.spec import MOST_LAYERS
 from fastrnn.models.length_outputs import LENGTH_MODELS, length_shapes
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class Settings(NamedTuple):
         ValueError, TypeError
             If a setting is unknown, missing or wrong.
         """
+        config = as_mapping("config", config)
         unknown = [str(name) for name in config if name not in cls._fields]
         if unknown:
             raise ValueError(f"config: unknown {', '.join(unknown)}")
@@ -85,7 +89,7 @@ class Settings(NamedTuple):
         settings = self._replace(
             vocabulary_size=vocabulary_size,
             hidden_size=as_size("hidden_size", self.hidden_size),
-            num_layers=as_size("num_layers", self.num_layers),
+            num_layers=as_size("num_layers", self.num_layers, most=MOST_LAYERS),
             embedding_size=_optional_size("embedding_size", self.embedding_size),
             dropout=as_probability("dropout", self.dropout),
             dtype=as_dtype(self.dtype).name,
@@ -106,6 +110,7 @@ class Settings(NamedTuple):
         )
         settings = settings._replace(rnn=settings.described())
         settings._check_together()
+        check_memory("parameters", settings.shapes(), settings.dtype)
         return settings
 
     def _check_cell(self) -> None:
@@ -256,4 +261,6 @@ def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] |
             raise ValueError(f"cell_options: {name} is not an option of this cell")
     if locked and "output_dropout" in options:
         raise ValueError("cell_options: expected no output_dropout with locked_dropout, which sets it")
+    for name, value in options.items():
+        checked_option(name, value)
     return {name: plain_value(value) for name, value in options.items()} or None

@@ -63,7 +63,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        If an option is out of range, or the average belongs to another model.
+        If an option or an id of the validation data is out of range, or the average belongs to another model.
 
     Examples
     --------
@@ -98,6 +98,8 @@ class Trainer:
         self.schedule = schedule
         self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
+        if validation is not None:
+            validation.check_ids(model.vocabulary_size)
         self.validation = validation
         self.average = average
         self._options = StepOptions(accumulate, label_smoothing, checkpoint_every).checked()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array
+from fastrnn._arrays import Array, as_dtype
 from fastrnn._checks import as_choice, as_generator, as_probability, as_size
 from fastrnn._dispatch import kernels
+from fastrnn._memory import check_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear
@@ -127,6 +129,9 @@ class Head(Composite):
         self.dropout = as_probability("dropout", dropout)
         self.rng: np.random.Generator = as_generator(seed)
         sizes = [as_size("in_features", in_features), *_sizes(hidden_sizes)]
+        widths = [*sizes, as_size("out_features", out_features)]
+        shapes = {f"weight of layer {i}": (F, K) for i, (K, F) in enumerate(pairwise(widths))}
+        check_memory("parameters", shapes, as_dtype(dtype))
         hidden = [
             Linear(width, sizes[index + 1], bias, dtype=dtype, seed=self.rng)
             for index, width in enumerate(sizes[:-1])

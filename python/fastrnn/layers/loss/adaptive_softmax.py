@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
-from fastrnn._memory import named_memory
+from fastrnn._memory import check_memory, named_memory
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
@@ -102,6 +102,8 @@ class AdaptiveSoftmax(Composite):
         self.cutoffs = as_cutoffs(cutoffs, self.out_features)
         self.div_value = as_number("div_value", div_value, least=1.0)
         generator, chosen = as_generator(seed), as_dtype(dtype)
+        shapes = adaptive_shapes(self.in_features, self.out_features, self.cutoffs, self.div_value)
+        check_memory("parameters", shapes, chosen)
         self._bounds = (*self.cutoffs, self.out_features)
         first = self.cutoffs[0] + len(self.cutoffs)
         head = Softmax(self.in_features, first, False, dtype=chosen, seed=generator)
@@ -225,7 +227,10 @@ def adaptive_shapes(
 
 
 def _tail_width(in_features: int, div_value: float, index: int) -> int:
-    return max(1, int(in_features // div_value ** (index + 1)))
+    try:
+        return max(1, int(in_features // div_value ** (index + 1)))
+    except OverflowError:  # a power beyond all floats
+        return 1
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -54,8 +54,11 @@ class Jordan(Recurrent[Any]):
     batch_first, bias, dtype, seed
         As for `LSTM`.
     **options
-        recurrent_dropout, input_dropout, state_dropout, output_dropout, weight_drop, context_size, reverse
-        and learn_state, as for `RNN`.
+        layer_norm (of ``W_ih x + W_hh y' + W_inner q'``, with ``gain_l0``), recurrent_dropout (of q),
+        input_dropout, state_dropout (of y' in the product, or of the target in its place), output_dropout,
+        weight_drop (of weight_hh), context_size, reverse and learn_state, as for `RNN`. zoneout: the
+        probability that an output keeps the value of y', or of the target in its place; with
+        `hidden_recurrence` also a pair of it and the probability that q' stays what the next step reads.
 
     Raises
     ------
@@ -161,8 +164,8 @@ class Jordan(Recurrent[Any]):
         """Check targets: as many steps and rows as x."""
         if targets is None:
             return None
-        if self.options.reverse or self.options.state_dropout or self.options.weight_drop:
-            raise ValueError("targets: contradict reverse, state_dropout and weight_drop")
+        if self.options.reverse:
+            raise ValueError("targets: contradict reverse")
         rows, steps = ("N", "T") if self.batch_first else ("T", "N")
         given = as_floats("targets", targets, self.dtype, (rows, steps, self.output_size))
         given = contiguous("targets", given.swapaxes(0, 1) if self.batch_first else given)

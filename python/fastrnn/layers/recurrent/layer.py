@@ -72,7 +72,7 @@ class Recurrent(Module, Generic[StateT]):
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
         with self.parameters.edit() as views:
             for name, view in views.items():
-                if name.startswith("gain_"):
+                if name.startswith("gain"):
                     view[...] = 1
                 elif name.startswith(("bias_c", "initial_", "leak")):  # without effect
                     view[...] = 0

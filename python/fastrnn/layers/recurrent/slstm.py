@@ -46,7 +46,9 @@ class SLSTM(Recurrent[tuple[Array, Array]]):
     input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
         As for `LSTM`.
     **options
-        merge, reverse and learn_state, as for `LSTM`.
+        proj_size, layer_norm (of ``W_ih x`` and ``W_hh h'``), zoneout (of h), recurrent_dropout (of z),
+        input_dropout, state_dropout, output_dropout, weight_drop, skip, context_size, merge, reverse and
+        learn_state, as for `LSTM`.
 
     Raises
     ------

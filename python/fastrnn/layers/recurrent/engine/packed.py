@@ -55,6 +55,7 @@ def _pack_variant(spec: RecurrentSpec, group: Group) -> Any:
     given = {
         "coupled": options.coupled,
         "relevance": options.relevance,
+        "peephole": options.peephole or "none",
         "skip": options.skip,
         "cell_clip": options.cell_clip,
         "zone_h": options.zoneout[0],

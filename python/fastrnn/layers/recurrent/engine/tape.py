@@ -37,7 +37,8 @@ class LayerTape(Protocol):
 
         LSTM: i, f, g, o; with options those that exist, then r. GRU: r, z, n, and with ``reset_after`` also
         ``W_hn h' + b_hn``. RNN: None, because y is enough; with options n, the new value. SLSTM: ``exp(log_i
-        - m)``, log_f, z, o. MinGRU: z, n. MinLSTM: f, i, n. Candidates are kept as they were before dropout.
+        - m)``, log_f, z, o. MinGRU: z, n. MinLSTM: f, i, n, ``i / (f + i)``. Candidates are kept as they were
+        before dropout.
         """
 
     @property
