@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from fastrnn.cli import training_parts
 from fastrnn.cli.memory import check_memory, training_memory
