@@ -177,7 +177,7 @@ def _mutate_value(random_: random.Random, root: Any) -> None:
         del container[key]
     elif action < 0.75 and isinstance(value, (int, float)) and not isinstance(value, bool):
         container[key] = random_.choice(
-            [value + 1, value - 1, -value, value * 2, value * 2**32, float(value)]
+            [value + 1, value - 1, -value, value * 2, value * 2**32, float(min(value, 10**300))]
         )
     elif action < 0.8:
         container[key] = random_.choice([[value], {"a": value}, str(value), [value, value]])
@@ -280,12 +280,12 @@ def _restore(seed: Seed, training: TrainingState) -> str:
     return "trained"
 
 
-def run(count: int, seed: int, report: Callable[[str], object] = print) -> Counter[str]:
+def run(count: int, seed: int, report: Callable[[str], object] = print, first: int = 0) -> Counter[str]:
     """Check mutated files, and return the number of each outcome; report each failure, with its number."""
     goods, outcomes = seeds(), Counter[str]()
     began = time.monotonic()
     np.seterr(all="ignore")
-    for number in range(count):
+    for number in range(first, count):
         random_ = random.Random(f"{seed} {number}")
         good = goods[number % len(goods)]
         content = mutate(random_, good)
@@ -318,9 +318,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1_000_000, help="files to check")
     parser.add_argument("--seed", type=int, default=0, help="of all mutations")
+    parser.add_argument("--first", type=int, default=0, help="number of the first, to go on from there")
     options = parser.parse_args()
-    outcomes = run(options.count, options.seed, lambda line: print(line, flush=True))
-    print(f"{options.count} files: {dict(outcomes)}")
+    outcomes = run(options.count, options.seed, lambda line: print(line, flush=True), options.first)
+    print(f"{options.count - options.first} files: {dict(outcomes)}")
     return 1 if outcomes["FAILED"] else 0
 
 

@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fastrnn import ChunkedText, LanguageModel
+from fastrnn import ChunkedText, LanguageModel, Vocabulary, _memory
+from fastrnn._memory import available_memory
 from fastrnn.cli import main, memory
-from fastrnn.cli.memory import available_memory, describe_bytes
-from fastrnn.train import CosineSchedule, PlateauSchedule, StepSchedule, Trainer, Validation, load_checkpoint
+from fastrnn.cli.memory import describe_bytes
+from fastrnn.train import (
+    CosineSchedule,
+    PlateauSchedule,
+    StepSchedule,
+    Trainer,
+    Validation,
+    load_checkpoint,
+    save_checkpoint,
+)
 from test_cli import SMALL, assert_one_line, folder, model, run, run_well, start
 from training_cases import TEXT
 
@@ -233,7 +242,7 @@ def test_a_training_that_needs_too_much_memory_is_refused_with_what_would_need_l
     assert_one_line(
         run("train", "many.txt", *FEW), 1,
         r"not enough memory: training needs about [\d.]+ MB, and 10 MB are available: 305,\d+ parameters "
-        "for 5,000 distinct symbols.*--max-types N keeps the N most frequent symbols.*--force trains all the same",
+        "for 5,000 distinct symbols.*--max-types N keeps the N most frequent.*--force trains all the same",
     )  # fmt: skip
     assert contents() == before
     run_well("train", "many.txt", *FEW, "--max-types", 100)
@@ -253,7 +262,7 @@ def test_the_memory_that_is_available_heeds_the_limits_of_the_process():
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 
-    code = "from fastrnn.cli.memory import available_memory; print(available_memory())"
+    code = "from fastrnn._memory import available_memory; print(available_memory())"
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = int(subprocess.check_output([sys.executable, "-c", code], preexec_fn=limit, env=here))
     assert 0 < found < 3 << 30
@@ -265,9 +274,9 @@ def test_the_limit_of_a_control_group_leaves_what_is_not_used_or_only_cached(tmp
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 250\n")
     names = ("memory.max", "memory.current", "inactive_file")
-    assert memory._room(tmp_path, *names) == 550
+    assert _memory._room(tmp_path, *names) == 550
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._room(tmp_path, *names) is None
+    assert _memory._room(tmp_path, *names) is None
 
 
 @pytest.mark.parametrize(
@@ -291,6 +300,33 @@ def test_bytes_are_written_as_people_write_them():
     assert [describe_bytes(count) for count in (12, 5_300_000, 12.94e9, 5e13)] == [
         "0.012 kB", "5.3 MB", "12.9 GB", "50,000.0 GB",
     ]  # fmt: skip
+
+
+def test_a_vocabulary_too_large_for_a_file_is_found_before_training_and_at_saving(folder, monkeypatch):
+    monkeypatch.setattr("fastrnn.train.checkpoint_header._LARGEST_HEADER", 3000)
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 500))) * 2
+    (folder / "many.txt").write_text(text, encoding="utf-8")
+    before = contents()
+    message = r"vocabulary: 500 symbols take [\d,]+ bytes of a file's header, which may have 3,000"
+    assert_one_line(run("train", "many.txt", *FEW), 2, f"{message}; keep fewer, with .*--max-types")
+    run_well("train", "many.txt", *FEW, "--max-types", 20, "--out", "few.safetensors")
+    (folder / "few.safetensors").unlink()
+    vocabulary = Vocabulary.from_text(text)
+    with pytest.raises(ValueError, match=message):
+        save_checkpoint("x.safetensors", LanguageModel(500, hidden_size=2, num_layers=1), vocabulary)
+    assert contents().keys() - before.keys() == {Path("few.best.safetensors"), Path("few.jsonl")}
+
+
+def test_a_library_that_cannot_save_is_an_error_of_ours(folder, monkeypatch):
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+    def fail(*_, **__):
+        raise panic("capacity overflow")
+
+    monkeypatch.setattr("safetensors.numpy.save", fail)
+    vocabulary = Vocabulary.from_text("ab")
+    with pytest.raises(ValueError, match="safetensors: capacity overflow"):
+        save_checkpoint("x.safetensors", LanguageModel(2, hidden_size=2, num_layers=1), vocabulary)
 
 
 def test_a_library_that_panics_is_one_line(model, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import reference
+from fastrnn.layers import AdaptiveSoftmax, Softmax
 from variant_cases import VARIANTS, batch, make, parts_of
 
 EXTREMES = (-1e4, -100.0, -50.0, -1.0, 0.0, 1.0, 50.0, 100.0, 1e4)
@@ -103,6 +104,23 @@ def test_finite_input_gives_finite_output_and_gradients(name, dtype):
             assert np.isfinite(part).all(), (what, scale, size)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_learned_state_of_an_slstm_never_divides_by_zero(dtype):
+    """With f = i = 1 and a learned n of -1, n would be 0 after the first step."""
+    rnn = fr.SLSTM(2, 3, learn_state=True, dtype=dtype, seed=0)
+    with rnn.parameters.edit() as views:
+        views.flat[...] = 0
+        views["bias_ih_l0"][3:6] = 100.0
+        views["initial_c"][:, :6] = -1.0
+    x = np.zeros((4, 2, 2), dtype)
+    y, (_, memory), tape = rnn.forward(x)
+    rnn.backward(tape, np.ones_like(y))
+    assert np.array_equal(memory[0, :, 3:6], np.full((2, 3), 5, dtype))  # 1 and four steps
+    assert np.isfinite(y).all()
+    assert np.isfinite(rnn.gradients.flat).all()
+    assert (rnn.gradients["initial_c"][0, 3:6] != 0).all()
+
+
 @pytest.mark.parametrize("name", [name for name in VARIANTS if "norm" in name])
 def test_the_normalisation_of_equal_numbers_is_their_bias(name):
     """Sums that are all equal have variance 0: the normalised numbers are 0, and the gradients finite."""
@@ -144,3 +162,16 @@ def test_cross_entropy_of_extreme_logits(dtype):
         ) / 4
         np.testing.assert_allclose(loss, wanted, rtol=1e-6)
         assert np.isfinite(dlogits).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_output_layers_of_extreme_inputs(dtype, smoothing):
+    for size in (1e4, 1e18, 1e30):
+        h = (np.random.default_rng(0).normal(size=(7, 3)) * size).astype(dtype)
+        outputs = [Softmax(3, 50, dtype=dtype, seed=0)]
+        if not smoothing:
+            outputs.append(AdaptiveSoftmax(3, 50, [10, 20], dtype=dtype, seed=0))
+        for output in outputs:
+            losses, dh = output.losses_and_gradients(h, np.arange(7) * 7, smoothing=smoothing)
+            assert all(np.isfinite(part).all() for part in (losses, dh, output.gradients.flat))

@@ -472,7 +472,7 @@ def test_what_a_stack_does_not_take():
             run(x[:, :, :2])
         with pytest.raises(TypeError, match="x: expected float64, got float32"):
             run(x.astype(np.float32))
-        with pytest.raises(ValueError, match=r"lengths: expected 1 .. 5, got 6 at position 0"):
+        with pytest.raises(ValueError, match=r"lengths: expected 0 .. 5, got 6 at position 0"):
             run(x, lengths=[6, 1, 1])
         with pytest.raises(
             TypeError, match="state: expected a tuple of one entry for each of 3 layers, got ndar"

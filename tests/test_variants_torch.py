@@ -88,6 +88,9 @@ def as_tensors(torch, rnn, x, more):
     if rnn.options.learn_state and "state" not in more:
         for name in rnn.state_names:
             learned = leaves[f"initial_{name}"][:, None]
+            if isinstance(rnn, fr.SLSTM) and name == "c":  # of c, n and m, n counts by its magnitude
+                c, n, m = learned.chunk(3, 2)
+                learned = torch.cat([c, n.abs(), m], 2)
             firsts[f"first_{name}"] = firsts[f"first_{name}"] + learned
     return leaves, {**leaves, **firsts}
 

@@ -87,7 +87,7 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
             "zoneout": 0.2,
         },
     ),
-    "slstm both ways": (fr.SLSTM, {"bidirectional": True, "skip": 2, "merge": "sum", "learn_state": True}),
+    "slstm both ways": (fr.SLSTM, {"bidirectional": True, "skip": 3, "merge": "sum", "learn_state": True}),
     "mingru": (fr.MinGRU, {}),
     "mingru norm": (fr.MinGRU, {"layer_norm": True, "recurrent_dropout": 0.2}),
     "minlstm norm": (fr.MinLSTM, {"layer_norm": True, "nonlinearity": "positive", "zoneout": 0.2}),

@@ -16,6 +16,7 @@
     EACH(variant)              \
     EACH(linear)               \
     EACH(embedding)            \
+    EACH(kept)                 \
     EACH(dropout_mask)         \
     EACH(softmax)              \
     EACH(optimizers)

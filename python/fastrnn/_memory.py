@@ -1,4 +1,4 @@
-"""Whether parameters can fit into this machine's memory, and what a MemoryError says."""
+"""The memory of this machine, whether parameters can fit into it, and what a MemoryError says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = [
     "FEWER_TEXTS",
     "FEWER_TOKENS",
     "SMALLER_LAYER",
+    "available_memory",
     "check_memory",
     "machine_memory",
     "named_memory",
@@ -24,6 +26,8 @@ __all__ = [
 FEWER_TOKENS = "use fewer sequences or fewer steps at a time, or a smaller layer"
 FEWER_TEXTS = "use fewer or shorter texts at a time"
 SMALLER_LAYER = "use a smaller or fewer layers, or a smaller vocabulary"
+
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @cache
@@ -95,3 +99,70 @@ def named_memory(what: str, advice: str) -> Iterator[None]:
         if size is None:
             raise MemoryError(f"{what}: out of memory; {advice}") from None
         raise out_of_memory(what, int(size), advice) from None
+
+
+def available_memory() -> int | None:
+    """Return the bytes that this process can still take: of the machine, its control group and its limits.
+
+    None where the system does not say.
+    """
+    known = [_of_machine(), _of_control_group(), _of_address_space()]
+    found = [count for count in known if count is not None]
+    return max(0, min(found)) if found else None
+
+
+def _of_machine() -> int | None:
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return machine_memory()
+
+
+def _of_control_group() -> int | None:
+    """Return what the limits of the control group and of those above it leave, versions 2 and 1."""
+    rooms = []
+    for line in _lines(Path("/proc/self/cgroup")):
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, names = _CGROUPS, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root = _CGROUPS / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        folder = root / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            rooms.append(_room(group, *names))
+            if group == root:
+                break
+    found = [room for room in rooms if room is not None]
+    return min(found) if found else None
+
+
+def _room(group: Path, limit: str, usage: str, cache: str) -> int | None:
+    try:
+        most, used = (int((group / name).read_text()) for name in (limit, usage))
+    except (OSError, ValueError):  # no such group here, or "max"
+        return None
+    for line in _lines(group / "memory.stat"):
+        if line.startswith(f"{cache} "):
+            used -= int(line.split()[1])
+    return most - used
+
+
+def _of_address_space() -> int | None:
+    try:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if most == resource.RLIM_INFINITY else most - used
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []

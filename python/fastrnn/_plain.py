@@ -224,6 +224,8 @@ def errors_of_library(message: str) -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         raise ValueError(f"{message}: {error}") from error
     except BaseException as error:

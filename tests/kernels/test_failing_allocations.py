@@ -17,10 +17,10 @@ names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 ids, x, table = random.integers(3, size=(4, 2)), normal(4, 2, 3), normal(7, 5)
 lengths, reset = np.array([4, 2]), random.random((4, 2)) < 0.3
 lstm, gru, elman = weights(4), weights(3), weights(1)
-variant_weights = dict(zip(names, lstm))
-options = {**dict(leak="fixed", coupled=False, gate_activation="sigmoid", candidate_activation="tanh"),
-           **dict(output_activation="tanh", projection_activation="identity", cell_clip=0.0),
-           **dict(zone_h=0.0, zone_c=0.0, skip=0, relevance=False)}
+real, variants = kernels.variant_pack, []
+kernels.variant_pack = lambda *a: (variants.append(a), real(*a))[1]
+for layer in (fr.LSTM(3, 5, layer_norm=True, seed=0), fr.GRU(3, 5, proj_size=2, seed=0)): layer(x)
+kernels.variant_pack = real
 packed = [kernels.lstm_pack(*lstm)]
 stream = kernels.Stream(packed, 2)
 rows, targets, out = normal(6, 5), random.integers(7, size=6), normal(2, 5)
@@ -57,7 +57,7 @@ calls = {
                      run_packed(lambda: kernels.gru_pack(*gru, False)),
                      run_packed(lambda: kernels.elman_pack(*elman)),
                      run_packed(lambda: kernels.slstm_pack(*lstm)),
-                     run_packed(lambda: kernels.variant_pack("lstm", 5, variant_weights, options))],
+                     *[run_packed(lambda: kernels.variant_pack(*given)) for given in variants]],
     "linear": lambda: kernels.linear_forward(kernels.linear_pack(table, None), rows),
     "linear backward": lambda: kernels.linear_backward(
         rows, table, np.ones((6, 7), "f"), np.zeros_like(table), None, True),

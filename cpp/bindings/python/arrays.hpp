@@ -104,6 +104,9 @@ inline bool is_double(py::handle value) { return py::isinstance<py::array_t<doub
 // vector of a kernel would cross cache lines.
 inline constexpr double min_block_bytes = 4096;
 
+// The name of the capsules that own the blocks of results.
+inline constexpr const char* block_name = "fastrnn.block";
+
 template <class S>
 Array<S> array_of_block(const char* name, const char* advice, std::vector<py::ssize_t> shape, Index count) {
     struct Owner {
@@ -114,7 +117,7 @@ Array<S> array_of_block(const char* name, const char* advice, std::vector<py::ss
         ~Owner() { fastrnn_untrace(block.get()); }
     };
     auto owner = std::make_unique<Owner>(std::size_t(count) * sizeof(S), name, advice);
-    const py::capsule base(owner.get(), [](void* p) { delete static_cast<Owner*>(p); });
+    const py::capsule base(owner.get(), block_name, [](void* p) { delete static_cast<Owner*>(p); });
     const auto* const memory = static_cast<S*>(owner.release()->block.get());
     return Array<S>(std::move(shape), memory, base);
 }
@@ -147,6 +150,13 @@ Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool ze
     }
 }
 
+// Clears NumPy's flag that an array may be written to.
+template <class Any>
+const Any& make_read_only(const Any& array) {
+    py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    return array;
+}
+
 // Returns a read-only copy of an array of integers or bools; anything else as it is. Kernels use them as indices
 // without the GIL, while other threads may write to the original: so they are copied, then checked, then used.
 template <class S>
@@ -161,8 +171,7 @@ py::object private_copy(py::object value, const char* name) {
     } else {
         std::copy(from.data(), from.data() + from.size(), to.mutable_data());
     }
-    py::detail::array_proxy(to.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
-    return to;
+    return make_read_only(to);
 }
 
 // Throws a ValueError that names the first id that is neither -1 (none) nor in 0 .. limit-1.

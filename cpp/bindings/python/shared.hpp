@@ -20,19 +20,24 @@ py::object share(const std::shared_ptr<T>& value) {
     return py::cast(*value, py::return_value_policy::reference);
 }
 
-// Binds a class whose objects come from `share` alone; Python cannot create any. pybind11 does not check what tp_alloc
-// returns.
+// Binds a class whose objects come from `share`, or from pickles. pybind11 does not check what tp_alloc returns, so it
+// throws here, but not through Python's own functions.
 template <class T>
 py::class_<T, std::shared_ptr<T>> shared_class(py::module_& m, const char* name, const char* doc = "") {
     return {m, name, doc, py::module_local(), py::custom_type_setup([](PyHeapTypeObject* heap_type) {
-                PyTypeObject* const type = &heap_type->ht_type;
-                type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
-                type->tp_new = nullptr;
-                type->tp_alloc = [](PyTypeObject* own, Py_ssize_t items) {
-                    PyObject* const self = PyType_GenericAlloc(own, items);
+                heap_type->ht_type.tp_alloc = [](PyTypeObject* type, Py_ssize_t items) {
+                    PyObject* const self = PyType_GenericAlloc(type, items);
                     if (self) return self;
                     PyErr_Clear();
-                    throw out_of_memory(own->tp_name, double(own->tp_basicsize), "");
+                    throw out_of_memory(type->tp_name, double(type->tp_basicsize), fewer_tokens);
+                };
+                heap_type->ht_type.tp_new = [](PyTypeObject* type, PyObject*, PyObject*) {
+                    try {
+                        return py::detail::make_new_instance(type);
+                    } catch (const std::bad_alloc& error) {
+                        PyErr_SetString(PyExc_MemoryError, error.what());
+                        return static_cast<PyObject*>(nullptr);
+                    }
                 };
             })};
 }

@@ -37,8 +37,8 @@ class SortedRows {
         if (lengths.is_none()) return;
         const auto given = expect<std::int64_t>(lengths, "lengths", {{"N", N}});
         for (Index n = 0; n < N; ++n)
-            if (given.data()[n] < 1 || given.data()[n] > segment.total)
-                throw py::value_error("lengths: expected values in 1 .. " + std::to_string(segment.total) + ", got " +
+            if (given.data()[n] < 0 || given.data()[n] > segment.total)
+                throw py::value_error("lengths: expected values in 0 .. " + std::to_string(segment.total) + ", got " +
                                       std::to_string(given.data()[n]) + " at position " + std::to_string(n));
         std::stable_sort(order_.begin(), order_.end(),
                          [&](Index a, Index b) { return given.data()[a] > given.data()[b]; });
@@ -46,7 +46,7 @@ class SortedRows {
             const Index left = Index(given.data()[order_[std::size_t(i)]]) - segment.first;
             length_[std::size_t(i)] = std::clamp<Index>(left, 0, T);
         }
-        if (N > 0 && length_.front() == 0)
+        if (N > 0 && segment.first > 0 && length_.front() == 0)
             throw py::value_error("segment: expected first below the longest length, got " +
                                   std::to_string(segment.first));
     }
@@ -59,24 +59,16 @@ class SortedRows {
     std::vector<Index> order_, length_;
 };
 
-inline void expect_not_empty(py::handle x) {
-    const auto array = py::reinterpret_borrow<py::array>(x);
-    if (array.shape(0) < 1 || array.shape(1) < 1)
-        throw py::value_error("x: expected T >= 1 and N >= 1, got " + describe(array));
-}
-
 template <class S>
 Input<S> expect_input(Index D, py::handle x, Index& T, Index& N) {
     if (py::isinstance<py::array>(x) && py::reinterpret_borrow<py::array>(x).dtype().kind() != 'f') {
         const auto ids = expect<std::int64_t>(x, "x", {{"T", any}, {"N", any}});
         T = ids.shape(0), N = ids.shape(1);
-        expect_not_empty(x);
         check_ids(ids.data(), T * N, D, "x");
         return {nullptr, ids.data(), D};
     }
     const auto dense = expect<S>(x, "x", {{"T", any}, {"N", any}, {"D", D}});
     T = dense.shape(0), N = dense.shape(1);
-    expect_not_empty(x);
     return {dense.data(), nullptr, D};
 }
 

@@ -54,6 +54,7 @@ class BackwardPass {
         problem_.interrupt = &interrupt;
         read_tape();
         expect_gradients(given.gradients);
+        expect_sums(given.gradients);
     }
 
     const Packed<S>& packed() const { return packed_; }
@@ -69,6 +70,7 @@ class BackwardPass {
     }
 
     void finish() {
+        if (problem_.batch.tokens() == 0) return pass_through();
         if (dx_ && !tape_.lengths.is_none()) clear_padding(problem_.dx, packed_.sizes().D, problem_.batch);
     }
 
@@ -76,6 +78,17 @@ class BackwardPass {
     py::tuple result() const { return py::make_tuple(dx(), dinitial_.tuple()); }
 
    private:
+    // Without a step, the gradient of the last state is that of the first.
+    void pass_through() {
+        const CellSizes& sizes = packed_.sizes();
+        const State<const S> from = dlast_.data();
+        const State<S> to = dinitial_.mutable_data();
+        std::copy(from.h, from.h + N_ * sizes.P, to.h);
+        if (sizes.carried) std::copy(from.c, from.c + N_ * sizes.carried, to.c);
+        if (sizes.skip) std::copy(from.past, from.past + N_ * sizes.skip * sizes.P, to.past);
+        if (dx_) std::fill(problem_.dx, problem_.dx + T_ * N_ * sizes.D, S(0));
+    }
+
     // None stands for zeros.
     Array<S> expect_dy(const BackwardArguments& given) const {
         const Index width = given.directions * packed_.sizes().P;
@@ -121,6 +134,20 @@ class BackwardPass {
         if (!packed_.sizes().context || !gradients.contains("context")) return;
         held_.push_back(gradients["context"]);
         d.context = expect_writable<S>(held_.back(), "dcontext", {{"N", N_}, {"C", packed_.sizes().context}});
+    }
+
+    // Checks the sums that segments of a pass share, next to the gradients.
+    void expect_sums(const py::dict& gradients) {
+        const CellSizes& sizes = packed_.sizes();
+        if (gradients.contains("leak_sum")) {
+            held_.push_back(gradients["leak_sum"]);
+            problem_.sums.leak = expect_writable<S>(held_.back(), "leak_sum", {{"H", sizes.H}});
+        }
+        if (gradients.contains("context_sum")) {
+            held_.push_back(gradients["context_sum"]);
+            problem_.sums.context =
+                expect_writable<S>(held_.back(), "context_sum", {{"N", N_}, {"G*H", sizes.gates * sizes.H}});
+        }
     }
 
     Packed<S>& packed_;

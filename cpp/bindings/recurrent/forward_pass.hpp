@@ -86,14 +86,14 @@ class ForwardPass {
         clear_padding(a.scale, 2, batch);
     }
 
-    // Returns (output, last state, tape or None).
-    py::tuple result() const {
+    // Returns (output, last state, tape or None). What a tape keeps is read-only.
+    py::tuple result() {
         if (!given_.training) return py::make_tuple(output(), last_.tuple(), py::none());
-        const auto optional = [](const auto& array) { return array ? py::object(*array) : py::none(); };
+        const auto optional = [](const auto& array) { return array ? py::object(make_read_only(*array)) : py::none(); };
         const auto shared = std::make_shared<Tape>();
         Tape& tape = *shared;
         tape.x = given_.x;
-        tape.y = y_;
+        tape.y = make_read_only(y_);
         tape.state = initial_.tuple();
         tape.lengths = given_.lengths;
         tape.reset = given_.reset;
@@ -106,6 +106,7 @@ class ForwardPass {
         tape.segment = given_.segment;
         tape.restart = given_.restart;
         tape.reverse = given_.reverse;
+        if (output_) make_read_only(*output_);
         return py::make_tuple(output(), last_.tuple(), share(shared));
     }
 

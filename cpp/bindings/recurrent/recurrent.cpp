@@ -120,8 +120,7 @@ void register_dtype(py::module_& m, const char* name) {
 }  // namespace
 
 void register_recurrent(py::module_& m) {
-    py::class_<Tape, std::shared_ptr<Tape>>(m, "Tape", py::module_local(),
-                                            "What one layer and direction keeps for BPTT.")
+    shared_class<Tape>(m, "Tape", "What one layer and direction keeps for BPTT.")
         .def_readonly("x", &Tape::x)
         .def_readonly("y", &Tape::y)
         .def_readonly("state", &Tape::state)
@@ -132,7 +131,8 @@ void register_recurrent(py::module_& m) {
         .def_readonly("gates", &Tape::gates)
         .def_readonly("options", &Tape::options)
         .def_readonly("segment", &Tape::segment)
-        .def_property_readonly("nbytes", &Tape::nbytes);
+        .def_property_readonly("nbytes", &Tape::nbytes)
+        .def(py::pickle([](const Tape& tape) { return tape.pickled(); }, &Tape::unpickled));
     register_dtype<float>(m, "Packed32");
     register_dtype<double>(m, "Packed64");
     m.def(

@@ -27,6 +27,7 @@ struct BackwardProblem {
     State<S> dinitial;
     State<S> drestart;     // added to: what resets of later segments sent back; or null
     bool resumed = false;  // not the first segment: dinitial excludes what resets send back
+    PassSums<S> sums;      // carried from segment to segment; null in a whole pass
     ParameterGradients<S> d;
     Interrupt* interrupt = nullptr;
     bool by_units = false;  // how workers share a step
@@ -100,10 +101,12 @@ struct BackwardScratch {
         outer = workspace.take<S>(workers * outer_size);
         inputs = sizes.normalises_inputs ? workspace.take<S>(steps * N * (sizes.gx_width + 16)) : nullptr;
         input_rows = workspace.take<S*>(sizes.normalises_inputs ? steps * N : 0);
-        dleak = zeros(sizes.H, workspace);
+        dleak = p.sums.leak ? p.sums.leak : zeros(sizes.H, workspace);
         ring = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;
         dpast = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;
-        dcontext = sizes.context ? zeros(N * sizes.gates * sizes.H, workspace) : nullptr;
+        dcontext = p.sums.context  ? p.sums.context
+                   : sizes.context ? zeros(N * sizes.gates * sizes.H, workspace)
+                                   : nullptr;
         make_rows(p, workers, workspace);
     }
 

@@ -65,4 +65,12 @@ struct ParameterGradients {
     S* context = nullptr;  // [N, C], of the context itself
 };
 
+// Gradients that are summed over a whole pass before they are added to those of parameters. Segments of a pass add to
+// the same sums, the first segment, which runs last, completes them: so the order of additions is that of a whole pass.
+template <class S>
+struct PassSums {
+    S* leak = nullptr;     // [H], of a leak that all units share
+    S* context = nullptr;  // [N, gates * H], of the gates' part from the context, rows in the order of their lengths
+};
+
 }  // namespace fastrnn

@@ -362,6 +362,7 @@ void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
             for (Index j = outputs.begin; j < outputs.end; ++j)
                 to[k + j] = kept_apart ? cut[k + j] : to[k + j] + cut[k + j];
     }
+    if (p.resumed) return;  // an earlier segment of the pass completes the sums
     worker.barrier();
     if (shared_leak && p.d.leak && worker.rank == 0) {
         LaneSum<S> sum;

@@ -165,7 +165,7 @@ void Variant<S>::lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Ind
     }
     if (cell_clip > S(0)) {
         const Vec<S> raw = fma(f, before, i * entering), clip = set(cell_clip);
-        dc = where_positive(clip - raw, where_positive(clip + raw, dc));
+        dc = where_positive(max(raw, set(S(0)) - raw) - clip, set(S(0)), dc);  // a c equal to the clip is not clipped
     }
     dbefore = fma(dc, f, dbefore);
     Vec<S> di = dc * entering;

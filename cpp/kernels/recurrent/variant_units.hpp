@@ -57,7 +57,7 @@ FASTRNN_INLINE Vec<S> activation_gradient(Activation activation, Vec<S> out, Vec
         case Activation::hard_sigmoid:
             return where_positive(out, where_positive(one - out, d * set(S(0.2))));
         case Activation::positive:
-            return d - where_positive(set(S(0.5)) - out, d * (one - dsigmoid(out)));
+            return where_positive(set(S(0.5)) - out, d * dsigmoid(out), d);
         case Activation::identity:
             break;
     }

@@ -1,4 +1,4 @@
-"""The settings of a resumed training: the paths and limits in its file count only where they are confirmed."""
+"""The settings of a resumed training: paths and limits in its file count only where they are confirmed."""
 
 from __future__ import annotations
 

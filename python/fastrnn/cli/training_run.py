@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from fastrnn.cli import training_parts
-from fastrnn.cli.memory import check_memory, training_memory
+from fastrnn.cli.memory import check_training_memory, smaller, training_memory
 from fastrnn.cli.output_files import OutputFiles
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
@@ -19,6 +18,7 @@ from fastrnn.train import (
     Trainer,
     save_checkpoint,
 )
+from fastrnn.train.checkpoint_header import header_text
 from fastrnn.train.interrupts import defer_interrupts
 
 __all__ = ["TrainingRun"]
@@ -62,19 +62,25 @@ class TrainingRun:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
             self.vocabulary = training_parts.make_vocabulary(settings, texts)
+            header_text({"vocabulary": self.vocabulary.to_json()})  # what no file can hold is found now
         else:
             self.vocabulary = checkpoint.vocabulary
         self.data = training_parts.make_data(settings, self.vocabulary, texts.train)
         validation = training_parts.make_validation(settings, self.vocabulary, texts.valid)
         options = training_parts.model_options(settings, self.vocabulary)
-        shapes = LanguageModel.parameter_shapes(options)
+        try:
+            shapes = LanguageModel.parameter_shapes(options)
+        except MemoryError as error:
+            raise MemoryError(f"{error}; {smaller(settings)}") from None
         self.memory = training_memory(settings, shapes, self.data.largest)
         if checkpoint is not None:
             self.model = checkpoint.model
         else:
             if not force:
                 parameters = sum(map(math.prod, shapes.values()))
-                check_memory(settings, self.memory, self.data.largest, parameters, len(self.vocabulary))
+                check_training_memory(
+                    settings, self.memory, self.data.largest, parameters, len(self.vocabulary)
+                )
             self.model = LanguageModel(**options, seed=settings.seed)
         steps_per_epoch = len(self.data) / settings.accumulate
         self.total_steps = settings.total_steps(steps_per_epoch)

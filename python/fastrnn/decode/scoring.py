@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_size
 from fastrnn._memory import FEWER_TEXTS, named_memory
+from fastrnn.models.vocabulary_match import check_vocabulary
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
@@ -120,7 +121,7 @@ def score(
     ------
     ValueError
         If a text has nothing to predict or is longer than the model allows, a token is not in the vocabulary,
-        `end` is True but the model has none, or the unit is unknown.
+        `end` is True but the model has none, the unit is unknown, or the vocabulary is not the model's.
 
     Examples
     --------
@@ -133,6 +134,7 @@ def score(
     (('a', 'a', 'b'), 3, True)
     """
     unit = as_choice("unit", unit, UNITS)
+    check_vocabulary(model, vocabulary)
     given = [texts] if isinstance(texts, str) else list(texts)
     with_end = _has_end(model) if end is None else as_flag("end", end)
     if with_end and not _has_end(model):
@@ -238,6 +240,7 @@ def next_symbols(
     (2, True)
     """
     count = None if top is None else as_size("top", top)
+    check_vocabulary(model, vocabulary)
     if model.length_model == "tau":
         raise ValueError("model: expected one whose next symbol does not depend on a length drawn first")
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers import Recurrent, Stack, activity_penalties
 from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
 from fastrnn.models.length_outputs import LengthOutput, ModelBatch
 
@@ -67,6 +68,8 @@ def forward_backbone(
     x = _layer_inputs(model, batch.ids, batch.left, words)
     mask = None if model.embedding is None else _mask(model, x)
     x = x if mask is None else x * mask
+    if model.embedding is not None:
+        x = frozen(x)  # no copy for the tape
     every = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     if every and isinstance(model.rnn, Stack):
         raise ValueError("checkpoint_every: expected None, as a Stack keeps every step")

@@ -238,7 +238,7 @@ class LanguageModel(Composite):
         state : ndarray, float [L, N, H], or for LSTM a pair of them, optional
             The state before the first step; default: zero.
         lengths : array_like, int [N], optional
-            Steps of each row, if not all have T.
+            Steps of each row, in ``0 .. T``, if not all have T.
 
         Returns
         -------
@@ -345,6 +345,7 @@ class LanguageModel(Composite):
         Parameters
         ----------
         inputs : array_like, int [T, N]
+            As for `loss`.
         state : as for `loss`, optional
 
         Returns

@@ -149,5 +149,19 @@ class LanguageModelStream:
         twin._h = self._h
         return twin
 
+    def __copy__(self) -> LanguageModelStream:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A deep copy or a pickled stream brings its model along.
+        return _restored, (self._model, self.batch_size, self.state, self._h)
+
     def __repr__(self) -> str:
         return f"<LanguageModelStream of {self._model!r}: {self.batch_size} sequences>"
+
+
+def _restored(model: Any, batch_size: int, state: Any, h: Array | None) -> LanguageModelStream:
+    """Return a stream of a copied or unpickled model."""
+    stream: LanguageModelStream = model.stream(batch_size)
+    stream.state, stream._h = state, h
+    return stream

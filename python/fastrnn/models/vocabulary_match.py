@@ -38,8 +38,8 @@ def check_vocabulary(model: LanguageModel, vocabulary: Vocabulary) -> None:
             f"{vocabulary.symbols[eos]!r}"
         )
     if bos is not None and model.start not in (None, bos):
-        start = "no symbol, start=-1," if model.start == -1 else f"id {model.start}"
+        start = "no symbol" if model.start == -1 else f"id {model.start}"
         raise ValueError(
-            f"start: the model starts texts with {start} the vocabulary with id {bos}, "
+            f"start: the model starts texts with {start}, the vocabulary with id {bos}, "
             f"{vocabulary.symbols[bos]!r}"
         )

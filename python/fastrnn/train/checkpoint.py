@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_size
 from fastrnn._files import read_regular
-from fastrnn._plain import Check, as_fields, as_mapping, as_text, optional, printable
+from fastrnn._plain import Check, as_fields, as_mapping, as_text, errors_of_library, optional, printable
 from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.layers.description import count_layers
@@ -21,7 +20,7 @@ from fastrnn.models import LanguageModel
 from fastrnn.models.settings import Settings
 from fastrnn.models.vocabulary_match import check_vocabulary
 from fastrnn.train.atomic_files import write_atomically
-from fastrnn.train.checkpoint_header import METADATA_KEY, read_description, read_tensors
+from fastrnn.train.checkpoint_header import METADATA_KEY, header_text, read_description, read_tensors
 from fastrnn.train.training_state import TrainingState, check_arrays, check_values
 
 __all__ = [
@@ -96,6 +95,9 @@ def save_checkpoint(
 
     Raises
     ------
+    ValueError
+        If the vocabulary is not that of the model (another number of symbols, another end or start), or is
+        too large for a file's header.
     OSError
         If the file cannot be written; an existing file stays as it was.
 
@@ -115,7 +117,10 @@ def save_checkpoint(
     from safetensors.numpy import save
 
     tensors, description = describe_checkpoint(model, vocabulary, training)
-    write_atomically(path, save(tensors, {METADATA_KEY: json.dumps(description, allow_nan=False)}))
+    metadata = {METADATA_KEY: header_text(description)}
+    with errors_of_library("safetensors"):
+        content = save(tensors, metadata)
+    write_atomically(path, content)
 
 
 def describe_checkpoint(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from fastrnn._plain import as_mapping, errors_of_library, parse_json
 from fastrnn.layers.base.parameters import widen_bfloat16
 
-__all__ = ["METADATA_KEY", "read_description", "read_tensors"]
+__all__ = ["METADATA_KEY", "header_text", "read_description", "read_tensors"]
 
 METADATA_KEY = "fastrnn"  # of the header's metadata; its value is JSON
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
@@ -19,6 +21,25 @@ _DTYPES = {
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
     **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
 }
+
+
+def header_text(description: Mapping[str, Any]) -> str:
+    """Return fastrnn's part of the header, or of a part of it, as JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is larger than a header may be, so that no file could be read again.
+    """
+    text = json.dumps(description, allow_nan=False)
+    size = len(json.dumps(text))
+    if size > _LARGEST_HEADER:
+        symbols = len(description["vocabulary"]["symbols"])
+        raise ValueError(
+            f"vocabulary: {symbols:,} symbols take {size:,} bytes of a file's header, which may have "
+            f"{_LARGEST_HEADER:,}; keep fewer, with max_types or --max-types"
+        )
+    return text
 
 
 def read_description(content: bytes) -> dict[str, Any]:

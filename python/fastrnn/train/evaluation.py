@@ -14,6 +14,7 @@ from fastrnn._checks import as_size
 from fastrnn.data.batching import as_text_ids
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.models.losses import select_rows
+from fastrnn.train.data_match import check_data
 
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel
@@ -146,6 +147,7 @@ def evaluate_sentences(
     if not isinstance(sentences, SentenceBatches):
         start = -1 if model.start is None else model.start
         sentences = SentenceBatches(sentences, batch_size, start=start, eos=model.eos, seed=0)
+    check_data("sentences", model, sentences)
     total = 0.0
     for batch in sentences.within(_LARGEST_PADDED):
         loss, _ = model.loss(batch.inputs, batch.targets, lengths=batch.lengths)

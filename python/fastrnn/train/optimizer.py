@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
 from fastrnn._memory import named_memory
+from fastrnn._plain import as_count
 from fastrnn.layers.base.module import sparse_parts
 from fastrnn.layers.base.sparse import dense_parts
 
@@ -87,6 +88,7 @@ class Optimizer(ABC):
             raise ValueError(
                 f"optimizer state: expected {sorted({'steps', *self.moments})}, got {sorted(state)}"
             )
+        steps = as_count("optimizer state steps", state["steps"])
         for name, moment in self.moments.items():
             given = np.asarray(state[name])
             if given.shape != moment.shape or given.dtype != moment.dtype:
@@ -96,7 +98,7 @@ class Optimizer(ABC):
                 )
         for name, moment in self.moments.items():
             moment[...] = state[name]
-        self.steps = int(state["steps"])
+        self.steps = steps
 
     @abstractmethod
     def _update(

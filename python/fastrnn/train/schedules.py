@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastrnn._checks import as_number, as_size
+from fastrnn._plain import as_count, as_fields, as_finite, optional
 
 __all__ = ["ConstantSchedule", "CosineSchedule", "PlateauSchedule", "StepSchedule"]
 
@@ -211,8 +212,10 @@ class PlateauSchedule(ConstantSchedule):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a state that `state_dict` returned."""
-        self._decays, self._waited = int(state["decays"]), int(state["waited"])
-        self._lowest = math.inf if state["lowest"] is None else float(state["lowest"])
+        fields = {"decays": as_count, "waited": as_count, "lowest": optional(as_finite)}
+        given = as_fields("schedule", state, fields)
+        self._decays, self._waited = given["decays"], given["waited"]
+        self._lowest = math.inf if given["lowest"] is None else given["lowest"]
 
     def _factor(self, step: int) -> float:
         return max(float(self.factor**self._decays), self.minimum / self.learning_rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,8 @@ class Module:
         check_memory("parameters", shapes, dtype)
         self.parameters = Parameters(Buffer(flat_size(shapes), dtype), shapes)
         self._gradients: Gradients | None = None
+        # A number that only a module and its copies have: their tapes belong to any of them.
+        self._identity = int.from_bytes(os.urandom(8), "little")
 
     @property
     def gradients(self) -> Gradients:

@@ -11,6 +11,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
 from fastrnn._memory import check_memory, named_memory
+from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
@@ -147,7 +148,7 @@ class AdaptiveSoftmax(Composite):
 
     def losses(self, h: Array, targets: Ids) -> Array:
         """Return the cross-entropy of each token, as `Softmax.losses` does."""
-        targets = self._checked(targets)
+        h, targets = self._checked(h, targets)
         losses = self.head.losses(h, self._head_targets(targets))
         for tail, rows, within in self._tail_targets(targets):
             losses[rows] += tail.output.losses(tail.project(h[rows]), within)
@@ -166,21 +167,21 @@ class AdaptiveSoftmax(Composite):
         """
         if smoothing:
             raise ValueError(f"smoothing: expected 0 with an adaptive softmax, got {smoothing}")
-        targets = self._checked(targets)
+        h, targets = self._checked(h, targets)
         losses, dh = self.head.losses_and_gradients(h, self._head_targets(targets), scale=scale)
         for tail, rows, within in self._tail_targets(targets):
-            narrow, tape = tail.project.forward(h[rows])
+            narrow, tape = tail.project.forward(frozen(h[rows]))
             own, dnarrow = tail.output.losses_and_gradients(narrow, within, scale=scale)
             losses[rows] += own
             dh[rows] += tail.project.backward(tape, dnarrow)
         return losses, dh
 
-    def _checked(self, targets: Any) -> Ids:
+    def _checked(self, h: Any, targets: Any) -> tuple[Array, Ids]:
         ids = as_ids("targets", targets, ("M",))
         if ids.size and not (ids.min() >= -1 and ids.max() < self.out_features):
             wrong = ids[(ids < -1) | (ids >= self.out_features)][0]
             raise ValueError(f"targets: expected ids in 0 .. {self.out_features - 1} (-1: none), got {wrong}")
-        return ids
+        return as_floats("h", h, self.dtype, ("M", self.in_features)), ids
 
     def _head_targets(self, targets: Ids) -> Ids:
         """Return the head's targets: an id or a cluster each."""

@@ -56,13 +56,13 @@ class ProjectedStack:
     def __call__(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
         """Do what ``rnn(embedding(ids), state)`` does."""
         batch = self.rnn._weights.batch(ids, state)
-        return self.rnn._result(*infer(self.rnn.spec, PassWeights(self._packed), batch))
+        return self.rnn._result(*infer(self.rnn.spec, PassWeights(self._packed), batch), alone=batch.alone)
 
     def forward(
         self, ids: Any, state: Any = None, checkpoint_every: int | None = None
     ) -> tuple[Array, Any, AnyTape]:
         """Do what ``rnn.forward(embedding(ids), state)`` does; the tape's first x is the ids."""
-        batch = self.rnn._weights.batch(ids, state)
+        batch = self.rnn._weights.batch(ids, state, keep=True)
         return self.rnn._forward(batch, checkpoint_every, initial=state is None, packed=self._packed)
 
     @named_memory("gradients", SMALLER_LAYER)

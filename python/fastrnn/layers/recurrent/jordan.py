@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastrnn._arrays import Array, as_floats, contiguous
 from fastrnn._checks import as_choice, as_flag, as_size
-from fastrnn.layers.recurrent.engine.arguments import as_input
+from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.engine.sequence_pass import infer
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.options import ACTIVATIONS
@@ -140,7 +140,7 @@ class Jordan(Recurrent[Any]):
         """
         targets = self._targets(x, targets)
         batch = self._weights.batch(x, state, lengths, reset, context, targets)
-        return self._result(*infer(self.spec, self._weights.current(), batch))
+        return self._result(*infer(self.spec, self._weights.current(), batch), alone=batch.alone)
 
     def forward(
         self,
@@ -157,7 +157,7 @@ class Jordan(Recurrent[Any]):
 
         Everything else is as for `RNN`.
         """
-        batch = self._weights.batch(x, state, lengths, reset, context, self._targets(x, targets))
+        batch = self._weights.batch(x, state, lengths, reset, context, self._targets(x, targets), keep=True)
         return self._forward(batch, checkpoint_every, initial=state is None)
 
     def _targets(self, x: Any, targets: Any) -> Array | None:
@@ -166,13 +166,13 @@ class Jordan(Recurrent[Any]):
             return None
         if self.options.reverse:
             raise ValueError("targets: contradict reverse")
-        rows, steps = ("N", "T") if self.batch_first else ("T", "N")
-        given = as_floats("targets", targets, self.dtype, (rows, steps, self.output_size))
-        given = contiguous("targets", given.swapaxes(0, 1) if self.batch_first else given)
-        batch = as_input(self.spec, x).shape[:2]
-        if given.shape[:2] != batch:
-            raise ValueError(f"targets: expected {[*batch, self.output_size]}, got {list(given.shape)}")
-        return given
+        array, alone = read_input(self.spec, x)
+        steps, rows = array.shape[:2]
+        axes = (steps,) if alone else (rows, steps) if self.batch_first else (steps, rows)
+        given = as_floats("targets", targets, self.dtype, (*axes, self.output_size))
+        if alone:
+            return given[:, None]
+        return contiguous("targets", given.swapaxes(0, 1) if self.batch_first else given)
 
     def __repr__(self) -> str:
         output_size, activation, hidden = self._output

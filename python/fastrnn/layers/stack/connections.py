@@ -119,13 +119,15 @@ def check_widths(connect: str, layers: Sequence[Recurrent[Any]]) -> None:
 
 
 def reject_ids(x: Any, axes: int) -> None:
-    """Reject ids, which have fewer axes than floats, where x is concatenated with outputs."""
+    """Reject ids, integers with fewer axes than a batch of floats, where x is concatenated with outputs."""
     array = as_array("x", x)
     if array.dtype.kind in "iu" and array.ndim < axes:
         raise TypeError("x: expected floats, as connect='dense' concatenates them with outputs, got ids")
 
 
-def as_entries(layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: int) -> tuple[Any, ...]:
+def as_entries(
+    layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: int, *, alone: bool = False
+) -> tuple[Any, ...]:
     """Check a state up front; return an entry for each layer."""
     count = len(layers)
     if state is None:
@@ -136,5 +138,5 @@ def as_entries(layers: Sequence[Recurrent[Any]], name: str, state: Any, rows: in
     if len(state) != count:
         raise ValueError(f"{expected}, got {len(state)}")
     for index, layer in enumerate(layers):
-        as_states(layer.spec, f"{name}[{index}]", state[index], rows)
+        as_states(layer.spec, f"{name}[{index}]", state[index], rows, alone=alone)
     return tuple(state)

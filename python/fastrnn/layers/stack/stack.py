@@ -12,8 +12,9 @@ from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module import Composite
-from fastrnn.layers.recurrent.engine.arguments import as_input
+from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
     CONNECTIONS,
@@ -35,7 +36,7 @@ __all__ = ["Stack", "StackTape"]
 StackState: TypeAlias = tuple[Any, ...]
 
 
-class StackTape:
+class StackTape(Kept):
     """What ``forward`` of a `Stack` keeps for ``backward``.
 
     The rules of `fastrnn.layers.Tape` apply to its arrays.
@@ -50,13 +51,14 @@ class StackTape:
         Masks applied to the outputs of all layers but the last.
     """
 
-    __slots__ = ("_shape", "_stack", "dropout", "layers", "rows", "steps")
+    __slots__ = ("_shape", "_stack", "alone", "dropout", "layers", "rows", "steps")
 
     def __init__(
         self, stack: Stack, layers: list[Tape], dropout: list[Array | None], shape: tuple[int, ...]
     ) -> None:
         self._stack, self._shape = stack, shape
         self.layers, self.dropout = tuple(layers), tuple(dropout)
+        self.alone = self.layers[0].alone
         self.steps, self.rows = self.layers[0].steps, self.layers[0].rows
 
     @property
@@ -69,6 +71,9 @@ class StackTape:
             if not np.may_share_memory(x, below.layers[-1].y):
                 total += x.nbytes
         return total
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StackTape, (self._stack, list(self.layers), list(self.dropout), self._shape)
 
     def __repr__(self) -> str:
         return f"<StackTape of {self._stack!r}: {self.steps} steps of {self.rows} sequences>"
@@ -170,7 +175,8 @@ class Stack(Composite):
         Parameters
         ----------
         x : array_like, float [T, N, D] or integer ids [T, N]
-            ``batch_first``: [N, T, D] or [N, T]. No ids if `connect` is dense.
+            ``batch_first``: [N, T, D] or [N, T]. No ids if `connect` is dense. An id of -1 is a vector of
+            zeros. Floats [T, D] or ids [T] are one sequence, without the axis N, as for `RNN`.
         state : tuple, optional
             The state before the first step: for each layer its own state, or None for its default.
         lengths : array_like, int [N], optional
@@ -188,14 +194,14 @@ class Stack(Composite):
         Raises
         ------
         ValueError
-            If an array has a wrong shape, an id is out of range, a length not in 1 .. T, or the state has
+            If an array has a wrong shape, an id is out of range, a length not in 0 .. T, or the state has
             another number of entries.
         TypeError
             If an array has a wrong dtype, x is ids and `connect` is dense, or an entry of the state is
             another cell's.
         """
-        x, rows = self._input(x)
-        states = as_entries(self.layers, "state", state, rows)
+        x, rows, alone = self._input(x)
+        states = as_entries(self.layers, "state", state, rows, alone=alone)
         lasts: list[Any] = []
 
         def run(index: int, read: Array) -> Array:
@@ -218,7 +224,7 @@ class Stack(Composite):
         Returns
         -------
         y, state
-            As for a call.
+            As for a call; y is read-only.
         tape : StackTape
 
         Raises
@@ -226,23 +232,25 @@ class Stack(Composite):
         ValueError, TypeError
             As for a call.
         """
-        x, rows = self._input(x)
-        states = as_entries(self.layers, "state", state, rows)
+        x, rows, alone = self._input(x)
+        states = as_entries(self.layers, "state", state, rows, alone=alone)
         lasts: list[Any] = []
         tapes: list[Tape] = []
         masks: list[Array | None] = []
 
         def run(index: int, read: Array) -> Array:
+            read = frozen(read) if index > 0 else read  # no copy for the tape
             y, last, tape = self.layers[index].forward(read, states[index], lengths, reset)
             lasts.append(last)
             tapes.append(tape)
             return y
 
         def drop(y: Array) -> Array:
-            masks.append(mask := self._mask(y.shape))
-            return y if mask is None else y * mask
+            mask = self._mask(y.shape)
+            masks.append(mask if mask is None else frozen(mask))
+            return y if mask is None else frozen(y * mask)
 
-        y = forward_through(self.connect, x, self._passes(run), drop)
+        y = frozen(forward_through(self.connect, x, self._passes(run), drop))
         return y, tuple(lasts), StackTape(self, tapes, masks, y.shape)
 
     def backward(
@@ -277,14 +285,14 @@ class Stack(Composite):
         """
         if not isinstance(tape, StackTape):
             raise TypeError(f"tape: expected the StackTape that forward returned, got {type(tape).__name__}")
-        if tape._stack is not self:
+        if tape._stack is not self and tape._stack._identity != self._identity:
             raise ValueError("tape: expected one of this stack, got another stack's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         zero = dy is None
         with named_memory("dy", FEWER_TOKENS):
             dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
-        dstates = as_entries(self.layers, "dstate", dstate, tape.rows)
+        dstates = as_entries(self.layers, "dstate", dstate, tape.rows, alone=tape.alone)
         firsts: list[Any] = []
 
         def run(index: int, dresult: Array) -> Array | None:
@@ -319,16 +327,18 @@ class Stack(Composite):
     def _passes(self, run: Any) -> list[Any]:
         return [partial(run, index) for index in range(len(self.layers))]
 
-    def _input(self, x: Any) -> tuple[Array, int]:
-        """Return x, checked and in its own layout, and N."""
+    def _input(self, x: Any) -> tuple[Array, int, bool]:
+        """Return x, checked and in its own layout, N, and whether x has no axis N."""
         if self.connect == "dense":
             reject_ids(x, 3)
-        array = as_input(self.layers[0].spec, x)
-        return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1]
+        array, alone = read_input(self.layers[0].spec, x)
+        if alone:
+            return array[:, 0], 1, True
+        return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1], False
 
     def _mask(self, shape: tuple[int, ...]) -> Array | None:
         """Draw a dropout mask that does not depend on `batch_first`."""
-        if not self.batch_first:
+        if not self.batch_first or len(shape) == 2:
             return dropout_mask(shape, self.dropout, self.dtype, self.rng)
         mask = dropout_mask((shape[1], shape[0], shape[2]), self.dropout, self.dtype, self.rng)
         return None if mask is None else mask.swapaxes(0, 1)

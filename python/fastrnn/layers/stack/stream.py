@@ -53,7 +53,8 @@ class StackStream:
         Parameters
         ----------
         x : array_like, float [N, D] or integer ids [N]
-            With one sequence also [D] or a single id. No ids if the stack's `connect` is dense.
+            With one sequence also [D] or a single id. Integers are always ids, -1 is a vector of zeros. No
+            ids if the stack's `connect` is dense.
 
         Returns
         -------
@@ -98,6 +99,13 @@ class StackStream:
         other._parts, other.batch_size = [part.copy() for part in self._parts], self.batch_size
         return other
 
+    def __copy__(self) -> StackStream:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A deep copy or a pickled stream brings its stack along.
+        return _restored, (self._owner, self.batch_size, self.state)
+
     def __repr__(self) -> str:
         return f"<StackStream of {self._owner!r}: {self.batch_size} sequences>"
 
@@ -107,3 +115,10 @@ def _part(layer: Recurrent[Any], index: int, batch_size: int) -> Stream[Any]:
         return layer.stream(batch_size)
     except ValueError as error:
         raise ValueError(f"layer{index}: {error}") from None
+
+
+def _restored(owner: Any, batch_size: int, state: Any) -> StackStream:
+    """Return a stream of a copied or unpickled stack."""
+    stream: StackStream = owner.stream(batch_size)
+    stream.state = state
+    return stream

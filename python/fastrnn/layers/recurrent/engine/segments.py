@@ -11,6 +11,7 @@ from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import DropoutMask
+from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
 from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays
 from fastrnn.layers.recurrent.engine.sequence_pass import (
@@ -27,14 +28,14 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 __all__ = ["AnyTape", "CheckpointedTape", "backward_segments", "forward_segments"]
 
 
-class CheckpointedTape:
+class CheckpointedTape(Kept):
     """What ``forward`` with ``checkpoint_every`` keeps for ``backward``.
 
     It holds the state of each layer before every segment of k steps; ``backward`` recomputes one segment at a
     time, from the last to the first. The gradients are those of a `Tape`, to the last bit. Layers of a stack
     run a segment together; a bidirectional layer runs alone, and its output is kept.
 
-    Do not write to the arguments of the forward pass before ``backward``, which leaves them as they are and
+    It cannot change: the arguments of the forward pass that it keeps are read-only or copies. ``backward``
     may be called more than once.
 
     Attributes
@@ -68,6 +69,7 @@ class CheckpointedTape:
         "_owner",
         "_spec",
         "_weights",
+        "alone",
         "checkpoint_every",
         "learned_state",
         "rows",
@@ -77,9 +79,10 @@ class CheckpointedTape:
     def __init__(
         self, spec: RecurrentSpec, weights: PassWeights, steps: int, rows: int, checkpoint_every: int
     ) -> None:
-        self._owner: object = None  # the layer whose pass it was
+        self._owner: Any = None  # the layer whose pass it was
         self._spec, self._weights = spec, weights
         self.learned_state = False  # whether the initial state was the layer's own
+        self.alone = False  # whether x had no axis N
         self.steps, self.rows = steps, rows
         self.checkpoint_every = checkpoint_every
         # What runs together: the whole stack, or the two directions of one layer.
@@ -92,9 +95,39 @@ class CheckpointedTape:
         inputs = sum(runs[0].x.nbytes for runs in self._levels[1:])
         return inputs + sum(run.nbytes for runs in self._levels for run in runs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        owner = self._owner
+        runs = [[(r.layers, r.batch, r.masks, r.reverse, r.starts) for r in level] for level in self._levels]
+        shape = (self.steps, self.rows, self.checkpoint_every)
+        flags = (self.learned_state, self.alone)
+        kept = owner._weights.pickled(self._weights)
+        return _restored, (owner, *kept, shape, runs, self._masks, flags)
+
     def __repr__(self) -> str:
         kept = f"a state kept every {self.checkpoint_every}"
         return f"<CheckpointedTape of {self._owner!r}: {self.steps} steps of {self.rows} sequences, {kept}>"
+
+
+def _restored(
+    owner: Any,
+    keys: list[int] | None,
+    weight_masks: list[Array] | None,
+    shape: tuple[int, int, int],
+    runs: list[list[tuple[Any, ...]]],
+    masks: list[DropoutMask | None],
+    flags: tuple[bool, bool],
+) -> CheckpointedTape:
+    """Return a pickled tape."""
+    tape = CheckpointedTape(owner.spec, owner._weights.restored(keys, weight_masks), *shape)
+    tape._owner, tape._masks = owner, masks
+    tape.learned_state, tape.alone = flags
+    for level in runs:
+        tape._levels.append([])
+        for layers, batch, own, reverse, starts in level:
+            run = Run(tape, layers, batch, own, reverse=reverse)
+            run.starts = starts
+            tape._levels[-1].append(run)
+    return tape
 
 
 # The tapes that a forward pass may return.
@@ -116,12 +149,13 @@ def forward_segments(
         masks = [mask() for _ in range(1, spec.count)]
         run = Run(tape, range(spec.count), batch, masks, reverse=spec.options.reverse)
         tape._levels.append([run])
-        return *run.forward(), tape
+        y, finals = run.forward()
+        return frozen(y), finals, tape
     x, finals = batch.x, []
     for index in range(0, spec.count, 2):
         if index > 0:
             tape._masks.append(mask())
-            x = _dropped(x, tape._masks[-1], 0, tape.steps)
+            x = frozen(_dropped(x, tape._masks[-1], 0, tape.steps))
         level = batch._replace(x=x)
         runs = [Run(tape, range(i, i + 1), level, [], reverse=i > index) for i in (index, index + 1)]
         tape._levels.append(runs)
@@ -130,7 +164,7 @@ def forward_segments(
             y, final = run.forward()
             outputs.append(y)
             finals += final
-        x = merged(spec, outputs)
+        x = frozen(merged(spec, outputs))
     return x, finals, tape
 
 
@@ -193,6 +227,9 @@ class Run:
     def forward(self) -> tuple[Array, States]:
         state = list(self.first)
         total, rows = self.x.shape[:2]
+        if not self._segments():  # no step to run
+            parts = [self.spec.zero_state(rows) if part is None else part for part in state]
+            state = [tuple([array.copy() for array in part]) for part in parts]
         y = np.zeros((total, rows, self.spec.h_size), self.spec.dtype)
         for begin, end in self._segments():
             self.starts.append(list(state))
@@ -208,11 +245,15 @@ class Run:
         carried: list[Any] = [None] * count
         if dstates is not None:
             carried = dstates[first : first + count]
+        if not self._segments():
+            parts = [self.spec.zero_state(self.x.shape[1]) if part is None else part for part in carried]
+            carried = [tuple([array.copy() for array in part]) for part in parts]
         # The gradient that resets send back to the first state of the whole pass.
         back: list[Any] = [None] * count
         if self.reset is not None:
             back = [self.spec.zero_state(self.x.shape[1]) for _ in range(count)]
         dx = np.zeros(self.x.shape, self.spec.dtype) if need_dx and self.x.ndim == 3 else None
+        gradients = [self._with_sums(group) for group in gradients]
         for (begin, end), start in zip(reversed(self._segments()), reversed(self.starts), strict=True):
             _, _, tapes = self._run_segment(begin, end, start, training=True)
             part = None if dy is None else self._take(dy, begin, end)
@@ -234,6 +275,16 @@ class Run:
             if dx is not None and part is not None:
                 self._put(dx, part, begin, end)
         return dx, carried
+
+    def _with_sums(self, group: Group) -> Group:
+        """Add the sums that all segments add to before they become gradients, as in a whole pass."""
+        sums: dict[str, Array] = {}
+        if self.spec.options.leak == "shared":
+            sums["leak_sum"] = np.zeros(self.spec.hidden_size, self.spec.dtype)
+        if "weight_context" in group:
+            shape = (self.x.shape[1], group["weight_context"].shape[0])
+            sums["context_sum"] = np.zeros(shape, self.spec.dtype)
+        return {**group, **sums} if sums else group
 
     def _run_segment(
         self, begin: int, end: int, state: list[Any], *, training: bool
@@ -272,7 +323,8 @@ class Run:
         return [slice(i, i + step) for i in range(0, count, step)]
 
     def _segments(self) -> list[tuple[int, int]]:
-        total = self.x.shape[0] if self.lengths is None else int(self.lengths.max())
+        total = self.x.shape[0] if self.lengths is None else int(self.lengths.max(initial=0))
+        total = total if self.x.shape[1] else 0
         return [(begin, min(begin + self.every, total)) for begin in range(0, total, self.every)]
 
     def _take(self, array: Array, begin: int, end: int) -> Array:

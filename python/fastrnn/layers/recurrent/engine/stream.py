@@ -26,7 +26,8 @@ class Stream(Generic[StateT]):
     """A recurrent layer that runs step by step and keeps its state; ``rnn.stream()`` returns one.
 
     Single steps return the same bits as one call over the sequence. After the layer's parameters change, the
-    next step uses the new ones and continues from the state. Use a stream from one thread at a time; several
+    next step uses the new ones and continues from the state. ``copy.copy`` makes a `copy`; a deep copy or a
+    pickled stream brings its layer along. Use a stream from one thread at a time; several
     streams of one layer may run at the same time.
 
     Attributes
@@ -102,7 +103,8 @@ class Stream(Generic[StateT]):
         Parameters
         ----------
         x : array_like, float [N, D] or integer ids [N]
-            For one sequence also [D], or a single id.
+            For one sequence also [D], or a single id. Integers are always ids, -1 is a vector of zeros; a
+            one-hot vector is written as floats, [0.0, 1.0, 0.0].
         out : ndarray, float [N, H], optional
             C-contiguous, of the layer's dtype: y is written to it. A step with `out` allocates no memory if x
             is a C-contiguous array [N, D] or [N] of the right dtype.
@@ -132,7 +134,8 @@ class Stream(Generic[StateT]):
         """
         if self._version != self._buffer.version:
             self._repack(self._native.get_state())
-        if type(x) is np.ndarray and (x.ndim == 2 or x.dtype is _INT64):
+        usual = out is None or type(out) is np.ndarray
+        if type(x) is np.ndarray and (x.ndim == 2 or x.dtype is _INT64) and usual:
             try:
                 return self._native_step(x, out)  # type: ignore[no-any-return]
             except (TypeError, ValueError):
@@ -144,12 +147,19 @@ class Stream(Generic[StateT]):
         alone = rows == 1
         if array.dtype.kind in "iu" and array.ndim < 2:
             alone &= array.ndim == 0
+            if not alone and array.shape == (width,) != (rows,):
+                raise ValueError(
+                    f"x: expected ids [{rows}], got [{width}]. Integers are ids; write a vector as floats: "
+                    f"np.array(x, np.{self._spec.dtype})"
+                )
             given: Array = as_ids("x", array, () if alone else (rows,)).reshape(rows)
         else:
             alone &= array.ndim == 1
             given = as_floats("x", x, self._spec.dtype, (width,) if alone else (rows, width)).reshape(
                 rows, width
             )
+        if out is not None and type(out) is not np.ndarray:
+            raise TypeError(f"out: expected a NumPy array of {self._spec.dtype}, got {type(out).__name__}")
         y: Array = self._native_step(given, out)
         return y[0] if alone else y
 
@@ -245,5 +255,19 @@ class Stream(Generic[StateT]):
         twin._use(self._native.copy(), self._buffer, self._version)
         return twin
 
+    def __copy__(self) -> Stream[StateT]:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A deep copy or a pickled stream brings its layer along.
+        return _restored, (self._owner, self.batch_size, self._context, self.state)
+
     def __repr__(self) -> str:
         return f"<Stream of {self._owner!r}: {self.batch_size} sequences>"
+
+
+def _restored(owner: Any, batch_size: int, context: Any, state: Any) -> Stream[Any]:
+    """Return a stream of a copied or unpickled layer."""
+    stream: Stream[Any] = owner.stream(batch_size, context=context)
+    stream.state = state
+    return stream
