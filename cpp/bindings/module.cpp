@@ -17,6 +17,7 @@
     EACH(embedding)            \
     EACH(dropout_mask)         \
     EACH(softmax)              \
+    EACH(logistic)             \
     EACH(optimizers)
 
 #define FASTRNN_DECLARE(name) void register_##name(pybind11::module_& m);
