@@ -100,7 +100,7 @@ def test_it_goes_through_a_layer_with_the_loss():
         ),
         (make_y().astype(np.float16), None, {}, TypeError, "y: expected float32 or float64, got float16"),
         (make_y(), [5, 5], {}, ValueError, "lengths: expected [3], got [2]"),
-        (make_y(), [5, 0, 5], {}, ValueError, "lengths: expected 1 .. 5, got 0 at position 1"),
+        (make_y(), [5, -1, 5], {}, ValueError, "lengths: expected 0 .. 5, got -1 at position 1"),
         (make_y(), [5.0, 1.0, 5.0], {}, TypeError, "lengths: expected integers, got float64"),
         (make_y(), None, {"ar": -1.0}, ValueError, "ar: expected a finite number >= 0, got -1.0"),
         (make_y(), None, {"tar": float("nan")}, ValueError, "tar: expected a finite number >= 0, got nan"),

@@ -5,6 +5,7 @@ import pytest
 
 import fastrnn as fr
 
+WRITE = "write x.astype(np.float32)"  # the end of messages about another dtype
 T, N, D, H = 4, 2, 3, 5
 
 
@@ -121,32 +122,28 @@ def check(call, error, message):
     ("x", "error", "message"),
     [
         (floats(T, N, 4), ValueError, "x: expected [T, N, 3], got [4, 2, 4]"),
-        (floats(T, D), ValueError, "x: expected [T, N, 3], got [4, 3]"),
+        (floats(T, 4), ValueError, "x: expected [T, 3], got [4, 4]"),
         (floats(D), ValueError, "x: expected [T, N, 3], got [3]"),
         (floats(), ValueError, "x: expected [T, N, 3], got []"),
         (floats(1, T, N, D), ValueError, "x: expected [T, N, 3], got [1, 4, 2, 3]"),
-        (floats(T, N, D, dtype=np.float64), TypeError, "x: expected float32, got float64"),
-        (floats(T, N, D, dtype=np.float16), TypeError, "x: expected float32, got float16"),
+        (
+            floats(T, N, D, dtype=np.float64),
+            TypeError,
+            f"x: expected float32, got float64; {WRITE}",
+        ),
+        (
+            floats(T, N, D, dtype=np.float16),
+            TypeError,
+            f"x: expected float32, got float16; {WRITE}",
+        ),
         (floats(T, N, D, dtype=np.complex64), TypeError, "x: expected float32, got complex64"),
-        (floats(T, N, D, dtype=">f4"), TypeError, "x: expected float32, got >f4"),
-        (np.zeros((T, N, D), np.int64), TypeError, "x: expected float32, got int64"),
+        (floats(T, N, D, dtype=">f4"), TypeError, f"x: expected float32, got >f4; {WRITE}"),
+        (
+            np.zeros((T, N, D), np.int64),
+            TypeError,
+            f"x: expected float32, got int64; {WRITE}",
+        ),
         (np.zeros((T, N), bool), TypeError, "x: expected float32, got bool"),
-        (np.zeros(T, np.int64), ValueError, "x: expected [T, N], got [4]"),
-        (
-            np.zeros((0, N, D), np.float32),
-            ValueError,
-            "x: expected at least one step and one sequence, got [0, 2, 3]",
-        ),
-        (
-            np.zeros((T, 0, D), np.float32),
-            ValueError,
-            "x: expected at least one step and one sequence, got [4, 0, 3]",
-        ),
-        (
-            np.zeros((0, N), np.int64),
-            ValueError,
-            "x: expected at least one step and one sequence, got [0, 2]",
-        ),
         (np.full((T, N), 3), ValueError, "x: expected ids in 0 .. 2 (-1: none), got 3 at position 0"),
         (
             np.array([[0, 1], [2, -2]]),
@@ -179,7 +176,6 @@ def test_rows_of_unequal_length_are_not_an_array():
 def test_batch_first_swaps_the_letters():
     rnn = fr.RNN(D, H, batch_first=True, seed=0)
     check(lambda: rnn(floats(N, T, 4)), ValueError, "x: expected [N, T, 3], got [2, 4, 4]")
-    check(lambda: rnn(np.zeros(4, int)), ValueError, "x: expected [N, T], got [4]")
     _, _, tape = rnn.forward(floats(N, T, D))
     check(lambda: rnn.backward(tape, floats(T, N, H)), ValueError, "dy: expected [2, 4, 5], got [4, 2, 5]")
 
@@ -196,7 +192,11 @@ def test_errors_name_wrong_states(name):
     h = floats(2, N, H)
     check(run(fr.GRU, h[:1]), ValueError, f"{name}: expected [2, 2, 5], got [1, 2, 5]")
     check(run(fr.GRU, h[0]), ValueError, f"{name}: expected [2, 2, 5], got [2, 5]")
-    check(run(fr.RNN, h.astype(np.float64)), TypeError, f"{name}: expected float32, got float64")
+    check(
+        run(fr.RNN, h.astype(np.float64)),
+        TypeError,
+        f"{name}: expected float32, got float64; write {name}.astype(np.float32)",
+    )
     check(run(fr.RNN, (h, h)), TypeError, f"{name}: expected one array, got a tuple of 2")
     check(run(fr.LSTM, h), TypeError, f"{name}: expected the pair (h, c), got ndarray")
     check(run(fr.LSTM, (h,)), TypeError, f"{name}: expected the pair (h, c), got 1 arrays")
@@ -208,9 +208,9 @@ def test_errors_name_wrong_states(name):
 @pytest.mark.parametrize(
     ("lengths", "error", "message"),
     [
-        ([4, 0], ValueError, "lengths: expected 1 .. 4, got 0 at position 1"),
-        ([-1, 4], ValueError, "lengths: expected 1 .. 4, got -1 at position 0"),
-        ([4, 5], ValueError, "lengths: expected 1 .. 4, got 5 at position 1"),
+        ([4, -2], ValueError, "lengths: expected 0 .. 4, got -2 at position 1"),
+        ([-1, 4], ValueError, "lengths: expected 0 .. 4, got -1 at position 0"),
+        ([4, 5], ValueError, "lengths: expected 0 .. 4, got 5 at position 1"),
         ([4], ValueError, "lengths: expected [2], got [1]"),
         ([4.0, 2.0], TypeError, "lengths: expected integers, got float64"),
         ([True, True], TypeError, "lengths: expected integers, got bool"),
@@ -233,7 +233,11 @@ def test_errors_name_wrong_gradients():
     rnn, other = fr.GRU(D, H, seed=0), fr.GRU(D, H, seed=0)
     y, _, tape = rnn.forward(floats(T, N, D))
     check(lambda: rnn.backward(tape, y[1:]), ValueError, "dy: expected [4, 2, 5], got [3, 2, 5]")
-    check(lambda: rnn.backward(tape, y.astype(float)), TypeError, "dy: expected float32, got float64")
+    check(
+        lambda: rnn.backward(tape, y.astype(float)),
+        TypeError,
+        "dy: expected float32, got float64; write dy.astype(np.float32)",
+    )
     check(
         lambda: rnn.backward(tape, None),
         ValueError,
@@ -254,7 +258,11 @@ def test_wrong_steps_are_named_and_leave_the_state():
     check(lambda: stream.step(floats(2, 4)), ValueError, "x: expected [2, 3], got [2, 4]")
     check(lambda: stream.step(floats(3, D)), ValueError, "x: expected [2, 3], got [3, 3]")
     check(lambda: stream.step(floats(D)), ValueError, "x: expected [2, 3], got [3]")
-    check(lambda: stream.step(floats(2, D).astype(float)), TypeError, "x: expected float32, got float64")
+    check(
+        lambda: stream.step(floats(2, D).astype(float)),
+        TypeError,
+        f"x: expected float32, got float64; {WRITE}",
+    )
     check(
         lambda: stream.step(np.array([0, 3])),
         ValueError,
@@ -265,7 +273,11 @@ def test_wrong_steps_are_named_and_leave_the_state():
         ValueError,
         "x: expected ids in 0 .. 2 (-1: none), got -2 at position 1",
     )
-    check(lambda: stream.step([0, 1, 2]), ValueError, "x: expected [2], got [3]")
+    check(
+        lambda: stream.step([0, 1, 2]),
+        ValueError,
+        "x: expected ids [2], got [3]. Integers are ids; write a vector as floats: np.array(x, np.float32)",
+    )
     check(lambda: stream.step(1), ValueError, "x: expected [2], got []")
     check(lambda: stream.step([True, False]), TypeError, "x: expected float32, got bool")
     assert np.array_equal(stream.state, before)
@@ -292,7 +304,11 @@ def test_linear_and_embedding_name_what_is_wrong():
     linear, embedding = fr.Linear(D, H, seed=0), fr.Embedding(7, H, seed=0)
     check(lambda: linear(floats(T, 4)), ValueError, "x: expected [..., 3], got [4, 4]")
     check(lambda: linear(floats()), ValueError, "x: expected [..., 3], got []")
-    check(lambda: linear(floats(T, D).astype(float)), TypeError, "x: expected float32, got float64")
+    check(
+        lambda: linear(floats(T, D).astype(float)),
+        TypeError,
+        f"x: expected float32, got float64; {WRITE}",
+    )
     _, tape = linear.forward(floats(T, N, D))
     check(lambda: linear.backward(tape, floats(T, H)), ValueError, "dy: expected [4, 2, 5], got [4, 5]")
     check(
@@ -333,7 +349,7 @@ def test_losses_name_what_is_wrong():
     check(
         lambda: fr.softmax_cross_entropy(logits.astype(np.float16), [0] * 4),
         TypeError,
-        "logits: expected float32 or float64, got float16",
+        "logits: expected float32 or float64, got float16; write logits.astype(np.float32)",
     )
 
 
@@ -372,7 +388,10 @@ def test_sizes_are_positive_integers(name):
     ],
 )
 def test_parameters_that_cannot_be_allocated(make, scalars):
-    check(make, MemoryError, f"parameters: cannot allocate {4 * scalars} bytes")
+    with pytest.raises(
+        MemoryError, match=f"^parameters: cannot allocate {4 * scalars} bytes; the largest is "
+    ):
+        make()
 
 
 def test_results_that_cannot_be_allocated():

@@ -156,3 +156,13 @@ def test_an_epoch_of_buckets_gives_each_sequence_what_it_gives_alone():
 def test_what_cannot_be_padded(sequences, indices, error, text):
     with pytest.raises(error, match=re.escape(text)):
         pad_batch(sequences, indices)
+
+
+def test_a_range_is_as_good_as_a_list():
+    texts = [[1, 2, 3], [4], [5, 6], [7]]
+    padded, lengths = pad_batch(texts, range(4))
+    wanted, expected = pad_batch(texts, [0, 1, 2, 3])
+    assert padded.tolist() == wanted.tolist()
+    assert lengths.tolist() == expected.tolist()
+    one, two = (length_buckets(each, 2, shuffle=False) for each in (range(1, 9), [*range(1, 9)]))
+    assert [batch.tolist() for batch in one] == [batch.tolist() for batch in two]

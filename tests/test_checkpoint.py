@@ -180,10 +180,10 @@ def test_a_state_of_another_training_is_refused(path):
         other.restore(state)
     with pytest.raises(ValueError, match="optimizer state"):
         make_trainer(optimizer=SGD).restore(state)
-    with pytest.raises(ValueError, match="optimizer state first"):
+    with pytest.raises(ValueError, match="training state: carried: state"):
         make_trainer(make_model(hidden_size=7)).restore(state)
     del state.values["patience"]
-    with pytest.raises(ValueError, match="training state: damaged: KeyError"):
+    with pytest.raises(ValueError, match=r"training\.patience: missing"):
         make_trainer().restore(state)
 
 
@@ -303,19 +303,22 @@ def give_text_for_training(tensors, description):
         (shrink_output, r"output\.weight: expected float32 \[30, 13\], got float32 \[29, 13\]"),
         (retype_tensor, r"rnn\.weight_hh_l0: expected float32 \[52, 13\], got float64 \[52, 13\]"),
         (add_tensor, "more: expected no such tensor"),
-        (ask_for_much_memory, r"output\.weight: expected float32 \[30, 10000000\], got float32 \[30, 13\]"),
+        (
+            ask_for_much_memory,
+            r"cannot allocate \d+ bytes; the largest is weight_hh_l0 \[40000000, 10000000\]",
+        ),
         (ask_for_many_layers, "expected tensors for 1000000000 layers, got 2"),
         (
             ask_for_a_wide_embedding,
-            r"embedding\.weight: expected float32 \[30, 1000000000\], got no such tensor",
+            r"cannot allocate \d+ bytes; the largest is weight_ih_l0 \[52, 1000000000\]",
         ),
         (lose_a_symbol, "the vocabulary has 29 symbols, the model 30"),
         (name_another_cell, r"rnn\.bias_hh_l0: expected float32 \[39\], got float32 \[52\]"),
         (give_a_size_as_text, "hidden_size"),
         (give_a_size_as_float, "hidden_size"),
         (give_no_model, "model"),
-        (give_a_list_for_a_model, "do not match"),
-        (give_text_for_training, "do not match"),
+        (give_a_list_for_a_model, "model: expected a mapping, got list"),
+        (give_text_for_training, "training: expected a mapping, got str"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(tmp_path, good, change, message):
@@ -479,9 +482,12 @@ def test_the_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_pat
     assert calls == ["sync file", "rename", "sync folder"]
 
 
-def test_parameters_that_are_not_numbers_can_be_saved_too(path):
+def test_parameters_that_are_not_numbers_are_saved_and_loaded_on_request(path):
     model = make_model()
     with model.parameters.edit() as views:
         views["output.bias"][0] = np.nan
     save_checkpoint(path, model, VOCABULARY)
-    assert np.isnan(load_checkpoint(path).model.parameters["output.bias"][0])
+    with pytest.raises(CheckpointError, match=r"output\.bias: expected finite numbers, got nan at \[0\]"):
+        load_checkpoint(path)
+    model = load_checkpoint(path, allow_nonfinite=True).model
+    assert np.isnan(model.parameters["output.bias"][0])

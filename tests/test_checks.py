@@ -210,7 +210,7 @@ EVERYWHERE = [
     *of(lambda **k: fr.GRU(3, 4, **k), ("reset_after", "no", None), ("gate_activation", None, "sin")),
     *of(
         lambda **k: fr.LSTM(3, 4, **k),
-        ("peephole", "no", None),
+        ("peephole", 1, "next"),
         ("coupled", 1, None),
         ("relevance", 0, None),
         ("cell_clip", "3", 0.0),

@@ -37,11 +37,11 @@ def run_well(*arguments):
     return result
 
 
-def start(*arguments, env=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options):
-    """Start the program in a separate process, with the package of this process."""
+def start(*arguments, env=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE, command=None, **options):
+    """Start the program, or a command, in a separate process, with the package of this process."""
     here = {"PYTHONPATH": str(Path(fastrnn.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "fastrnn", *map(str, arguments)],
+        command or [sys.executable, "-m", "fastrnn", *map(str, arguments)],
         env={**os.environ, **here, **(env or {})},
         stdout=stdout,
         stderr=stderr,
@@ -308,7 +308,7 @@ def assert_one_line(result, code, message):
         (["train", "text.txt", "--hidden-size", "many"], "'many' is not a valid integer"),
         (["train", "text.txt", "--dropout", "1"], "--dropout"),
         (["train", "text.txt", "--learning-rate", "0"], "--learning-rate"),
-        (["train", "text.txt", "--learning-rate", "nan"], "learning_rate: expected a finite number"),
+        (["train", "text.txt", "--learning-rate", "nan"], "--learning-rate.*nan is not a finite number"),
         (["train", "text.txt", "--cell", "elman"], "'elman' is not one of"),
         (["train", "text.txt", "--steps", "5", "--epochs", "5"], "--steps and --epochs: give only one"),
         (["train", "text.txt", "--min-learning-rate", "1", "--schedule", "cosine"], "minimum: expected"),
@@ -369,9 +369,11 @@ def test_a_text_that_is_gone_when_training_is_resumed_is_named(model, folder):
 
 
 def test_a_model_that_does_not_fit_into_memory_is_one_line(folder):
-    assert_one_line(
-        run("train", "text.txt", "--hidden-size", 10**7), 1, r"not enough memory: .*\d{12,} bytes"
-    )
+    for more in ([], ["--force"]):
+        assert_one_line(
+            run("train", "text.txt", "--hidden-size", 10**7, *more), 1,
+            r"not enough memory: .*\d{12,} bytes.*--max-types N keeps the N most frequent",
+        )  # fmt: skip
 
 
 def test_a_training_that_diverges_keeps_the_last_good_model(folder):
@@ -415,17 +417,6 @@ def test_a_closed_pipe_causes_no_traceback(model):
     process.stderr.close()
 
 
-def test_a_training_whose_pipe_is_closed_is_saved(folder):
-    process = training_process("--eval-every", 10**6, "--sample-every", 5)
-    process.stdout.close()
-    assert process.wait(timeout=60) == 1
-    assert "Traceback" not in process.stderr.read()
-    process.stderr.close()
-    step = load_checkpoint("m.safetensors").training.values["step"]
-    assert step > 0
-    run_well("train", "--resume", "m.safetensors", "--steps", step + 3)
-
-
 # --- how it is stopped ---
 
 
@@ -437,7 +428,7 @@ def training_process(*more):
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("wait", [0.0, 0.3])
 def test_ctrl_c_saves_and_says_how_to_go_on(folder, number, wait):
     process = training_process("--eval-every", 3)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import fastrnn as fr
 from variant_cases import parts_of
 
-CELLS = {"rnn": fr.RNN, "gru": fr.GRU, "lstm": fr.LSTM, "mingru": fr.MinGRU, "minlstm": fr.MinLSTM}
+CELLS = {"rnn": fr.RNN, "gru": fr.GRU, "lstm": fr.LSTM, "slstm": fr.SLSTM}
+CELLS |= {"mingru": fr.MinGRU, "minlstm": fr.MinLSTM}
 EVERY = {
     "layer_norm": st.booleans(),
     "zoneout": st.sampled_from([0.0, 0.2]),
@@ -33,12 +34,13 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "gru": {"reset_after": st.booleans()},
     "lstm": {
-        "peephole": st.booleans(),
+        "peephole": st.sampled_from([False, "gers", "previous"]),
         "coupled": st.booleans(),
         "relevance": st.booleans(),
         "cell_clip": st.sampled_from([None, 0.5]),
         "output_activation": st.sampled_from(["tanh", "identity"]),
     },
+    "slstm": {},
     "mingru": {"nonlinearity": st.sampled_from(["identity", "positive"])},
     "minlstm": {"nonlinearity": st.sampled_from(["identity", "positive"])},
 }

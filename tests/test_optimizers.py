@@ -276,8 +276,8 @@ def test_a_cosine_after_a_warm_up_begins_at_the_highest_rate_and_ends_at_the_low
     schedule = CosineSchedule(0.4, steps=50, minimum=0.1, warmup=10)
     rates = [schedule.rate(step) for step in range(1, 61)]
     assert rates[9] == max(rates) == 0.4
-    assert all(math.isclose(rate, 0.1) for rate in rates[49:])
-    assert all(a > b for a, b in pairwise(rates[9:49]))
+    assert all(math.isclose(rate, 0.1) for rate in rates[50:])
+    assert all(a > b for a, b in pairwise(rates[9:51]))
 
 
 @pytest.mark.parametrize(("constant", "factor"), [(4, 1 / 2), (6, 1 / 1.2), (14, 1 / 1.15)])

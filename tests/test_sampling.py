@@ -347,9 +347,9 @@ def test_a_penalty_keeps_a_text_from_repeating_itself():
 
 
 def test_symbols_around_a_text_are_never_in_it():
-    text = sample(marked_model(), MARKED, "a", 500, seed=0)
-    assert set(text) == set(">?abc\n")  # `sample` ignores that one ends a text
-    assert set(sample(marked_model(), MARKED, "a", 500, reject_unknown=True, seed=0)) == set(">abc\n")
+    options = {"until_eos": False, "seed": 0}
+    assert set(sample(marked_model(), MARKED, "a", 500, **options)) == set(">?abc\n")
+    assert set(sample(marked_model(), MARKED, "a", 500, reject_unknown=True, **options)) == set(">abc\n")
 
 
 def test_a_symbol_that_begins_and_ends_texts_can_be_drawn():
@@ -358,20 +358,22 @@ def test_a_symbol_that_begins_and_ends_texts_can_be_drawn():
 
     vocabulary = Framed("|ab")
     model = LanguageModel(3, hidden_size=5, num_layers=1, seed=0)
-    assert "|" in sample(model, vocabulary, "a", 100, seed=0)
+    assert "|" in sample(model, vocabulary, "a", 100, until_eos=False, seed=0)
     assert all("|" not in text for text in samples(model, vocabulary, 20, "a", max_length=50, seed=0))
 
 
 def test_without_a_prompt_a_text_begins_as_the_vocabulary_or_the_model_says():
     model = marked_model()
     as_after_bos = list(sample_ids(model, [0], 20, sampling=Sampling(banned=[0, 2]), seed=1))
-    assert sample(model, MARKED, "", 20, seed=1) == MARKED.decode(as_after_bos)
+    assert sample(model, MARKED, "", 20, until_eos=False, seed=1) == MARKED.decode(as_after_bos)
+    model.start = 0
+    assert list(sample_ids(model, [], 20, sampling=Sampling(banned=[0, 2]), seed=1)) == as_after_bos
+    assert sample(model, MARKED, "", 20, until_eos=False, seed=1) == MARKED.decode(as_after_bos)
     model.start = 4
-    started = sample(model, MARKED, "", 20, seed=1)
-    assert started != MARKED.decode(as_after_bos)
-    assert list(sample_ids(model, [], 20, sampling=Sampling(banned=[0, 2]), seed=1)) == list(
-        MARKED.encode(started)
-    )
+    with pytest.raises(
+        ValueError, match=r"^start: the model starts texts with id 4, the vocabulary with id 0"
+    ):
+        sample(model, MARKED, "", 20, until_eos=False, seed=1)
 
 
 def test_many_texts_end_at_eos_and_begin_like_fewer():
@@ -400,3 +402,28 @@ def test_many_texts_need_an_end_and_known_symbols():
         samples(make_model(), VOCABULARY, 2, "gé", max_length=3)
     with pytest.raises(ValueError, match="count: expected 1 or more"):
         samples(make_model(), VOCABULARY, 0, "a", max_length=3)
+
+
+ENDED = Vocabulary("abc\n", eos="<eos>")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_text_ends_with_its_end_symbol_and_is_not_glued_to_the_next(seed):
+    model = sharp_model(len(ENDED))
+    whole = sample(model, ENDED, "a", 100, until_eos=False, seed=seed)
+    drawn = list(sample_ids(model, ENDED.encode("a"), 100, seed=seed))
+    assert ENDED.eos_id in drawn
+    assert sample(model, ENDED, "a", 100, seed=seed) == ENDED.decode(drawn[: drawn.index(ENDED.eos_id)])
+    assert whole == ENDED.decode(drawn)
+
+
+@pytest.mark.parametrize("kind", ["halt", "tau"])
+def test_a_text_ends_where_the_models_length_says(kind):
+    options = {"halt": {}, "tau": {"max_length": 9, "embedding_size": 4}}[kind]
+    model = LanguageModel(4, hidden_size=5, num_layers=1, length_model=kind, start=-1, seed=0, **options)
+    vocabulary = Vocabulary("abc\n")
+    lengths = [len(sample(model, vocabulary, "a", 100, seed=seed)) for seed in range(200)]
+    expected = [len(samples(model, vocabulary, 1, "a", max_length=100, seed=seed)[0]) for seed in range(2000)]
+    assert len(set(lengths)) > 3
+    assert max(lengths) < (9 if kind == "tau" else 100)
+    assert abs(np.mean(lengths) - np.mean(expected)) < 4 * np.std(expected) / 200**0.5

@@ -5,7 +5,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn.layers.description import describe, from_description
-from fastrnn.layers.recurrent.options import SharedOptions
+from fastrnn.layers.recurrent.options import LSTMOptions, SharedOptions
 from fastrnn.reference.slstm import slstm_backward, slstm_forward
 from gradient_check import assert_gradient
 
@@ -301,12 +301,29 @@ def test_a_learned_state_is_trained():
             )
 
 
-@pytest.mark.parametrize(
-    "name", sorted(SharedOptions.__optional_keys__ - {"merge", "reverse", "learn_state"})
-)
-def test_only_structural_options_are_taken(name):
+@pytest.mark.parametrize("name", sorted(LSTMOptions.__optional_keys__ - SharedOptions.__optional_keys__))
+def test_the_options_of_an_lstms_gates_are_not_taken(name):
     with pytest.raises(TypeError, match=f"{name}: not an option of this layer"):
         fr.SLSTM(3, 4, **{name: 0})
+
+
+def test_zoneout_is_of_h_alone():
+    with pytest.raises(ValueError, match="zoneout of c: contradicts the cell slstm"):
+        fr.SLSTM(3, 4, zoneout=(0.1, 0.1))
+
+
+def test_the_cell_with_options_is_the_plain_cell_where_they_do_nothing():
+    """A mask of ones: the plain cell's numbers from the cell with options, forward and backward."""
+    x, results = np.random.default_rng(0).normal(size=(6, 3, 4)), []
+    for rnn in (
+        fr.SLSTM(4, 5, dtype="float64", seed=0),
+        fr.SLSTM(4, 5, zoneout=1e-300, dtype="float64", seed=0),
+    ):
+        y, state, tape = rnn.forward(x)
+        dx, dstate = rnn.backward(tape, np.cos(y), state)
+        results.append([y, *state, dx, *dstate, rnn.gradients.flat])
+    for plain, other in zip(*results, strict=True):
+        np.testing.assert_allclose(other, plain, rtol=1e-13, atol=1e-14)
 
 
 def test_descriptions_stacks_and_language_models_have_it():

@@ -452,10 +452,10 @@ GRU34 = fr.GRU(3, 4)
             "layer1: expected batch_first=False, as layer0, got True",
         ),
         (
-            [GRU34, fr.GRU(4, 4, context_size=2)],
+            [fr.GRU(3, 4, context_size=3), fr.GRU(4, 4, context_size=2)],
             {},
             ValueError,
-            "layer1: a stack has no context, expected context_size 0, got 2",
+            "layer1: expected context_size 0 or that of layer0, 3, as a stack has one context, got 2",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -472,7 +472,7 @@ def test_what_a_stack_does_not_take():
             run(x[:, :, :2])
         with pytest.raises(TypeError, match="x: expected float64, got float32"):
             run(x.astype(np.float32))
-        with pytest.raises(ValueError, match=r"lengths: expected 1 .. 5, got 6 at position 0"):
+        with pytest.raises(ValueError, match=r"lengths: expected 0 .. 5, got 6 at position 0"):
             run(x, lengths=[6, 1, 1])
         with pytest.raises(
             TypeError, match="state: expected a tuple of one entry for each of 3 layers, got ndar"

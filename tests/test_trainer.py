@@ -565,7 +565,7 @@ def test_records_become_scalars(monkeypatch, tmp_path):
     calls = []
 
     class Writer:
-        def __init__(self, logdir, purge_step):
+        def __init__(self, logdir, purge_step, **_):
             calls.append(("open", logdir, purge_step))
 
         def add_scalar(self, tag, value, step):

@@ -20,14 +20,14 @@ SINGLE = [
 
 def options_of(variant):
     """Return the reference's options for a variant."""
-    options = {"zoneout": variant.zoneout}
+    options = {"zoneout": variant.zoneout, "layer_norm": variant.layer_norm}
     if variant.has_product:
-        options |= {"layer_norm": variant.layer_norm, "skip": variant.skip}
+        options["skip"] = variant.skip
     if variant.cell == "lstm":
         names = ("coupled", "relevance", "gate_activation", "candidate_activation", "output_activation")
         options |= {name: getattr(variant, name) for name in names}
-        options["cell_clip"] = variant.cell_clip or None
-    else:
+        options |= {"cell_clip": variant.cell_clip or None, "peephole": variant.peephole or "gers"}
+    elif variant.cell != "slstm":
         options["nonlinearity"] = variant.candidate_activation
     if variant.cell == "gru":
         options["reset_after"] = variant.reset_after

@@ -16,6 +16,10 @@ MASKS = {
     "zone_h": "zone_h",
     "zone_c": "zone_c",
 }
+#: Jordan networks that teacher forcing can train.
+FORCED = [
+    name for name, (layer, options) in VARIANTS.items() if layer is fr.Jordan and not options.get("reverse")
+]
 STACKS = [(1, False), (2, False), (1, True), (2, True)]
 
 
@@ -33,7 +37,7 @@ def masks_of(torch, variant, tape, i):
     masks |= {"input": 1.0, "output": 1.0, "weights": 1.0}
     if tape is not None and variant.random:
         drawn = tape.layers[i].options or {}
-        assert drawn.keys() <= MASKS.keys() | {"context"}
+        assert drawn.keys() <= MASKS.keys() | {"context", "targets"}
         masks |= {own: drawn[name] for name, own in MASKS.items() if name in drawn}
         if variant.weight_drop:
             masks["weights"] = tape._weights.weight_masks[i]
@@ -47,6 +51,7 @@ def run(torch, rnn, tensors, batch, tape=None):
     how = {
         "running": torch.arange(T)[:, None] < lengths,
         "reset": torch.as_tensor(batch.get("reset", np.zeros((T, N), bool))),
+        "targets": torch.as_tensor(batch["targets"]) if "targets" in batch else None,
     }
     y, lasts = tensors["x"], []
     for layer in range(rnn.num_layers):
@@ -83,6 +88,9 @@ def as_tensors(torch, rnn, x, more):
     if rnn.options.learn_state and "state" not in more:
         for name in rnn.state_names:
             learned = leaves[f"initial_{name}"][:, None]
+            if isinstance(rnn, fr.SLSTM) and name == "c":  # of c, n and m, n counts by its magnitude
+                c, n, m = learned.chunk(3, 2)
+                learned = torch.cat([c, n.abs(), m], 2)
             firsts[f"first_{name}"] = firsts[f"first_{name}"] + learned
     return leaves, {**leaves, **firsts}
 
@@ -91,7 +99,24 @@ def as_tensors(torch, rnn, x, more):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_training(torch, name, given):
     rnn = make(name, layers=2)
+    check_training(torch, rnn, *batch(rnn, BATCHES[given]))
+
+
+@pytest.mark.parametrize("given", BATCHES)
+@pytest.mark.parametrize("name", FORCED)
+def test_training_of_a_jordan_network_with_targets(torch, name, given):
+    rnn = make(name)
     x, more = batch(rnn, BATCHES[given])
+    more["targets"] = np.random.default_rng(8).normal(size=(*x.shape[:2], rnn.output_size))
+    check_training(torch, rnn, x, more)
+    y, last = rnn(x, **more)
+    y_, last_ = run(torch, rnn, as_tensors(torch, rnn, x, more)[1], more)
+    assert_close(y, y_, "y")
+    for part, part_ in zip(parts_of(last), last_, strict=True):
+        assert_close(part, part_, "last")
+
+
+def check_training(torch, rnn, x, more):
     random = np.random.default_rng(6)
     y, last, tape = rnn.forward(x, **more)
     dy = random.normal(size=y.shape)
@@ -101,7 +126,10 @@ def test_training(torch, name, given):
 
     leaves, tensors = as_tensors(torch, rnn, x, more)
     y_, last_ = run(torch, rnn, tensors, more, tape)
-    torch.autograd.backward([y_, *last_], [torch.from_numpy(d) for d in (dy, *parts_of(dlast))])
+    loss = sum(
+        (one * torch.from_numpy(d)).sum() for one, d in zip((y_, *last_), (dy, *parts_of(dlast)), strict=True)
+    )
+    loss.backward()  # a last state that is a target has no gradient
 
     assert_close(y, y_, "y")
     for part, part_ in zip(parts_of(last), last_, strict=True):

@@ -16,11 +16,17 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "rnn shared leak": (fr.RNN, {"leak": "shared", "nonlinearity": "sigmoid"}),
     "rnn proj": (fr.RNN, {"proj_size": 3}),
     "rnn norm": (fr.RNN, {"layer_norm": True}),
+    "rnn norm skip context": (
+        fr.RNN,
+        {"layer_norm": True, "skip": 2, "context_size": 2, "proj_size": 3, "bias": False},
+    ),
+    "rnn norm leak": (fr.RNN, {"layer_norm": True, "leak": "learned", "state_dropout": 0.2}),
     "rnn skip": (fr.RNN, {"skip": 3}),
     "rnn masks": (fr.RNN, {"recurrent_dropout": 0.3, "state_dropout": 0.2, "zoneout": 0.2}),
     "gru proj": (fr.GRU, {"proj_size": 3}),
     "gru norm": (fr.GRU, {"layer_norm": True}),
     "gru before norm": (fr.GRU, {"layer_norm": True, "reset_after": False}),
+    "gru norm skip": (fr.GRU, {"layer_norm": True, "skip": 2, "proj_size": 3, "recurrent_dropout": 0.2}),
     "gru before masks": (fr.GRU, {"reset_after": False, "recurrent_dropout": 0.3, "state_dropout": 0.3}),
     "gru skip": (fr.GRU, {"skip": 2}),
     "gru masks": (
@@ -28,6 +34,11 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         {"recurrent_dropout": 0.3, "state_dropout": 0.3, "zoneout": 0.2, "weight_drop": 0.3},
     ),
     "lstm peephole": (fr.LSTM, {"peephole": True}),
+    "lstm peephole previous": (fr.LSTM, {"peephole": "previous", "zoneout": (0.2, 0.3)}),
+    "lstm coupled peephole previous": (
+        fr.LSTM,
+        {"peephole": "previous", "coupled": True, "cell_clip": 0.4, "layer_norm": True},
+    ),
     "lstm coupled": (fr.LSTM, {"coupled": True}),
     "lstm coupled peephole proj clip": (
         fr.LSTM,
@@ -36,6 +47,12 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "lstm proj": (fr.LSTM, {"proj_size": 3}),
     "lstm relevance": (fr.LSTM, {"relevance": True, "output_activation": "identity"}),
     "lstm relevance coupled": (fr.LSTM, {"relevance": True, "coupled": True, "state_dropout": 0.2}),
+    "lstm relevance norm": (fr.LSTM, {"relevance": True, "layer_norm": True, "state_dropout": 0.2}),
+    "lstm relevance coupled norm": (
+        fr.LSTM,
+        {"relevance": True, "coupled": True, "layer_norm": True, "peephole": True, "bias": False},
+    ),
+    "lstm norm skip": (fr.LSTM, {"layer_norm": True, "skip": 3, "zoneout": (0.1, 0.2), "weight_drop": 0.2}),
     "lstm norm": (fr.LSTM, {"layer_norm": True}),
     "lstm norm of all": (
         fr.LSTM,
@@ -57,7 +74,23 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
             "zoneout": (0.1, 0.2),
         },
     ),
+    "slstm norm": (fr.SLSTM, {"layer_norm": True, "recurrent_dropout": 0.2}),
+    "slstm norm proj skip": (fr.SLSTM, {"layer_norm": True, "proj_size": 3, "skip": 2, "context_size": 2}),
+    "slstm masks": (
+        fr.SLSTM,
+        {
+            "input_dropout": 0.2,
+            "state_dropout": 0.2,
+            "output_dropout": 0.2,
+            "recurrent_dropout": 0.2,
+            "weight_drop": 0.2,
+            "zoneout": 0.2,
+        },
+    ),
+    "slstm both ways": (fr.SLSTM, {"bidirectional": True, "skip": 3, "merge": "sum", "learn_state": True}),
     "mingru": (fr.MinGRU, {}),
+    "mingru norm": (fr.MinGRU, {"layer_norm": True, "recurrent_dropout": 0.2}),
+    "minlstm norm": (fr.MinLSTM, {"layer_norm": True, "nonlinearity": "positive", "zoneout": 0.2}),
     "mingru positive masks": (
         fr.MinGRU,
         {"nonlinearity": "positive", "zoneout": 0.2, "recurrent_dropout": 0.2, "input_dropout": 0.3},
@@ -77,11 +110,47 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         fr.Jordan,
         {"output_size": 2, "hidden_recurrence": True, "recurrent_dropout": 0.2, "weight_drop": 0.2},
     ),
+    "jordan norm": (fr.Jordan, {"output_size": 3, "layer_norm": True, "output_activation": "sigmoid"}),
+    "jordan norm of all": (
+        fr.Jordan,
+        {
+            "output_size": 7,
+            "layer_norm": True,
+            "hidden_recurrence": True,
+            "zoneout": (0.2, 0.3),
+            "context_size": 2,
+            "learn_state": True,
+        },
+    ),
+    "jordan masks": (
+        fr.Jordan,
+        {
+            "output_size": 3,
+            "hidden_recurrence": True,
+            "input_dropout": 0.2,
+            "state_dropout": 0.2,
+            "output_dropout": 0.2,
+            "recurrent_dropout": 0.2,
+            "weight_drop": 0.2,
+            "zoneout": (0.3, 0.2),
+        },
+    ),
+    "jordan zoneout": (fr.Jordan, {"output_size": 2, "zoneout": 0.3, "output_activation": "tanh"}),
     "jordan reverse": (
         fr.Jordan,
         {"output_size": 2, "output_activation": "tanh", "reverse": True, "bias": False},
     ),
     "context": (fr.LSTM, {"context_size": 2}),
+    "contexts": (fr.LSTM, {"context_size": 3}),
+    "contexts of rnn skip reverse": (fr.RNN, {"context_size": 3, "skip": 2, "reverse": True}),
+    "contexts of gru before norm": (fr.GRU, {"context_size": 3, "layer_norm": True, "reset_after": False}),
+    "contexts of gru masks": (fr.GRU, {"context_size": 3, "input_dropout": 0.2, "zoneout": 0.2}),
+    "contexts both ways": (fr.GRU, {"context_size": 3, "bidirectional": True}),
+    "contexts of lstm relevance": (fr.LSTM, {"context_size": 3, "relevance": True, "peephole": True}),
+    "contexts of mingru": (fr.MinGRU, {"context_size": 3}),
+    "contexts of rnn norm skip": (fr.RNN, {"context_size": 3, "layer_norm": True, "skip": 2}),
+    "contexts of slstm": (fr.SLSTM, {"context_size": 3, "state_dropout": 0.2}),
+    "contexts of jordan": (fr.Jordan, {"context_size": 3, "output_size": 2, "hidden_recurrence": True}),
     "learned state": (fr.LSTM, {"learn_state": True}),
     "reverse": (fr.GRU, {"reverse": True}),
     "reverse variant": (fr.LSTM, {"reverse": True, "peephole": True, "zoneout": (0.2, 0.2)}),
@@ -97,6 +166,8 @@ BATCHES: dict[str, tuple[str, ...]] = {
     "all": ("lengths", "reset", "state"),
 }
 T, N, D, H = 6, 3, 4, 5
+#: The context_size of variants whose batches have a context for each step.
+CONTEXTS = 3
 
 
 def make(
@@ -132,16 +203,36 @@ def batch(rnn: Any, given: tuple[str, ...], steps: int = T, rows: int = N) -> tu
     if "reset" in given:
         more["reset"] = random.random((steps, rows)) < 0.25
     if "state" in given:
-        more["state"] = random_state(rnn, normal, rows)
-    if rnn.options.context_size:
+        more["state"] = random_state(rnn, normal, rows, positive=True)
+    if rnn.options.context_size == CONTEXTS:
+        more["context"] = normal(steps, rows, CONTEXTS)
+    elif rnn.options.context_size:
         more["context"] = normal(rows, rnn.options.context_size)
     return normal(steps, rows, rnn.input_size), more
 
 
-def random_state(rnn: Any, normal: Any, rows: int) -> Any:
-    """Draw a state of a layer with `normal`."""
+def part_of(more: dict[str, Any], steps: Any = slice(None), rows: Any = slice(None)) -> dict[str, Any]:
+    """Return some steps and rows of a batch's context, as an argument; nothing if there is none."""
+    context = more.get("context")
+    if context is None:
+        return {}
+    return {"context": context[rows] if context.ndim == 2 else context[steps][..., rows, :]}
+
+
+def start_stream(rnn: Any, more: dict[str, Any], rows: int) -> tuple[Any, Any]:
+    """Return a stream for a batch, and a function from a step's number to its further arguments."""
+    if "context" in more and more["context"].ndim == 3:
+        return rnn.stream(rows), lambda t: part_of(more, t)
+    return rnn.stream(rows, **part_of(more)), lambda t: {}
+
+
+def random_state(rnn: Any, normal: Any, rows: int, *, positive: bool = False) -> Any:
+    """Draw a state of a layer with `normal`, or a gradient; `positive`: what must be positive is."""
     count = rnn.num_layers * rnn.directions
     parts = tuple(normal(count, *shape) for shape in rnn.spec.state_shapes(rows))
+    if positive and isinstance(rnn, fr.SLSTM):  # of c, n and m, n is a sum of weights
+        n = parts[1][:, :, rnn.hidden_size : 2 * rnn.hidden_size]
+        n[...] = abs(n) + 0.1
     return parts[0] if len(parts) == 1 else parts
 
 

@@ -23,6 +23,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "elman proj": ("elman", {}, "hr", ""),
     "elman norm": ("elman", {"layer_norm": True}, "", ""),
     "elman norm without biases": ("elman", {"layer_norm": True}, "unbiased", ""),
+    "elman norm skip leak": ("elman", {"layer_norm": True, "skip": 2}, "leak", "x h candidate zone_h"),
+    "elman norm proj": ("elman", {"layer_norm": True}, "hr unbiased", "h"),
     "elman skip 1": ("elman", {"skip": 1}, "", ""),
     "elman skip 3": ("elman", {"skip": 3}, "", ""),
     "elman skip 7": ("elman", {"skip": 7}, "", ""),
@@ -41,6 +43,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "gru proj": ("gru", {}, "hr", ""),
     "gru after norm": ("gru", {"layer_norm": True}, "", ""),
     "gru before norm": ("gru", {"layer_norm": True, "reset_after": False}, "", ""),
+    "gru norm skip proj": ("gru", {"layer_norm": True, "skip": 2}, "hr", "h candidate"),
     "gru skip": ("gru", {"skip": 2}, "", ""),
     "gru after masks": ("gru", {}, "", "x h candidate zone_h"),
     "gru before masks": ("gru", {"reset_after": False}, "", "x h candidate zone_h"),
@@ -53,6 +56,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "gru proj skip": ("gru", {"skip": 2}, "hr", "h candidate"),
     "lstm": ("lstm", {}, "", ""),
     "lstm peephole": ("lstm", {}, "peephole", ""),
+    "lstm peephole previous": ("lstm", {"peephole": "previous"}, "peephole", "zone_c"),
+    "lstm coupled peephole previous norm": (
+        "lstm",
+        {"peephole": "previous", "coupled": True, "cell_clip": 0.7, "layer_norm": True},
+        "peephole",
+        "",
+    ),
     "lstm coupled": ("lstm", {"coupled": True}, "", ""),
     "lstm coupled peephole": ("lstm", {"coupled": True}, "peephole", ""),
     "lstm relevance": ("lstm", {"relevance": True}, "", ""),
@@ -81,6 +91,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "",
     ),
     "lstm norm": ("lstm", {"layer_norm": True}, "", ""),
+    "lstm norm relevance": ("lstm", {"layer_norm": True, "relevance": True}, "", "h candidate"),
+    "lstm norm relevance coupled": (
+        "lstm",
+        {"layer_norm": True, "relevance": True, "coupled": True},
+        "peephole unbiased",
+        "",
+    ),
+    "lstm norm skip": ("lstm", {"layer_norm": True, "skip": 2}, "hr", "h zone_h zone_c"),
     "lstm skip": ("lstm", {"skip": 2}, "", ""),
     "lstm zone h": ("lstm", {}, "", "zone_h"),
     "lstm zone c": ("lstm", {}, "", "zone_c"),
@@ -101,13 +119,18 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "lstm zoneout in inference": ("lstm", {"zoneout": (0.2, 0.4)}, "peephole", "inference"),
     "gru zoneout in inference": ("gru", {"zoneout": (0.2, 0.0)}, "", "inference"),
     "minlstm zoneout in inference": ("minlstm", {"zoneout": (0.2, 0.0)}, "", "inference"),
+    "slstm": ("slstm", {}, "", ""),
+    "slstm norm": ("slstm", {"layer_norm": True}, "", "x h candidate zone_h"),
+    "slstm norm skip proj": ("slstm", {"layer_norm": True, "skip": 2}, "hr unbiased", "h candidate zone_h"),
     "mingru": ("mingru", {}, "", ""),
+    "mingru norm": ("mingru", {"layer_norm": True}, "", "x candidate"),
+    "minlstm norm": ("minlstm", {"layer_norm": True, "nonlinearity": "positive"}, "unbiased", "zone_h"),
     "mingru without bias": ("mingru", {}, "unbiased", ""),
     "mingru positive masks": ("mingru", {"nonlinearity": "positive"}, "", "x candidate zone_h"),
     "minlstm": ("minlstm", {}, "", ""),
     "minlstm positive masks": ("minlstm", {"nonlinearity": "positive"}, "", "x candidate zone_h"),
 }
-GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "mingru": "zn", "minlstm": "fin"}
+GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "slstm": "ifzo", "mingru": "zn", "minlstm": "fin"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +240,8 @@ def make_variant_case(
     if "leak" in extras or "one_leak" in extras:
         weights["leak"] = normal(H if "leak" in extras else 1)
     if options.get("layer_norm"):
-        weights |= {"gain_ih": 1 + normal(G * H, scale=0.3), "gain_hh": 1 + normal(G * H, scale=0.3)}
+        names = ("gain",) if cell == "elman" else ("gain_ih", "gain_hh") if product else ("gain_ih",)
+        weights |= {name: 1 + normal(G * H, scale=0.3) for name in names}
         if cell == "lstm":
             weights |= {"gain_c": 1 + normal(H, scale=0.3), "bias_c": normal(H, scale=0.3)}
     if skip:
@@ -225,6 +249,8 @@ def make_variant_case(
     shapes = [(N, P)]
     if cell == "lstm" or (cell == "gru" and "hr" in extras):
         shapes.append((N, H))
+    if cell == "slstm":
+        shapes.append((N, 3 * H))
     if skip:
         shapes.append((N, skip, P))
     masks = {
@@ -234,10 +260,13 @@ def make_variant_case(
         "zone_h": (random.random((T, N, P)) < 0.3).astype(float),
         "zone_c": (random.random((T, N, H)) < 0.3).astype(float),
     }
+    x, state = normal(T, N, D), tuple(normal(*shape, scale=0.5) for shape in shapes)
+    if cell == "slstm":  # c, n, m: n is a sum of weights
+        state[1][:, H : 2 * H] = np.abs(state[1][:, H : 2 * H]) + 0.1
     return case.replace(
-        x=normal(T, N, D),
+        x=x,
         weights=weights,
-        state=tuple(normal(*shape, scale=0.5) for shape in shapes),
+        state=state,
         dy=normal(T, N, P),
         dstate_n=tuple(normal(*shape) for shape in shapes),
         masks={name: masks[name] for name in drawn.split() if name != "inference"},

@@ -74,9 +74,18 @@ py::object backward(py::object x, py::object weight, py::object dy, py::object d
     return need_dx ? py::object(std::move(dx)) : py::none();
 }
 
+// The weight that was packed, to the bit.
+template <class S>
+Array<S> weight_of(const PackedLinear<S>& packed) {
+    auto weight = new_array<S>("weight", {packed.F, packed.K});
+    unpack_transposed(packed.panels.get(), packed.F, packed.K, weight.mutable_data());
+    return weight;
+}
+
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
     py::class_<PackedLinear<S>>(m, name, py::module_local());
+    m.def("linear_weight", &weight_of<S>, py::arg("panels"), "Return the weight [F, K] that was packed.");
     m.def("linear_forward", &forward<S>, py::arg("panels"), py::arg("x"), "Return y = x W^T + b.");
 }
 

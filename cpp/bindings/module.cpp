@@ -15,6 +15,7 @@
     EACH(variant)              \
     EACH(linear)               \
     EACH(embedding)            \
+    EACH(kept)                 \
     EACH(dropout_mask)         \
     EACH(softmax)              \
     EACH(logistic)             \

@@ -2,8 +2,11 @@
 
 Taken are NumPy arrays and whatever lies on the CPU and has ``__array__`` or ``__dlpack__``, of exactly the
 dtype that is expected; an array that is not C-contiguous is copied. Python lists and tuples of numbers have
-no dtype and take the one expected. Ids and lengths may be of any integer dtype. A message names the argument,
-what was expected and what came: ``x: expected [T, N, 128], got [50, 32, 64]``.
+no dtype and take the one expected. Ids and lengths may be of any integer dtype. A PyTorch tensor that
+requires its gradient is read as detached. A masked array is refused, as its mask would be lost. A message
+names the argument, what was expected and what came: ``x: expected [T, N, 128], got [50, 32, 64]``.
+
+Copies made here are read-only, so that no training pass needs to copy them again.
 """
 
 from __future__ import annotations
@@ -75,7 +78,9 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any], pattern: Pattern) -> 
     """
     array = as_array(name, value, dtype)
     if array.dtype != dtype:
-        raise TypeError(f"{name}: expected {dtype}, got {array.dtype}")
+        raise TypeError(
+            f"{name}: expected {dtype}, got {array.dtype}{_conversion(name, value, array, dtype)}"
+        )
     check_shape(name, array, pattern)
     return contiguous(name, array)
 
@@ -98,6 +103,7 @@ def as_ids(name: str, value: Any, pattern: Pattern) -> Ids:
         if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
             raise ValueError(f"{name}: {array.max()} is out of range")
         array = array.astype(_INT64)
+        array.flags.writeable = False
     return contiguous(name, array)
 
 
@@ -122,25 +128,57 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array
     """Return the array that a value is; numbers without a dtype take `dtype` if they can be it."""
     if type(value) is np.ndarray:
         return value
-    if isinstance(value, (list, tuple, int, float)):
+    if isinstance(value, (list, tuple, range, int, float)):
         return _from_numbers(name, value, dtype)
+    if isinstance(value, np.ma.MaskedArray):
+        raise _masked(name)
+    if hasattr(value, "detach") and getattr(value, "requires_grad", False):  # a PyTorch tensor
+        value = value.detach()
     if hasattr(value, "__array__"):
-        return np.asarray(value)
+        return _from_array(name, value)
     if hasattr(value, "__dlpack__"):
         return _from_dlpack(name, value)
     raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
 
 
-def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
+def _from_array(name: str, value: Any) -> Array:
     try:
         array = np.asarray(value)
+    except (TypeError, RuntimeError) as error:  # PyTorch: bfloat16, or not on the CPU
+        if getattr(value, "is_cpu", True) and hasattr(value, "detach"):
+            reason = f"{value.dtype}; write {name}.float()"
+            raise TypeError(f"{name}: expected a dtype that NumPy has, got {reason}") from None
+        raise TypeError(f"{name}: expected an array that NumPy can read: {error}") from None
+    return array
+
+
+def _conversion(name: str, value: Any, array: Array, dtype: np.dtype[Any]) -> str:
+    """Return what to write instead of an array of another dtype, for a message."""
+    if array.dtype.kind not in "fiuV":
+        return ""
+    if hasattr(value, "detach"):
+        return f"; write {name}.{'float' if dtype.itemsize == 4 else 'double'}()"
+    return f"; write {name}.astype(np.{dtype})"
+
+
+def _masked(name: str) -> TypeError:
+    return TypeError(f"{name}: expected no masked array, as its mask would be lost; write {name}.filled(0)")
+
+
+def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
+    if isinstance(value, (list, tuple)) and any(isinstance(part, np.ma.MaskedArray) for part in value):
+        raise _masked(name)
+    try:
+        array = np.array(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected rows of equal length: {error}") from None
     if dtype is None:
         return array
     # Integers may stand for floats, never the other way round.
     fits = array.dtype.kind in {"f": "fiu", "i": "iu", "b": "b"}[dtype.kind] or array.size == 0
-    return array.astype(dtype) if fits else array
+    array = array.astype(dtype, copy=False) if fits else array
+    array.flags.writeable = False
+    return array
 
 
 def _from_dlpack(name: str, value: Any) -> Array:
@@ -178,9 +216,11 @@ def contiguous(name: str, array: Array) -> Array:
     if flags.c_contiguous and flags.aligned:
         return array
     try:
-        return array.copy()
+        copy = array.copy()
     except MemoryError:
         raise MemoryError(f"{name}: cannot allocate {array.nbytes} bytes") from None
+    copy.flags.writeable = False
+    return copy
 
 
 def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
@@ -191,15 +231,15 @@ def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
     TypeError
         If they are not integers.
     ValueError
-        If there is not one for each row, or one is not in ``1 .. steps``.
+        If there is not one for each row, or one is not in ``0 .. steps``.
     """
     if lengths is None:
         return None
     array = as_ids("lengths", lengths, (rows,))
-    wrong = (array < 1) | (array > steps)
+    wrong = (array < 0) | (array > steps)
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"lengths: expected 1 .. {steps}, got {array[row]} at position {row}")
+        raise ValueError(f"lengths: expected 0 .. {steps}, got {array[row]} at position {row}")
     return array
 
 
@@ -213,7 +253,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     """
     try:
         dtype: np.dtype[Any] | None = None if value is None else np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
         dtype = None
     # NumPy finds None equal to float64.
     if dtype is None or dtype not in FLOAT_DTYPES:

@@ -191,6 +191,7 @@ def test_measured_memory_of_both_passes(cell):
     steps, width, layers = 2500, 64, 2
     rnn = make(8, width, layers, **options, seed=0)
     x, dy = np.zeros((steps, 1, 8), "f"), np.ones((steps, 1, width), "f")
+    x.flags.writeable = False  # the tape keeps x itself, not a copy
     rnn.backward(rnn.forward(x)[2], dy)  # allocates gradients and packed weights
     step = 4 * width  # bytes of one scalar per unit
     slack = 200_000

@@ -28,13 +28,38 @@ class Row:
         self.H = case.weights["weight_ih"].shape[0] // len(case.gates)
         self.at = {gate: slice(k * self.H, (k + 1) * self.H) for k, gate in enumerate(case.gates)}
 
-    def affine(self, end, v, begin=0, stop=None):
-        """Return rows `begin` to `stop` of W v + b, or of LN(W v) * gain + b."""
-        w, rows = self.case.weights, slice(begin, stop)
-        a = w[f"weight_{end}"][rows] @ v
+    def affine(self, end, v, past=None):
+        """Return W v + b by gate, or LN(W v) * gain + b; `past`: with W_skip h_{t-d} in the sum."""
+        w, sums = self.case.weights, {}
+        for gate, at in self.at.items():
+            sums[gate] = w[f"weight_{end}"][at] @ v
+            if past is not None:
+                sums[gate] = sums[gate] + w["weight_skip"][at] @ past
+        return self.finish(end, sums)
+
+    def finish(self, end, sums):
+        """Normalise sums by gate, where the case does, and add their bias."""
+        w = self.case.weights
         if f"gain_{end}" in w:
-            a = normalised(a) * w[f"gain_{end}"][rows]
-        return a + w[f"bias_{end}"][rows] if f"bias_{end}" in w else a
+            alone = (
+                "n" if self.case.cell in ("gru", "mingru") else "g" if self.option("relevance", False) else ""
+            )
+            for group in (
+                [gate for gate in sums if gate not in alone],
+                [gate for gate in sums if gate in alone],
+            ):
+                if group:
+                    parts = np.split(normalised(np.concatenate([sums[gate] for gate in group])), len(group))
+                    sums |= {
+                        g: w[f"gain_{end}"][self.at[g]] * part for g, part in zip(group, parts, strict=True)
+                    }
+        if f"bias_{end}" in w and "gain" not in w:
+            sums = {gate: a + w[f"bias_{end}"][self.at[gate]] for gate, a in sums.items()}
+        return sums
+
+    def candidate(self, gate, v):
+        """Return the candidate's recurrent part where it has a product of its own."""
+        return self.finish("hh", {gate: self.case.weights["weight_hh"][self.at[gate]] @ v})[gate]
 
     def option(self, name, default):
         return self.case.options.get(name, default)
@@ -62,7 +87,9 @@ class Row:
 
     def start(self):
         names = ["h"]
-        if self.case.cell == "lstm" or (self.case.cell == "gru" and "weight_hr" in self.case.weights):
+        if self.case.cell in ("lstm", "slstm") or (
+            self.case.cell == "gru" and "weight_hr" in self.case.weights
+        ):
             names.append("c")
         if self.option("skip", 0):
             names.append("past")
@@ -73,13 +100,9 @@ class Row:
         h = state["h"]
         self.m = self.mask("candidate", t, 1.0)
         self.u = h * self.mask("h", t, 1.0)
-        x = self.affine("ih", self.case.x[t, self.n] * self.mask("x", t, 1.0))
-        self.x = {gate: x[at] for gate, at in self.at.items()}
+        self.x = self.affine("ih", self.case.x[t, self.n] * self.mask("x", t, 1.0))
         if "weight_hh" in self.case.weights:
-            a = self.affine("hh", self.u)
-            if "past" in state:
-                a = a + self.case.weights["weight_skip"] @ state["past"][0]
-            self.a = {gate: a[at] for gate, at in self.at.items()}
+            self.a = self.affine("hh", self.u, state["past"][0] if "past" in state else None)
         q, c = getattr(self, self.case.cell)(state.get("c", h))
         new = self.case.weights["weight_hr"] @ q if "weight_hr" in self.case.weights else q
         zone = (0.0, 0.0) if self.case.training else self.option("zoneout", (0.0, 0.0))
@@ -92,22 +115,21 @@ class Row:
         return state["h"]
 
     def elman(self, h):
-        n = self.activation("nonlinearity", "tanh", self.x["n"] + self.a["n"]) * self.m
+        a = self.x["n"] + self.a["n"]
+        if self.option("layer_norm", False):
+            w = self.case.weights
+            a = normalised(a) * w["gain"] + w.get("bias_ih", 0) + w.get("bias_hh", 0)
+        n = self.activation("nonlinearity", "tanh", a) * self.m
         leak = self.option("leak", None)
         if "leak" in self.case.weights:
             leak = sigmoid(self.case.weights["leak"])
         return (n if leak is None else leak * h + (1 - leak) * n), None
 
     def gru(self, c):
-        if not self.option("reset_after", True):  # r and z are normalised without n
-            rz = self.affine("hh", self.u, 0, 2 * self.H)
-            self.a = {"r": rz[: self.H], "z": rz[self.H :]}
         r = self.activation("gate_activation", "sigmoid", self.x["r"] + self.a["r"])
         z = self.activation("gate_activation", "sigmoid", self.x["z"] + self.a["z"])
-        if self.option("reset_after", True):
-            a_n = r * self.a["n"]
-        else:
-            a_n = self.affine("hh", r * self.u, 2 * self.H)
+        after = self.option("reset_after", True)
+        a_n = r * self.a["n"] if after else self.candidate("n", r * self.u)
         n = self.activation("nonlinearity", "tanh", self.x["n"] + a_n) * self.m
         q = (1 - z) * n + z * c
         return q, q
@@ -120,17 +142,27 @@ class Row:
         f = None if coupled else self.activation("gate_activation", "sigmoid", sum_of["f"] + p[1] * c)
         if self.option("relevance", False):
             r = self.activation("gate_activation", "sigmoid", sum_of["r"])
-            at = self.at["g"]
-            sum_of["g"] = self.x["g"] + self.affine("hh", r * self.u, at.start, at.stop)
+            sum_of["g"] = self.x["g"] + self.candidate("g", r * self.u)
         g = self.activation("candidate_activation", "tanh", sum_of["g"]) * self.m
+        before = c
         c = (1 - i if coupled else f) * c + i * g
         if (clip := self.option("cell_clip", None)) is not None:
             c = np.minimum(clip, np.maximum(-clip, c))
-        o = self.activation("gate_activation", "sigmoid", sum_of["o"] + p[1 if coupled else 2] * c)
+        seen = before if self.option("peephole", "gers") == "previous" else c
+        o = self.activation("gate_activation", "sigmoid", sum_of["o"] + p[1 if coupled else 2] * seen)
         k = c
         if self.option("layer_norm", False):
             k = normalised(c) * self.case.weights["gain_c"] + self.case.weights["bias_c"]
         return o * self.activation("output_activation", "tanh", k), c
+
+    def slstm(self, memory):
+        c, n, m = np.split(memory, 3)
+        log_i, log_f = self.x["i"] + self.a["i"], np.log(sigmoid(self.x["f"] + self.a["f"]))
+        z, o = np.tanh(self.x["z"] + self.a["z"]) * self.m, sigmoid(self.x["o"] + self.a["o"])
+        scale = np.where(n > 0, np.maximum(log_f + m, log_i), log_i)
+        i, f = np.exp(log_i - scale), np.exp(log_f + m - scale)
+        c, n = f * c + i * z, f * n + i
+        return o * c / n, np.concatenate([c, n, scale])
 
     def mingru(self, h):
         z = sigmoid(self.x["z"])

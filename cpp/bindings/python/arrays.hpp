@@ -102,6 +102,9 @@ inline bool is_double(py::handle value) { return py::isinstance<py::array_t<doub
 // vector of a kernel would cross cache lines.
 inline constexpr double min_block_bytes = 4096;
 
+// The name of the capsules that own the blocks of results.
+inline constexpr const char* block_name = "fastrnn.block";
+
 template <class S>
 Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
     struct Owner {
@@ -110,7 +113,7 @@ Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
         ~Owner() { fastrnn_untrace(block.get()); }
     };
     auto owner = std::make_unique<Owner>(std::size_t(count) * sizeof(S));
-    const py::capsule base(owner.get(), [](void* p) { delete static_cast<Owner*>(p); });
+    const py::capsule base(owner.get(), block_name, [](void* p) { delete static_cast<Owner*>(p); });
     const auto* const memory = static_cast<S*>(owner.release()->block.get());
     return Array<S>(std::vector<py::ssize_t>(shape), memory, base);
 }
@@ -142,6 +145,13 @@ Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool ze
         fail();
     }
     return {};
+}
+
+// Clears NumPy's flag that an array may be written to.
+template <class Any>
+const Any& make_read_only(const Any& array) {
+    py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    return array;
 }
 
 // Throws a ValueError that names the first id that is neither -1 (none) nor in 0 .. limit-1.

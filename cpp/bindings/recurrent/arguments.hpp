@@ -37,8 +37,8 @@ class SortedRows {
         if (lengths.is_none()) return;
         const auto given = expect<std::int64_t>(lengths, "lengths", {{"N", N}});
         for (Index n = 0; n < N; ++n)
-            if (given.data()[n] < 1 || given.data()[n] > segment.total)
-                throw py::value_error("lengths: expected values in 1 .. " + std::to_string(segment.total) + ", got " +
+            if (given.data()[n] < 0 || given.data()[n] > segment.total)
+                throw py::value_error("lengths: expected values in 0 .. " + std::to_string(segment.total) + ", got " +
                                       std::to_string(given.data()[n]) + " at position " + std::to_string(n));
         std::stable_sort(order_.begin(), order_.end(),
                          [&](Index a, Index b) { return given.data()[a] > given.data()[b]; });
@@ -46,7 +46,7 @@ class SortedRows {
             const Index left = Index(given.data()[order_[std::size_t(i)]]) - segment.first;
             length_[std::size_t(i)] = std::clamp<Index>(left, 0, T);
         }
-        if (N > 0 && length_.front() == 0)
+        if (N > 0 && segment.first > 0 && length_.front() == 0)
             throw py::value_error("segment: expected first below the longest length, got " +
                                   std::to_string(segment.first));
     }
@@ -59,24 +59,16 @@ class SortedRows {
     std::vector<Index> order_, length_;
 };
 
-inline void expect_not_empty(py::handle x) {
-    const auto array = py::reinterpret_borrow<py::array>(x);
-    if (array.shape(0) < 1 || array.shape(1) < 1)
-        throw py::value_error("x: expected T >= 1 and N >= 1, got " + describe(array));
-}
-
 template <class S>
 Input<S> expect_input(Index D, py::handle x, Index& T, Index& N) {
     if (py::isinstance<py::array>(x) && py::reinterpret_borrow<py::array>(x).dtype().kind() != 'f') {
         const auto ids = expect<std::int64_t>(x, "x", {{"T", any}, {"N", any}});
         T = ids.shape(0), N = ids.shape(1);
-        expect_not_empty(x);
         check_ids(ids.data(), T * N, D, "x");
         return {nullptr, ids.data(), D};
     }
     const auto dense = expect<S>(x, "x", {{"T", any}, {"N", any}, {"D", D}});
     T = dense.shape(0), N = dense.shape(1);
-    expect_not_empty(x);
     return {dense.data(), nullptr, D};
 }
 
@@ -166,7 +158,12 @@ OptionArrays<S> expect_options(const CellSizes& sizes, py::handle given, Index T
     options.candidate_mask = of("candidate_mask", {{"T", T}, {"N", N}, {"H", sizes.H}});
     options.zone_h = of("zone_h", {{"T", T}, {"N", N}, {"P", sizes.P}});
     options.zone_c = of("zone_c", {{"T", T}, {"N", N}, {"H", sizes.H}});
-    options.context = of("context", {{"N", N}, {"C", sizes.context}});
+    if (!none && given.contains("context")) {
+        const py::object context = given["context"];
+        options.each_context = py::isinstance<py::array>(context) && py::array(context).ndim() == 3;
+    }
+    options.context = options.each_context ? of("context", {{"T", T}, {"N", N}, {"C", sizes.context}})
+                                           : of("context", {{"N", N}, {"C", sizes.context}});
     options.targets = of("targets", {{"T", T}, {"N", N}, {"P", sizes.P}});
     if (sizes.context && !options.context) throw py::type_error("context: expected an array, got None");
     return options;

@@ -54,6 +54,7 @@ class BackwardPass {
         problem_.interrupt = &interrupt;
         read_tape();
         expect_gradients(given.gradients);
+        expect_sums(given.gradients);
     }
 
     const Packed<S>& packed() const { return packed_; }
@@ -69,6 +70,7 @@ class BackwardPass {
     }
 
     void finish() {
+        if (problem_.batch.tokens() == 0) return pass_through();
         if (dx_ && !tape_.lengths.is_none()) clear_padding(problem_.dx, packed_.sizes().D, problem_.batch);
     }
 
@@ -76,6 +78,17 @@ class BackwardPass {
     py::tuple result() const { return py::make_tuple(dx(), dinitial_.tuple()); }
 
    private:
+    // Without a step, the gradient of the last state is that of the first.
+    void pass_through() {
+        const CellSizes& sizes = packed_.sizes();
+        const State<const S> from = dlast_.data();
+        const State<S> to = dinitial_.mutable_data();
+        std::copy(from.h, from.h + N_ * sizes.P, to.h);
+        if (sizes.carried) std::copy(from.c, from.c + N_ * sizes.carried, to.c);
+        if (sizes.skip) std::copy(from.past, from.past + N_ * sizes.skip * sizes.P, to.past);
+        if (dx_) std::fill(problem_.dx, problem_.dx + T_ * N_ * sizes.D, S(0));
+    }
+
     // None stands for zeros.
     Array<S> expect_dy(const BackwardArguments& given) const {
         const Index width = given.directions * packed_.sizes().P;
@@ -93,7 +106,7 @@ class BackwardPass {
             a.gates =
                 expect<S>(tape_.gates, "tape.gates", {{"T", T_}, {"N", N_}, {"Q", sizes.tape_gates}, {"H", H}}).data();
         if (sizes.projects) a.q = expect<S>(tape_.q, "tape.q", {{"T", T_}, {"N", N_}, {"H", H}}).data();
-        if (!sizes.normalises) return;
+        if (!sizes.normalises_recurrent) return;
         a.normed = expect<S>(tape_.normed, "tape.normed", {{"T", T_}, {"N", N_}, {"G*H", sizes.gates * H}}).data();
         a.scale = expect<S>(tape_.scale, "tape.scale", {{"T", T_}, {"N", N_}, {"2", 2}}).data();
     }
@@ -117,9 +130,22 @@ class BackwardPass {
         }
         if ((d.bias_ih == nullptr) != (d.bias_hh == nullptr) && packed_.sizes().recurrent_weights)
             throw py::value_error("gradients: expected both bias_ih and bias_hh, or neither");
-        if (packed_.sizes().context && gradients.contains("context"))
-            d.context =
-                expect_writable<S>(gradients["context"], "dcontext", {{"N", N_}, {"C", packed_.sizes().context}});
+        const Index C = packed_.sizes().context;
+        if (!C || !gradients.contains("context")) return;
+        const py::handle context = gradients["context"];
+        d.context = problem_.options.each_context
+                        ? expect_writable<S>(context, "dcontext", {{"T", T_}, {"N", N_}, {"C", C}})
+                        : expect_writable<S>(context, "dcontext", {{"N", N_}, {"C", C}});
+    }
+
+    // Checks the sums that segments of a pass share, next to the gradients.
+    void expect_sums(const py::dict& gradients) {
+        const CellSizes& sizes = packed_.sizes();
+        if (gradients.contains("leak_sum"))
+            problem_.sums.leak = expect_writable<S>(gradients["leak_sum"], "leak_sum", {{"H", sizes.H}});
+        if (gradients.contains("context_sum"))
+            problem_.sums.context = expect_writable<S>(gradients["context_sum"], "context_sum",
+                                                       {{"N", N_}, {"G*H", sizes.gates * sizes.H}});
     }
 
     Packed<S>& packed_;

@@ -83,13 +83,13 @@ class ForwardPass {
         clear_padding(a.scale, 2, batch);
     }
 
-    // Returns (output, last state, tape or None).
-    py::tuple result() const {
+    // Returns (output, last state, tape or None). What a tape keeps is read-only.
+    py::tuple result() {
         if (!given_.training) return py::make_tuple(output(), last_.tuple(), py::none());
-        const auto optional = [](const auto& array) { return array ? py::object(*array) : py::none(); };
+        const auto optional = [](const auto& array) { return array ? py::object(make_read_only(*array)) : py::none(); };
         Tape tape;
         tape.x = given_.x;
-        tape.y = y_;
+        tape.y = make_read_only(y_);
         tape.state = initial_.tuple();
         tape.lengths = given_.lengths;
         tape.reset = given_.reset;
@@ -102,6 +102,7 @@ class ForwardPass {
         tape.segment = given_.segment;
         tape.restart = given_.restart;
         tape.reverse = given_.reverse;
+        if (output_) make_read_only(*output_);
         return py::make_tuple(output(), last_.tuple(), py::cast(std::move(tape)));
     }
 
@@ -120,7 +121,7 @@ class ForwardPass {
         if (sizes.carried) a.c = make(c_, "c", {T_, N_, sizes.carried});
         if (sizes.tape_gates) a.gates = make(gates_, "gates", {T_, N_, sizes.tape_gates, sizes.H});
         if (sizes.projects) a.q = make(q_, "q", {T_, N_, sizes.H});
-        if (!sizes.normalises) return;
+        if (!sizes.normalises_recurrent) return;
         a.normed = make(normed_, "normed", {T_, N_, sizes.gates * sizes.H});
         a.scale = make(scale_, "scale", {T_, N_, 2});
     }

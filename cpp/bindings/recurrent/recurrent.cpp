@@ -127,7 +127,8 @@ void register_recurrent(py::module_& m) {
         .def_readonly("gates", &Tape::gates)
         .def_readonly("options", &Tape::options)
         .def_readonly("segment", &Tape::segment)
-        .def_property_readonly("nbytes", &Tape::nbytes);
+        .def_property_readonly("nbytes", &Tape::nbytes)
+        .def(py::pickle([](const Tape& tape) { return tape.pickled(); }, &Tape::unpickled));
     register_dtype<float>(m, "Packed32");
     register_dtype<double>(m, "Packed64");
     m.def(

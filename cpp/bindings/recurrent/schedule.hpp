@@ -52,6 +52,10 @@ template <class Pass, class Run>
 void run_passes(const Passes<Pass>& passes, bool are_directions, Run&& run) {
     const py::gil_scoped_release release;
     const std::size_t count = passes.size();
+    if (passes[0]->problem().batch.tokens() == 0) {  // no step to run
+        for (const auto& pass : passes) pass->finish();
+        return;
+    }
     const int threads = concurrent_threads(passes, are_directions);
     if (threads == 1) {
         for (const auto& pass : passes) {

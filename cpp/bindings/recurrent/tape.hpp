@@ -20,6 +20,22 @@ struct Tape {
             if (!array->is_none()) bytes += py::reinterpret_borrow<py::array>(*array).nbytes();
         return bytes;
     }
+
+    py::tuple pickled() const {
+        return py::make_tuple(x, y, state, lengths, reset, options, c, gates, q, normed, scale, segment, restart,
+                              reverse);
+    }
+
+    static Tape unpickled(const py::tuple& from) {
+        if (from.size() != 14) throw py::value_error("tape: expected 14 parts, got " + std::to_string(from.size()));
+        Tape tape;
+        std::size_t i = 0;
+        for (py::object* part : {&tape.x, &tape.y, &tape.state, &tape.lengths, &tape.reset, &tape.options, &tape.c,
+                                 &tape.gates, &tape.q, &tape.normed, &tape.scale, &tape.segment, &tape.restart})
+            *part = from[i++];
+        tape.reverse = from[i].cast<bool>();
+        return tape;
+    }
 };
 
 }  // namespace fastrnn::bindings

@@ -36,6 +36,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
                                       {"gru_after", CellKind::gru_after},
                                       {"gru_before", CellKind::gru_before},
                                       {"lstm", CellKind::lstm},
+                                      {"slstm", CellKind::slstm},
                                       {"mingru", CellKind::mingru},
                                       {"minlstm", CellKind::minlstm}});
         const std::string leak = options["leak"].cast<std::string>();
@@ -48,7 +49,8 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
         cell.cell_clip = options["cell_clip"].cast<S>();
         cell.zone_h = options["zone_h"].cast<S>(), cell.zone_c = options["zone_c"].cast<S>();
         set_sizes(hidden_size, weights, options["skip"].cast<Index>());
-        cell.arrange(options["relevance"].cast<bool>(), weights.contains("gain_hh"),
+        cell.peeps_before = options["peephole"].cast<std::string>() == "previous";
+        cell.arrange(options["relevance"].cast<bool>(), weights.contains("gain") || weights.contains("gain_ih"),
                      weights.contains("weight_peephole"));
         pack_products(weights);
         pack_biases(weights);
@@ -77,7 +79,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
         const CellKind kind = this->cell_.kind;
         const bool has_c = kind == CellKind::lstm || weights.contains("weight_inner") ||
                            (kind == CellKind::gru_after && sizes.projects);
-        sizes.carried = has_c ? hidden_size : 0;
+        sizes.carried = kind == CellKind::slstm ? 3 * hidden_size : has_c ? hidden_size : 0;
     }
 
     const S* rows_of(const py::dict& weights, const char* name, Index columns) const {
@@ -140,6 +142,9 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
         this->cell_.weights.bias_n = n;
     }
 
+    // The name of the gain of what reads h'.
+    const char* cell_gain() const { return this->cell_.joint ? "gain" : "gain_hh"; }
+
     void pack_vectors(const py::dict& weights) {
         VariantWeights<S>& w = this->cell_.weights;
         const Index H = this->cell_.sizes.H, all = this->cell_.width(), peepholes = this->cell_.peepholes();
@@ -148,7 +153,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
                                           : nullptr;
         };
         w.gain_ih = vector("gain_ih", all);
-        w.gain_hh = vector("gain_hh", all);
+        w.gain_hh = vector(cell_gain(), all);
         w.gain_c = vector("gain_c", H);
         w.bias_c = vector("bias_c", H);
         w.leak = vector("leak", H);
@@ -178,6 +183,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
                                                  {"dweight_peephole", &Gradients::weight_peephole, cell.peepholes(), H},
                                                  {"dgain_ih", &Gradients::gain_ih, all, 0},
                                                  {"dgain_hh", &Gradients::gain_hh, all, 0},
+                                                 {"dgain", &Gradients::gain_hh, all, 0},
                                                  {"dgain_c", &Gradients::gain_c, H, 0},
                                                  {"dbias_c", &Gradients::bias_c, H, 0},
                                                  {"dleak", &Gradients::leak, cell.shared_leak ? 1 : H, 0}})
@@ -253,6 +259,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
         w.w_ih_rows = repack(w.w_ih, w.w_ih_candidate, sizes.D, gates);
         if (w.w_hh) w.w_hh_rows = repack(w.w_hh, nullptr, P, this->cell_.kind == CellKind::gru_before ? 2 : gates);
         if (w.w_skip) w.w_skip_rows = repack(w.w_skip, nullptr, P, gates);
+        if (w.w_context) w.w_context_rows = repack(w.w_context, w.w_context_candidate, sizes.context, gates);
         if (w.w_inner) w.w_inner_rows = repack(w.w_inner, nullptr, H, gates);
         if (w.w_hh_candidate) {
             S* const rows = this->take(panels_size<S>(H, P));

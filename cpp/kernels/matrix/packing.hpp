@@ -71,6 +71,16 @@ void pack_transposed(const S* w, Index columns, Index K, S* panels) {
     });
 }
 
+// The inverse of pack_transposed.
+template <class S>
+void unpack_transposed(const S* panels, Index columns, Index K, S* w) {
+    for_panels<S>(0, columns, [&](auto vectors, Index column) {
+        const Index wide = vectors * lanes<S>, width = std::min<Index>(wide, columns - column);
+        for (Index j = 0; j < width; ++j)
+            for (Index k = 0; k < K; ++k) w[(column + j) * K + k] = panels[column * K + k * wide + j];
+    });
+}
+
 // w [rows, columns] -> rows k0 .. k0+rows-1 of plain panels of depth K, of x W.
 template <class S>
 void pack_rows(const S* w, Index rows, Index columns, Index k0, Index K, S* panels) {

@@ -8,20 +8,21 @@ namespace fastrnn {
 // The widths of one layer and direction, and the scalars of each kind of memory that its cell needs.
 struct CellSizes {
     Index D = 0, H = 0;
-    Index P = 0;                  // width of h: H, unless it is projected
-    Index gates = 0;              // G: rows of weight_ih in units of H
-    Index recurrent_weights = 0;  // multiply-adds of one row's recurrent products at one step
-    Index skip = 0;               // steps that the skip connection spans; 0: none
-    Index context = 0;            // C: width of the context; 0: none
-    Index carried = 0;            // width of c, the state besides h; 0: none
-    Index gx_width = 0;           // scalars of one token's input part, in the layout of the cell's panels
-    Index tape_gates = 0;         // arrays of H per token that the tape keeps as `gates`
-    Index dgates_width = 0;       // scalars of one token's gate gradients
-    Index scratch = 0;            // scratch scalars of one row in a forward step
-    Index backward_scratch = 0;   // the same in a backward step, kept from step to step
-    Index kept = 0;               // scalars of one token that backward recomputes for weight gradients
-    bool projects = false;        // is h a projection of the cell's output?
-    bool normalises = false;      // is there a layer normalisation?
+    Index P = 0;                        // width of h: H, unless it is projected
+    Index gates = 0;                    // G: rows of weight_ih in units of H
+    Index recurrent_weights = 0;        // multiply-adds of one row's recurrent products at one step
+    Index skip = 0;                     // steps that the skip connection spans; 0: none
+    Index context = 0;                  // C: width of the context; 0: none
+    Index carried = 0;                  // width of c, the state besides h; 0: none
+    Index gx_width = 0;                 // scalars of one token's input part, in the layout of the cell's panels
+    Index tape_gates = 0;               // arrays of H per token that the tape keeps as `gates`
+    Index dgates_width = 0;             // scalars of one token's gate gradients
+    Index scratch = 0;                  // scratch scalars of one row in a forward step
+    Index backward_scratch = 0;         // the same in a backward step, kept from step to step
+    Index kept = 0;                     // scalars of one token that backward recomputes for weight gradients
+    bool projects = false;              // is h a projection of the cell's output?
+    bool normalises_inputs = false;     // are the gates' sums over x normalised by themselves?
+    bool normalises_recurrent = false;  // are the gates' sums over h', or over both?
 };
 
 // h [N, P], c [N, carried], past [N, skip, P] (the last outputs, oldest first); null if the cell has none.
@@ -37,7 +38,7 @@ struct SequenceArrays {
     S* c = nullptr;       // [T, N, carried] in training, [N, carried] (the running state) otherwise; or null
     S* gates = nullptr;   // [T, N, tape_gates, H] in training, else null
     S* q = nullptr;       // [T, N, H] in training if h is projected: the projection's input
-    S* normed = nullptr;  // [T, N, G H] in training if the cell normalises: the recurrent part before its gain
+    S* normed = nullptr;  // [T, N, G H] in training if the cell normalises what reads h': before its gain
     S* scale = nullptr;   // [T, N, 2] with it: reciprocals of standard deviations
 };
 
@@ -50,8 +51,9 @@ struct OptionArrays {
     const S* candidate_mask = nullptr;  // [T, N, H]
     const S* zone_h = nullptr;          // [T, N, P] 1 where h' is kept (zoneout)
     const S* zone_c = nullptr;          // [T, N, H] 1 where c' is kept
-    const S* context = nullptr;         // [N, C]
+    const S* context = nullptr;         // [N, C], or [T, N, C] if `each_context`
     const S* targets = nullptr;         // [T, N, P] fed back instead of h (teacher forcing)
+    bool each_context = false;          // does each step have a context of its own?
 };
 
 // Gradients by parameter name, in the parameters' shapes; added to. Null if the cell has no such parameter.
@@ -61,7 +63,15 @@ struct ParameterGradients {
     S *weight_hr = nullptr, *bias_hr = nullptr;
     S *weight_inner = nullptr, *weight_skip = nullptr, *weight_context = nullptr, *weight_peephole = nullptr;
     S *gain_ih = nullptr, *gain_hh = nullptr, *gain_c = nullptr, *bias_c = nullptr, *leak = nullptr;
-    S* context = nullptr;  // [N, C], of the context itself
+    S* context = nullptr;  // of the context itself, in its shape
+};
+
+// Gradients that are summed over a whole pass before they are added to those of parameters. Segments of a pass add to
+// the same sums, the first segment, which runs last, completes them: so the order of additions is that of a whole pass.
+template <class S>
+struct PassSums {
+    S* leak = nullptr;     // [H], of a leak that all units share
+    S* context = nullptr;  // [N, gates * H], of the gates' part from the context, rows in the order of their lengths
 };
 
 }  // namespace fastrnn

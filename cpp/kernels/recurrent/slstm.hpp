@@ -52,6 +52,61 @@ struct SlstmMemory {
     }
 };
 
+// i and the memory after a step.
+template <class S>
+struct SlstmUpdate {
+    Vec<S> i;
+    SlstmMemory<S> memory;
+
+    FASTRNN_INLINE SlstmUpdate(Vec<S> log_i, Vec<S> log_f, Vec<S> z, const SlstmMemory<S>& before) {
+        const Vec<S> kept = log_f + before.m, none = set(S(1e30));
+        memory.m = max(kept + (where_positive(before.n, none) - none), log_i);
+        i = exp(log_i - memory.m);
+        const Vec<S> f = exp(kept - memory.m);
+        memory.c = fma(f, before.c, i * z);
+        memory.n = fma(f, before.n, i);
+    }
+};
+
+// Gradients of a step's gates and of the memory before it. c, n and m are three independent inputs. As h does not
+// depend on m, what reaches m is the gradient along s above, dm - c dc - n dn, to which h adds nothing: it is 0 unless
+// a gradient of the last state was given. It goes to the side that the maximum took: i~ where i = 1.
+template <class S>
+struct SlstmGradients {
+    Vec<S> log_i, f, z, o;  // of i~, of the sums of f and o, and of z after its tanh
+    SlstmMemory<S> before;
+
+    // dh, the tape's gates, and d: what reaches the memory after the step from later steps.
+    FASTRNN_INLINE SlstmGradients(Vec<S> dh, Vec<S> i, Vec<S> log_f, Vec<S> z_, Vec<S> open,
+                                  const SlstmMemory<S>& memory, const SlstmMemory<S>& earlier, SlstmMemory<S> d) {
+        const Vec<S> forget = exp((log_f + earlier.m) - memory.m), ratio = memory.c / memory.n;
+        const Vec<S> scale = d.m - fma(d.c, memory.c, d.n * memory.n);
+        const Vec<S> dratio = dh * open / memory.n;
+        d.c = d.c + dratio;
+        d.n = d.n - dratio * ratio;
+        const Vec<S> scale_of_f = where_positive(set(S(1)) - i, scale);
+        log_i = fma(i, fma(d.c, z_, d.n), scale - scale_of_f);
+        const Vec<S> dlog_f = fma(forget, fma(d.c, earlier.c, d.n * earlier.n), scale_of_f);
+        before = {d.c * forget, d.n * forget, dlog_f};
+        f = dlog_f * one_minus_exp(log_f);
+        z = d.c * i;
+        o = dh * ratio * dsigmoid(open);
+    }
+};
+
+// What flows back into the second state; where the row restarts it goes to the initial state instead. Not `uncut`,
+// which stores whole vectors: the last one of a part would reach into the next part, another worker's.
+template <class S>
+SlstmMemory<S> memory_gradient(const BackwardRows<S>& rows, Index H, Index row, Index unit) {
+    const Index width = H - unit;
+    const auto d = SlstmMemory<S>::load(rows.dc[row] + unit, H, width);
+    if (!rows.cut[row]) return d;
+    S* const initial = rows.dc0[row] + unit;
+    const auto sum = SlstmMemory<S>::load(initial, H, width);
+    SlstmMemory<S>{sum.c + d.c, sum.n + d.n, sum.m + d.m}.store(initial, H, width);
+    return {set(S(0)), set(S(0)), set(S(0))};
+}
+
 template <class S>
 struct Slstm {
     static constexpr int gates = 4;
@@ -94,12 +149,7 @@ struct Slstm {
             const Vec<S> log_i = load(sum), log_f = load(sum + lanes<S>);
             const Vec<S> z = load(sum + 2 * lanes<S>), o = load(sum + 3 * lanes<S>);
             const auto before = SlstmMemory<S>::load(rows.c_prev[row] + unit, H, width);
-            const Vec<S> kept = log_f + before.m, none = set(S(1e30));
-            SlstmMemory<S> memory;
-            memory.m = max(kept + (where_positive(before.n, none) - none), log_i);
-            const Vec<S> i = exp(log_i - memory.m), f = exp(kept - memory.m);
-            memory.c = fma(f, before.c, i * z);
-            memory.n = fma(f, before.n, i);
+            const auto [i, memory] = SlstmUpdate<S>(log_i, log_f, z, before);
             memory.store(rows.c[row] + unit, H, width);
             store_first(rows.h[row] + unit, o * (memory.c / memory.n), width);
             if (S* const tape = rows.gates[row]) {
@@ -118,9 +168,6 @@ struct Slstm {
                            [&](Vec<S> dh, Index row, Index unit) { backward_finish(dh, rows, row, unit); });
     }
 
-    // Gradients by c, n and m as three independent inputs. As h does not depend on m, what reaches m is the gradient
-    // along s above, dm - c dc - n dn, to which h adds nothing: it is 0 unless a gradient of the last state was given.
-    // It goes to the side that the maximum took: i~ where i = 1.
     void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         dh = dh + load_first(rows.dy[row] + unit, width);
@@ -129,23 +176,14 @@ struct Slstm {
         const Vec<S> z = load_first(tape + 2 * H, width), o = load_first(tape + 3 * H, width);
         const auto memory = SlstmMemory<S>::load(rows.c[row] + unit, H, width);
         const auto before = SlstmMemory<S>::load(rows.c_prev[row] + unit, H, width);
-        const Vec<S> f = exp((log_f + before.m) - memory.m), ratio = memory.c / memory.n;
-
-        SlstmMemory<S> d = memory_gradient(rows, row, unit);
-        const Vec<S> scale = d.m - fma(d.c, memory.c, d.n * memory.n);
-        const Vec<S> dratio = dh * o / memory.n;
-        d.c = d.c + dratio;
-        d.n = d.n - dratio * ratio;
-        const Vec<S> scale_of_f = where_positive(set(S(1)) - i, scale);
-        const Vec<S> dlog_i = fma(i, fma(d.c, z, d.n), scale - scale_of_f);
-        const Vec<S> dlog_f = fma(f, fma(d.c, before.c, d.n * before.n), scale_of_f);
-        SlstmMemory<S>{d.c * f, d.n * f, dlog_f}.store(rows.dc[row] + unit, H, width);
+        const SlstmGradients<S> d(dh, i, log_f, z, o, memory, before, memory_gradient(rows, H, row, unit));
+        d.before.store(rows.dc[row] + unit, H, width);
 
         S* const dgates = rows.dgates[row] + unit;
-        store_first(dgates, dlog_i, width);
-        store_first(dgates + H, dlog_f * one_minus_exp(log_f), width);
-        store_first(dgates + 2 * H, d.c * i * dtanh(z), width);
-        store_first(dgates + 3 * H, dh * ratio * dsigmoid(o), width);
+        store_first(dgates, d.log_i, width);
+        store_first(dgates + H, d.f, width);
+        store_first(dgates + 2 * H, d.z * dtanh(z), width);
+        store_first(dgates + 3 * H, d.o, width);
     }
 
     void backward_start(const BackwardRows<S>& rows) const {
@@ -155,19 +193,6 @@ struct Slstm {
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
                              const Worker& worker) const {
         shared_gate_gradients(p, scratch, tokens, input_depth(), worker);
-    }
-
-   private:
-    // What flows back into the second state; where the row restarts it goes to the initial state instead. Not `uncut`,
-    // which stores whole vectors: the last one of a part would reach into the next part, another worker's.
-    SlstmMemory<S> memory_gradient(const BackwardRows<S>& rows, Index row, Index unit) const {
-        const Index H = weights.H, width = H - unit;
-        const auto d = SlstmMemory<S>::load(rows.dc[row] + unit, H, width);
-        if (!rows.cut[row]) return d;
-        S* const initial = rows.dc0[row] + unit;
-        const auto sum = SlstmMemory<S>::load(initial, H, width);
-        SlstmMemory<S>{sum.c + d.c, sum.n + d.n, sum.m + d.m}.store(initial, H, width);
-        return {set(S(0)), set(S(0)), set(S(0))};
     }
 };
 

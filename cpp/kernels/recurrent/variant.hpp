@@ -4,18 +4,25 @@
 // are in variant_forward.hpp and variant_backward.hpp.
 //
 //   u = h' * state_mask                             h': the output before this step, [P]; c': the carried state, [H]
-//   A = W_hh u + W_skip h(t - d) + W_inner c' + b_hh, or LN(W_hh u) * gain_hh + b_hh
-//   I = W_ih x + b_ih, or LN(W_ih x) * gain_ih + b_ih; + W_context context
+//   A = W_hh u + W_skip h(t - d) + W_inner c' + b_hh
+//   I = W_ih x + b_ih + W_context context           context: one of all steps, or of each
 //   q, c = cell(I + A, c')
 //   h = zoneout(h', q)                              or of f(W_hr q + b_hr), [P]
 //
 // A Jordan network is a vanilla cell whose projection is its output: W_hh feeds the output back, W_inner, where there
 // is one, the hidden units beside it.
 //
+// Layer normalisation, as Ba, Kiros and Hinton (2016) define it for each cell. The gates' sums before their biases are
+//
+//   LN(W_hh u + W_skip h(t - d) + W_inner c' + W_ih x + W_context context) * gain          in a vanilla cell (eq. 4)
+//   LN(W_hh u + W_skip h(t - d)) * gain_hh + LN(W_ih x) * gain_ih + W_context context      in the others
+//
+// over all gates together, except that a candidate with a reset gate is normalised alone, as is the minGRU's.
+//
 // The gates of a token lie in a row of gx as in the plain cells, interleaved [unit][gate][lanes]; a candidate whose
 // recurrent product needs another gate first (the GRU with the reset before the product, an LSTM with a relevance gate)
 // lies after them, [H] padded. The tape keeps gates [T, N, K, H], c [T, N, H], where projected q [T, N, H], and where
-// normalised the recurrent part before its gain [T, N, G H] and one over its deviation [T, N, 2].
+// normalised what reads h' before its gain [T, N, G H] and one over its deviation [T, N, 2].
 #pragma once
 
 #include "kernels/recurrent/backward.hpp"
@@ -25,7 +32,7 @@
 
 namespace fastrnn {
 
-enum class CellKind { elman, gru_after, gru_before, lstm, mingru, minlstm };
+enum class CellKind { elman, gru_after, gru_before, lstm, slstm, mingru, minlstm };
 enum class Activation { sigmoid, tanh, relu, identity, hard_sigmoid, positive };
 
 // What a cell does not have is null.
@@ -37,19 +44,25 @@ struct VariantWeights {
     const S *bias = nullptr, *zeros = nullptr;                      // in the layout of gx; bias: b_ih + b_hh
     const S* bias_n = nullptr;                                      // gru_after: b_hn, padded
     const S *w_hr = nullptr, *b_hr = nullptr;                       // plain panels; padded
-    const S *gain_ih = nullptr, *gain_hh = nullptr;                 // [G H]
+    const S *gain_ih = nullptr, *gain_hh = nullptr;                 // [G H]; gain_hh also of the sum of both parts
     const S *gain_c = nullptr, *bias_c = nullptr, *leak = nullptr;  // [H]
     const S* peephole[3] = {};                                      // of i, f, o: [H]
     const S* context_rows = nullptr;                                // weight_context itself, [G H, C]
     // Plain panels for backpropagation. In w_hh_rows the candidate's rows are zero.
     const S *w_ih_rows = nullptr, *w_hh_rows = nullptr, *w_hh_candidate_rows = nullptr;
-    const S *w_skip_rows = nullptr, *w_inner_rows = nullptr, *w_hr_rows = nullptr;
+    const S *w_skip_rows = nullptr, *w_inner_rows = nullptr, *w_hr_rows = nullptr, *w_context_rows = nullptr;
 };
 
 // The numbers of an LSTM's gates: i, f, g, o, and r; without f where coupled.
 struct LstmGates {
     Index i = 0, f, g, o, r;
     explicit LstmGates(bool coupled) : f(coupled ? 0 : 1), g(coupled ? 1 : 2), o(g + 1), r(g + 2) {}
+};
+
+// Gates that are normalised together: all but `without`, or only `first`.
+struct GateGroup {
+    Index count, first, without;
+    Index operator[](Index i) const { return first + i + (without >= 0 && i >= without ? 1 : 0); }
 };
 
 // Where the parts of a row lie.
@@ -81,7 +94,10 @@ class Variant {
     bool shared_leak = false;   // is it one for all units?
     Index candidate = -1;       // the gate with panels of its own
     Index panel_gates = 0;      // the others, interleaved
-    Index normed = 0;           // of the gates in their order, how many are normalised together; 0: none
+    bool normed = false;        // is there a layer normalisation?
+    bool joint = false;         // of the sum of the input part and the recurrent part?
+    Index alone = -1;           // the gate that is normalised by itself; -1: none
+    bool peeps_before = false;  // does o read c' rather than c?
     Activation gate_activation = Activation::sigmoid, candidate_activation = Activation::tanh;
     Activation output_activation = Activation::tanh, projection_activation = Activation::identity;
     S cell_clip = 0, zone_h = 0, zone_c = 0;  // 0: none; zoneout in inference
@@ -94,6 +110,10 @@ class Variant {
     Index width() const { return sizes.gates * sizes.H; }
     Index reset_gate() const { return kind == CellKind::gru_before ? 0 : LstmGates(coupled).r; }
     Index peepholes() const { return coupled ? 2 : 3; }
+    Index groups() const { return alone >= 0 ? 2 : 1; }
+    GateGroup group(Index which) const {
+        return which == 0 ? GateGroup{sizes.gates - (alone >= 0 ? 1 : 0), 0, alone} : GateGroup{1, alone, -1};
+    }
 
     // --- forward ---
     void start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
@@ -107,6 +127,7 @@ class Variant {
     // --- backward ---
     Index input_depth() const { return width(); }
     Index input_column() const { return layout.input; }
+    Index context_column() const { return joint ? layout.normed : layout.gates; }
     void start_backward(const BackwardRows<S>& rows) const;
     void backward_step(const BackwardRows<S>& rows) const;
     void backward_start(const BackwardRows<S>& rows) const { recurrent_gradients(rows, rows.end, true); }
@@ -125,18 +146,21 @@ class Variant {
     void put_gate(const StepRows<S>& rows, Index row, Index gate, Index unit, Vec<S> value) const {
         store(rows.gx[row] + layout.gate[gate].base + unit * layout.gate[gate].stride, value);
     }
+    void multiply_context(const S* const* context, S* const* out, Range rows, Range units) const;
     void activate_gate(const StepRows<S>& rows, Index gate, Activation activation) const;
+    Vec<S> zoned_cell(const StepRows<S>& rows, Index row, Index unit, Vec<S> c) const;
 
     void point_options(const StepRows<S>& rows) const;
     void mask_states(const StepRows<S>& rows) const;
     void recurrent_sums(const StepRows<S>& rows) const;
-    void normalise_sums(const StepRows<S>& rows, Index first, Index count, Index which) const;
+    void normalise_sums(const StepRows<S>& rows, Index which) const;
     void candidate_sums(const StepRows<S>& rows) const;
     void elman_step(const StepRows<S>& rows) const;
     void gru_after_step(const StepRows<S>& rows) const;
     void gru_before_step(const StepRows<S>& rows) const;
     void lstm_step(const StepRows<S>& rows) const;
     void lstm_output(const StepRows<S>& rows, Range some, Range units) const;
+    void slstm_step(const StepRows<S>& rows) const;
     void mingru_step(const StepRows<S>& rows) const;
     void minlstm_step(const StepRows<S>& rows) const;
     void finish_outputs(const StepRows<S>& rows) const;
@@ -150,10 +174,11 @@ class Variant {
     void lstm_gradients(const BackwardRows<S>& rows) const;
     void lstm_output_gradients(const BackwardRows<S>& rows, Range some, Range units) const;
     void lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Index unit) const;
+    void slstm_gradients(const BackwardRows<S>& rows) const;
     void mingru_gradients(const BackwardRows<S>& rows) const;
     void minlstm_gradients(const BackwardRows<S>& rows) const;
     void candidate_gradients(const BackwardRows<S>& rows) const;
-    void normalised_gradients(const BackwardRows<S>& rows, Index first, Index count, Index which) const;
+    void normalised_gradients(const BackwardRows<S>& rows, Index which) const;
 };
 
 // The rows that one worker handles whole, between two barriers.
@@ -189,11 +214,14 @@ void Variant<S>::arrange(bool relevance, bool layer_norm, bool peephole) {
             s.gates = s.tape_gates = (coupled ? 3 : 4) + (relevance ? 1 : 0);
             if (relevance) candidate = LstmGates(coupled).g;
             break;
+        case CellKind::slstm:
+            s.gates = s.tape_gates = 4;
+            break;
         case CellKind::mingru:
             s.gates = s.tape_gates = 2;
             break;
         case CellKind::minlstm:
-            s.gates = s.tape_gates = 3;
+            s.gates = 3, s.tape_gates = 4;
             break;
     }
     panel_gates = s.gates - (candidate >= 0 ? 1 : 0);
@@ -205,8 +233,11 @@ void Variant<S>::arrange(bool relevance, bool layer_norm, bool peephole) {
             layout.gate[gate] = {place++ * lanes<S>, panel_gates};
     }
     s.gx_width = s.gates * padded;
-    s.normalises = layer_norm;
-    normed = !layer_norm ? 0 : candidate >= 0 ? candidate : s.gates;
+    normed = layer_norm;
+    joint = layer_norm && kind == CellKind::elman;
+    s.normalises_inputs = normed && !joint;
+    s.normalises_recurrent = normed && kind != CellKind::mingru && kind != CellKind::minlstm;
+    if (normed) alone = kind == CellKind::gru_after ? 2 : kind == CellKind::mingru ? 1 : candidate;
 
     Index end = 0;
     const auto take = [&](Index count) {
@@ -215,7 +246,7 @@ void Variant<S>::arrange(bool relevance, bool layer_norm, bool peephole) {
         return at;
     };
     VariantLayout& l = layout;
-    l.u = take(P), l.ru = take(padded), l.n = take(padded), l.sums = take(layer_norm ? s.gx_width : 0);
+    l.u = take(P), l.ru = take(padded), l.n = take(padded), l.sums = take(normed && !joint ? s.gx_width : 0);
     l.cell = take(padded), l.q = take(padded);
     s.scratch = end;
     end = 0;
@@ -235,13 +266,13 @@ void Variant<S>::arrange(bool relevance, bool layer_norm, bool peephole) {
     const Index all = width();
     l.gates = columns(true, all, 0);
     l.recurrent = columns(kind == CellKind::gru_after, all, l.gates);
-    l.normed = columns(layer_norm, all, l.recurrent);
-    l.input = columns(layer_norm, all, l.gates);
+    l.normed = columns(s.normalises_recurrent, all, l.recurrent);
+    l.input = columns(s.normalises_inputs, all, joint ? l.normed : l.gates);
     l.projected = columns(s.projects, P, 0);
     l.leak = columns(learned_leak, H, 0);
     l.peephole = columns(peephole, peepholes() * H, 0);
-    l.gain_ih = columns(layer_norm, all, 0);
-    l.gain_hh = columns(layer_norm, all, 0);
+    l.gain_ih = columns(s.normalises_inputs, all, 0);
+    l.gain_hh = columns(s.normalises_recurrent, all, 0);
     l.gain_c = columns(layer_norm && kind == CellKind::lstm, H, 0);
     l.bias_c = columns(layer_norm && kind == CellKind::lstm, H, 0);
     s.dgates_width = end;

@@ -54,6 +54,7 @@ void Variant<S>::recurrent_gradients(const BackwardRows<S>& rows, Index end, boo
     if (weights.w_inner) {
         Product<S> product{rows.dgates_next, rows.dc, weights.w_inner_rows, nullptr, width(), rows.units.end};
         product.a0 = layout.normed, product.first = rows.units.begin;
+        product.accumulate = true;  // to what the zoneout kept
         multiply_panels(product, rows.begin, end);
     }
     if (sizes.skip) {
@@ -64,13 +65,13 @@ void Variant<S>::recurrent_gradients(const BackwardRows<S>& rows, Index end, boo
     for (Index row = rows.begin; row < end; ++row) {
         const S* const mask = part(p.options.state_mask, p.batch.order[row], P);
         const S* const du = rows.scratch[row] + layout.du;
-        const bool takes = weights.w_hh && (!p.options.targets || first || rows.cut[row]);
+        const bool given = p.options.targets && !first && !rows.cut[row];  // h' was a target
         for (Index i = outputs.begin; i < outputs.end; i += lanes<S>) {
-            Vec<S> dh = load(rows.dh[row] + i);
-            if (takes) dh = dh + masked(load(du + i), mask, i, P - i);
+            Vec<S> dh = given ? set(S(0)) : load(rows.dh[row] + i);
+            if (weights.w_hh && !given) dh = dh + masked(load(du + i), mask, i, P - i);
             store(rows.dh[row] + i, uncut(dh, rows, row, i, rows.dh0));
         }
-        if (sizes.carried)
+        if (sizes.carried == H)  // an sLSTM's three parts: in its own step
             for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
                 store(rows.dc[row] + unit, uncut(load(rows.dc[row] + unit), rows, row, unit, rows.dc0));
         if (sizes.skip) skip_gradients(rows, row, outputs, first ? 0 : rows.step + 1);
@@ -167,7 +168,7 @@ void Variant<S>::candidate_gradients(const BackwardRows<S>& rows) const {
     const BackwardProblem<S>& p = *rows.problem;
     const Index H = sizes.H, reset = reset_gate();
     if (normed)
-        normalised_gradients(rows, candidate, 1, 1);
+        normalised_gradients(rows, 1);
     else
         rows.barrier();
     Product<S> product{rows.dgates, rows.scratch, weights.w_hh_candidate_rows, nullptr, H, rows.units.end};
@@ -183,30 +184,31 @@ void Variant<S>::candidate_gradients(const BackwardRows<S>& rows) const {
     });
 }
 
-// Through the gain and the normalisation of some gates' recurrent sums.
+// Through the gain and the normalisation of the recurrent sums, or of the whole sums, of a group of gates.
 template <class S>
-void Variant<S>::normalised_gradients(const BackwardRows<S>& rows, Index first, Index count, Index which) const {
+void Variant<S>::normalised_gradients(const BackwardRows<S>& rows, Index which) const {
     const BackwardProblem<S>& p = *rows.problem;
     const Index H = sizes.H;
+    const GateGroup gates = group(which);
     rows.barrier();
     const auto [begin, end] = whole_rows(rows);
     for (Index row = begin; row < end; ++row) {
         const Index token = p.batch.at(rows.step, row);
         S* const dgates = rows.dgates[row];
         const S* const normed_sums = p.tape.normed + token * width();
-        const auto column = [&](Index gate, Index unit) { return (first + gate) * H + unit; };
-        const auto x = [&](Index gate, Index unit) { return load_first(normed_sums + column(gate, unit), H - unit); };
-        const auto d = [&](Index gate, Index unit) {
-            const Index at = column(gate, unit), left = H - unit;
+        const auto column = [&](Index i, Index unit) { return gates[i] * H + unit; };
+        const auto x = [&](Index i, Index unit) { return load_first(normed_sums + column(i, unit), H - unit); };
+        const auto d = [&](Index i, Index unit) {
+            const Index at = column(i, unit), left = H - unit;
             return load_first(dgates + layout.recurrent + at, left) * load_first(weights.gain_hh + at, left);
         };
-        const auto gain_gradient = [&](Index gate, Index unit, Vec<S> value) {
-            const Index at = column(gate, unit), left = H - unit;
+        const auto gain_gradient = [&](Index i, Index unit, Vec<S> value) {
+            const Index at = column(i, unit), left = H - unit;
             store_first(dgates + layout.gain_hh + at, load_first(dgates + layout.recurrent + at, left) * value, left);
         };
-        normalise_backward<S>(count, H, p.tape.scale[token * 2 + which], d, x, gain_gradient,
-                              [&](Index gate, Index unit, Vec<S> value) {
-                                  store_first(dgates + layout.normed + column(gate, unit), value, H - unit);
+        normalise_backward<S>(gates.count, H, p.tape.scale[token * 2 + which], d, x, gain_gradient,
+                              [&](Index i, Index unit, Vec<S> value) {
+                                  store_first(dgates + layout.normed + column(i, unit), value, H - unit);
                               });
     }
     rows.barrier();
@@ -228,6 +230,9 @@ void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
         case CellKind::lstm:
             lstm_gradients(rows);
             break;
+        case CellKind::slstm:
+            slstm_gradients(rows);
+            break;
         case CellKind::mingru:
             mingru_gradients(rows);
             break;
@@ -236,14 +241,16 @@ void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
             break;
     }
     if (candidate >= 0) candidate_gradients(rows);
-    if (normed) normalised_gradients(rows, 0, normed, 0);
+    if (sizes.normalises_recurrent && alone >= 0 && candidate < 0) normalised_gradients(rows, 1);
+    if (sizes.normalises_recurrent) normalised_gradients(rows, 0);
     if (!rows.chunk->dcontext) return;
+    const Index column = context_column();
     for (Index row = rows.begin; row < rows.end; ++row)
         for (Index gate = 0; gate < sizes.gates; ++gate)
             for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>) {
                 const Index at = gate * sizes.H + unit, left = sizes.H - unit;
-                add_to(rows.chunk->dcontext + row * width() + at,
-                       load_first(rows.dgates[row] + layout.gates + at, left), left);
+                add_to(rows.chunk->dcontext + row * width() + at, load_first(rows.dgates[row] + column + at, left),
+                       left);
             }
 }
 
@@ -251,7 +258,7 @@ void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
 template <class S>
 void Variant<S>::normalise_inputs_backward(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
                                            Range tokens) const {
-    if (!normed || tokens.begin >= tokens.end) return;
+    if (!sizes.normalises_inputs || tokens.begin >= tokens.end) return;
     const Index H = sizes.H, stride = sizes.gx_width + 16;
     S** const rows = scratch.input_rows;
     for (Index k = tokens.begin; k < tokens.end; ++k) {
@@ -265,22 +272,25 @@ void Variant<S>::normalise_inputs_backward(const BackwardProblem<S>& p, const Ba
         const auto place = [&](Index gate, Index unit) {
             return sums + layout.gate[gate].base + unit * layout.gate[gate].stride;
         };
-        const auto sum = [&](Index gate, Index unit) { return load_first(place(gate, unit), H - unit); };
-        const Moments<S> m = moments<S>(sizes.gates, H, sum);
-        const auto x = [&](Index gate, Index unit) {
-            return keep_first((load(place(gate, unit)) - set(m.mean)) * set(m.scale), H - unit);
-        };
-        const auto d = [&](Index gate, Index unit) {
-            const Index at = gate * H + unit, left = H - unit;
-            return load_first(dgates + layout.gates + at, left) * load_first(weights.gain_ih + at, left);
-        };
-        const auto gain_gradient = [&](Index gate, Index unit, Vec<S> value) {
-            const Index at = gate * H + unit, left = H - unit;
-            store_first(dgates + layout.gain_ih + at, load_first(dgates + layout.gates + at, left) * value, left);
-        };
-        normalise_backward<S>(sizes.gates, H, m.scale, d, x, gain_gradient, [&](Index gate, Index unit, Vec<S> value) {
-            store_first(dgates + layout.input + gate * H + unit, value, H - unit);
-        });
+        for (Index which = 0; which < groups(); ++which) {
+            const GateGroup gates = group(which);
+            const auto sum = [&](Index i, Index unit) { return load_first(place(gates[i], unit), H - unit); };
+            const Moments<S> m = moments<S>(gates.count, H, sum);
+            const auto x = [&](Index i, Index unit) {
+                return keep_first((load(place(gates[i], unit)) - set(m.mean)) * set(m.scale), H - unit);
+            };
+            const auto d = [&](Index i, Index unit) {
+                const Index at = gates[i] * H + unit, left = H - unit;
+                return load_first(dgates + layout.gates + at, left) * load_first(weights.gain_ih + at, left);
+            };
+            const auto gain_gradient = [&](Index i, Index unit, Vec<S> value) {
+                const Index at = gates[i] * H + unit, left = H - unit;
+                store_first(dgates + layout.gain_ih + at, load_first(dgates + layout.gates + at, left) * value, left);
+            };
+            normalise_backward<S>(gates.count, H, m.scale, d, x, gain_gradient, [&](Index i, Index unit, Vec<S> value) {
+                store_first(dgates + layout.input + gates[i] * H + unit, value, H - unit);
+            });
+        }
     }
 }
 
@@ -324,6 +334,15 @@ void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const Backward
     }
     if (d.weight_skip) products(l.normed, width(), l.normed, nullptr, scratch.past, d.weight_skip, P);
     if (d.weight_inner) products(l.normed, width(), l.normed, nullptr, scratch.inner, d.weight_inner, H);
+    const Index context = context_column();
+    if (scratch.context) products(context, width(), context, nullptr, scratch.context, d.weight_context, sizes.context);
+    if (scratch.dcontexts) {
+        Product<S> product{scratch.a, scratch.dcontexts, weights.w_context_rows, nullptr, width(), sizes.context};
+        product.a0 = context;
+        product.accumulate = true;
+        const Range own = worker.part(tokens, max_rows<panel_vectors>);
+        multiply_panels(product, own.begin, own.end);
+    }
     if (d.weight_hr) products(l.projected, P, l.projected, nullptr, scratch.q, d.weight_hr, H);
     sums(d.bias_ih, l.gates, width());
     sums(d.bias_hh, l.recurrent, width());
@@ -336,7 +355,8 @@ void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const Backward
     if (d.leak) sums(shared_leak ? scratch.dleak : d.leak, l.leak, H);
 }
 
-// What is summed over the whole pass: the gradients of the state's outputs, the context and a leak for all units.
+// What is summed over the whole pass: the gradients of the state's outputs, of a context of all steps and of a leak of
+// all units.
 template <class S>
 void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
     const BackwardProblem<S>& p = *rows.problem;
@@ -352,6 +372,7 @@ void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
             for (Index j = outputs.begin; j < outputs.end; ++j)
                 to[k + j] = kept_apart ? cut[k + j] : to[k + j] + cut[k + j];
     }
+    if (p.resumed) return;  // an earlier segment of the pass completes the sums
     worker.barrier();
     if (shared_leak && p.d.leak && worker.rank == 0) {
         LaneSum<S> sum;

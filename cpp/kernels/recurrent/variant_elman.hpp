@@ -15,7 +15,7 @@ void Variant<S>::elman_step(const StepRows<S>& rows) const {
         Vec<S> n = gate(rows, row, 0, unit);
         keep(rows.gates[row], 0, H, unit, n, left);
         n = masked(n, part(p.options.candidate_mask, p.batch.at(rows.step, row), H), unit, left);
-        if (p.arrays.c) store_first(rows.c[row] + unit, n, left);
+        if (p.arrays.c) store_first(rows.c[row] + unit, zoned_cell(rows, row, unit, n), left);
         if (weights.leak)
             n = blend(load_first(weights.leak + unit, left), load_first(rows.h_prev[row] + unit, left), n);
         store_first(rows.q[row] + unit, n, left);
@@ -27,7 +27,12 @@ void Variant<S>::elman_gradients(const BackwardRows<S>& rows) const {
     for_gradients(rows, layout, sizes.H, [&](const UnitGradients<S>& g) {
         const S* const mask = g.candidate_mask();
         Vec<S> d = g.dq();
-        if (sizes.carried) d = d + g.dc();
+        if (sizes.carried) {
+            const S* const zone = part(rows.problem->options.zone_c, rows.problem->batch.at(rows.step, g.row), sizes.H);
+            const Vec<S> carried = g.dc(), kept = zone ? g.at(zone) * carried : set(S(0));
+            d = d + (carried - kept);
+            store(rows.dc[g.row] + g.unit, kept);
+        }
         if (weights.leak) {
             const Vec<S> a = g.at(weights.leak), rest = set(S(1)) - a, before = g.at(rows.h_prev[g.row]);
             if (learned_leak)  // a is the sigmoid of the parameter

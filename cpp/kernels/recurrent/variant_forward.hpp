@@ -6,26 +6,31 @@
 #include "kernels/recurrent/variant_gru.hpp"
 #include "kernels/recurrent/variant_lstm.hpp"
 #include "kernels/recurrent/variant_minimal.hpp"
+#include "kernels/recurrent/variant_slstm.hpp"
 
 namespace fastrnn {
 
 template <class S>
 void Variant<S>::start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
                        const Worker& worker) const {
-    if (!p.options.context) return;
+    if (!p.options.context || p.options.each_context) return;
     const S** const x = scratch.x_rows + worker.rank * scratch.steps * p.batch.N;
     S** const out = scratch.gx_rows + worker.rank * scratch.steps * p.batch.N;
     for (Index row = share.rows.begin; row < share.rows.end; ++row) {
         x[row - share.rows.begin] = p.options.context + p.batch.order[row] * sizes.context;
         out[row - share.rows.begin] = scratch.context + row * scratch.stride;
     }
-    const Range rows{0, share.rows.end - share.rows.begin};
-    multiply_gates(Product<S>{x, out, weights.w_context, weights.zeros, sizes.context, 0}, rows, share.units);
+    multiply_context(x, out, {0, share.rows.end - share.rows.begin}, share.units);
+}
+
+template <class S>
+void Variant<S>::multiply_context(const S* const* context, S* const* out, Range rows, Range units) const {
+    multiply_gates(Product<S>{context, out, weights.w_context, weights.zeros, sizes.context, 0}, rows, units);
     if (candidate < 0) return;
-    Product<S> product{
-        x, out, weights.w_context_candidate, weights.zeros, sizes.context, round_up_to_lanes<S>(share.units.end)};
+    Product<S> product{context,       out,           weights.w_context_candidate,
+                       weights.zeros, sizes.context, round_up_to_lanes<S>(units.end)};
     product.out0 = layout.candidate;
-    product.first = share.units.begin;
+    product.first = units.begin;
     multiply_panels(product, rows.begin, rows.end);
 }
 
@@ -57,7 +62,7 @@ void Variant<S>::finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<
                                const Share& share, const Worker& worker) const {
     const Index H = sizes.H;
     const Range all = chunk.tokens;
-    if (normed) {
+    if (sizes.normalises_inputs) {
         share.barrier(worker);
         Range own = all;
         if (share.by_units) {
@@ -69,21 +74,26 @@ void Variant<S>::finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<
             const auto place = [&](Index gate, Index unit) {
                 return gx + layout.gate[gate].base + unit * layout.gate[gate].stride;
             };
-            const auto [mean, scale] = moments<S>(
-                sizes.gates, H, [&](Index gate, Index unit) { return load_first(place(gate, unit), H - unit); });
-            for (Index gate = 0; gate < sizes.gates; ++gate)
-                for_each_vector<S>(H, [&](Index unit, Index left) {
-                    S* const at = place(gate, unit);
-                    const S* const bias = weights.bias + (at - gx);
-                    const Vec<S> x = (load(at) - set(mean)) * set(scale);
-                    store(at, fma(x, load_first(weights.gain_ih + gate * H + unit, left), load(bias)));
-                });
+            for (Index which = 0; which < groups(); ++which) {
+                const GateGroup gates = group(which);
+                const auto [mean, scale] = moments<S>(
+                    gates.count, H, [&](Index i, Index unit) { return load_first(place(gates[i], unit), H - unit); });
+                for (Index i = 0; i < gates.count; ++i)
+                    for_each_vector<S>(H, [&](Index unit, Index left) {
+                        S* const at = place(gates[i], unit);
+                        const S* const bias = weights.bias + (at - gx);
+                        const Vec<S> x = (load(at) - set(mean)) * set(scale);
+                        store(at, fma(x, load_first(weights.gain_ih + gates[i] * H + unit, left), load(bias)));
+                    });
+            }
         }
         share.barrier(worker);
     }
     if (!p.options.context) return;
+    if (chunk.context) multiply_context(chunk.context, chunk.context_gx, all, share.units);
     for (Index token = all.begin; token < all.end; ++token) {
-        const S* const context = scratch.context + chunk.row_of[token] * scratch.stride;
+        const S* const context =
+            chunk.context ? chunk.context_gx[token] : scratch.context + chunk.row_of[token] * scratch.stride;
         for (Index gate = 0; gate < sizes.gates; ++gate)
             for (Index unit = share.units.begin; unit < share.units.end; unit += lanes<S>) {
                 const Index at = layout.gate[gate].base + unit * layout.gate[gate].stride;
@@ -142,15 +152,15 @@ void Variant<S>::recurrent_sums(const StepRows<S>& rows) const {
             store(rows.scratch[row] + layout.n + unit, gate(rows, row, 2, unit));
             put_gate(rows, row, 2, unit, load(weights.bias_n + unit));
         });
-    if (normed) {
+    const bool apart = sizes.normalises_recurrent && !joint;
+    if (apart) {
         product.out = rows.scratch, product.out0 = layout.sums;
         product.bias = weights.zeros, product.accumulate = false;
-        multiply_gates(product, some, rows.units);
-        return normalise_sums(rows, 0, normed, 0);
     }
     if (weights.w_hh) multiply_gates(product, some, rows.units);
     if (sizes.skip) {
-        Product<S> skip{rows.past, rows.gx, weights.w_skip, nullptr, sizes.P, 0};
+        Product<S> skip{rows.past, product.out, weights.w_skip, nullptr, sizes.P, 0};
+        skip.out0 = product.out0;
         skip.accumulate = true;
         multiply_gates(skip, some, rows.units);
     }
@@ -160,31 +170,38 @@ void Variant<S>::recurrent_sums(const StepRows<S>& rows) const {
         multiply_gates(inner, some, rows.units);
         rows.barrier();  // c is written over in place in inference
     }
+    if (!sizes.normalises_recurrent) return;
+    normalise_sums(rows, 0);
+    if (alone >= 0 && candidate < 0) normalise_sums(rows, 1);
 }
 
-// Recurrent sums of some gates, normalised together and added to gx with their gain.
+// Recurrent sums of a group of gates, normalised together and added to gx with their gain. Where they are in gx with
+// the input part already: both, normalised in place, and the bias.
 template <class S>
-void Variant<S>::normalise_sums(const StepRows<S>& rows, Index first, Index count, Index which) const {
+void Variant<S>::normalise_sums(const StepRows<S>& rows, Index which) const {
     const ForwardProblem<S>& p = *rows.problem;
     const Index H = sizes.H;
+    const GateGroup gates = group(which);
     rows.barrier();
     const auto [begin, end] = whole_rows(rows);
     for (Index row = begin; row < end; ++row) {
-        const S* const sums = rows.scratch[row] + layout.sums;
-        const auto at = [&](Index gate, Index unit) {
-            const auto& place = layout.gate[first + gate];
-            return load_first(sums + place.base + unit * place.stride, H - unit);
+        S* const gx = rows.gx[row];
+        const S* const sums = joint ? gx : rows.scratch[row] + layout.sums;
+        const S* const rest = joint ? weights.bias : gx;
+        const auto place = [&](Index i, Index unit) {
+            return layout.gate[gates[i]].base + unit * layout.gate[gates[i]].stride;
         };
-        const auto [mean, scale] = moments<S>(count, H, at);
+        const auto at = [&](Index i, Index unit) { return load_first(sums + place(i, unit), H - unit); };
+        const auto [mean, scale] = moments<S>(gates.count, H, at);
         const Index token = p.batch.at(rows.step, row);
         if (p.arrays.scale) p.arrays.scale[token * 2 + which] = scale;
         S* const tape = part(p.arrays.normed, token, width());
-        for (Index gate_ = first; gate_ < first + count; ++gate_)
+        for (Index i = 0; i < gates.count; ++i)
             for_each_vector<S>(H, [&](Index unit, Index left) {
-                const Vec<S> x = (at(gate_ - first, unit) - set(mean)) * set(scale);
-                keep(tape, gate_, H, unit, x, left);
-                const Vec<S> gain = load_first(weights.gain_hh + gate_ * H + unit, left);
-                put_gate(rows, row, gate_, unit, fma(x, gain, gate(rows, row, gate_, unit)));
+                const Vec<S> x = (at(i, unit) - set(mean)) * set(scale);
+                keep(tape, gates[i], H, unit, x, left);
+                const Vec<S> gain = load_first(weights.gain_hh + gates[i] * H + unit, left);
+                store(gx + place(i, unit), fma(x, gain, load(rest + place(i, unit))));
             });
     }
     rows.barrier();
@@ -208,7 +225,7 @@ void Variant<S>::candidate_sums(const StepRows<S>& rows) const {
     product.accumulate = !normed;
     if (normed) product.out = rows.scratch, product.out0 += layout.sums;
     multiply_panels(product, rows.begin, rows.end);
-    if (normed) normalise_sums(rows, candidate, 1, 1);
+    if (normed) normalise_sums(rows, 1);
 }
 
 // From q to h: the projection and its activation, the zoneout, and the output with its mask.
@@ -262,6 +279,9 @@ void Variant<S>::step(const StepRows<S>& rows) const {
             break;
         case CellKind::lstm:
             lstm_step(rows);
+            break;
+        case CellKind::slstm:
+            slstm_step(rows);
             break;
         case CellKind::mingru:
             mingru_step(rows);

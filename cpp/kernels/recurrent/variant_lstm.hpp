@@ -27,6 +27,7 @@ void Variant<S>::lstm_step(const StepRows<S>& rows) const {
     const auto cell = [&](Index row) -> const S* { return rows.scratch[row] + layout.cell; };
     if (weights.peephole[0]) peep(at.i, weights.peephole[0], c_prev);
     if (weights.peephole[1]) peep(at.f, weights.peephole[1], c_prev);
+    if (weights.peephole[2] && peeps_before) peep(at.o, weights.peephole[2], c_prev);
     activate_gate(rows, at.i, gate_activation);
     if (!coupled) activate_gate(rows, at.f, gate_activation);
     activate_gate(rows, at.g, candidate_activation);
@@ -44,14 +45,9 @@ void Variant<S>::lstm_step(const StepRows<S>& rows) const {
             keep(tape, at.g, H, unit, g, left);
             if (candidate >= 0) keep(tape, at.r, H, unit, gate(rows, row, at.r, unit), left);
         }
-        Vec<S> carried = c;
-        if (const S* const zone = part(p.options.zone_c, token, H))
-            carried = blend(load_first(zone + unit, left), before, c);
-        else if (zone_c != S(0))
-            carried = blend(set(zone_c), before, c);
-        store_first(rows.c[row] + unit, carried, left);
+        store_first(rows.c[row] + unit, zoned_cell(rows, row, unit, c), left);
     });
-    if (weights.peephole[2]) peep(at.o, weights.peephole[2], cell);
+    if (weights.peephole[2] && !peeps_before) peep(at.o, weights.peephole[2], cell);
     activate_gate(rows, at.o, gate_activation);
     if (!weights.gain_c) return lstm_output(rows, some, rows.units);
     rows.barrier();
@@ -126,7 +122,10 @@ void Variant<S>::lstm_output_gradients(const BackwardRows<S>& rows, Range some, 
             const Vec<S> open = g.gate(o), dq = g.dq(), value = load(out + unit);
             const Vec<S> dopen = g.put_gate(o, activation_gradient(gate_activation, open, dq * value));
             Vec<S> dcell = activation_gradient(output_activation, value, dq * open);
-            if (weights.peephole[2]) g.put(layout.peephole, peepholes() - 1, dopen * load(cell + unit));
+            if (weights.peephole[2]) {
+                const Vec<S> seen = peeps_before ? g.at(rows.c_prev[row]) : load(cell + unit);
+                g.put(layout.peephole, peepholes() - 1, dopen * seen);
+            }
             if (weights.gain_c) {
                 g.put(layout.bias_c, 0, dcell);
                 g.put(layout.gain_c, 0, dcell * g.at(x));
@@ -160,10 +159,13 @@ void Variant<S>::lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Ind
     } else {
         dc = dc + carried;
     }
-    if (weights.peephole[2]) dc = fma(g.at(rows.dgates[row] + layout.gates + at.o * H), g.at(weights.peephole[2]), dc);
+    if (weights.peephole[2]) {
+        Vec<S>& seen = peeps_before ? dbefore : dc;
+        seen = fma(g.at(rows.dgates[row] + layout.gates + at.o * H), g.at(weights.peephole[2]), seen);
+    }
     if (cell_clip > S(0)) {
         const Vec<S> raw = fma(f, before, i * entering), clip = set(cell_clip);
-        dc = where_positive(clip - raw, where_positive(clip + raw, dc));
+        dc = where_positive(max(raw, set(S(0)) - raw) - clip, set(S(0)), dc);  // a c equal to the clip is not clipped
     }
     dbefore = fma(dc, f, dbefore);
     Vec<S> di = dc * entering;

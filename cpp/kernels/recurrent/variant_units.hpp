@@ -57,7 +57,7 @@ FASTRNN_INLINE Vec<S> activation_gradient(Activation activation, Vec<S> out, Vec
         case Activation::hard_sigmoid:
             return where_positive(out, where_positive(one - out, d * set(S(0.2))));
         case Activation::positive:
-            return d - where_positive(set(S(0.5)) - out, d * (one - dsigmoid(out)));
+            return where_positive(set(S(0.5)) - out, d * dsigmoid(out), d);
         case Activation::identity:
             break;
     }
@@ -90,6 +90,16 @@ FASTRNN_INLINE void keep(S* tape, Index gate, Index H, Index unit, Vec<S> value,
 template <class S>
 FASTRNN_INLINE void add_to(S* to, Vec<S> value, Index left) {
     store_first(to, load_first(to, left) + value, left);
+}
+
+// The carried state after the zoneout, of the new one.
+template <class S>
+FASTRNN_INLINE Vec<S> Variant<S>::zoned_cell(const StepRows<S>& rows, Index row, Index unit, Vec<S> c) const {
+    const ForwardProblem<S>& p = *rows.problem;
+    const S* const zone = part(p.options.zone_c, p.batch.at(rows.step, row), sizes.H);
+    if (!zone && zone_c == S(0)) return c;
+    const Index left = sizes.H - unit;
+    return blend(zone ? load_first(zone + unit, left) : set(zone_c), load_first(rows.c_prev[row] + unit, left), c);
 }
 
 // The gradients of one row and one vector of units.

@@ -170,6 +170,13 @@ FASTRNN_INLINE Vec<S> where_positive(Vec<S> condition, Vec<S> value) {
     return {pand(pcmp_lt(pzero(condition.packet), condition.packet), value.packet)};
 }
 
+// value where condition > 0, else other.
+template <class S>
+FASTRNN_INLINE Vec<S> where_positive(Vec<S> condition, Vec<S> value, Vec<S> other) {
+    using namespace Eigen::internal;
+    return {pselect(pcmp_lt(pzero(condition.packet), condition.packet), value.packet, other.packet)};
+}
+
 // Rounds |x| < 2^21 to the nearest integer n (in `rounded`) and returns 2^(n + Bias). float: adding a large constant
 // leaves n + Bias in the low bits, and a shift moves it into the exponent. double: Eigen's ldexp.
 template <int Bias>

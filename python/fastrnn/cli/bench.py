@@ -13,6 +13,7 @@ from fastrnn.cli.benchmark.process import run_in_process
 from fastrnn.cli.benchmark.timing import geometric_mean, ratio
 from fastrnn.cli.benchmark.verify import Disagreement
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.standard_streams import show
 
 __all__ = ["command"]
 
@@ -109,14 +110,14 @@ def command(
 
 def _print_table(start: dict[str, Any], threads: int, results: Iterable[dict[str, Any]]) -> None:
     machine, names = start["machine"], start["peers"]
-    click.echo(
+    show(
         f"fastrnn {machine['fastrnn']} ({machine['isa']}), {machine['cpu']}, "
         f"{threads} thread{'s' if threads > 1 else ''}.\n"
         "Median time in microseconds; in brackets, as a multiple of fastrnn's."
     )
     for name, reason in start["missing"].items():
-        click.echo(f"not measured: {PEERS[name].title}: {reason}")
-    click.echo(f"{'T,N,D,H,layers':<28}" + "".join(f"{PEERS[name].title:>22}" for name in names))
+        show(f"not measured: {PEERS[name].title}: {reason}")
+    show(f"{'T,N,D,H,layers':<28}" + "".join(f"{PEERS[name].title:>22}" for name in names))
     ratios: dict[str, list[float]] = {name: [] for name in names}
     for point in results:
         found = point["peers"]
@@ -130,6 +131,6 @@ def _print_table(start: dict[str, Any], threads: int, results: Iterable[dict[str
             ratios[name].append(ratio(found[name], found["fastrnn"]))
             times = "" if name == "fastrnn" else f" ({ratios[name][-1]:.1f}x)"
             line += f"{found[name]['median_us']:,.1f}{times}".rjust(22)
-        click.echo(line)
+        show(line)
     means = ["" if name == "fastrnn" else f"({geometric_mean(ratios[name]):.1f}x)" for name in names]
-    click.echo(f"{'geometric mean':<28}" + "".join(mean.rjust(22) for mean in means))
+    show(f"{'geometric mean':<28}" + "".join(mean.rjust(22) for mean in means))

@@ -10,6 +10,7 @@ import numpy as np
 from fastrnn import _dispatch
 from fastrnn._version import __version__
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.standard_streams import show
 
 __all__ = ["command"]
 
@@ -33,8 +34,8 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    click.echo(
+    show(
         f"fastrnn {facts['version']} on Python {facts['python']}, NumPy {facts['numpy']}, {facts['machine']}"
     )
-    click.echo(f"instruction set: {facts['isa']} (available: {', '.join(_dispatch.available_isas())})")
-    click.echo(f"threads: {facts['threads']}")
+    show(f"instruction set: {facts['isa']} (available: {', '.join(_dispatch.available_isas())})")
+    show(f"threads: {facts['threads']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.standard_streams import show
 from fastrnn.decode import next_symbols
 from fastrnn.train import load_checkpoint
 
@@ -38,7 +39,7 @@ def command(model: str, prefix: str, top: int, as_json: bool) -> None:
         )
         return
     if found.end is not None:
-        click.echo(f"{found.end:10.6f}  (the text ends here)")
+        show(f"{found.end:10.6f}  (the text ends here)")
     for symbol, probability in zip(found.symbols, found.probabilities, strict=True):
         visible = symbol.isprintable() and not symbol.isspace()
-        click.echo(f"{probability:10.6f}  {symbol if visible else repr(symbol)}")
+        show(f"{probability:10.6f}  {symbol if visible else repr(symbol)}")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from fastrnn.cli.standard_streams import show
+
 __all__ = ["json_option", "print_json"]
 
 json_option = click.option(
@@ -16,4 +18,4 @@ json_option = click.option(
 
 def print_json(value: dict[str, Any]) -> None:
     """Print the JSON object of a command."""
-    click.echo(json.dumps(value, allow_nan=False))
+    show(json.dumps(value, allow_nan=False))

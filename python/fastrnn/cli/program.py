@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 
 import click
 
+from fastrnn._files import NotRegularFileError
 from fastrnn._version import __version__
 from fastrnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, describe_os_error
+from fastrnn.cli.standard_streams import open_closed_streams, show
 
 __all__ = ["main"]
 
@@ -38,6 +40,7 @@ class _Program(click.Group):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command and exit: 0 success, 2 bad input, 130 after Ctrl-C, 1 any other failure."""
         extra["standalone_mode"] = False
+        open_closed_streams()
         try:
             result = super().main(*args, **extra)
         except click.UsageError as error:
@@ -51,14 +54,18 @@ class _Program(click.Group):
         except (ValueError, ImportError) as error:
             _fail(None, str(error), BAD_INPUT)
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError | IsADirectoryError)
+            missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotRegularFileError)
             _fail(None, describe_os_error(error), BAD_INPUT if missing else FAILED)
+        except BaseException as error:
+            if type(error).__module__ != "pyo3_runtime":  # a library in Rust that gave up; no Exception
+                raise
+            _fail(None, f"a library failed: {error}", FAILED)
         sys.exit(result if isinstance(result, int) else 0)
 
 
 def _fail(context: click.Context | None, message: str, code: int) -> NoReturn:
     where = "fastrnn" if context is None else context.command_path
-    click.echo(f"{where}: error: {' '.join(message.split())}", err=True)
+    show(f"{where}: error: {' '.join(message.split())}", err=True)
     sys.exit(code)
 
 
@@ -71,5 +78,5 @@ def main(context: click.Context) -> None:
     Exit codes: 0 success, 2 bad input, 130 interrupted (the training is saved), 1 any other failure.
     """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help(), err=True)
+        show(context.get_help(), err=True)
         context.exit(BAD_INPUT)

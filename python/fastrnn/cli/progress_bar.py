@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
-import click
 from tqdm import tqdm
 
+from fastrnn.cli.standard_streams import ForgivingStream, show
 from fastrnn.train import Record
 
 __all__ = ["ProgressBar"]
@@ -24,8 +24,31 @@ def _has_width(stream: TextIO) -> bool:
         return False
 
 
+class _NoLock:
+    """In place of tqdm's lock: Ctrl-C while that is taken or released ends in a RuntimeError."""
+
+    def acquire(self, *_: object, **__: object) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> _NoLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]  # at run time it takes no type
+    """A bar that one thread alone uses."""
+
+    monitor_interval = 0  # no thread that redraws it
+    _lock: Any = _NoLock()
+
+
 class ProgressBar:
-    """Progress bar on a terminal; a line every ten seconds otherwise.
+    """Progress bar on a terminal; a line every ten seconds otherwise. What cannot be printed is dropped.
 
     Parameters
     ----------
@@ -36,12 +59,14 @@ class ProgressBar:
     """
 
     def __init__(self, done: int, total: int, *, to_stderr: bool) -> None:
-        self._to_stderr = to_stderr
+        self._error = ForgivingStream(sys.stderr)
+        self._lines = self._error if to_stderr else ForgivingStream(sys.stdout)
         self._first, self._total = done, total
         self._began = self._last_line = time.monotonic()
         self._loss = self._speed = 0.0
         known = _has_width(sys.stderr)
-        self._bar = tqdm(
+        self._bar = _Bar(
+            file=self._error,
             initial=done,
             total=total,
             unit="step",
@@ -67,14 +92,17 @@ class ProgressBar:
 
     def say(self, text: str) -> None:
         """Print one or more lines above the bar."""
-        with tqdm.external_write_mode(file=sys.stderr if self._to_stderr else sys.stdout):
-            click.echo(text, err=self._to_stderr)
+        self._print(text, self._lines)
 
     def warn(self, text: str) -> None:
         """Print a warning on standard error, above the bar."""
-        with tqdm.external_write_mode(file=sys.stderr):
-            click.echo(f"warning: {text}", err=True)
+        self._print(f"warning: {text}", self._error)
 
     def close(self) -> None:
         """Close the bar and leave it on the screen."""
         self._bar.close()
+
+    def _print(self, text: str, stream: Any) -> None:
+        self._bar.clear()
+        show(text, stream=stream)
+        self._bar.refresh()

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fastrnn.cli.memory import describe_bytes
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.decode import sample, samples
@@ -24,7 +25,7 @@ def describe_start(run: TrainingRun) -> str:
         [
             f"text: {run.texts.source}: {_amounts(run)}",
             f"model: {settings.cell}, {settings.num_layers} x {settings.hidden_size}, "
-            f"{run.model.num_parameters:,} parameters",
+            f"{run.model.num_parameters:,} parameters, about {describe_bytes(run.memory)} of memory to train",
             f"training: steps {run.trainer.step} to {run.total_steps}, "
             f"{settings.batch_size} x {_steps(settings)} each, "
             f"{math.ceil(run.trainer.steps_per_epoch)} steps per epoch; "
@@ -62,6 +63,7 @@ def sample_lines(run: TrainingRun) -> str:
     if run.settings.sentences:
         texts = samples(run.model, run.vocabulary, _SAMPLE_TEXTS, max_length=_SAMPLE_LENGTH, **options)
     else:
+        options["until_eos"] = False  # a sample of a stream has several lines
         texts = [sample(run.model, run.vocabulary, length=_SAMPLE_LENGTH, **options)]
     return "\n".join([f"---- sample at step {run.trainer.step}", *texts, "----"])
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.standard_streams import show
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
 from fastrnn.decode.special_ids import banned_ids, first_ids
 from fastrnn.train import Checkpoint, load_checkpoint
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
-_MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
+_MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
 
 
 @click.command(name="sample")
@@ -38,7 +40,7 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
 @click.option("--count", type=_SIZE, metavar="N", help="Generate N texts in one batch.")
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     metavar="X",
     default=0.8,
     show_default=True,
@@ -59,7 +61,7 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
 )
 @click.option(
     "--repetition-penalty",
-    type=click.FloatRange(min=1.0),
+    type=FiniteRange(min=1.0),
     metavar="X",
     default=1.0,
     show_default=True,
@@ -69,7 +71,7 @@ _MASS = click.FloatRange(min=0.0, max=1.0, min_open=True)
 @click.option("--beam", type=_SIZE, metavar="N", help="Beam search with N beams instead of sampling.")
 @click.option(
     "--length-penalty",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     metavar="X",
     default=0.0,
     show_default=True,
@@ -138,7 +140,7 @@ def command(
         print_json({**first, **several, "seed": used_seed, "symbols_per_second": speed})
         return
     for text in texts:
-        click.echo(_prompt_and_text(checkpoint, prompt, text["text"]))
+        show(_prompt_and_text(checkpoint, prompt, text["text"]))
 
 
 def is_sentence_model(checkpoint: Checkpoint) -> bool:
@@ -188,10 +190,10 @@ def _prompt_and_text(checkpoint: Checkpoint, prompt: str, text: str) -> str:
 
 def _write(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> None:
     """Print each symbol as soon as it is generated."""
-    click.echo(prompt, nl=False)
+    show(prompt, end="")
     for piece in _pieces(checkpoint, prompt, ids):
-        click.echo(piece, nl=False)
-    click.echo()
+        show(piece, end="")
+    show()
 
 
 def _pieces(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> Iterator[str]:

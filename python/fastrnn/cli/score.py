@@ -8,6 +8,9 @@ import sys
 import click
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.settings import encoding_option
+from fastrnn.cli.standard_streams import show
+from fastrnn.data.reading import binary_chunks, whole_lines
 from fastrnn.decode import Score, score
 from fastrnn.train import load_checkpoint
 
@@ -31,6 +34,13 @@ __all__ = ["command"]
 )
 @click.option("--rank", "ranked", is_flag=True, help="Sort the texts, most likely first.")
 @click.option("--tokens", "by_token", is_flag=True, help="Also print a line for each token.")
+@click.option(
+    "--unknown",
+    type=click.Choice(["error", "skip"]),
+    show_default="<unk> if the model has it, else error",
+    help="How to handle symbols that the model does not know.",
+)
+@encoding_option
 @json_option
 def command(
     model: str,
@@ -39,30 +49,31 @@ def command(
     end: bool | None,
     ranked: bool,
     by_token: bool,
+    unknown: str | None,
+    encoding: str,
     as_json: bool,
 ) -> None:
     """Print the log-probability of each of TEXTS under MODEL; by default of each line of standard input."""
     given = list(texts)
     if not given:
-        given = [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        chunks = binary_chunks("standard input", sys.stdin.buffer, encoding=encoding)
+        given = [line for line in whole_lines(chunks) if line.strip()]
     if not given:
         raise click.UsageError("TEXTS: expected at least one text, got none")
     checkpoint = load_checkpoint(model)
-    scores = score(checkpoint.model, checkpoint.vocabulary, given, end=end, unit=unit)
+    scores = score(checkpoint.model, checkpoint.vocabulary, given, end=end, unit=unit, unknown=unknown)
     if ranked:
         scores.sort(key=lambda each: each.total, reverse=True)
     if as_json:
         print_json({"unit": unit, "texts": [_as_json(each) for each in scores]})
         return
     for each in scores:
-        click.echo(
-            f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_unknown_note(each)}"
-        )
+        show(f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_unknown_note(each)}")
         if by_token:
             for token, value in zip(each.tokens, each.log_probabilities, strict=True):
-                click.echo(f"    {value:10.4f}  {token!r}")
+                show(f"    {value:10.4f}  {token!r}")
             if each.length_log_probability:
-                click.echo(f"    {each.length_log_probability:10.4f}  (the length)")
+                show(f"    {each.length_log_probability:10.4f}  (the length)")
 
 
 def _unknown_note(result: Score) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from types import FrameType
 
 import click
 
@@ -15,6 +13,7 @@ from fastrnn.cli import report
 from fastrnn.cli.errors import INTERRUPTED, describe_os_error
 from fastrnn.cli.output import print_json
 from fastrnn.cli.progress_bar import ProgressBar
+from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.train import Record, TrainingDiverged
 
@@ -36,10 +35,13 @@ class Session:
         self._record: Record | None = None
         self._stopped = "steps"
         self._warned: set[str] = set()
+        self._signals = StopSignals()
         self._progress = ProgressBar(run.trainer.step, run.total_steps, to_stderr=as_json)
 
     def execute(self) -> int:
         """Train to the end or until Ctrl-C, and return the exit code.
+
+        Progress that cannot be printed, as to a closed pipe or a terminal that is gone, is dropped.
 
         Raises
         ------
@@ -50,7 +52,7 @@ class Session:
         """
         began = time.monotonic()
         try:
-            with _stop_at_first_signal():
+            with self._signals:
                 self._train_and_save()
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; {self._saved_message()}") from error
@@ -62,7 +64,7 @@ class Session:
         if self._as_json:
             print_json(summary.to_json())
         else:
-            click.echo(summary.to_text())
+            self._progress.say(summary.to_text())
         return INTERRUPTED if self._stopped == "interrupt" else 0
 
     def _train_and_save(self) -> None:
@@ -75,7 +77,7 @@ class Session:
             self._run.save()
         except TrainingDiverged:  # the saved files are better
             raise
-        except Exception:  # such as no memory for a sample, or a closed pipe: the training itself is intact
+        except BaseException:  # such as no memory for a sample, or a library's panic: the training is intact
             with suppress(OSError):
                 self._run.save()
             raise
@@ -86,6 +88,7 @@ class Session:
             self._record = record
             self._progress.show(record)
             self._try(partial(self._run.log, record))
+            self._signals.check()
             if record.valid_loss is not None:
                 self._progress.say(report.describe_evaluation(record))
             if record.step % settings.eval_every == 0:
@@ -112,24 +115,3 @@ class Session:
         if saved is None:
             return "nothing has been saved yet"
         return f"{self._run.files.last} holds the training at step {saved}"
-
-
-@contextmanager
-def _stop_at_first_signal() -> Iterator[None]:
-    """Raise KeyboardInterrupt on the first SIGINT or SIGTERM, and ignore further ones."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in handled:
-            signal.signal(each, signal.SIG_IGN)
-        handled.clear()  # the process ends now: no handler is restored
-        raise KeyboardInterrupt
-
-    for number in tuple(handled):
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in tuple(handled):
-            signal.signal(number, before[number])

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import click
 
+from fastrnn._checks import as_choice, as_flag, as_number, as_size
+from fastrnn._plain import MOST_STEPS, Check, as_fields, as_list, as_text, as_texts, optional
+from fastrnn.cli.numbers import FiniteRange
+from fastrnn.data.reading import as_encoding
 from fastrnn.layers.recurrent.options import CELLS
 
-__all__ = ["DEFAULT_STEPS", "TrainingSettings", "given_settings", "settings_options"]
+__all__ = [
+    "DEFAULT_STEPS",
+    "TEXT_FILE",
+    "TrainingSettings",
+    "encoding_option",
+    "given_settings",
+    "settings_options",
+]
 
 DEFAULT_STEPS = 2000
 # Settings that a resumed training cannot change: they determine the model, the layout of the text or the
@@ -18,7 +30,7 @@ DEFAULT_STEPS = 2000
 _FIXED = (
     "level max_types min_count tokenizer sentences length_model max_length cell hidden_size num_layers "
     "embedding_size dropout tied locked_dropout embedding_dropout weight_drop layer_norm cutoffs batch_size "
-    "seq_length backward_length accumulate average valid_fraction optimizer momentum seed"
+    "seq_length backward_length accumulate average valid_fraction optimizer momentum seed longest_line"
 ).split()
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -81,12 +93,18 @@ class TrainingSettings:
     sample_every: int = 500
     tensorboard: str | None = None
     seed: int = 0
+    encoding: str = "utf-8"
+    longest_line: int | None = None
+    # Not an option: how validation sentences are taken from the text, "end" in files of older versions.
+    held_out: str = "drawn"
 
     def __post_init__(self) -> None:
         if self.length_model != "eos" and not self.sentences:
             raise ValueError(f"--length-model {self.length_model}: expected --sentences with it")
         if self.backward_length is not None and self.sentences:
             raise ValueError("--backward-length: expected no --sentences with it; sentences are read whole")
+        if self.longest_line is not None and not self.sentences:
+            raise ValueError("--longest-line: expected --sentences with it")
         if self.tokenizer is not None and self.level == "char":
             raise ValueError("--tokenizer: expected --level word with it")
 
@@ -97,13 +115,13 @@ class TrainingSettings:
         Raises
         ------
         ValueError
-            If a setting is unknown to this version.
+            If a setting is unknown to this version, contradicts another or is out of range.
+        TypeError
+            If one has a wrong type.
         """
-        known = {field.name for field in fields(cls)}
-        if not known.issuperset(value):
-            raise ValueError(f"settings: unknown {', '.join(sorted(set(value) - known))}")
-        lists = {name: tuple(value.get(name, ())) for name in ("files", "cutoffs")}
-        return cls(**{**value, **lists})
+        given = as_fields("settings", value, {}, _schema())
+        lists = {name: tuple(given.get(name) or ()) for name in ("files", "cutoffs")}
+        return cls(**{"held_out": "end", **given, **lists})
 
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -169,20 +187,39 @@ def _cutoffs(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(f"expected integers separated by commas, got {value!r}") from None
 
 
-_CELLS = [cell.name for cell in CELLS.values() if cell.in_stacks]
-_METAVARS: dict[type, str] = {click.IntRange: "N", click.FloatRange: "X"}
+def _encoding(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Check the name of an encoding."""
+    try:
+        return as_encoding("encoding", value)
+    except ValueError as error:
+        raise click.BadParameter(str(error).removeprefix("encoding: ")) from None
+
+
+encoding_option = click.option(
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    metavar="NAME",
+    callback=_encoding,
+    help="Encoding of the texts, such as latin-1, cp1252 or utf-16.",
+)
+
+_CELLS = [cell.name for cell in CELLS.values() if cell.by_name]
+_METAVARS: dict[type, str] = {click.IntRange: "N", FiniteRange: "X"}
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
-_NUMBER, _RATE = click.FloatRange(min=0.0), click.FloatRange(min=0.0, min_open=True)
-_FRACTION = click.FloatRange(min=0.0, max=1.0, max_open=True)
-_FACTOR = click.FloatRange(min=0.0, max=1.0, min_open=True)
-_FILE = click.Path(exists=True, dir_okay=False)
+_NUMBER, _RATE = FiniteRange(min=0.0), FiniteRange(min=0.0, min_open=True)
+_FRACTION = FiniteRange(min=0.0, max=1.0, max_open=True)
+_FACTOR = FiniteRange(min=0.0, max=1.0, min_open=True)
+#: A text: a file, or - for standard input.
+TEXT_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 _OPTIONS = [
-    _option("--valid", _FILE, "Validation text.", absent="the end of the training text"),
+    _option("--valid", TEXT_FILE, "Validation text.", absent="the end of the training text"),
     _option(
         "--valid-fraction",
         _FRACTION,
-        "Fraction of the text, at its end, to validate on without --valid.",
+        "Fraction of the text, at its end, to validate on without --valid; with --sentences, of its lines, "
+        "drawn with --seed.",
     ),
     _option("--level", click.Choice(["char", "word"]), "Symbols are characters or words."),
     _option("--max-types", _SIZE, "Keep the N most frequent symbols; others become <unk>.", absent="all"),
@@ -200,6 +237,12 @@ _OPTIONS = [
         "How a sentence ends: by a symbol, by a halting output, or by a length predicted first.",
     ),
     _option("--max-length", _SIZE, "Maximum length that --length-model tau predicts."),
+    _option(
+        "--longest-line",
+        _SIZE,
+        "With --sentences: leave out lines of more than N symbols, as memory grows with the longest line.",
+        absent="no limit",
+    ),
     _option("--cell", click.Choice(_CELLS), "Recurrent cell."),
     _option("--hidden-size", _SIZE, "Units per layer."),
     _option("--num-layers", _SIZE, "Number of recurrent layers."),
@@ -275,6 +318,7 @@ _OPTIONS = [
         help="Folder for TensorBoard event files.  [default: none]",
     ),
     _option("--seed", _COUNT, "Seed of all random numbers."),
+    encoding_option,
 ]
 
 
@@ -283,6 +327,31 @@ def settings_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+@cache
+def _schema() -> dict[str, Check]:
+    """Return the check of each setting in a file: the kind and the range that the command line takes."""
+    options = click.command(settings_options(lambda: None)).params
+    checks = {option.name or "": _check_of(option.type) for option in options}
+    absent = {field.name for field in fields(TrainingSettings) if field.default is None}
+    schema = {name: optional(check) if name in absent else check for name, check in checks.items()}
+    schema |= {"files": as_texts, "cutoffs": partial(as_list, check=as_size), "encoding": as_encoding}
+    return schema | {"held_out": partial(as_choice, choices=("drawn", "end"))}
+
+
+def _check_of(type_: Any) -> Check:
+    if isinstance(type_, click.IntRange):
+        return partial(as_size, least=int(type_.min or 0), most=int(type_.max or MOST_STEPS))
+    if isinstance(type_, click.FloatRange):
+        bounds: dict[str, Any] = {
+            "above" if type_.min_open else "least": type_.min,
+            "below" if type_.max_open else "most": type_.max,
+        }
+        return partial(as_number, **bounds)
+    if isinstance(type_, click.Choice):
+        return partial(as_choice, choices=tuple(type_.choices))
+    return as_flag if type_.name == "boolean" else as_text
 
 
 def given_settings(context: click.Context, options: Iterable[str]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from fastrnn.cli.output import json_option
+from fastrnn.cli.output_files import OutputFiles
+from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
-from fastrnn.cli.settings import TrainingSettings, given_settings, settings_options
-from fastrnn.cli.training_run import OutputFiles, TrainingRun, resumed_settings
+from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_settings, settings_options
+from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
 from fastrnn.train import CheckpointError, load_checkpoint
-from fastrnn.train.atomic_files import check_writable
 
 __all__ = ["command"]
 
@@ -20,7 +21,7 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
 
 
 @click.command(name="train")
-@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False))
+@click.argument("files", nargs=-1, type=TEXT_FILE)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
@@ -32,6 +33,7 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
     help="Checkpoint whose training to resume.",
 )
 @settings_options
+@click.option("--force", is_flag=True, help="Train even if the memory seems too small.")
 @json_option
 @click.pass_context
 def command(
@@ -40,36 +42,38 @@ def command(
     files: tuple[str, ...],
     out: str | None,
     resume: str | None,
+    force: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Train a language model on FILES, or by default on the Python standard library's source.
 
-    Saves the last model with everything that --resume needs (OUT.safetensors), the model with the lowest
-    validation loss (OUT.best.safetensors), and a log with one JSON object per step (OUT.jsonl). Ctrl-C stops
-    and saves. With --resume, options given now replace the saved ones where they can; --steps counts from the
-    start of the training.
+    - is standard input. Saves the last model with everything that --resume needs (OUT.safetensors), the model
+    with the lowest validation loss (OUT.best.safetensors), and a log with one JSON object per step
+    (OUT.jsonl). Ctrl-C, SIGTERM and SIGHUP stop and save. With --resume, options given now replace the saved
+    ones where they can; --steps counts from the start of the training. The texts are read again where the log
+    beside the resumed file confirms that the training began with them; otherwise give them again.
     """
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
     if resume is None:
-        run = _fresh_run(TrainingSettings(files=files, **options), out or _DEFAULT_OUT)
+        run = _fresh_run(TrainingSettings(files=files, **options), out or _DEFAULT_OUT, force)
     else:
         given = given_settings(context, ["files", *options])
         run = _resumed_run(resume, given, out or resume)
     context.exit(Session(run, as_json).execute())
 
 
-def _fresh_run(settings: TrainingSettings, out: str) -> TrainingRun:
+def _fresh_run(settings: TrainingSettings, out: str, force: bool) -> TrainingRun:
     files = _checked_files(settings, out)
-    return TrainingRun(settings, read_texts(settings), files)
+    return TrainingRun(settings, read_texts(settings), files, force=force)
 
 
 def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
     checkpoint = load_checkpoint(resume)
     try:
-        settings = resumed_settings(checkpoint, given)
-        run = TrainingRun(settings, read_texts(settings), _checked_files(settings, out), checkpoint)
+        settings = resumed_settings(resume, checkpoint, given)
+        run = TrainingRun(settings, read_texts(settings), _checked_files(settings, out, resume), checkpoint)
     except (CheckpointError, KeyError) as error:
         raise CheckpointError(f"{resume}: {error}") from error
     if run.trainer.step >= run.total_steps and not run.trainer.unfinished:
@@ -80,8 +84,8 @@ def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
     return run
 
 
-def _checked_files(settings: TrainingSettings, out: str) -> OutputFiles:
+def _checked_files(settings: TrainingSettings, out: str, resumed: str | None = None) -> OutputFiles:
     files = OutputFiles(out)
-    files.check_inputs((*settings.files, *([] if settings.valid is None else [settings.valid])))
-    check_writable(files.last)
+    texts = (*settings.files, *([] if settings.valid is None else [settings.valid]))
+    files.check(texts, resumed, settings.tensorboard)
     return files

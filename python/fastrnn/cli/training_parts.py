@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import ChunkedText, SentenceBatches, Vocabulary
-from fastrnn.models import LanguageModel
 from fastrnn.train import (
     SGD,
     Adam,
@@ -27,16 +26,17 @@ from fastrnn.train import (
 if TYPE_CHECKING:
     from fastrnn.cli.training_texts import TrainingTexts
     from fastrnn.data.batching import TrainingData
+    from fastrnn.models import LanguageModel
 
 __all__ = [
     "encode_lines",
     "make_average",
     "make_data",
-    "make_model",
     "make_optimizer",
     "make_schedule",
     "make_validation",
     "make_vocabulary",
+    "model_options",
     "text_lines",
 ]
 
@@ -67,36 +67,29 @@ def make_vocabulary(settings: TrainingSettings, texts: TrainingTexts) -> Vocabul
     )
 
 
-def make_model(settings: TrainingSettings, vocabulary: Vocabulary) -> LanguageModel:
-    """Return a new model.
-
-    Raises
-    ------
-    ValueError
-        If two settings contradict each other.
-    """
+def model_options(settings: TrainingSettings, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return the arguments of a new model except the seed."""
     options: dict[str, Any] = {
         name: value for name in ("weight_drop", "layer_norm") if (value := getattr(settings, name))
     }
     length_model = settings.length_model if settings.sentences and settings.length_model != "eos" else None
-    return LanguageModel(
-        len(vocabulary),
-        cell=settings.cell,
-        hidden_size=settings.hidden_size,
-        num_layers=settings.num_layers,
-        embedding_size=settings.embedding_width,
-        dropout=settings.dropout,
-        cell_options=options or None,
-        tied=settings.tied,
-        locked_dropout=settings.locked_dropout,
-        embedding_dropout=settings.embedding_dropout,
-        cutoffs=settings.cutoffs or None,
-        length_model=length_model,
-        max_length=settings.max_length if length_model == "tau" else None,
-        start=_start(settings, vocabulary),
-        eos=vocabulary.eos_id,
-        seed=settings.seed,
-    )
+    return {
+        "vocabulary_size": len(vocabulary),
+        "cell": settings.cell,
+        "hidden_size": settings.hidden_size,
+        "num_layers": settings.num_layers,
+        "embedding_size": settings.embedding_width,
+        "dropout": settings.dropout,
+        "cell_options": options or None,
+        "tied": settings.tied,
+        "locked_dropout": settings.locked_dropout,
+        "embedding_dropout": settings.embedding_dropout,
+        "cutoffs": settings.cutoffs or None,
+        "length_model": length_model,
+        "max_length": settings.max_length if length_model == "tau" else None,
+        "start": _start(settings, vocabulary),
+        "eos": vocabulary.eos_id,
+    }
 
 
 def _start(settings: TrainingSettings, vocabulary: Vocabulary) -> int | None:
@@ -125,18 +118,32 @@ def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> 
 
 
 def make_validation(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> Validation | None:
-    """Return the validation data, or None if the text is empty."""
+    """Return the validation data, or None if the text is empty.
+
+    Raises
+    ------
+    ValueError
+        If it has nothing to predict.
+    """
     if not text:
         return None
-    if settings.sentences:
-        return Validation(_sentences(settings, vocabulary, text), settings.eval_every, settings.patience)
-    ids = vocabulary.encode_stream(text)
-    streams = max(1, min(settings.batch_size, len(ids) // _TOKENS_PER_STREAM))
-    return Validation(ids, settings.eval_every, settings.patience, streams)
+    try:
+        if settings.sentences:
+            return Validation(_sentences(settings, vocabulary, text), settings.eval_every, settings.patience)
+        ids = vocabulary.encode_stream(text)
+        streams = max(1, min(settings.batch_size, len(ids) // _TOKENS_PER_STREAM))
+        return Validation(ids, settings.eval_every, settings.patience, streams)
+    except ValueError as error:
+        where = "--valid-fraction" if settings.valid is None else f"--valid: {settings.valid}"
+        raise ValueError(f"{where}: the validation text cannot be measured: {error}") from None
 
 
 def _sentences(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> SentenceBatches:
     rows = encode_lines(vocabulary, text)
+    if settings.longest_line is not None:
+        rows = [row for row in rows if len(row) <= settings.longest_line]
+        if not rows:
+            raise ValueError(f"--longest-line: expected a line of at most {settings.longest_line} symbols")
     longest = max(map(len, rows))
     if settings.length_model == "tau" and longest > settings.max_length:
         raise ValueError(

@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from fastrnn.cli import training_parts
+from fastrnn.cli.memory import check_training_memory, smaller, training_memory
+from fastrnn.cli.output_files import OutputFiles
 from fastrnn.cli.settings import TrainingSettings
+from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
+from fastrnn.models import LanguageModel
 from fastrnn.train import (
     Checkpoint,
-    CheckpointError,
     Record,
     TensorBoardLog,
     Trainer,
     save_checkpoint,
 )
-from fastrnn.train.atomic_files import name_file_in_errors
+from fastrnn.train.checkpoint_header import header_text
 from fastrnn.train.interrupts import defer_interrupts
 
-__all__ = ["OutputFiles", "TrainingRun", "resumed_settings"]
-
-
-class OutputFiles:
-    """Paths that a training run writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``."""
-
-    def __init__(self, out: str) -> None:
-        self.last = Path(out)
-        self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
-        self.log = self.last.with_name(f"{self.last.stem}.jsonl")
-
-    def check_inputs(self, inputs: tuple[str, ...]) -> None:
-        """Check that no input file would be overwritten.
-
-        Raises
-        ------
-        ValueError
-            If an output file is also an input.
-        """
-        for path in (self.last, self.best, self.log):
-            if any(path.exists() and path.samefile(given) for given in inputs):
-                raise ValueError(f"{path}: is an input text; --out would overwrite it")
+__all__ = ["TrainingRun"]
 
 
 class TrainingRun:
@@ -56,11 +34,20 @@ class TrainingRun:
     files : OutputFiles
     checkpoint : Checkpoint, optional
         The checkpoint to resume from.
+    force : bool, default False
+        Do not compare the memory that a new training needs with what there is.
+
+    Attributes
+    ----------
+    memory : int
+        Estimate of the memory that training needs, in bytes.
 
     Raises
     ------
     ValueError
         If the text is too short, or is not the text that the checkpoint was trained on.
+    MemoryError
+        If training needs more memory than there is.
     """
 
     def __init__(
@@ -69,14 +56,32 @@ class TrainingRun:
         texts: TrainingTexts,
         files: OutputFiles,
         checkpoint: Checkpoint | None = None,
+        *,
+        force: bool = False,
     ) -> None:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
             self.vocabulary = training_parts.make_vocabulary(settings, texts)
-            self.model = training_parts.make_model(settings, self.vocabulary)
+            header_text({"vocabulary": self.vocabulary.to_json()})  # what no file can hold is found now
         else:
-            self.vocabulary, self.model = checkpoint.vocabulary, checkpoint.model
+            self.vocabulary = checkpoint.vocabulary
         self.data = training_parts.make_data(settings, self.vocabulary, texts.train)
+        validation = training_parts.make_validation(settings, self.vocabulary, texts.valid)
+        options = training_parts.model_options(settings, self.vocabulary)
+        try:
+            shapes = LanguageModel.parameter_shapes(options)
+        except MemoryError as error:
+            raise MemoryError(f"{error}; {smaller(settings)}") from None
+        self.memory = training_memory(settings, shapes, self.data.largest)
+        if checkpoint is not None:
+            self.model = checkpoint.model
+        else:
+            if not force:
+                parameters = sum(map(math.prod, shapes.values()))
+                check_training_memory(
+                    settings, self.memory, self.data.largest, parameters, len(self.vocabulary)
+                )
+            self.model = LanguageModel(**options, seed=settings.seed)
         steps_per_epoch = len(self.data) / settings.accumulate
         self.total_steps = settings.total_steps(steps_per_epoch)
         self.trainer = Trainer(
@@ -86,15 +91,17 @@ class TrainingRun:
             schedule=training_parts.make_schedule(settings, self.total_steps, math.ceil(steps_per_epoch)),
             clip_norm=settings.clip or None,
             clip_value=settings.clip_value,
-            validation=training_parts.make_validation(settings, self.vocabulary, texts.valid),
+            validation=validation,
             average=training_parts.make_average(settings, self.model),
             accumulate=settings.accumulate,
             label_smoothing=settings.label_smoothing,
         )
         self.saved_step: int | None = None
-        self._log_mode = "w"
         if checkpoint is not None:
             self._resume(checkpoint)
+        self._log = TrainingLog(
+            files.log, None if checkpoint is None else self.trainer.step, settings.to_json()
+        )
         self.board = None
         if settings.tensorboard is not None:
             self.board = TensorBoardLog(settings.tensorboard, resumed_at=self.trainer.step or None)
@@ -119,12 +126,8 @@ class TrainingRun:
                 self.save_last()
 
     def log(self, record: Record) -> None:
-        """Append a record to the log, as one line. The first record of a new training overwrites the log."""
-        line = json.dumps(asdict(record)) + "\n"
-        with defer_interrupts(), name_file_in_errors(self.files.log):
-            with self.files.log.open(self._log_mode, encoding="utf-8") as file:
-                file.write(line)
-            self._log_mode = "a"
+        """Append a record to the log and to the curves."""
+        self._log.write(record)
         if self.board is not None:
             self.board.write(record)
 
@@ -140,21 +143,3 @@ class TrainingRun:
             state.values["schedule"] = self.trainer.schedule.state_dict()
         self.trainer.restore(state)
         self.saved_step = self.trainer.step
-        self._log_mode = "a"
-
-
-def resumed_settings(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingSettings:
-    """Return the settings of the training in a checkpoint, updated with those the user gives now.
-
-    Raises
-    ------
-    CheckpointError
-        If the checkpoint does not hold a training of this program.
-    ValueError
-        If a given setting cannot change.
-    """
-    if checkpoint.training is None or "settings" not in checkpoint.training.values:
-        raise CheckpointError(
-            "holds a model without its training; resume from the file that `fastrnn train --out` named"
-        )
-    return TrainingSettings.from_json(checkpoint.training.values["settings"]).changed(given)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
+
 from fastrnn.cli.settings import TrainingSettings
-from fastrnn.data import read_text, standard_library_text
+from fastrnn.cli.text_input import check_standard_input, read_input
+from fastrnn.data import standard_library_text
 
 __all__ = ["TrainingTexts", "read_texts"]
+
+_DRAW = 0x76616C6964  # keeps the draw apart from the seed's other uses
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,19 @@ def read_texts(settings: TrainingSettings) -> TrainingTexts:
     Raises
     ------
     ValueError
-        If a file is empty or not UTF-8.
+        If a file is empty or has another encoding.
     OSError
         If a file cannot be read.
     """
+    check_standard_input([*settings.files, settings.valid])
     if settings.files:
-        text, source = read_text(settings.files), ", ".join(settings.files)
+        text, source = read_input(settings.files, settings.encoding), ", ".join(settings.files)
     else:
         text, source = standard_library_text(), "the Python standard library's source"
     if settings.valid is not None:
-        return TrainingTexts(text, read_text([settings.valid]), source)
+        return TrainingTexts(text, read_input([settings.valid], settings.encoding), source)
+    if settings.sentences and settings.held_out == "drawn":
+        return TrainingTexts(*_drawn_lines(text, settings.valid_fraction, settings.seed), source)
     held_out = int(len(text) * settings.valid_fraction)
     if held_out < 2:  # too short to predict one symbol from another
         return TrainingTexts(text, "", source)
@@ -49,3 +57,16 @@ def read_texts(settings: TrainingSettings) -> TrainingTexts:
     if settings.sentences or settings.level == "word":  # cut at the end of a line, not within a word
         cut = text.rfind("\n", 0, cut) + 1 or cut
     return TrainingTexts(text[:cut], text[cut:], source)
+
+
+def _drawn_lines(text: str, fraction: float, seed: int) -> tuple[str, str]:
+    """Split a text in two; the lines of the second are drawn at random among those with a symbol."""
+    lines = text.split("\n")
+    used = [number for number, line in enumerate(lines) if line.strip()]
+    count = int(len(used) * fraction)
+    drawn = set(np.random.default_rng([seed, _DRAW]).permutation(used)[:count].tolist())
+    parts: tuple[list[str], list[str]] = ([], [])
+    for number, line in enumerate(lines):
+        parts[number in drawn].append(line)
+    train, valid = ("\n".join(part) for part in parts)
+    return train, valid

@@ -47,9 +47,15 @@ class TrainingData(Protocol):
     ----------
     tokens : int
         Number of targets of one epoch.
+    largest : int
+        Steps of the largest batch times its rows.
     """
 
     tokens: int
+
+    @property
+    def largest(self) -> int:
+        """Steps of the largest batch times its rows."""
 
     @property
     def order(self) -> int | None:
@@ -160,6 +166,11 @@ class ChunkedText:
         """Return the number of chunks of an epoch."""
         return -(-self.steps_per_stream // self.seq_length)
 
+    @property
+    def largest(self) -> int:
+        """Steps of the largest chunk times the number of streams."""
+        return self.batch_size * min(self.backward_length, self.steps_per_stream)
+
     def chunk(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return one chunk of an epoch.
 
@@ -214,11 +225,11 @@ class ChunkedText:
         return max(0, (index + 1) * self.seq_length - self.backward_length)
 
 
-def as_text_ids(name: str, ids: ArrayLike) -> NDArray[np.int64]:
+def as_text_ids(name: str, ids: ArrayLike, *, copy: bool = True) -> NDArray[np.int64]:
     """Check the ids of a text and return them as a one-dimensional int64 array."""
     array = np.asarray(ids)
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [symbols], got {list(array.shape)}")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name}: expected integers, got {array.dtype}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=copy)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
-from pathlib import Path
 from typing import Any
 
 from fastrnn._checks import as_size
+from fastrnn.data.reading import as_encoding, as_paths, file_chunks
 
 __all__ = ["read_text", "standard_library_text"]
 
@@ -27,8 +27,8 @@ _MODULES = (
 ).split()
 
 
-def read_text(paths: Iterable[str | os.PathLike[str]]) -> str:
-    r"""Read UTF-8 files and join them in the order given.
+def read_text(paths: Iterable[str | os.PathLike[str]], *, encoding: str = "utf-8") -> str:
+    r"""Read text files and join them in the order given.
 
     A byte order mark at the start of a file is dropped; line ends stay as they are.
 
@@ -36,6 +36,8 @@ def read_text(paths: Iterable[str | os.PathLike[str]]) -> str:
     ----------
     paths : iterable of path
         At least one file.
+    encoding : str, default "utf-8"
+        A text encoding of Python.
 
     Returns
     -------
@@ -44,7 +46,8 @@ def read_text(paths: Iterable[str | os.PathLike[str]]) -> str:
     Raises
     ------
     ValueError
-        If a file is empty or is not UTF-8 (the message names the file, the byte and its offset).
+        If a file is empty or has another encoding (the message names the file, the byte and its offset), or
+        the encoding is unknown.
     OSError
         If a file cannot be read.
 
@@ -57,25 +60,9 @@ def read_text(paths: Iterable[str | os.PathLike[str]]) -> str:
     ...     read_text([path, path])
     'one\none\n'
     """
-    parts = [_read_file(Path(path)) for path in paths]
-    if not parts:
-        raise ValueError("paths: expected at least one file, got none")
+    name = as_encoding("encoding", encoding)
+    parts = [chunk for path in as_paths(paths) for chunk in file_chunks(path, encoding=name)]
     return "".join(parts)
-
-
-def _read_file(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = content[error.start]
-        raise ValueError(
-            f"{path}: not UTF-8: byte 0x{byte:02x} at offset {error.start} ({error.reason})"
-        ) from None
-    text = text.removeprefix("\ufeff")
-    if not text:
-        raise ValueError(f"{path}: the file is empty")
-    return text
 
 
 def standard_library_text(limit: int = 1_000_000) -> str:

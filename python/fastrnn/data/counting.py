@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastrnn._checks import as_flag
-from fastrnn.data.reading import Paths, as_paths, file_chunks, split_lines, split_long_lines, text_chunks
+from fastrnn.data.reading import Paths, as_encoding, as_paths, file_chunks, split_long_lines, text_chunks
 from fastrnn.data.symbols import Split
 
 __all__ = ["Coverage", "count_files", "count_text", "measure_coverage"]
@@ -23,11 +23,13 @@ def count_text(text: str, split: Split) -> Counter[str]:
     """Count the symbols of a text; see `count_files`."""
     if split is None:
         return _count_characters(text_chunks(text))
-    return Counter(chain.from_iterable(map(split, split_lines(text))))
+    return Counter(chain.from_iterable(map(split, split_long_lines(text_chunks(text)))))
 
 
-def count_files(paths: Paths, split: Split, *, progress: bool = False) -> Counter[str]:
-    """Count the symbols of UTF-8 files, in memory for the distinct symbols and a few megabytes of text.
+def count_files(
+    paths: Paths, split: Split, *, progress: bool = False, encoding: str = "utf-8"
+) -> Counter[str]:
+    """Count the symbols of text files, in memory for the distinct symbols and a few megabytes of text.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ def count_files(paths: Paths, split: Split, *, progress: bool = False) -> Counte
         characters is passed in pieces, split at white space.
     progress : bool, default False
         Show a progress bar on standard error.
+    encoding : str, default "utf-8"
+        As for `read_lines`.
 
     Returns
     -------
@@ -48,11 +52,12 @@ def count_files(paths: Paths, split: Split, *, progress: bool = False) -> Counte
         As `read_lines`.
     """
     files, progress = as_paths(paths), as_flag("progress", progress)
+    name = as_encoding("encoding", encoding)
     total = sum(path.stat().st_size for path in files)  # a missing file fails here, not after an hour
     counts: Counter[str] = Counter()
     with _reporter(total, progress) as report:
         for path in files:
-            chunks = file_chunks(path, report)
+            chunks = file_chunks(path, report, encoding=name)
             if split is None:
                 counts.update(_count_characters(chunks))
             else:

@@ -8,18 +8,38 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
-__all__ = ["Paths", "as_paths", "file_chunks", "read_lines", "split_lines", "split_long_lines", "text_chunks"]
+from fastrnn._files import open_regular
+
+__all__ = [
+    "Paths",
+    "as_encoding",
+    "as_paths",
+    "binary_chunks",
+    "file_chunks",
+    "line_pieces",
+    "read_lines",
+    "split_lines",
+    "split_long_lines",
+    "text_chunks",
+]
 
 Paths: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 # Bytes of a file, or characters of a text, that are processed at a time.
 _CHUNK_SIZE = 1 << 22
+# Encodings whose byte order marks a file begins with, the longer marks first.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
-def read_lines(paths: Paths) -> Iterator[str]:
-    r"""Read the lines of UTF-8 files one after the other, with no more than a few megabytes in memory.
+def read_lines(paths: Paths, *, encoding: str = "utf-8") -> Iterator[str]:
+    r"""Read the lines of text files one after the other, with no more than a few megabytes in memory.
 
     A line ends with ``\n`` or ``\r\n``, or at the end of a file. A byte order mark at the start of a file is
     dropped.
@@ -27,6 +47,8 @@ def read_lines(paths: Paths) -> Iterator[str]:
     Parameters
     ----------
     paths : path or iterable of path
+    encoding : str, default "utf-8"
+        A text encoding of Python.
 
     Yields
     ------
@@ -36,7 +58,8 @@ def read_lines(paths: Paths) -> Iterator[str]:
     Raises
     ------
     ValueError
-        If a file is empty or is not UTF-8 (the message names the file, the byte and its offset).
+        If a file is empty or has another encoding (the message names the file, the byte and its offset), or
+        the encoding is unknown.
     OSError
         If a file cannot be read.
 
@@ -50,7 +73,8 @@ def read_lines(paths: Paths) -> Iterator[str]:
     ...     list(read_lines(path))
     ['one', '', 'two']
     """
-    return chain.from_iterable(whole_lines(file_chunks(path)) for path in as_paths(paths))
+    name = as_encoding("encoding", encoding)
+    return chain.from_iterable(whole_lines(file_chunks(path, encoding=name)) for path in as_paths(paths))
 
 
 def split_lines(text: str) -> Iterator[str]:
@@ -77,55 +101,102 @@ def text_chunks(text: str) -> Iterator[str]:
     return (text[start : start + _CHUNK_SIZE] for start in range(0, len(text), _CHUNK_SIZE))
 
 
-def file_chunks(path: Path, report: Callable[[int], object] | None = None) -> Iterator[str]:
+def as_encoding(name: str, value: str) -> str:
+    """Check the name of a text encoding.
+
+    Raises
+    ------
+    ValueError
+        If Python does not know it, or it does not encode text.
+    TypeError
+        If it is not a str.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected the name of an encoding, got {type(value).__name__}")
+    try:
+        "".encode(value)
+        codecs.getincrementaldecoder(value)
+    except (LookupError, ValueError):
+        raise ValueError(f"{name}: expected a text encoding, such as 'latin-1', got {value!r}") from None
+    return value
+
+
+def file_chunks(
+    path: Path, report: Callable[[int], object] | None = None, *, encoding: str = "utf-8"
+) -> Iterator[str]:
     """Decode a file in chunks, split between any two characters."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    offset, started, empty = 0, False, True
-    with path.open("rb") as file:
-        while True:
-            content = file.read(_CHUNK_SIZE)
-            text = _decode(path, decoder, content, offset)
-            if text and not started:
-                text, started = text.removeprefix("\ufeff"), True
-            if text:
-                empty = False
-                yield text
-            if not content:
-                break
-            offset += len(content)
-            if report is not None:
-                report(len(content))
+    empty = True
+    with open_regular(path) as file:
+        for chunk in binary_chunks(str(path), file, report, encoding=encoding):
+            empty = False
+            yield chunk
     if empty:
         raise ValueError(f"{path}: the file is empty")
 
 
-def _decode(path: Path, decoder: codecs.IncrementalDecoder, content: bytes, offset: int) -> str:
-    pending = len(decoder.getstate()[0])  # bytes of a character that the last chunk split
+def binary_chunks(
+    name: str, file: BinaryIO, report: Callable[[int], object] | None = None, *, encoding: str = "utf-8"
+) -> Iterator[str]:
+    """Decode an open binary file in chunks; `name` is what messages call it.
+
+    A byte order mark at its start is dropped.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    offset, started = 0, False
+    while True:
+        content = file.read(_CHUNK_SIZE)
+        text = _decode(name, decoder, content, offset, encoding)
+        if text and not started:
+            text, started = text.removeprefix("\ufeff"), True
+        if text:
+            yield text
+        if not content:
+            return
+        offset += len(content)
+        if report is not None:
+            report(len(content))
+
+
+def _decode(name: str, decoder: codecs.IncrementalDecoder, content: bytes, offset: int, encoding: str) -> str:
+    pending = decoder.getstate()[0]  # bytes of a character that the last chunk split
     try:
         return decoder.decode(content, final=not content)
     except UnicodeDecodeError as error:
-        byte, position = error.object[error.start], offset - pending + error.start
+        data = error.object
+        byte, position = data[error.start], offset - len(pending) + error.start
+        mark = next((mark for mark in _MARKS if offset == 0 and data.startswith(mark)), None)
+        likely = f"it begins as {_MARKS[mark]} does" if mark else "another encoding must be named"
+        example = _MARKS[mark] if mark else "latin-1"
         raise ValueError(
-            f"{path}: not UTF-8: byte 0x{byte:02x} at offset {position} ({error.reason})"
+            f"{name}: not {encoding.upper()}: byte 0x{byte:02x} at offset {position} ({error.reason}); "
+            f"{likely}: encoding={example!r}, or --encoding {example}"
         ) from None
+    except UnicodeError as error:  # as of UTF-16 without its mark
+        raise ValueError(f"{name}: not {encoding.upper()}: {error}") from None
 
 
 def whole_lines(chunks: Iterable[str], longest: float = math.inf) -> Iterator[str]:
     """Join chunks to lines; a line longer than `longest` comes in pieces, split at white space."""
+    return (line for line, _ in line_pieces(chunks, longest))
+
+
+def line_pieces(chunks: Iterable[str], longest: float | None = None) -> Iterator[tuple[str, bool]]:
+    """Yield lines, or pieces of those longer than `longest` (default: a chunk), and whether a line ends."""
+    most = _CHUNK_SIZE if longest is None else longest
     parts: list[str] = []  # of the current line
     for chunk in chunks:
         first, *others = chunk.split("\n")
         parts.append(first)
         if others:
-            yield "".join(parts).removesuffix("\r")
-            yield from (line.removesuffix("\r") for line in others[:-1])
+            yield "".join(parts).removesuffix("\r"), True
+            yield from ((line.removesuffix("\r"), True) for line in others[:-1])
             parts = [others[-1]]
-        elif sum(map(len, parts)) > longest and (start := _last_token_start(chunk)):
+        elif sum(map(len, parts)) > most and (start := _last_token_start(chunk)):
             parts[-1] = chunk[:start]
-            yield "".join(parts)
+            yield "".join(parts), False
             parts = [chunk[start:]]
     if rest := "".join(parts):
-        yield rest.removesuffix("\r")
+        yield rest.removesuffix("\r"), True
 
 
 def _last_token_start(text: str) -> int:

@@ -91,7 +91,8 @@ class SentenceBatches:
             raise ValueError("sequences: expected at least one, got none")
         self._sizes = np.array([len(row) for row in rows])
         self._firsts = np.cumsum(self._sizes) - self._sizes
-        self._ids = np.concatenate(rows)
+        ids = np.concatenate(rows)
+        self._ids = ids.astype(np.int32) if ids.max() < 2**31 else ids
         self.lengths: NDArray[np.int64] = self._sizes + (self.eos is not None)
         self.tokens = int(self.lengths.sum())
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
@@ -120,6 +121,31 @@ class SentenceBatches:
         """Iterate over the first epoch."""
         return (self.batch(step) for step in range(len(self)))
 
+    def within(self, steps: int) -> Iterator[Batch]:
+        """Iterate over the first epoch in smaller batches where padding would go beyond a number of steps.
+
+        Parameters
+        ----------
+        steps : int
+            The most that a batch may have, its sequences times the longest one's; a sequence that is longer
+            comes alone.
+        """
+        for rows in self._batch_indices(0):
+            most = max(1, steps // int(self.lengths[rows].max()))
+            for first in range(0, len(rows), most):
+                yield self._make_batch(rows[first : first + most])
+
+    @property
+    def extremes(self) -> tuple[int, int]:
+        """The smallest and the greatest id, of the sequences and their end."""
+        ends = [] if self.eos is None else [self.eos]
+        return min([int(self._ids.min()), *ends]), max([int(self._ids.max()), *ends])
+
+    @property
+    def largest(self) -> int:
+        """The steps of the largest batch of an epoch, its sequences times the longest one's."""
+        return max(len(rows) * int(self.lengths[rows].max()) for rows in self._batch_indices(0))
+
     def _batch_indices(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return the sequences of each batch of an epoch; the last epoch is cached."""
         cached, rows = self._epoch
@@ -135,12 +161,13 @@ class SentenceBatches:
 
     def _make_batch(self, rows: NDArray[np.int64]) -> Batch:
         sizes, lengths = self._sizes[rows], self.lengths[rows]
-        t = np.arange(lengths.max())[:, None]
-        ids = self._ids[self._firsts[rows] + np.minimum(t, sizes - 1)]  # the last id repeats after the end
-        inputs = np.zeros(ids.shape, np.int64)
+        shape = (int(lengths.max()), len(rows))
+        inputs, targets = np.zeros(shape, np.int64), np.full(shape, NO_TARGET, np.int64)
         inputs[0] = self.start
-        inputs[1:] = np.where(t[1:] < lengths, ids[:-1], 0)
-        targets = np.where(t < sizes, ids, NO_TARGET)
+        for row, (first, size, length) in enumerate(zip(self._firsts[rows], sizes, lengths, strict=True)):
+            ids = self._ids[first : first + size]
+            inputs[1:length, row] = ids[: length - 1]
+            targets[:size, row] = ids
         if self.eos is not None:
             targets[sizes, np.arange(len(rows))] = self.eos
         return Batch(inputs, targets, lengths, 0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn._arrays import as_dtype, as_ids
-from fastrnn._checks import as_integers
+from fastrnn._checks import as_choice, as_integers
+from fastrnn._plain import Check, as_fields, as_is, as_text, as_texts, optional
 from fastrnn.data.symbols import checked_symbols, special_symbols
 from fastrnn.data.tokenize import tokenizer_from_json, tokenizer_of
 
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["MARKS", "SymbolTable"]
 
 MARKS = ("eos", "bos", "pad")
+
+# The fields of a description.
+_REQUIRED: dict[str, Check] = {
+    "level": partial(as_choice, choices=("char", "word")),
+    "symbols": as_texts,
+    "unknown": as_text,
+}
+_OPTIONAL: dict[str, Check] = {**{mark: optional(as_text) for mark in MARKS}, "tokenizer": as_is}
 
 
 class SymbolTable:
@@ -59,19 +69,14 @@ class SymbolTable:
         ImportError
             If its tokeniser needs the package ``tokenizers``, which is not installed.
         """
-        if not isinstance(value, Mapping) or value.get("level") not in ("char", "word"):
-            raise ValueError('vocabulary: expected a description with level "char" or "word"')
-        symbols, marks = value.get("symbols"), {part: value.get(part) for part in MARKS}
-        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
-            raise ValueError("vocabulary: expected a list of symbols")
-        if not all(mark is None or isinstance(mark, str) for mark in marks.values()):
-            raise ValueError(f"vocabulary: expected special symbols or null, got {marks}")
-        if tokenizer is None and "tokenizer" in value:
-            tokenizer = tokenizer_from_json(value["tokenizer"])
-        unknown = value.get("unknown")
-        if not isinstance(unknown, str):
-            raise ValueError(f"vocabulary: expected a policy for unknown symbols, got {unknown!r}")
-        return cls(symbols, level=value["level"], unknown=unknown, tokenizer=tokenizer, **marks)
+        try:
+            given = as_fields("vocabulary", value, _REQUIRED, _OPTIONAL)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        if "tokenizer" in given:
+            described = given.pop("tokenizer")
+            tokenizer = tokenizer_from_json(described) if tokenizer is None else tokenizer
+        return cls(given.pop("symbols"), tokenizer=tokenizer, **given)
 
     def to_json(self) -> dict[str, Any]:
         """Return a description of the vocabulary as plain values, ready for ``json.dumps``.

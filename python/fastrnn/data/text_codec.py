@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag
 from fastrnn.data.counting import Coverage, count_text, measure_coverage
-from fastrnn.data.reading import split_lines
+from fastrnn.data.reading import line_pieces, split_lines, text_chunks
 from fastrnn.data.symbol_table import MARKS, SymbolTable
 from fastrnn.data.symbols import POLICIES
 from fastrnn.data.tokenize import check_text
@@ -81,7 +81,7 @@ class TextCodec(SymbolTable):
         if self.level == "char":
             ids = self._character_ids(text, policy)
         else:
-            ids = _flat(self._word_line_ids(split_lines(text), policy, []))
+            ids = _flat(self._word_line_ids(line_pieces(text_chunks(text)), policy, []))
         if before or after:
             return np.concatenate([np.array(part, dtype=np.int64) for part in (before, ids, after)])
         return ids
@@ -165,7 +165,7 @@ class TextCodec(SymbolTable):
             if isinstance(text, str):
                 return self._character_ids(text, policy)
             return _flat(self._character_line_ids(text, policy))
-        lines = split_lines(text) if isinstance(text, str) else _without_ends(text)
+        lines = line_pieces(text_chunks(text)) if isinstance(text, str) else _without_ends(text)
         return _flat(self._word_line_ids(lines, policy, self._mark("eos", self.eos_id is not None)))
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -259,18 +259,25 @@ class TextCodec(SymbolTable):
         return [self._special[part]]
 
     def _character_ids(self, text: str, policy: str | int) -> NDArray[np.int64]:
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        ids: NDArray[np.int64] = self._id_of_code[np.minimum(codes, len(self._id_of_code) - 1)]
-        strange: NDArray[np.bool_] = ids == _NOT_A_SYMBOL
-        if not strange.any():
-            return ids
-        if policy == "error":
-            position = int(strange.argmax())
-            raise ValueError(f"text: {text[position]!r} at position {position} is not in the vocabulary")
-        if policy == "skip":
-            return ids[~strange]
-        ids[strange] = policy
-        return ids
+        ids = np.empty(len(text), np.int64)
+        first = last = 0  # of the text, and of the ids
+        for chunk in text_chunks(text):
+            codes = np.frombuffer(chunk.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+            own: NDArray[np.int64] = self._id_of_code[np.minimum(codes, len(self._id_of_code) - 1)]
+            strange: NDArray[np.bool_] = own == _NOT_A_SYMBOL
+            if strange.any():
+                position = int(strange.argmax())
+                if policy == "error":
+                    raise ValueError(
+                        f"text: {chunk[position]!r} at position {first + position} is not in the vocabulary"
+                    )
+                if policy == "skip":
+                    own = own[~strange]
+                else:
+                    own[strange] = policy
+            ids[last : last + len(own)] = own
+            first, last = first + len(chunk), last + len(own)
+        return ids if last == len(ids) else ids[:last].copy()
 
     def _character_line_ids(self, lines: Iterable[str], policy: str | int) -> Iterator[list[int]]:
         for number, line in enumerate(lines, 1):
@@ -280,13 +287,15 @@ class TextCodec(SymbolTable):
             except ValueError as error:
                 raise ValueError(f"{error} (line {number})") from None
 
-    def _word_line_ids(self, lines: Iterable[str], policy: str | int, end: list[int]) -> Iterator[list[int]]:
-        """Yield the ids of each line, followed by `end`."""
+    def _word_line_ids(
+        self, lines: Iterable[tuple[str, bool]], policy: str | int, end: list[int]
+    ) -> Iterator[list[int]]:
+        """Yield the ids of lines, or of pieces of them, followed by `end` where a line ends."""
         assert self._tokenizer is not None
         split, find = self._tokenizer.split, self._id_of.get
         default = policy if isinstance(policy, int) else _NOT_A_SYMBOL
-        before = 0  # words before this line
-        for number, line in enumerate(lines, 1):
+        before, number = 0, 1  # words before this piece, and its line
+        for line, whole in lines:
             tokens = split(line)
             ids = list(map(find, tokens, repeat(default)))
             if default == _NOT_A_SYMBOL and _NOT_A_SYMBOL in ids:
@@ -297,15 +306,15 @@ class TextCodec(SymbolTable):
                         f"text: word {word!r} at position {before + index} is not in the vocabulary{where}"
                     )
                 ids = [i for i in ids if i != _NOT_A_SYMBOL]
-            before += len(tokens)
-            yield ids + end
+            before, number = before + len(tokens), number + whole
+            yield ids + end if whole else ids
 
 
 def _flat(rows: Iterable[list[int]]) -> NDArray[np.int64]:
     return np.fromiter(chain.from_iterable(rows), np.int64)
 
 
-def _without_ends(lines: Iterable[str]) -> Iterator[str]:
+def _without_ends(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
     for number, line in enumerate(lines, 1):
         check_text(f"text, line {number}", line)
-        yield line.removesuffix("\n").removesuffix("\r")
+        yield line.removesuffix("\n").removesuffix("\r"), True

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 from fastrnn._checks import as_choice
+from fastrnn._plain import errors_of_library
 
 __all__ = ["Tokenizer", "as_tokenizer", "check_text", "split_words", "tokenizer_from_json", "tokenizer_of"]
 
@@ -145,11 +146,13 @@ class _HuggingFace:
         self.given = given
 
     def split(self, line: str) -> list[str]:
-        return list(self.given.encode(line, add_special_tokens=False).tokens)
+        with errors_of_library("tokenizer: cannot split a line"):
+            return list(self.given.encode(line, add_special_tokens=False).tokens)
 
     def join(self, tokens: list[str]) -> str:
-        decoder = getattr(self.given, "decoder", None)
-        return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
+        with errors_of_library("tokenizer: cannot join the tokens of a line"):
+            decoder = getattr(self.given, "decoder", None)
+            return " ".join(tokens) if decoder is None else str(decoder.decode(tokens))
 
     def to_json(self) -> dict[str, str]:
         return {"kind": "huggingface", "value": self.given.to_str()}
@@ -245,10 +248,10 @@ def _hugging_face(description: str) -> Any:
             "the vocabulary's tokenizer needs the package tokenizers: "
             'pip install "fastrnn[tokenizers]", or pass it as tokenizer='
         ) from None
-    try:
-        return tokenizers.Tokenizer.from_str(description)
-    except Exception as error:  # the package raises nothing more specific
-        raise ValueError(f"vocabulary: its tokenizer cannot be read: {error}") from error
+    with errors_of_library("vocabulary: its tokenizer cannot be read"):
+        tokenizer = tokenizers.Tokenizer.from_str(description)
+        tokenizer.no_padding()  # a line has no padding, and a file could ask for any amount of it
+        return tokenizer
 
 
 def check_text(name: str, value: object) -> None:

@@ -135,8 +135,9 @@ class Vocabulary(TextCodec):
         pad: str | None = None,
         tokenizer: Any = None,
         progress: bool = False,
+        encoding: str = "utf-8",
     ) -> Vocabulary:
-        """Return the vocabulary of UTF-8 files of any size.
+        """Return the vocabulary of text files of any size.
 
         It is that of their text (see `from_text`; a word ends with its file). Memory is needed for the
         distinct symbols and a few megabytes of text. A tokeniser gets a line longer than that in pieces,
@@ -150,11 +151,13 @@ class Vocabulary(TextCodec):
             As for `from_text`.
         progress : bool, default False
             Show a progress bar on standard error.
+        encoding : str, default "utf-8"
+            A text encoding of Python.
 
         Raises
         ------
         ValueError
-            As `from_text`, or if a file is empty or not UTF-8.
+            As `from_text`, or if a file is empty or has another encoding.
         OSError
             If a file cannot be read.
 
@@ -168,9 +171,8 @@ class Vocabulary(TextCodec):
         ('<unk>', 'two', 'one')
         """
         recipe = Recipe(level, max_types, min_count, unknown, eos, bos, pad, tokenizer).checked()
-        return cls(
-            recipe.symbols("paths", count_files(paths, recipe.split, progress=progress)), **recipe.options()
-        )
+        counts = count_files(paths, recipe.split, progress=progress, encoding=encoding)
+        return cls(recipe.symbols("paths", counts), **recipe.options())
 
     @classmethod
     def from_counts(

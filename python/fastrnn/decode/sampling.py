@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,12 +14,13 @@ from fastrnn._checks import Seed, as_flag, as_generator, as_size
 from fastrnn.decode.categorical import sample_categorical
 from fastrnn.decode.distribution import Sampling, next_probabilities
 from fastrnn.decode.generate import generate
-from fastrnn.decode.prompts import as_prompt
+from fastrnn.decode.prompts import as_prompt, context_of
 from fastrnn.decode.special_ids import banned_ids, first_ids
+from fastrnn.decode.stop_rule_choice import as_eos
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
-    from fastrnn.models import LanguageModel
+    from fastrnn.models import LanguageModel, LanguageModelStream
 
 __all__ = ["first_ids", "sample", "sample_ids", "samples"]
 
@@ -30,11 +32,12 @@ def sample_ids(
     *,
     sampling: Sampling | None = None,
     seed: Seed = None,
+    context: ArrayLike | None = None,
 ) -> Iterator[int]:
     """Draw ids from a model one by one, after a prompt.
 
     The state is zero before the prompt, or before the model's start if it has one. Each id is yielded as soon
-    as it is drawn; no id ends the text.
+    as it is drawn; no id ends the text, and no length model does: for those see `generate`.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def sample_ids(
         Default: the model's own distribution.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same ids.
+    context : array_like, float [C], optional
+        What the text is about, for a model whose layers have a `context_size`.
 
     Returns
     -------
@@ -68,11 +73,13 @@ def sample_ids(
     """
     read = as_prompt(model, "prompt", prompt)
     count = as_size("length", length, least=0)
-    return _draw_one_by_one(model, read, count, sampling or Sampling(), as_generator(seed))
+    stream = model.stream(1, **context_of(context, 1))
+    return _draw_one_by_one(model, stream, read, count, sampling or Sampling(), as_generator(seed))
 
 
 def _draw_one_by_one(
     model: LanguageModel,
+    stream: LanguageModelStream,
     read: NDArray[np.int64],
     length: int,
     sampling: Sampling,
@@ -82,7 +89,6 @@ def _draw_one_by_one(
     if sampling.repetition_penalty != 1.0:
         seen = np.zeros((1, model.vocabulary_size), dtype=np.bool_)
         seen[0, read if model.start is None else read[1:]] = True
-    stream = model.stream()
     for symbol in read[:-1]:
         stream.step(symbol.reshape(1))
     ids = read[-1:]
@@ -107,13 +113,15 @@ def sample(
     typical: float | None = None,
     repetition_penalty: float = 1.0,
     reject_unknown: bool = False,
+    until_eos: bool = True,
     seed: Seed = None,
+    context: ArrayLike | None = None,
 ) -> str:
-    """Generate a text of a given length.
+    """Generate a text up to its end, or to a given length.
 
-    The state is zero at the beginning. Without a prompt the model begins with its start. A model without one
-    begins after the vocabulary's start symbol, else after a line end, else, if the vocabulary has neither,
-    after a random symbol.
+    The text ends where one of `samples` does. The state is zero at the beginning. Without a prompt the model
+    begins with its start. A model without one begins after the vocabulary's start symbol, else after a line
+    end, else, if the vocabulary has neither, after a random symbol.
 
     Parameters
     ----------
@@ -123,18 +131,23 @@ def sample(
     prompt : str, default ""
         The text to continue; not part of the result.
     length : int, default 200
-        Number of symbols to draw.
+        Maximum number of symbols; the exact one if nothing ends the model's texts.
     temperature, top_k, top_p, typical, repetition_penalty
         As for `Sampling`; default: the model's own distribution.
     reject_unknown : bool, default False
         Never draw the unknown symbol.
+    until_eos : bool, default True
+        End the text at the vocabulary's end symbol, or the model's, if there is one. False: treat that symbol
+        like any other, as for several lines of a model that was trained on a stream of lines.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same text.
+    context : array_like, float [C], optional
+        What the text is about, for a model whose layers have a `context_size`.
 
     Returns
     -------
     text : str
-        ``length`` symbols.
+        Without the prompt and the end symbol.
 
     Raises
     ------
@@ -153,7 +166,15 @@ def sample(
     read = first_ids(vocabulary, prompt, generator, model)
     sampling = Sampling(temperature, top_k, top_p, typical=typical, repetition_penalty=repetition_penalty)
     sampling = replace(sampling, banned=banned_ids(vocabulary, reject_unknown))
-    return vocabulary.decode(sample_ids(model, read, length, sampling=sampling, seed=generator))
+    eos = as_eos(model, vocabulary.eos_id if as_flag("until_eos", until_eos) else -1)
+    if model.length_model is not None:
+        end = -1 if eos is None else eos
+        [text] = generate(
+            model, [read], max_length=length, eos=end, sampling=sampling, seed=generator, context=context
+        )
+        return vocabulary.decode(text.ids)
+    ids = sample_ids(model, read, length, sampling=sampling, seed=generator, context=context)
+    return vocabulary.decode(itertools.takewhile(lambda symbol: symbol != eos, ids))
 
 
 def samples(
@@ -171,6 +192,7 @@ def samples(
     repetition_penalty: float = 1.0,
     reject_unknown: bool = False,
     seed: Seed = None,
+    context: ArrayLike | None = None,
 ) -> list[str]:
     """Generate several texts at once.
 
@@ -189,6 +211,8 @@ def samples(
         As for `sample`.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same texts; `count` does not change the first ones.
+    context : array_like, float [C] or [count, C], optional
+        As for `generate`.
 
     Returns
     -------
@@ -217,6 +241,13 @@ def samples(
     sampling = replace(sampling, banned=banned_ids(vocabulary, reject_unknown))
     eos = vocabulary.eos_id if as_flag("until_eos", until_eos) else -1
     texts = generate(
-        model, prompts, count=count, max_length=max_length, eos=eos, sampling=sampling, seed=generator
+        model,
+        prompts,
+        count=count,
+        max_length=max_length,
+        eos=eos,
+        sampling=sampling,
+        seed=generator,
+        context=context,
     )
     return [vocabulary.decode(text.ids) for text in texts]

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_size
+from fastrnn.decode.prompts import context_of
+from fastrnn.models.vocabulary_match import check_vocabulary
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
@@ -19,7 +21,8 @@ __all__ = ["UNITS", "NextSymbols", "Score", "next_symbols", "rank", "score"]
 
 # Factor from nats to each unit.
 UNITS = {"nats": 1.0, "bits": 1.0 / math.log(2.0), "log10": 1.0 / math.log(10.0)}
-_BATCH_SIZE = 64  # texts scored side by side
+_BATCH_SIZE = 64  # texts scored side by side,
+_LARGEST_BATCH = 1 << 20  # and their number times the longest one's tokens
 
 
 class Score(NamedTuple):
@@ -91,6 +94,8 @@ def score(
     *,
     end: bool | None = None,
     unit: str = "nats",
+    unknown: str | None = None,
+    context: ArrayLike | None = None,
 ) -> list[Score]:
     """Return the log-probability of texts and of each of their tokens.
 
@@ -105,6 +110,10 @@ def score(
         Whether to include the probability that the text ends: of ``<eos>``, or from the length model.
         Default: if the model has an end.
     unit : {"nats", "bits", "log10"}
+    unknown : str, optional
+        Another policy for unknown tokens than the vocabulary's, as for `Vocabulary.encode`.
+    context : array_like, float [C] or [N, C], optional
+        For a model whose layers have a `context_size`: one for all texts, or one for each.
 
     Returns
     -------
@@ -115,7 +124,7 @@ def score(
     ------
     ValueError
         If a text has nothing to predict or is longer than the model allows, a token is not in the vocabulary,
-        `end` is True but the model has none, or the unit is unknown.
+        `end` is True but the model has none, the unit is unknown, or the vocabulary is not the model's.
 
     Examples
     --------
@@ -128,17 +137,22 @@ def score(
     (('a', 'a', 'b'), 3, True)
     """
     unit = as_choice("unit", unit, UNITS)
+    check_vocabulary(model, vocabulary)
     given = [texts] if isinstance(texts, str) else list(texts)
     with_end = _has_end(model) if end is None else as_flag("end", end)
     if with_end and not _has_end(model):
         raise ValueError("end: expected a model with an end symbol or a length model, got one without")
     eos = model.eos if with_end else None
-    sequences = _encode(model, vocabulary, given, eos)
+    contexts = context_of(context, len(given)).get("context")
+    if contexts is not None and len(contexts) != len(given):
+        raise ValueError(f"context: expected one for all texts or {len(given)}, got {len(contexts)}")
+    sequences = _with_end(model, vocabulary.encode_batch(given, unknown=unknown), given, eos)
     results: list[Score | None] = [None] * len(given)
-    by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]))
-    for first in range(0, len(given), _BATCH_SIZE):
-        rows = by_length[first : first + _BATCH_SIZE]
-        losses, of_lengths = _losses(model, [sequences[index] for index in rows])
+    by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]), reverse=True)
+    while by_length:
+        rows = _next_batch(by_length, sequences)
+        own = {} if contexts is None else {"context": contexts[rows]}
+        losses, of_lengths = _losses(model, [sequences[index] for index in rows], **own)
         for row, index in enumerate(rows):
             ids, factor = sequences[index], UNITS[unit]
             skipped = 0 if model.start is not None else 1
@@ -162,12 +176,14 @@ def rank(
     per_token: bool = False,
     end: bool | None = None,
     unit: str = "nats",
+    unknown: str | None = None,
+    context: ArrayLike | None = None,
 ) -> list[Score]:
     """Sort candidate texts, the likeliest first.
 
     Parameters
     ----------
-    model, vocabulary, end, unit
+    model, vocabulary, end, unit, unknown, context
         As for `score`.
     candidates : sequence of str
         At least one.
@@ -197,12 +213,17 @@ def rank(
     if isinstance(candidates, str) or not len(candidates):
         raise ValueError(f"candidates: expected a list of at least one text, got {candidates!r}")
     by_token = as_flag("per_token", per_token)
-    scores = score(model, vocabulary, candidates, end=end, unit=unit)
+    scores = score(model, vocabulary, candidates, end=end, unit=unit, unknown=unknown, context=context)
     return sorted(scores, key=lambda each: each.per_token if by_token else each.total, reverse=True)
 
 
 def next_symbols(
-    model: LanguageModel, vocabulary: Vocabulary, prefix: str = "", *, top: int | None = None
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    prefix: str = "",
+    *,
+    top: int | None = None,
+    context: ArrayLike | None = None,
 ) -> NextSymbols:
     """Return the distribution of the symbol after a prefix.
 
@@ -214,6 +235,8 @@ def next_symbols(
         The beginning of a text; may be empty only if the model has a start.
     top : int, optional
         Number of symbols to return, the likeliest first; default: all.
+    context : array_like, float [C], optional
+        What the text is about, for a model whose layers have a `context_size`.
 
     Raises
     ------
@@ -232,6 +255,7 @@ def next_symbols(
     (2, True)
     """
     count = None if top is None else as_size("top", top)
+    check_vocabulary(model, vocabulary)
     if model.length_model == "tau":
         raise ValueError("model: expected one whose next symbol does not depend on a length drawn first")
     try:
@@ -242,7 +266,7 @@ def next_symbols(
         ids = np.concatenate([[model.start], ids])
     if not ids.size:
         raise ValueError("prefix: expected at least one token, as the model has no start, got none")
-    stream = model.stream()
+    stream = model.stream(1, **context_of(context, 1))
     logits: Any = None
     for symbol in ids:
         logits = stream.step(symbol.reshape(1))
@@ -257,17 +281,26 @@ def next_symbols(
     return NextSymbols(tuple(vocabulary.symbols[i] for i in order), p[order], end)
 
 
+def _next_batch(by_length: list[int], sequences: list[NDArray[np.int64]]) -> list[int]:
+    """Take the texts that are scored side by side from the end of a list, the shortest."""
+    rows: list[int] = []
+    while by_length and len(rows) < _BATCH_SIZE:
+        if rows and len(sequences[by_length[-1]]) * (len(rows) + 1) > _LARGEST_BATCH:
+            break
+        rows.append(by_length.pop())
+    return rows
+
+
 def _has_end(model: LanguageModel) -> bool:
     return model.eos is not None or model.length_model is not None
 
 
-def _encode(
-    model: LanguageModel, vocabulary: Vocabulary, texts: list[str], eos: int | None
+def _with_end(
+    model: LanguageModel, sequences: list[NDArray[np.int64]], texts: list[str], eos: int | None
 ) -> list[NDArray[np.int64]]:
     """Return the ids of each text, with `eos` if given; raise ValueError for too few or too many."""
     given = 0 if model.start is not None else 1
     least, longest = (1 if eos is not None else 1 + given), model.config["max_length"]
-    sequences = vocabulary.encode_batch(texts)
     for index, ids in enumerate(sequences):
         if len(ids) < least:
             raise ValueError(
@@ -287,15 +320,15 @@ def _tokens(count: int) -> str:
 
 
 def _losses(
-    model: LanguageModel, sequences: list[NDArray[np.int64]]
+    model: LanguageModel, sequences: list[NDArray[np.int64]], **context: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return -log p of the tokens [T, N] and of the lengths [N] of sequences scored as one batch."""
-    start = [] if model.start is None else [model.start]
+    start = np.array([] if model.start is None else [model.start], np.int64)
     lengths = np.array([len(ids) - 1 + len(start) for ids in sequences])
     inputs = np.zeros((lengths.max(), len(sequences)), np.int64)
     targets = np.full_like(inputs, -1)
     for row, ids in enumerate(sequences):
-        inputs[: lengths[row], row] = [*start, *ids[:-1]]
-        targets[: lengths[row], row] = ids if start else ids[1:]
-    losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths)
+        inputs[: lengths[row], row] = np.concatenate([start, ids[:-1]])
+        targets[: lengths[row], row] = ids if len(start) else ids[1:]
+    losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths, **context)
     return losses, of_lengths

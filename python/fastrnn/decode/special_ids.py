@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag
+from fastrnn.models.vocabulary_match import check_vocabulary
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
@@ -19,7 +20,15 @@ __all__ = ["banned_ids", "first_ids"]
 def first_ids(
     vocabulary: Vocabulary, prompt: str, generator: np.random.Generator, model: LanguageModel | None = None
 ) -> NDArray[np.int64]:
-    """Return the ids to start from: the prompt's, or without a prompt those that `sample` describes."""
+    """Return the ids to start from: the prompt's, or without a prompt those that `sample` describes.
+
+    Raises
+    ------
+    ValueError
+        If the vocabulary is not that of the model, or lacks a symbol of the prompt.
+    """
+    if model is not None:
+        check_vocabulary(model, vocabulary)
     if prompt:
         try:
             return vocabulary.encode(prompt)

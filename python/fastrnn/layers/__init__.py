@@ -9,7 +9,7 @@ from fastrnn.layers.base.module import Composite, Module
 from fastrnn.layers.base.parameters import Gradients, Parameters
 from fastrnn.layers.dense.embedding import Embedding
 from fastrnn.layers.dense.head import Head, HeadTape
-from fastrnn.layers.dense.linear import Linear
+from fastrnn.layers.dense.linear import Linear, LinearTape
 from fastrnn.layers.loss.activity_penalties import activity_penalties
 from fastrnn.layers.loss.adaptive_softmax import AdaptiveSoftmax
 from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
@@ -43,6 +43,7 @@ __all__ = [
     "Jordan",
     "LayerTape",
     "Linear",
+    "LinearTape",
     "Logistic",
     "MinGRU",
     "MinLSTM",

@@ -20,6 +20,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
+from fastrnn._memory import check_memory
 from fastrnn.layers import Composite, Embedding, Linear, Softmax
 
 __all__ = ["LENGTH_MODELS", "HaltOutput", "LengthOutput", "ModelBatch", "length_shapes"]
@@ -42,6 +43,8 @@ class ModelBatch(NamedTuple):
         Number of symbols that each row predicts: the length of its text.
     left : ndarray, int64 [T, N], or None
         Number of symbols still to come, minus one; -1 where it is not known yet.
+    context : array_like, float [N, C] or [T, N, C], or None
+        What layers with a `context_size` read.
     """
 
     ids: Ids
@@ -49,6 +52,7 @@ class ModelBatch(NamedTuple):
     lengths: Ids | None
     symbols: Ids
     left: Ids | None = None
+    context: Any = None
 
 
 class HaltOutput(Linear):
@@ -72,18 +76,30 @@ class HaltOutput(Linear):
 
     def losses(self, y: Array, batch: ModelBatch) -> Array:
         """Compute ``-log`` of the probability of each row's length, [N], in nats."""
-        losses, _ = self._losses(self(y)[:, :, 0].astype(np.float64), batch)
-        return losses
+        return _sum_by_step(self.losses_by_step(y, batch.symbols))
+
+    def losses_by_step(self, y: Array, symbols: Ids, first: int = 0) -> Array:
+        """Compute ``-log`` of the probability of each step's decision, [T, N], in nats.
+
+        Parameters
+        ----------
+        y : ndarray, float [T, N, K]
+        symbols : ndarray, int64 [N]
+            Length of each row's text.
+        first : int, default 0
+            The step of the batch at which `y` begins.
+        """
+        return self._losses(self(y)[:, :, 0].astype(np.float64), symbols, first)[0]
 
     def losses_and_gradients(self, y: Array, batch: ModelBatch, scale: float, dy: Array) -> Array:
         """Compute the losses; add the gradients of their scaled sum into `gradients` and into `dy`."""
         z, tape = self.forward(y)
-        losses, dz = self._losses(z[:, :, 0].astype(np.float64), batch)
+        losses, dz = self._losses(z[:, :, 0].astype(np.float64), batch.symbols)
         dz = (dz * scale).astype(self.dtype)
         dx = self.backward(tape, dz[:, :, None])
         assert dx is not None
         dy += dx
-        return losses
+        return _sum_by_step(losses)
 
     def probability(self, h: Array) -> Array:
         """Compute the probability that the text ends at h [..., K]."""
@@ -91,15 +107,21 @@ class HaltOutput(Linear):
         return probability
 
     @staticmethod
-    def _losses(z: Array, batch: ModelBatch) -> tuple[Array, Array]:
-        step = np.arange(len(z))[:, None]
-        counted = (step >= 1) & (step <= batch.symbols)
-        ends = step == batch.symbols
+    def _losses(z: Array, symbols: Ids, first: int = 0) -> tuple[Array, Array]:
+        """Return the loss of each step, and its gradient with respect to z."""
+        step = np.arange(first, first + len(z))[:, None]
+        counted = (step >= 1) & (step <= symbols)
+        ends = step == symbols
         # -log sigmoid(z) where the text ends, -log(1 - sigmoid(z)) where it goes on.
         losses = np.where(counted, np.logaddexp(0.0, np.where(ends, -z, z)), 0.0)
         p = np.exp(-np.logaddexp(0.0, -z))  # sigmoid(z)
-        # Added step by step, so that a text has the same bits in a batch as alone.
-        return np.add.accumulate(losses, axis=0)[-1], np.where(counted, p - ends, 0.0)
+        return losses, np.where(counted, p - ends, 0.0)
+
+
+def _sum_by_step(losses: Array) -> Array:
+    """Add losses [T, N] step by step, so that a text has the same bits in a batch as alone."""
+    total: Array = np.add.accumulate(losses, axis=0)[-1]
+    return total
 
 
 class LengthOutput(Composite):
@@ -114,6 +136,8 @@ class LengthOutput(Composite):
 
     def __init__(self, in_features: int, max_length: int, embedding_size: int, **options: Any) -> None:
         self.max_length = max_length
+        shapes = length_shapes("tau", in_features, max_length, embedding_size)
+        check_memory("parameters", shapes, options.get("dtype", "float32"))
         output = Softmax(in_features, max_length, **options)
         super().__init__(output=output, left=Embedding(max_length, embedding_size, **options))
 

@@ -58,6 +58,28 @@ def dsigmoid(s: Floats) -> Floats:
     return result
 
 
+def softplus(x: Floats) -> Floats:
+    """Compute log(1 + exp(x)) without overflow for any x.
+
+    Parameters
+    ----------
+    x : ndarray, float32 or float64, any shape
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softplus(np.array([-np.inf, 0.0, 800.0])).round(4).tolist()
+    [0.0, 0.6931, 800.0]
+    """
+    result: Floats = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return result
+
+
 def tanh(x: Floats) -> Floats:
     """Compute the hyperbolic tangent, with NumPy's own function.
 

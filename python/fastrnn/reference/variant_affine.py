@@ -42,16 +42,21 @@ def sum_rows(d: Floats) -> Floats:
 class Affine:
     """W v + b, or normalised LN(W v) * gain + b, for the rows of some gates, with its gradient.
 
+    The recurrent part with ``skip`` has two products, W_hh u + W_skip h_{t-d}, normalised as one. An Elman
+    cell normalises both parts together: there W v alone is computed, and `Sum` does the rest.
+
     Parameters
     ----------
     variant : Variant
     weights : mapping
         Holds ``weight_<end>``, and optionally ``bias_<end>`` and ``gain_<end>``.
     end : str
-        "ih", "hh" or "skip".
+        "ih" or "hh".
     gates : str
-        The gates whose rows are used; they are normalised together.
+        The gates whose rows are used; those of a group in ``variant.groups`` are normalised together.
     v : ndarray [..., K]
+    far : ndarray [N, P], optional
+        h_{t-d}.
 
     Attributes
     ----------
@@ -59,29 +64,68 @@ class Affine:
         The result by gate.
     """
 
-    def __init__(self, variant: Variant, weights: NamedWeights, end: str, gates: str, v: Floats) -> None:
-        self.v, self.end, self.gates, self.rows = v, end, gates, variant.rows(gates)
-        bias, gain = f"bias_{end}", f"gain_{end}"
-        a = v @ weights[f"weight_{end}"][self.rows].T
-        if gain in weights:
-            self.normal, self.root = normalise(a)
-            a = self.normal * weights[gain][self.rows]
-        if bias in weights:
-            a = a + weights[bias][self.rows]
+    def __init__(
+        self,
+        variant: Variant,
+        weights: NamedWeights,
+        end: str,
+        gates: str,
+        v: Floats,
+        far: Floats | None = None,
+    ) -> None:
+        self.rows, self.gates = variant.rows(gates), gates
+        self.inputs = {f"weight_{end}": v} if far is None else {f"weight_{end}": v, "weight_skip": far}
+        self.bias = f"bias_{end}" if f"bias_{end}" in weights and not variant.joint else None
+        self.gain = f"gain_{end}" if variant.layer_norm and not variant.joint else None
+        products = [v @ weights[name][self.rows].T for name, v in self.inputs.items()]
+        a: Floats = products[0] if far is None else products[0] + products[1]
+        if self.gain:
+            self.groups = [variant.columns(gates, group) for group in variant.groups(gates)]
+            self.normal, self.roots = np.empty_like(a), []
+            for columns in self.groups:
+                self.normal[..., columns], root = normalise(a[..., columns])
+                self.roots.append(root)
+            a = self.normal * weights[self.gain][self.rows]
+        if self.bias:
+            a = a + weights[self.bias][self.rows]
         self.gate: Gates = dict(zip(gates, np.split(a, len(gates), axis=-1), strict=True))
 
-    def backward(self, weights: NamedWeights, da: Gates, dweights: NamedWeights) -> Floats:
-        """Return the gradient of v from that of the result; add the weights' gradients to `dweights`."""
-        weight, bias, gain = f"weight_{self.end}", f"bias_{self.end}", f"gain_{self.end}"
+    def backward(self, weights: NamedWeights, da: Gates, dweights: NamedWeights) -> list[Floats]:
+        """Return the gradients of v and far from that of the result; add the weights' to `dweights`."""
         d = np.concatenate([da[gate] for gate in self.gates], axis=-1)
-        if bias in weights:
-            dweights[bias][self.rows] += sum_rows(d)
-        if gain in weights:
-            dweights[gain][self.rows] += sum_rows(d * self.normal)
-            d = normalise_backward(self.normal, self.root, d * weights[gain][self.rows])
-        dweights[weight][self.rows] += d.reshape(-1, d.shape[-1]).T @ self.v.reshape(-1, self.v.shape[-1])
-        dv: Floats = d @ weights[weight][self.rows]
-        return dv
+        if self.bias:
+            dweights[self.bias][self.rows] += sum_rows(d)
+        if self.gain:
+            dweights[self.gain][self.rows] += sum_rows(d * self.normal)
+            dnormal = d * weights[self.gain][self.rows]
+            d = np.empty_like(d)
+            for columns, root in zip(self.groups, self.roots, strict=True):
+                d[..., columns] = normalise_backward(self.normal[..., columns], root, dnormal[..., columns])
+        for name, v in self.inputs.items():
+            dweights[name][self.rows] += d.reshape(-1, d.shape[-1]).T @ v.reshape(-1, v.shape[-1])
+        return [d @ weights[name][self.rows] for name in self.inputs]
+
+
+class Sum:
+    """x + A, or LN(x + A) * gain + b_ih + b_hh, of the one gate of an Elman cell, with its gradient."""
+
+    def __init__(self, variant: Variant, weights: NamedWeights, a: Floats) -> None:
+        self.joint, self.value = variant.joint, a
+        if self.joint:
+            self.normal, self.root = normalise(a)
+            self.value = self.normal * weights["gain"]
+            for bias in ("bias_ih", "bias_hh"):
+                self.value = self.value + weights.get(bias, a.dtype.type(0))
+
+    def backward(self, weights: NamedWeights, d: Floats, dweights: NamedWeights) -> Floats:
+        """Return the gradient of x + A from that of the result; add the weights' gradients to `dweights`."""
+        if not self.joint:
+            return d
+        for bias in ("bias_ih", "bias_hh"):
+            if bias in weights:
+                dweights[bias][...] += sum_rows(d)
+        dweights["gain"][...] += sum_rows(d * self.normal)
+        return normalise_backward(self.normal, self.root, d * weights["gain"])
 
 
 class Step(SimpleNamespace):
@@ -117,17 +161,14 @@ class Step(SimpleNamespace):
 
 
 def recurrent(variant: Variant, weights: NamedWeights, s: Step, gates: str) -> Gates:
-    """Compute A = W_hh u + b_hh + W_skip h_{t-d}, or LN(W_hh u) * gain_hh + b_hh, for some gates."""
-    s.product = Affine(variant, weights, "hh", gates, s.u)
-    if not variant.skip:
-        return s.product.gate  # type: ignore[no-any-return]  # all of a Step's values are Any
-    s.skipped = Affine(variant, weights, "skip", gates, s.far)
-    return {gate: s.product.gate[gate] + s.skipped.gate[gate] for gate in gates}
+    """Compute A = W_hh u + W_skip h_{t-d} + b_hh, or its normalised form, for some gates."""
+    s.product = Affine(variant, weights, "hh", gates, s.u, s.far)
+    return s.product.gate  # type: ignore[no-any-return]  # all of a Step's values are Any
 
 
 def recurrent_backward(
     variant: Variant, weights: NamedWeights, s: Step, dA: Gates, dweights: NamedWeights
 ) -> tuple[Any, Any]:
     """Compute the gradients of u and of h_{t-d} (0 without skip)."""
-    du = s.product.backward(weights, dA, dweights)
-    return du, s.skipped.backward(weights, dA, dweights) if variant.skip else 0.0
+    du, *dfar = s.product.backward(weights, dA, dweights)
+    return du, dfar[0] if variant.skip else 0.0

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn.reference._arrays import Floats, State
-from fastrnn.reference.activations import dsigmoid, sigmoid
+from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, softplus, tanh
 from fastrnn.reference.variant_activations import ACTIVATIONS
 from fastrnn.reference.variant_affine import (
     Affine,
     Gates,
     NamedWeights,
     Step,
+    Sum,
     normalise,
     normalise_backward,
     recurrent,
@@ -41,7 +42,8 @@ def elman(v: Variant, w: NamedWeights, s: Step) -> None:
     """Compute the Elman cell, leaky if there is a leak a (Jaeger et al. 2007)."""
     phi, _ = ACTIVATIONS[v.nonlinearity]
     s.A = recurrent(v, w, s, "n")
-    s.raw = phi(s.x["n"] + s.A["n"])
+    s.sum = Sum(v, w, s.x["n"] + s.A["n"])
+    s.raw = phi(s.sum.value)
     s.n = s.raw * s.m
     s.a = sigmoid(w["leak"]) if "leak" in w else v.leak
     s.q = s.n if s.a is None else s.a * s.q0 + (1 - s.a) * s.n
@@ -56,7 +58,7 @@ def elman_backward(
     if "leak" in w:
         dleak = dq * (s.q0 - s.n) * dsigmoid(s.a)
         dw["leak"][...] += dleak.sum(axis=0) if len(s.a) == v.H else dleak.sum()
-    da = {"n": dn * s.m * dphi(s.raw)}
+    da = {"n": s.sum.backward(w, dn * s.m * dphi(s.raw), dw)}
     return StepGradients(da, *recurrent_backward(v, w, s, da, dw), dq0)
 
 
@@ -90,7 +92,7 @@ def gru_backward(
         da_r = da_n * s.A["n"] * dsg(s.r)
         du, dfar = recurrent_backward(v, w, s, {"r": da_r, "z": da_z, "n": da_n * s.r}, dw)
     else:
-        dru = s.B.backward(w, {"n": da_n}, dw)
+        (dru,) = s.B.backward(w, {"n": da_n}, dw)
         da_r = dru * s.u * dsg(s.r)
         du, dfar = recurrent_backward(v, w, s, {"r": da_r, "z": da_z}, dw)
         du = du + dru * s.r
@@ -106,14 +108,14 @@ def peepholes(v: Variant, w: NamedWeights) -> dict[str, Any]:
 
 
 def peepholes_backward(v: Variant, s: Step, da: Gates, dw: NamedWeights) -> None:
-    """Add the gradients of the peephole weights: i and f read the old cell state, o the new one."""
+    """Add the gradients of the peephole weights: i and f read the old cell state, o the one it saw."""
     if "weight_peephole" not in dw:
         return
     dp = peepholes(v, dw)
     dp["i"] += (da["i"] * s.q0).sum(axis=0)
     if not v.coupled:
         dp["f"] += (da["f"] * s.q0).sum(axis=0)
-    dp["o"] += (da["o"] * s.c).sum(axis=0)
+    dp["o"] += (da["o"] * s.seen).sum(axis=0)
 
 
 def lstm(v: Variant, w: NamedWeights, s: Step) -> None:
@@ -134,7 +136,8 @@ def lstm(v: Variant, w: NamedWeights, s: Step) -> None:
     s.g = s.raw * s.m
     s.unclipped = s.f * s.q0 + s.i * s.g
     s.c = s.unclipped if v.cell_clip is None else np.clip(s.unclipped, -v.cell_clip, v.cell_clip)
-    s.o = sg(s.x["o"] + s.A["o"] + p["o"] * s.c)
+    s.seen = s.q0 if v.peephole == "previous" else s.c
+    s.o = sg(s.x["o"] + s.A["o"] + p["o"] * s.seen)
     s.k = s.c
     if v.layer_norm:
         s.normal, s.root = normalise(s.c)
@@ -157,7 +160,8 @@ def lstm_backward(
         dw["gain_c"][...] += (dk * s.normal).sum(axis=0)
         dw["bias_c"][...] += dk.sum(axis=0)
         dk = normalise_backward(s.normal, s.root, dk * w["gain_c"])
-    dc = dc + dk + p["o"] * da["o"]
+    dseen = p["o"] * da["o"]
+    dc = dc + dk + (0.0 if v.peephole == "previous" else dseen)
     if v.cell_clip is not None:
         dc = np.where(np.abs(s.unclipped) <= v.cell_clip, dc, dc.dtype.type(0))
     da["g"] = dc * s.i * s.m * dsc(s.raw)
@@ -167,13 +171,53 @@ def lstm_backward(
         da["i"] = dc * s.g * dsg(s.i)
         da["f"] = dc * s.q0 * dsg(s.f)
     dq0 = dc * s.f + p["i"] * da["i"] + (0.0 if v.coupled else p["f"] * da["f"])
+    if v.peephole == "previous":
+        dq0 = dq0 + dseen
     peepholes_backward(v, s, da, dw)
     if not v.relevance:
         return StepGradients(da, *recurrent_backward(v, w, s, da, dw), dq0)
-    dru = s.B.backward(w, da, dw)
+    (dru,) = s.B.backward(w, da, dw)
     da["r"] = dru * s.u * dsg(s.r)
     du, dfar = recurrent_backward(v, w, s, da, dw)
     return StepGradients(da, du + dru * s.r, dfar, dq0)
+
+
+def slstm(v: Variant, w: NamedWeights, s: Step) -> None:
+    """Compute the sLSTM, whose carried state is c, n and m side by side (Beck et al. 2024)."""
+    c0, n0, m0 = np.split(s.q0, 3, axis=1)
+    s.A = recurrent(v, w, s, v.gates)
+    log_i, s.log_f = s.x["i"] + s.A["i"], -softplus(-(s.x["f"] + s.A["f"]))
+    s.raw = tanh(s.x["z"] + s.A["z"])
+    s.z = s.raw * s.m
+    s.o = sigmoid(s.x["o"] + s.A["o"])
+    new_m = np.where(n0 > 0, np.maximum(s.log_f + m0, log_i), log_i)
+    s.i = np.exp(log_i - new_m)
+    s.f = np.exp(np.minimum(s.log_f + m0 - new_m, 88))  # where nothing is stored yet it may be large
+    new_c, new_n = s.f * c0 + s.i * s.z, s.f * n0 + s.i
+    s.q = s.o * (new_c / new_n)
+    s.c = np.concatenate([new_c, new_n, new_m], axis=1)
+
+
+def slstm_backward(
+    v: Variant, w: NamedWeights, s: Step, dq: Floats, dmemory: Any, dw: NamedWeights
+) -> StepGradients:
+    """Compute the gradient of `slstm`; `fastrnn.reference.slstm_backward` explains that of m."""
+    (c0, n0, _), (c, n, _) = np.split(s.q0, 3, axis=1), np.split(s.c, 3, axis=1)
+    dc, dn, dm = np.split(dmemory, 3, axis=1)
+    dc = dc + dq * s.o / n
+    dn = dn - dq * s.o * c / n**2
+    di = dc * s.z + dn
+    df = dc * c0 + dn * n0
+    dm = dm - di * s.i - df * s.f
+    dlog_f = df * s.f + np.where(s.i < 1, dm, 0)
+    da = {
+        "i": di * s.i + np.where(s.i < 1, 0, dm),
+        "f": dlog_f * -np.expm1(s.log_f),
+        "z": dc * s.i * s.m * dtanh(s.raw),
+        "o": dq * c / n * dsigmoid(s.o),
+    }
+    dbefore = np.concatenate([dc * s.f, dn * s.f, dlog_f], axis=1)
+    return StepGradients(da, *recurrent_backward(v, w, s, da, dw), dbefore)
 
 
 def mingru(v: Variant, w: NamedWeights, s: Step) -> None:
@@ -196,26 +240,30 @@ def mingru_backward(
 
 
 def minlstm(v: Variant, w: NamedWeights, s: Step) -> None:
-    """Compute the minimal LSTM, its two gates scaled to sum to 1 (Feng et al. 2024, section 3.2)."""
+    """Compute the minimal LSTM, its two gates scaled to sum to 1 (Feng et al. 2024, section 3.2).
+
+    The fraction b = i / (f + i) is computed from the logarithms of f and i (section B.2), because both may be
+    too small for their dtype.
+    """
     sn, _ = ACTIVATIONS[v.nonlinearity]
     s.f = sigmoid(s.x["f"])
     s.i = sigmoid(s.x["i"])
+    s.b = sigmoid(softplus(-s.x["f"]) - softplus(-s.x["i"]))
     s.raw = sn(s.x["n"])
     s.n = s.raw * s.m
-    s.q = s.f / (s.f + s.i) * s.q0 + s.i / (s.f + s.i) * s.n
+    s.q = (1 - s.b) * s.q0 + s.b * s.n
 
 
 def minlstm_backward(
     v: Variant, w: NamedWeights, s: Step, dq: Floats, dc: Any, dw: NamedWeights
 ) -> StepGradients:
-    """Compute the gradient of `minlstm`: b = i / (f + i), db/di = f / (f + i)^2, db/df = -i / (f + i)^2."""
+    """Compute the gradient of `minlstm`; that of softplus(-x) is -(1 - sigmoid(x))."""
     _, dsn = ACTIVATIONS[v.nonlinearity]
-    both = s.f + s.i
-    db = dq * (s.n - s.q0)
-    da_f = -db * s.i / (both * both) * dsigmoid(s.f)
-    da_i = db * s.f / (both * both) * dsigmoid(s.i)
-    da_n = dq * s.i / both * s.m * dsn(s.raw)
-    return StepGradients({"f": da_f, "i": da_i, "n": da_n}, 0.0, 0.0, dq * s.f / both)
+    db = dq * (s.n - s.q0) * dsigmoid(s.b)
+    da_f = -db * (1 - s.f)
+    da_i = db * (1 - s.i)
+    da_n = dq * s.b * s.m * dsn(s.raw)
+    return StepGradients({"f": da_f, "i": da_i, "n": da_n}, 0.0, 0.0, dq * (1 - s.b))
 
 
 Forward = Callable[[Variant, NamedWeights, Step], None]
@@ -224,6 +272,7 @@ CELLS: dict[str, tuple[Forward, Backward]] = {
     "elman": (elman, elman_backward),
     "gru": (gru, gru_backward),
     "lstm": (lstm, lstm_backward),
+    "slstm": (slstm, slstm_backward),
     "mingru": (mingru, mingru_backward),
     "minlstm": (minlstm, minlstm_backward),
 }

@@ -12,23 +12,25 @@ from fastrnn.reference._arrays import Floats, Integers, check_floats, check_shap
 from fastrnn.reference.variant_activations import ACTIVATIONS
 
 #: Gates in the order of the weights' rows; an LSTM may have no f, and may have an r at the end.
-GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "mingru": "zn", "minlstm": "fin"}
+GATES = {"elman": "n", "gru": "rzn", "lstm": "ifgo", "slstm": "ifzo", "mingru": "zn", "minlstm": "fin"}
 #: Options of each cell.
 OPTIONS = {
     "elman": {"nonlinearity", "leak", "layer_norm", "skip", "zoneout"},
     "gru": {"nonlinearity", "gate_activation", "reset_after", "layer_norm", "skip", "zoneout"},
     "lstm": {
-        *("coupled", "relevance", "cell_clip", "layer_norm", "skip", "zoneout"),
+        *("peephole", "coupled", "relevance", "cell_clip", "layer_norm", "skip", "zoneout"),
         *("gate_activation", "candidate_activation", "output_activation"),
     },
-    "mingru": {"nonlinearity", "zoneout"},
-    "minlstm": {"nonlinearity", "zoneout"},
+    "slstm": {"layer_norm", "skip", "zoneout"},
+    "mingru": {"nonlinearity", "layer_norm", "zoneout"},
+    "minlstm": {"nonlinearity", "layer_norm", "zoneout"},
 }
 #: Weights that a cell may or may not have; all others follow from the options.
 OPTIONAL = {
     "elman": {"bias_ih", "bias_hh", "weight_hr", "leak"},
     "gru": {"bias_ih", "bias_hh", "weight_hr"},
     "lstm": {"bias_ih", "bias_hh", "weight_hr", "weight_peephole"},
+    "slstm": {"bias_ih", "bias_hh", "weight_hr"},
     "mingru": {"bias_ih"},
     "minlstm": {"bias_ih"},
 }
@@ -41,7 +43,7 @@ class Variant:
     Attributes
     ----------
     cell : str
-        "elman", "gru", "lstm", "mingru" or "minlstm".
+        "elman", "gru", "lstm", "slstm", "mingru" or "minlstm".
     H, P : int
         Hidden width, and the width of h: H, or less with a projection.
     weights : frozenset of str
@@ -58,6 +60,7 @@ class Variant:
     output_activation: str = "tanh"
     leak: float | str | None = None
     reset_after: bool = True
+    peephole: str = "gers"
     coupled: bool = False
     relevance: bool = False
     cell_clip: float | None = None
@@ -86,13 +89,30 @@ class Variant:
         widths = {"h": self.P}
         if self.cell == "lstm" or (self.cell == "gru" and self.projected):
             widths["c"] = self.H
+        if self.cell == "slstm":
+            widths["c"] = 3 * self.H
         if self.skip:
             widths["past"] = self.skip * self.P
         return widths
 
+    @property
+    def joint(self) -> bool:
+        """Whether the input part and the recurrent part are summed and then normalised."""
+        return self.layer_norm and self.cell == "elman"
+
+    def groups(self, gates: str) -> list[str]:
+        """Return these gates in groups that are normalised together: a GRU's candidate is alone."""
+        alone = "g" if self.relevance else "n" if self.cell in ("gru", "mingru") else ""
+        both = ("".join(gate for gate in gates if gate not in alone), "".join(set(gates) & set(alone)))
+        return [group for group in both if group]
+
     def rows(self, gates: str) -> Integers:
         """Return the indices of some gates' rows in weight_ih, weight_hh and the biases."""
-        first = (self.gates.index(gate) * self.H for gate in gates)
+        return self.columns(self.gates, gates)
+
+    def columns(self, all_gates: str, gates: str) -> Integers:
+        """Return the indices of some gates' numbers among those of others."""
+        first = (all_gates.index(gate) * self.H for gate in gates)
         return np.concatenate([np.arange(row, row + self.H) for row in first])
 
     def shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
@@ -103,8 +123,12 @@ class Variant:
             shapes |= {"weight_hh": (G * H, P), "bias_hh": (G * H,), "weight_hr": (P, H)}
         if self.cell == "lstm":
             shapes["weight_peephole"] = (2 if self.coupled else 3, H)
-        if self.layer_norm:
-            shapes |= {"gain_ih": (G * H,), "gain_hh": (G * H,)}
+        if self.joint:
+            shapes["gain"] = (H,)
+        elif self.layer_norm:
+            shapes["gain_ih"] = (G * H,)
+            if self.has_product:
+                shapes["gain_hh"] = (G * H,)
         if self.layer_norm and self.cell == "lstm":
             shapes |= {"gain_c": (H,), "bias_c": (H,)}
         if self.cell == "elman":
@@ -147,6 +171,8 @@ def _check_activations(variant: Variant) -> None:
             choices = ["identity", "positive"]
         if value not in choices:
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    if variant.peephole not in ("gers", "previous"):
+        raise ValueError(f"peephole: expected gers or previous, got {variant.peephole!r}")
 
 
 def _check_numbers(variant: Variant) -> None:
@@ -173,8 +199,6 @@ def _check_contradictions(variant: Variant) -> None:
         (variant.projected and (learned or variant.leak is not None), "weight_hr", "leak"),
         (variant.projected and first_resets, "weight_hr", resets),
         (projected_gru and any(variant.zoneout), "weight_hr", "zoneout of a GRU"),
-        (variant.layer_norm and variant.relevance, "layer_norm", "relevance"),
-        (variant.layer_norm and variant.skip, "layer_norm", "skip"),
         (variant.skip and first_resets, "skip", resets),
         (variant.zoneout[1] and variant.cell != "lstm", "zoneout of c", f"the cell {variant.cell}"),
         (learned and variant.leak not in (None, "learned"), "leak", "the weight of this name"),

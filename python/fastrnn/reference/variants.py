@@ -4,19 +4,24 @@ One layer and one direction, every option in its plainest form. The tape keeps a
 the names of the equations, see `fastrnn.reference.variant_affine.Step`. With ``'`` for before the step and
 an elementwise ``*``, a step is ::
 
-    x = W_ih (x_t * mask_x) + b_ih        or  LN(W_ih (x_t * mask_x)) * gain_ih + b_ih
+    x = W_ih (x_t * mask_x) + b_ih
     u = h' * mask_h
-    A = W_hh u + b_hh + W_skip h_{t-d}    or  LN(W_hh u) * gain_hh + b_hh; W_skip with skip
+    A = W_hh u + W_skip h_{t-d} + b_hh    W_skip with skip
     q = cell(x, A, c')                    c': the carried state, h' unless the cell has a c
     h = q                                 or  W_hr q
     h = k * h' + (1 - k) * h              zoneout; for an LSTM's c likewise
 
-and ``LN(v) = (v - mean(v)) / sqrt(var(v) + 1e-5)`` over the values of all gates together. The cells, with s
-for the sigmoid, m for the candidate's mask and the gates in the order of the weights' rows:
+Layer normalisation, ``LN(v) = (v - mean(v)) / sqrt(var(v) + 1e-5)``, is of the products before their
+biases: ``x = LN(W_ih (x_t * mask_x)) * gain_ih + b_ih`` and ``A = LN(W_hh u + W_skip h_{t-d}) * gain_hh +
+b_hh``. The mean and the variance are those of all gates together, except that a candidate whose product a
+gate scales (n of a GRU, g with relevance) and n of a minGRU are normalised alone. The Elman cell normalises
+once, the sum of both.
+
+The cells, with s for the sigmoid, m for the candidate's mask and the gates in the order of the weights' rows:
 
 elman, n ::
 
-    n = tanh(x + A) * m
+    n = tanh(x + A) * m                   or  tanh(LN(x + A) * gain + b_ih + b_hh) * m, x and A without biases
     q = n                                 or with a leak a:  a * h' + (1 - a) * n
 
 gru, r z n ::
@@ -24,7 +29,7 @@ gru, r z n ::
     r = s(x_r + A_r)
     z = s(x_z + A_z)
     n = tanh(x_n + r * A_n) * m           reset_after; else
-    n = tanh(x_n + W_hn (r * u) + b_hn) * m     with layer_norm, the rows of n are normalised alone
+    n = tanh(x_n + W_hn (r * u) + b_hn) * m
     q = (1 - z) * n + z * c'
 
 lstm, i f g o; coupled i g o; with relevance an r after them ::
@@ -34,8 +39,19 @@ lstm, i f g o; coupled i g o; with relevance an r after them ::
     g = tanh(x_g + A_g) * m               or with relevance:  r = s(x_r + A_r)
                                           g = tanh(x_g + W_hg (r * u) + b_hg) * m
     c = f * c' + i * g                    clipped to [-cell_clip, cell_clip]
-    o = s(x_o + A_o + p_o * c)
+    o = s(x_o + A_o + p_o * c)            or with the peephole "previous":  p_o * c'
     q = o * tanh(c)                       or  o * tanh(LN(c) * gain_c + bias_c)
+
+slstm, i f z o; c' is c, n and m ::
+
+    log_i = x_i + A_i
+    log_f = log s(x_f + A_f)
+    z = tanh(x_z + A_z) * m
+    o = s(x_o + A_o)
+    m_t = max(log_f + m', log_i)          where n' = 0:  log_i
+    c = exp(log_f + m' - m_t) * c' + exp(log_i - m_t) * z
+    n = exp(log_f + m' - m_t) * n' + exp(log_i - m_t)
+    q = o * c / n
 
 mingru, z n ::
 
@@ -45,7 +61,7 @@ minlstm, f i n ::
 
     f = s(x_f)
     i = s(x_i)
-    q = f / (f + i) * h' + i / (f + i) * x_n * m
+    q = f / (f + i) * h' + i / (f + i) * x_n * m      i / (f + i) = s(log i - log f)
 
 References
 ----------
@@ -61,6 +77,7 @@ Krueger et al.: Zoneout: regularizing RNNs by randomly preserving hidden activat
 Semeniuta, Severyn, Barth: Recurrent dropout without memory loss, COLING 2016: the candidate's mask.
 Gal, Ghahramani: A theoretically grounded application of dropout in recurrent neural networks, NIPS 2016: the
 masks of x and h, the same at every step.
+Beck et al.: xLSTM: extended long short-term memory, arXiv:2405.04517 (2024): sLSTM.
 Feng, Tung, Ahmed, Bengio, Hajimirsadeghi: Were RNNs all we needed?, arXiv:2410.01201 (2024): minGRU, minLSTM.
 """
 
@@ -132,24 +149,26 @@ def variant_forward(
     Parameters
     ----------
     cell : str
-        "elman", "gru", "lstm", "mingru" or "minlstm", with G = 1, 3, 4, 2, 3 gates; an LSTM has one less with
-        ``coupled`` and one more with ``relevance``.
+        "elman", "gru", "lstm", "slstm", "mingru" or "minlstm", with G = 1, 3, 4, 4, 2, 3 gates; an LSTM has
+        one less with ``coupled`` and one more with ``relevance``.
     x : ndarray [T, N, D], any float dtype
         Features; for ids see `fastrnn.reference.one_hot`.
     weights : mapping of str to ndarray, dtype of `x`
         weight_ih [G*H, D] and, except for mingru and minlstm, weight_hh [G*H, P]; P = H without weight_hr.
 
         - bias_ih [G*H], bias_hh [G*H]: optional
-        - weight_hr [P, H]: a projection (elman, gru, lstm)
+        - weight_hr [P, H]: a projection (elman, gru, lstm, slstm)
         - weight_peephole [K, H]: peepholes (lstm), rows i, f, o, coupled i, o
-        - gain_ih [G*H], gain_hh [G*H]; lstm also gain_c [H], bias_c [H]: with ``layer_norm``
+        - gain [H] (elman) or gain_ih [G*H], gain_hh [G*H] (not mingru, minlstm); lstm also gain_c [H],
+          bias_c [H]: with ``layer_norm``
         - leak [H] or [1]: learned leak (elman), a = sigmoid(leak)
         - weight_skip [G*H, P]: with ``skip``
     state : tuple of ndarray, optional
-        (h [N, P],), followed by c [N, H] for lstm and for gru with a projection, and with ``skip`` by the
-        past [N, d, P], the d values of h before the first step, oldest first; zeros if not given.
+        (h [N, P],), followed by c [N, H] for lstm and for gru with a projection, by c, n and m [N, 3*H] for
+        slstm, and with ``skip`` by the past [N, d, P], the d values of h before the first step, oldest first;
+        zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; steps after them are padding.
+        Real steps of each row, 0 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
         Where True, the row restarts at that step from its initial state, its past included.
     reverse : bool
@@ -163,12 +182,13 @@ def variant_forward(
         - nonlinearity : str; elman, gru ("tanh"), mingru, minlstm ("identity" or "positive")
         - leak : float in [0, 1); elman
         - reset_after : bool (True); gru
+        - peephole : "gers" or "previous"; lstm, where there is a weight_peephole
         - coupled, relevance : bool; lstm
         - cell_clip : float; lstm
         - gate_activation ("sigmoid"); gru, lstm
         - candidate_activation, output_activation ("tanh"); lstm
         - zoneout : pair of float; the fractions of h and of c that are kept in inference
-        - layer_norm : bool; skip : int, d; elman, gru, lstm
+        - layer_norm : bool; skip : int, d; elman, gru, lstm, slstm; mingru and minlstm layer_norm alone
 
         Activations are "sigmoid", "tanh", "relu", "identity", "hard_sigmoid" and "positive".
 
@@ -306,7 +326,8 @@ def variant_backward(
         for gate, d in dx_t.items():
             dinputs[gate][t] = d
         dstate = loop.hold_padding(t, loop.restart_backward(t, dbefore, dinitial), dstate)
-    dx = tape.inputs.backward(weights, dinputs, dweights) * tape.mask_x
+    (dx,) = tape.inputs.backward(weights, dinputs, dweights)
+    dx = dx * tape.mask_x
     dstate = tuple(d + d0 for d, d0 in zip(dstate, dinitial, strict=True))
     return dx, _split_past(variant, dstate), dweights
 

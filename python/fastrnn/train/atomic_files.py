@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastrnn._files import check_regular
 from fastrnn.train.interrupts import defer_interrupts
+from fastrnn.train.temporary_files import create_temporary, remove_abandoned
 
 __all__ = ["check_writable", "name_file_in_errors", "write_atomically"]
+
+# Paths beside which this process has looked for what dead ones left.
+_cleared: set[Path] = set()
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file atomically: write and sync a temporary file beside it, rename that, sync the folder.
 
-    On failure the old file stays as it was and the temporary one is removed. A process killed while writing
-    may leave its temporary file ``.NAME.PID.tmp``. Ctrl-C takes effect after the write.
+    On failure the old file stays as it was and the temporary one is removed. Of several writers at the same
+    time, whether threads, processes or containers, the last to finish wins, with its whole content. A process
+    killed while writing leaves its temporary file ``.NAME.*.tmp``, which the next one removes. Ctrl-C takes
+    effect after the write.
 
     Parameters
     ----------
@@ -27,7 +34,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     Raises
     ------
     OSError
-        If the file cannot be written; the error names ``path``.
+        If the file cannot be written, or the path is that of a folder, device, pipe or socket; the error
+        names ``path``.
 
     Examples
     --------
@@ -39,39 +47,42 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     (b'new', ['a.bin'])
     """
     target = Path(os.path.realpath(path))
-    temporary = _temporary_for(target)
-    with defer_interrupts(), name_file_in_errors(path):
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            _remove(temporary)
-            raise
+    check_regular(path)
+    if target not in _cleared:
+        _clear(target)
+    with defer_interrupts(), name_file_in_errors(path), create_temporary(target) as (temporary, file):
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        temporary.replace_by_rename()
         _sync_folder(target.parent)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Check that a file can be written, before hours of training depend on it.
 
+    Temporary files that dead processes left beside it are removed.
+
     Raises
     ------
     OSError
-        If ``path`` is a folder, or its folder does not exist or is not writable.
+        If ``path`` is that of a folder, device, pipe or socket, or its folder does not exist or is not
+        writable.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"{os.fspath(path)}: is a folder")
+    check_regular(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{os.fspath(path)}: the folder does not exist")
-    temporary = _temporary_for(target)
-    with name_file_in_errors(path):
-        try:
-            temporary.touch()
-        finally:
-            _remove(temporary)
+    _clear(target)
+    with name_file_in_errors(path), create_temporary(target):
+        pass  # it is removed again
+
+
+def _clear(target: Path) -> None:
+    remove_abandoned(target)
+    _cleared.add(target)
 
 
 @contextmanager
@@ -81,18 +92,6 @@ def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-
-
-def _temporary_for(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
-
-
-def _remove(path: Path) -> None:
-    # Cleaning up must not hide the original error.
-    try:
-        path.unlink()
-    except OSError:
-        return
 
 
 def _sync_folder(folder: Path) -> None:

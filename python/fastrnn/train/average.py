@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _dispatch
+from fastrnn._plain import as_count
 from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.training_state import TrainingState
 
@@ -98,7 +99,7 @@ class Average(ABC):
         own = type(self).__name__
         if state.values["kind"] != own:
             raise ValueError(f"average: expected the state of {own}, got that of {state.values['kind']}")
-        updates = int(state.values["updates"])
+        updates = as_count("updates", state.values["updates"])
         if self._started(updates):
             flat, given = self._averaged.parameters.flat, state.arrays.get("parameters", np.empty(0))
             if given.shape != flat.shape or given.dtype != flat.dtype:

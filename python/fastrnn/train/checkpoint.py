@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._checks import as_size
+from fastrnn._files import read_regular
+from fastrnn._plain import Check, as_fields, as_mapping, as_text, errors_of_library, optional, printable
 from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.layers.description import count_layers
 from fastrnn.models import LanguageModel
+from fastrnn.models.settings import Settings
+from fastrnn.models.vocabulary_match import check_vocabulary
 from fastrnn.train.atomic_files import write_atomically
-from fastrnn.train.training_state import TrainingState
+from fastrnn.train.checkpoint_header import METADATA_KEY, header_text, read_description, read_tensors
+from fastrnn.train.training_state import TrainingState, check_arrays, check_values
 
-__all__ = ["FORMAT_VERSION", "Checkpoint", "CheckpointError", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "CheckpointError",
+    "describe_checkpoint",
+    "load_checkpoint",
+    "parse_checkpoint",
+    "save_checkpoint",
+]
 
 FORMAT_VERSION = 1
-_LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _TRAINING = "training."
+
+
+def _as_version(name: str, value: Any) -> int:
+    if isinstance(value, bool) or value != FORMAT_VERSION:
+        raise ValueError(f"format version {value!r}; this fastrnn {__version__} reads {FORMAT_VERSION}")
+    return FORMAT_VERSION
+
+
+# The fields of the description in a header.
+_REQUIRED: dict[str, Check] = {"model": as_mapping, "vocabulary": as_mapping}
+_OPTIONAL: dict[str, Check] = {"package_version": as_text, "training": optional(as_mapping)}
 
 
 class CheckpointError(ValueError):
@@ -73,6 +95,9 @@ def save_checkpoint(
 
     Raises
     ------
+    ValueError
+        If the vocabulary is not that of the model (another number of symbols, another end or start), or is
+        too large for a file's header.
     OSError
         If the file cannot be written; an existing file stays as it was.
 
@@ -91,6 +116,24 @@ def save_checkpoint(
     # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
     from safetensors.numpy import save
 
+    tensors, description = describe_checkpoint(model, vocabulary, training)
+    metadata = {METADATA_KEY: header_text(description)}
+    with errors_of_library("safetensors"):
+        content = save(tensors, metadata)
+    write_atomically(path, content)
+
+
+def describe_checkpoint(
+    model: LanguageModel, vocabulary: Vocabulary, training: TrainingState | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the tensors of a checkpoint, and the description in its header.
+
+    Raises
+    ------
+    ValueError
+        If the vocabulary does not fit the model.
+    """
+    check_vocabulary(model, vocabulary)
     description = {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
@@ -101,10 +144,12 @@ def save_checkpoint(
     tensors = dict(model.state_dict())
     if training is not None:
         tensors |= {_TRAINING + name: np.ascontiguousarray(array) for name, array in training.arrays.items()}
-    write_atomically(path, save(tensors, {"fastrnn": json.dumps(description, allow_nan=False)}))
+    return tensors, description
 
 
-def load_checkpoint(path: str | os.PathLike[str], *, tokenizer: Any = None) -> Checkpoint:
+def load_checkpoint(
+    path: str | os.PathLike[str], *, tokenizer: Any = None, allow_nonfinite: bool = False
+) -> Checkpoint:
     """Load a checkpoint; the whole file is validated before the model is created.
 
     Parameters
@@ -112,6 +157,8 @@ def load_checkpoint(path: str | os.PathLike[str], *, tokenizer: Any = None) -> C
     path : path
     tokenizer : callable, optional
         Required if the vocabulary's tokeniser is a custom function, which a file cannot hold.
+    allow_nonfinite : bool, default False
+        Load parameters that are NaN or infinite too, to look at them.
 
     Returns
     -------
@@ -120,83 +167,84 @@ def load_checkpoint(path: str | os.PathLike[str], *, tokenizer: Any = None) -> C
     Raises
     ------
     CheckpointError
-        If the file is truncated, damaged or not of this format, or its tensors do not match its model.
+        If the file is truncated, damaged or not of this format, its tensors do not match its model, or a
+        parameter is not finite.
     OSError
-        If the file cannot be read.
+        If the file cannot be read, or is not a regular file.
+    ImportError
+        If its tokeniser needs the package ``tokenizers``, which is not installed.
     """
-    content = Path(path).read_bytes()
+    content = read_regular(path)
     try:
-        return _parse(content, tokenizer)
+        return parse_checkpoint(content, tokenizer=tokenizer, allow_nonfinite=allow_nonfinite)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error.__cause__
 
 
-def _parse(content: bytes, tokenizer: Any) -> Checkpoint:
-    description = _description(content)
-    tensors = _tensors(content)
+def parse_checkpoint(content: bytes, *, tokenizer: Any = None, allow_nonfinite: bool = False) -> Checkpoint:
+    """Return the checkpoint in the bytes of a file.
+
+    Parameters
+    ----------
+    content : bytes
+    tokenizer, allow_nonfinite
+        As for `load_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError, ImportError
+        As `load_checkpoint`.
+    """
+    try:
+        return _parse(content, tokenizer, allow_nonfinite)
+    except (ValueError, TypeError, MemoryError) as error:
+        raise CheckpointError(printable(str(error))) from error
+
+
+def _parse(content: bytes, tokenizer: Any, allow_nonfinite: bool) -> Checkpoint:
+    described = read_description(content)
+    as_fields("", described, {"format_version": _as_version}, unknown=True)  # first: others may differ
+    description = as_fields("", described, _REQUIRED, _OPTIONAL, unknown=True)
+    tensors = read_tensors(content)
     training = description.get("training")
     arrays = {name[len(_TRAINING) :]: array for name, array in tensors.items() if name.startswith(_TRAINING)}
     parameters = {name: array for name, array in tensors.items() if not name.startswith(_TRAINING)}
-    try:
-        vocabulary = Vocabulary.from_json(description["vocabulary"], tokenizer=tokenizer)
-        model = _model(description["model"], parameters)
-        if len(vocabulary) != model.vocabulary_size:
-            raise ValueError(
-                f"the vocabulary has {len(vocabulary)} symbols, the model {model.vocabulary_size}"
-            )
-        state = None if training is None else TrainingState(dict(training), arrays)
-    except (ValueError, TypeError, KeyError, MemoryError) as error:
-        raise CheckpointError(f"model, vocabulary and tensors do not match: {error}") from error
+    state = None if training is None else TrainingState(check_values(training), arrays)
+    vocabulary = Vocabulary.from_json(description["vocabulary"], tokenizer=tokenizer)
+    settings = _checked_settings(description["model"], parameters)
+    if len(vocabulary) != settings.vocabulary_size:
+        raise ValueError(
+            f"the vocabulary has {len(vocabulary)} symbols, the model {settings.vocabulary_size}"
+        )
+    if not allow_nonfinite:
+        check_arrays(arrays)
+    model = LanguageModel.from_config(settings._asdict())
+    model.load_state_dict(parameters, allow_nonfinite=allow_nonfinite)
     return Checkpoint(model, vocabulary, state, str(description.get("package_version")))
 
 
-def _description(content: bytes) -> dict[str, Any]:
-    """Return fastrnn's part of the header."""
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length < 2:
-        raise CheckpointError("not a safetensors file: no header")
-    if length > _LARGEST_HEADER:
-        raise CheckpointError(f"not a safetensors file: a header of {length} bytes")
-    if length > len(content) - 8:
-        raise CheckpointError(f"truncated: a header of {length} bytes in a file of {len(content)}")
-    try:
-        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-        description = json.loads(metadata["fastrnn"])
-        version = description["format_version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError("not a fastrnn checkpoint: its header has no readable fastrnn part") from error
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"format version {version!r}; this fastrnn {__version__} reads {FORMAT_VERSION}"
-        )
-    return dict(description)
-
-
-def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        return dict(load(content))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"truncated or damaged: {error}") from error
-
-
-def _model(config: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]]) -> LanguageModel:
-    """Create the model, after checking its sizes against the tensors: no header can claim memory at will."""
-    if not isinstance(config, Mapping):
-        raise TypeError(f"model: expected a mapping, got {type(config).__name__}")
+def _checked_settings(config: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]]) -> Settings:
+    """Return the settings of a model whose sizes match the tensors: no header can claim memory at will."""
     layers = sum(name.startswith("rnn.") and ".weight_ih_l" in name for name in parameters)
-    wanted_layers = count_layers(config.get("rnn") or config)
+    described = config.get("rnn")
+    wanted_layers = (
+        as_size("num_layers", config.get("num_layers", Settings._field_defaults["num_layers"]))
+        if described is None
+        else count_layers(described)
+    )
     if wanted_layers != layers:  # checked before all their shapes are listed
         raise ValueError(f"expected tensors for {wanted_layers} layers, got {layers}")
-    shapes = LanguageModel.parameter_shapes(config)
-    expected = {name: f"{config['dtype']} {list(shape)}" for name, shape in shapes.items()}
-    found = {name: f"{array.dtype.name} {list(array.shape)}" for name, array in parameters.items()}
+    settings = Settings.from_mapping(config)
+    dtype = str(settings.dtype)
+    expected = {name: f"{dtype} {list(shape)}" for name, shape in settings.shapes().items()}
+    found = {name: f"{_read_as(array, dtype)} {list(array.shape)}" for name, array in parameters.items()}
     for name in sorted(expected.keys() | found.keys()):
         wanted, got = (tensors.get(name, "no such tensor") for tensors in (expected, found))
         if wanted != got:
             raise ValueError(f"{name}: expected {wanted}, got {got}")
-    model = LanguageModel.from_config(config)
-    model.load_state_dict(parameters)
-    return model
+    return settings
+
+
+def _read_as(array: NDArray[Any], dtype: str) -> str:
+    """Return the dtype that a tensor is read as: one of half the width is widened, which is exact."""
+    return dtype if array.dtype.name in ("float16", "bfloat16") else array.dtype.name

@@ -7,17 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_size
-from fastrnn.data.batching import ChunkedText, as_text_ids
+from fastrnn.data.batching import as_text_ids
 from fastrnn.data.sentences import SentenceBatches
+from fastrnn.models.losses import select_rows
+from fastrnn.train.data_match import check_data
 
 if TYPE_CHECKING:
     from fastrnn.models import LanguageModel
     from fastrnn.train.records import Validation
 
 __all__ = ["Evaluation", "evaluate", "evaluate_sentences", "validate"]
+
+# Limits on what is read at a time, which bound the memory and do not change the result.
+_MOST_STREAMS = 1 << 12
+_LARGEST_BATCH = 1 << 16  # steps times streams
+_LARGEST_PADDED = 1 << 20  # steps times sentences
 
 
 @dataclass(frozen=True)
@@ -84,18 +92,21 @@ def evaluate(
     >>> result.tokens, abs(result.loss - math.log(4)) < 0.5
     (5, True)
     """
-    text = as_text_ids("ids", ids)
+    text = as_text_ids("ids", ids, copy=False)
     if len(text) < 2:
         raise ValueError(f"text: expected at least 2 tokens to predict one from the other, got {len(text)}")
     streams = min(as_size("batch_size", batch_size), len(text) - 1)
-    length = min(as_size("seq_length", seq_length), (len(text) - 1) // streams)
-    data = ChunkedText(text, streams, length)
-    total, state = _total_loss(model, data, None)
+    length, steps = as_size("seq_length", seq_length), (len(text) - 1) // streams
+    total, state = 0.0, None
+    for first in range(0, streams, _MOST_STREAMS):  # a stream has the same bits in any batch
+        rows = min(_MOST_STREAMS, streams - first)
+        own = text[first * steps : (first + rows) * steps + 1]
+        loss, state = _total_loss(model, own, rows, length, None)
+        total += loss
     # The tokens after the last stream continue from that stream's state.
-    rest = text[data.tokens :]
+    rest = text[streams * steps :]
     if len(rest) > 1:
-        more, _ = _total_loss(model, ChunkedText(rest, 1, len(rest) - 1), _last_row(state))
-        total += more
+        total += _total_loss(model, rest, 1, len(rest) - 1, select_rows(state, slice(-1, None)))[0]
     return Evaluation(total / (len(text) - 1), len(text) - 1)
 
 
@@ -136,8 +147,9 @@ def evaluate_sentences(
     if not isinstance(sentences, SentenceBatches):
         start = -1 if model.start is None else model.start
         sentences = SentenceBatches(sentences, batch_size, start=start, eos=model.eos, seed=0)
+    check_data("sentences", model, sentences)
     total = 0.0
-    for batch in sentences:
+    for batch in sentences.within(_LARGEST_PADDED):
         loss, _ = model.loss(batch.inputs, batch.targets, lengths=batch.lengths)
         total += loss * batch.tokens
     return Evaluation(total / sentences.tokens, sentences.tokens)
@@ -150,16 +162,17 @@ def validate(model: LanguageModel, validation: Validation) -> Evaluation:
     return evaluate(model, validation.data, batch_size=validation.batch_size)
 
 
-def _total_loss(model: LanguageModel, data: ChunkedText, state: Any) -> tuple[float, Any]:
+def _total_loss(
+    model: LanguageModel, text: NDArray[np.int64], streams: int, length: int, state: Any
+) -> tuple[float, Any]:
+    """Return the sum of the losses of parallel streams, and the state after them."""
+    steps = (len(text) - 1) // streams
+    inputs, targets = (ids[: streams * steps].reshape(streams, steps) for ids in (text, text[1:]))
+    length = min(length, max(1, _LARGEST_BATCH // streams))
     total = 0.0
-    for inputs, targets in data:
-        loss, state = model.loss(inputs, targets, state)
-        total += loss * targets.size
+    for first in range(0, steps, length):
+        part = (slice(None), slice(first, first + length))
+        x, wanted = (np.ascontiguousarray(ids[part].T) for ids in (inputs, targets))
+        loss, state = model.loss(x, wanted, state)
+        total += loss * wanted.size
     return total, state
-
-
-def _last_row(state: Any) -> Any:
-    """Return the state of the last sequence of a batch."""
-    if isinstance(state, tuple):
-        return tuple(_last_row(part) for part in state)
-    return state[:, -1:].copy()

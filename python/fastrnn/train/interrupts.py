@@ -1,4 +1,4 @@
-"""Sections of code that Ctrl-C does not interrupt."""
+"""Sections of code that Ctrl-C and other signals that stop a program do not interrupt."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["defer_interrupts"]
+__all__ = ["STOP_SIGNALS", "defer_interrupts"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGINT last: once its handler is restored, an exception can occur at any point. Not every system has SIGHUP.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGHUP", "SIGTERM", "SIGINT") if hasattr(signal, name)
+)
 
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Defer SIGINT and SIGTERM while the body runs, and deliver the first one after it.
+    """Defer SIGINT, SIGTERM and SIGHUP while the body runs, and deliver the first one after it.
 
     Makes several changes atomic, such as those of the parameters and of the step count. Python delivers
     signals only to the main thread, so other threads have nothing to defer.
@@ -32,18 +35,17 @@ def defer_interrupts() -> Iterator[None]:
     then the interrupt is raised
     """
     # A handler installed outside Python reads as None and cannot be restored.
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     if threading.current_thread() is not threading.main_thread() or None in handlers.values():
         yield
         return
     received: list[int] = []
     try:
-        for number in _SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, lambda number, frame: received.append(number))
         yield
     finally:
-        # SIGINT last: once its handler is restored, an exception can occur at any point.
-        for number in reversed(_SIGNALS):
+        for number in STOP_SIGNALS:
             signal.signal(number, handlers[number])
         if received:
             signal.raise_signal(received[0])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._plain import as_count
 from fastrnn.layers.base.module import Module, sparse_parts, trained_parts
 from fastrnn.train.modules import Modules, as_modules
 
@@ -117,6 +118,7 @@ class Optimizer(ABC):
             raise ValueError(
                 f"optimizer state: expected {sorted({'steps', *self.moments})}, got {sorted(state)}"
             )
+        steps = as_count("optimizer state steps", state["steps"])
         arrays = {**self.moments, **{name: own for name, own in counts.items() if name in state}}
         for name, array in arrays.items():
             given = np.asarray(state[name])
@@ -125,13 +127,13 @@ class Optimizer(ABC):
                     f"optimizer state {name}: expected {array.dtype} {list(array.shape)}, "
                     f"got {given.dtype} {list(given.shape)}"
                 )
-            if name in counts and ((given < 0) | (given > state["steps"])).any():
-                raise ValueError(f"optimizer state {name}: expected 0 .. {state['steps']} steps, got {given}")
+            if name in counts and ((given < 0) | (given > steps)).any():
+                raise ValueError(f"optimizer state {name}: expected 0 .. {steps} steps, got {given}")
         for own in counts.values():
             own[...] = 0
         for name, array in arrays.items():
             array[...] = state[name]
-        self.steps = int(state["steps"])
+        self.steps = steps
 
     def _named(self, parts: list[Moments]) -> Moments:
         """Return the arrays of all modules under the names that `state_dict` has for them."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_size
-
-if TYPE_CHECKING:
-    from fastrnn.data.sentences import SentenceBatches
+from fastrnn.data.sentences import SentenceBatches
 
 __all__ = ["Record", "TrainingDiverged", "Validation", "check_finite"]
 
@@ -72,6 +69,11 @@ class Validation:
         Training stops after this many consecutive evaluations without a new lowest loss.
     batch_size : int, default 1
         Number of streams for one long text, see `evaluate`. `SentenceBatches` have their own batch size.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or the text has nothing to predict.
     """
 
     data: NDArray[np.int64] | SentenceBatches
@@ -84,6 +86,22 @@ class Validation:
         if self.patience is not None:
             as_size("patience", self.patience)
         as_size("batch_size", self.batch_size)
+        if not isinstance(self.data, SentenceBatches) and np.shape(self.data) in ((0,), (1,)):
+            raise ValueError(f"data: expected at least 2 tokens, one to predict, got {len(self.data)}")
+
+    def check_ids(self, vocabulary_size: int) -> None:
+        """Check that a model can read the data, before hours of training depend on it.
+
+        Raises
+        ------
+        ValueError
+            If an id is not below the size of its vocabulary, or below 0.
+        """
+        data = self.data
+        extremes = data.extremes if isinstance(data, SentenceBatches) else (np.min(data), np.max(data))
+        for number in map(int, extremes):
+            if not 0 <= number < vocabulary_size:
+                raise ValueError(f"validation: {number} is out of range for {vocabulary_size} symbols")
 
 
 def check_finite(what: str, value: float, step: int, *, kept: str = "it changed no parameters") -> None:

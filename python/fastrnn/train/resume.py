@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.train.progress import TrainingProgress
-from fastrnn.train.training_state import TrainingState, arrays_under
+from fastrnn.train.training_state import TrainingState, arrays_under, check_values
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
@@ -56,14 +57,16 @@ def trainer_state(trainer: Training) -> TrainingState:
 def restore_trainer(trainer: Training, state: TrainingState) -> None:
     """See `Trainer.restore`."""
     try:
-        _restore(trainer, state.values, state.arrays)
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"training state: damaged: {error!r}") from error
+        values = check_values(state.values, complete=True)
+        _restore(trainer, values, state.arrays)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"training state: damaged: {error}") from error
 
 
 def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     progress = TrainingProgress.unpack(values, arrays)
     _check_data(trainer, values, progress)
+    _check_carried(trainer, progress)
     average = _average_state(trainer, values, arrays)
     frozen = _frozen(trainer, values)
     moments = arrays_under(arrays, "optimizer.")
@@ -92,6 +95,17 @@ def _frozen(trainer: Training, values: Mapping[str, Any]) -> list[str]:
     if not isinstance(frozen, list) or not set(frozen) <= set(trainer.model.parameters):
         raise ValueError(f"training state: frozen: expected names of parameters, got {frozen!r}")
     return frozen
+
+
+def _check_carried(trainer: Training, progress: TrainingProgress) -> None:
+    """Check the recurrent state by one step of the model, whose own check it is."""
+    if progress.carried is None:
+        return
+    rows = trainer.data.batch(progress.batches).inputs.shape[1]
+    try:
+        trainer.model.advance(np.zeros((1, rows), np.int64), progress.carried)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"training state: carried: {error}") from error
 
 
 def _average_state(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastrnn._checks import as_number, as_size
+from fastrnn._plain import as_count, as_fields, as_finite, optional
 
 __all__ = ["ConstantSchedule", "CosineSchedule", "PlateauSchedule", "StepSchedule"]
 
@@ -115,9 +116,10 @@ class CosineSchedule(ConstantSchedule):
     learning_rate : float
         The highest rate.
     steps : int
-        Total training steps; later steps keep the minimum.
+        Total training steps. The first after the warm-up has the highest rate, the last one a little more
+        than the minimum; later steps have the minimum.
     minimum : float, default 0.0
-        The final rate.
+        The rate that would come after the last step.
     warmup : int, default 0
         As for `ConstantSchedule`.
 
@@ -132,9 +134,9 @@ class CosineSchedule(ConstantSchedule):
 
     Examples
     --------
-    >>> schedule = CosineSchedule(0.5, steps=101)
-    >>> [round(schedule.rate(step), 6) for step in (1, 51, 101, 500)]
-    [0.5, 0.25, 0.0, 0.0]
+    >>> schedule = CosineSchedule(0.5, steps=100)
+    >>> [round(schedule.rate(step), 6) for step in (1, 51, 100, 101)]
+    [0.5, 0.25, 0.000123, 0.0]
     """
 
     def __init__(self, learning_rate: float, *, steps: int, minimum: float = 0.0, warmup: int = 0) -> None:
@@ -144,7 +146,7 @@ class CosineSchedule(ConstantSchedule):
 
     def _factor(self, step: int) -> float:
         first = max(self.warmup, 1)
-        done = min((step - first) / max(self.steps - first, 1), 1.0)
+        done = min((step - first) / max(self.steps + 1 - first, 1), 1.0)
         last = self.minimum / self.learning_rate
         return last + (1.0 - last) * 0.5 * (1.0 + math.cos(math.pi * done))
 
@@ -210,8 +212,10 @@ class PlateauSchedule(ConstantSchedule):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a state that `state_dict` returned."""
-        self._decays, self._waited = int(state["decays"]), int(state["waited"])
-        self._lowest = math.inf if state["lowest"] is None else float(state["lowest"])
+        fields = {"decays": as_count, "waited": as_count, "lowest": optional(as_finite)}
+        given = as_fields("schedule", state, fields)
+        self._decays, self._waited = given["decays"], given["waited"]
+        self._lowest = math.inf if given["lowest"] is None else given["lowest"]
 
     def _factor(self, step: int) -> float:
         return max(float(self.factor**self._decays), self.minimum / self.learning_rate)

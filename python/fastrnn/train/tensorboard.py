@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 from typing import Any
 
 from fastrnn.train.records import Record
@@ -58,7 +59,12 @@ class TensorBoardLog:
                 'TensorBoardLog: needs tensorboardX; install it with pip install "fastrnn[tensorboard]"'
             ) from error
         purge = None if resumed_at is None else resumed_at + 1
-        self._writer: Any = library.SummaryWriter(os.fspath(folder), purge_step=purge)
+        # A name of its own, as another log of the same second would be overwritten; what a kill loses is a
+        # second of the curves.
+        suffix = f".{secrets.token_hex(4)}"
+        self._writer: Any = library.SummaryWriter(
+            os.fspath(folder), purge_step=purge, filename_suffix=suffix, flush_secs=1
+        )
 
     def write(self, record: Record) -> None:
         """Add a record to the curves, at its step.

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastrnn._checks import as_size
+from fastrnn.train.average import Average
 from fastrnn.train.clipping import as_limit, clip_gradients
+from fastrnn.train.data_match import check_data
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.gradients import StepOptions, step_gradients
 from fastrnn.train.interrupts import defer_interrupts
@@ -25,7 +27,6 @@ from fastrnn.train.training_state import TrainingState
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
     from fastrnn.models import LanguageModel
-    from fastrnn.train.average import Average
 
 __all__ = ["Trainer"]
 
@@ -65,7 +66,10 @@ class Trainer:
     Raises
     ------
     ValueError
-        If an option is out of range, or the optimizer or the average belongs to another model.
+        If an option or an id of the validation data is out of range, the optimizer or the average belongs to
+        another model, or sentences do not start or end as the model's texts do.
+    TypeError
+        If an argument is of another kind.
 
     Examples
     --------
@@ -94,12 +98,20 @@ class Trainer:
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,
     ) -> None:
+        check_data("data", model, data)
+        if validation is not None:
+            check_data("validation", model, validation.data)
         self.model = model
         self.data = data
         self.optimizer = _checked_optimizer(model, optimizer)
         self.schedule = schedule
         self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
+        for name, given, kind in (("validation", validation, Validation), ("average", average, Average)):
+            if given is not None and not isinstance(given, kind):
+                raise TypeError(f"{name}: expected a {kind.__name__} or None, got {type(given).__name__}")
+        if validation is not None:
+            validation.check_ids(model.vocabulary_size)
         self.validation = validation
         self.average = average
         self._options = StepOptions(accumulate, label_smoothing, checkpoint_every).checked()
@@ -246,6 +258,8 @@ def _checked_optimizer(model: LanguageModel, optimizer: Optimizer | None) -> Opt
     """Return the optimizer, or the default, after a check that it trains the model."""
     if optimizer is None:
         return Adam(model, 2e-3)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer: expected an Optimizer or None, got {type(optimizer).__name__}")
     own = model.parameters.flat
     for module in optimizer.modules:
         if not np.may_share_memory(own, module.parameters.flat):  # exact: neither has gaps

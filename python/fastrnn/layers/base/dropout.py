@@ -115,4 +115,4 @@ class DropoutMask:
             self.probability,
             self.dtype,
         )
-        return mask.reshape(-1, *self.shape[1:])
+        return mask.reshape(end - begin, *self.shape[1:])

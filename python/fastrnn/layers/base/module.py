@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastrnn._arrays import Array
+from fastrnn._checks import as_flag
+from fastrnn._memory import check_memory
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
 from fastrnn.layers.base.sparse import SparseRows, TrainedPart, dense_parts
@@ -32,9 +35,12 @@ class Module:
 
     def __init__(self, shapes: Shapes, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
+        check_memory("parameters", shapes, dtype)
         self.parameters = Parameters(Buffer(flat_size(shapes), dtype), shapes)
         self._gradients: Gradients | None = None
         self._frozen: set[str] = set()
+        # A number that only a module and its copies have: their tapes belong to any of them.
+        self._identity = int.from_bytes(os.urandom(8), "little")
 
     @property
     def gradients(self) -> Gradients:
@@ -161,19 +167,27 @@ class Module:
         """
         return {name: value.copy() for name, value in self.parameters.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(
+        self, state: Mapping[str, Any], *, prefix: str = "", allow_nonfinite: bool = False
+    ) -> None:
         """Set all parameters, or none if any does not fit.
 
         Parameters
         ----------
         state : mapping of str to array_like
             Exactly the names of `parameters`. NumPy arrays and anything on the CPU with ``__array__`` or
-            ``__dlpack__`` (PyTorch tensors); any float dtype, rounded to the module's own.
+            ``__dlpack__`` (PyTorch tensors); any float dtype, bfloat16 too, rounded to the module's own.
+        prefix : str, default ""
+            Load the part of a larger model whose names begin with this: ``prefix="encoder.rnn."`` reads
+            ``encoder.rnn.weight_ih_l0`` as ``weight_ih_l0``, and ignores names that begin otherwise.
+        allow_nonfinite : bool, default False
+            Take NaN and infinity too.
 
         Raises
         ------
         ValueError
-            If a name is missing or unknown, or an array has another shape.
+            If a name is missing or unknown, an array has another shape, a number is too large for the dtype,
+            or one is not finite; the message names the parameter.
         TypeError
             If a value is not an array of floats.
 
@@ -188,9 +202,12 @@ class Module:
         Traceback (most recent call last):
         ValueError: state_dict: missing bias
         """
+        allowed = as_flag("allow_nonfinite", allow_nonfinite)
+        if prefix:
+            state = _without_prefix(state, prefix)
         _check_names(self.parameters, state)
         arrays = {
-            name: as_parameter(name, state[name], self.dtype, view.shape)
+            name: as_parameter(name, state[name], self.dtype, view.shape, allow_nonfinite=allowed)
             for name, view in self.parameters.items()
         }
         with self.parameters.edit() as views:
@@ -317,5 +334,29 @@ def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         for word, names in (("missing", missing), ("unknown", unknown))
         if names
     ]
-    if problems:
-        raise ValueError(f"state_dict: {'; '.join(problems)}")
+    if not problems:
+        return
+    prefixes = [f"prefix={prefix!r}" for prefix in _common_prefixes(expected, given)]
+    if prefixes:
+        first, others = next(iter(expected)), " or ".join(prefixes)
+        problems = [f"no {first}, but all names with a prefix: pass {others} to load them"]
+    raise ValueError(f"state_dict: {'; '.join(problems)}")
+
+
+def _without_prefix(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found = {name[len(prefix) :]: value for name, value in state.items() if str(name).startswith(prefix)}
+    if not found:
+        names = ", ".join(map(str, [*state][:5])) or "none"
+        raise ValueError(
+            f"prefix: expected the beginning of a name in the state_dict, got {prefix!r}; it has {names}"
+        )
+    return found
+
+
+def _common_prefixes(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return the prefixes under which all expected names are there."""
+    first = next(iter(expected), "")
+    prefixes = [
+        name[: -len(first)] for name in given if first and str(name).endswith(first) and name != first
+    ]
+    return [prefix for prefix in prefixes if all(prefix + name in given for name in expected)]

@@ -12,7 +12,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_array, check_shape, contiguous
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 
-__all__ = ["Gradients", "Parameters", "Views"]
+__all__ = ["Gradients", "Parameters", "Views", "as_parameter", "widen_bfloat16"]
 
 
 class Views(Mapping[str, Array]):
@@ -191,7 +191,9 @@ class Parameters(Mapping[str, Array]):
         self._bind(state["buffer"], state["start"])
 
 
-def as_parameter(name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+def as_parameter(
+    name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int, ...], *, allow_nonfinite: bool = False
+) -> Array:
     """Check a parameter's new value. Any float dtype is accepted and rounded to the parameter's own.
 
     Raises
@@ -199,10 +201,50 @@ def as_parameter(name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int, 
     TypeError
         If the value is not an array of floats.
     ValueError
-        If it has another shape.
+        If it has another shape, a number is too large for the dtype or, unless allowed, one is not finite.
     """
-    array = as_array(name, value, dtype)
+    array = _as_any_floats(name, value, dtype)
     if array.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got {array.dtype}")
     check_shape(name, array, shape)
-    return contiguous(name, array.astype(dtype, copy=False))
+    with np.errstate(over="ignore"):  # checked below
+        rounded = contiguous(name, array.astype(dtype, copy=False))
+    finite = np.isfinite(rounded)
+    if finite.all():
+        return rounded
+    lost = ~finite & np.isfinite(array)
+    if lost.any():
+        place = _first(lost)
+        raise ValueError(f"{name}: {array[place]:g} at {list(place)} is too large for {dtype}")
+    if not allow_nonfinite:
+        place = _first(~finite)
+        raise ValueError(
+            f"{name}: expected finite numbers, got {rounded[place]} at {list(place)}; "
+            "load_state_dict and load_checkpoint take them with allow_nonfinite=True"
+        )
+    return rounded
+
+
+def widen_bfloat16(bits: Array) -> Array:
+    """Return the float32 values of bfloat16 numbers, which are the upper halves of their bits: exactly.
+
+    Parameters
+    ----------
+    bits : ndarray, uint16
+    """
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _as_any_floats(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    """Return the array that a value is, and bfloat16, which NumPy lacks, as float32."""
+    if str(getattr(value, "dtype", "")).endswith("bfloat16"):
+        if hasattr(value, "detach"):  # PyTorch, whose arrays cannot be of it
+            value = value.detach().float()
+        else:
+            return widen_bfloat16(np.asarray(value).view(np.uint16))
+    return as_array(name, value, dtype)
+
+
+def _first(flags: Array) -> tuple[int, ...]:
+    """Return the indices of the first true element."""
+    return tuple(int(index) for index in np.unravel_index(int(flags.argmax()), flags.shape))

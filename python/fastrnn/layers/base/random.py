@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastrnn._arrays import Array
+from fastrnn._checks import as_size
+from fastrnn._plain import as_mapping
 
 __all__ = [
     "fill_uniform",
@@ -44,9 +46,12 @@ def set_random_state(generator: np.random.Generator, state: Mapping[str, Any]) -
         If it is not a state, or belongs to another kind of generator. The generator stays unchanged.
     """
     own = generator.bit_generator.state
-    if dict(state).get("bit_generator") != own["bit_generator"]:
-        raise ValueError(f"random state: expected one of {own['bit_generator']}, got {state!r}")
+    given = as_mapping("random state", state)
+    if given.get("bit_generator") != own["bit_generator"]:
+        raise ValueError(f"random state: expected one of {own['bit_generator']}, got {state!r:.200}")
     try:
+        position = given["state"].get("pos", 0) if isinstance(given.get("state"), Mapping) else 0
+        as_size("pos", position, least=0, most=624)  # of MT19937, which NumPy does not check
         generator.bit_generator.state = _as_arrays(state, own)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         generator.bit_generator.state = own

@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, Ids, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
+from fastrnn.layers.base.kept import frozen, kept
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.sparse import SparseRows
 
@@ -84,7 +85,7 @@ class Embedding(Module):
         Parameters
         ----------
         ids : array_like, int [...]
-            In ``0 .. V - 1``.
+            In ``0 .. V - 1``; -1 is a row of zeros.
 
         Returns
         -------
@@ -97,7 +98,7 @@ class Embedding(Module):
         TypeError
             If the ids are not integers.
         """
-        return self.forward(ids)[0]
+        return self._look_up(as_ids("ids", ids, ("...",)))
 
     def forward(self, ids: Any) -> tuple[Array, Ids]:
         """Look up ids and keep what `backward` needs.
@@ -105,22 +106,26 @@ class Embedding(Module):
         Parameters
         ----------
         ids : array_like, int [...]
-            In ``0 .. V - 1``.
+            In ``0 .. V - 1``; -1 is a row of zeros.
 
         Returns
         -------
         y : ndarray, float [..., E]
+            Read-only.
         tape : ndarray, int64 [...]
-            The ids; do not change them before `backward`.
+            The ids, read-only: a copy if somebody could write to them.
 
         Raises
         ------
         ValueError, TypeError
             As for a call.
         """
-        ids = as_ids("ids", ids, ("...",))
+        ids = kept("ids", as_ids("ids", ids, ("...",)))
+        return frozen(self._look_up(ids)), ids
+
+    def _look_up(self, ids: Ids) -> Array:
         y = kernels.embedding_forward(ids.reshape(-1), self.parameters["weight"])
-        return y.reshape(*ids.shape, self.embedding_dim), ids
+        return y.reshape(*ids.shape, self.embedding_dim)
 
     def backward(self, tape: Ids, dy: Any) -> None:
         """Add to `gradients`.
@@ -143,7 +148,7 @@ class Embedding(Module):
         if self.sparse:
             self._touched.append(np.unique(tape[tape >= 0]))
         kernels.embedding_backward(
-            tape.reshape(-1), dy.reshape(-1, self.embedding_dim), self.gradients["weight"]
+            tape.reshape(-1), dy.reshape(tape.size, self.embedding_dim), self.gradients["weight"]
         )
 
     def _sparse_rows(self) -> list[SparseRows]:

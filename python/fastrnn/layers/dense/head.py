@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._arrays import Array
+from fastrnn._arrays import Array, as_dtype
 from fastrnn._checks import as_choice, as_generator, as_probability, as_size
 from fastrnn._dispatch import kernels
+from fastrnn._memory import check_memory
 from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module import Composite
-from fastrnn.layers.dense.linear import Linear
+from fastrnn.layers.dense.linear import Linear, LinearTape
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from fastrnn._checks import Seed
 
-__all__ = ["Head", "HeadTape"]
+__all__ = ["ACTIVATIONS", "Head", "HeadTape", "as_sizes"]
 
 ACTIVATIONS = ("tanh", "relu")
 
 
-class HeadTape:
-    """What ``forward`` of a `Head` keeps for ``backward``; do not change it in between.
+class HeadTape(Kept):
+    """What ``forward`` of a `Head` keeps for ``backward``; it cannot change.
 
     Attributes
     ----------
@@ -37,13 +40,17 @@ class HeadTape:
         Mask applied to each activation.
     """
 
-    __slots__ = ("_head", "activations", "dropout", "inputs")
+    __slots__ = ("_head", "_linear", "activations", "dropout", "inputs")
 
     def __init__(
-        self, head: Head, inputs: list[Array], activations: list[Array], dropout: list[Array | None]
+        self, head: Head, linear: list[LinearTape], activations: list[Array], dropout: list[Array | None]
     ) -> None:
-        self._head = head
-        self.inputs, self.activations, self.dropout = tuple(inputs), tuple(activations), tuple(dropout)
+        self._head, self._linear = head, tuple(linear)
+        self.inputs = tuple(tape.x for tape in linear)
+        self.activations, self.dropout = tuple(activations), tuple(dropout)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HeadTape, (self._head, list(self._linear), list(self.activations), list(self.dropout))
 
 
 class Head(Composite):
@@ -126,7 +133,10 @@ class Head(Composite):
         self.activation = as_choice("activation", activation, ACTIVATIONS)
         self.dropout = as_probability("dropout", dropout)
         self.rng: np.random.Generator = as_generator(seed)
-        sizes = [as_size("in_features", in_features), *_sizes(hidden_sizes)]
+        sizes = [as_size("in_features", in_features), *as_sizes(hidden_sizes)]
+        widths = [*sizes, as_size("out_features", out_features)]
+        shapes = {f"weight of layer {i}": (F, K) for i, (K, F) in enumerate(pairwise(widths))}
+        check_memory("parameters", shapes, as_dtype(dtype))
         hidden = [
             Linear(width, sizes[index + 1], bias, dtype=dtype, seed=self.rng)
             for index, width in enumerate(sizes[:-1])
@@ -167,6 +177,7 @@ class Head(Composite):
         Returns
         -------
         y : ndarray, float [..., F]
+            Read-only.
         tape : HeadTape
 
         Raises
@@ -174,19 +185,19 @@ class Head(Composite):
         ValueError, TypeError
             As for a call.
         """
-        inputs: list[Array] = []
+        tapes: list[LinearTape] = []
         activations: list[Array] = []
         masks: list[Array | None] = []
         for linear in self.hidden:
-            z, read = linear.forward(x)
-            a = self._activate(z)
+            z, tape = linear.forward(x)
+            a = frozen(self._activate(z))
             mask = dropout_mask(a.shape, self.dropout, self.dtype, self.rng)
-            x = a if mask is None else a * mask
-            inputs.append(read)
+            x = a if mask is None else frozen(a * mask)
+            tapes.append(tape)
             activations.append(a)
-            masks.append(mask)
-        y, read = self.output.forward(x)
-        return y, HeadTape(self, [*inputs, read], activations, masks)
+            masks.append(None if mask is None else frozen(mask))
+        y, tape = self.output.forward(x)
+        return y, HeadTape(self, [*tapes, tape], activations, masks)
 
     def backward(self, tape: HeadTape, dy: Any, *, need_dx: bool = True) -> Array | None:
         """Add to `gradients` and return the gradient with respect to x.
@@ -214,36 +225,49 @@ class Head(Composite):
         """
         if not isinstance(tape, HeadTape):
             raise TypeError(f"tape: expected the HeadTape that forward returned, got {type(tape).__name__}")
-        if tape._head is not self:
+        if tape._head is not self and tape._head._identity != self._identity:
             raise ValueError("tape: expected one of this head, got another head's")
-        da = self.output.backward(tape.inputs[-1], dy, need_dx=need_dx or bool(self.hidden))
+        da = self.output.backward(tape._linear[-1], dy, need_dx=need_dx or bool(self.hidden))
         for index in range(len(self.hidden) - 1, -1, -1):
             assert da is not None
             a, mask = tape.activations[index], tape.dropout[index]
             da = da if mask is None else da * mask
             dz = da * (1 - a * a) if self.activation == "tanh" else da * (a > 0)
-            da = self.hidden[index].backward(tape.inputs[index], dz, need_dx=need_dx or index > 0)
+            da = self.hidden[index].backward(tape._linear[index], dz, need_dx=need_dx or index > 0)
         return da
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The arguments that make such a head, but for dtype and seed, as plain values for ``json.dumps``."""
+        first = self.hidden[0] if self.hidden else self.output
+        return {
+            "in_features": first.in_features,
+            "hidden_sizes": [linear.out_features for linear in self.hidden],
+            "out_features": self.output.out_features,
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "bias": "bias" in self.output.parameters,
+        }
 
     def _activate(self, z: Array) -> Array:
         activated: Array = kernels.tanh(z) if self.activation == "tanh" else np.maximum(z, 0)
         return activated
 
     def __repr__(self) -> str:
-        first = self.hidden[0] if self.hidden else self.output
-        sizes = [linear.out_features for linear in self.hidden]
+        own = self.description
         options = [
-            ("activation", self.activation, "tanh"),
-            ("dropout", self.dropout, 0.0),
-            ("bias", "bias" in self.output.parameters, True),
+            ("activation", own["activation"], "tanh"),
+            ("dropout", own["dropout"], 0.0),
+            ("bias", own["bias"], True),
             ("dtype", self.dtype.name, "float32"),
         ]
-        given = [f"{first.in_features}, {sizes}, {self.output.out_features}"]
+        given = [f"{own['in_features']}, {own['hidden_sizes']}, {own['out_features']}"]
         given += [f"{name}={value!r}" for name, value, usual in options if value != usual]
         return f"Head({', '.join(given)})"
 
 
-def _sizes(hidden_sizes: Any) -> list[int]:
+def as_sizes(hidden_sizes: Any) -> list[int]:
+    """Check the widths of hidden layers."""
     try:
         given = list(hidden_sizes)
     except TypeError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from fastrnn._arrays import Array, as_dtype, as_floats
 from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
+from fastrnn.layers.base.kept import Kept, frozen, kept
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 
@@ -15,7 +17,32 @@ if TYPE_CHECKING:
 
     from fastrnn._checks import Seed
 
-__all__ = ["Linear"]
+__all__ = ["Linear", "LinearTape"]
+
+
+class LinearTape(Kept):
+    """What ``forward`` of a `Linear` keeps for ``backward``.
+
+    It cannot change. The weights are those of the forward pass, even if the parameters have changed since.
+
+    Attributes
+    ----------
+    x : ndarray, float [..., K]
+        The input, read-only: a copy if somebody could write to it.
+    """
+
+    __slots__ = ("_packed", "x")
+
+    def __init__(self, x: Array, packed: Any) -> None:
+        self.x, self._packed = x, packed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.x, kernels.linear_weight(self._packed))
+
+
+def _restored(x: Array, weight: Array) -> LinearTape:
+    """Return a pickled tape."""
+    return LinearTape(kept("x", x), kernels.linear_pack(weight, None))
 
 
 class Linear(Module):
@@ -97,9 +124,9 @@ class Linear(Module):
         TypeError
             If x has another dtype.
         """
-        return self.forward(x)[0]
+        return self._map(as_floats("x", x, self.dtype, ("...", self.in_features)), self._packed_weights())
 
-    def forward(self, x: Any) -> tuple[Array, Array]:
+    def forward(self, x: Any) -> tuple[Array, LinearTape]:
         """Map x and keep what `backward` needs.
 
         Parameters
@@ -109,25 +136,29 @@ class Linear(Module):
         Returns
         -------
         y : ndarray, float [..., F]
-        tape : ndarray, float [..., K]
-            x itself; do not change it before `backward`.
+            Read-only.
+        tape : LinearTape
 
         Raises
         ------
         ValueError, TypeError
             As for a call.
         """
-        x = as_floats("x", x, self.dtype, ("...", self.in_features))
-        rows = x.reshape(-1, self.in_features)
-        y = kernels.linear_forward(self._packed_weights(), rows)
-        return y.reshape(*x.shape[:-1], self.out_features), x
+        x = kept("x", as_floats("x", x, self.dtype, ("...", self.in_features)))
+        packed = self._packed_weights()
+        return frozen(self._map(x, packed)), LinearTape(x, packed)
 
-    def backward(self, tape: Array, dy: Any, *, need_dx: bool = True) -> Array | None:
+    def _map(self, x: Array, packed: Any) -> Array:
+        shape = (*x.shape[:-1], self.out_features)
+        y: Array = kernels.linear_forward(packed, x.reshape(math.prod(shape[:-1]), self.in_features))
+        return y if len(shape) == 2 else y.reshape(shape)
+
+    def backward(self, tape: LinearTape, dy: Any, *, need_dx: bool = True) -> Array | None:
         """Add to `gradients` and return the gradient with respect to x.
 
         Parameters
         ----------
-        tape : ndarray
+        tape : LinearTape
             From `forward`.
         dy : array_like, float [..., F]
             Gradient of the loss with respect to y.
@@ -144,18 +175,24 @@ class Linear(Module):
         ValueError
             If the shapes of dy and y differ.
         TypeError
-            If dy has another dtype.
+            If dy has another dtype, or the tape is not a LinearTape.
         """
-        dy = as_floats("dy", dy, self.dtype, (*tape.shape[:-1], self.out_features))
+        if not isinstance(tape, LinearTape):
+            raise TypeError(f"tape: expected the LinearTape that forward returned, got {type(tape).__name__}")
+        x, packed = tape.x, tape._packed
+        dy = as_floats("dy", dy, self.dtype, (*x.shape[:-1], self.out_features))
+        version, current = self._packed
+        same = packed is current and version == self.parameters.version
+        rows = math.prod(x.shape[:-1])
         dx = kernels.linear_backward(
-            tape.reshape(-1, self.in_features),
-            self.parameters["weight"],
-            dy.reshape(-1, self.out_features),
+            x.reshape(rows, self.in_features),
+            self.parameters["weight"] if same else kernels.linear_weight(packed),
+            dy.reshape(rows, self.out_features),
             self.gradients["weight"],
             self.gradients.get("bias"),
             need_dx,
         )
-        return None if dx is None else dx.reshape(tape.shape)
+        return None if dx is None else dx.reshape(x.shape)
 
     def _packed_weights(self) -> Any:
         """Return the packed weights, repacked if the parameters' version has changed."""

@@ -30,7 +30,7 @@ def activity_penalties(
     y : array_like, float [T, N, H]
         Outputs of a recurrent layer, float32 or float64, time-major.
     lengths : array_like, int [N], optional
-        Steps of each row, in ``1 .. T``; later steps are ignored.
+        Steps of each row, in ``0 .. T``; later steps are ignored.
     ar, tar : float, default 0.0
         The paper's alpha and beta, both 0 or more.
 
@@ -43,7 +43,7 @@ def activity_penalties(
     Raises
     ------
     ValueError
-        If an array has a wrong shape, a length is not in 1 .. T, or `ar` or `tar` is less than 0.
+        If an array has a wrong shape, a length is not in 0 .. T, or `ar` or `tar` is less than 0.
     TypeError
         If y is neither float32 nor float64, the lengths are not integers, or `ar` or `tar` is not a number.
 
@@ -77,7 +77,9 @@ def activity_penalties(
     y = y if lengths is None else np.where(real, y, y.dtype.type(0))
 
     outputs = int(ends.sum()) * width
-    changes = outputs - rows * width
+    changes = int(np.maximum(ends - 1, 0).sum()) * width
+    if outputs == 0:
+        raise ValueError("lengths: expected at least one step, got none")
     loss = ar * _sum_of_squares(y) / outputs
     dy: Array = y * (2.0 * ar / outputs)
     if tar > 0.0 and changes > 0:

@@ -10,6 +10,8 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
+from fastrnn._memory import check_memory
+from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
@@ -101,6 +103,8 @@ class AdaptiveSoftmax(Composite):
         self.cutoffs = as_cutoffs(cutoffs, self.out_features)
         self.div_value = as_number("div_value", div_value, least=1.0)
         generator, chosen = as_generator(seed), as_dtype(dtype)
+        shapes = adaptive_shapes(self.in_features, self.out_features, self.cutoffs, self.div_value)
+        check_memory("parameters", shapes, chosen)
         self._bounds = (*self.cutoffs, self.out_features)
         first = self.cutoffs[0] + len(self.cutoffs)
         head = Softmax(self.in_features, first, False, dtype=chosen, seed=generator)
@@ -143,8 +147,8 @@ class AdaptiveSoftmax(Composite):
 
     def losses(self, h: Array, targets: Ids) -> Array:
         """Return the cross-entropy of each token, as `Softmax.losses` does."""
-        head_targets = self._head_targets(targets)
-        losses = self.head.losses(h, head_targets)
+        h, targets = self._checked(h, targets)
+        losses = self.head.losses(h, self._head_targets(targets))
         for tail, rows, within in self._tail_targets(targets):
             losses[rows] += tail.output.losses(tail.project(h[rows]), within)
         return losses
@@ -161,17 +165,20 @@ class AdaptiveSoftmax(Composite):
         """
         if smoothing:
             raise ValueError(f"smoothing: expected 0 with an adaptive softmax, got {smoothing}")
+        h, targets = self._checked(h, targets)
         losses, dh = self.head.losses_and_gradients(h, self._head_targets(targets), scale=scale)
         for tail, rows, within in self._tail_targets(targets):
-            narrow, tape = tail.project.forward(h[rows])
+            narrow, tape = tail.project.forward(frozen(h[rows]))
             own, dnarrow = tail.output.losses_and_gradients(narrow, within, scale=scale)
             losses[rows] += own
             dh[rows] += tail.project.backward(tape, dnarrow)
         return losses, dh
 
+    def _checked(self, h: Any, targets: Any) -> tuple[Array, Ids]:
+        return as_floats("h", h, self.dtype, ("M", self.in_features)), as_ids("targets", targets, ("M",))
+
     def _head_targets(self, targets: Ids) -> Ids:
         """Return the head's targets: an id or a cluster each."""
-        targets = as_ids("targets", targets, ("M",))
         if targets.size and not (targets.min() >= -1 and targets.max() < self.out_features):
             wrong = targets[(targets < -1) | (targets >= self.out_features)][0]
             raise ValueError(f"targets: expected ids in 0 .. {self.out_features - 1} (-1: none), got {wrong}")
@@ -218,7 +225,10 @@ def adaptive_shapes(
 
 
 def _tail_width(in_features: int, div_value: float, index: int) -> int:
-    return max(1, int(in_features // div_value ** (index + 1)))
+    try:
+        return max(1, int(in_features // div_value ** (index + 1)))
+    except OverflowError:  # a power beyond all floats
+        return 1
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -46,7 +46,8 @@ def softmax_cross_entropy(logits: Any, targets: Any) -> tuple[float, Array]:
     """
     array = as_array("logits", logits, np.dtype(np.float64))
     if array.dtype not in FLOAT_DTYPES:
-        raise TypeError(f"logits: expected float32 or float64, got {array.dtype}")
+        hint = "; write logits.astype(np.float32)" if array.dtype.kind in "fiuV" else ""
+        raise TypeError(f"logits: expected float32 or float64, got {array.dtype}{hint}")
     array = as_floats("logits", array, array.dtype, ("...", "V"))
     ids = as_ids("targets", targets, array.shape[:-1])
     count = count_targets(ids)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from fastrnn._arrays import Array, as_floats
+from fastrnn._arrays import Array, as_floats, as_ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.dense.linear import Linear
@@ -147,7 +148,8 @@ class TiedSoftmax(Module):
             If h has another dtype.
         """
         h = as_floats("h", h, self.dtype, ("...", self.in_features))
-        logits = kernels.linear_forward(self._packed_weights(), h.reshape(-1, self.in_features))
+        rows = math.prod(h.shape[:-1])
+        logits = kernels.linear_forward(self._packed_weights(), h.reshape(rows, self.in_features))
         return logits.reshape(*h.shape[:-1], self.out_features)
 
     def losses(self, h: Array, targets: Ids) -> Array:
@@ -181,7 +183,12 @@ class TiedSoftmax(Module):
         return f"TiedSoftmax({self.embedding!r})"
 
 
+def _checked(h: Any, weight: Array, targets: Any) -> tuple[Array, Ids]:
+    return as_floats("h", h, weight.dtype, ("M", weight.shape[1])), as_ids("targets", targets, ("M",))
+
+
 def _losses(h: Array, weight: Array, bias: Array | None, targets: Ids) -> Array:
+    h, targets = _checked(h, weight, targets)
     losses, _ = kernels.linear_cross_entropy(h, weight, bias, targets, 0.0, None, None, False)
     return losses
 
@@ -194,6 +201,7 @@ def _train(
     gradients: tuple[Array, Array | None],
 ) -> tuple[Array, Array]:
     scale, smoothing = scales
+    h, targets = _checked(h, weights[0], targets)
     losses, dh = kernels.linear_cross_entropy(h, *weights, targets, scale, *gradients, True, smoothing)
     assert dh is not None
     return losses, dh

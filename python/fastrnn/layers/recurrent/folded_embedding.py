@@ -55,24 +55,24 @@ class ProjectedStack:
     def __call__(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
         """Do what ``rnn(embedding(ids), state)`` does."""
         batch = self.rnn._weights.batch(ids, state)
-        return self.rnn._result(*infer(self.rnn.spec, PassWeights(self._packed), batch))
+        return self.rnn._result(*infer(self.rnn.spec, PassWeights(self._packed), batch), alone=batch.alone)
 
     def forward(
         self, ids: Any, state: Any = None, checkpoint_every: int | None = None
     ) -> tuple[Array, Any, AnyTape]:
         """Do what ``rnn.forward(embedding(ids), state)`` does; the tape's first x is the ids."""
-        batch = self.rnn._weights.batch(ids, state)
+        batch = self.rnn._weights.batch(ids, state, keep=True)
         return self.rnn._forward(batch, checkpoint_every, initial=state is None, packed=self._packed)
 
-    def backward(self, tape: AnyTape, dy: Array) -> None:
-        """Add to the gradients of both modules."""
+    def backward(self, tape: AnyTape, dy: Array) -> Any:
+        """Add to the gradients of both modules; return that of the first state."""
         own = self.rnn._weights.gradient_groups(self.rnn.gradients)
         gradients, tables = list(own), []
         for i, group in enumerate(own[: self.rnn.directions]):
             rows = group["weight_ih"].shape[0]
             tables.append(np.zeros((rows, self.embedding.num_embeddings), self.rnn.dtype))
             gradients[i] = {**group, "weight_ih": tables[i]}
-        self.rnn._backward(tape, gradients, dy, None, need_dx=False)
+        _, dstate = self.rnn._backward(tape, gradients, dy, None, need_dx=False)
         weights = self.rnn._weights.groups()
         weight, dweight = self.embedding.parameters["weight"], self.embedding.gradients["weight"]
         for i, table in enumerate(tables):
@@ -84,6 +84,7 @@ class ProjectedStack:
                 None,
                 True,
             )
+        return dstate
 
 
 def fold_biases(spec: RecurrentSpec, group: Group) -> tuple[Array | None, Array | None]:

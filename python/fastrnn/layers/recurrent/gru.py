@@ -50,7 +50,8 @@ class GRU(Recurrent[Array]):
         output_dropout, weight_drop, skip, context_size, merge, reverse and learn_state, as for `LSTM` with 3H
         in place of 4H: ``weight_hr_l0 [P, H]``, ``gain_ih_l0`` and ``gain_hh_l0 [3H]``, ``weight_skip_l0 [3H,
         P]``, ``weight_context_l0 [3H, C]`` and ``initial_h [L*directions, P]``. With proj_size the state is
-        the pair (h, c), where c is the q that z keeps.
+        the pair (h, c), where c is the q that z keeps. With layer_norm, ``W_ih x`` and ``W_hh h'`` are each
+        normalised over r and z together and over n alone (Ba et al. 2016, supplement, skip-thoughts).
 
     Raises
     ------

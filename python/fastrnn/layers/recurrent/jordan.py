@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastrnn._arrays import Array, as_floats, contiguous
 from fastrnn._checks import as_choice, as_flag, as_size
-from fastrnn.layers.recurrent.engine.arguments import as_input
+from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.engine.sequence_pass import infer
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.options import ACTIVATIONS
@@ -54,8 +54,11 @@ class Jordan(Recurrent[Any]):
     batch_first, bias, dtype, seed
         As for `LSTM`.
     **options
-        recurrent_dropout, input_dropout, state_dropout, output_dropout, weight_drop, context_size, reverse
-        and learn_state, as for `RNN`.
+        layer_norm (of ``W_ih x + W_hh y' + W_inner q'``, with ``gain_l0``), recurrent_dropout (of q),
+        input_dropout, state_dropout (of y' in the product, or of the target in its place), output_dropout,
+        weight_drop (of weight_hh), context_size, reverse and learn_state, as for `RNN`. zoneout: the
+        probability that an output keeps the value of y', or of the target in its place; with
+        `hidden_recurrence` also a pair of it and the probability that q' stays what the next step reads.
 
     Raises
     ------
@@ -137,7 +140,7 @@ class Jordan(Recurrent[Any]):
         """
         targets = self._targets(x, targets)
         batch = self._weights.batch(x, state, lengths, reset, context, targets)
-        return self._result(*infer(self.spec, self._weights.current(), batch))
+        return self._result(*infer(self.spec, self._weights.current(), batch), alone=batch.alone)
 
     def forward(
         self,
@@ -154,34 +157,38 @@ class Jordan(Recurrent[Any]):
 
         Everything else is as for `RNN`.
         """
-        batch = self._weights.batch(x, state, lengths, reset, context, self._targets(x, targets))
+        batch = self._weights.batch(x, state, lengths, reset, context, self._targets(x, targets), keep=True)
         return self._forward(batch, checkpoint_every, initial=state is None)
 
     def _targets(self, x: Any, targets: Any) -> Array | None:
         """Check targets: as many steps and rows as x."""
         if targets is None:
             return None
-        if self.options.reverse or self.options.state_dropout or self.options.weight_drop:
-            raise ValueError("targets: contradict reverse, state_dropout and weight_drop")
-        rows, steps = ("N", "T") if self.batch_first else ("T", "N")
-        given = as_floats("targets", targets, self.dtype, (rows, steps, self.output_size))
-        given = contiguous("targets", given.swapaxes(0, 1) if self.batch_first else given)
-        batch = as_input(self.spec, x).shape[:2]
-        if given.shape[:2] != batch:
-            raise ValueError(f"targets: expected {[*batch, self.output_size]}, got {list(given.shape)}")
-        return given
+        if self.options.reverse:
+            raise ValueError("targets: contradict reverse")
+        array, alone = read_input(self.spec, x)
+        steps, rows = array.shape[:2]
+        axes = (steps,) if alone else (rows, steps) if self.batch_first else (steps, rows)
+        given = as_floats("targets", targets, self.dtype, (*axes, self.output_size))
+        if alone:
+            return given[:, None]
+        return contiguous("targets", given.swapaxes(0, 1) if self.batch_first else given)
 
-    def __repr__(self) -> str:
-        output_size, activation, hidden = self._output
-        given = [str(self.input_size), str(self.hidden_size), str(output_size)]
-        options = [
+    def _options(self) -> list[tuple[str, Any, Any]]:
+        _, activation, hidden = self._output
+        return [
             ("nonlinearity", self.nonlinearity, "tanh"),
             ("output_activation", activation, "identity"),
             ("hidden_recurrence", hidden, False),
-            *(option for option in self._options() if option[0] not in _SHOWN),
+            *(option for option in super()._options() if option[0] not in _OTHERWISE),
         ]
-        given += [f"{name}={value!r}" for name, value, usual in options if value != usual]
+
+    def __repr__(self) -> str:
+        given = [str(self.input_size), str(self.hidden_size), str(self.output_size)]
+        given += [f"{name}={value!r}" for name, value, usual in self._options() if value != usual]
         return f"Jordan({', '.join(given)})"
 
 
-_SHOWN = ("nonlinearity", "proj_size", "projection_activation", "hidden_recurrence")
+# What its constructor does not take, or takes by another name.
+_OTHERWISE = {"nonlinearity", "proj_size", "projection_activation", "hidden_recurrence"}
+_OTHERWISE |= {"num_layers", "bidirectional", "dropout"}

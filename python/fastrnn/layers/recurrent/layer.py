@@ -14,7 +14,7 @@ from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
-from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights
+from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights, learned_signs
 from fastrnn.layers.recurrent.engine.segments import (
     AnyTape,
     CheckpointedTape,
@@ -72,7 +72,7 @@ class Recurrent(Module, Generic[StateT]):
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
         with self.parameters.edit() as views:
             for name, view in views.items():
-                if name.startswith("gain_"):
+                if name.startswith("gain"):
                     view[...] = 1
                 elif name.startswith(("bias_c", "initial_", "leak")):  # without effect
                     view[...] = 0
@@ -100,16 +100,17 @@ class Recurrent(Module, Generic[StateT]):
         Parameters
         ----------
         x : array_like, float [T, N, D] or integer ids [T, N]
-            With ``batch_first``, [N, T, D] or [N, T]. Ids in ``0 .. input_size - 1`` are one-hot vectors.
+            With ``batch_first``, [N, T, D] or [N, T]. Ids in ``0 .. input_size - 1`` are one-hot vectors, -1
+            is a vector of zeros. Floats [T, D] or ids [T] are one sequence; no array has the axis N then.
         state : ndarray, float [L*directions, N, H], or for LSTM a pair (h, c) of them, optional
             The state before the first step; by default the learned state if there is one, else zero.
         lengths : array_like, int [N], optional
-            Steps of each row, in ``1 .. T`` and any order. After the end of a row y is zero; the row's last
-            state is the one at its own end, where a reverse direction starts.
+            Steps of each row, in ``0 .. T`` and any order. After the end of a row y is zero; the row's last
+            state is the one at its own end (its first for length 0), where a reverse direction starts.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
-        context : array_like, float [N, C]
-            Required if, and only if, the layer has a `context_size`.
+        context : array_like, float [N, C] or [T, N, C]
+            One for all steps, or of each; ``batch_first``: [N, T, C]. Required if there is a `context_size`.
 
         Returns
         -------
@@ -121,14 +122,14 @@ class Recurrent(Module, Generic[StateT]):
         Raises
         ------
         ValueError
-            If an array has a wrong shape, an id is out of range, or a length is not in 1 .. T.
+            If an array has a wrong shape, an id is out of range, or a length is not in 0 .. T.
         TypeError
             If an array has a wrong dtype, or the state has another cell's form.
         MemoryError
             If a result cannot be allocated; the message names the number of bytes.
         """
         batch = self._weights.batch(x, state, lengths, reset, context)
-        return self._result(*infer(self.spec, self._weights.current(), batch))
+        return self._result(*infer(self.spec, self._weights.current(), batch), alone=batch.alone)
 
     @overload
     def forward(
@@ -137,15 +138,13 @@ class Recurrent(Module, Generic[StateT]):
 
     @overload
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *,
-        checkpoint_every: int, context: Any = None,
-    ) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+        checkpoint_every: int) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
 
     @overload
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *,
-        checkpoint_every: int | None, context: Any = None,
-    ) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+        checkpoint_every: int | None) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
 
     def forward(
         self,
@@ -170,11 +169,11 @@ class Recurrent(Module, Generic[StateT]):
         Returns
         -------
         y, state
-            As for a call.
+            As for a call; y is read-only. The tape keeps the arguments, and copies those that are writable.
         tape : Tape, or CheckpointedTape with `checkpoint_every`
             Every input, h, c and gate of every layer, or only the states kept.
         """
-        batch = self._weights.batch(x, state, lengths, reset, context)
+        batch = self._weights.batch(x, state, lengths, reset, context, keep=True)
         return self._forward(batch, checkpoint_every, initial=state is None)
 
     def backward(
@@ -198,7 +197,7 @@ class Recurrent(Module, Generic[StateT]):
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
             Whether to compute dx.
-        dcontext : ndarray, float [N, C], optional
+        dcontext : ndarray, float, of the context's shape, optional
             The gradient with respect to the context is added to it.
 
         Returns
@@ -217,12 +216,12 @@ class Recurrent(Module, Generic[StateT]):
         """
         if not isinstance(tape, (Tape, CheckpointedTape)):
             raise TypeError(f"tape: expected the Tape that forward returned, got {type(tape).__name__}")
-        if tape._owner is not self:
+        if tape._owner is not self and tape._owner._identity != self._identity:
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
-        gradients = self._weights.gradient_groups(self.gradients)
-        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, tape.rows)
+        own = self._weights.gradient_groups(self.gradients)
+        gradients, parts = arguments.with_dcontext(self.spec, own, dcontext, tape.context_shape, tape.alone)
         result = self._backward(tape, gradients, dy, dstate, need_dx)
         for into, part in parts:
             into += part
@@ -235,8 +234,8 @@ class Recurrent(Module, Generic[StateT]):
         ----------
         batch_size : int, default 1
             N, the number of sequences.
-        context : array_like, float [N, C]
-            As for a call.
+        context : array_like, float [N, C], optional
+            One for all steps; without it each step of such a layer needs its own.
 
         Raises
         ------
@@ -262,9 +261,9 @@ class Recurrent(Module, Generic[StateT]):
             *((name, getattr(self, name), usual) for name, usual in self._own.items()),
         ]
 
-    def _result(self, y: Array, finals: States) -> tuple[Array, StateT]:
+    def _result(self, y: Array, finals: States, *, alone: bool) -> tuple[Array, StateT]:
         """Return y and the state in the form that users receive."""
-        return (y.swapaxes(0, 1) if self.batch_first else y), arguments.join_states(finals)
+        return arguments.own_axes(self.spec, y, alone=alone), arguments.join_states(finals, alone=alone)
 
     def _forward(
         self, batch: Batch, checkpoint_every: int | None, *, initial: bool, packed: list[Any] | None = None
@@ -277,23 +276,24 @@ class Recurrent(Module, Generic[StateT]):
             y, finals, tape = forward(self.spec, weights, batch, self.rng)
         else:
             y, finals, tape = forward_segments(self.spec, weights, batch, self.rng, every)
-        tape._owner, tape.learned_state = self, initial and self.options.learn_state
-        return *self._result(y, finals), tape
+        tape._owner, tape.learned_state, tape.alone = self, initial and self.options.learn_state, batch.alone
+        return *self._result(y, finals, alone=batch.alone), tape
 
     def _backward(
         self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool
     ) -> tuple[Array | None, StateT]:
         """Run BPTT; add to the given groups of gradients."""
-        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows)
-        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows)
+        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows, alone=tape.alone)
+        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows, alone=tape.alone)
         run: Any = backward if isinstance(tape, Tape) else backward_segments
         dx, firsts = run(tape, gradients, dy, dstates, need_dx)
         if tape.learned_state:
             for i, parts in enumerate(firsts):
                 for name, part in zip(self.state_names, parts, strict=True):
-                    self.gradients[f"initial_{name}"][i] += part.sum(axis=0)
-        first = arguments.join_states(firsts)
-        return (dx.swapaxes(0, 1) if self.batch_first and dx is not None else dx), first
+                    signs = learned_signs(self.spec, name, self.parameters[f"initial_{name}"])
+                    self.gradients[f"initial_{name}"][i] += part.sum(axis=0) * signs[i]
+        first = arguments.join_states(firsts, alone=tape.alone)
+        return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

@@ -62,8 +62,10 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         [P, H]``. 0: no projection, P is H.
     layer_norm : bool, default False
         Normalises ``W_ih x`` and ``W_hh h'``, each over all gates, with ``gain_ih_l0`` and ``gain_hh_l0
-        [4H]``, and c before the output, with ``gain_c_l0`` and ``bias_c_l0 [H]``. The other biases are added
-        after normalisation.
+        [4H]``, and c before the output, with ``gain_c_l0`` and ``bias_c_l0 [H]``; ``LN(v) = (v - mean(v)) /
+        sqrt(var(v) + 1e-5)``. The other biases and a context are added after normalisation. With `skip`,
+        ``W_hh h' + W_skip h(t - d)`` is normalised as one; with `relevance`, the rows of g are normalised
+        alone in both products, as a GRU's candidate is.
     zoneout : float or (float, float), default 0
         Probability that a unit of h, or one for h and one for c, keeps its value at a step. Outside training
         the unit takes the expected value.
@@ -87,9 +89,10 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     learn_state : bool, default False
         Whether the initial state, used where no state is passed, is learned: ``initial_h [L*directions, P]``,
         ``initial_c [L*directions, H]`` and, with `skip`, ``initial_past [L*directions, d, P]``.
-    peephole : bool, default False
-        Whether the gates also read c, unit by unit: i and f the c before the step, o the new c. The weights
-        are ``weight_peephole_l0 [3, H]``, in the order i, f, o.
+    peephole : bool or {"gers", "previous"}, default False
+        Whether the gates also read c, unit by unit. "gers" (or True): i and f the c before the step, o the
+        new c (Gers and Schmidhuber). "previous": all three the c before the step, as course notes write it.
+        The weights are ``weight_peephole_l0 [3, H]``, in the order i, f, o.
     coupled : bool, default False
         Whether f is 1 - i. The gates are then i, g, o, and there are two peepholes, i, o.
     relevance : bool, default False

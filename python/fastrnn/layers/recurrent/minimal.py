@@ -74,8 +74,9 @@ class MinGRU(_Minimal):
     nonlinearity : {"identity", "positive"}
         The activation of n. "positive" is the paper's g: ``x + 0.5`` where x >= 0, else ``sigmoid(x)``.
     **options
-        zoneout (of h), recurrent_dropout, input_dropout, output_dropout, context_size, merge, reverse and
-        learn_state, as for `LSTM`.
+        layer_norm, zoneout (of h), recurrent_dropout, input_dropout, output_dropout, context_size, merge,
+        reverse and learn_state, as for `LSTM`. layer_norm is of ``W_ih x``, with ``gain_ih_l0``: in a MinGRU
+        of z and n each alone, as in a GRU, in a MinLSTM of f, i and n together, as in an LSTM.
 
     Raises
     ------
@@ -113,7 +114,8 @@ class MinLSTM(_Minimal):
         n =         W_in x + b_in
         h = f / (f + i) * h' + i / (f + i) * n
 
-    where h' is the state before the step; see `MinGRU`.
+    where h' is the state before the step; see `MinGRU`. The fraction ``i / (f + i)`` is computed without
+    dividing by f + i, so it is right even where both gates are too small for their dtype.
 
     The parameters are ``weight_ih_l0 [3*H, D]`` and ``bias_ih_l0 [3*H]``, with the rows in the order f, i, n.
 
@@ -139,8 +141,8 @@ class MinLSTM(_Minimal):
     >>> import fastrnn as fr
     >>> rnn = fr.MinLSTM(3, 5, num_layers=2, seed=0)
     >>> y, h, tape = rnn.forward(np.ones((4, 2, 3), np.float32))
-    >>> share = tape.layers[0].gates[:, :, 0] / tape.layers[0].gates[:, :, :2].sum(axis=2)
-    >>> bool(((0 < share) & (share < 1)).all())
+    >>> f, i, n, share = tape.layers[0].gates.transpose(2, 0, 1, 3)
+    >>> np.allclose(share, i / (f + i))
     True
     """
 

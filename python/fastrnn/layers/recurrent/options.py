@@ -24,20 +24,12 @@ __all__ = [
     "RNNOptions",
     "SLSTMOptions",
     "SharedOptions",
-    "StructuralOptions",
+    "checked_option",
     "without_numpy",
 ]
 
 
-class StructuralOptions(TypedDict, total=False):
-    """Keywords of every recurrent layer; see `CellOptions`."""
-
-    merge: str
-    reverse: bool
-    learn_state: bool
-
-
-class SharedOptions(StructuralOptions, total=False):
+class SharedOptions(TypedDict, total=False):
     """Keywords of every recurrent layer whose cell has options; see `CellOptions`."""
 
     proj_size: int
@@ -50,10 +42,16 @@ class SharedOptions(StructuralOptions, total=False):
     weight_drop: float
     skip: int
     context_size: int
+    merge: str
+    reverse: bool
+    learn_state: bool
 
 
+# Steps: the state holds as many outputs.
+MOST_SKIPPED = 2**16
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
 MERGES = ("concat", "sum", "mean")
+PEEPHOLES = ("gers", "previous")
 
 
 class Cell(NamedTuple):
@@ -71,12 +69,10 @@ class Cell(NamedTuple):
         Whether there is a weight_hh.
     plain : bool
         Whether layers without options have compiled kernels of their own.
-    in_stacks : bool
-        Whether files, descriptions of stacks, and language models may use it.
+    by_name : bool
+        Whether a language model and the program make it from its name and the usual sizes.
     options : frozenset of str
         The cell's own options.
-    shared : frozenset of str
-        Which of `SharedOptions` it takes.
     kernel : str
         The name of the compiled cell, if it is another.
     """
@@ -86,9 +82,8 @@ class Cell(NamedTuple):
     carried: int = 0
     has_product: bool = True
     plain: bool = False
-    in_stacks: bool = True
+    by_name: bool = True
     options: frozenset[str] = frozenset()
-    shared: frozenset[str] = SharedOptions.__optional_keys__
     kernel: str | None = None
 
     @property
@@ -99,7 +94,7 @@ class Cell(NamedTuple):
     @property
     def accepts(self) -> frozenset[str]:
         """Every option that it takes."""
-        return self.shared | self.options
+        return SharedOptions.__optional_keys__ | self.options
 
 
 _GATED = frozenset({"gate_activation", "candidate_activation"})
@@ -114,20 +109,20 @@ CELLS: dict[str, Cell] = {
         plain=True,
         options=_GATED | {"peephole", "coupled", "relevance", "cell_clip", "output_activation"},
     ),
-    "slstm": Cell("SLSTM", 4, carried=3, plain=True, shared=StructuralOptions.__optional_keys__),
+    "slstm": Cell("SLSTM", 4, carried=3, plain=True),
     "mingru": Cell("MinGRU", 2, has_product=False, options=frozenset({"nonlinearity"})),
     "minlstm": Cell("MinLSTM", 3, has_product=False, options=frozenset({"nonlinearity"})),
     "jordan": Cell(
         "Jordan",
         1,
-        in_stacks=False,
+        by_name=False,
         options=frozenset({"nonlinearity", "projection_activation", "hidden_recurrence"}),
         kernel="elman",
     ),
 }
 
 
-class SLSTMOptions(StructuralOptions, total=False):
+class SLSTMOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.SLSTM`, which has no others."""
 
 
@@ -147,7 +142,7 @@ class RNNOptions(SharedOptions, total=False):
 class LSTMOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.LSTM` in addition to `SharedOptions`."""
 
-    peephole: bool
+    peephole: bool | str
     coupled: bool
     relevance: bool
     cell_clip: float | None
@@ -172,6 +167,8 @@ class CellOptions:
         For RNN, MinGRU, MinLSTM and Jordan, the nonlinearity.
     leak : None, float, tuple of H floats, "learned" or "shared"
         See `fastrnn.RNN`.
+    peephole : False or str
+        "gers" for True.
     projection_activation, hidden_recurrence
         Output activation and hidden recurrence of `fastrnn.Jordan`, whose output_size is proj_size.
     others
@@ -192,7 +189,7 @@ class CellOptions:
     merge: str = "concat"
     reverse: bool = False
     learn_state: bool = False
-    peephole: bool = False
+    peephole: bool | str = False
     coupled: bool = False
     relevance: bool = False
     cell_clip: float = 0.0
@@ -218,7 +215,7 @@ class CellOptions:
         for name in options:
             if name not in CELLS[cell].accepts:
                 raise TypeError(f"{name}: not an option of this layer")
-        checked = {name: _checked(name, value) for name, value in options.items()}
+        checked = {name: checked_option(name, value) for name, value in options.items()}
         if "nonlinearity" in checked:
             checked["candidate_activation"] = checked.pop("nonlinearity")
         cell_options = cls(cell, **checked)
@@ -228,29 +225,24 @@ class CellOptions:
     def _refuse_contradictions(self, hidden_size: int, directions: int) -> None:
         two_products = (self.cell == "gru" and not self.reset_after) or self.relevance
         first_product = "relevance" if self.relevance else "reset_after=False"
-        pairs = [
+        pairs: list[tuple[Any, str, str]] = [
             (self.proj_size and self.leak is not None, "proj_size", "leak"),
             (self.proj_size and two_products, "proj_size", first_product),
             (self.proj_size and not self.has_product, "proj_size", f"the cell {self.cell}"),
             (self.proj_size and self.cell == "gru" and any(self.zoneout), "proj_size", "zoneout of a GRU"),
-            (self.layer_norm and self.relevance, "layer_norm", "relevance"),
-            (self.layer_norm and self.skip, "layer_norm", "skip"),
             (self.skip and two_products, "skip", first_product),
             (self.reverse and directions == 2, "reverse", "bidirectional"),
             (self.merge != "concat" and directions == 1, f"merge={self.merge!r}", "one direction"),
-            (
-                self.zoneout[1] and not CELLS[self.cell].carried,
-                "zoneout of c",
-                f"the cell {self.cell}, which has none",
-            ),
         ]
+        if not (self.cell == "lstm" or self.hidden_recurrence):
+            kind = "no hidden_recurrence" if self.cell == "jordan" else f"the cell {self.cell}"
+            pairs.append((self.zoneout[1], "zoneout of c", kind))
         if not self.has_product:
             none = f"the cell {self.cell}, which has no recurrent product"
-            names = ("layer_norm", "state_dropout", "weight_drop", "skip")
+            names = ("state_dropout", "weight_drop", "skip")
             pairs += [(getattr(self, name), name, none) for name in names]
         if self.cell == "jordan":
-            given = [(any(self.zoneout), "zoneout"), (self.skip, "skip"), (self.layer_norm, "layer_norm")]
-            pairs += [(one, name, "a Jordan network") for one, name in given]
+            pairs.append((self.skip, "skip", "a Jordan network"))
         for contradict, one, other in pairs:
             if contradict:
                 raise ValueError(f"{one}: contradicts {other}")
@@ -290,6 +282,15 @@ class CellOptions:
         return CELLS[self.cell].has_product
 
     @property
+    def gains(self) -> dict[str, int]:
+        """Names of the gains of the gates' sums, with sizes in units of H; empty without layer_norm."""
+        if not self.layer_norm:
+            return {}
+        if self.cell in ("elman", "jordan"):
+            return {"gain": 1}  # of the sum of both products
+        return dict.fromkeys(("gain_ih", "gain_hh") if self.has_product else ("gain_ih",), self.gates)
+
+    @property
     def kind(self) -> str:
         """The name of the cell in the kernels."""
         if self.cell == "gru":
@@ -312,7 +313,14 @@ class CellOptions:
         return self.proj_size or hidden_size
 
 
-def _checked(name: str, value: Any) -> Any:
+def checked_option(name: str, value: Any) -> Any:
+    """Check the value of one option by itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has a wrong type or is out of range.
+    """
     if name.endswith("_dropout") or name == "weight_drop":
         return as_probability(name, value)
     if name == "zoneout":
@@ -321,9 +329,12 @@ def _checked(name: str, value: Any) -> Any:
             raise ValueError(f"zoneout: expected a number or a pair (h, c), got {value!r}")
         return (as_probability("zoneout", pair[0]), as_probability("zoneout", pair[1]))
     if name in ("proj_size", "skip", "context_size"):
-        return as_size(name, value, least=0)
+        return as_size(name, value, least=0, most=MOST_SKIPPED if name == "skip" else None)
     if name == "cell_clip":
         return 0.0 if value is None else as_number(name, value, above=0.0, most=math.inf)
+    if name == "peephole":
+        known = isinstance(value, str) and as_choice(name, value, PEEPHOLES)
+        return known or (as_flag(name, value) and "gers")
     if name == "leak":
         if isinstance(value, str):
             return as_choice(name, value, ("learned", "shared"))

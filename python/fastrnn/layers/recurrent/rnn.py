@@ -41,10 +41,12 @@ class RNN(Recurrent[Array]):
         for each. "learned": ``sigmoid(leak_l0)`` with ``leak_l0 [H]``; "shared": with ``leak_l0 [1]``, for
         all units.
     **options
-        proj_size, layer_norm, zoneout (of h), recurrent_dropout (of the new value), input_dropout,
-        state_dropout, output_dropout, weight_drop, skip, context_size, merge, reverse and learn_state, as for
-        `LSTM` with H in place of 4H: ``weight_hr_l0 [P, H]``, ``gain_ih_l0`` and ``gain_hh_l0 [H]``,
-        ``weight_skip_l0 [H, P]``, ``weight_context_l0 [H, C]`` and ``initial_h [L*directions, P]``.
+        proj_size, zoneout (of h), recurrent_dropout (of the new value), input_dropout, state_dropout,
+        output_dropout, weight_drop, skip, context_size, merge, reverse and learn_state, as for `LSTM` with H
+        in place of 4H: ``weight_hr_l0 [P, H]``, ``weight_skip_l0 [H, P]``, ``weight_context_l0 [H, C]`` and
+        ``initial_h [L*directions, P]``. layer_norm: all that is summed is normalised once, ``h = tanh(LN(W_ih
+        x + W_hh h') * gain + b_ih + b_hh)`` with ``gain_l0 [H]`` (Ba et al. 2016, equation 4); a skip and a
+        context are within the sum.
 
     Raises
     ------

@@ -41,10 +41,9 @@ def group_shapes(
         shapes["weight_inner"] = (H, H)
     if options.peephole:
         shapes["weight_peephole"] = (2 if options.coupled else 3, H)
-    if options.layer_norm:
-        shapes |= {"gain_ih": (G * H,), "gain_hh": (G * H,)}
-        if options.cell == "lstm":
-            shapes |= {"gain_c": (H,), "bias_c": (H,)}
+    shapes |= {name: (count * H,) for name, count in options.gains.items()}
+    if options.layer_norm and options.cell == "lstm":
+        shapes |= {"gain_c": (H,), "bias_c": (H,)}
     if isinstance(options.leak, str):
         shapes["leak"] = (H if options.leak == "learned" else 1,)
     if options.skip:

@@ -39,14 +39,17 @@ class SLSTM(Recurrent[tuple[Array, Array]]):
     [4H]``, with the gates in the order i, f, z, o; ``_l1``, ... and ``_reverse`` as for `LSTM`.
 
     The state is the pair (h, c): h [L*directions, N, H], and c, n and m side by side in c [L*directions, N,
-    3*H]. It starts at zero. An n that you pass must be 0 or more, as every n that the layer returns is.
+    3*H]. It starts at zero. An n that you pass must be 0 or more, as every n that the layer returns is; a
+    learned n counts by its magnitude.
 
     Parameters
     ----------
     input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
         As for `LSTM`.
     **options
-        merge, reverse and learn_state, as for `LSTM`.
+        proj_size, layer_norm (of ``W_ih x`` and ``W_hh h'``), zoneout (of h), recurrent_dropout (of z),
+        input_dropout, state_dropout, output_dropout, weight_drop, skip, context_size, merge, reverse and
+        learn_state, as for `LSTM`.
 
     Raises
     ------

@@ -10,13 +10,16 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_dtype
 from fastrnn._checks import as_flag, as_probability, as_size
+from fastrnn._memory import check_memory
 from fastrnn.layers.recurrent.options import CellOptions
 from fastrnn.layers.recurrent.shapes import Group, group_shapes, groups, state_shapes, suffixes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["RecurrentSpec"]
+__all__ = ["MOST_LAYERS", "RecurrentSpec"]
+
+MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,11 @@ class RecurrentSpec:
         """
         names = ("input_size", "hidden_size", "num_layers")
         input_size, hidden_size, num_layers = map(as_size, names, sizes)
+        as_size("num_layers", num_layers, most=MOST_LAYERS)
         directions = 2 if as_flag("bidirectional", bidirectional) else 1
         probability = as_probability("dropout", dropout)
         checked = CellOptions.of(cell, hidden_size, directions, options)
-        return cls(
+        spec = cls(
             input_size,
             hidden_size,
             num_layers,
@@ -85,6 +89,14 @@ class RecurrentSpec:
             dtype=as_dtype(dtype),
             options=checked,
         )
+        spec._check_memory()
+        return spec
+
+    def _check_memory(self) -> None:
+        """Judge the sizes before anything is made: the parameters, and the state of one sequence."""
+        check_memory("parameters", self.parameter_shapes(), self.dtype)
+        states = zip(self.state_names, self.state_shapes(self.count), strict=True)
+        check_memory("state", dict(states), self.dtype)
 
     @property
     def cell(self) -> str:

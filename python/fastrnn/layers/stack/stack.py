@@ -11,14 +11,17 @@ import numpy as np
 from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module import Composite
-from fastrnn.layers.recurrent.engine.arguments import as_input
+from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
     CONNECTIONS,
     as_entries,
     backward_through,
+    check_context,
     check_widths,
+    context_size,
     forward_through,
     reject_ids,
 )
@@ -34,7 +37,7 @@ __all__ = ["Stack", "StackTape"]
 StackState: TypeAlias = tuple[Any, ...]
 
 
-class StackTape:
+class StackTape(Kept):
     """What ``forward`` of a `Stack` keeps for ``backward``.
 
     The rules of `fastrnn.layers.Tape` apply to its arrays.
@@ -49,13 +52,14 @@ class StackTape:
         Masks applied to the outputs of all layers but the last.
     """
 
-    __slots__ = ("_shape", "_stack", "dropout", "layers", "rows", "steps")
+    __slots__ = ("_shape", "_stack", "alone", "dropout", "layers", "rows", "steps")
 
     def __init__(
         self, stack: Stack, layers: list[Tape], dropout: list[Array | None], shape: tuple[int, ...]
     ) -> None:
         self._stack, self._shape = stack, shape
         self.layers, self.dropout = tuple(layers), tuple(dropout)
+        self.alone = self.layers[0].alone
         self.steps, self.rows = self.layers[0].steps, self.layers[0].rows
 
     @property
@@ -68,6 +72,9 @@ class StackTape:
             if not np.may_share_memory(x, below.layers[-1].y):
                 total += x.nbytes
         return total
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StackTape, (self._stack, list(self.layers), list(self.dropout), self._shape)
 
     def __repr__(self) -> str:
         return f"<StackTape of {self._stack!r}: {self.steps} steps of {self.rows} sequences>"
@@ -104,6 +111,8 @@ class Stack(Composite):
         Also ``layer0``, ``layer1``, ...
     input_size, output_size : int
         Widths of x and y.
+    context_size : int
+        C, the width of the context; 0: no layer reads one.
     batch_first : bool
         As in the layers.
     connect : str
@@ -115,8 +124,8 @@ class Stack(Composite):
     Raises
     ------
     ValueError
-        If there is no layer or one appears twice, widths do not fit, or the layers' dtypes or `batch_first`
-        differ.
+        If there is no layer or one appears twice, widths do not fit, or the layers' dtypes, `batch_first` or
+        context sizes differ.
     TypeError
         If a layer is not a recurrent layer.
 
@@ -154,6 +163,7 @@ class Stack(Composite):
         _check_layers(layers)
         self.connect = as_choice("connect", connect, CONNECTIONS)
         check_widths(self.connect, layers)
+        self.context_size = context_size(layers)
         self.dropout = as_probability("dropout", dropout)
         super().__init__(**{f"layer{index}": layer for index, layer in enumerate(layers)})
         self.layers = layers
@@ -162,20 +172,29 @@ class Stack(Composite):
         self.rng: np.random.Generator = as_generator(seed)
 
     def __call__(
-        self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: StackState | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        context: Any = None,
     ) -> tuple[Array, StackState]:
         """Run over a batch of sequences without dropout; nothing is kept.
 
         Parameters
         ----------
         x : array_like, float [T, N, D] or integer ids [T, N]
-            ``batch_first``: [N, T, D] or [N, T]. No ids if `connect` is dense.
+            ``batch_first``: [N, T, D] or [N, T]. No ids if `connect` is dense. An id of -1 is a vector of
+            zeros. Floats [T, D] or ids [T] are one sequence, without the axis N, as for `RNN`.
         state : tuple, optional
             The state before the first step: for each layer its own state, or None for its default.
         lengths : array_like, int [N], optional
             Steps of each row, as for `RNN`.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. ``batch_first``: [N, T].
+        context : array_like, float [N, C] or [T, N, C]
+            As for a layer: required if, and only if, a layer has a `context_size`. All that do read it.
 
         Returns
         -------
@@ -187,37 +206,44 @@ class Stack(Composite):
         Raises
         ------
         ValueError
-            If an array has a wrong shape, an id is out of range, a length not in 1 .. T, or the state has
+            If an array has a wrong shape, an id is out of range, a length not in 0 .. T, or the state has
             another number of entries.
         TypeError
             If an array has a wrong dtype, x is ids and `connect` is dense, or an entry of the state is
             another cell's.
         """
-        x, rows = self._input(x)
-        states = as_entries(self.layers, "state", state, rows)
+        x, steps, rows, alone = self._input(x)
+        states = as_entries(self.layers, "state", state, rows, alone=alone)
+        contexts = check_context(self.layers, context, rows, steps, alone=alone)
         lasts: list[Any] = []
 
         def run(index: int, read: Array) -> Array:
-            y, last = self.layers[index](read, states[index], lengths, reset)
+            y, last = self.layers[index](read, states[index], lengths, reset, context=contexts[index])
             lasts.append(last)
             return y
 
         return forward_through(self.connect, x, self._passes(run)), tuple(lasts)
 
     def forward(
-        self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: StackState | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        context: Any = None,
     ) -> tuple[Array, StackState, StackTape]:
         """Run over a batch of sequences in training: apply dropout and keep what `backward` needs.
 
         Parameters
         ----------
-        x, state, lengths, reset
+        x, state, lengths, reset, context
             As for a call.
 
         Returns
         -------
         y, state
-            As for a call.
+            As for a call; y is read-only.
         tape : StackTape
 
         Raises
@@ -225,27 +251,37 @@ class Stack(Composite):
         ValueError, TypeError
             As for a call.
         """
-        x, rows = self._input(x)
-        states = as_entries(self.layers, "state", state, rows)
+        x, steps, rows, alone = self._input(x)
+        states = as_entries(self.layers, "state", state, rows, alone=alone)
+        contexts = check_context(self.layers, context, rows, steps, alone=alone)
         lasts: list[Any] = []
         tapes: list[Tape] = []
         masks: list[Array | None] = []
 
         def run(index: int, read: Array) -> Array:
-            y, last, tape = self.layers[index].forward(read, states[index], lengths, reset)
+            read = frozen(read) if index > 0 else read  # no copy for the tape
+            layer, given = self.layers[index], (read, states[index], lengths, reset)
+            y, last, tape = layer.forward(*given, context=contexts[index])
             lasts.append(last)
             tapes.append(tape)
             return y
 
         def drop(y: Array) -> Array:
-            masks.append(mask := self._mask(y.shape))
-            return y if mask is None else y * mask
+            mask = self._mask(y.shape)
+            masks.append(mask if mask is None else frozen(mask))
+            return y if mask is None else frozen(y * mask)
 
-        y = forward_through(self.connect, x, self._passes(run), drop)
+        y = frozen(forward_through(self.connect, x, self._passes(run), drop))
         return y, tuple(lasts), StackTape(self, tapes, masks, y.shape)
 
     def backward(
-        self, tape: StackTape, dy: Any, dstate: StackState | None = None, *, need_dx: bool = True
+        self,
+        tape: StackTape,
+        dy: Any,
+        dstate: StackState | None = None,
+        *,
+        need_dx: bool = True,
+        dcontext: Array | None = None,
     ) -> tuple[Array | None, StackState]:
         """Backpropagate through time and add to `gradients`.
 
@@ -259,6 +295,8 @@ class Stack(Composite):
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
             False skips the computation of dx.
+        dcontext : ndarray, float, of the context's shape, optional
+            The gradient with respect to the context is added to it.
 
         Returns
         -------
@@ -276,32 +314,36 @@ class Stack(Composite):
         """
         if not isinstance(tape, StackTape):
             raise TypeError(f"tape: expected the StackTape that forward returned, got {type(tape).__name__}")
-        if tape._stack is not self:
+        if tape._stack is not self and tape._stack._identity != self._identity:
             raise ValueError("tape: expected one of this stack, got another stack's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         zero = dy is None
         dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
-        dstates = as_entries(self.layers, "dstate", dstate, tape.rows)
+        dstates = as_entries(self.layers, "dstate", dstate, tape.rows, alone=tape.alone)
+        if dcontext is not None and not self.context_size:
+            raise ValueError("dcontext: expected None, as no layer has a context_size")
         firsts: list[Any] = []
 
         def run(index: int, dresult: Array) -> Array | None:
-            dread, first = self.layers[index].backward(
-                tape.layers[index], dresult, dstates[index], need_dx=need_dx or index > 0
-            )
+            layer, given = self.layers[index], (tape.layers[index], dresult, dstates[index])
+            own = dcontext if layer.options.context_size else None
+            dread, first = layer.backward(*given, need_dx=need_dx or index > 0, dcontext=own)
             firsts.insert(0, first)
             return dread
 
         widths = [layer.output_size for layer in self.layers]
         return backward_through(self.connect, dy, self._passes(run), tape.dropout, widths), tuple(firsts)
 
-    def stream(self, batch_size: int = 1) -> StackStream:
+    def stream(self, batch_size: int = 1, *, context: Any = None) -> StackStream:
         """Return a stream that keeps the state and runs one time step per call.
 
         Parameters
         ----------
         batch_size : int, default 1
             N, the number of parallel sequences.
+        context : array_like, float [N, C], optional
+            As for a layer's stream: for all steps; else each step needs its own.
 
         Returns
         -------
@@ -312,21 +354,24 @@ class Stack(Composite):
         ValueError
             If a layer has no stream; the message names it.
         """
-        return StackStream(self.layers, self.connect, batch_size, self)
+        return StackStream(self.layers, self.connect, batch_size, self, context)
 
     def _passes(self, run: Any) -> list[Any]:
         return [partial(run, index) for index in range(len(self.layers))]
 
-    def _input(self, x: Any) -> tuple[Array, int]:
-        """Return x, checked and in its own layout, and N."""
+    def _input(self, x: Any) -> tuple[Array, int, int, bool]:
+        """Return x, checked and in its own layout, T, N, and whether x has no axis N."""
         if self.connect == "dense":
             reject_ids(x, 3)
-        array = as_input(self.layers[0].spec, x)
-        return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1]
+        array, alone = read_input(self.layers[0].spec, x)
+        steps, rows = array.shape[:2]
+        if alone:
+            return array[:, 0], steps, 1, True
+        return (array.swapaxes(0, 1) if self.batch_first else array), steps, rows, False
 
     def _mask(self, shape: tuple[int, ...]) -> Array | None:
         """Draw a dropout mask that does not depend on `batch_first`."""
-        if not self.batch_first:
+        if not self.batch_first or len(shape) == 2:
             return dropout_mask(shape, self.dropout, self.dtype, self.rng)
         mask = dropout_mask((shape[1], shape[0], shape[2]), self.dropout, self.dtype, self.rng)
         return None if mask is None else mask.swapaxes(0, 1)
@@ -344,11 +389,6 @@ def _check_layers(layers: tuple[Any, ...]) -> None:
     for index, layer in enumerate(layers):
         if not isinstance(layer, Recurrent):
             raise TypeError(f"layer{index}: expected a recurrent layer, got {type(layer).__name__}")
-        if layer.options.context_size:
-            raise ValueError(
-                f"layer{index}: a stack has no context, expected context_size 0, "
-                f"got {layer.options.context_size}"
-            )
         if any(layer is other for other in layers[:index]):
             raise ValueError(f"layer{index}: expected each layer once, got one twice")
         if layer.batch_first != layers[0].batch_first:

@@ -16,10 +16,11 @@ __all__ = [
     "States",
     "as_context",
     "as_dy",
-    "as_input",
     "as_reset",
     "as_states",
     "join_states",
+    "own_axes",
+    "read_input",
     "with_dcontext",
 ]
 
@@ -34,31 +35,39 @@ class Batch(NamedTuple):
     states: States | None
     lengths: Ids | None
     reset: NDArray[np.bool_] | None
-    context: Array | None = None
+    context: Array | None = None  # [N, C], or [T, N, C]
     targets: Array | None = None  # [T, N, P], fed back in place of the output (teacher forcing)
+    alone: bool = False  # one sequence, whose arrays came without the axis N
 
 
-def as_input(spec: RecurrentSpec, x: Any) -> Array:
-    """Check x: floats [T, N, D], or ids [T, N]."""
-    if type(x) is np.ndarray and x.ndim == 3 and x.dtype == spec.dtype and not spec.batch_first:
-        # The common case, without further checks.
-        steps, rows, width = x.shape
-        if width == spec.input_size and steps and rows:
-            return contiguous("x", x)
+def read_input(spec: RecurrentSpec, x: Any) -> tuple[Array, bool]:
+    """Check x, floats [T, N, D] or [T, D] or ids [T, N] or [T]; return it with an axis N, and if it had none.
+
+    Integers of one or two axes are ids, floats of two axes one sequence.
+    """
+    if (
+        type(x) is np.ndarray
+        and x.ndim == 3
+        and x.dtype == spec.dtype
+        and not spec.batch_first
+        and x.shape[2] == spec.input_size
+    ):
+        return contiguous("x", x), False  # the common case, without further checks
     raw = as_array("x", x)
-    array: Array
-    if raw.dtype.kind in "iu" and raw.ndim != 3:
-        array = as_ids("x", raw, _axes(spec))
+    if raw.dtype.kind in "iu" and raw.ndim < 3:
+        alone = raw.ndim == 1
+        array: Array = as_ids("x", raw, ("T",) if alone else _axes(spec))
     else:
-        array = as_floats("x", x, spec.dtype, (*_axes(spec), spec.input_size))
-    if array.size == 0:
-        raise ValueError(f"x: expected at least one step and one sequence, got {list(array.shape)}")
-    return _time_major(spec, "x", array)
+        alone = raw.ndim == 2
+        array = as_floats("x", x, spec.dtype, (*(("T",) if alone else _axes(spec)), spec.input_size))
+    return (array[:, None], True) if alone else (_time_major(spec, "x", array), False)
 
 
-def as_dy(spec: RecurrentSpec, dy: Any, steps: int, rows: int) -> Array:
+def as_dy(spec: RecurrentSpec, dy: Any, steps: int, rows: int, *, alone: bool = False) -> Array:
     """Check the gradient of y."""
     width = spec.output_size
+    if alone:
+        return as_floats("dy", dy, spec.dtype, (steps, width))[:, None]
     if (
         type(dy) is np.ndarray
         and dy.dtype == spec.dtype
@@ -70,68 +79,113 @@ def as_dy(spec: RecurrentSpec, dy: Any, steps: int, rows: int) -> Array:
     return _time_major(spec, "dy", as_floats("dy", dy, spec.dtype, (*first, width)))
 
 
-def as_reset(spec: RecurrentSpec, reset: Any, steps: int, rows: int) -> NDArray[np.bool_] | None:
+def as_reset(
+    spec: RecurrentSpec, reset: Any, steps: int, rows: int, *, alone: bool = False
+) -> NDArray[np.bool_] | None:
     """Check the mask of steps at which a row restarts from the initial state."""
     if reset is None:
         return None
+    if alone:
+        return as_mask("reset", reset, (steps,))[:, None]
     first = (rows, steps) if spec.batch_first else (steps, rows)
     return _time_major(spec, "reset", as_mask("reset", reset, first))
 
 
-def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int) -> States | None:
+def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int, *, alone: bool = False) -> States | None:
     """Check a state in the form that users pass; split it by layer and direction."""
     if state is None:
         return None
     names, count = spec.state_names, spec.count
-    shapes = [(count, *shape) for shape in spec.state_shapes(rows)]
+    shapes = [(count, *(shape[1:] if alone else shape)) for shape in spec.state_shapes(rows)]
     if len(names) == 1:
         if isinstance(state, tuple):
             raise TypeError(f"{name}: expected one array, got a tuple of {len(state)}")
         h = as_floats(name, state, spec.dtype, shapes[0])
+        h = h[:, None] if alone else h
         return [(h[i],) for i in range(count)]
     if not isinstance(state, (tuple, list)) or len(state) != len(names):
         got = f"{len(state)} arrays" if isinstance(state, (tuple, list)) else type(state).__name__
         kind = "the pair" if len(names) == 2 else "the tuple"
         raise TypeError(f"{name}: expected {kind} ({', '.join(names)}), got {got}")
     parts = [as_floats(f"{name}[{i}]", part, spec.dtype, shapes[i]) for i, part in enumerate(state)]
+    parts = [part[:, None] for part in parts] if alone else parts
     # NumPy's own iterator is many times slower.
     return [tuple([part[i] for part in parts]) for i in range(count)]
 
 
-def as_context(spec: RecurrentSpec, context: Any, rows: int) -> Array | None:
-    """Check the context: required if, and only if, the layer has a `context_size`."""
+def as_context(
+    spec: RecurrentSpec, context: Any, rows: int, steps: int | None = None, *, alone: bool = False
+) -> Array | None:
+    """Check the context: required if, and only if, the layer has a `context_size`.
+
+    It is one for all steps, [N, C], or, where a number of `steps` is given, also one of each, [T, N, C];
+    `alone`: [C] or [T, C].
+    """
     size = spec.options.context_size
-    if size and context is None:
-        raise ValueError(f"context: expected [{rows}, {size}], got None")
-    if not size and context is not None:
-        raise ValueError("context: expected None, as the layer has no context_size")
-    return as_floats("context", context, spec.dtype, (rows, size)) if size else None
+    if not size:
+        if context is not None:
+            raise ValueError("context: expected None, as the layer has no context_size")
+        return None
+    one = (size,) if alone else (rows, size)
+    expected, each = f"context: expected {list(one)}", None
+    if steps is not None:
+        axes = (steps,) if alone else (rows, steps) if spec.batch_first else (steps, rows)
+        each = (*axes, size)
+        expected += f", or one of each step, {list(each)}"
+    if context is None:
+        raise ValueError(f"{expected}, got None")
+    shape = as_array("context", context).shape
+    if each is not None and len(shape) == len(each):
+        array = as_floats("context", context, spec.dtype, each)
+        return array[:, None] if alone else _time_major(spec, "context", array)
+    if shape != one:
+        raise ValueError(f"{expected}, got {list(shape)}")
+    return as_floats("context", context, spec.dtype, one).reshape(rows, size)
 
 
 def with_dcontext(
-    spec: RecurrentSpec, gradients: list[Group], dcontext: Array | None, rows: int
+    spec: RecurrentSpec,
+    gradients: list[Group],
+    dcontext: Array | None,
+    context: tuple[int, ...] | None,
+    alone: bool,
 ) -> tuple[list[Group], list[tuple[Array, Array]]]:
     """Check the array for the gradient of the context; return gradients, and pairs of it and a part to add.
 
-    Each direction of the first layer has its own part, because both may run at the same time.
+    `context` is the shape of the pass's context, time-major. Each direction of the first layer has its own
+    part, because both may run at the same time.
     """
     if dcontext is None:
         return gradients, []
-    size = spec.options.context_size
-    shape = (rows, size)
-    if not size:
+    if context is None:
         raise ValueError("dcontext: expected None, as the layer has no context_size")
+    if isinstance(dcontext, np.ma.MaskedArray) or not hasattr(dcontext, "dtype"):
+        raise TypeError(f"dcontext: expected a NumPy array to add to, got {type(dcontext).__name__}")
     if dcontext.dtype != spec.dtype:
         raise TypeError(f"dcontext: expected {spec.dtype}, got {dcontext.dtype}")
+    swap = spec.batch_first and len(context) == 3 and not alone
+    shape: tuple[int, ...] = context
+    if alone:
+        shape = (*context[:-2], context[-1])
+    elif swap:
+        shape = (context[1], context[0], context[2])
     if dcontext.shape != shape:
         raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
-    parts: list[Array] = [np.zeros(shape, spec.dtype) for _ in range(spec.directions)]
+    into = dcontext.swapaxes(0, 1) if swap else dcontext
+    parts: list[Array] = [np.zeros(context, spec.dtype) for _ in range(spec.directions)]
     first = [{**group, "context": part} for group, part in zip(gradients, parts, strict=False)]
-    return first + gradients[spec.directions :], [(dcontext, part) for part in parts]
+    return first + gradients[spec.directions :], [(into, part.reshape(into.shape)) for part in parts]
 
 
-def join_states(states: States) -> Any:
+def own_axes(spec: RecurrentSpec, array: Array, *, alone: bool) -> Array:
+    """Return y or dx with the axes of the x that users passed."""
+    return array[:, 0] if alone else array.swapaxes(0, 1) if spec.batch_first else array
+
+
+def join_states(states: States, *, alone: bool = False) -> Any:
     """Join the states of all layers and directions into the form that users receive: h, or a tuple."""
+    if alone:
+        states = [tuple([part[0] for part in parts]) for parts in states]
     if len(states) == 1:
         parts = tuple([array[None] for array in states[0]])
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,13 +11,14 @@ import numpy as np
 from fastrnn._arrays import Array, Ids, as_lengths
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import draw_key, draw_mask
+from fastrnn.layers.base.kept import frozen, kept
 from fastrnn.layers.recurrent.engine.arguments import (
     Batch,
     States,
     as_context,
-    as_input,
     as_reset,
     as_states,
+    read_input,
 )
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
@@ -24,7 +26,7 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 if TYPE_CHECKING:
     from fastrnn.layers.base.parameters import Gradients, Parameters
 
-__all__ = ["PackedWeights", "PassWeights", "option_arrays", "pack", "reverse_order"]
+__all__ = ["PackedWeights", "PassWeights", "learned_signs", "option_arrays", "pack", "reverse_order"]
 
 # The purpose of a mask; each has its own stream of random numbers.
 INPUT, STATE, OUTPUT, CANDIDATE, ZONE_H, ZONE_C, WEIGHTS = range(7)
@@ -55,6 +57,7 @@ def _pack_variant(spec: RecurrentSpec, group: Group) -> Any:
     given = {
         "coupled": options.coupled,
         "relevance": options.relevance,
+        "peephole": options.peephole or "none",
         "skip": options.skip,
         "cell_clip": options.cell_clip,
         "zone_h": options.zoneout[0],
@@ -78,11 +81,14 @@ class PassWeights(NamedTuple):
         Keys of the masks of each layer and direction; None if there are no masks.
     weight_masks : list of ndarray, or None
         The masks by which each weight_hh was multiplied.
+    version : float
+        That of the parameters that were packed; NaN, which equals nothing, if it is not known.
     """
 
     packed: list[Any]
     keys: list[int] | None = None
     weight_masks: list[Array] | None = None
+    version: float = math.nan
 
 
 class PackedWeights:
@@ -116,7 +122,7 @@ class PackedWeights:
         version, weights = self._current
         current = self.parameters.version
         if version != current:
-            weights = PassWeights([pack(self.spec, group) for group in self.groups()])
+            weights = PassWeights([pack(self.spec, group) for group in self.groups()], version=current)
             self._current = (current, weights)
         return weights
 
@@ -128,13 +134,34 @@ class PackedWeights:
         packed = weights.packed
         keys = [draw_key(rng) for _ in packed]
         if not options.weight_drop:
-            return PassWeights(packed, keys)
+            return weights._replace(keys=keys)
         masks = [self._weight_mask(key, group) for key, group in zip(keys, self.groups(), strict=True)]
-        packed = [
+        return PassWeights(self._pack_masked(masks), keys, masks, weights.version)
+
+    def pickled(self, weights: PassWeights) -> tuple[list[int] | None, list[Array] | None]:
+        """Return what `restored` takes to make the weights of a pass again from the parameters.
+
+        Raises
+        ------
+        ValueError
+            If the parameters have changed since.
+        """
+        if weights.version != self.parameters.version:
+            raise ValueError(
+                "tape: expected the parameters of its forward pass, to pickle it with them; they have changed"
+            )
+        return weights.keys, weights.weight_masks
+
+    def restored(self, keys: list[int] | None, weight_masks: list[Array] | None) -> PassWeights:
+        """Return the current weights as a pass in training used them."""
+        weights = self.current()._replace(keys=keys, weight_masks=weight_masks)
+        return weights if weight_masks is None else weights._replace(packed=self._pack_masked(weight_masks))
+
+    def _pack_masked(self, masks: list[Array]) -> list[Any]:
+        return [
             pack(self.spec, {**group, "weight_hh": group["weight_hh"] * mask})
             for group, mask in zip(self.groups(), masks, strict=True)
         ]
-        return PassWeights(packed, keys, masks)
 
     def _weight_mask(self, key: int, group: Group) -> Array:
         weight = group["weight_hh"]
@@ -146,9 +173,11 @@ class PackedWeights:
         spec = self.spec
         if not spec.options.learn_state:
             return None
-        learned = [self.parameters[f"initial_{name}"] for name in spec.state_names]
+        values = {name: self.parameters[f"initial_{name}"] for name in spec.state_names}
+        learned = [value * learned_signs(spec, name, value) for name, value in values.items()]
         return [
-            tuple(np.repeat(part[i : i + 1], rows, axis=0) for part in learned) for i in range(spec.count)
+            tuple(frozen(np.repeat(part[i : i + 1], rows, axis=0)) for part in learned)
+            for i in range(spec.count)
         ]
 
     def batch(
@@ -159,22 +188,63 @@ class PackedWeights:
         reset: Any = None,
         context: Any = None,
         targets: Array | None = None,
+        *,
+        keep: bool = False,
     ) -> Batch:
-        """Check the arguments of a pass; without a state, take the initial one."""
+        """Check the arguments of a pass; without a state, take the initial one.
+
+        `keep`: for a tape, so that nobody can change them before the backward pass.
+        """
         spec = self.spec
-        x = as_input(spec, x)
+        x, alone = read_input(spec, x)
         steps, rows = x.shape[:2]
-        return Batch(
+        if alone and lengths is not None:
+            raise ValueError("lengths: expected None for an x without the axis N, got lengths")
+        batch = Batch(
             x,
-            self.initial_states(rows) if state is None else as_states(spec, "state", state, rows),
+            self.initial_states(rows)
+            if state is None
+            else as_states(spec, "state", state, rows, alone=alone),
             None if lengths is None else as_lengths(lengths, steps, rows),
-            None if reset is None else as_reset(spec, reset, steps, rows),
-            None if context is None and spec.options.plain else as_context(spec, context, rows),
+            None if reset is None else as_reset(spec, reset, steps, rows, alone=alone),
+            None
+            if context is None and spec.options.plain
+            else as_context(spec, context, rows, steps, alone=alone),
             targets,
+            alone,
         )
+        return kept_batch(batch) if keep else batch
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedWeights, (self.spec, self.parameters)
+
+
+def learned_signs(spec: RecurrentSpec, name: str, value: Array) -> Array:
+    """Return the factors by which a pass reads an array of the learned initial state, each 1 or -1.
+
+    An sLSTM divides by n, which must not be negative: a learned n counts by its magnitude.
+    """
+    signs = np.ones_like(value)
+    if spec.cell == "slstm" and name == "c":
+        n = slice(spec.hidden_size, 2 * spec.hidden_size)  # of c, n, m
+        signs[:, n] = np.where(value[:, n] < 0, -1, 1)
+    return signs
+
+
+def kept_batch(batch: Batch) -> Batch:
+    """Return a batch whose arrays nobody can change."""
+    states = batch.states
+    if states is not None:
+        states = [tuple([kept("state", part) for part in parts]) for parts in states]
+    return Batch(
+        kept("x", batch.x),
+        states,
+        None if batch.lengths is None else kept("lengths", batch.lengths),
+        None if batch.reset is None else kept("reset", batch.reset),
+        None if batch.context is None else kept("context", batch.context),
+        None if batch.targets is None else kept("targets", batch.targets),
+        batch.alone,
+    )
 
 
 def reverse_order(lengths: Ids | None, steps: int, rows: int) -> Ids:
@@ -211,7 +281,8 @@ def option_arrays(
     rows = batch.x.shape[1]
     arrays: dict[str, Array] = {}
     if batch.context is not None and index < spec.directions:
-        arrays["context"] = batch.context
+        own = slice(steps.start, steps.stop) if batch.context.ndim == 3 else slice(None)
+        arrays["context"] = batch.context[own]
     if batch.targets is not None:
         arrays["targets"] = batch.targets[steps.start : steps.stop]
     if weights.keys is None:
@@ -223,7 +294,7 @@ def option_arrays(
         """Add a mask for all steps, [N, width]."""
         if probability:
             mask = draw_mask(key, purpose, range(1), rows * width, probability, dtype)
-            arrays[name] = mask.reshape(rows, width)
+            arrays[name] = frozen(mask.reshape(rows, width))
 
     def each(name: str, purpose: int, probability: float, width: int, values: Any = None) -> None:
         """Add a mask for each step, [T, N, width]."""
@@ -231,7 +302,7 @@ def option_arrays(
             return
         mask = draw_mask(key, purpose, steps, rows * width, probability, dtype, values=values)
         mask = mask.reshape(len(steps), rows, width)
-        arrays[name] = mask if order is None else mask[order, np.arange(rows)]
+        arrays[name] = frozen(mask if order is None else mask[order, np.arange(rows)])
 
     below = spec.input_size if index < spec.directions else spec.output_size
     one("input_mask", INPUT, options.input_dropout, below)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import DropoutMask
+from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
 from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays
 from fastrnn.layers.recurrent.engine.sequence_pass import (
@@ -26,14 +27,14 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 __all__ = ["AnyTape", "CheckpointedTape", "backward_segments", "forward_segments"]
 
 
-class CheckpointedTape:
+class CheckpointedTape(Kept):
     """What ``forward`` with ``checkpoint_every`` keeps for ``backward``.
 
     It holds the state of each layer before every segment of k steps; ``backward`` recomputes one segment at a
     time, from the last to the first. The gradients are those of a `Tape`, to the last bit. Layers of a stack
     run a segment together; a bidirectional layer runs alone, and its output is kept.
 
-    Do not write to the arguments of the forward pass before ``backward``, which leaves them as they are and
+    It cannot change: the arguments of the forward pass that it keeps are read-only or copies. ``backward``
     may be called more than once.
 
     Attributes
@@ -67,6 +68,7 @@ class CheckpointedTape:
         "_owner",
         "_spec",
         "_weights",
+        "alone",
         "checkpoint_every",
         "learned_state",
         "rows",
@@ -76,9 +78,10 @@ class CheckpointedTape:
     def __init__(
         self, spec: RecurrentSpec, weights: PassWeights, steps: int, rows: int, checkpoint_every: int
     ) -> None:
-        self._owner: object = None  # the layer whose pass it was
+        self._owner: Any = None  # the layer whose pass it was
         self._spec, self._weights = spec, weights
         self.learned_state = False  # whether the initial state was the layer's own
+        self.alone = False  # whether x had no axis N
         self.steps, self.rows = steps, rows
         self.checkpoint_every = checkpoint_every
         # What runs together: the whole stack, or the two directions of one layer.
@@ -91,9 +94,45 @@ class CheckpointedTape:
         inputs = sum(runs[0].x.nbytes for runs in self._levels[1:])
         return inputs + sum(run.nbytes for runs in self._levels for run in runs)
 
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of the pass's context, [N, C] or [T, N, C]; None without one."""
+        context = self._levels[0][0].batch.context
+        return None if context is None else context.shape
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        owner = self._owner
+        runs = [[(r.layers, r.batch, r.masks, r.reverse, r.starts) for r in level] for level in self._levels]
+        shape = (self.steps, self.rows, self.checkpoint_every)
+        flags = (self.learned_state, self.alone)
+        kept = owner._weights.pickled(self._weights)
+        return _restored, (owner, *kept, shape, runs, self._masks, flags)
+
     def __repr__(self) -> str:
         kept = f"a state kept every {self.checkpoint_every}"
         return f"<CheckpointedTape of {self._owner!r}: {self.steps} steps of {self.rows} sequences, {kept}>"
+
+
+def _restored(
+    owner: Any,
+    keys: list[int] | None,
+    weight_masks: list[Array] | None,
+    shape: tuple[int, int, int],
+    runs: list[list[tuple[Any, ...]]],
+    masks: list[DropoutMask | None],
+    flags: tuple[bool, bool],
+) -> CheckpointedTape:
+    """Return a pickled tape."""
+    tape = CheckpointedTape(owner.spec, owner._weights.restored(keys, weight_masks), *shape)
+    tape._owner, tape._masks = owner, masks
+    tape.learned_state, tape.alone = flags
+    for level in runs:
+        tape._levels.append([])
+        for layers, batch, own, reverse, starts in level:
+            run = Run(tape, layers, batch, own, reverse=reverse)
+            run.starts = starts
+            tape._levels[-1].append(run)
+    return tape
 
 
 # The tapes that a forward pass may return.
@@ -115,12 +154,13 @@ def forward_segments(
         masks = [mask() for _ in range(1, spec.count)]
         run = Run(tape, range(spec.count), batch, masks, reverse=spec.options.reverse)
         tape._levels.append([run])
-        return *run.forward(), tape
+        y, finals = run.forward()
+        return frozen(y), finals, tape
     x, finals = batch.x, []
     for index in range(0, spec.count, 2):
         if index > 0:
             tape._masks.append(mask())
-            x = _dropped(x, tape._masks[-1], 0, tape.steps)
+            x = frozen(_dropped(x, tape._masks[-1], 0, tape.steps))
         level = batch._replace(x=x)
         runs = [Run(tape, range(i, i + 1), level, [], reverse=i > index) for i in (index, index + 1)]
         tape._levels.append(runs)
@@ -129,7 +169,7 @@ def forward_segments(
             y, final = run.forward()
             outputs.append(y)
             finals += final
-        x = merged(spec, outputs)
+        x = frozen(merged(spec, outputs))
     return x, finals, tape
 
 
@@ -191,6 +231,9 @@ class Run:
     def forward(self) -> tuple[Array, States]:
         state = list(self.first)
         total, rows = self.x.shape[:2]
+        if not self._segments():  # no step to run
+            parts = [self.spec.zero_state(rows) if part is None else part for part in state]
+            state = [tuple([array.copy() for array in part]) for part in parts]
         y = np.zeros((total, rows, self.spec.h_size), self.spec.dtype)
         for begin, end in self._segments():
             self.starts.append(list(state))
@@ -205,32 +248,49 @@ class Run:
         carried: list[Any] = [None] * count
         if dstates is not None:
             carried = dstates[first : first + count]
+        if not self._segments():
+            parts = [self.spec.zero_state(self.x.shape[1]) if part is None else part for part in carried]
+            carried = [tuple([array.copy() for array in part]) for part in parts]
         # The gradient that resets send back to the first state of the whole pass.
         back: list[Any] = [None] * count
         if self.reset is not None:
             back = [self.spec.zero_state(self.x.shape[1]) for _ in range(count)]
         dx = np.zeros(self.x.shape, self.spec.dtype) if need_dx and self.x.ndim == 3 else None
+        gradients = [self._with_sums(group) for group in gradients]
         for (begin, end), start in zip(reversed(self._segments()), reversed(self.starts), strict=True):
             _, _, tapes = self._run_segment(begin, end, start, training=True)
             part = None if dy is None else self._take(dy, begin, end)
             for own in reversed(self._together()):
                 layers = slice(first + own.start, first + own.stop)
+                groups, dcontext = self._of_segment(gradients[layers], begin, end)
                 results = kernels.recurrent_backward(
                     self.weights.packed[layers],
                     tapes[own],
                     part,
                     carried[own],
-                    gradients[layers],
+                    groups,
                     own.start > 0 or need_dx,
                     1,
                     back[own],
                 )
+                if dcontext is not None:
+                    self._put(gradients[layers.start]["context"], dcontext, begin, end)
                 part, carried[own] = results[0][0], [state for _, state in results]
                 if own.start > 0 and part is not None:
                     part = _dropped(part, self.masks[own.start - 1], begin, end)
             if dx is not None and part is not None:
                 self._put(dx, part, begin, end)
         return dx, carried
+
+    def _with_sums(self, group: Group) -> Group:
+        """Add the sums that all segments add to before they become gradients, as in a whole pass."""
+        sums: dict[str, Array] = {}
+        if self.spec.options.leak == "shared":
+            sums["leak_sum"] = np.zeros(self.spec.hidden_size, self.spec.dtype)
+        if "weight_context" in group and self.batch.context is not None and self.batch.context.ndim == 2:
+            shape = (self.x.shape[1], group["weight_context"].shape[0])
+            sums["context_sum"] = np.zeros(shape, self.spec.dtype)
+        return {**group, **sums} if sums else group
 
     def _run_segment(
         self, begin: int, end: int, state: list[Any], *, training: bool
@@ -253,7 +313,7 @@ class Run:
                 training,
                 False,
                 1,
-                [option_arrays(self.spec, self.weights, self.batch, i, steps) for i in self.layers[own]],
+                [self._options(i, steps) for i in self.layers[own]],
                 (begin, self.x.shape[0]),
                 self.first[own],
             )
@@ -262,6 +322,22 @@ class Run:
             tapes += [tape for _, _, tape in results]
         return x, finals, tapes
 
+    def _options(self, index: int, steps: range) -> dict[str, Array] | None:
+        """Return the arrays that the options of one layer need in a segment."""
+        arrays = option_arrays(self.spec, self.weights, self.batch, index, steps)
+        if self.reverse and arrays is not None and "context" in arrays and arrays["context"].ndim == 3:
+            assert self.batch.context is not None
+            arrays["context"] = self._take(self.batch.context, steps.start, steps.stop)
+        return arrays
+
+    def _of_segment(self, groups: list[Group], begin: int, end: int) -> tuple[list[Group], Array | None]:
+        """Return gradients with a segment's part of the contexts of all steps, and that part."""
+        whole = groups[0].get("context")
+        if whole is None or whole.ndim == 2:
+            return groups, None
+        part = np.zeros((end - begin, *whole.shape[1:]), whole.dtype)
+        return [{**groups[0], "context": part}, *groups[1:]], part
+
     def _together(self) -> list[slice]:
         """Return which layers run in one call of a kernel: those between two dropout masks."""
         count = len(self.layers)
@@ -269,7 +345,8 @@ class Run:
         return [slice(i, i + step) for i in range(0, count, step)]
 
     def _segments(self) -> list[tuple[int, int]]:
-        total = self.x.shape[0] if self.lengths is None else int(self.lengths.max())
+        total = self.x.shape[0] if self.lengths is None else int(self.lengths.max(initial=0))
+        total = total if self.x.shape[1] else 0
         return [(begin, min(begin + self.every, total)) for begin in range(0, total, self.every)]
 
     def _take(self, array: Array, begin: int, end: int) -> Array:

@@ -10,8 +10,9 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
-from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays
+from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays, reverse_order
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
@@ -65,10 +66,12 @@ def forward(
     run = levels(spec, masked=spec.dropout > 0.0)
     for level in run:
         if level.start > 0:
-            masks[level.start // spec.directions - 1] = mask = dropout_mask(
-                x.shape, spec.dropout, spec.dtype, rng
-            )
-            x = x if mask is None else x * mask
+            mask = dropout_mask(x.shape, spec.dropout, spec.dtype, rng)
+            if mask is not None:
+                if spec.options.reverse:  # masks are drawn in the order of the loop, as the options' masks
+                    mask = mask[reverse_order(batch.lengths, *x.shape[:2]), np.arange(x.shape[1])]
+                x = frozen(x * mask)
+                masks[level.start // spec.directions - 1] = frozen(mask)
         results = kernels.recurrent_forward(
             weights.packed[level],
             x,
@@ -80,7 +83,7 @@ def forward(
             spec.directions,
             None if spec.options.plain else level_options(spec, weights, batch, level),
         )
-        x = results[-1][0] if spec.directions == 1 else merged(spec, [y for y, _, _ in results])
+        x = results[-1][0] if spec.directions == 1 else frozen(merged(spec, [y for y, _, _ in results]))
         finals += [final for _, final, _ in results]
         tapes += [tape for _, _, tape in results]
     return x, finals, Tape(spec, weights, run, tapes, masks)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastrnn._arrays import Array, Ids
+from fastrnn.layers.base.kept import Kept
 from fastrnn.layers.recurrent.engine.packed import PassWeights, mask_bytes
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
@@ -37,7 +38,8 @@ class LayerTape(Protocol):
 
         LSTM: i, f, g, o; with options those that exist, then r. GRU: r, z, n, and with ``reset_after`` also
         ``W_hn h' + b_hn``. RNN: None, because y is enough; with options n, the new value. SLSTM: ``exp(log_i
-        - m)``, log_f, z, o. MinGRU: z, n. MinLSTM: f, i, n. Candidates are kept as they were before dropout.
+        - m)``, log_f, z, o. MinGRU: z, n. MinLSTM: f, i, n, ``i / (f + i)``. Candidates are kept as they were
+        before dropout.
         """
 
     @property
@@ -65,12 +67,15 @@ class LayerTape(Protocol):
         """Bytes of y, c, gates and whatever else backward needs, without x and `options`."""
 
 
-class Tape:
+class Tape(Kept):
     """What ``forward`` of a recurrent layer keeps for ``backward``.
 
-    Its arrays are the arguments and results of the forward pass, not copies: do not write to them before
-    ``backward``, which leaves them as they are and may be called more than once. The weights are those of the
-    forward pass, even if the parameters have changed since.
+    It cannot change: its arrays are read-only. They are the results of the forward pass and its arguments,
+    copied if somebody could write to them. The weights are those of the forward pass, even if the parameters
+    have changed since. ``backward`` may be called more than once.
+
+    A copy of a tape is the tape itself, and copies of its layer can use it too. A pickled tape brings its
+    layer along; pickle both together, ``(rnn, tape)``.
 
     Attributes
     ----------
@@ -101,6 +106,7 @@ class Tape:
         "_owner",
         "_spec",
         "_weights",
+        "alone",
         "dropout",
         "layers",
         "learned_state",
@@ -119,9 +125,10 @@ class Tape:
         layers: list[Any],
         dropout: list[Array | None],
     ) -> None:
-        self._owner: object = None  # the layer whose pass it was
+        self._owner: Any = None  # the layer whose pass it was
         self._spec, self._weights, self._levels = spec, weights, levels
         self.learned_state = False  # whether the initial state was the layer's own
+        self.alone = False  # whether x had no axis N
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)
         self.steps, self.rows = self.layers[0].x.shape[:2]
@@ -142,5 +149,33 @@ class Tape:
         counted = {id(layer.y) for layer in self.layers}
         return total + sum(size for array, size in inputs.items() if array not in counted)
 
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of the pass's context, [N, C] or [T, N, C]; None without one."""
+        context = (self.layers[0].options or {}).get("context")
+        return None if context is None else context.shape
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        owner = self._owner
+        kept = (*owner._weights.pickled(self._weights), self._levels, list(self.layers), list(self.dropout))
+        return _restored, (owner, *kept, self.learned_state, self.alone)
+
     def __repr__(self) -> str:
         return f"<Tape of {self._owner!r}: {self.steps} steps of {self.rows} sequences>"
+
+
+def _restored(
+    owner: Any,
+    keys: list[int] | None,
+    weight_masks: list[Array] | None,
+    levels: Sequence[slice],
+    layers: list[Any],
+    dropout: list[Array | None],
+    learned_state: bool,
+    alone: bool,
+) -> Tape:
+    """Return a pickled tape."""
+    weights = owner._weights.restored(keys, weight_masks)
+    tape = Tape(owner.spec, weights, levels, layers, dropout)
+    tape._owner, tape.learned_state, tape.alone = owner, learned_state, alone
+    return tape

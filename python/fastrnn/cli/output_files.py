@@ -1,0 +1,70 @@
+"""The files that ``fastrnn train`` writes, each with a name of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from fastrnn.train.atomic_files import check_writable
+
+__all__ = ["OutputFiles"]
+
+
+class OutputFiles:
+    """Paths that a training run writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``.
+
+    Parameters
+    ----------
+    out : str
+        The first of them.
+    """
+
+    def __init__(self, out: str) -> None:
+        self.last = Path(out)
+        self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
+        self.log = self.last.with_name(f"{self.last.stem}.jsonl")
+
+    def check(self, texts: Iterable[str], resumed: str | None = None, tensorboard: str | None = None) -> None:
+        """Check that each file can be written and overwrites neither another nor an input.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            The files that training reads.
+        resumed : str, optional
+            The checkpoint to resume from, which the last model may replace.
+        tensorboard : str, optional
+            The folder of the curves.
+
+        Raises
+        ------
+        ValueError
+            If two names are those of one file.
+        OSError
+            If a file cannot be written.
+        """
+        if _same(self.last, self.log) or _same(self.last, self.best) or _same(self.best, self.log):
+            stem = self.last.stem if self.last.suffix == ".jsonl" else f"{self.last.stem}-2"
+            other = self.last.with_name(f"{stem}.safetensors")
+            raise ValueError(
+                f"--out: {self.last}: the log {self.log} or the best model {self.best} would overwrite it; "
+                f"try {other}"
+            )
+        outputs = (self.last, self.best, self.log)
+        for path in outputs:
+            if any(_same(path, text) for text in texts):
+                raise ValueError(f"{path}: is an input text; --out would overwrite it")
+            if resumed is not None and path is not self.last and _same(path, resumed):
+                raise ValueError(f"{path}: is the checkpoint to resume; --out would overwrite it")
+            if tensorboard is not None and _same(path, tensorboard):
+                raise ValueError(f"--tensorboard: {tensorboard}: expected a folder of its own, not --out's")
+        for path in outputs:
+            check_writable(path)
+
+
+def _same(one: str | Path, other: str | Path) -> bool:
+    """Return whether two names are those of one file, links followed."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    return os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)

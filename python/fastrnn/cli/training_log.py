@@ -1,0 +1,91 @@
+"""The log of a training run: a JSON object for each step, each step once."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastrnn.train import Record
+from fastrnn.train.atomic_files import name_file_in_errors, write_atomically
+from fastrnn.train.interrupts import defer_interrupts
+
+__all__ = ["TrainingLog"]
+
+
+class TrainingLog:
+    """A file with one line for each step of a training.
+
+    Parameters
+    ----------
+    path : path
+    resumed_at : int, optional
+        Steps of the checkpoint from which training resumes. The log may have more, of a process that was
+        killed after it saved: the first new record replaces them. None: the first record replaces the log.
+    settings : dict, optional
+        The settings of the training, which its first record here holds as ``settings``: a resumed training
+        takes the paths in its checkpoint only if they are these.
+    """
+
+    def __init__(
+        self, path: Path, resumed_at: int | None = None, settings: dict[str, Any] | None = None
+    ) -> None:
+        self.path, self._resumed_at, self._begun = path, resumed_at, False
+        self._settings = settings
+
+    def write(self, record: Record) -> None:
+        """Append the record of a step.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        first = {} if self._begun or self._settings is None else {"settings": self._settings}
+        line = json.dumps({**asdict(record), **first}) + "\n"
+        with defer_interrupts(), name_file_in_errors(self.path):
+            if self._resumed_at is not None and not self._begun:
+                rewind(self.path, self._resumed_at)
+            new = self._resumed_at is None and not self._begun
+            with self.path.open("w" if new else "a", encoding="utf-8") as file:
+                file.write(line)
+            self._begun = True
+
+
+def rewind(path: Path, step: int) -> None:
+    """Remove the records after a step from a log, atomically, and a line that a kill cut off.
+
+    Of several records of one step, which earlier versions wrote, the last is kept.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read or written.
+    """
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    kept: dict[tuple[str, int], bytes] = {}
+    for number, line in enumerate(content.splitlines(keepends=True)):
+        found = _step_of(line)
+        if not line.endswith(b"\n"):
+            continue
+        if found is None:  # not ours: kept as it is
+            kept["line", number] = line
+        elif found <= step:
+            kept["step", found] = line
+    new = b"".join(kept.values())
+    if content.startswith(new):
+        os.truncate(path, len(new))  # the same file, for those who follow it
+    else:
+        write_atomically(path, new)
+
+
+def _step_of(line: bytes) -> int | None:
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return step if isinstance(step, int) else None

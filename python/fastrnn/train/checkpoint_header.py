@@ -1,0 +1,93 @@
+"""The header and the tensors of a safetensors file, read from its bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._plain import as_mapping, errors_of_library, parse_json
+from fastrnn.layers.base.parameters import widen_bfloat16
+
+__all__ = ["METADATA_KEY", "header_text", "read_description", "read_tensors"]
+
+METADATA_KEY = "fastrnn"  # of the header's metadata; its value is JSON
+_LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
+_DTYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
+    **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
+}
+
+
+def header_text(description: Mapping[str, Any]) -> str:
+    """Return fastrnn's part of the header, or of a part of it, as JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is larger than a header may be, so that no file could be read again.
+    """
+    text = json.dumps(description, allow_nan=False)
+    size = len(json.dumps(text))
+    if size > _LARGEST_HEADER:
+        symbols = len(description["vocabulary"]["symbols"])
+        raise ValueError(
+            f"vocabulary: {symbols:,} symbols take {size:,} bytes of a file's header, which may have "
+            f"{_LARGEST_HEADER:,}; keep fewer, with max_types or --max-types"
+        )
+    return text
+
+
+def read_description(content: bytes) -> dict[str, Any]:
+    """Return fastrnn's part of the header.
+
+    Raises
+    ------
+    ValueError
+        If the header is truncated, is not JSON or has no such part.
+    """
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length < 2:
+        raise ValueError("not a safetensors file: no header")
+    if length > _LARGEST_HEADER:
+        raise ValueError(f"not a safetensors file: a header of {length} bytes")
+    if length > len(content) - 8:
+        raise ValueError(f"truncated: a header of {length} bytes in a file of {len(content)}")
+    try:
+        metadata = as_mapping("header", parse_json(content[8 : 8 + length])).get("__metadata__")
+        text = as_mapping("__metadata__", metadata).get(METADATA_KEY)
+        if not isinstance(text, str):
+            raise TypeError(f"{METADATA_KEY}: expected str, got {type(text).__name__}")
+        return as_mapping(METADATA_KEY, parse_json(text))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"not a fastrnn checkpoint: its header has no readable fastrnn part: {error}"
+        ) from error
+
+
+def read_tensors(content: bytes) -> dict[str, NDArray[Any]]:
+    """Return the tensors by name; bfloat16, which NumPy lacks, as float32 of the same values.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated or damaged, or a tensor has another dtype than NumPy's and bfloat16.
+    """
+    # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
+    from safetensors import deserialize
+
+    with errors_of_library("truncated or damaged"):
+        parts: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call]  # has no annotations
+    return {name: _as_array(name, part) for name, part in parts}
+
+
+def _as_array(name: str, part: dict[str, Any]) -> NDArray[Any]:
+    dtype = part["dtype"]
+    if dtype not in _DTYPES:
+        raise ValueError(f"{name}: expected a tensor of {', '.join(_DTYPES)}, got {dtype}")
+    array = np.frombuffer(part["data"], _DTYPES[dtype]).reshape(part["shape"])
+    return widen_bfloat16(array) if dtype == "BF16" else array

@@ -1,0 +1,1 @@
+"""Programs that look for faults with random layers, and what they share."""
