@@ -2,6 +2,7 @@
 #include "kernels/dense/logistic.hpp"
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
 
 namespace fastrnn::bindings {
@@ -47,7 +48,7 @@ py::tuple binary_cross_entropy(py::object logits, py::object targets, py::object
     p.losses = losses.mutable_data();
     S* const d = dlogits.mutable_data();
     {
-        const py::gil_scoped_release release;
+        const ReleasedGil release;
         fastrnn::binary_cross_entropy(p, rows.data(), d, get_num_threads());
     }
     return py::make_tuple(losses, dlogits);
@@ -78,7 +79,7 @@ py::tuple linear_binary_cross_entropy(py::object h, py::object weight, py::objec
                                        optional_writable<S>(dweight, "dweight", {{"F", F}, {"K", K}}),
                                        optional_writable<S>(dbias, "dbias", {{"F", F}})};
     {
-        const py::gil_scoped_release release;
+        const ReleasedGil release;
         fastrnn::linear_binary_cross_entropy(p, linear, gradients, get_num_threads(), fresh_workspace());
     }
     interrupt.finish();

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
 from fastrnn.layers.base.module import Module, sparse_parts, trained_parts
 from fastrnn.train.modules import Modules, as_modules
@@ -51,10 +52,11 @@ class Optimizer(ABC):
                 f"got {self.weight_decay}"
             )
         self.steps = 0
-        self._moments: list[Moments] = [
-            {name: np.zeros_like(module.parameters.flat) for name in self.moment_names}
-            for module in self.modules
-        ]
+        with named_memory("moments", "use SGD without momentum, or a smaller model"):
+            self._moments: list[Moments] = [
+                {name: np.zeros_like(module.parameters.flat) for name in self.moment_names}
+                for module in self.modules
+            ]
         self.moments: Moments = self._named(self._moments)
         # For each parameter, the steps in which it was frozen.
         self._skipped = [np.zeros(len(module.parameters), np.int64) for module in self.modules]
