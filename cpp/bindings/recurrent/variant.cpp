@@ -277,8 +277,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
 
 template <class S>
 py::object pack(const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
-    return py::cast(
-        std::shared_ptr<Packed<S>>(std::make_shared<PackedVariant<S>>(kind, hidden_size, weights, options)));
+    return share<Packed<S>>(std::make_shared<PackedVariant<S>>(kind, hidden_size, weights, options));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_number, as_size
+from fastrnn._memory import named_memory
 from fastrnn.decode.distribution import Sampling, log_probabilities
 from fastrnn.decode.prompts import as_prompt, context_of
 from fastrnn.decode.state_rows import select_stream_rows
@@ -41,6 +42,7 @@ class Hypothesis(NamedTuple):
     stopped_by: str
 
 
+@named_memory("beam_search", "use a smaller beam, or shorter texts")
 def beam_search(
     model: LanguageModel,
     prompt: ArrayLike | None = None,

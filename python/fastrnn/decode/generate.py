@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastrnn._memory import FEWER_TEXTS, named_memory
 from fastrnn.decode.categorical import UniformStreams
 from fastrnn.decode.distribution import Sampling
 from fastrnn.decode.generation_loop import Generated, GenerationLoop
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Generated", "generate", "greedy"]
 
 
+@named_memory("generate", FEWER_TEXTS)
 def generate(
     model: LanguageModel,
     prompts: ArrayLike | Sequence[ArrayLike] | None = None,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._memory import FEWER_TEXTS, named_memory
 from fastrnn.decode.categorical import sample_categorical
 from fastrnn.decode.distribution import Sampling, next_probabilities
 from fastrnn.decode.generate import generate
@@ -177,6 +178,7 @@ def sample(
     return vocabulary.decode(itertools.takewhile(lambda symbol: symbol != eos, ids))
 
 
+@named_memory("samples", FEWER_TEXTS)
 def samples(
     model: LanguageModel,
     vocabulary: Vocabulary,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_size
+from fastrnn._memory import FEWER_TEXTS, named_memory
 from fastrnn.decode.prompts import context_of
 from fastrnn.models.vocabulary_match import check_vocabulary
 
@@ -319,6 +320,7 @@ def _tokens(count: int) -> str:
     return f"{count} token{'' if count == 1 else 's'}"
 
 
+@named_memory("score", FEWER_TEXTS)
 def _losses(
     model: LanguageModel, sequences: list[NDArray[np.int64]], **context: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastrnn._arrays import NO_TARGET, Array, Ids, as_ids, as_lengths
+from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.models.backbone import (
     BackboneModel,
     add_penalties,
@@ -54,6 +55,7 @@ def arrange(length: HaltOutput | LengthOutput | None, inputs: Any, targets: Any,
     return length.add_step(batch)
 
 
+@named_memory("losses", FEWER_TOKENS)
 def target_losses(model: WholeModel, batch: ModelBatch, state: Any) -> tuple[Array, Array, Any]:
     """Compute ``-log p`` of each target [T, N] and of each row's length [N], and the final state.
 
@@ -161,6 +163,7 @@ def loss_and_gradients(
     return (total(losses) + total(of_lengths)) / count, tape.state, dstate
 
 
+@named_memory("dh", FEWER_TOKENS)
 def output_gradients(
     model: WholeModel,
     h: Array,

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
+from fastrnn._memory import SMALLER_LAYER, named_memory
 from fastrnn.layers.recurrent.engine.packed import PassWeights, pack
 from fastrnn.layers.recurrent.engine.sequence_pass import infer
 from fastrnn.layers.recurrent.shapes import Group
@@ -64,6 +65,7 @@ class ProjectedStack:
         batch = self.rnn._weights.batch(ids, state, keep=True)
         return self.rnn._forward(batch, checkpoint_every, initial=state is None, packed=self._packed)
 
+    @named_memory("gradients", SMALLER_LAYER)
     def backward(self, tape: AnyTape, dy: Array) -> Any:
         """Add to the gradients of both modules; return that of the first state."""
         own = self.rnn._weights.gradient_groups(self.rnn.gradients)

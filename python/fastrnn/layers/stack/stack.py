@@ -10,6 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
+from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module import Composite
@@ -319,7 +320,8 @@ class Stack(Composite):
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         zero = dy is None
-        dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
+        with named_memory("dy", FEWER_TOKENS):
+            dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
         dstates = as_entries(self.layers, "dstate", dstate, tape.rows, alone=tape.alone)
         if dcontext is not None and not self.context_size:
             raise ValueError("dcontext: expected None, as no layer has a context_size")

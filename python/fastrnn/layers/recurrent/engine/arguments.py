@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
+from fastrnn._memory import named_memory
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
@@ -182,6 +183,7 @@ def own_axes(spec: RecurrentSpec, array: Array, *, alone: bool) -> Array:
     return array[:, 0] if alone else array.swapaxes(0, 1) if spec.batch_first else array
 
 
+@named_memory("state", "use fewer sequences or a smaller layer")
 def join_states(states: States, *, alone: bool = False) -> Any:
     """Join the states of all layers and directions into the form that users receive: h, or a tuple."""
     if alone:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
+from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import DropoutMask
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
@@ -228,6 +229,7 @@ class Run:
         kept: list[Array] = [array for start in self.starts[1:] for state in start for array in state]
         return sum(array.nbytes for array in kept)
 
+    @named_memory("y", FEWER_TOKENS)
     def forward(self) -> tuple[Array, States]:
         state = list(self.first)
         total, rows = self.x.shape[:2]
@@ -241,6 +243,7 @@ class Run:
             self._put(y, part, begin, end)
         return y, state
 
+    @named_memory("dx", FEWER_TOKENS)
     def backward(
         self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
     ) -> tuple[Array | None, States]:

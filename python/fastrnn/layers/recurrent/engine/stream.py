@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_array, as_floats, as_ids
 from fastrnn._checks import as_size
 from fastrnn._dispatch import kernels
+from fastrnn._memory import out_of_memory
 from fastrnn.layers.recurrent.engine.arguments import States, as_context, as_states, join_states
 from fastrnn.layers.recurrent.engine.packed import PackedWeights
 
@@ -94,7 +95,8 @@ class Stream(Generic[StateT]):
             return kernels.Stream(packed, self.batch_size, options)
         except (MemoryError, TypeError, ValueError):  # the last two: too large for C++ integers
             scalars = spec.num_layers * self.batch_size * spec.hidden_size * len(spec.state_names)
-            raise MemoryError(f"state: cannot allocate {scalars * spec.dtype.itemsize} bytes") from None
+            advice = "use fewer sequences or a smaller layer"
+            raise out_of_memory("state", scalars * spec.dtype.itemsize, advice) from None
 
     def _use(self, native: Any, buffer: Buffer, version: float) -> None:
         self._native, self._native_step = native, native.step
