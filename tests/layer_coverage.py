@@ -121,6 +121,16 @@ CELLS = [
         ragged="test_variants.py::test_teacher_forcing[given1-False]",
     ),
     Row("the course notes' convention", (), forward="test_notes.py::test_gru"),
+    Row(
+        "the course notes' relevance gate and peepholes",
+        (),
+        forward="test_notes.py::test_an_lstm_with_a_relevance_gate_and_peepholes[True-True]",
+    ),
+    Row(
+        "back to the course notes",
+        (),
+        forward="test_notes.py::test_what_was_converted_comes_back_to_the_last_bit[float32-stacked-U-gru]",
+    ),
 ]
 
 CELL_OPTIONS = [
@@ -132,6 +142,28 @@ CELL_OPTIONS = [
     variant("connection over d steps, GRU", "skip", "gru skip"),
     variant("connection over d steps, LSTM", "skip", "lstm skip"),
     variant("context vector", "context_size context dcontext", "context", reference=False),
+    variant("context of each step", "context_size context dcontext", "contexts", reference=False),
+    variant(
+        "context of each step, two directions",
+        "context dcontext",
+        "contexts both ways",
+        reference=False,
+        step=False,
+    ),
+    variant("context of each step, reset before", "context", "contexts of gru before norm", reference=False),
+    variant("context of each step, normalised", "context", "contexts of rnn norm skip", reference=False),
+    variant("context of each step, sLSTM", "context", "contexts of slstm", reference=False),
+    variant("context of each step, relevance", "context", "contexts of lstm relevance", reference=False),
+    variant("context of each step, minGRU", "context", "contexts of mingru", reference=False),
+    variant("context of each step, Jordan", "context", "contexts of jordan", reference=False),
+    Row(
+        "contexts of a stack",
+        ("context", "dcontext"),
+        forward="test_contexts.py::test_a_stacks_gradients_are_central_differences[plain-each]",
+        bptt="test_contexts.py::test_a_stacks_gradients_are_central_differences[residual-each]",
+        step="test_contexts.py::test_a_stacks_steps_give_the_bits_of_the_whole[each]",
+        ragged="test_contexts.py::test_a_stacks_gradients_are_central_differences[plain-one]",
+    ),
     variant("projection, vanilla", "proj_size", "rnn proj"),
     variant("projection, GRU", "proj_size", "gru proj"),
     variant(
@@ -304,6 +336,11 @@ SEQUENCES = [
         "sequences join and leave a stream",
         ("batch_size",),
         step="test_variants.py::test_streams_join_and_leave_a_batch[learned state]",
+    ),
+    Row(
+        "sequences join and leave a stack's stream",
+        ("batch_size",),
+        step="test_contexts.py::test_sequences_join_and_leave_a_stacks_stream",
     ),
     Row(
         "segments: states kept at intervals",

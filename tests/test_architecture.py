@@ -382,6 +382,12 @@ def test_kernels_know_nothing_of_python_and_print_nothing():
     assert not offences(KERNEL_FILES, r"#\s*include\s*<(iostream|cstdio|stdio\.h|fstream)>|std::c(out|err)\b")
 
 
+def test_the_gil_is_released_and_objects_are_handed_to_python_in_one_way_only():
+    """Keep pybind11's own: the one ends the process at exit, the other frees twice where memory ends."""
+    assert not offences(CPP_FILES, r"\bgil_scoped_(release|acquire)\b")
+    assert not offences(CPP_FILES, r"\bpy::cast\((std::|\w*shared|\w*packed|\w*stream|\w*tape)")
+
+
 def test_only_simd_names_eigen_packets():
     others = [path for path in CPP_FILES if path.name != "simd.hpp"]
     assert not offences(others, r"Eigen::internal|\bPacket(Block|\d+\w+)?\b|\bpacket_traits\b|\.packet\b")

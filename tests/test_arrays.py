@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
+from fastrnn._memory import FEWER_TOKENS, out_of_memory
 
 WRITE = "write x.astype(np.float32)"  # the end of messages about another dtype
 T, N, D, H = 4, 2, 3, 5
@@ -273,7 +274,11 @@ def test_wrong_steps_are_named_and_leave_the_state():
         ValueError,
         "x: expected ids in 0 .. 2 (-1: none), got -2 at position 1",
     )
-    check(lambda: stream.step([0, 1, 2]), ValueError, "x: expected [2], got [3]")
+    check(
+        lambda: stream.step([0, 1, 2]),
+        ValueError,
+        "x: expected ids [2], got [3]. Integers are ids; write a vector as floats: np.array(x, np.float32)",
+    )
     check(lambda: stream.step(1), ValueError, "x: expected [2], got []")
     check(lambda: stream.step([True, False]), TypeError, "x: expected float32, got bool")
     assert np.array_equal(stream.state, before)
@@ -393,12 +398,12 @@ def test_parameters_that_cannot_be_allocated(make, scalars):
 def test_results_that_cannot_be_allocated():
     embedding = fr.Embedding(1, 2**22, seed=0)
     ids = np.zeros(2**24, np.int8)
-    check(lambda: embedding(ids), MemoryError, f"y: cannot allocate {2**48} bytes")
+    check(lambda: embedding(ids), MemoryError, str(out_of_memory("y", 2**48, FEWER_TOKENS)))
     rnn = fr.RNN(2, 2, seed=0)
     x = np.broadcast_to(np.float32(0), (2**26, 2**20, 2))
-    check(lambda: rnn(x), MemoryError, f"x: cannot allocate {2**49} bytes")
+    check(lambda: rnn(x), MemoryError, str(out_of_memory("x", 2**49, FEWER_TOKENS)))
     for rows in (2**50, 2**61, 2**70):
-        message = f"state: cannot allocate {2 * 4 * 2 * rows} bytes"
+        message = str(out_of_memory("state", 2 * 4 * 2 * rows, "use fewer sequences or a smaller layer"))
         check(lambda rows=rows: fr.LSTM(2, 2).stream(rows), MemoryError, message)
 
 

@@ -76,7 +76,7 @@ def test_rows_of_length_0_change_nothing_for_the_others(name):
         state = tuple(np.ascontiguousarray(part[:, rows]) for part in parts_of(more["state"]))
         more["state"] = state if isinstance(more["state"], tuple) else state[0]
         if "context" in more:
-            more["context"] = np.ascontiguousarray(more["context"][rows])
+            more["context"] = np.ascontiguousarray(more["context"][..., rows, :])
         y, _, tape = rnn.forward(np.ascontiguousarray(x[:, rows]), **more)
         dy = np.random.default_rng(1).normal(size=(T, N, y.shape[2])).astype("f")[:, rows]
         dx, _ = rnn.backward(tape, dy)

@@ -35,6 +35,28 @@ OPTIONS = {  # a model owns the recurrent layers passed to it: each model needs 
     "word dropout": lambda: {"embedding_dropout": 0.4, "embedding_size": 3},
     "ar and tar of a stack": lambda: {"rnn": stack(), "embedding_size": 6, "ar": 0.7, "tar": 0.9},
     "adaptive": lambda: {"cutoffs": [3, 7], "embedding_size": 6},
+    "jordan": lambda: {"rnn": fr.Jordan(V, 9, 4, hidden_recurrence=True, seed=1, **F64)},
+    "jordan in a stack": lambda: {
+        "rnn": fr.Stack(fr.GRU(6, 9, seed=1, **F64), fr.Jordan(9, 5, 7, output_activation="tanh", **F64)),
+        "embedding_size": 6,
+    },
+    "head": lambda: {
+        "head": {"hidden_sizes": [8, 5], "out_features": 4, "activation": "relu", "dropout": 0.2},
+        "embedding_size": 6,
+    },
+    "given head, tied, halt": lambda: {
+        "head": fr.Head(9, [8], 6, bias=False, seed=4, **F64),
+        "embedding_size": 6,
+        "tied": True,
+        "length_model": "halt",
+    },
+    "linear head, adaptive, tau": lambda: {
+        "head": fr.Head(9, [], 5, seed=4, **F64),
+        "embedding_size": 6,
+        "cutoffs": [3, 7],
+        "length_model": "tau",
+        "max_length": 9,
+    },
     "start and end": lambda: {"start": -1, "eos": 0, "embedding_size": 6},
     "halt": lambda: {"length_model": "halt", "ar": 0.7, "tar": 0.3},
     "tau": lambda: {"length_model": "tau", "max_length": 9, "embedding_size": 6, "tar": 0.3},
@@ -104,7 +126,7 @@ def penalties(monkeypatch):
 def test_gradients_are_central_differences(name, dropout, ragged, smoothing, penalties):
     model = make(name, dropout=dropout)
     batch, random, directions = make_batch(model, ragged), model.random_state(), np.random.default_rng(3)
-    smoothed = {} if name == "adaptive" else {"label_smoothing": smoothing}
+    smoothed = {} if "adaptive" in name else {"label_smoothing": smoothing}
 
     def loss(**options):
         model.set_random_state(random)  # the same masks
@@ -170,6 +192,7 @@ def test_ragged_rows_are_as_alone(name):
         assert bits(state, n) == bits(last, 0)
 
 
+HEAD = {"hidden_sizes": [3], "out_features": 4}
 GIVEN = {"kind": "GRU", "input_size": V, "hidden_size": 4}
 WRONG = [  # how the message begins
     ("cell_options: dropout is not an option of this cell", {"cell_options": {"dropout": 0.1}}),
@@ -179,8 +202,25 @@ WRONG = [  # how the message begins
     ("rnn: expected a recurrent layer or a Stack, got str", {"rnn": "lstm"}),
     ("rnn: expected one that runs forward, as it predicts what comes next", {"rnn": {"bidirectional": True}}),
     ("rnn: expected one that runs forward, as it predicts what comes next", {"rnn": {"reverse": True}}),
-    ("rnn: expected no context_size and no batch_first", {"rnn": {"batch_first": True}}),
-    ("rnn: expected no context_size and no batch_first", {"rnn": {"context_size": 2}}),
+    ("rnn: expected no batch_first", {"rnn": {"batch_first": True}}),
+    ("Jordan: missing output_size", {"rnn": {"kind": "Jordan"}}),
+    (
+        "num_layers: not an option of this layer",
+        {"rnn": {"kind": "Jordan", "output_size": 3, "num_layers": 2}},
+    ),
+    ("output_size: expected 1 or more, got 0", {"rnn": {"kind": "Jordan", "output_size": 0}}),
+    ("cell: expected one of 'rnn', 'gru', 'lstm'", {"cell": "jordan"}),
+    ("head: expected a Head or a mapping of its arguments, got list", {"head": [3]}),
+    ("head: missing out_features", {"head": {"hidden_sizes": []}}),
+    ("head: unknown sizes; expected activation, ", {"head": {"sizes": []}}),
+    (
+        "head: expected in_features 256, the width of the layers' output, got 3",
+        {"head": {**HEAD, "in_features": 3}},
+    ),
+    ("out_features: expected 1 or more, got 0", {"head": {**HEAD, "out_features": 0}}),
+    ("hidden_sizes[0]: expected 1 or more, got 0", {"head": {**HEAD, "hidden_sizes": [0]}}),
+    ("activation: expected 'tanh' or 'relu', got 'sin'", {"head": {**HEAD, "activation": "sin"}}),
+    ("tied: expected an embedding_size of 4", {"head": HEAD, "tied": True, "embedding_size": 256}),
     ("dtype: expected the rnn's, float64, got float32", {"rnn": {"dtype": "float64"}}),
     ("rnn: expected input_size 11, got 7", {"rnn": {"input_size": 7}}),
     ("num_layers: expected none, as the given rnn determines it", {"rnn": {}, "num_layers": 1}),
@@ -203,7 +243,7 @@ WRONG = [  # how the message begins
 def test_wrong_settings_are_named(message, settings):
     if isinstance(settings.get("rnn"), dict):
         settings = {**settings, "rnn": {**GIVEN, **settings["rnn"]}}
-    kind = TypeError if message.endswith(("got str", "this layer")) else ValueError
+    kind = TypeError if message.endswith(("got str", "got list", "this layer")) else ValueError
     for run in (LanguageModel.from_config, LanguageModel.parameter_shapes, lambda s: LanguageModel(**s)):
         with pytest.raises(kind) as caught:
             run({"vocabulary_size": V, **settings})

@@ -452,10 +452,10 @@ GRU34 = fr.GRU(3, 4)
             "layer1: expected batch_first=False, as layer0, got True",
         ),
         (
-            [GRU34, fr.GRU(4, 4, context_size=2)],
+            [fr.GRU(3, 4, context_size=3), fr.GRU(4, 4, context_size=2)],
             {},
             ValueError,
-            "layer1: a stack has no context, expected context_size 0, got 2",
+            "layer1: expected context_size 0 or that of layer0, 3, as a stack has one context, got 2",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -56,9 +56,11 @@ def test_one_sequence_without_rows_has_the_bits_of_a_batch_of_one(name, every, b
             x, dy, more["reset"] = x[:, 0], dy[:, 0], more["reset"][:, 0]
             more["state"], dstate = without_rows(more["state"]), without_rows(dstate)
             if dcontext is not None:
-                more["context"], dcontext = more["context"][0], dcontext[0]
+                more["context"], dcontext = more["context"][..., 0, :], dcontext[..., 0, :]
         elif batch_first:
             x, dy, more["reset"] = x.swapaxes(0, 1), dy.swapaxes(0, 1), more["reset"].T
+            if dcontext is not None and dcontext.ndim == 3:
+                more["context"], dcontext = (array.swapaxes(0, 1) for array in (more["context"], dcontext))
         found.append(everything(rnn, x, more, dy, dstate, every, dcontext))
     (batched, flat), (single, own) = found
     assert flat == own

@@ -10,7 +10,7 @@ import pytest
 import fastrnn as fr
 from gradient_check import assert_slope
 from kernel_cases import with_threads
-from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
+from variant_cases import BATCHES, VARIANTS, batch, make, part_of, parts_of, random_state, start_stream
 
 #: Variants that can run step by step.
 STREAMED = [
@@ -65,8 +65,9 @@ def everything(rnn, x, more, **options):
     """Return all results of both passes, as bytes."""
     rnn.zero_gradients()
     y, last, tape = training_pass(rnn, x, more | options)
-    dx, dstate = rnn.backward(tape, np.cos(y), last)
-    return bits(y, *parts_of(last), dx, *parts_of(dstate), rnn.gradients.flat)
+    dcontext = np.zeros_like(more["context"]) if "context" in more else None
+    dx, dstate = rnn.backward(tape, np.cos(y), last, dcontext=dcontext)
+    return bits(y, *parts_of(last), dx, *parts_of(dstate), rnn.gradients.flat, dcontext)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -90,8 +91,9 @@ def test_segments_give_the_gradients_of_one_pass(name, given):
     for every in (None, 4, 9):
         rnn.zero_gradients()
         y, last, tape = training_pass(rnn, x, more | {"checkpoint_every": every})
-        dx, dstate = rnn.backward(tape, np.cos(y), last)
-        results.append([dx, *parts_of(dstate), rnn.gradients.flat.copy()])
+        dcontext = np.zeros_like(more.get("context", np.zeros(0)))
+        dx, dstate = rnn.backward(tape, np.cos(y), last, dcontext=dcontext if "context" in more else None)
+        results.append([dx, *parts_of(dstate), rnn.gradients.flat.copy(), dcontext])
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             np.testing.assert_allclose(two, one, rtol=1e-12, atol=1e-12)
@@ -111,15 +113,16 @@ def test_same_bits_for_any_number_of_threads(name, given, dtype):
 def test_a_step_into_an_array_takes_no_memory(name):
     rnn = make(name, dtype="float32", sizes=(64, 129))
     x, more = batch(rnn, (), steps=1, rows=8)
-    stream = rnn.stream(8, **more)
-    out = stream.step(x[0])
+    stream, arguments = start_stream(rnn, more, 8)
+    given = arguments(0)
+    out = stream.step(x[0], **given)
 
     def traced():
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
             for _ in range(50):
-                stream.step(x[0], out=out)
+                stream.step(x[0], out=out, **given)
             return tracemalloc.get_traced_memory()[1] - before
         finally:
             tracemalloc.stop()
@@ -134,22 +137,23 @@ def test_a_stream_gives_the_bits_of_one_call(name, dtype):
     rnn = make(name, layers=2, dtype=dtype)
     x, more = batch(rnn, ("state",), steps=9)
     y, last = rnn(x, **more)
-    context = {key: value for key, value in more.items() if key == "context"}
-    stream = rnn.stream(batch_size=x.shape[1], **context)
+    stream, given = start_stream(rnn, more, x.shape[1])
     stream.state = more["state"]
     out = np.empty(y.shape[1:], dtype)
-    steps = [stream.step(x_t).copy() for x_t in x[:4]]
+    steps = [stream.step(x_t, **given(t)).copy() for t, x_t in enumerate(x[:4])]
     twin = stream.copy()
-    steps += [stream.step(x_t, out=out).copy() for x_t in x[4:]]
+    steps += [stream.step(x[t], out=out, **given(t)).copy() for t in range(4, 9)]
     assert bits(*steps) == bits(*y)
     assert bits(*parts_of(stream.state)) == bits(*parts_of(last))
-    assert bits(*[twin.step(x_t) for x_t in x[4:]]) == bits(*y[4:])
-    chunked, state = rnn(x[:4], **more)
-    rest, end = rnn(x[4:], state, **context)
+    assert bits(*[twin.step(x[t], **given(t)) for t in range(4, 9)]) == bits(*y[4:])
+    chunked, state = rnn(x[:4], **more | part_of(more, slice(4)))
+    rest, end = rnn(x[4:], state, **part_of(more, slice(4, 9)))
     assert bits(chunked, rest, *parts_of(end)) == bits(y[:4], y[4:], *parts_of(last))
 
 
-@pytest.mark.parametrize("name", [*(name for name in STREAMED[::4] if name != "context"), "learned state"])
+@pytest.mark.parametrize(
+    "name", [*(name for name in STREAMED[::4] if "context" not in name), "learned state"]
+)
 def test_streams_join_and_leave_a_batch(name):
     rnn = make(name, layers=2, dtype="float32")
     x, _ = batch(rnn, (), steps=6)
@@ -187,7 +191,7 @@ def test_a_context_joins_and_leaves_with_its_sequence():
     with pytest.raises(ValueError, match=r"context: expected \[1, 2\], got None"):
         stream.join()
     with pytest.raises(ValueError, match=r"context: expected \[3, 2\], got None"):
-        rnn.stream(3)
+        rnn.stream(3).step(x[0])
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -196,17 +200,20 @@ def test_padding_and_order_change_nothing(name):
     x, more = batch(rnn, ("lengths", "reset"), rows=5)
     order = np.array([3, 0, 4, 1, 2])
     y, last = rnn(x, **more)
-    moved = {key: value[order] if key != "reset" else value[:, order] for key, value in more.items()}
+    moved = {"lengths": more["lengths"][order], "reset": more["reset"][:, order]}
+    moved |= part_of(more, rows=order)
     permuted, ends = rnn(x[:, order], **moved)
     assert bits(permuted) == bits(y[:, order])
     assert bits(*(part[:, order] for part in parts_of(last))) == bits(*parts_of(ends))
     padded = np.concatenate([x, np.full_like(x[:2], np.nan)])
     longer = more | {"reset": np.concatenate([more["reset"], more["reset"][:2]])}
+    if "contexts" in name:
+        longer["context"] = np.concatenate([more["context"], np.full_like(more["context"][:2], np.nan)])
     again, ends = rnn(padded, **longer)
     assert bits(again[: len(y)], *parts_of(ends)) == bits(y, *parts_of(last))
     assert not again[len(y) :].any()
     for n, length in enumerate(more["lengths"]):
-        alone = {key: value[n : n + 1] for key, value in more.items() if key == "context"}
+        alone = part_of(more, slice(length), slice(n, n + 1))
         own, _ = rnn(x[:length, n : n + 1], reset=more["reset"][:length, n : n + 1], **alone)
         assert bits(own[:, 0]) == bits(np.ascontiguousarray(y[:length, n]))
         assert not y[length:, n].any()
@@ -217,7 +224,7 @@ def test_ids_are_rows_of_the_identity(name):
     rnn = make(name)
     if rnn.options.input_dropout:
         with pytest.raises(ValueError, match="input_dropout: expected x of floats, got ids"):
-            rnn.forward(np.zeros((2, 3), int))
+            rnn.forward(np.zeros((6, 3), int), **part_of(batch(rnn, ())[1]))
         return
     _, more = batch(rnn, ("lengths", "reset"))
     ids = np.random.default_rng(1).integers(rnn.input_size, size=(6, 3))
@@ -254,9 +261,9 @@ def test_masks_are_of_the_pass_and_only_in_training(name):
     other = training_pass(rnn, x, more, seed=8)[0]
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
-    assert np.array_equal(rnn(x)[0], rnn(x)[0])
+    assert np.array_equal(rnn(x, **more)[0], rnn(x, **more)[0])
     # A batch is masked row by row, whatever its other rows are.
-    assert rnn(x)[0].shape == one.shape
+    assert rnn(x, **more)[0].shape == one.shape
 
 
 def test_the_dropped_fraction():
@@ -343,9 +350,11 @@ def test_arguments_that_do_not_fit_a_variant():
         rnn(x, context=x)
     with pytest.raises(ValueError, match="context: expected None"):
         fr.LSTM(3, 5)(x, context=x)
-    with pytest.raises(ValueError, match=r"context: expected \[2, 4\], got None"):
+    with pytest.raises(
+        ValueError, match=r"context: expected \[2, 4\], or one of each step, \[4, 2, 4\], got None"
+    ):
         fr.LSTM(3, 5, context_size=4)(x)
-    with pytest.raises(ValueError, match=r"context: expected \[2, 4\], got \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"context: expected \[2, 4\], or one of each .*, got \[2, 3\]"):
         fr.LSTM(3, 5, context_size=4)(x, context=np.zeros((2, 3), "f"))
     with pytest.raises(TypeError, match=r"state: expected the tuple \(h, c, past\), got 2 arrays"):
         fr.LSTM(3, 5, skip=2)(x, (x, x))

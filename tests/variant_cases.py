@@ -141,6 +141,16 @@ VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
         {"output_size": 2, "output_activation": "tanh", "reverse": True, "bias": False},
     ),
     "context": (fr.LSTM, {"context_size": 2}),
+    "contexts": (fr.LSTM, {"context_size": 3}),
+    "contexts of rnn skip reverse": (fr.RNN, {"context_size": 3, "skip": 2, "reverse": True}),
+    "contexts of gru before norm": (fr.GRU, {"context_size": 3, "layer_norm": True, "reset_after": False}),
+    "contexts of gru masks": (fr.GRU, {"context_size": 3, "input_dropout": 0.2, "zoneout": 0.2}),
+    "contexts both ways": (fr.GRU, {"context_size": 3, "bidirectional": True}),
+    "contexts of lstm relevance": (fr.LSTM, {"context_size": 3, "relevance": True, "peephole": True}),
+    "contexts of mingru": (fr.MinGRU, {"context_size": 3}),
+    "contexts of rnn norm skip": (fr.RNN, {"context_size": 3, "layer_norm": True, "skip": 2}),
+    "contexts of slstm": (fr.SLSTM, {"context_size": 3, "state_dropout": 0.2}),
+    "contexts of jordan": (fr.Jordan, {"context_size": 3, "output_size": 2, "hidden_recurrence": True}),
     "learned state": (fr.LSTM, {"learn_state": True}),
     "reverse": (fr.GRU, {"reverse": True}),
     "reverse variant": (fr.LSTM, {"reverse": True, "peephole": True, "zoneout": (0.2, 0.2)}),
@@ -156,6 +166,8 @@ BATCHES: dict[str, tuple[str, ...]] = {
     "all": ("lengths", "reset", "state"),
 }
 T, N, D, H = 6, 3, 4, 5
+#: The context_size of variants whose batches have a context for each step.
+CONTEXTS = 3
 
 
 def make(
@@ -192,9 +204,26 @@ def batch(rnn: Any, given: tuple[str, ...], steps: int = T, rows: int = N) -> tu
         more["reset"] = random.random((steps, rows)) < 0.25
     if "state" in given:
         more["state"] = random_state(rnn, normal, rows, positive=True)
-    if rnn.options.context_size:
+    if rnn.options.context_size == CONTEXTS:
+        more["context"] = normal(steps, rows, CONTEXTS)
+    elif rnn.options.context_size:
         more["context"] = normal(rows, rnn.options.context_size)
     return normal(steps, rows, rnn.input_size), more
+
+
+def part_of(more: dict[str, Any], steps: Any = slice(None), rows: Any = slice(None)) -> dict[str, Any]:
+    """Return some steps and rows of a batch's context, as an argument; nothing if there is none."""
+    context = more.get("context")
+    if context is None:
+        return {}
+    return {"context": context[rows] if context.ndim == 2 else context[steps][..., rows, :]}
+
+
+def start_stream(rnn: Any, more: dict[str, Any], rows: int) -> tuple[Any, Any]:
+    """Return a stream for a batch, and a function from a step's number to its further arguments."""
+    if "context" in more and more["context"].ndim == 3:
+        return rnn.stream(rows), lambda t: part_of(more, t)
+    return rnn.stream(rows, **part_of(more)), lambda t: {}
 
 
 def random_state(rnn: Any, normal: Any, rows: int, *, positive: bool = False) -> Any:

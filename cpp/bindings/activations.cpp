@@ -2,6 +2,7 @@
 #include "kernels/vector/activations.hpp"
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/released_gil.hpp"
 
 namespace fastrnn::bindings {
 namespace {
@@ -10,11 +11,12 @@ namespace {
 template <class S, class F>
 py::object map(py::handle x, F&& f) {
     const auto array = py::reinterpret_borrow<py::array>(x);
-    auto y = py::array_t<S, py::array::c_style>(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
+    auto flat = new_array<S>("y", {array.size()}, false, "use a smaller array");
+    py::array y = flat.reshape(std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()));
     const S* from = static_cast<const S*>(array.data());
-    S* to = y.mutable_data();
+    S* to = flat.mutable_data();
     const Index n = array.size();
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     for (Index i = 0; i < n; i += lanes<S>) store_first(to + i, f(load_first(from + i, n - i)), n - i);
     return py::object(std::move(y));
 }

@@ -2,6 +2,7 @@
 #include "kernels/dense/dropout_mask.hpp"
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
 
 namespace fastrnn::bindings {
@@ -10,7 +11,7 @@ namespace {
 template <class S>
 py::object draw(const MaskProblem& problem, double dropped, double kept) {
     auto mask = new_array<S>("mask", {problem.steps, problem.width});
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     draw_mask(problem, S(dropped), S(kept), mask.mutable_data(), get_num_threads());
     return py::object(std::move(mask));
 }

@@ -9,8 +9,7 @@ namespace {
 template <class S>
 py::object forward(py::object ids, py::object weight) {
     const auto w = expect<S>(weight, "weight", {{"V", any}, {"E", any}});
-    const auto rows = expect<std::int64_t>(ids, "ids", {{"M", any}});
-    check_ids(rows.data(), rows.shape(0), w.shape(0), "ids");
+    const auto rows = expect_ids(ids, "ids", {{"M", any}}, w.shape(0));
     auto y = new_array<S>("y", {Index(rows.shape(0)), Index(w.shape(1))});
     embedding_forward(rows.data(), w.data(), rows.shape(0), w.shape(1), y.mutable_data());
     return py::object(std::move(y));
@@ -18,10 +17,10 @@ py::object forward(py::object ids, py::object weight) {
 
 template <class S>
 void backward(py::object ids, py::object dy, py::object dweight) {
-    const auto rows = expect<std::int64_t>(ids, "ids", {{"M", any}});
     const auto table = expect<S>(dweight, "dweight", {{"V", any}, {"E", any}});
-    const Index M = rows.shape(0), V = table.shape(0), E = table.shape(1);
-    check_ids(rows.data(), M, V, "ids");
+    const Index V = table.shape(0), E = table.shape(1);
+    const auto rows = expect_ids(ids, "ids", {{"M", any}}, V);
+    const Index M = rows.shape(0);
     const auto from = expect<S>(dy, "dy", {{"M", M}, {"E", E}});
     embedding_backward(rows.data(), from.data(), M, E, expect_writable<S>(dweight, "dweight", {{"V", V}, {"E", E}}));
 }

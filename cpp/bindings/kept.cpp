@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/released_gil.hpp"
 
 namespace fastrnn::bindings {
 namespace {
@@ -25,7 +26,7 @@ py::object copy_of(const py::array& array, const char* name) {
     void* const to = copy.mutable_data();
     const std::size_t bytes = std::size_t(array.size()) * sizeof(S);
     {
-        const py::gil_scoped_release release;
+        const ReleasedGil release;
         if (bytes) std::memcpy(to, from, bytes);
     }
     make_read_only(copy);

@@ -2,6 +2,8 @@
 #include "kernels/dense/linear.hpp"
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/released_gil.hpp"
+#include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
 
 namespace fastrnn::bindings {
@@ -22,14 +24,15 @@ LinearProblem<S> expect_problem(py::handle x, py::handle weight, Interrupt& inte
 
 // An immutable packed snapshot of a linear layer's weights.
 template <class S>
-class PackedLinear {
+class PackedLinear : public std::enable_shared_from_this<PackedLinear<S>> {
    public:
     PackedLinear(py::handle weight, py::handle given_bias) {
         const auto w = expect<S>(weight, "weight", {{"F", any}, {"K", any}});
         F = w.shape(0), K = w.shape(1);
         const S* const b = optional_data<S>(given_bias, "bias", {{"F", F}});
-        panels = allocate_aligned<S>(panels_size<S>(K, F));
-        bias = allocate_aligned<S>(round_up_to_lanes<S>(F));
+        constexpr const char *what = "packed weights", *advice = "use a smaller layer";
+        panels = allocate_aligned<S>(panels_size<S>(K, F), what, advice);
+        bias = allocate_aligned<S>(round_up_to_lanes<S>(F), what, advice);
         pack_transposed(w.data(), F, K, panels.get());
         pad_bias(b, F, bias.get());
     }
@@ -46,10 +49,10 @@ Array<S> forward(const PackedLinear<S>& packed, py::object x) {
     p.M = rows.shape(0), p.K = packed.K, p.F = packed.F;
     p.x = rows.data();
     p.interrupt = &interrupt;
-    auto y = new_array<S>("y", {p.M, p.F});
+    auto y = new_array<S>("y", {p.M, p.F}, false, "use fewer rows at a time, or a smaller layer");
     S* const to = y.mutable_data();
     {
-        const py::gil_scoped_release release;
+        const ReleasedGil release;
         linear_forward(p, packed.panels.get(), packed.bias.get(), to, get_num_threads(), fresh_workspace());
     }
     interrupt.finish();
@@ -67,7 +70,7 @@ py::object backward(py::object x, py::object weight, py::object dy, py::object d
     auto dx = need_dx ? new_array<S>("dx", {p.M, p.K}) : Array<S>();
     S* const to = need_dx ? dx.mutable_data() : nullptr;
     {
-        const py::gil_scoped_release release;
+        const ReleasedGil release;
         linear_backward(p, from, to, dw, db, get_num_threads(), fresh_workspace());
     }
     interrupt.finish();
@@ -84,7 +87,7 @@ Array<S> weight_of(const PackedLinear<S>& packed) {
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
-    py::class_<PackedLinear<S>>(m, name, py::module_local());
+    shared_class<PackedLinear<S>>(m, name);
     m.def("linear_weight", &weight_of<S>, py::arg("panels"), "Return the weight [F, K] that was packed.");
     m.def("linear_forward", &forward<S>, py::arg("panels"), py::arg("x"), "Return y = x W^T + b.");
 }
@@ -97,8 +100,8 @@ void register_linear(py::module_& m) {
     m.def(
         "linear_pack",
         [](py::object weight, py::object bias) {
-            return is_double(weight) ? py::cast(std::make_unique<PackedLinear<double>>(weight, bias))
-                                     : py::cast(std::make_unique<PackedLinear<float>>(weight, bias));
+            return is_double(weight) ? share(std::make_shared<PackedLinear<double>>(weight, bias))
+                                     : share(std::make_shared<PackedLinear<float>>(weight, bias));
         },
         py::arg("weight"), py::arg("bias"), "Return a packed snapshot of a linear layer's weights.");
     m.def(

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/python/thread_pool.hpp"
+#include "kernels/runtime/workspace.hpp"
 
 // One name for each file of bindings: its function register_<name>.
 #define FASTRNN_BINDINGS(EACH) \
@@ -40,5 +41,15 @@ PYBIND11_MODULE(FASTRNN_MODULE, m, pybind11::mod_gil_not_used()) {
             fb::set_num_threads(threads);
         },
         pybind11::arg("threads"), "Set the number of threads that a kernel may use.");
+    // Small pieces of memory, such as lists of rows, do not say what they are for.
+    pybind11::register_local_exception_translator([](std::exception_ptr error) {
+        try {
+            std::rethrow_exception(error);
+        } catch (const fastrnn::OutOfMemory&) {
+            throw;
+        } catch (const std::bad_alloc&) {
+            pybind11::set_error(PyExc_MemoryError, (std::string("out of memory; ") + fastrnn::fewer_tokens).c_str());
+        }
+    });
     FASTRNN_BINDINGS(FASTRNN_CALL)
 }

@@ -2,6 +2,7 @@
 #include "kernels/dense/optimizers.hpp"
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
 
 namespace fastrnn::bindings {
@@ -20,7 +21,7 @@ void sgd(py::object p, py::object g, py::object m, double learning_rate, double 
     const S* const gradient = expect<S>(g, "g", {{"n", n}}).data();
     S* const velocity = optional_writable<S>(m, "m", {{"n", n}});
     if (!velocity && momentum != 0) throw py::value_error("m: expected an array because momentum is not 0, got None");
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     sgd_step(value, gradient, velocity, n,
              {S(learning_rate), S(momentum), S(weight_decay), nesterov, S(gradient_scale)}, get_num_threads());
 }
@@ -32,7 +33,7 @@ void rmsprop(py::object p, py::object g, py::object v, double learning_rate, dou
     S* const value = expect_writable<S>(p, "p", {{"n", n}});
     const S* const gradient = expect<S>(g, "g", {{"n", n}}).data();
     S* const square = expect_writable<S>(v, "v", {{"n", n}});
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     rmsprop_step(value, gradient, square, n,
                  {S(learning_rate), S(alpha), S(epsilon), S(weight_decay), S(gradient_scale)}, get_num_threads());
 }
@@ -45,14 +46,14 @@ void adam(py::object p, py::object g, py::object m, py::object v, const AdamSett
     S* const mean = expect_writable<S>(m, "m", {{"n", n}});
     S* const square = expect_writable<S>(v, "v", {{"n", n}});
     if (settings.step < 1) throw py::value_error("step: expected 1 or more, got " + std::to_string(settings.step));
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     adam_step(value, gradient, mean, square, n, settings, get_num_threads());
 }
 
 template <class S>
 double squares(py::object g) {
     const auto values = expect<S>(g, "g", {{"n", any}});
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     return sum_of_squares(values.data(), values.shape(0), get_num_threads(), fresh_workspace());
 }
 
@@ -60,7 +61,7 @@ template <class S, class F>
 void in_place(py::object g, F&& f) {
     const Index n = length<S>(g, "g");
     S* const values = expect_writable<S>(g, "g", {{"n", n}});
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     f(values, n);
 }
 

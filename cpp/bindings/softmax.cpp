@@ -1,5 +1,6 @@
 // Softmax and cross-entropy, alone and after a linear layer.
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/dense/blocked_softmax.hpp"
 
@@ -11,14 +12,13 @@ py::tuple softmax_cross_entropy(py::object logits, py::object targets) {
     const auto rows = expect<S>(logits, "logits", {{"M", any}, {"V", any}});
     const Index M = rows.shape(0), V = rows.shape(1);
     if (V < 1) throw py::value_error("logits: expected [M, V] with V >= 1, got " + describe(rows));
-    const auto ids = expect<std::int64_t>(targets, "targets", {{"M", M}});
-    check_ids(ids.data(), M, V, "targets");
+    const auto ids = expect_ids(targets, "targets", {{"M", M}}, V);
     auto losses = new_array<S>("losses", {M});
-    auto dlogits = new_array<S>("dlogits", {M, V});
+    auto dlogits = new_array<S>("dlogits", {M, V}, false, "use fewer rows at a time");
     S* const loss = losses.mutable_data();
     S* const d = dlogits.mutable_data();
     {
-        const py::gil_scoped_release release;
+        const ReleasedGil release;
         std::copy(rows.data(), rows.data() + M * V, d);
         for (Index m = 0; m < M; ++m) loss[m] = softmax_cross_entropy_row(d + m * V, V, ids.data()[m], S(1));
     }
@@ -33,8 +33,7 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
     if (V < 1) throw py::value_error("weight: expected [V, K] with V >= 1, got " + describe(w));
     const auto rows = expect<S>(h, "h", {{"M", any}, {"K", K}});
     const Index M = rows.shape(0);
-    const auto ids = expect<std::int64_t>(targets, "targets", {{"M", M}});
-    check_ids(ids.data(), M, V, "targets");
+    const auto ids = expect_ids(targets, "targets", {{"M", M}}, V);
     auto losses = new_array<S>("losses", {M});
     auto dh = need_dh ? new_array<S>("dh", {M, K}) : Array<S>();
     SignalInterrupt interrupt;
@@ -52,7 +51,7 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
     p.dweight = optional_writable<S>(dweight, "dweight", {{"V", V}, {"K", K}});
     p.dbias = optional_writable<S>(dbias, "dbias", {{"V", V}});
     {
-        const py::gil_scoped_release release;
+        const ReleasedGil release;
         fastrnn::linear_cross_entropy(p, get_num_threads(), fresh_workspace());
     }
     interrupt.finish();

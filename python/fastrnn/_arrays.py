@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._memory import FEWER_TOKENS, named_memory, out_of_memory
+
 __all__ = [
     "FLOAT_DTYPES",
     "NO_TARGET",
@@ -86,7 +88,9 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any], pattern: Pattern) -> 
 
 
 def as_ids(name: str, value: Any, pattern: Pattern) -> Ids:
-    """Check an array of integers, and give it as int64.
+    """Check an array of integers; return a copy in int64.
+
+    Always a copy, as of masks: they choose rows and steps while other threads may write to the original.
 
     Raises
     ------
@@ -99,16 +103,19 @@ def as_ids(name: str, value: Any, pattern: Pattern) -> Ids:
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers, got {array.dtype}")
     check_shape(name, array, pattern)
-    if array.dtype != _INT64:
-        if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
-            raise ValueError(f"{name}: {array.max()} is out of range")
-        array = array.astype(_INT64)
-        array.flags.writeable = False
-    return contiguous(name, array)
+    own = copied(name, array)
+    if own.dtype == _INT64:
+        return own
+    if own.dtype.kind == "u" and own.size and own.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name}: {own.max()} is out of range")
+    with named_memory(name, FEWER_TOKENS):
+        own = own.astype(_INT64)
+    own.flags.writeable = False
+    return own
 
 
 def as_mask(name: str, value: Any, pattern: Pattern) -> NDArray[np.bool_]:
-    """Check an array of bool.
+    """Check an array of bool; return a copy.
 
     Raises
     ------
@@ -121,7 +128,7 @@ def as_mask(name: str, value: Any, pattern: Pattern) -> NDArray[np.bool_]:
     if array.dtype.kind != "b":
         raise TypeError(f"{name}: expected bool, got {array.dtype}")
     check_shape(name, array, pattern)
-    return contiguous(name, array)
+    return copied(name, array)
 
 
 def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
@@ -213,12 +220,15 @@ def describe(shape: Pattern) -> str:
 def contiguous(name: str, array: Array) -> Array:
     """Return the array itself where it is C-contiguous and aligned, else a copy that is."""
     flags = array.flags
-    if flags.c_contiguous and flags.aligned:
-        return array
+    return array if flags.c_contiguous and flags.aligned else copied(name, array)
+
+
+def copied(name: str, array: Array) -> Array:
+    """Return a copy that is C-contiguous."""
     try:
         copy = array.copy()
     except MemoryError:
-        raise MemoryError(f"{name}: cannot allocate {array.nbytes} bytes") from None
+        raise out_of_memory(name, array.nbytes, FEWER_TOKENS) from None
     copy.flags.writeable = False
     return copy
 

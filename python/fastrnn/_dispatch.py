@@ -122,7 +122,8 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        In ``1 .. 1024``. Small tasks use fewer.
+        In ``1 .. 1024``. Small tasks use fewer. Threads that the system refuses are done without, with a
+        `RuntimeWarning`, and asked for again a second later.
 
     Raises
     ------

@@ -1,17 +1,31 @@
-"""The memory of this machine, what of it is free, and whether parameters can fit: judged before any exist."""
+"""The memory of this machine, whether parameters can fit into it, and what a MemoryError says."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["available_memory", "check_memory", "machine_memory"]
+__all__ = [
+    "FEWER_TEXTS",
+    "FEWER_TOKENS",
+    "SMALLER_LAYER",
+    "available_memory",
+    "check_memory",
+    "machine_memory",
+    "named_memory",
+    "out_of_memory",
+]
+
+FEWER_TOKENS = "use fewer sequences or fewer steps at a time, or a smaller layer"
+FEWER_TEXTS = "use fewer or shorter texts at a time"
+SMALLER_LAYER = "use a smaller or fewer layers, or a smaller vocabulary"
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -50,6 +64,41 @@ def check_memory(what: str, shapes: Mapping[str, tuple[int, ...]], dtype: Any) -
     if size > (2**63 - 1 if memory is None else memory):
         name = max(shapes, key=lambda name: math.prod(shapes[name]))
         raise MemoryError(f"{what}: cannot allocate {size} bytes; the largest is {name} {list(shapes[name])}")
+
+
+def out_of_memory(what: str, nbytes: int, advice: str) -> MemoryError:
+    """Make the error for an allocation of `nbytes`.
+
+    Examples
+    --------
+    >>> out_of_memory("parameters", 32 * 10**9, "use a smaller layer")
+    MemoryError('parameters: cannot allocate 32000000000 bytes (32.0 GB); use a smaller layer')
+    """
+    gigabytes = f" ({nbytes // 10**8 / 10} GB)" if 10**8 <= nbytes < 2**70 else ""
+    return MemoryError(f"{what}: cannot allocate {nbytes} bytes{gigabytes}; {advice}")
+
+
+@contextmanager
+def named_memory(what: str, advice: str) -> Iterator[None]:
+    """Complete the message of a MemoryError that does not say what to reduce; also a decorator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> with named_memory("mask", "use fewer rows"):
+    ...     np.empty(2**60, np.uint8)
+    Traceback (most recent call last):
+    MemoryError: mask: cannot allocate 1152921504606846976 bytes (1152921504.6 GB); use fewer rows
+    """
+    try:
+        yield
+    except MemoryError as error:
+        if "; " in str(error):
+            raise
+        size = getattr(error, "_total_size", None)  # NumPy's own subclass has it
+        if size is None:
+            raise MemoryError(f"{what}: out of memory; {advice}") from None
+        raise out_of_memory(what, int(size), advice) from None
 
 
 def available_memory() -> int | None:

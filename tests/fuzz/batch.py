@@ -98,9 +98,10 @@ def draw_batch(plan: Plan, rnn: Any) -> Batch:
             n += 0.1
         return tuple(parts)
 
-    lengths = random.integers(1, T + 1, size=N) if plan.lengths else None
+    lengths = random.integers(0, T + 1, size=N) if plan.lengths else None
     if plan.ids:
-        x = random.integers(min(rnn.input_size, np.iinfo(plan.ids).max), size=(T, N))
+        least = -1 if plan.ids[0] == "i" and random.random() < 0.3 else 0  # -1: a vector of zeros
+        x = random.integers(least, min(rnn.input_size, np.iinfo(plan.ids).max), size=(T, N))
     else:
         scale = float(random.choice(X_SCALES))
         x = normal(T, N, rnn.input_size) * rnn.dtype.type(scale)
@@ -121,7 +122,7 @@ def laid_out(array: Any, layout: str) -> Any:
     if array is None or layout == "plain":
         return array
     if layout == "list":
-        return array.tolist() if array.size < 300 else array
+        return array.tolist() if 0 < array.size < 300 else array
     if layout == "fortran":
         return np.asfortranarray(array)
     if layout == "negative":

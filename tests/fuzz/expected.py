@@ -59,8 +59,9 @@ class _Stack:
 
     def forward(self) -> Arrays:
         batch = self.batch
-        x = reference.one_hot(batch.x, self.rnn.input_size) if batch.x.ndim == 2 else batch.x
-        x = x.astype(self.dtype)
+        x = batch.x.astype(self.dtype)
+        if batch.x.ndim == 2:  # ids; -1 is a vector of zeros
+            x = (batch.x[:, :, None] == np.arange(self.rnn.input_size)).astype(self.dtype)
         for first in range(0, len(self.ends), self.directions):
             mask = self.dropout(first)
             x = x if mask is None else x * mask
@@ -164,7 +165,7 @@ class _Run:
     def context_is_bias(self) -> bool:
         """Whether a context comes after a normalisation; else it is more features of every step."""
         after = self.options.layer_norm and self.options.cell not in ("elman", "jordan")
-        return self.weight_context is not None and after
+        return self.weight_context is not None and after and self.batch.rows > 0
 
     def parts(self) -> list[slice]:
         """Return the rows that run together: alone where a context is a bias of each row's own."""

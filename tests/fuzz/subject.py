@@ -17,7 +17,9 @@ TOLERANCE = {"float32": 3e-5, "float64": 1e-10}
 SENSITIVITY = 50.0
 #: Numbers in outputs and states; where they grow beyond it, the weights are made smaller.
 LARGEST = 1e4
-#: Gradients by the first c, n and m of an sLSTM have the factor exp(-log_i): beyond this none is compared.
+#: Gradients by an sLSTM's zero c, n and m have the factor exp(-log_i): not compared where that is huge.
+OF_ZERO = ("dc_0", "dinitial_c")
+#: Where unbounded cells grow: beyond this nothing is compared.
 TOO_LARGE = 1e30
 
 
@@ -49,7 +51,7 @@ class Subject:
             results = reference_results(rnn, dict(rnn.parameters), draw_batch(self.plan, rnn))
             largest = max(np.nanmax(np.abs(a), initial=0) for a in results.values())
             nan = any(np.isnan(a).any() for a in results.values())
-            if nan and largest < LARGEST:
+            if nan and self.plan.bounded:
                 raise Difference("finite: the reference makes NaN of finite numbers")
             if not nan and largest < LARGEST:
                 break
@@ -62,6 +64,11 @@ class Subject:
     def random(self) -> bool:
         """Whether training draws masks."""
         return bool(self.rnn.options.random or (self.rnn.dropout and self.rnn.num_layers > 1))
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the features are those that saturate every gate."""
+        return self.batch.x.dtype.kind == "f" and np.abs(self.batch.x).max(initial=0) > 50
 
     def infer(self, batch: Batch | None = None, rnn: Any = None) -> Arrays:
         """Run inference, of another batch or layer: y and the last state, time-major."""
@@ -114,9 +121,14 @@ def assert_close(what: str, subject: Subject, got: Arrays, tape: Any = None) -> 
         wanted = reference_results(subject.rnn, parameters, subject.batch, tape)
         if not max(_largest(wanted[name], np.inf) for name in subject.wanted) < 100 * LARGEST:
             raise Growth
+    if subject.plan.layer == "SLSTM" and not subject.plan.state and subject.saturated:
+        wanted, got = ({n: a for n, a in r.items() if n not in OF_ZERO} for r in (wanted, got))
     if missing := wanted.keys() ^ got.keys():
         raise Difference(f"{what}: {sorted(missing)} are in one of the two only")
     allowed = {name: TOLERANCE[dtype] * max(1.0, _largest(a)) for name, a in wanted.items()}
+    if subject.batch.x.dtype.kind == "f":  # a product of a gate's gradient, which rounding moves, and x
+        for name in allowed.keys() & {"dweight_ih_l0", "dweight_ih_l0_reverse"}:
+            allowed[name] = max(allowed[name], TOLERANCE[dtype] * _largest(subject.batch.x))
     if not _beyond(got, wanted, allowed):
         return
     for seed in range(8):  # in the layer's dtype, so that rounding inside the passes counts too
@@ -165,11 +177,9 @@ def _beyond(got: Arrays, wanted: Arrays, allowed: dict[str, float]) -> str:
     for name, array in wanted.items():
         if got[name].shape != array.shape:
             return name
-        too_large = ~(np.maximum(np.abs(array), np.abs(got[name])) <= TOO_LARGE)
         with np.errstate(invalid="ignore"):
             close = np.abs(got[name].astype(float) - array) <= allowed[name]
-        excused = too_large if name in ("dc_0", "dinitial_c") else np.abs(array) > TOO_LARGE
-        if not (close | excused).all() or np.isnan(array).any():
+        if not (close | (np.abs(array) > TOO_LARGE)).all() or np.isnan(array).any():
             return name
     return ""
 

@@ -5,7 +5,7 @@ import pytest
 
 import fastrnn as fr
 from kernel_cases import assert_same_bits, with_threads
-from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state
+from variant_cases import BATCHES, VARIANTS, batch, make, parts_of, random_state, start_stream
 
 THREADS = (1, 2, 3, 5)
 WORK_OF_A_THREAD = 400_000  # multiply-adds; useful_threads in cpp/kernels/runtime/parallel.hpp
@@ -124,8 +124,8 @@ def test_streams(name, width, rows):
     wanted = {"y": y} | {f"last {i}": part for i, part in enumerate(parts_of(last))}
 
     def run():
-        stream = rnn.stream(rows, **more)
-        steps = np.array([stream.step(x_t) for x_t in x])
+        stream, given = start_stream(rnn, more, rows)
+        steps = np.array([stream.step(x_t, **given(t)) for t, x_t in enumerate(x)])
         return {"y": steps} | {f"last {i}": part for i, part in enumerate(parts_of(stream.state))}
 
     for threads in THREADS:

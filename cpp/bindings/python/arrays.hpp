@@ -5,10 +5,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bindings/python/result_memory.hpp"
 #include "bindings/python/tracemalloc_hook.h"
@@ -106,45 +108,46 @@ inline constexpr double min_block_bytes = 4096;
 inline constexpr const char* block_name = "fastrnn.block";
 
 template <class S>
-Array<S> array_of_block(std::initializer_list<Index> shape, Index count) {
+Array<S> array_of_block(const char* name, const char* advice, std::vector<py::ssize_t> shape, Index count) {
     struct Owner {
         OwnedBlock block;
-        explicit Owner(std::size_t bytes) : block(bytes) { fastrnn_trace(block.get(), bytes); }
+        Owner(std::size_t bytes, const char* what, const char* less) : block(bytes, what, less) {
+            fastrnn_trace(block.get(), bytes);
+        }
         ~Owner() { fastrnn_untrace(block.get()); }
     };
-    auto owner = std::make_unique<Owner>(std::size_t(count) * sizeof(S));
+    auto owner = std::make_unique<Owner>(std::size_t(count) * sizeof(S), name, advice);
     const py::capsule base(owner.get(), block_name, [](void* p) { delete static_cast<Owner*>(p); });
     const auto* const memory = static_cast<S*>(owner.release()->block.get());
-    return Array<S>(std::vector<py::ssize_t>(shape), memory, base);
+    return Array<S>(std::move(shape), memory, base);
 }
 
-// Returns a new array. OutOfMemory (MemoryError) names the bytes requested.
+// References to what a call reads without the GIL: other threads may meanwhile change the containers it came in.
+using Held = std::vector<py::object>;
+
+// Returns a new array. OutOfMemory (MemoryError) names it, its bytes, and what to reduce.
 template <class S>
-Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool zero = false) {
+Array<S> new_array(const char* name, std::initializer_list<Index> shape, bool zero = false,
+                   const char* advice = fewer_tokens) {
     double bytes = sizeof(S);
     Index count = 1;
     for (Index size : shape) {
         bytes *= double(size);
         count *= bytes < 9e18 ? size : 0;
     }
-    const auto fail = [&] {
-        char digits[40];
-        std::snprintf(digits, sizeof digits, "%.0f", bytes);
-        throw OutOfMemory(std::string(name) + ": cannot allocate " + digits + " bytes");
-    };
-    if (bytes >= 9e18) fail();
+    if (bytes >= 9e18) throw out_of_memory(name, bytes, advice);
     try {
-        Array<S> array =
-            bytes < min_block_bytes ? Array<S>(std::vector<py::ssize_t>(shape)) : array_of_block<S>(shape, count);
+        Array<S> array = bytes < min_block_bytes
+                             ? Array<S>(std::vector<py::ssize_t>(shape))
+                             : array_of_block<S>(name, advice, std::vector<py::ssize_t>(shape), count);
         if (zero) std::fill(array.mutable_data(), array.mutable_data() + count, S(0));
         return array;
     } catch (const std::bad_alloc&) {
-        fail();
+        throw out_of_memory(name, bytes, advice);
     } catch (const py::error_already_set& error) {
         if (!error.matches(PyExc_MemoryError)) throw;
-        fail();
+        throw out_of_memory(name, bytes, advice);
     }
-    return {};
 }
 
 // Clears NumPy's flag that an array may be written to.
@@ -154,12 +157,36 @@ const Any& make_read_only(const Any& array) {
     return array;
 }
 
+// Returns a read-only copy of an array of integers or bools; anything else as it is. Kernels use them as indices
+// without the GIL, while other threads may write to the original: so they are copied, then checked, then used.
+template <class S>
+py::object private_copy(py::object value, const char* name) {
+    if (!py::isinstance<py::array_t<S>>(value)) return value;
+    const auto from = py::reinterpret_borrow<Array<S>>(value);
+    if (!(from.flags() & py::array::c_style)) return value;
+    auto to = array_of_block<S>(name, fewer_tokens, {from.shape(), from.shape() + from.ndim()}, from.size());
+    if constexpr (std::is_same_v<S, bool>) {
+        const auto* const bytes = reinterpret_cast<const unsigned char*>(from.data());
+        std::transform(bytes, bytes + from.size(), to.mutable_data(), [](unsigned char byte) { return byte != 0; });
+    } else {
+        std::copy(from.data(), from.data() + from.size(), to.mutable_data());
+    }
+    return make_read_only(to);
+}
+
 // Throws a ValueError that names the first id that is neither -1 (none) nor in 0 .. limit-1.
 inline void check_ids(const std::int64_t* ids, Index count, Index limit, const char* name) {
     for (Index i = 0; i < count; ++i)
         if (ids[i] < -1 || ids[i] >= limit)
             throw py::value_error(std::string(name) + ": expected ids in 0 .. " + std::to_string(limit - 1) +
                                   " (-1: none), got " + std::to_string(ids[i]) + " at position " + std::to_string(i));
+}
+
+// Returns a private copy of ids, checked: -1 (none) or in 0 .. limit-1.
+inline Array<std::int64_t> expect_ids(py::object value, const char* name, Shape shape, Index limit) {
+    auto ids = expect<std::int64_t>(private_copy<std::int64_t>(std::move(value), name), name, shape);
+    check_ids(ids.data(), ids.size(), limit, name);
+    return ids;
 }
 
 }  // namespace fastrnn::bindings

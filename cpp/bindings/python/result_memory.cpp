@@ -58,10 +58,10 @@ BlockCache& block_cache() {
 
 }  // namespace
 
-MemoryBlock acquire_block(std::size_t bytes) {
+MemoryBlock acquire_block(std::size_t bytes, const char* what, const char* advice) {
     const MemoryBlock cached = block_cache().take(bytes);
     if (cached.memory) return cached;
-    return {allocate_aligned<char>(Index(bytes)).release(), bytes};
+    return {allocate_aligned<char>(Index(bytes), what, advice).release(), bytes};
 }
 
 void release_block(MemoryBlock block) noexcept { block_cache().put(block); }

@@ -7,19 +7,20 @@
 
 namespace fastrnn::bindings {
 
-// Uninitialised memory, aligned to a cache line. acquire_block throws OutOfMemory.
+// Uninitialised memory, aligned to a cache line. acquire_block throws OutOfMemory, whose message has `what` and
+// `advice`.
 struct MemoryBlock {
     void* memory;
     std::size_t bytes;
 };
 
-MemoryBlock acquire_block(std::size_t bytes);
+MemoryBlock acquire_block(std::size_t bytes, const char* what, const char* advice);
 void release_block(MemoryBlock block) noexcept;
 
 // A block that is released with its owner.
 class OwnedBlock {
    public:
-    explicit OwnedBlock(std::size_t bytes) : block_(acquire_block(bytes)) {}
+    OwnedBlock(std::size_t bytes, const char* what, const char* advice) : block_(acquire_block(bytes, what, advice)) {}
     OwnedBlock(OwnedBlock&& other) noexcept : block_(other.block_) { other.block_.memory = nullptr; }
     OwnedBlock& operator=(OwnedBlock&&) = delete;
     ~OwnedBlock() {

@@ -1,7 +1,6 @@
-// Threads, scratch memory and interrupts for the bindings.
+// Threads and scratch memory for the bindings.
 #pragma once
 
-#include "kernels/runtime/interrupt.hpp"
 #include "kernels/runtime/workspace.hpp"
 
 namespace fastrnn::bindings {
@@ -12,13 +11,8 @@ void set_num_threads(int threads);
 // Returns the calling thread's scratch memory, reset for one kernel call.
 Workspace& fresh_workspace();
 
-// Returns true if a signal handler raised (Ctrl-C): the error is set, and the caller must throw error_already_set.
-bool poll_signals();
-
-// An interrupt that polls Python's signals; finish() throws what a signal handler raised.
-struct SignalInterrupt : Interrupt {
-    SignalInterrupt() { poll = &poll_signals; }
-    void finish() const;
-};
+// Issues a Python warning if the system refused threads since the last call. Needs the GIL. The results are right with
+// any number of threads, so a filter that turns warnings into errors does not end the call.
+void warn_of_refused_threads() noexcept;
 
 }  // namespace fastrnn::bindings

@@ -140,9 +140,9 @@ class StateArrays {
     std::vector<Array<S>> arrays_;
 };
 
-// Checks the arrays of options in one pass, by name.
+// Checks the arrays of options in one pass, by name. `held` keeps them alive.
 template <class S>
-OptionArrays<S> expect_options(const CellSizes& sizes, py::handle given, Index T, Index N) {
+OptionArrays<S> expect_options(const CellSizes& sizes, py::handle given, Index T, Index N, Held& held) {
     OptionArrays<S> options;
     const bool none = given.is_none();
     if (!none && !py::isinstance<py::dict>(given))
@@ -150,7 +150,9 @@ OptionArrays<S> expect_options(const CellSizes& sizes, py::handle given, Index T
     const auto of = [&](const char* name, Shape shape) -> const S* {
         if (none) return nullptr;
         const auto arrays = py::reinterpret_borrow<py::dict>(given);
-        return arrays.contains(name) ? expect<S>(arrays[name], name, shape).data() : nullptr;
+        if (!arrays.contains(name)) return nullptr;
+        held.push_back(expect<S>(arrays[name], name, shape));
+        return py::reinterpret_borrow<Array<S>>(held.back()).data();
     };
     options.input_mask = of("input_mask", {{"N", N}, {"D", sizes.D}});
     options.state_mask = of("state_mask", {{"N", N}, {"P", sizes.P}});
@@ -158,7 +160,12 @@ OptionArrays<S> expect_options(const CellSizes& sizes, py::handle given, Index T
     options.candidate_mask = of("candidate_mask", {{"T", T}, {"N", N}, {"H", sizes.H}});
     options.zone_h = of("zone_h", {{"T", T}, {"N", N}, {"P", sizes.P}});
     options.zone_c = of("zone_c", {{"T", T}, {"N", N}, {"H", sizes.H}});
-    options.context = of("context", {{"N", N}, {"C", sizes.context}});
+    if (!none && given.contains("context")) {
+        const py::object context = given["context"];
+        options.each_context = py::isinstance<py::array>(context) && py::array(context).ndim() == 3;
+    }
+    options.context = options.each_context ? of("context", {{"T", T}, {"N", N}, {"C", sizes.context}})
+                                           : of("context", {{"N", N}, {"C", sizes.context}});
     options.targets = of("targets", {{"T", T}, {"N", N}, {"P", sizes.P}});
     if (sizes.context && !options.context) throw py::type_error("context: expected an array, got None");
     return options;

@@ -41,7 +41,7 @@ class BackwardPass {
         problem_.batch = rows_.batch(T_, tape.reverse, reset);
         problem_.input = input_;
         problem_.sizes = sizes;
-        problem_.options = expect_options<S>(sizes, tape.options, T_, N_);
+        problem_.options = expect_options<S>(sizes, tape.options, T_, N_, held_);
         problem_.initial = initial_.data();
         problem_.restart = segment_.whole ? initial_.data() : restart_.data();
         problem_.dy = dy_.data() + given.direction * sizes.P;
@@ -125,28 +125,38 @@ class BackwardPass {
                 throw py::type_error(std::string("gradients: expected ") + one.name() + ", got none");
             }
             const Axis rows{"rows", one.rows}, columns{"columns", one.columns};
+            held_.push_back(py::reinterpret_borrow<py::object>(array));
             d.*one.gradient = one.columns ? expect_writable<S>(array, one.gradient_name, {rows, columns})
                                           : expect_writable<S>(array, one.gradient_name, {rows});
         }
         if ((d.bias_ih == nullptr) != (d.bias_hh == nullptr) && packed_.sizes().recurrent_weights)
             throw py::value_error("gradients: expected both bias_ih and bias_hh, or neither");
-        if (packed_.sizes().context && gradients.contains("context"))
-            d.context =
-                expect_writable<S>(gradients["context"], "dcontext", {{"N", N_}, {"C", packed_.sizes().context}});
+        const Index C = packed_.sizes().context;
+        if (!C || !gradients.contains("context")) return;
+        held_.push_back(gradients["context"]);
+        const py::handle context = held_.back();
+        d.context = problem_.options.each_context
+                        ? expect_writable<S>(context, "dcontext", {{"T", T_}, {"N", N_}, {"C", C}})
+                        : expect_writable<S>(context, "dcontext", {{"N", N_}, {"C", C}});
     }
 
     // Checks the sums that segments of a pass share, next to the gradients.
     void expect_sums(const py::dict& gradients) {
         const CellSizes& sizes = packed_.sizes();
-        if (gradients.contains("leak_sum"))
-            problem_.sums.leak = expect_writable<S>(gradients["leak_sum"], "leak_sum", {{"H", sizes.H}});
-        if (gradients.contains("context_sum"))
-            problem_.sums.context = expect_writable<S>(gradients["context_sum"], "context_sum",
-                                                       {{"N", N_}, {"G*H", sizes.gates * sizes.H}});
+        if (gradients.contains("leak_sum")) {
+            held_.push_back(gradients["leak_sum"]);
+            problem_.sums.leak = expect_writable<S>(held_.back(), "leak_sum", {{"H", sizes.H}});
+        }
+        if (gradients.contains("context_sum")) {
+            held_.push_back(gradients["context_sum"]);
+            problem_.sums.context =
+                expect_writable<S>(held_.back(), "context_sum", {{"N", N_}, {"G*H", sizes.gates * sizes.H}});
+        }
     }
 
     Packed<S>& packed_;
     const Tape& tape_;
+    Held held_;
     Index T_, N_;
     const Input<S> input_;
     const Segment segment_;

@@ -44,7 +44,7 @@ class PackedElman : public PackedCell<S, Elman<S>> {
 template <class S>
 py::object pack(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool rectified) {
     const Weights<S> weights(1, ih, hh, bias_ih, bias_hh);
-    return py::cast(std::shared_ptr<Packed<S>>(std::make_shared<PackedElman<S>>(weights, rectified)));
+    return share<Packed<S>>(std::make_shared<PackedElman<S>>(weights, rectified));
 }
 
 }  // namespace

@@ -9,6 +9,9 @@
 
 namespace fastrnn::bindings {
 
+inline constexpr const char* smaller_tape =
+    "use fewer sequences or fewer steps at a time, a smaller layer, or checkpoint_every";
+
 template <class S>
 class ForwardPass {
    public:
@@ -35,7 +38,7 @@ class ForwardPass {
             rows_.batch(T_, given_.reverse, optional_data<bool>(given_.reset, "reset", {{"T", T_}, {"N", N_}}));
         problem_.input = input_;
         problem_.sizes = sizes;
-        problem_.options = expect_options<S>(sizes, given_.options, T_, N_);
+        problem_.options = expect_options<S>(sizes, given_.options, T_, N_, held_);
         problem_.initial = initial_.data();
         problem_.restart = segment_.whole ? initial_.data() : restart_.data();
         problem_.training = given_.training;
@@ -87,7 +90,8 @@ class ForwardPass {
     py::tuple result() {
         if (!given_.training) return py::make_tuple(output(), last_.tuple(), py::none());
         const auto optional = [](const auto& array) { return array ? py::object(make_read_only(*array)) : py::none(); };
-        Tape tape;
+        const auto shared = std::make_shared<Tape>();
+        Tape& tape = *shared;
         tape.x = given_.x;
         tape.y = make_read_only(y_);
         tape.state = initial_.tuple();
@@ -103,7 +107,7 @@ class ForwardPass {
         tape.restart = given_.restart;
         tape.reverse = given_.reverse;
         if (output_) make_read_only(*output_);
-        return py::make_tuple(output(), last_.tuple(), py::cast(std::move(tape)));
+        return py::make_tuple(output(), last_.tuple(), share(shared));
     }
 
    private:
@@ -111,19 +115,19 @@ class ForwardPass {
         const CellSizes& sizes = packed_.sizes();
         SequenceArrays<S>& a = problem_.arrays;
         const auto make = [](std::optional<Array<S>>& array, const char* name, std::initializer_list<Index> shape) {
-            array = new_array<S>(name, shape);
+            array = new_array<S>(name, shape, false, smaller_tape);
             return array->mutable_data();
         };
         a.y = y_.mutable_data();
         if (problem_.options.output_mask) problem_.output = make(output_, "y", {T_, N_, sizes.P});
         if (sizes.carried && !given_.training) a.c = last_.mutable_data().c;
         if (!given_.training) return;
-        if (sizes.carried) a.c = make(c_, "c", {T_, N_, sizes.carried});
-        if (sizes.tape_gates) a.gates = make(gates_, "gates", {T_, N_, sizes.tape_gates, sizes.H});
-        if (sizes.projects) a.q = make(q_, "q", {T_, N_, sizes.H});
+        if (sizes.carried) a.c = make(c_, "tape.c", {T_, N_, sizes.carried});
+        if (sizes.tape_gates) a.gates = make(gates_, "tape.gates", {T_, N_, sizes.tape_gates, sizes.H});
+        if (sizes.projects) a.q = make(q_, "tape.q", {T_, N_, sizes.H});
         if (!sizes.normalises_recurrent) return;
-        a.normed = make(normed_, "normed", {T_, N_, sizes.gates * sizes.H});
-        a.scale = make(scale_, "scale", {T_, N_, 2});
+        a.normed = make(normed_, "tape.normed", {T_, N_, sizes.gates * sizes.H});
+        a.scale = make(scale_, "tape.scale", {T_, N_, 2});
     }
 
     // Copies the last `skip` outputs of a row, oldest first; if it ran fewer steps, its first state provides the
@@ -144,6 +148,7 @@ class ForwardPass {
 
     const Packed<S>& packed_;
     const ForwardArguments given_;
+    Held held_;
     Index T_, N_;
     const Input<S> input_;
     const Segment segment_;

@@ -77,7 +77,7 @@ py::object pack(py::object ih, py::object hh, py::object bias_ih, py::object bia
         packed = std::make_shared<PackedGru<S, GruResetAfter<S>>>(weights);
     else
         packed = std::make_shared<PackedGru<S, GruResetBefore<S>>>(weights);
-    return py::cast(packed);
+    return share(packed);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward.hpp"
@@ -18,7 +19,7 @@ class WeightMemory {
    public:
     template <class S>
     S* take(Index count) {
-        pieces_.emplace_back(std::size_t(count) * sizeof(S));
+        pieces_.emplace_back(std::size_t(count) * sizeof(S), "packed weights", "use a smaller layer");
         bytes_ += count * Index(sizeof(S));
         return static_cast<S*>(pieces_.back().get());
     }
@@ -47,7 +48,7 @@ struct Parameter {
 
 // An immutable packed snapshot of one layer's weights. What only backward needs is packed on first use.
 template <class S>
-class Packed {
+class Packed : public std::enable_shared_from_this<Packed<S>> {
    public:
     virtual ~Packed() = default;
     Packed(const Packed&) = delete;
@@ -200,8 +201,7 @@ void register_gates(py::module_& m, const char* function, const char* name, Inde
             const auto pack = [&](auto scalar) {
                 using S = decltype(scalar);
                 const Weights<S> weights(Cell<S>::gates, ih, hh, bias_ih, bias_hh);
-                return py::cast(
-                    std::shared_ptr<Packed<S>>(std::make_shared<PackedGates<S, Cell<S>>>(weights, name, carried)));
+                return share<Packed<S>>(std::make_shared<PackedGates<S, Cell<S>>>(weights, name, carried));
             };
             return is_double(ih) ? pack(double()) : pack(float());
         },

@@ -17,21 +17,20 @@ py::object entry(const py::object& list, std::size_t i, std::size_t count, const
     return list[py::int_(i)];
 }
 
-// Checks the packed weights: one per pass, all of one scalar type. The list keeps them alive.
+// Checks the packed weights: one per pass, all of one scalar type.
 template <class S>
-std::vector<Packed<S>*> expect_packed(const py::list& list, int directions) {
+std::vector<std::shared_ptr<Packed<S>>> expect_packed(const py::list& list, int directions) {
     if (directions != 1 && directions != 2)
         throw py::value_error("directions: expected 1 or 2, got " + std::to_string(directions));
     if (list.empty() || (directions == 2 && list.size() != 2))
         throw py::value_error("packed: expected " + std::string(directions == 2 ? "2" : "at least one") + ", got " +
                               std::to_string(list.size()));
-    std::vector<Packed<S>*> packed;
+    std::vector<std::shared_ptr<Packed<S>>> packed;
     for (const auto& item : list) {
-        py::detail::make_caster<Packed<S>> caster;
-        if (!caster.load(item, false))
+        if (!py::isinstance<Packed<S>>(item))
             throw py::type_error(std::string("packed: expected weights of ") + dtype_name<S>() +
                                  " that a pack function returned, got " + type_name(item));
-        packed.push_back(&py::detail::cast_op<Packed<S>&>(caster));
+        packed.push_back(item.template cast<std::shared_ptr<Packed<S>>>());
     }
     return packed;
 }
@@ -42,6 +41,9 @@ py::list recurrent_forward(const py::list& packed_list, py::object x, py::object
                            py::object segment, py::object restarts) {
     const auto packed = expect_packed<S>(packed_list, directions);
     const std::size_t count = packed.size();
+    x = private_copy<std::int64_t>(x, "x");
+    lengths = private_copy<std::int64_t>(lengths, "lengths");
+    reset = private_copy<bool>(reset, "reset");
     SignalInterrupt interrupt;
     Passes<ForwardPass<S>> passes;
     for (std::size_t i = 0; i < count; ++i) {
@@ -77,11 +79,13 @@ py::list recurrent_backward(const py::list& packed_list, const py::list& tapes, 
             throw py::value_error(std::string(name) + ": expected " + std::to_string(count) + ", got " +
                                   std::to_string(list->size()));
     SignalInterrupt interrupt;
+    std::vector<std::shared_ptr<const Tape>> held;
     Passes<BackwardPass<S>> passes;
     for (std::size_t k = 0; k < count; ++k) {
         const std::size_t i = directions == 2 ? k : count - 1 - k;
         if (!py::isinstance<Tape>(tapes[i]))
             throw py::type_error("tapes: expected tapes that recurrent_forward returned, got " + type_name(tapes[i]));
+        held.push_back(tapes[i].cast<std::shared_ptr<Tape>>());
         typename BackwardPass<S>::BackwardArguments given;
         given.dy = k > 0 && directions == 1 ? passes.back()->dx() : dy;
         given.dlast = entry(dlasts, i, count, "dstates");
@@ -89,7 +93,7 @@ py::list recurrent_backward(const py::list& packed_list, const py::list& tapes, 
         given.need_dx = need_dx || (directions == 1 && i > 0);
         given.drestart = entry(drestarts, i, count, "drestarts");
         if (directions == 2) given.direction = int(i), given.directions = 2;
-        passes.push_back(std::make_unique<BackwardPass<S>>(*packed[i], tapes[i].cast<const Tape&>(), given, interrupt));
+        passes.push_back(std::make_unique<BackwardPass<S>>(*packed[i], *held.back(), given, interrupt));
     }
     run_passes(passes, directions == 2, [](const BackwardPass<S>& pass, const Worker& worker) {
         pass.packed().backward_pass(pass.problem(), pass.scratch(), worker);
@@ -105,7 +109,7 @@ bool is_packed_double(const py::list& packed) { return !packed.empty() && py::is
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
-    py::class_<Packed<S>, std::shared_ptr<Packed<S>>>(m, name, py::module_local())
+    shared_class<Packed<S>>(m, name)
         .def_property_readonly("input_size", [](const Packed<S>& packed) { return packed.sizes().D; })
         .def_property_readonly("hidden_size", [](const Packed<S>& packed) { return packed.sizes().H; })
         .def_property_readonly("cell", &Packed<S>::cell)
@@ -116,7 +120,7 @@ void register_dtype(py::module_& m, const char* name) {
 }  // namespace
 
 void register_recurrent(py::module_& m) {
-    py::class_<Tape>(m, "Tape", py::module_local(), "What one layer and direction keeps for BPTT.")
+    shared_class<Tape>(m, "Tape", "What one layer and direction keeps for BPTT.")
         .def_readonly("x", &Tape::x)
         .def_readonly("y", &Tape::y)
         .def_readonly("state", &Tape::state)

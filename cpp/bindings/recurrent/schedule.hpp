@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 
+#include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/recurrent/work_split.hpp"
 
@@ -30,7 +31,9 @@ double work_of(const Passes<Pass>& passes) {
 template <class Pass>
 bool prefers_wavefront(const Passes<Pass>& passes, int threads) {
     const int groups = std::min(threads, int(passes.size()));
+    const Index steps = passes.front()->problem().batch.steps();
     return std::all_of(passes.begin(), passes.end(), [&](const auto& pass) {
+        if (pass->problem().batch.steps() != steps) return false;  // a pass waits for each step of the one before
         const double rows_work = double(pass->problem().batch.N) * double(pass->packed().sizes().recurrent_weights);
         return wavefront_is_faster(split_of(*pass, threads), rows_work, groups);
     });
@@ -50,7 +53,7 @@ int concurrent_threads(const Passes<Pass>& passes, bool are_directions) {
 // that run at the same time form a wavefront, in which each follows the one before it.
 template <class Pass, class Run>
 void run_passes(const Passes<Pass>& passes, bool are_directions, Run&& run) {
-    const py::gil_scoped_release release;
+    const ReleasedGil release;
     const std::size_t count = passes.size();
     if (passes[0]->problem().batch.tokens() == 0) {  // no step to run
         for (const auto& pass : passes) pass->finish();
@@ -78,11 +81,12 @@ void run_passes(const Passes<Pass>& passes, bool are_directions, Run&& run) {
         passes[i]->prepare(splits[i], are_directions ? Wavefront{} : own, workspace);
     }
     run_team(groups * group_size, [&](const Worker& worker) {
-        const std::size_t stride = worker.size > 1 ? std::size_t(groups) : 1;
-        const int rank = worker.rank % group_size;
-        for (std::size_t i = std::size_t(worker.rank / group_size); i < count; i += stride)
-            if (worker.size == 1)
-                run(*passes[i], worker);
+        // A smaller team than asked for: each of its threads does whole passes.
+        const int size = worker.size == groups * group_size ? group_size : 1;
+        const int rank = worker.rank % size;
+        for (std::size_t i = std::size_t(worker.rank / size); i < count; i += std::size_t(worker.size / size))
+            if (size == 1 && worker.size < groups * group_size)
+                run(*passes[i], Worker{0, 1, nullptr, worker.is_caller});
             else if (rank < splits[i].threads)
                 run(*passes[i], Worker{rank, splits[i].threads, &barriers[i], worker.is_caller});
     });

@@ -1,9 +1,25 @@
 // A stack of layers that runs one step at a time and keeps its state between steps: one call from Python per step, and
 // no memory allocated in native code.
+#include "bindings/python/released_gil.hpp"
 #include "bindings/recurrent/arguments.hpp"
 
 namespace fastrnn::bindings {
 namespace {
+
+// A stream's turn: another thread that wants to step or set the stream meanwhile gets an error.
+class Turn {
+   public:
+    explicit Turn(std::atomic<bool>& busy) : busy_(busy) {
+        if (busy.exchange(true, std::memory_order_acquire))
+            throw std::runtime_error("stream: in use by another thread; give each thread its own, as of stream.copy()");
+    }
+    ~Turn() { busy_.store(false, std::memory_order_release); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    std::atomic<bool>& busy_;
+};
 
 // One layer of a stream: its state and a forward pass of one step.
 template <class S>
@@ -16,7 +32,7 @@ class StreamLayer {
           P_(packed_->sizes().P),
           C_(packed_->sizes().carried),
           past_(packed_->sizes().skip * P_),
-          memory_(allocate_aligned<S>(size())),
+          memory_(allocate_aligned<S>(size(), "state", "use fewer sequences or a smaller layer")),
           h_(memory_.get()),
           next_(h_ + N_ * P_),
           c_(next_ + N_ * P_),
@@ -24,7 +40,7 @@ class StreamLayer {
         std::fill(memory_.get(), memory_.get() + size(), S(0));
         problem_.batch = batch;
         problem_.sizes = packed_->sizes();
-        problem_.options = expect_options<S>(packed_->sizes(), options_, 1, N_);
+        problem_.options = expect_options<S>(packed_->sizes(), options_, 1, N_, held_);
         problem_.interrupt = &never_;
         if (C_) {
             problem_.arrays.c = c_;
@@ -90,7 +106,8 @@ class StreamLayer {
     Index size() const { return N_ * (2 * P_ + C_ + past_); }
 
     std::shared_ptr<Packed<S>> packed_;
-    py::object options_;      // keeps the arrays alive
+    py::object options_;
+    Held held_;
     Index N_, P_, C_, past_;  // C: width of c
     std::unique_ptr<S[], AlignedDelete> memory_;
     S *h_, *next_, *c_, *outputs_;  // outputs: the last `skip` outputs of each row, oldest first
@@ -102,9 +119,10 @@ class StreamLayer {
 };
 
 template <class S>
-class Stream {
+class Stream : public std::enable_shared_from_this<Stream<S>> {
    public:
-    Stream(Index batch_size) : N_(batch_size), order_(std::size_t(N_)), ones_(std::size_t(N_), 1) {
+    Stream(Index batch_size)
+        : N_(batch_size), order_(std::size_t(N_)), ones_(std::size_t(N_), 1), ids_(std::size_t(N_)) {
         std::iota(order_.begin(), order_.end(), Index(0));
     }
 
@@ -124,10 +142,13 @@ class Stream {
 
     // Returns y: `out` if given, so that a step allocates nothing, else a new array.
     Array<S> step(py::handle x, py::handle out) {
+        const Turn turn(busy_);
         const Index D = layers_.front()->packed()->sizes().D, P = layers_.back()->packed()->sizes().P;
         Input<S> input{nullptr, nullptr, D};
         if (py::isinstance<py::array_t<std::int64_t>>(x)) {
-            input.ids = expect<std::int64_t>(x, "x", {{"N", N_}}).data();
+            const auto given = expect<std::int64_t>(x, "x", {{"N", N_}});
+            std::copy(given.data(), given.data() + N_, ids_.begin());  // other threads may write to `given`
+            input.ids = ids_.data();
             check_ids(input.ids, N_, D, "x");
         } else {
             input.x = expect<S>(x, "x", {{"N", N_}, {"D", D}}).data();
@@ -135,7 +156,7 @@ class Stream {
         auto y = out.is_none() ? new_array<S>("y", {N_, P}) : expect<S>(out, "out", {{"N", N_}, {"H", P}});
         if (!out.is_none()) expect_writable<S>(out, "out", {{"N", N_}, {"H", P}});
         {
-            const py::gil_scoped_release release;
+            const ReleasedGil release;
             for (auto& layer : layers_) input = layer->step(input);
             std::copy(input.x, input.x + N_ * P, y.mutable_data());
         }
@@ -149,6 +170,7 @@ class Stream {
     }
 
     void set_state(const py::list& states) {
+        const Turn turn(busy_);
         if (states.size() != layers_.size())
             throw py::value_error("state: expected " + std::to_string(layers_.size()) + " layers, got " +
                                   std::to_string(states.size()));
@@ -161,12 +183,14 @@ class Stream {
    private:
     Index N_;
     std::vector<Index> order_, ones_;
+    std::vector<std::int64_t> ids_;  // [N] of the current step
+    std::atomic<bool> busy_{false};
     std::vector<std::unique_ptr<StreamLayer<S>>> layers_;
 };
 
 template <class S>
 py::object make_stream(const py::list& packed, Index batch_size, const py::object& options) {
-    auto stream = std::make_unique<Stream<S>>(batch_size);
+    const auto stream = std::make_shared<Stream<S>>(batch_size);
     if (!options.is_none() && (!py::isinstance<py::list>(options) || py::len(options) != packed.size()))
         throw py::type_error("options: expected None or a list of " + std::to_string(packed.size()));
     for (std::size_t i = 0; i < packed.size(); ++i) {
@@ -176,18 +200,18 @@ py::object make_stream(const py::list& packed, Index batch_size, const py::objec
         stream->add(packed[i].cast<std::shared_ptr<Packed<S>>>(),
                     options.is_none() ? options : py::object(options[py::int_(i)]));
     }
-    return py::cast(std::move(stream));
+    return share(stream);
 }
 
 template <class S>
 void register_dtype(py::module_& m, const char* name) {
-    py::class_<Stream<S>>(m, name, py::module_local())
+    shared_class<Stream<S>>(m, name)
         .def("step", &Stream<S>::step, py::arg("x"), py::arg("out") = py::none(),
              "Run one step: x [N, D] or ids [N] -> y [N, P], written to out if given.")
         .def("get_state", &Stream<S>::get_state, "Return copies of the state, a tuple of arrays for each layer.")
         .def("set_state", &Stream<S>::set_state, py::arg("state"), "Set the state, a tuple of arrays for each layer.")
         .def(
-            "copy", [](const Stream<S>& stream) { return std::make_unique<Stream<S>>(stream); },
+            "copy", [](const Stream<S>& stream) { return share(std::make_shared<Stream<S>>(stream)); },
             "Return a copy that shares the packed weights.")
         .def_property_readonly("batch_size", &Stream<S>::batch_size);
 }

@@ -1,13 +1,16 @@
 // What a forward pass keeps for backward.
 #pragma once
 
+#include <memory>
+
 #include "bindings/python/arrays.hpp"
 
 namespace fastrnn::bindings {
 
-// The tape of one layer and direction. The arrays belong to Python and are never written to again. What the cell does
+// The tape of one layer and direction. The arrays belong to Python and are never written to again; ids, lengths
+// and resets are private copies. What the cell does
 // not have is None.
-struct Tape {
+struct Tape : std::enable_shared_from_this<Tape> {
     py::object x, y, state, lengths, reset, options;  // arguments of the pass, except y; options: a dict of arrays
     py::object c, gates, q, normed, scale;
     py::object segment, restart;
@@ -34,6 +37,9 @@ struct Tape {
                                  &tape.gates, &tape.q, &tape.normed, &tape.scale, &tape.segment, &tape.restart})
             *part = from[i++];
         tape.reverse = from[i].cast<bool>();
+        tape.x = private_copy<std::int64_t>(tape.x, "x");
+        tape.lengths = private_copy<std::int64_t>(tape.lengths, "lengths");
+        tape.reset = private_copy<bool>(tape.reset, "reset");
         return tape;
     }
 };

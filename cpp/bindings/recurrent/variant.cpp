@@ -259,6 +259,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
         w.w_ih_rows = repack(w.w_ih, w.w_ih_candidate, sizes.D, gates);
         if (w.w_hh) w.w_hh_rows = repack(w.w_hh, nullptr, P, this->cell_.kind == CellKind::gru_before ? 2 : gates);
         if (w.w_skip) w.w_skip_rows = repack(w.w_skip, nullptr, P, gates);
+        if (w.w_context) w.w_context_rows = repack(w.w_context, w.w_context_candidate, sizes.context, gates);
         if (w.w_inner) w.w_inner_rows = repack(w.w_inner, nullptr, H, gates);
         if (w.w_hh_candidate) {
             S* const rows = this->take(panels_size<S>(H, P));
@@ -276,8 +277,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
 
 template <class S>
 py::object pack(const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
-    return py::cast(
-        std::shared_ptr<Packed<S>>(std::make_shared<PackedVariant<S>>(kind, hidden_size, weights, options)));
+    return share<Packed<S>>(std::make_shared<PackedVariant<S>>(kind, hidden_size, weights, options));
 }
 
 }  // namespace

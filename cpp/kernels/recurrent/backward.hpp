@@ -73,14 +73,15 @@ struct BackwardScratch {
     // A chunk's rows, last step first, each [steps * N]: dgates, x, h', and for cells with options the candidate's h',
     // an earlier output (skip connection), c' and q.
     const S **a, **x, **h, **candidate, **past, **inner, **q;
-    S** dx;
+    const S** context;  // and the context, if each step has its own; else null
+    S **dx, **dcontexts;
     const std::int64_t** ids;
     Index* row_of;  // [steps * N] the token's place in the batch
     S* outer;       // [workers, outer_size]
     Index outer_size;
     S* inputs;  // [steps * N, gx_width + 16] if inputs are normalised, else null; input_rows: one pointer per token
     S** input_rows;
-    S *ring, *dpast, *dcontext;  // [N, skip, P] twice, [N, gates * H]; null if the cell has none
+    S *ring, *dpast, *dcontext;  // [N, skip, P] twice, [N, gates * H]; null if there is none
     S* dleak;                    // [H], summed over the pass
     BackwardRows<S> rows;        // lists [workers, N]
 
@@ -95,18 +96,21 @@ struct BackwardScratch {
         boundary = workspace.take<S>(N * width);
         for (const S*** list : {&a, &x, &h, &candidate, &past, &inner, &q}) *list = workspace.take<const S*>(steps * N);
         dx = workspace.take<S*>(steps * N);
+        context = p.options.each_context ? workspace.take<const S*>(steps * N) : nullptr;
+        dcontexts = p.options.each_context && p.d.context ? workspace.take<S*>(steps * N) : nullptr;
         ids = workspace.take<const std::int64_t*>(steps * N);
         row_of = workspace.take<Index>(steps * N);
-        outer_size = outer_workspace<S>(p.input.x ? sizes.D : 0, std::max(sizes.H, sizes.P));
+        outer_size = outer_workspace<S>(p.input.x ? sizes.D : 0, std::max({sizes.H, sizes.P, sizes.context}));
         outer = workspace.take<S>(workers * outer_size);
         inputs = sizes.normalises_inputs ? workspace.take<S>(steps * N * (sizes.gx_width + 16)) : nullptr;
         input_rows = workspace.take<S*>(sizes.normalises_inputs ? steps * N : 0);
         dleak = p.sums.leak ? p.sums.leak : zeros(sizes.H, workspace);
         ring = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;
         dpast = sizes.skip ? zeros(N * sizes.skip * sizes.P, workspace) : nullptr;
-        dcontext = p.sums.context  ? p.sums.context
-                   : sizes.context ? zeros(N * sizes.gates * sizes.H, workspace)
-                                   : nullptr;
+        dcontext = context          ? nullptr
+                   : p.sums.context ? p.sums.context
+                   : sizes.context  ? zeros(N * sizes.gates * sizes.H, workspace)
+                                    : nullptr;
         make_rows(p, workers, workspace);
     }
 
@@ -204,6 +208,8 @@ void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, 
         else
             scratch.ids[k] = p.input.ids + at;
         if (p.dx) scratch.dx[k] = p.dx + at * D;
+        if (scratch.context) scratch.context[k] = p.options.context + at * p.sizes.context;
+        if (scratch.dcontexts) scratch.dcontexts[k] = p.d.context + at * p.sizes.context;
     }
 }
 

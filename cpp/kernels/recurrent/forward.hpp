@@ -56,7 +56,9 @@ template <class S>
 struct InputChunk {
     const S** x;  // rows of x; null if x is ids
     S** gx;
-    Index* row_of;  // the token's place in the batch, 0 .. N-1
+    Index* row_of;      // the token's place in the batch, 0 .. N-1
+    const S** context;  // rows of the context, and their products; null unless each step has its own
+    S** context_gx;
     Range tokens;
 };
 
@@ -68,8 +70,10 @@ struct ForwardScratch {
     S** gx_rows;          // [workers, steps * N]
     Index* row_of;        // [workers, steps * N]
     S* masked_x;          // [workers, steps * N, D], or null
-    S* context;           // [N, gx_width], or null
-    StepRows<S> rows;     // lists [workers, N], as each worker runs independently
+    S* context;           // [N, stride], or [steps * N, stride] if each step has its own, or null
+    const S** contexts;   // [workers, steps * N], or null; context_rows: the same of their products
+    S** context_rows;
+    StepRows<S> rows;  // lists [workers, N], as each worker runs independently
 
     ForwardScratch(const ForwardProblem<S>& p, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
@@ -82,7 +86,10 @@ struct ForwardScratch {
         gx_rows = workspace.take<S*>(workers * steps * N);
         row_of = workspace.take<Index>(workers * steps * N);
         masked_x = p.options.input_mask ? workspace.take<S>(workers * steps * N * sizes.D) : nullptr;
-        context = p.options.context ? workspace.take<S>(N * stride) : nullptr;
+        const bool each = p.options.each_context;
+        context = p.options.context ? workspace.take<S>((each ? steps : 1) * N * stride) : nullptr;
+        contexts = each ? workspace.take<const S*>(workers * steps * N) : nullptr;
+        context_rows = each ? workspace.take<S*>(workers * steps * N) : nullptr;
         const Index width = sizes.scratch + 16;
         S* const scratch = workspace.take<S>(N * width);
         for (S*** list : {&rows.gx, &rows.scratch, &rows.h, &rows.c, &rows.gates, &rows.q})
@@ -150,7 +157,12 @@ void forward_pass(const Cell& cell, const ForwardProblem<S>& p, const ForwardScr
     const auto [begin, end] = share.rows;
     StepRows<S> rows = scratch.rows_of(p, share, worker);
     const Index own = worker.rank * scratch.steps * N;
-    InputChunk<S> chunk{p.input.x ? scratch.x_rows + own : nullptr, scratch.gx_rows + own, scratch.row_of + own, {}};
+    InputChunk<S> chunk{p.input.x ? scratch.x_rows + own : nullptr,
+                        scratch.gx_rows + own,
+                        scratch.row_of + own,
+                        scratch.contexts ? scratch.contexts + own : nullptr,
+                        scratch.contexts ? scratch.context_rows + own : nullptr,
+                        {}};
     const Index pause = steps_between_checks(N, p.sizes.H, p.sizes.gx_width);
     const Index first_token = scratch.steps * begin;
     if constexpr (Cell::has_options) cell.start(p, scratch, share, worker);
@@ -163,7 +175,13 @@ void forward_pass(const Cell& cell, const ForwardProblem<S>& p, const ForwardScr
             for (Index row = begin; row < p.batch.active(s, begin, end); ++row, ++token) {
                 const Index at = p.batch.at(s, row);
                 chunk.gx[token] = scratch.gx + token * scratch.stride;
-                if constexpr (Cell::has_options) chunk.row_of[token] = row;
+                if constexpr (Cell::has_options) {
+                    chunk.row_of[token] = row;
+                    if (chunk.context) {
+                        chunk.context[token] = p.options.context + at * p.sizes.context;
+                        chunk.context_gx[token] = scratch.context + token * scratch.stride;
+                    }
+                }
                 if (!p.input.x)
                     cell.gather(p.input.ids[at], chunk.gx[token], share.units);
                 else if (p.options.input_mask)

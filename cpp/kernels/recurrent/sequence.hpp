@@ -51,8 +51,9 @@ struct OptionArrays {
     const S* candidate_mask = nullptr;  // [T, N, H]
     const S* zone_h = nullptr;          // [T, N, P] 1 where h' is kept (zoneout)
     const S* zone_c = nullptr;          // [T, N, H] 1 where c' is kept
-    const S* context = nullptr;         // [N, C]
+    const S* context = nullptr;         // [N, C], or [T, N, C] if `each_context`
     const S* targets = nullptr;         // [T, N, P] fed back instead of h (teacher forcing)
+    bool each_context = false;          // does each step have a context of its own?
 };
 
 // Gradients by parameter name, in the parameters' shapes; added to. Null if the cell has no such parameter.
@@ -62,7 +63,7 @@ struct ParameterGradients {
     S *weight_hr = nullptr, *bias_hr = nullptr;
     S *weight_inner = nullptr, *weight_skip = nullptr, *weight_context = nullptr, *weight_peephole = nullptr;
     S *gain_ih = nullptr, *gain_hh = nullptr, *gain_c = nullptr, *bias_c = nullptr, *leak = nullptr;
-    S* context = nullptr;  // [N, C], of the context itself
+    S* context = nullptr;  // of the context itself, in its shape
 };
 
 // Gradients that are summed over a whole pass before they are added to those of parameters. Segments of a pass add to

@@ -5,7 +5,7 @@
 //
 //   u = h' * state_mask                             h': the output before this step, [P]; c': the carried state, [H]
 //   A = W_hh u + W_skip h(t - d) + W_inner c' + b_hh
-//   I = W_ih x + b_ih + W_context context
+//   I = W_ih x + b_ih + W_context context           context: one of all steps, or of each
 //   q, c = cell(I + A, c')
 //   h = zoneout(h', q)                              or of f(W_hr q + b_hr), [P]
 //
@@ -50,7 +50,7 @@ struct VariantWeights {
     const S* context_rows = nullptr;                                // weight_context itself, [G H, C]
     // Plain panels for backpropagation. In w_hh_rows the candidate's rows are zero.
     const S *w_ih_rows = nullptr, *w_hh_rows = nullptr, *w_hh_candidate_rows = nullptr;
-    const S *w_skip_rows = nullptr, *w_inner_rows = nullptr, *w_hr_rows = nullptr;
+    const S *w_skip_rows = nullptr, *w_inner_rows = nullptr, *w_hr_rows = nullptr, *w_context_rows = nullptr;
 };
 
 // The numbers of an LSTM's gates: i, f, g, o, and r; without f where coupled.
@@ -127,6 +127,7 @@ class Variant {
     // --- backward ---
     Index input_depth() const { return width(); }
     Index input_column() const { return layout.input; }
+    Index context_column() const { return joint ? layout.normed : layout.gates; }
     void start_backward(const BackwardRows<S>& rows) const;
     void backward_step(const BackwardRows<S>& rows) const;
     void backward_start(const BackwardRows<S>& rows) const { recurrent_gradients(rows, rows.end, true); }
@@ -145,6 +146,7 @@ class Variant {
     void put_gate(const StepRows<S>& rows, Index row, Index gate, Index unit, Vec<S> value) const {
         store(rows.gx[row] + layout.gate[gate].base + unit * layout.gate[gate].stride, value);
     }
+    void multiply_context(const S* const* context, S* const* out, Range rows, Range units) const;
     void activate_gate(const StepRows<S>& rows, Index gate, Activation activation) const;
     Vec<S> zoned_cell(const StepRows<S>& rows, Index row, Index unit, Vec<S> c) const;
 

@@ -244,7 +244,7 @@ void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
     if (sizes.normalises_recurrent && alone >= 0 && candidate < 0) normalised_gradients(rows, 1);
     if (sizes.normalises_recurrent) normalised_gradients(rows, 0);
     if (!rows.chunk->dcontext) return;
-    const Index column = joint ? layout.normed : layout.gates;
+    const Index column = context_column();
     for (Index row = rows.begin; row < rows.end; ++row)
         for (Index gate = 0; gate < sizes.gates; ++gate)
             for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>) {
@@ -334,6 +334,15 @@ void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const Backward
     }
     if (d.weight_skip) products(l.normed, width(), l.normed, nullptr, scratch.past, d.weight_skip, P);
     if (d.weight_inner) products(l.normed, width(), l.normed, nullptr, scratch.inner, d.weight_inner, H);
+    const Index context = context_column();
+    if (scratch.context) products(context, width(), context, nullptr, scratch.context, d.weight_context, sizes.context);
+    if (scratch.dcontexts) {
+        Product<S> product{scratch.a, scratch.dcontexts, weights.w_context_rows, nullptr, width(), sizes.context};
+        product.a0 = context;
+        product.accumulate = true;
+        const Range own = worker.part(tokens, max_rows<panel_vectors>);
+        multiply_panels(product, own.begin, own.end);
+    }
     if (d.weight_hr) products(l.projected, P, l.projected, nullptr, scratch.q, d.weight_hr, H);
     sums(d.bias_ih, l.gates, width());
     sums(d.bias_hh, l.recurrent, width());
@@ -346,7 +355,8 @@ void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const Backward
     if (d.leak) sums(shared_leak ? scratch.dleak : d.leak, l.leak, H);
 }
 
-// What is summed over the whole pass: the gradients of the state's outputs, the context and a leak for all units.
+// What is summed over the whole pass: the gradients of the state's outputs, of a context of all steps and of a leak of
+// all units.
 template <class S>
 void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
     const BackwardProblem<S>& p = *rows.problem;

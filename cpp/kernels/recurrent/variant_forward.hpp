@@ -13,20 +13,24 @@ namespace fastrnn {
 template <class S>
 void Variant<S>::start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
                        const Worker& worker) const {
-    if (!p.options.context) return;
+    if (!p.options.context || p.options.each_context) return;
     const S** const x = scratch.x_rows + worker.rank * scratch.steps * p.batch.N;
     S** const out = scratch.gx_rows + worker.rank * scratch.steps * p.batch.N;
     for (Index row = share.rows.begin; row < share.rows.end; ++row) {
         x[row - share.rows.begin] = p.options.context + p.batch.order[row] * sizes.context;
         out[row - share.rows.begin] = scratch.context + row * scratch.stride;
     }
-    const Range rows{0, share.rows.end - share.rows.begin};
-    multiply_gates(Product<S>{x, out, weights.w_context, weights.zeros, sizes.context, 0}, rows, share.units);
+    multiply_context(x, out, {0, share.rows.end - share.rows.begin}, share.units);
+}
+
+template <class S>
+void Variant<S>::multiply_context(const S* const* context, S* const* out, Range rows, Range units) const {
+    multiply_gates(Product<S>{context, out, weights.w_context, weights.zeros, sizes.context, 0}, rows, units);
     if (candidate < 0) return;
-    Product<S> product{
-        x, out, weights.w_context_candidate, weights.zeros, sizes.context, round_up_to_lanes<S>(share.units.end)};
+    Product<S> product{context,       out,           weights.w_context_candidate,
+                       weights.zeros, sizes.context, round_up_to_lanes<S>(units.end)};
     product.out0 = layout.candidate;
-    product.first = share.units.begin;
+    product.first = units.begin;
     multiply_panels(product, rows.begin, rows.end);
 }
 
@@ -86,8 +90,10 @@ void Variant<S>::finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<
         share.barrier(worker);
     }
     if (!p.options.context) return;
+    if (chunk.context) multiply_context(chunk.context, chunk.context_gx, all, share.units);
     for (Index token = all.begin; token < all.end; ++token) {
-        const S* const context = scratch.context + chunk.row_of[token] * scratch.stride;
+        const S* const context =
+            chunk.context ? chunk.context_gx[token] : scratch.context + chunk.row_of[token] * scratch.stride;
         for (Index gate = 0; gate < sizes.gates; ++gate)
             for (Index unit = share.units.begin; unit < share.units.end; unit += lanes<S>) {
                 const Index at = layout.gate[gate].base + unit * layout.gate[gate].stride;

@@ -16,7 +16,7 @@
 
 namespace fastrnn {
 
-// Its message names the number of bytes that could not be allocated.
+// Its message says what could not be allocated, how many bytes it takes, and what to reduce.
 class OutOfMemory : public std::bad_alloc {
    public:
     explicit OutOfMemory(std::string message) : message_(std::move(message)) {}
@@ -25,6 +25,19 @@ class OutOfMemory : public std::bad_alloc {
    private:
     std::string message_;
 };
+
+inline OutOfMemory out_of_memory(const std::string& what, double bytes, const std::string& advice) {
+    const auto digits = [](double value, std::size_t decimals) {
+        const std::string text = std::to_string(value);
+        return text.substr(0, text.find_first_of(".,") + (decimals ? decimals + 1 : 0));
+    };
+    const std::string gigabytes = bytes >= 1e8 ? " (" + digits(bytes / 1e9, 1) + " GB)" : "";
+    return OutOfMemory(what + ": cannot allocate " + digits(bytes, 0) + " bytes" + gigabytes +
+                       (advice.empty() ? "" : "; " + advice));
+}
+
+// What makes the arrays of a pass smaller.
+inline constexpr const char* fewer_tokens = "use fewer sequences or fewer steps at a time, or a smaller layer";
 
 inline constexpr std::size_t alignment = 64;
 
@@ -42,14 +55,15 @@ inline void prefer_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] st
 #endif
 }
 
-// Allocates `count` scalars, aligned to a cache line, not initialised.
+// Allocates `count` scalars, aligned to a cache line, not initialised. `what` and `advice` are for the message.
 template <class S>
-std::unique_ptr<S[], AlignedDelete> allocate_aligned(Index count) {
+std::unique_ptr<S[], AlignedDelete> allocate_aligned(Index count, const char* what, const char* advice) {
     if (count < 0 || std::size_t(count) > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(S))
-        throw OutOfMemory("cannot allocate an array of " + std::to_string(count) + " elements: its size overflows");
+        throw OutOfMemory(std::string(what) + ": cannot allocate an array of " + std::to_string(count) +
+                          " elements: its size overflows; " + advice);
     const std::size_t bytes = std::size_t(count) * sizeof(S);
     void* p = ::operator new(bytes ? bytes : 1, std::align_val_t(alignment), std::nothrow);
-    if (!p) throw OutOfMemory("cannot allocate " + std::to_string(bytes) + " bytes");
+    if (!p) throw out_of_memory(what, double(bytes), advice);
     prefer_huge_pages(p, bytes);
     return std::unique_ptr<S[], AlignedDelete>(static_cast<S*>(p));
 }
@@ -84,7 +98,7 @@ class Workspace {
 
     void grow(std::size_t bytes) {
         const std::size_t size = bytes < min_slab ? min_slab : bytes;
-        slabs_.push_back({allocate_aligned<char>(Index(size)), size});
+        slabs_.push_back({allocate_aligned<char>(Index(size), "scratch memory", fewer_tokens), size});
         used_ = 0;
     }
 

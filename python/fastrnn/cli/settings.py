@@ -204,7 +204,7 @@ encoding_option = click.option(
     help="Encoding of the texts, such as latin-1, cp1252 or utf-16.",
 )
 
-_CELLS = [cell.name for cell in CELLS.values() if cell.in_stacks]
+_CELLS = [cell.name for cell in CELLS.values() if cell.by_name]
 _METAVARS: dict[type, str] = {click.IntRange: "N", FiniteRange: "X"}
 _COUNT, _SIZE = click.IntRange(min=0), click.IntRange(min=1)
 _NUMBER, _RATE = FiniteRange(min=0.0), FiniteRange(min=0.0, min_open=True)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._arrays import as_ids
 from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._memory import named_memory
 
 __all__ = ["length_buckets", "pad_batch"]
 
@@ -163,7 +164,8 @@ def pad_batch(sequences: Sequence[Any], indices: ArrayLike) -> tuple[NDArray[Any
             expected = ", ".join(map(str, ("T", *first.shape[1:])))
             raise ValueError(f"sequences[{index}]: expected [{expected}], got {list(array.shape)}")
     lengths = np.array([len(array) for array in arrays])
-    x = np.zeros((lengths.max(), len(arrays), *first.shape[1:]), first.dtype)
+    with named_memory("x", "use a smaller batch_size, or split the longest sequences"):
+        x = np.zeros((lengths.max(), len(arrays), *first.shape[1:]), first.dtype)
     for row, array in enumerate(arrays):
         x[: len(array), row] = array
     return x, lengths

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn._arrays import as_dtype, as_ids
 from fastrnn._checks import as_choice, as_integers
+from fastrnn._memory import named_memory
 from fastrnn._plain import Check, as_fields, as_is, as_text, as_texts, optional
 from fastrnn.data.symbols import checked_symbols, special_symbols
 from fastrnn.data.tokenize import tokenizer_from_json, tokenizer_of
@@ -146,7 +147,8 @@ class SymbolTable:
         """
         numbers = as_ids("ids", ids, ("...",))
         self._checked_ids(numbers.ravel())
-        vectors = np.zeros((*numbers.shape, len(self)), as_dtype(dtype))
+        with named_memory("one_hot", "pass the ids themselves: layers and models take them"):
+            vectors = np.zeros((*numbers.shape, len(self)), as_dtype(dtype))
         np.put_along_axis(vectors, numbers[..., None], 1, axis=-1)
         return vectors
 

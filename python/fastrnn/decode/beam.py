@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_number, as_size
+from fastrnn._memory import named_memory
 from fastrnn.decode.distribution import Sampling, log_probabilities
-from fastrnn.decode.prompts import as_prompt
+from fastrnn.decode.prompts import as_prompt, context_of
 from fastrnn.decode.state_rows import select_stream_rows
 from fastrnn.decode.stop_rule_choice import as_eos
 
@@ -41,6 +42,7 @@ class Hypothesis(NamedTuple):
     stopped_by: str
 
 
+@named_memory("beam_search", "use a smaller beam, or shorter texts")
 def beam_search(
     model: LanguageModel,
     prompt: ArrayLike | None = None,
@@ -50,6 +52,7 @@ def beam_search(
     eos: int | None = None,
     length_penalty: float = 0.0,
     banned: Iterable[int] = (),
+    context: ArrayLike | None = None,
 ) -> list[Hypothesis]:
     """Search for the texts with the highest scores.
 
@@ -78,6 +81,8 @@ def beam_search(
         Alpha, at least 0: higher values favour longer texts. 0 compares probabilities.
     banned : iterable of int, default ()
         Ids that no text may contain.
+    context : array_like, float [C], optional
+        What the text is about, for a model whose layers have a `context_size`.
 
     Returns
     -------
@@ -118,7 +123,7 @@ def beam_search(
     if never and never[-1] >= model.vocabulary_size:
         raise ValueError(f"banned: {never[-1]} is out of range for {model.vocabulary_size} symbols")
     beam = _Beam(size, as_eos(model, eos), alpha, longest, never)
-    return beam.search(model, read)
+    return beam.search(model, read, **context_of(context, 1))
 
 
 class _Beam:
@@ -130,8 +135,8 @@ class _Beam:
         self.nats = np.zeros(1)
         self.finished: list[Hypothesis] = []
 
-    def search(self, model: Any, read: NDArray[np.int64]) -> list[Hypothesis]:
-        stream = model.stream(1)
+    def search(self, model: Any, read: NDArray[np.int64], **context: Any) -> list[Hypothesis]:
+        stream = model.stream(1, **context)
         for symbol in read:
             logits = stream.step(symbol.reshape(1))
         while True:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastrnn._memory import FEWER_TEXTS, named_memory
 from fastrnn.decode.categorical import UniformStreams
 from fastrnn.decode.distribution import Sampling
 from fastrnn.decode.generation_loop import Generated, GenerationLoop
-from fastrnn.decode.prompts import as_prompts
+from fastrnn.decode.prompts import as_prompts, context_of
 from fastrnn.decode.stop_rule_choice import choose_stop_rule
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Generated", "generate", "greedy"]
 
 
+@named_memory("generate", FEWER_TEXTS)
 def generate(
     model: LanguageModel,
     prompts: ArrayLike | Sequence[ArrayLike] | None = None,
@@ -32,6 +34,7 @@ def generate(
     eos: int | None = None,
     sampling: Sampling | None = None,
     seed: Seed = None,
+    context: ArrayLike | None = None,
 ) -> list[Generated]:
     """Generate texts, all in one batch.
 
@@ -58,6 +61,8 @@ def generate(
     seed : int or numpy.random.Generator, optional
         The same seed gives the same texts. Text i depends neither on `count` nor on the other texts. One
         number is taken from a generator.
+    context : array_like, float [C] or [N, C], optional
+        For a model whose layers have a `context_size`: one for all texts, or one for each.
 
     Returns
     -------
@@ -87,17 +92,23 @@ def generate(
     inputs = as_prompts(model, prompts, count)
     chosen = sampling or Sampling()
     rule = choose_stop_rule(model, chosen, eos=eos, min_length=min_length, max_length=max_length)
-    return GenerationLoop(model, inputs, chosen, rule, UniformStreams(len(inputs), seed)).run()
+    loop = GenerationLoop(model, inputs, chosen, rule, UniformStreams(len(inputs), seed))
+    return loop.run(**context_of(context, len(inputs)))
 
 
 def greedy(
-    model: LanguageModel, prompt: ArrayLike | None = None, *, max_length: int, eos: int | None = None
+    model: LanguageModel,
+    prompt: ArrayLike | None = None,
+    *,
+    max_length: int,
+    eos: int | None = None,
+    context: ArrayLike | None = None,
 ) -> Generated:
     """Generate the text whose every symbol is the likeliest; ties go to the smallest id.
 
     Parameters
     ----------
-    model, prompt, max_length, eos
+    model, prompt, max_length, eos, context
         As for `generate`.
 
     Returns
@@ -118,4 +129,7 @@ def greedy(
     7
     """
     prompts = None if prompt is None else np.asarray(prompt)
-    return generate(model, prompts, max_length=max_length, eos=eos, sampling=Sampling(0.0), seed=0)[0]
+    [text] = generate(
+        model, prompts, max_length=max_length, eos=eos, sampling=Sampling(0.0), seed=0, context=context
+    )
+    return text

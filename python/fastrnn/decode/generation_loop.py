@@ -69,11 +69,12 @@ class GenerationLoop:
         self.drop_last = np.zeros(len(inputs), dtype=np.bool_)  # the last symbol is not part of the text
         self.history: list[_Step] = []
 
-    def run(self) -> list[Generated]:
-        """Generate all texts to their ends."""
+    def run(self, **context: Any) -> list[Generated]:
+        """Generate all texts to their ends; `context` is that of the stream."""
         if self.rule.max_length == 0:
             return self._texts()
-        stream, texts, sizes = self.model.stream(len(self.sizes)), np.arange(len(self.sizes)), self.sizes
+        stream = self.model.stream(len(self.sizes), **context)
+        texts, sizes = np.arange(len(self.sizes)), self.sizes
         ids = self.prompts[:, 0].copy()
         active: RowIndex = _ALL
         for step in itertools.count(1):

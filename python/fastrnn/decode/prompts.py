@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fastrnn.models import LanguageModel
 
-__all__ = ["as_prompt", "as_prompts"]
+__all__ = ["as_prompt", "as_prompts", "context_of"]
 
 
 def as_prompt(model: LanguageModel, name: str, prompt: ArrayLike | None) -> NDArray[np.int64]:
@@ -57,6 +57,22 @@ def as_prompt(model: LanguageModel, name: str, prompt: ArrayLike | None) -> NDAr
     if start is None and not ids.size:
         raise ValueError(f"{name}: expected at least one symbol, as this model has no start symbol")
     return ids if start is None else np.concatenate([np.array([start], dtype=np.int64), ids])
+
+
+def context_of(context: ArrayLike | None, count: int) -> dict[str, NDArray[np.floating]]:
+    """Return the contexts of some texts, [N, C], as an argument of a stream; nothing without one.
+
+    Parameters
+    ----------
+    context : array_like, float [C] or [N, C], optional
+        One for all texts, or one for each.
+    count : int
+        N.
+    """
+    if context is None:
+        return {}
+    array = np.asarray(context)
+    return {"context": np.repeat(array[None], count, axis=0) if array.ndim == 1 else array}
 
 
 def as_prompts(

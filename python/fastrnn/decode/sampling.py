@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._memory import FEWER_TEXTS, named_memory
 from fastrnn.decode.categorical import sample_categorical
 from fastrnn.decode.distribution import Sampling, next_probabilities
 from fastrnn.decode.generate import generate
-from fastrnn.decode.prompts import as_prompt
+from fastrnn.decode.prompts import as_prompt, context_of
 from fastrnn.decode.special_ids import banned_ids, first_ids
 from fastrnn.decode.stop_rule_choice import as_eos
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
-    from fastrnn.models import LanguageModel
+    from fastrnn.models import LanguageModel, LanguageModelStream
 
 __all__ = ["first_ids", "sample", "sample_ids", "samples"]
 
@@ -32,6 +33,7 @@ def sample_ids(
     *,
     sampling: Sampling | None = None,
     seed: Seed = None,
+    context: ArrayLike | None = None,
 ) -> Iterator[int]:
     """Draw ids from a model one by one, after a prompt.
 
@@ -49,6 +51,8 @@ def sample_ids(
         Default: the model's own distribution.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same ids.
+    context : array_like, float [C], optional
+        What the text is about, for a model whose layers have a `context_size`.
 
     Returns
     -------
@@ -70,11 +74,13 @@ def sample_ids(
     """
     read = as_prompt(model, "prompt", prompt)
     count = as_size("length", length, least=0)
-    return _draw_one_by_one(model, read, count, sampling or Sampling(), as_generator(seed))
+    stream = model.stream(1, **context_of(context, 1))
+    return _draw_one_by_one(model, stream, read, count, sampling or Sampling(), as_generator(seed))
 
 
 def _draw_one_by_one(
     model: LanguageModel,
+    stream: LanguageModelStream,
     read: NDArray[np.int64],
     length: int,
     sampling: Sampling,
@@ -84,7 +90,6 @@ def _draw_one_by_one(
     if sampling.repetition_penalty != 1.0:
         seen = np.zeros((1, model.vocabulary_size), dtype=np.bool_)
         seen[0, read if model.start is None else read[1:]] = True
-    stream = model.stream()
     for symbol in read[:-1]:
         stream.step(symbol.reshape(1))
     ids = read[-1:]
@@ -111,6 +116,7 @@ def sample(
     reject_unknown: bool = False,
     until_eos: bool = True,
     seed: Seed = None,
+    context: ArrayLike | None = None,
 ) -> str:
     """Generate a text up to its end, or to a given length.
 
@@ -136,6 +142,8 @@ def sample(
         like any other, as for several lines of a model that was trained on a stream of lines.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same text.
+    context : array_like, float [C], optional
+        What the text is about, for a model whose layers have a `context_size`.
 
     Returns
     -------
@@ -162,12 +170,15 @@ def sample(
     eos = as_eos(model, vocabulary.eos_id if as_flag("until_eos", until_eos) else -1)
     if model.length_model is not None:
         end = -1 if eos is None else eos
-        text = generate(model, [read], max_length=length, eos=end, sampling=sampling, seed=generator)[0]
+        [text] = generate(
+            model, [read], max_length=length, eos=end, sampling=sampling, seed=generator, context=context
+        )
         return vocabulary.decode(text.ids)
-    ids = sample_ids(model, read, length, sampling=sampling, seed=generator)
+    ids = sample_ids(model, read, length, sampling=sampling, seed=generator, context=context)
     return vocabulary.decode(itertools.takewhile(lambda symbol: symbol != eos, ids))
 
 
+@named_memory("samples", FEWER_TEXTS)
 def samples(
     model: LanguageModel,
     vocabulary: Vocabulary,
@@ -183,6 +194,7 @@ def samples(
     repetition_penalty: float = 1.0,
     reject_unknown: bool = False,
     seed: Seed = None,
+    context: ArrayLike | None = None,
 ) -> list[str]:
     """Generate several texts at once.
 
@@ -201,6 +213,8 @@ def samples(
         As for `sample`.
     seed : int or numpy.random.Generator, optional
         The same seed gives the same texts; `count` does not change the first ones.
+    context : array_like, float [C] or [count, C], optional
+        As for `generate`.
 
     Returns
     -------
@@ -229,6 +243,13 @@ def samples(
     sampling = replace(sampling, banned=banned_ids(vocabulary, reject_unknown))
     eos = vocabulary.eos_id if as_flag("until_eos", until_eos) else -1
     texts = generate(
-        model, prompts, count=count, max_length=max_length, eos=eos, sampling=sampling, seed=generator
+        model,
+        prompts,
+        count=count,
+        max_length=max_length,
+        eos=eos,
+        sampling=sampling,
+        seed=generator,
+        context=context,
     )
     return [vocabulary.decode(text.ids) for text in texts]

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_size
+from fastrnn._memory import FEWER_TEXTS, named_memory
+from fastrnn.decode.prompts import context_of
 from fastrnn.models.vocabulary_match import check_vocabulary
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ def score(
     end: bool | None = None,
     unit: str = "nats",
     unknown: str | None = None,
+    context: ArrayLike | None = None,
 ) -> list[Score]:
     """Return the log-probability of texts and of each of their tokens.
 
@@ -110,6 +113,8 @@ def score(
     unit : {"nats", "bits", "log10"}
     unknown : str, optional
         Another policy for unknown tokens than the vocabulary's, as for `Vocabulary.encode`.
+    context : array_like, float [C] or [N, C], optional
+        For a model whose layers have a `context_size`: one for all texts, or one for each.
 
     Returns
     -------
@@ -139,12 +144,16 @@ def score(
     if with_end and not _has_end(model):
         raise ValueError("end: expected a model with an end symbol or a length model, got one without")
     eos = model.eos if with_end else None
+    contexts = context_of(context, len(given)).get("context")
+    if contexts is not None and len(contexts) != len(given):
+        raise ValueError(f"context: expected one for all texts or {len(given)}, got {len(contexts)}")
     sequences = _with_end(model, vocabulary.encode_batch(given, unknown=unknown), given, eos)
     results: list[Score | None] = [None] * len(given)
     by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]), reverse=True)
     while by_length:
         rows = _next_batch(by_length, sequences)
-        losses, of_lengths = _losses(model, [sequences[index] for index in rows])
+        own = {} if contexts is None else {"context": contexts[rows]}
+        losses, of_lengths = _losses(model, [sequences[index] for index in rows], **own)
         for row, index in enumerate(rows):
             ids, factor = sequences[index], UNITS[unit]
             skipped = 0 if model.start is not None else 1
@@ -169,12 +178,13 @@ def rank(
     end: bool | None = None,
     unit: str = "nats",
     unknown: str | None = None,
+    context: ArrayLike | None = None,
 ) -> list[Score]:
     """Sort candidate texts, the likeliest first.
 
     Parameters
     ----------
-    model, vocabulary, end, unit, unknown
+    model, vocabulary, end, unit, unknown, context
         As for `score`.
     candidates : sequence of str
         At least one.
@@ -204,12 +214,17 @@ def rank(
     if isinstance(candidates, str) or not len(candidates):
         raise ValueError(f"candidates: expected a list of at least one text, got {candidates!r}")
     by_token = as_flag("per_token", per_token)
-    scores = score(model, vocabulary, candidates, end=end, unit=unit, unknown=unknown)
+    scores = score(model, vocabulary, candidates, end=end, unit=unit, unknown=unknown, context=context)
     return sorted(scores, key=lambda each: each.per_token if by_token else each.total, reverse=True)
 
 
 def next_symbols(
-    model: LanguageModel, vocabulary: Vocabulary, prefix: str = "", *, top: int | None = None
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    prefix: str = "",
+    *,
+    top: int | None = None,
+    context: ArrayLike | None = None,
 ) -> NextSymbols:
     """Return the distribution of the symbol after a prefix.
 
@@ -221,6 +236,8 @@ def next_symbols(
         The beginning of a text; may be empty only if the model has a start.
     top : int, optional
         Number of symbols to return, the likeliest first; default: all.
+    context : array_like, float [C], optional
+        What the text is about, for a model whose layers have a `context_size`.
 
     Raises
     ------
@@ -250,7 +267,7 @@ def next_symbols(
         ids = np.concatenate([[model.start], ids])
     if not ids.size:
         raise ValueError("prefix: expected at least one token, as the model has no start, got none")
-    stream = model.stream()
+    stream = model.stream(1, **context_of(context, 1))
     logits: Any = None
     for symbol in ids:
         logits = stream.step(symbol.reshape(1))
@@ -303,8 +320,9 @@ def _tokens(count: int) -> str:
     return f"{count} token{'' if count == 1 else 's'}"
 
 
+@named_memory("score", FEWER_TEXTS)
 def _losses(
-    model: LanguageModel, sequences: list[NDArray[np.int64]]
+    model: LanguageModel, sequences: list[NDArray[np.int64]], **context: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return -log p of the tokens [T, N] and of the lengths [N] of sequences scored as one batch."""
     start = np.array([] if model.start is None else [model.start], np.int64)
@@ -314,5 +332,5 @@ def _losses(
     for row, ids in enumerate(sequences):
         inputs[: lengths[row], row] = np.concatenate([start, ids[:-1]])
         targets[: lengths[row], row] = ids if len(start) else ids[1:]
-    losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths)
+    losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths, **context)
     return losses, of_lengths

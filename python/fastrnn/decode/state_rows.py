@@ -65,8 +65,10 @@ def select_stream_rows(model: LanguageModel, stream: Any, rows: NDArray[np.intp]
     """
     if len(rows) == stream.batch_size and np.array_equal(rows, np.arange(len(rows))):
         return stream
-    state = select_rows(stream.state, rows)
-    if len(rows) != stream.batch_size:
+    state, context = select_rows(stream.state, rows), getattr(stream, "context", None)
+    if context is not None:
+        stream = model.stream(len(rows), context=context[rows])
+    elif len(rows) != stream.batch_size:
         stream = model.stream(len(rows))
     stream.state = state
     return stream

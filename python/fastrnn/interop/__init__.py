@@ -1,5 +1,5 @@
-"""Convert parameters from other conventions to the names and shapes of fastrnn."""
+"""Convert parameters from other conventions to the names and shapes of fastrnn, and back."""
 
-from fastrnn.interop.notes import from_notes
+from fastrnn.interop.notes import from_notes, to_notes
 
-__all__ = ["from_notes"]
+__all__ = ["from_notes", "to_notes"]

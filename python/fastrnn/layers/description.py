@@ -10,6 +10,7 @@ import numpy as np
 from fastrnn._checks import as_size
 from fastrnn._plain import as_list, as_mapping
 from fastrnn.layers.recurrent.gru import GRU
+from fastrnn.layers.recurrent.jordan import Jordan
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
@@ -34,9 +35,9 @@ __all__ = [
 ]
 
 _CLASSES: dict[str, type[Recurrent[Any]]] = {
-    layer._cell: layer for layer in (RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM)
+    layer._cell: layer for layer in (RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM, Jordan)
 }
-_KINDS = {cell.layer: _CLASSES[name] for name, cell in CELLS.items() if cell.in_stacks}
+_KINDS = {cell.layer: _CLASSES[name] for name, cell in CELLS.items()}
 _SIZES = ("input_size", "hidden_size")
 _NAMED = (*_SIZES, "num_layers")
 _COMMON: dict[str, Any] = {
@@ -54,7 +55,7 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If it is not an RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM or Stack.
+        If it is not an RNN, GRU, LSTM, SLSTM, MinGRU, MinLSTM, Jordan or Stack.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     options = {name: plain_value(value) for name, value, _ in rnn._options()}
     usual = {name: value for name, _, value in rnn._options()}
     given = {name: value for name, value in options.items() if value != usual[name]}
-    return {"kind": kind, **{name: getattr(rnn, name) for name in _SIZES}, **given}
+    return {"kind": kind, **{name: getattr(rnn, name) for name in _sizes(kind)}, **given}
 
 
 def from_description(description: Mapping[str, Any], seed: Seed = None) -> Recurrent[Any] | Stack:
@@ -114,12 +115,14 @@ def _layer_from(description: Mapping[str, Any], seed: Seed) -> Recurrent[Any]:
 def _layer_shapes(description: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     given = {name: value for name, value in description.items() if name != "kind"}
     cell = _layer_class(description.get("kind"))._cell
-    missing = [name for name in _SIZES if name not in given]
+    missing = [name for name in _sizes(description["kind"]) if name not in given]
     if missing:
         raise ValueError(f"{description['kind']}: missing {', '.join(missing)}")
     sizes = (given["input_size"], given["hidden_size"], given.get("num_layers", 1))
     common = {name: given.get(name, usual) for name, usual in _COMMON.items()}
     options = {name: _tuple(value) for name, value in given.items() if name not in (*_NAMED, *_COMMON)}
+    if cell == Jordan._cell:
+        options = _jordan_options(options, given)
     return RecurrentSpec.of(cell, sizes, **common, options=options).parameter_shapes()
 
 
@@ -168,6 +171,20 @@ def described_kind(description: Mapping[str, Any]) -> str:
 def parts_of(rnn: Recurrent[Any] | Stack) -> list[Recurrent[Any]]:
     """Return a single layer, or the layers of a stack, in a list."""
     return list(rnn.layers) if isinstance(rnn, Stack) else [rnn]
+
+
+def _sizes(kind: str) -> tuple[str, ...]:
+    return (*_SIZES, "output_size") if kind == Jordan.__name__ else _SIZES
+
+
+def _jordan_options(options: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a Jordan network by the names that they have in `CellOptions`."""
+    for name in ("num_layers", "bidirectional", "dropout", "proj_size", "projection_activation"):
+        if name in given:
+            raise TypeError(f"{name}: not an option of this layer")
+    renamed = {"output_size": "proj_size", "output_activation": "projection_activation"}
+    as_size("output_size", options["output_size"])
+    return {renamed.get(name, name): value for name, value in options.items()}
 
 
 def _layer_class(kind: Any) -> type[Recurrent[Any]]:

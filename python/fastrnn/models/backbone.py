@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
+
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers import Recurrent, Stack, activity_penalties
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
+from fastrnn.layers.description import parts_of
 from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
+from fastrnn.layers.stack.connections import check_context
 from fastrnn.models.length_outputs import LengthOutput, ModelBatch
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fastrnn.layers import Embedding
     from fastrnn.models.length_outputs import HaltOutput
     from fastrnn.models.settings import Settings
 
-__all__ = ["BackboneTape", "add_penalties", "backward_backbone", "forward_backbone", "infer", "output_mask"]
+__all__ = [
+    "BackboneModel",
+    "BackboneTape",
+    "add_penalties",
+    "backward_backbone",
+    "check_contexts",
+    "forward_backbone",
+    "infer",
+    "output_mask",
+]
 
 
 class BackboneModel(Protocol):
@@ -45,13 +56,42 @@ class BackboneTape(NamedTuple):
     projected: ProjectedStack | None
 
 
+def check_contexts(model: BackboneModel, batch: ModelBatch, dcontext: Any = None) -> None:
+    """Check a batch's context, and the array to which its gradient is to be added.
+
+    Raises
+    ------
+    ValueError
+        If there is one and the layers read none or the reverse, or a shape is wrong.
+    TypeError
+        If a dtype is wrong.
+    """
+    steps, rows = batch.ids.shape
+    check_context(parts_of(model.rnn), batch.context, rows, steps)
+    if dcontext is None:
+        return
+    if batch.context is None:
+        raise ValueError("dcontext: expected None, as there is no context")
+    if not isinstance(dcontext, np.ndarray) or dcontext.dtype != model.dtype:
+        got = dcontext.dtype if isinstance(dcontext, np.ndarray) else type(dcontext).__name__
+        raise TypeError(f"dcontext: expected an array of {model.dtype}, got {got}")
+    if dcontext.shape != (shape := np.shape(batch.context)):
+        raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
+
+
 def infer(
-    model: BackboneModel, ids: Ids, state: Any, lengths: Ids | None = None, left: Ids | None = None
+    model: BackboneModel,
+    ids: Ids,
+    state: Any,
+    lengths: Ids | None = None,
+    left: Ids | None = None,
+    context: Any = None,
 ) -> tuple[Array, Any]:
     """Compute the last layer's outputs and the final state."""
-    if lengths is None and left is None and (projected := _projected(model, ids)) is not None:
+    plain = lengths is None and left is None and context is None
+    if plain and (projected := _projected(model, ids)) is not None:
         return projected(ids, state)
-    return model.rnn(_layer_inputs(model, ids, left), state, lengths)
+    return model.rnn(_layer_inputs(model, ids, left), state, lengths, context=context)
 
 
 def forward_backbone(
@@ -60,7 +100,7 @@ def forward_backbone(
     """Compute the same in training, with dropout."""
     settings = model._settings
     dropped = settings.dropout > 0.0 or settings.embedding_dropout > 0.0
-    plain = not dropped and batch.lengths is None and batch.left is None
+    plain = not dropped and batch.lengths is None and batch.left is None and batch.context is None
     if plain and (projected := _projected(model, batch.ids)) is not None:
         y, state, tape = projected.forward(batch.ids, state, checkpoint_every)
         return BackboneTape(y, state, tape, batch, (None, None), projected)
@@ -73,18 +113,19 @@ def forward_backbone(
     every = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     if every and isinstance(model.rnn, Stack):
         raise ValueError("checkpoint_every: expected None, as a Stack keeps every step")
-    y, state, rnn_tape = model.rnn.forward(x, state, batch.lengths, **every)
+    y, state, rnn_tape = model.rnn.forward(x, state, batch.lengths, context=batch.context, **every)
     return BackboneTape(y, state, rnn_tape, batch, (words, mask), None)
 
 
-def backward_backbone(model: BackboneModel, tape: BackboneTape, dy: Array) -> None:
-    """Backpropagate, adding into the gradients of the parts before the output."""
+def backward_backbone(
+    model: BackboneModel, tape: BackboneTape, dy: Array, dcontext: Array | None = None
+) -> Any:
+    """Backpropagate, adding into the gradients of the parts before the output; return the first state's."""
     if tape.projected is not None:
-        tape.projected.backward(tape.rnn, dy)
-        return
-    dx, _ = model.rnn.backward(tape.rnn, dy, need_dx=model.embedding is not None)
+        return tape.projected.backward(tape.rnn, dy)
+    dx, dstate = model.rnn.backward(tape.rnn, dy, need_dx=model.embedding is not None, dcontext=dcontext)
     if model.embedding is None:
-        return
+        return dstate
     assert dx is not None
     words, mask = tape.masks
     if mask is not None:
@@ -95,6 +136,7 @@ def backward_backbone(model: BackboneModel, tape: BackboneTape, dy: Array) -> No
     if words is not None:
         dx *= words
     model.embedding.backward(tape.batch.ids, dx)
+    return dstate
 
 
 def output_mask(model: BackboneModel, y: Array) -> Array | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from fastrnn._arrays import Array, as_ids
-from fastrnn._checks import as_generator, as_number
-from fastrnn.layers import AdaptiveSoftmax, Composite, Embedding, Recurrent, Softmax, Stack, TiedSoftmax
-from fastrnn.layers.base.random import random_state, set_random_state
+from fastrnn._checks import as_flag, as_generator, as_number
+from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Recurrent, Softmax, Stack, TiedSoftmax
 from fastrnn.layers.description import parts_of
-from fastrnn.models.backbone import add_penalties, backward_backbone, forward_backbone, infer, output_mask
-from fastrnn.models.length_outputs import HaltOutput, LengthOutput
-from fastrnn.models.losses import arrange, output_gradients, target_losses, total
+from fastrnn.models.backbone import check_contexts, infer
+from fastrnn.models.configured import ConfiguredModel
+from fastrnn.models.length_outputs import HaltOutput, LengthOutput, ModelBatch
+from fastrnn.models.losses import arrange, loss_and_gradients, target_losses, total
 from fastrnn.models.parts import make_parts
 from fastrnn.models.settings import Settings
 from fastrnn.models.stream import LanguageModelStream
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LanguageModel"]
 
 
-class LanguageModel(Composite):
+class LanguageModel(ConfiguredModel):
     """Predicts the next id of a sequence with an optional embedding, recurrent layers and an output layer.
 
     Parameters are ``embedding.weight [V, E]``, those of the recurrent layer (``rnn.weight_ih_l0``, ...),
@@ -57,9 +57,13 @@ class LanguageModel(Composite):
     cell_options : mapping, optional
         Further keywords of the cell: ``layer_norm``, ``zoneout``, ``weight_drop``, ... See `fastrnn.LSTM`.
     rnn : Recurrent or Stack, optional
-        Recurrent layers of any kind, instead of `cell` and its options; they become part of the model.
+        Recurrent layers of any kind, instead of `cell` and its options; they become part of the model. With
+        layers that have a `context_size`, every pass takes a `context`.
+    head : Head or mapping of its arguments, optional
+        Linear layers between the recurrent layers and the output, which then reads the head's `out_features`.
     tied : bool, default False
-        Use the embedding's weight in the output; needs an `embedding_size` equal to the layers' output width.
+        Use the embedding's weight in the output; needs an `embedding_size` equal to the output width of the
+        layers, or of the head.
     locked_dropout : bool, default False
         Drop the same units at every step of a pass (Gal, Ghahramani 2016). The layers then apply the dropout
         to their outputs, so that `tar` includes it too, unless `rnn` is given.
@@ -88,6 +92,7 @@ class LanguageModel(Composite):
     ----------
     embedding : Embedding or None
     rnn : Recurrent or Stack
+    head : Head or None
     output : Softmax, TiedSoftmax or AdaptiveSoftmax
     length : HaltOutput, LengthOutput or None
     rng : numpy.random.Generator
@@ -133,6 +138,7 @@ class LanguageModel(Composite):
 
     embedding: Embedding | None
     rnn: Recurrent[Any] | Stack
+    head: Head | None
     output: Softmax | TiedSoftmax | AdaptiveSoftmax
     length: HaltOutput | LengthOutput | None
 
@@ -162,71 +168,23 @@ class LanguageModel(Composite):
         max_length: int | None = None,
         start: int | None = None,
         eos: int | None = None,
+        head: Head | Mapping[str, Any] | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in Settings._fields}
         self._settings = settings = Settings(**given).checked()
         self.vocabulary_size, self.dropout = settings.vocabulary_size, settings.dropout
         self.start, self.eos, self.length_model = settings.start, settings.eos, settings.length_model
         self.rng: np.random.Generator = as_generator(seed)
-        self.embedding = self.length = None
-        super().__init__(**make_parts(settings, rnn, self.rng))
-        for part in (self.rnn, *parts_of(self.rnn)):
-            part.rng = self.rng
+        self.embedding = self.length = self.head = None
+        parts = make_parts(settings, rnn, head, self.rng)
+        super().__init__(**parts)
+        for part in (self.rnn, *parts_of(self.rnn), parts.get("head")):
+            if isinstance(part, (Recurrent, Stack, Head)):
+                part.rng = self.rng
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """The settings as plain values, ready for ``json.dumps``; `from_config` makes a model of them."""
-        return self._settings._asdict()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], *, seed: Seed = None) -> LanguageModel:
-        """Return a new model with the settings of a `config`.
-
-        Parameters
-        ----------
-        config : mapping
-        seed : int or numpy.random.Generator, optional
-            As for the constructor.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a setting is unknown, missing or wrong.
-
-        Examples
-        --------
-        >>> import fastrnn as fr
-        >>> fr.LanguageModel.from_config({"vocabulary_size": 5, "cell": "gru", "hidden_size": 8})
-        LanguageModel(5, cell='gru', hidden_size=8)
-        """
-        return cls(**Settings.from_mapping(config)._asdict(), seed=seed)
-
-    @staticmethod
-    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Return the name and shape of each parameter of a config's model, without allocating any.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As for `from_config`.
-        """
-        return Settings.from_mapping(config).shapes()
-
-    def random_state(self) -> dict[str, Any]:
-        """Return the state of `rng` as plain values, ready for ``json.dumps``."""
-        return random_state(self.rng)
-
-    def set_random_state(self, state: Mapping[str, Any]) -> None:
-        """Set the state of `rng` to one that `random_state` returned.
-
-        Raises
-        ------
-        ValueError
-            If it is not a state, or of another kind of generator.
-        """
-        set_random_state(self.rng, state)
-
-    def loss(self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None) -> tuple[float, Any]:
+    def loss(
+        self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None, context: Any = None
+    ) -> tuple[float, Any]:
         """Compute the mean loss over a batch, without dropout and without keeping a tape.
 
         Parameters
@@ -239,6 +197,9 @@ class LanguageModel(Composite):
             The state before the first step; default: zero.
         lengths : array_like, int [N], optional
             Steps of each row, in ``0 .. T``, if not all have T.
+        context : array_like, float [N, C] or [T, N, C]
+            Required if, and only if, the layers have a `context_size`: one for all steps, or one of each. A
+            length model makes T + 1 steps: "tau" one more before the first, "halt" one more after the last.
 
         Returns
         -------
@@ -254,18 +215,18 @@ class LanguageModel(Composite):
         TypeError
             If an array has the wrong dtype.
         """
-        batch = arrange(self.length, inputs, targets, lengths)
-        losses, of_lengths, state = target_losses(self, self.output, batch, state)
+        batch = self._arrange(inputs, targets, lengths, context)
+        losses, of_lengths, state = target_losses(self, batch, state)
         return (total(losses) + total(of_lengths)) / int(batch.symbols.sum()), state
 
     def target_losses(
-        self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None
+        self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None, context: Any = None
     ) -> tuple[Array, Array, Any]:
         """Compute ``-log p`` of each target, and of each row's length.
 
         Parameters
         ----------
-        inputs, targets, state, lengths
+        inputs, targets, state, lengths, context
             As for `loss`.
 
         Returns
@@ -281,12 +242,26 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`.
         """
-        batch = arrange(self.length, inputs, targets, lengths)
-        losses, of_lengths, state = target_losses(self, self.output, batch, state)
+        batch = self._arrange(inputs, targets, lengths, context)
+        losses, of_lengths, state = target_losses(self, batch, state)
         steps = len(np.asarray(targets))
         # "tau" adds a step before the first, "halt" one after the last.
         own = losses[1:] if self.length_model == "tau" else losses[:steps]
         return own.astype(np.float64), of_lengths, state
+
+    @overload
+    def loss_and_gradients(
+        self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None, scale: float = 1.0,
+        label_smoothing: float = 0.0, checkpoint_every: int | None = None, context: Any = None,
+        dcontext: Array | None = None, return_dstate: Literal[False] = False,
+    ) -> tuple[float, Any]: ...  # fmt: skip
+
+    @overload
+    def loss_and_gradients(
+        self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None, scale: float = 1.0,
+        label_smoothing: float = 0.0, checkpoint_every: int | None = None, context: Any = None,
+        dcontext: Array | None = None, return_dstate: bool,
+    ) -> tuple[float, Any] | tuple[float, Any, Any]: ...  # fmt: skip
 
     def loss_and_gradients(
         self,
@@ -298,14 +273,17 @@ class LanguageModel(Composite):
         scale: float = 1.0,
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,
-    ) -> tuple[float, Any]:
+        context: Any = None,
+        dcontext: Array | None = None,
+        return_dstate: bool = False,
+    ) -> tuple[float, Any] | tuple[float, Any, Any]:
         """Compute the mean loss over a batch in training, and add its gradients into `gradients`.
 
         Backpropagation goes through the T steps of the batch and stops at the initial state.
 
         Parameters
         ----------
-        inputs, targets, state, lengths
+        inputs, targets, state, lengths, context
             As for `loss`.
         scale : float, default 1.0
             Factor of the gradients.
@@ -314,11 +292,18 @@ class LanguageModel(Composite):
         checkpoint_every : int, optional
             Steps between the states that the recurrent layers keep for BPTT, as in their `forward`: saves
             memory for long sequences; the result has the same bits.
+        dcontext : ndarray, float, of the context's shape, optional
+            The gradient of the loss, times `scale`, with respect to the context is added to it.
+        return_dstate : bool, default False
+            Whether to return `dstate` too.
 
         Returns
         -------
         loss, state
             As for `loss`, with dropout and label smoothing.
+        dstate : as `state`, with `return_dstate` only
+            Gradient of the loss, times `scale`, with respect to the state before the first step: where the
+            gradient of an encoder begins whose last state is the state here.
 
         Raises
         ------
@@ -326,27 +311,36 @@ class LanguageModel(Composite):
             As for `loss`; the gradients are then unchanged.
         """
         smoothing = as_number("label_smoothing", label_smoothing, least=0.0, below=1.0)
-        batch = arrange(self.length, inputs, targets, lengths)
-        count = int(batch.symbols.sum())
-        tape = forward_backbone(self, batch, state, checkpoint_every)
-        y, mask = tape.y, output_mask(self, tape.y)
-        h = y if mask is None else y * mask
-        losses, dh = output_gradients(self.output, h, batch, scale / count, smoothing)
-        of_lengths = None
-        if self.length is not None:
-            of_lengths = self.length.losses_and_gradients(h, batch, scale / count, dh)
-        dy = add_penalties(self._settings, batch, (y, h), mask, dh, scale)
-        backward_backbone(self, tape, dy)
-        return (total(losses) + total(of_lengths)) / count, tape.state
+        with_dstate = as_flag("return_dstate", return_dstate)
+        batch = self._arrange(inputs, targets, lengths, context, dcontext)
+        loss, last, dstate = loss_and_gradients(
+            self,
+            batch,
+            state,
+            scale=scale,
+            smoothing=smoothing,
+            checkpoint_every=checkpoint_every,
+            dcontext=dcontext,
+        )
+        return (loss, last, dstate) if with_dstate else (loss, last)
 
-    def advance(self, inputs: Any, state: Any = None) -> Any:
+    def _arrange(
+        self, inputs: Any, targets: Any, lengths: Any, context: Any, dcontext: Array | None = None
+    ) -> ModelBatch:
+        """Check all that a pass reads, before it draws or adds anything."""
+        batch = arrange(self.length, inputs, targets, lengths)._replace(context=context)
+        check_contexts(self, batch, dcontext)
+        return batch
+
+    def advance(self, inputs: Any, state: Any = None, *, context: Any = None) -> Any:
         """Return the state after reading ids, without dropout.
 
         Parameters
         ----------
         inputs : array_like, int [T, N]
             As for `loss`.
-        state : as for `loss`, optional
+        state, context
+            As for `loss`; T steps with a length model too.
 
         Returns
         -------
@@ -357,16 +351,17 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`.
         """
-        return infer(self, as_ids("inputs", inputs, ("T", "N")), state)[1]
+        return infer(self, as_ids("inputs", inputs, ("T", "N")), state, context=context)[1]
 
-    def logits(self, ids: Any, state: Any = None) -> tuple[Array, Any]:
+    def logits(self, ids: Any, state: Any = None, *, context: Any = None) -> tuple[Array, Any]:
         """Compute the logits of each next id; with an adaptive softmax, the log-probabilities.
 
         Parameters
         ----------
         ids : array_like, int [T, N]
             -1 for a vector of zeros.
-        state : as for `loss`, optional
+        state, context
+            As for `advance`.
 
         Returns
         -------
@@ -378,18 +373,20 @@ class LanguageModel(Composite):
         ValueError, TypeError
             As for `loss`.
         """
-        y, state = infer(self, as_ids("ids", ids, ("T", "N")), state)
-        return self.output(y), state
+        y, state = infer(self, as_ids("ids", ids, ("T", "N")), state, context=context)
+        return self.output(y if self.head is None else self.head(y)), state
 
-    def stream(self, batch_size: int = 1) -> LanguageModelStream:
+    def stream(self, batch_size: int = 1, *, context: Any = None) -> LanguageModelStream:
         """Return a stream that keeps the state: it reads an id of each sequence and returns the next logits.
 
         Parameters
         ----------
         batch_size : int, default 1
             N, the number of parallel sequences.
+        context : array_like, float [N, C], optional
+            As for a layer's stream: for all steps; else each step needs its own.
         """
-        return LanguageModelStream(self, self.rnn.stream(batch_size))
+        return LanguageModelStream(self, self.rnn.stream(batch_size, context=context))
 
     def __repr__(self) -> str:
         return f"LanguageModel{self._settings!r}"

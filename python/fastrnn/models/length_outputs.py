@@ -43,6 +43,8 @@ class ModelBatch(NamedTuple):
         Number of symbols that each row predicts: the length of its text.
     left : ndarray, int64 [T, N], or None
         Number of symbols still to come, minus one; -1 where it is not known yet.
+    context : array_like, float [N, C] or [T, N, C], or None
+        What layers with a `context_size` read.
     """
 
     ids: Ids
@@ -50,6 +52,7 @@ class ModelBatch(NamedTuple):
     lengths: Ids | None
     symbols: Ids
     left: Ids | None = None
+    context: Any = None
 
 
 class HaltOutput(Linear):

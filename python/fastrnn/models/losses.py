@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fastrnn._arrays import NO_TARGET, Array, Ids, as_ids, as_lengths
-from fastrnn.models.backbone import infer
+from fastrnn._memory import FEWER_TOKENS, named_memory
+from fastrnn.models.backbone import (
+    BackboneModel,
+    add_penalties,
+    backward_backbone,
+    forward_backbone,
+    infer,
+    output_mask,
+)
 from fastrnn.models.length_outputs import HaltOutput, LengthOutput, ModelBatch
 
 if TYPE_CHECKING:
-    from fastrnn.layers import AdaptiveSoftmax, Softmax, TiedSoftmax
-    from fastrnn.models.backbone import BackboneModel
+    from fastrnn.layers import AdaptiveSoftmax, Head, Softmax, TiedSoftmax
 
-    Output: TypeAlias = Softmax | TiedSoftmax | AdaptiveSoftmax
+__all__ = ["arrange", "loss_and_gradients", "select_rows", "target_losses", "total"]
 
-__all__ = ["arrange", "output_gradients", "select_rows", "target_losses", "total"]
 
 # Steps times rows of a batch that are computed at a time where no gradient is wanted.
 _LARGEST_PART = 1 << 16
+
+
+class WholeModel(BackboneModel, Protocol):
+    """The parts of a `LanguageModel`, those after its layers included."""
+
+    head: Head | None
+    output: Softmax | TiedSoftmax | AdaptiveSoftmax
 
 
 def arrange(length: HaltOutput | LengthOutput | None, inputs: Any, targets: Any, lengths: Any) -> ModelBatch:
@@ -42,9 +55,8 @@ def arrange(length: HaltOutput | LengthOutput | None, inputs: Any, targets: Any,
     return length.add_step(batch)
 
 
-def target_losses(
-    model: BackboneModel, output: Output, batch: ModelBatch, state: Any
-) -> tuple[Array, Array, Any]:
+@named_memory("losses", FEWER_TOKENS)
+def target_losses(model: WholeModel, batch: ModelBatch, state: Any) -> tuple[Array, Array, Any]:
     """Compute ``-log p`` of each target [T, N] and of each row's length [N], and the final state.
 
     A long batch is computed in parts of its steps, which carry the state: memory for the layers' outputs is
@@ -57,12 +69,14 @@ def target_losses(
     for first in range(0, T, steps):
         part, rows = slice(first, first + steps), _rows_after(batch.lengths, first)
         own = _part_of(batch, part, rows)
-        y, after = infer(model, own.ids, select_rows(state, rows), own.lengths, own.left)
+        y, after = infer(model, own.ids, select_rows(state, rows), own.lengths, own.left, own.context)
         state = after if rows is None else replace_rows(state, rows, after)
         counted = own.targets != NO_TARGET
         found = np.zeros(own.targets.shape, model.dtype)
         if counted.any():
-            found[counted] = output.losses(_counted(y, counted), own.targets[counted])
+            h = _counted(y, counted)
+            h = h if model.head is None else model.head(h)
+            found[counted] = model.output.losses(h, own.targets[counted])
         columns = slice(None) if rows is None else rows
         losses[part, columns] = found
         if isinstance(model.length, HaltOutput):
@@ -96,7 +110,16 @@ def _part_of(batch: ModelBatch, part: slice, rows: Ids | None) -> ModelBatch:
         targets=np.ascontiguousarray(batch.targets[part, columns]),
         lengths=lengths,
         left=None if batch.left is None else np.ascontiguousarray(batch.left[part, columns]),
+        context=_part_of_context(batch.context, part, columns),
     )
+
+
+def _part_of_context(context: Any, part: slice, columns: Any) -> Any:
+    """Return the context of some steps of some rows: one for all steps, [N, C], or one of each."""
+    if context is None:
+        return None
+    array = np.asarray(context)
+    return np.ascontiguousarray(array[columns] if array.ndim == 2 else array[part][:, columns])
 
 
 def select_rows(state: Any, rows: Any) -> Any:
@@ -116,19 +139,52 @@ def replace_rows(state: Any, rows: Ids, new: Any) -> Any:
     return state
 
 
+def loss_and_gradients(
+    model: WholeModel,
+    batch: ModelBatch,
+    state: Any,
+    *,
+    scale: float,
+    smoothing: float,
+    checkpoint_every: int | None,
+    dcontext: Array | None,
+) -> tuple[float, Any, Any]:
+    """Return the loss, the last state and the gradient of the first; add into all other gradients."""
+    count = int(batch.symbols.sum())
+    tape = forward_backbone(model, batch, state, checkpoint_every)
+    y, mask = tape.y, output_mask(model, tape.y)
+    h = y if mask is None else y * mask
+    losses, dh = output_gradients(model, h, batch, scale / count, smoothing)
+    of_lengths = None
+    if model.length is not None:
+        of_lengths = model.length.losses_and_gradients(h, batch, scale / count, dh)
+    dy = add_penalties(model._settings, batch, (y, h), mask, dh, scale)
+    dstate = backward_backbone(model, tape, dy, dcontext)
+    return (total(losses) + total(of_lengths)) / count, tape.state, dstate
+
+
+@named_memory("dh", FEWER_TOKENS)
 def output_gradients(
-    output: Output,
+    model: WholeModel,
     h: Array,
     batch: ModelBatch,
     scale: float,
     smoothing: float,
 ) -> tuple[Array, Array]:
-    """Compute the losses of the counted targets and the gradient of h; add into the output's gradients."""
+    """Compute the losses of the counted targets and the gradient of h; add into the outputs' gradients."""
     counted = batch.targets != NO_TARGET
     rows = _counted(h, counted)
-    losses, drows = output.losses_and_gradients(
+    tape = None
+    if model.head is not None:
+        rows, tape = model.head.forward(rows)
+    losses, drows = model.output.losses_and_gradients(
         rows, batch.targets[counted], scale=scale, smoothing=smoothing
     )
+    if model.head is not None:
+        assert tape is not None
+        below = model.head.backward(tape, drows)
+        assert below is not None
+        drows = below
     if counted.all():
         return losses, drows.reshape(h.shape)
     dh = np.zeros_like(h)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastrnn.layers import AdaptiveSoftmax, Embedding, Module, Recurrent, Softmax, Stack, TiedSoftmax
+from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Module, Recurrent, Softmax, Stack, TiedSoftmax
 from fastrnn.layers.description import from_description
 from fastrnn.models.length_outputs import HaltOutput, LengthOutput
 
@@ -21,6 +21,7 @@ __all__ = ["make_parts"]
 def make_parts(
     settings: Settings,
     rnn: Recurrent[Any] | Stack | Mapping[str, Any] | None,
+    head: Head | Mapping[str, Any] | None,
     generator: np.random.Generator,
 ) -> dict[str, Module]:
     """Return the modules of a `LanguageModel` by name.
@@ -31,6 +32,8 @@ def make_parts(
         Checked.
     rnn : Recurrent, Stack or mapping, optional
         The recurrent layers, if given; a description is also in the settings.
+    head : Head or mapping, optional
+        As `rnn`.
     generator : numpy.random.Generator
         For the parameters.
     """
@@ -42,6 +45,8 @@ def make_parts(
     parts["rnn"] = (
         rnn if isinstance(rnn, (Recurrent, Stack)) else from_description(settings.description, generator)
     )
+    if settings.head is not None:
+        parts["head"] = head if isinstance(head, Head) else Head(**settings.head, **options)
     if settings.cutoffs is not None:
         parts["output"] = AdaptiveSoftmax(width, V, settings.cutoffs, **options)
     else:
@@ -49,9 +54,9 @@ def make_parts(
     if settings.tied:  # standard normal weights would make the first logits too large
         embedding.parameters._writable_flat()[...] *= width**-0.5
     if settings.length_model == "halt":
-        parts["length"] = HaltOutput(width, **options)
+        parts["length"] = HaltOutput(settings.layers_size, **options)
     elif settings.length_model == "tau":
         assert settings.max_length is not None
         assert E is not None
-        parts["length"] = LengthOutput(width, settings.max_length, E, **options)
+        parts["length"] = LengthOutput(settings.layers_size, settings.max_length, E, **options)
     return parts

@@ -16,13 +16,14 @@ from fastrnn.layers.recurrent.options import CELLS, checked_option
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 from fastrnn.layers.recurrent.spec import MOST_LAYERS
 from fastrnn.models.length_outputs import LENGTH_MODELS, length_shapes
+from fastrnn.models.output_head import described_head, head_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 __all__ = ["Settings"]
 
-_CELLS = {cell.name: cell for cell in CELLS.values() if cell.in_stacks}
+_CELLS = {cell.name: cell for cell in CELLS.values() if cell.by_name}
 # Options of one cell alone.
 _OWN_OPTIONS = {"gru": ("reset_after",), "rnn": ("nonlinearity",)}
 # Settings that a given recurrent layer determines.
@@ -54,6 +55,7 @@ class Settings(NamedTuple):
     max_length: int | None = None
     start: int | None = None
     eos: int | None = None
+    head: Mapping[str, Any] | None = None
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Settings:
@@ -109,6 +111,8 @@ class Settings(NamedTuple):
             eos=_optional_id("eos", self.eos, 0, vocabulary_size),
         )
         settings = settings._replace(rnn=settings.described())
+        head = described_head(settings.head, settings.layers_size, as_dtype(self.dtype).name)
+        settings = settings._replace(head=head)
         settings._check_together()
         check_memory("parameters", settings.shapes(), settings.dtype)
         return settings
@@ -138,8 +142,8 @@ class Settings(NamedTuple):
         for part in described_parts(given):
             if part.get("bidirectional") or part.get("reverse"):
                 raise ValueError("rnn: expected one that runs forward, as it predicts what comes next")
-            if part.get("context_size") or part.get("batch_first"):
-                raise ValueError("rnn: expected no context_size and no batch_first")
+            if part.get("batch_first"):
+                raise ValueError("rnn: expected no batch_first")
             dtype = part.get("dtype", "float32")
             if dtype != as_dtype(self.dtype).name:
                 raise ValueError(f"dtype: expected the rnn's, {dtype}, got {self.dtype}")
@@ -181,12 +185,17 @@ class Settings(NamedTuple):
         return self.vocabulary_size if self.embedding_size is None else self.embedding_size
 
     @property
-    def output_size(self) -> int:
-        """Width of the output layer's input."""
+    def layers_size(self) -> int:
+        """Width of the recurrent layers' output."""
         if self.rnn is None:
             return int((self.cell_options or {}).get("proj_size", 0)) or self.hidden_size
         last = self.rnn["layers"][-1] if self.rnn["kind"] == "Stack" else self.rnn
-        return int(last.get("proj_size", 0)) or int(last["hidden_size"])
+        return int(last.get("output_size", 0)) or int(last.get("proj_size", 0)) or int(last["hidden_size"])
+
+    @property
+    def output_size(self) -> int:
+        """Width of the output layer's input."""
+        return self.layers_size if self.head is None else int(self.head["out_features"])
 
     @property
     def description(self) -> dict[str, Any]:
@@ -215,13 +224,14 @@ class Settings(NamedTuple):
         if self.embedding_size is not None:
             shapes["embedding.weight"] = (V, self.embedding_size)
         shapes |= {f"rnn.{name}": shape for name, shape in described_shapes(self.description).items()}
+        shapes |= {f"head.{name}": shape for name, shape in head_shapes(self.head).items()}
         if self.cutoffs is not None:
             adaptive = adaptive_shapes(width, V, self.cutoffs, 4.0)
             shapes |= {f"output.{name}": shape for name, shape in adaptive.items()}
         else:
             shapes |= {} if self.tied else {"output.weight": (V, width)}
             shapes["output.bias"] = (V,)
-        lengths = length_shapes(self.length_model, width, self.max_length, self.embedding_size)
+        lengths = length_shapes(self.length_model, self.layers_size, self.max_length, self.embedding_size)
         return shapes | {f"length.{name}": shape for name, shape in lengths.items()}
 
     def __repr__(self) -> str:
@@ -254,7 +264,7 @@ def _plain_options(cell: str, options: Any, *, locked: bool) -> dict[str, Any] |
         return None
     if not isinstance(options, Mapping):
         raise TypeError(f"cell_options: expected a mapping, got {type(options).__name__}")
-    own = {"reverse", "context_size", "merge", *_OWN_OPTIONS.get(cell, ())}
+    own = {"reverse", "merge", *_OWN_OPTIONS.get(cell, ())}
     known = (_CELLS[cell].accepts | {"bias"}) - own
     for name in options:
         if name not in known:

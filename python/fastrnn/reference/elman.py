@@ -106,7 +106,7 @@ def elman_forward(
     state : tuple of one ndarray [N, H], optional
         (h,) to start from; zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; steps after them are padding.
+        Real steps of each row, 0 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
         Where True, the row restarts at that step from its initial state.
     reverse : bool

@@ -134,7 +134,7 @@ def gru_forward(
     state : tuple of one ndarray [N, H], optional
         (h,) to start from; zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; steps after them are padding.
+        Real steps of each row, 0 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
         Where True, the row restarts at that step from its initial state. (Not the reset gate.)
     reverse : bool

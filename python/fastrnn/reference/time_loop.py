@@ -1,11 +1,11 @@
 """The tape, and the loop over time of a ragged batch in either direction, with resets; shared by all cells.
 
-A batch is [T, N, ...]. Row n has ``lengths[n]`` real steps, 0 .. lengths[n] - 1, followed by padding. The
-loop runs over t = 0 .. T - 1, or T - 1 .. 0 in reverse. Padding leaves the state of a row unchanged: a
-reversed row starts at its own last real step, and the final state of a forward row is that of its last real
-step. Where ``reset[t, n]`` is True, row n restarts at step t from its initial state, in either direction.
-Every output is 0 on padding. Input values there, NaN included, have no effect, but ids must be in range
-everywhere.
+A batch is [T, N, ...]. Row n has ``lengths[n]`` real steps, 0 .. lengths[n] - 1, followed by padding; it may
+have none. The loop runs over t = 0 .. T - 1, or T - 1 .. 0 in reverse. Padding leaves the state of a row
+unchanged: a reversed row starts at its own last real step, and the final state of a forward row is that of
+its last real step. Where ``reset[t, n]`` is True, row n restarts at step t from its initial state, in either
+direction. Every output is 0 on padding. Input values there, NaN included, have no effect, but ids must be in
+range everywhere.
 
 The gradient follows the same path backwards: padding leaves it unchanged, and at a reset it goes to the
 initial state instead of the step before.
@@ -118,7 +118,7 @@ class TimeLoop:
         result = np.empty_like(values)
         if self.reverse:
             result[:-1], result[-1:] = values[1:], initial
-            if self.lengths is not None:
+            if self.lengths is not None and self.shape[0]:
                 rows = np.arange(self.shape[1])
                 result[self.lengths - 1, rows] = initial
         else:
@@ -184,15 +184,15 @@ def make_time_loop(
     reset: Booleans | None = None,
     reverse: bool = False,
 ) -> TimeLoop:
-    """Check `lengths` [N], in 1 .. T, and `reset` [T, N], and return the loop of a batch of shape (T, N)."""
+    """Check `lengths` [N], in 0 .. T, and `reset` [T, N], and return the loop of a batch of shape (T, N)."""
     num_steps, batch_size = shape
     real = None
     if lengths is not None:
         if not is_ids(lengths):
             raise TypeError(f"lengths: expected integers, got {kind(lengths)}")
         check_shape("lengths", lengths, (batch_size,))
-        if lengths.size and not (lengths.min() >= 1 and lengths.max() <= num_steps):
-            raise ValueError(f"lengths: expected 1 to {num_steps}, got {lengths.min()} to {lengths.max()}")
+        if lengths.size and not (lengths.min() >= 0 and lengths.max() <= num_steps):
+            raise ValueError(f"lengths: expected 0 to {num_steps}, got {lengths.min()} to {lengths.max()}")
         lengths = lengths.astype(np.int64)
         real = np.arange(num_steps)[:, None] < lengths
     if reset is not None:

@@ -168,7 +168,7 @@ def variant_forward(
         slstm, and with ``skip`` by the past [N, d, P], the d values of h before the first step, oldest first;
         zeros if not given.
     lengths : ndarray [N], any integer dtype, optional
-        Real steps of each row, 1 .. T; steps after them are padding.
+        Real steps of each row, 0 .. T; steps after them are padding.
     reset : ndarray [T, N], bool, optional
         Where True, the row restarts at that step from its initial state, its past included.
     reverse : bool

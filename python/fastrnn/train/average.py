@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _dispatch
+from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
 from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.training_state import TrainingState
@@ -38,7 +39,8 @@ class Average(ABC):
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.updates = 0
-        self._averaged = copy.deepcopy(model)
+        with named_memory("averaged parameters", "train without an average, or a smaller model"):
+            self._averaged = copy.deepcopy(model)
 
     @property
     def started(self) -> bool:
@@ -74,7 +76,8 @@ class Average(ABC):
 
         The model's own parameters are restored at the end: training inside the block is lost.
         """
-        own = self.model.parameters.flat.copy()
+        with named_memory("parameters", "evaluate without the average, or use a smaller model"):
+            own = self.model.parameters.flat.copy()
         try:
             with defer_interrupts():
                 write_parameters(self.model, self.averaged.parameters.flat)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
 from fastrnn.layers.base.module import sparse_parts
 from fastrnn.layers.base.sparse import dense_parts
@@ -46,7 +47,8 @@ class Optimizer(ABC):
             )
         self.steps = 0
         flat = module.parameters.flat
-        self.moments: dict[str, NDArray[Any]] = {name: np.zeros_like(flat) for name in self.moment_names}
+        with named_memory("moments", "use SGD without momentum, or a smaller model"):
+            self.moments: dict[str, NDArray[Any]] = {name: np.zeros_like(flat) for name in self.moment_names}
 
     def step(self, learning_rate: float | None = None, *, gradient_scale: float = 1.0) -> None:
         """Update the module's parameters once, from its gradients.

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastrnn._arrays import Array
+from fastrnn._memory import SMALLER_LAYER, out_of_memory
 
 __all__ = ["Buffer", "Shapes", "flat_size"]
 
@@ -58,7 +59,7 @@ def _zeros(name: str, size: int, dtype: np.dtype[Any]) -> Array:
     try:
         return np.zeros(size, dtype)
     except (MemoryError, OverflowError, ValueError):
-        raise MemoryError(f"{name}: cannot allocate {size * dtype.itemsize} bytes") from None
+        raise out_of_memory(name, size * dtype.itemsize, SMALLER_LAYER) from None
 
 
 def flat_size(shapes: Shapes) -> int:

@@ -113,7 +113,7 @@ class Embedding(Module):
         y : ndarray, float [..., E]
             Read-only.
         tape : ndarray, int64 [...]
-            The ids, read-only: a copy if somebody could write to them.
+            A copy of the ids, read-only.
 
         Raises
         ------

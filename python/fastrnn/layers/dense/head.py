@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fastrnn._checks import Seed
 
-__all__ = ["Head", "HeadTape"]
+__all__ = ["ACTIVATIONS", "Head", "HeadTape", "as_sizes"]
 
 ACTIVATIONS = ("tanh", "relu")
 
@@ -133,7 +133,7 @@ class Head(Composite):
         self.activation = as_choice("activation", activation, ACTIVATIONS)
         self.dropout = as_probability("dropout", dropout)
         self.rng: np.random.Generator = as_generator(seed)
-        sizes = [as_size("in_features", in_features), *_sizes(hidden_sizes)]
+        sizes = [as_size("in_features", in_features), *as_sizes(hidden_sizes)]
         widths = [*sizes, as_size("out_features", out_features)]
         shapes = {f"weight of layer {i}": (F, K) for i, (K, F) in enumerate(pairwise(widths))}
         check_memory("parameters", shapes, as_dtype(dtype))
@@ -236,25 +236,38 @@ class Head(Composite):
             da = self.hidden[index].backward(tape._linear[index], dz, need_dx=need_dx or index > 0)
         return da
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """The arguments that make such a head, but for dtype and seed, as plain values for ``json.dumps``."""
+        first = self.hidden[0] if self.hidden else self.output
+        return {
+            "in_features": first.in_features,
+            "hidden_sizes": [linear.out_features for linear in self.hidden],
+            "out_features": self.output.out_features,
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "bias": "bias" in self.output.parameters,
+        }
+
     def _activate(self, z: Array) -> Array:
         activated: Array = kernels.tanh(z) if self.activation == "tanh" else np.maximum(z, 0)
         return activated
 
     def __repr__(self) -> str:
-        first = self.hidden[0] if self.hidden else self.output
-        sizes = [linear.out_features for linear in self.hidden]
+        own = self.description
         options = [
-            ("activation", self.activation, "tanh"),
-            ("dropout", self.dropout, 0.0),
-            ("bias", "bias" in self.output.parameters, True),
+            ("activation", own["activation"], "tanh"),
+            ("dropout", own["dropout"], 0.0),
+            ("bias", own["bias"], True),
             ("dtype", self.dtype.name, "float32"),
         ]
-        given = [f"{first.in_features}, {sizes}, {self.output.out_features}"]
+        given = [f"{own['in_features']}, {own['hidden_sizes']}, {own['out_features']}"]
         given += [f"{name}={value!r}" for name, value, usual in options if value != usual]
         return f"Head({', '.join(given)})"
 
 
-def _sizes(hidden_sizes: Any) -> list[int]:
+def as_sizes(hidden_sizes: Any) -> list[int]:
+    """Check the widths of hidden layers."""
     try:
         given = list(hidden_sizes)
     except TypeError:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
-from fastrnn._memory import check_memory
+from fastrnn._memory import check_memory, named_memory
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.dense.linear import Linear
@@ -117,6 +117,7 @@ class AdaptiveSoftmax(Composite):
         super().__init__(head=head, **{f"tail{index}": tail for index, tail in enumerate(tails)})
         self.tails = tuple(tails)
 
+    @named_memory("log_p", "use fewer rows at a time")
     def __call__(self, h: Any) -> Array:
         """Return the log-probability of every id.
 
@@ -153,6 +154,7 @@ class AdaptiveSoftmax(Composite):
             losses[rows] += tail.output.losses(tail.project(h[rows]), within)
         return losses
 
+    @named_memory("losses", "use fewer rows at a time")
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
     ) -> tuple[Array, Array]:
@@ -175,13 +177,14 @@ class AdaptiveSoftmax(Composite):
         return losses, dh
 
     def _checked(self, h: Any, targets: Any) -> tuple[Array, Ids]:
-        return as_floats("h", h, self.dtype, ("M", self.in_features)), as_ids("targets", targets, ("M",))
+        ids = as_ids("targets", targets, ("M",))
+        if ids.size and not (ids.min() >= -1 and ids.max() < self.out_features):
+            wrong = ids[(ids < -1) | (ids >= self.out_features)][0]
+            raise ValueError(f"targets: expected ids in 0 .. {self.out_features - 1} (-1: none), got {wrong}")
+        return as_floats("h", h, self.dtype, ("M", self.in_features)), ids
 
     def _head_targets(self, targets: Ids) -> Ids:
         """Return the head's targets: an id or a cluster each."""
-        if targets.size and not (targets.min() >= -1 and targets.max() < self.out_features):
-            wrong = targets[(targets < -1) | (targets >= self.out_features)][0]
-            raise ValueError(f"targets: expected ids in 0 .. {self.out_features - 1} (-1: none), got {wrong}")
         cluster = np.searchsorted(self.cutoffs, targets, side="right")
         return np.where(cluster == 0, targets, self.cutoffs[0] + cluster - 1)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
+from fastrnn._memory import SMALLER_LAYER, named_memory
 from fastrnn.layers.recurrent.engine.packed import PassWeights, pack
 from fastrnn.layers.recurrent.engine.sequence_pass import infer
 from fastrnn.layers.recurrent.shapes import Group
@@ -64,15 +65,16 @@ class ProjectedStack:
         batch = self.rnn._weights.batch(ids, state, keep=True)
         return self.rnn._forward(batch, checkpoint_every, initial=state is None, packed=self._packed)
 
-    def backward(self, tape: AnyTape, dy: Array) -> None:
-        """Add to the gradients of both modules."""
+    @named_memory("gradients", SMALLER_LAYER)
+    def backward(self, tape: AnyTape, dy: Array) -> Any:
+        """Add to the gradients of both modules; return that of the first state."""
         own = self.rnn._weights.gradient_groups(self.rnn.gradients)
         gradients, tables = list(own), []
         for i, group in enumerate(own[: self.rnn.directions]):
             rows = group["weight_ih"].shape[0]
             tables.append(np.zeros((rows, self.embedding.num_embeddings), self.rnn.dtype))
             gradients[i] = {**group, "weight_ih": tables[i]}
-        self.rnn._backward(tape, gradients, dy, None, need_dx=False)
+        _, dstate = self.rnn._backward(tape, gradients, dy, None, need_dx=False)
         weights = self.rnn._weights.groups()
         weight, dweight = self.embedding.parameters["weight"], self.embedding.gradients["weight"]
         for i, table in enumerate(tables):
@@ -84,6 +86,7 @@ class ProjectedStack:
                 None,
                 True,
             )
+        return dstate
 
 
 def fold_biases(spec: RecurrentSpec, group: Group) -> tuple[Array | None, Array | None]:

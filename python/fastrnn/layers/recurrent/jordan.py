@@ -174,17 +174,21 @@ class Jordan(Recurrent[Any]):
             return given[:, None]
         return contiguous("targets", given.swapaxes(0, 1) if self.batch_first else given)
 
-    def __repr__(self) -> str:
-        output_size, activation, hidden = self._output
-        given = [str(self.input_size), str(self.hidden_size), str(output_size)]
-        options = [
+    def _options(self) -> list[tuple[str, Any, Any]]:
+        _, activation, hidden = self._output
+        return [
             ("nonlinearity", self.nonlinearity, "tanh"),
             ("output_activation", activation, "identity"),
             ("hidden_recurrence", hidden, False),
-            *(option for option in self._options() if option[0] not in _SHOWN),
+            *(option for option in super()._options() if option[0] not in _OTHERWISE),
         ]
-        given += [f"{name}={value!r}" for name, value, usual in options if value != usual]
+
+    def __repr__(self) -> str:
+        given = [str(self.input_size), str(self.hidden_size), str(self.output_size)]
+        given += [f"{name}={value!r}" for name, value, usual in self._options() if value != usual]
         return f"Jordan({', '.join(given)})"
 
 
-_SHOWN = ("nonlinearity", "proj_size", "projection_activation", "hidden_recurrence")
+# What its constructor does not take, or takes by another name.
+_OTHERWISE = {"nonlinearity", "proj_size", "projection_activation", "hidden_recurrence"}
+_OTHERWISE |= {"num_layers", "bidirectional", "dropout"}

@@ -109,8 +109,8 @@ class Recurrent(Module, Generic[StateT]):
             state is the one at its own end (its first for length 0), where a reverse direction starts.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
-        context : array_like, float [N, C]
-            Required if, and only if, the layer has a `context_size`.
+        context : array_like, float [N, C] or [T, N, C]
+            One for all steps, or of each; ``batch_first``: [N, T, C]. Required if there is a `context_size`.
 
         Returns
         -------
@@ -197,7 +197,7 @@ class Recurrent(Module, Generic[StateT]):
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
             Whether to compute dx.
-        dcontext : ndarray, float [N, C], optional
+        dcontext : ndarray, float, of the context's shape, optional
             The gradient with respect to the context is added to it.
 
         Returns
@@ -220,8 +220,8 @@ class Recurrent(Module, Generic[StateT]):
             raise ValueError("tape: expected one of this layer, got another layer's")
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
-        gradients = self._weights.gradient_groups(self.gradients)
-        gradients, parts = arguments.with_dcontext(self.spec, gradients, dcontext, tape.rows, tape.alone)
+        own = self._weights.gradient_groups(self.gradients)
+        gradients, parts = arguments.with_dcontext(self.spec, own, dcontext, tape.context_shape, tape.alone)
         result = self._backward(tape, gradients, dy, dstate, need_dx)
         for into, part in parts:
             into += part
@@ -234,8 +234,8 @@ class Recurrent(Module, Generic[StateT]):
         ----------
         batch_size : int, default 1
             N, the number of sequences.
-        context : array_like, float [N, C]
-            As for a call.
+        context : array_like, float [N, C], optional
+            One for all steps; without it each step of such a layer needs its own.
 
         Raises
         ------

@@ -69,8 +69,8 @@ class Cell(NamedTuple):
         Whether there is a weight_hh.
     plain : bool
         Whether layers without options have compiled kernels of their own.
-    in_stacks : bool
-        Whether files, descriptions of stacks, and language models may use it.
+    by_name : bool
+        Whether a language model and the program make it from its name and the usual sizes.
     options : frozenset of str
         The cell's own options.
     kernel : str
@@ -82,7 +82,7 @@ class Cell(NamedTuple):
     carried: int = 0
     has_product: bool = True
     plain: bool = False
-    in_stacks: bool = True
+    by_name: bool = True
     options: frozenset[str] = frozenset()
     kernel: str | None = None
 
@@ -115,7 +115,7 @@ CELLS: dict[str, Cell] = {
     "jordan": Cell(
         "Jordan",
         1,
-        in_stacks=False,
+        by_name=False,
         options=frozenset({"nonlinearity", "projection_activation", "hidden_recurrence"}),
         kernel="elman",
     ),

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_dtype
 from fastrnn._checks import as_flag, as_probability, as_size
-from fastrnn._memory import check_memory
+from fastrnn._memory import check_memory, named_memory
 from fastrnn.layers.recurrent.options import CellOptions
 from fastrnn.layers.recurrent.shapes import Group, group_shapes, groups, state_shapes, suffixes
 
@@ -134,7 +134,8 @@ class RecurrentSpec:
 
     def zero_state(self, rows: int) -> tuple[Array, ...]:
         """Return a zero state of one layer and direction."""
-        return tuple([np.zeros(shape, self.dtype) for shape in self.state_shapes(rows)])
+        with named_memory("state", "use fewer sequences or a smaller layer"):
+            return tuple([np.zeros(shape, self.dtype) for shape in self.state_shapes(rows)])
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return name and shape of each parameter, in order."""

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn._arrays import Array, as_array
-from fastrnn.layers.recurrent.engine.arguments import as_states
+from fastrnn.layers.recurrent.engine.arguments import as_context, as_states
 
 if TYPE_CHECKING:
     from fastrnn.layers.recurrent.layer import Recurrent
 
-__all__ = ["CONNECTIONS", "as_entries", "backward_through", "check_widths", "forward_through", "reject_ids"]
+__all__ = [
+    "CONNECTIONS",
+    "as_entries",
+    "backward_through",
+    "check_context",
+    "check_widths",
+    "context_size",
+    "forward_through",
+    "reject_ids",
+]
 
 CONNECTIONS = ("plain", "residual", "dense")
 
@@ -140,3 +149,41 @@ def as_entries(
     for index, layer in enumerate(layers):
         as_states(layer.spec, f"{name}[{index}]", state[index], rows, alone=alone)
     return tuple(state)
+
+
+def context_size(layers: Sequence[Recurrent[Any]]) -> int:
+    """Return C, the width of the context that layers of a stack read; 0 if none does.
+
+    Raises
+    ------
+    ValueError
+        If two layers read contexts of different widths.
+    """
+    size, first = 0, 0
+    for index, layer in enumerate(layers):
+        own = layer.options.context_size
+        if size and own and own != size:
+            raise ValueError(
+                f"layer{index}: expected context_size 0 or that of layer{first}, {size}, as a stack has one "
+                f"context, got {own}"
+            )
+        if own and not size:
+            size, first = own, index
+    return size
+
+
+def check_context(
+    layers: Sequence[Recurrent[Any]],
+    context: Any,
+    rows: int,
+    steps: int | None = None,
+    *,
+    alone: bool = False,
+) -> list[Any]:
+    """Check a context up front; return what each layer reads: the context, or None."""
+    readers = [layer for layer in layers if layer.options.context_size]
+    if not readers and context is not None:
+        raise ValueError("context: expected None, as no layer has a context_size")
+    for layer in readers[:1]:
+        as_context(layer.spec, context, rows, steps, alone=alone)
+    return [context if layer.options.context_size else None for layer in layers]

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
+from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module import Composite
@@ -19,7 +20,9 @@ from fastrnn.layers.stack.connections import (
     CONNECTIONS,
     as_entries,
     backward_through,
+    check_context,
     check_widths,
+    context_size,
     forward_through,
     reject_ids,
 )
@@ -109,6 +112,8 @@ class Stack(Composite):
         Also ``layer0``, ``layer1``, ...
     input_size, output_size : int
         Widths of x and y.
+    context_size : int
+        C, the width of the context; 0: no layer reads one.
     batch_first : bool
         As in the layers.
     connect : str
@@ -120,8 +125,8 @@ class Stack(Composite):
     Raises
     ------
     ValueError
-        If there is no layer or one appears twice, widths do not fit, or the layers' dtypes or `batch_first`
-        differ.
+        If there is no layer or one appears twice, widths do not fit, or the layers' dtypes, `batch_first` or
+        context sizes differ.
     TypeError
         If a layer is not a recurrent layer.
 
@@ -159,6 +164,7 @@ class Stack(Composite):
         _check_layers(layers)
         self.connect = as_choice("connect", connect, CONNECTIONS)
         check_widths(self.connect, layers)
+        self.context_size = context_size(layers)
         self.dropout = as_probability("dropout", dropout)
         super().__init__(**{f"layer{index}": layer for index, layer in enumerate(layers)})
         self.layers = layers
@@ -167,7 +173,13 @@ class Stack(Composite):
         self.rng: np.random.Generator = as_generator(seed)
 
     def __call__(
-        self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: StackState | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        context: Any = None,
     ) -> tuple[Array, StackState]:
         """Run over a batch of sequences without dropout; nothing is kept.
 
@@ -182,6 +194,8 @@ class Stack(Composite):
             Steps of each row, as for `RNN`.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step. ``batch_first``: [N, T].
+        context : array_like, float [N, C] or [T, N, C]
+            As for a layer: required if, and only if, a layer has a `context_size`. All that do read it.
 
         Returns
         -------
@@ -199,25 +213,32 @@ class Stack(Composite):
             If an array has a wrong dtype, x is ids and `connect` is dense, or an entry of the state is
             another cell's.
         """
-        x, rows, alone = self._input(x)
+        x, steps, rows, alone = self._input(x)
         states = as_entries(self.layers, "state", state, rows, alone=alone)
+        contexts = check_context(self.layers, context, rows, steps, alone=alone)
         lasts: list[Any] = []
 
         def run(index: int, read: Array) -> Array:
-            y, last = self.layers[index](read, states[index], lengths, reset)
+            y, last = self.layers[index](read, states[index], lengths, reset, context=contexts[index])
             lasts.append(last)
             return y
 
         return forward_through(self.connect, x, self._passes(run)), tuple(lasts)
 
     def forward(
-        self, x: Any, state: StackState | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: StackState | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        context: Any = None,
     ) -> tuple[Array, StackState, StackTape]:
         """Run over a batch of sequences in training: apply dropout and keep what `backward` needs.
 
         Parameters
         ----------
-        x, state, lengths, reset
+        x, state, lengths, reset, context
             As for a call.
 
         Returns
@@ -231,15 +252,17 @@ class Stack(Composite):
         ValueError, TypeError
             As for a call.
         """
-        x, rows, alone = self._input(x)
+        x, steps, rows, alone = self._input(x)
         states = as_entries(self.layers, "state", state, rows, alone=alone)
+        contexts = check_context(self.layers, context, rows, steps, alone=alone)
         lasts: list[Any] = []
         tapes: list[Tape] = []
         masks: list[Array | None] = []
 
         def run(index: int, read: Array) -> Array:
             read = frozen(read) if index > 0 else read  # no copy for the tape
-            y, last, tape = self.layers[index].forward(read, states[index], lengths, reset)
+            layer, given = self.layers[index], (read, states[index], lengths, reset)
+            y, last, tape = layer.forward(*given, context=contexts[index])
             lasts.append(last)
             tapes.append(tape)
             return y
@@ -253,7 +276,13 @@ class Stack(Composite):
         return y, tuple(lasts), StackTape(self, tapes, masks, y.shape)
 
     def backward(
-        self, tape: StackTape, dy: Any, dstate: StackState | None = None, *, need_dx: bool = True
+        self,
+        tape: StackTape,
+        dy: Any,
+        dstate: StackState | None = None,
+        *,
+        need_dx: bool = True,
+        dcontext: Array | None = None,
     ) -> tuple[Array | None, StackState]:
         """Backpropagate through time and add to `gradients`.
 
@@ -267,6 +296,8 @@ class Stack(Composite):
             Gradient with respect to the last state; default zero.
         need_dx : bool, default True
             False skips the computation of dx.
+        dcontext : ndarray, float, of the context's shape, optional
+            The gradient with respect to the context is added to it.
 
         Returns
         -------
@@ -289,27 +320,32 @@ class Stack(Composite):
         if dy is None and dstate is None:
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         zero = dy is None
-        dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
+        with named_memory("dy", FEWER_TOKENS):
+            dy = np.zeros(tape._shape, self.dtype) if zero else as_floats("dy", dy, self.dtype, tape._shape)
         dstates = as_entries(self.layers, "dstate", dstate, tape.rows, alone=tape.alone)
+        if dcontext is not None and not self.context_size:
+            raise ValueError("dcontext: expected None, as no layer has a context_size")
         firsts: list[Any] = []
 
         def run(index: int, dresult: Array) -> Array | None:
-            dread, first = self.layers[index].backward(
-                tape.layers[index], dresult, dstates[index], need_dx=need_dx or index > 0
-            )
+            layer, given = self.layers[index], (tape.layers[index], dresult, dstates[index])
+            own = dcontext if layer.options.context_size else None
+            dread, first = layer.backward(*given, need_dx=need_dx or index > 0, dcontext=own)
             firsts.insert(0, first)
             return dread
 
         widths = [layer.output_size for layer in self.layers]
         return backward_through(self.connect, dy, self._passes(run), tape.dropout, widths), tuple(firsts)
 
-    def stream(self, batch_size: int = 1) -> StackStream:
+    def stream(self, batch_size: int = 1, *, context: Any = None) -> StackStream:
         """Return a stream that keeps the state and runs one time step per call.
 
         Parameters
         ----------
         batch_size : int, default 1
             N, the number of parallel sequences.
+        context : array_like, float [N, C], optional
+            As for a layer's stream: for all steps; else each step needs its own.
 
         Returns
         -------
@@ -320,19 +356,20 @@ class Stack(Composite):
         ValueError
             If a layer has no stream; the message names it.
         """
-        return StackStream(self.layers, self.connect, batch_size, self)
+        return StackStream(self.layers, self.connect, batch_size, self, context)
 
     def _passes(self, run: Any) -> list[Any]:
         return [partial(run, index) for index in range(len(self.layers))]
 
-    def _input(self, x: Any) -> tuple[Array, int, bool]:
-        """Return x, checked and in its own layout, N, and whether x has no axis N."""
+    def _input(self, x: Any) -> tuple[Array, int, int, bool]:
+        """Return x, checked and in its own layout, T, N, and whether x has no axis N."""
         if self.connect == "dense":
             reject_ids(x, 3)
         array, alone = read_input(self.layers[0].spec, x)
+        steps, rows = array.shape[:2]
         if alone:
-            return array[:, 0], 1, True
-        return (array.swapaxes(0, 1) if self.batch_first else array), array.shape[1], False
+            return array[:, 0], steps, 1, True
+        return (array.swapaxes(0, 1) if self.batch_first else array), steps, rows, False
 
     def _mask(self, shape: tuple[int, ...]) -> Array | None:
         """Draw a dropout mask that does not depend on `batch_first`."""
@@ -354,11 +391,6 @@ def _check_layers(layers: tuple[Any, ...]) -> None:
     for index, layer in enumerate(layers):
         if not isinstance(layer, Recurrent):
             raise TypeError(f"layer{index}: expected a recurrent layer, got {type(layer).__name__}")
-        if layer.options.context_size:
-            raise ValueError(
-                f"layer{index}: a stack has no context, expected context_size 0, "
-                f"got {layer.options.context_size}"
-            )
         if any(layer is other for other in layers[:index]):
             raise ValueError(f"layer{index}: expected each layer once, got one twice")
         if layer.batch_first != layers[0].batch_first:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
+from fastrnn._memory import named_memory
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
@@ -35,7 +36,7 @@ class Batch(NamedTuple):
     states: States | None
     lengths: Ids | None
     reset: NDArray[np.bool_] | None
-    context: Array | None = None
+    context: Array | None = None  # [N, C], or [T, N, C]
     targets: Array | None = None  # [T, N, P], fed back in place of the output (teacher forcing)
     alone: bool = False  # one sequence, whose arrays came without the axis N
 
@@ -113,39 +114,68 @@ def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int, *, alone: b
     return [tuple([part[i] for part in parts]) for i in range(count)]
 
 
-def as_context(spec: RecurrentSpec, context: Any, rows: int, *, alone: bool = False) -> Array | None:
-    """Check the context: required if, and only if, the layer has a `context_size`."""
+def as_context(
+    spec: RecurrentSpec, context: Any, rows: int, steps: int | None = None, *, alone: bool = False
+) -> Array | None:
+    """Check the context: required if, and only if, the layer has a `context_size`.
+
+    It is one for all steps, [N, C], or, where a number of `steps` is given, also one of each, [T, N, C];
+    `alone`: [C] or [T, C].
+    """
     size = spec.options.context_size
-    shape = (size,) if alone else (rows, size)
-    if size and context is None:
-        raise ValueError(f"context: expected {list(shape)}, got None")
-    if not size and context is not None:
-        raise ValueError("context: expected None, as the layer has no context_size")
-    return as_floats("context", context, spec.dtype, shape).reshape(rows, size) if size else None
+    if not size:
+        if context is not None:
+            raise ValueError("context: expected None, as the layer has no context_size")
+        return None
+    one = (size,) if alone else (rows, size)
+    expected, each = f"context: expected {list(one)}", None
+    if steps is not None:
+        axes = (steps,) if alone else (rows, steps) if spec.batch_first else (steps, rows)
+        each = (*axes, size)
+        expected += f", or one of each step, {list(each)}"
+    if context is None:
+        raise ValueError(f"{expected}, got None")
+    shape = as_array("context", context).shape
+    if each is not None and len(shape) == len(each):
+        array = as_floats("context", context, spec.dtype, each)
+        return array[:, None] if alone else _time_major(spec, "context", array)
+    if shape != one:
+        raise ValueError(f"{expected}, got {list(shape)}")
+    return as_floats("context", context, spec.dtype, one).reshape(rows, size)
 
 
 def with_dcontext(
-    spec: RecurrentSpec, gradients: list[Group], dcontext: Array | None, rows: int, alone: bool
+    spec: RecurrentSpec,
+    gradients: list[Group],
+    dcontext: Array | None,
+    context: tuple[int, ...] | None,
+    alone: bool,
 ) -> tuple[list[Group], list[tuple[Array, Array]]]:
     """Check the array for the gradient of the context; return gradients, and pairs of it and a part to add.
 
-    Each direction of the first layer has its own part, because both may run at the same time.
+    `context` is the shape of the pass's context, time-major. Each direction of the first layer has its own
+    part, because both may run at the same time.
     """
     if dcontext is None:
         return gradients, []
-    size = spec.options.context_size
-    shape = (size,) if alone else (rows, size)
-    if not size:
+    if context is None:
         raise ValueError("dcontext: expected None, as the layer has no context_size")
     if isinstance(dcontext, np.ma.MaskedArray) or not hasattr(dcontext, "dtype"):
         raise TypeError(f"dcontext: expected a NumPy array to add to, got {type(dcontext).__name__}")
     if dcontext.dtype != spec.dtype:
         raise TypeError(f"dcontext: expected {spec.dtype}, got {dcontext.dtype}")
+    swap = spec.batch_first and len(context) == 3 and not alone
+    shape: tuple[int, ...] = context
+    if alone:
+        shape = (*context[:-2], context[-1])
+    elif swap:
+        shape = (context[1], context[0], context[2])
     if dcontext.shape != shape:
         raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
-    parts: list[Array] = [np.zeros((rows, size), spec.dtype) for _ in range(spec.directions)]
+    into = dcontext.swapaxes(0, 1) if swap else dcontext
+    parts: list[Array] = [np.zeros(context, spec.dtype) for _ in range(spec.directions)]
     first = [{**group, "context": part} for group, part in zip(gradients, parts, strict=False)]
-    return first + gradients[spec.directions :], [(dcontext, part.reshape(shape)) for part in parts]
+    return first + gradients[spec.directions :], [(into, part.reshape(into.shape)) for part in parts]
 
 
 def own_axes(spec: RecurrentSpec, array: Array, *, alone: bool) -> Array:
@@ -153,6 +183,7 @@ def own_axes(spec: RecurrentSpec, array: Array, *, alone: bool) -> Array:
     return array[:, 0] if alone else array.swapaxes(0, 1) if spec.batch_first else array
 
 
+@named_memory("state", "use fewer sequences or a smaller layer")
 def join_states(states: States, *, alone: bool = False) -> Any:
     """Join the states of all layers and directions into the form that users receive: h, or a tuple."""
     if alone:

@@ -207,7 +207,9 @@ class PackedWeights:
             else as_states(spec, "state", state, rows, alone=alone),
             None if lengths is None else as_lengths(lengths, steps, rows),
             None if reset is None else as_reset(spec, reset, steps, rows, alone=alone),
-            None if context is None and spec.options.plain else as_context(spec, context, rows, alone=alone),
+            None
+            if context is None and spec.options.plain
+            else as_context(spec, context, rows, steps, alone=alone),
             targets,
             alone,
         )
@@ -279,7 +281,8 @@ def option_arrays(
     rows = batch.x.shape[1]
     arrays: dict[str, Array] = {}
     if batch.context is not None and index < spec.directions:
-        arrays["context"] = batch.context
+        own = slice(steps.start, steps.stop) if batch.context.ndim == 3 else slice(None)
+        arrays["context"] = batch.context[own]
     if batch.targets is not None:
         arrays["targets"] = batch.targets[steps.start : steps.stop]
     if weights.keys is None:

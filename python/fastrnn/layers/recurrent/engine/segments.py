@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
+from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import DropoutMask
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
@@ -93,6 +94,12 @@ class CheckpointedTape(Kept):
         """Bytes of everything kept, without the input of the first layer."""
         inputs = sum(runs[0].x.nbytes for runs in self._levels[1:])
         return inputs + sum(run.nbytes for runs in self._levels for run in runs)
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of the pass's context, [N, C] or [T, N, C]; None without one."""
+        context = self._levels[0][0].batch.context
+        return None if context is None else context.shape
 
     def __reduce__(self) -> tuple[Any, ...]:
         owner = self._owner
@@ -222,6 +229,7 @@ class Run:
         kept: list[Array] = [array for start in self.starts[1:] for state in start for array in state]
         return sum(array.nbytes for array in kept)
 
+    @named_memory("y", FEWER_TOKENS)
     def forward(self) -> tuple[Array, States]:
         state = list(self.first)
         total, rows = self.x.shape[:2]
@@ -235,6 +243,7 @@ class Run:
             self._put(y, part, begin, end)
         return y, state
 
+    @named_memory("dx", FEWER_TOKENS)
     def backward(
         self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
     ) -> tuple[Array | None, States]:
@@ -256,16 +265,19 @@ class Run:
             part = None if dy is None else self._take(dy, begin, end)
             for own in reversed(self._together()):
                 layers = slice(first + own.start, first + own.stop)
+                groups, dcontext = self._of_segment(gradients[layers], begin, end)
                 results = kernels.recurrent_backward(
                     self.weights.packed[layers],
                     tapes[own],
                     part,
                     carried[own],
-                    gradients[layers],
+                    groups,
                     own.start > 0 or need_dx,
                     1,
                     back[own],
                 )
+                if dcontext is not None:
+                    self._put(gradients[layers.start]["context"], dcontext, begin, end)
                 part, carried[own] = results[0][0], [state for _, state in results]
                 if own.start > 0 and part is not None:
                     part = _dropped(part, self.masks[own.start - 1], begin, end)
@@ -278,7 +290,7 @@ class Run:
         sums: dict[str, Array] = {}
         if self.spec.options.leak == "shared":
             sums["leak_sum"] = np.zeros(self.spec.hidden_size, self.spec.dtype)
-        if "weight_context" in group:
+        if "weight_context" in group and self.batch.context is not None and self.batch.context.ndim == 2:
             shape = (self.x.shape[1], group["weight_context"].shape[0])
             sums["context_sum"] = np.zeros(shape, self.spec.dtype)
         return {**group, **sums} if sums else group
@@ -304,7 +316,7 @@ class Run:
                 training,
                 False,
                 1,
-                [option_arrays(self.spec, self.weights, self.batch, i, steps) for i in self.layers[own]],
+                [self._options(i, steps) for i in self.layers[own]],
                 (begin, self.x.shape[0]),
                 self.first[own],
             )
@@ -312,6 +324,22 @@ class Run:
             finals += [final for _, final, _ in results]
             tapes += [tape for _, _, tape in results]
         return x, finals, tapes
+
+    def _options(self, index: int, steps: range) -> dict[str, Array] | None:
+        """Return the arrays that the options of one layer need in a segment."""
+        arrays = option_arrays(self.spec, self.weights, self.batch, index, steps)
+        if self.reverse and arrays is not None and "context" in arrays and arrays["context"].ndim == 3:
+            assert self.batch.context is not None
+            arrays["context"] = self._take(self.batch.context, steps.start, steps.stop)
+        return arrays
+
+    def _of_segment(self, groups: list[Group], begin: int, end: int) -> tuple[list[Group], Array | None]:
+        """Return gradients with a segment's part of the contexts of all steps, and that part."""
+        whole = groups[0].get("context")
+        if whole is None or whole.ndim == 2:
+            return groups, None
+        part = np.zeros((end - begin, *whole.shape[1:]), whole.dtype)
+        return [{**groups[0], "context": part}, *groups[1:]], part
 
     def _together(self) -> list[slice]:
         """Return which layers run in one call of a kernel: those between two dropout masks."""

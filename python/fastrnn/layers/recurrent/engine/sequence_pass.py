@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
+from fastrnn._memory import FEWER_TOKENS, SMALLER_LAYER, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
@@ -70,7 +71,8 @@ def forward(
             if mask is not None:
                 if spec.options.reverse:  # masks are drawn in the order of the loop, as the options' masks
                     mask = mask[reverse_order(batch.lengths, *x.shape[:2]), np.arange(x.shape[1])]
-                x = frozen(x * mask)
+                with named_memory("dropout", FEWER_TOKENS):
+                    x = frozen(x * mask)
                 masks[level.start // spec.directions - 1] = frozen(mask)
         results = kernels.recurrent_forward(
             weights.packed[level],
@@ -129,6 +131,7 @@ def backward(
     return dx, firsts
 
 
+@named_memory("gradients", SMALLER_LAYER)
 def dropped_weight_gradients(weights: PassWeights, gradients: list[Group]) -> list[Group]:
     """Return the gradients for a pass: if weights were dropped, with a separate array for weight_hh."""
     if weights.weight_masks is None:
@@ -144,6 +147,7 @@ def add_dropped_weight_gradients(weights: PassWeights, own: list[Group], gradien
         into["weight_hh"][...] += group["weight_hh"] * mask
 
 
+@named_memory("y", FEWER_TOKENS)
 def merged(spec: RecurrentSpec, outputs: Sequence[Array]) -> Array:
     """Return the combined output of two directions."""
     merge = spec.options.merge
@@ -153,6 +157,7 @@ def merged(spec: RecurrentSpec, outputs: Sequence[Array]) -> Array:
     return total if merge == "sum" else np.multiply(total, spec.dtype.type(0.5), out=total)
 
 
+@named_memory("dy", FEWER_TOKENS)
 def unmerged(spec: RecurrentSpec, dy: Array) -> Array:
     """Return the gradients of the outputs of both directions, side by side."""
     merge = spec.options.merge

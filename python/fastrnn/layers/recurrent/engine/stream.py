@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_array, as_floats, as_ids
 from fastrnn._checks import as_size
 from fastrnn._dispatch import kernels
+from fastrnn._memory import out_of_memory
 from fastrnn.layers.recurrent.engine.arguments import States, as_context, as_states, join_states
 from fastrnn.layers.recurrent.engine.packed import PackedWeights
 
@@ -54,6 +55,7 @@ class Stream(Generic[StateT]):
         "_context",
         "_native",
         "_native_step",
+        "_now",
         "_owner",
         "_spec",
         "_version",
@@ -68,7 +70,10 @@ class Stream(Generic[StateT]):
             raise ValueError(f"stream: a {kind} layer needs the whole sequence; call it instead")
         self.batch_size = as_size("batch_size", batch_size)
         self._weights, self._spec, self._owner = weights, spec, owner
-        self._context = as_context(spec, context, self.batch_size)
+        # The context of all steps, or None where each step has its own; `_now` is what the next step reads.
+        own = context is None and spec.options.context_size
+        self._context = None if own else as_context(spec, context, self.batch_size)
+        self._now: Array | None = None
         self._repack(weights.initial_states(self.batch_size))
 
     def _repack(self, state: Any = None) -> None:
@@ -84,18 +89,20 @@ class Stream(Generic[StateT]):
         spec, packed = self._spec, self._weights.current().packed
         try:
             options: list[Any] | None = None
-            if self._context is not None:
-                options = [{"context": self._context}, *[None] * (spec.num_layers - 1)]
+            if spec.options.context_size:
+                self._now = np.zeros((self.batch_size, spec.options.context_size), spec.dtype)
+                options = [{"context": self._now}, *[None] * (spec.num_layers - 1)]
             return kernels.Stream(packed, self.batch_size, options)
         except (MemoryError, TypeError, ValueError):  # the last two: too large for C++ integers
             scalars = spec.num_layers * self.batch_size * spec.hidden_size * len(spec.state_names)
-            raise MemoryError(f"state: cannot allocate {scalars * spec.dtype.itemsize} bytes") from None
+            advice = "use fewer sequences or a smaller layer"
+            raise out_of_memory("state", scalars * spec.dtype.itemsize, advice) from None
 
     def _use(self, native: Any, buffer: Buffer, version: float) -> None:
         self._native, self._native_step = native, native.step
         self._buffer, self._version = buffer, version
 
-    def step(self, x: Any, out: Array | None = None) -> Array:
+    def step(self, x: Any, out: Array | None = None, *, context: Any = None) -> Array:
         """Run one time step.
 
         Parameters
@@ -106,6 +113,8 @@ class Stream(Generic[StateT]):
         out : ndarray, float [N, H], optional
             C-contiguous, of the layer's dtype: y is written to it. A step with `out` allocates no memory if x
             is a C-contiguous array [N, D] or [N] of the right dtype.
+        context : array_like, float [N, C], optional
+            The context of this step alone, in place of the one given to `stream`.
 
         Returns
         -------
@@ -115,9 +124,10 @@ class Stream(Generic[StateT]):
         Raises
         ------
         ValueError
-            If x or out has a wrong shape or an id is out of range. The state stays as it was.
+            If x, out or context has a wrong shape, an id is out of range, or there is no context where the
+            layer needs one. The state stays as it was.
         TypeError
-            If x or out has a wrong dtype. The state stays as it was.
+            If x, out or context has a wrong dtype. The state stays as it was.
 
         Examples
         --------
@@ -132,6 +142,8 @@ class Stream(Generic[StateT]):
         """
         if self._version != self._buffer.version:
             self._repack(self._native.get_state())
+        if self._now is not None or context is not None:
+            self._set_context(context)
         usual = out is None or type(out) is np.ndarray
         if type(x) is np.ndarray and (x.ndim == 2 or x.dtype is _INT64) and usual:
             try:
@@ -139,6 +151,14 @@ class Stream(Generic[StateT]):
             except (TypeError, ValueError):
                 pass  # not contiguous or wrong; the checks below tell
         return self._step_of_anything(x, out)
+
+    def _set_context(self, context: Any) -> None:
+        """Write the context that the next step reads."""
+        given = self._context
+        if context is not None or given is None:
+            given = as_context(self._spec, context, self.batch_size)
+        if self._now is not None:
+            self._now[...] = given
 
     def _step_of_anything(self, x: Any, out: Array | None) -> Array:
         array, rows, width = as_array("x", x), self.batch_size, self._spec.input_size
@@ -160,6 +180,11 @@ class Stream(Generic[StateT]):
             raise TypeError(f"out: expected a NumPy array of {self._spec.dtype}, got {type(out).__name__}")
         y: Array = self._native_step(given, out)
         return y[0] if alone else y
+
+    @property
+    def context(self) -> Array | None:
+        """A copy of the context of all steps, [N, C]; None if there is none, or each step has its own."""
+        return None if self._context is None else self._context.copy()
 
     @property
     def state(self) -> StateT:
@@ -187,7 +212,7 @@ class Stream(Generic[StateT]):
         state : as `state`, with N = 1, optional
             The state that it continues from, as `leave` returns it; by default the initial one.
         context : array_like, float [1, C]
-            Its context, required if, and only if, the layer has a `context_size`.
+            Its context, required if, and only if, the stream was given one for all steps.
 
         Returns
         -------
@@ -206,11 +231,14 @@ class Stream(Generic[StateT]):
         >>> np.array_equal(stream.state[0][:, 1], kept[0][:, 0])
         True
         """
-        added = as_context(self._spec, context, 1)
+        if context is not None and self._now is not None and self._context is None:
+            raise ValueError("context: expected None, as each step of this stream has its own")
+        added = (
+            None if self._now is not None and self._context is None else as_context(self._spec, context, 1)
+        )
         layers = zip(self._native.get_state(), self._states(state, 1), strict=True)
-        if self._context is not None and added is not None:
-            self._context = np.concatenate([self._context, added])
-        self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers])
+        both = None if self._context is None or added is None else np.concatenate([self._context, added])
+        self._resize([tuple(map(np.concatenate, zip(*pair, strict=True))) for pair in layers], both)
         return self.batch_size - 1
 
     def leave(self, row: int) -> StateT:
@@ -236,21 +264,29 @@ class Stream(Generic[StateT]):
             raise ValueError(f"row: expected {last}, got {row}")
         layers = self._native.get_state()
         gone: StateT = join_states([tuple(part[row : row + 1] for part in parts) for parts in layers])
-        if self._context is not None:
-            self._context = np.delete(self._context, row, axis=0)
-        self._resize([tuple(np.delete(part, row, axis=0) for part in parts) for parts in layers])
+        left = None if self._context is None else np.delete(self._context, row, axis=0)
+        self._resize([tuple(np.delete(part, row, axis=0) for part in parts) for parts in layers], left)
         return gone
 
-    def _resize(self, states: States) -> None:
-        self.batch_size = len(states[0][0])
-        self._repack(states)
+    def _resize(self, states: States, context: Array | None) -> None:
+        kept = self.batch_size, self._context, self._now
+        self.batch_size, self._context = len(states[0][0]), context
+        try:
+            self._repack(states)
+        except MemoryError:
+            self.batch_size, self._context, self._now = kept
+            raise
 
     def copy(self) -> Stream[StateT]:
         """Return an independent stream that continues from the same state."""
         twin: Stream[StateT] = object.__new__(type(self))
         twin._weights, twin._spec, twin._owner = self._weights, self._spec, self._owner
         twin.batch_size, twin._context = self.batch_size, self._context
-        twin._use(self._native.copy(), self._buffer, self._version)
+        twin._now = None
+        if self._now is None:
+            twin._use(self._native.copy(), self._buffer, self._version)
+        else:  # which the native copy would share
+            twin._repack(self._native.get_state())
         return twin
 
     def __copy__(self) -> Stream[StateT]:

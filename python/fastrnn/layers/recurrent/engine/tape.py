@@ -149,6 +149,12 @@ class Tape(Kept):
         counted = {id(layer.y) for layer in self.layers}
         return total + sum(size for array, size in inputs.items() if array not in counted)
 
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of the pass's context, [N, C] or [T, N, C]; None without one."""
+        context = (self.layers[0].options or {}).get("context")
+        return None if context is None else context.shape
+
     def __reduce__(self) -> tuple[Any, ...]:
         owner = self._owner
         kept = (*owner._weights.pickled(self._weights), self._levels, list(self.layers), list(self.dropout))
