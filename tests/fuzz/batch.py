@@ -23,7 +23,7 @@ class Batch:
     state : tuple of ndarray [L*directions, N, ...], or None
     lengths : ndarray [N], or None
     reset : ndarray [T, N], or None
-    context : ndarray [N, C], or None
+    context : ndarray [N, C] or [T, N, C], or None
     targets : ndarray [T, N, P], or None
     dy : ndarray [T, N, P], or None
     dstate : tuple of ndarray, or None
@@ -63,12 +63,15 @@ class Batch:
         def states(given: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, ...] | None:
             return None if given is None else tuple(np.ascontiguousarray(a[:, rows]) for a in given)
 
+        context = self.context
+        if context is not None:
+            context = of(context) if context.ndim == 3 else context[rows]
         return Batch(
             x=of(self.x),
             state=states(self.state),
             lengths=None if self.lengths is None else self.lengths[rows],
             reset=of(self.reset),
-            context=None if self.context is None else self.context[rows],
+            context=context,
             targets=of(self.targets),
             dy=of(self.dy),
             dstate=states(self.dstate),
@@ -98,6 +101,7 @@ def draw_batch(plan: Plan, rnn: Any) -> Batch:
             n += 0.1
         return tuple(parts)
 
+    of_context = (T, N) if plan.context_of_steps else (N,)
     lengths = random.integers(0, T + 1, size=N) if plan.lengths else None
     if plan.ids:
         least = -1 if plan.ids[0] == "i" and random.random() < 0.3 else 0  # -1: a vector of zeros
@@ -110,7 +114,7 @@ def draw_batch(plan: Plan, rnn: Any) -> Batch:
         state=state() if plan.state else None,
         lengths=lengths,
         reset=random.random((T, N)) < plan.reset if plan.reset else None,
-        context=normal(N, rnn.options.context_size) if rnn.options.context_size else None,
+        context=normal(*of_context, rnn.options.context_size) if rnn.options.context_size else None,
         targets=normal(T, N, rnn.output_size) if plan.targets else None,
         dy=normal(T, N, rnn.output_size) if plan.gradients != "state" else None,
         dstate=tuple(normal(*part.shape) for part in state()) if plan.gradients != "y" else None,
@@ -164,7 +168,8 @@ def arguments(plan: Plan, rnn: Any, batch: Batch) -> dict[str, Any]:
         "reset": time_first(batch.reset),
     }
     if batch.context is not None:
-        given["context"] = laid_out(batch.context, plan.layout)
+        of_steps = batch.context.ndim == 3
+        given["context"] = time_first(batch.context) if of_steps else laid_out(batch.context, plan.layout)
     if batch.targets is not None:
         given["targets"] = time_first(batch.targets)
     return given

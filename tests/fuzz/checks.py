@@ -112,7 +112,8 @@ _OF_ROWS = ("y", "dx", "dcontext")
 
 
 def _rows(results: Arrays, rows: slice) -> Arrays:
-    return {name: a[rows] if name == "dcontext" else a[:, rows] for name, a in results.items()}
+    first = {name for name, a in results.items() if name == "dcontext" and a.ndim == 2}
+    return {name: a[rows] if name in first else a[:, rows] for name, a in results.items()}
 
 
 def same_in_any_order(what: str, subject: Subject, inferred: Arrays, trained: Arrays) -> None:
@@ -138,11 +139,13 @@ def same_with_nan_padding(what: str, subject: Subject, inferred: Arrays, trained
         array[padding] = np.nan
         return array
 
-    fields = ("state", "lengths", "context", "dstate")
+    fields = ("state", "lengths", "dstate")
+    of_steps = batch.context is not None and batch.context.ndim == 3
     other = Batch(
         x=spoilt(batch.x),
         reset=None if batch.reset is None else batch.reset | padding,
         targets=spoilt(batch.targets),
+        context=spoilt(batch.context) if of_steps else batch.context,
         dy=spoilt(batch.dy),
         **{name: getattr(batch, name) for name in fields},
     )
@@ -163,14 +166,16 @@ def same_step_by_step(what: str, subject: Subject, inferred: Arrays, trained: Ar
     wanted = inferred
     if batch.lengths is not None or batch.reset is not None:
         wanted = subject.infer(whole)
-    more = {} if batch.context is None else {"context": batch.context}
+    of_steps = batch.context is not None and batch.context.ndim == 3
+    more = {} if batch.context is None or of_steps else {"context": batch.context}
     stream = rnn.stream(batch.rows, **more)
     if batch.state is not None:
         stream.state = joined(batch.state, "plain")
     out = np.empty((batch.rows, rnn.output_size), rnn.dtype)
     steps = []
     for t, x in enumerate(batch.x):
-        y = stream.step(x, out=out) if t % 2 else stream.step(x)
+        own = {"context": batch.context[t]} if of_steps else {}
+        y = stream.step(x, out=out, **own) if t % 2 else stream.step(x, **own)
         steps.append(np.array(y, copy=True).reshape(out.shape))
     got = Subject.named(rnn, np.stack(steps, axis=1 if rnn.batch_first else 0), stream.state)
     assert_bits(what, got, wanted)

@@ -167,6 +167,11 @@ class _Run:
         after = self.options.layer_norm and self.options.cell not in ("elman", "jordan")
         return self.weight_context is not None and after and self.batch.rows > 0
 
+    def context(self, rows: slice) -> np.ndarray:
+        """Return the context of some rows, [N, C] or [T, N, C]."""
+        context = self.batch.context
+        return context[:, rows] if context.ndim == 3 else context[rows]
+
     def parts(self) -> list[slice]:
         """Return the rows that run together: alone where a context is a bias of each row's own."""
         rows = range(self.batch.rows)
@@ -185,15 +190,16 @@ class _Run:
         for name, mask in self.masks.items():
             masks[name] = mask[rows] if name in ("x", "h") else mask[:, rows]
         if self.weight_context is not None:
-            context = batch.context[rows].astype(x.dtype)
+            context = self.context(rows).astype(x.dtype)
             if self.context_is_bias:
                 bias = weights.get("bias_ih", 0)
                 weights["bias_ih"] = bias + (context @ self.weight_context.T)[0]
             else:
-                x = np.concatenate([x, np.broadcast_to(context, (len(x), *context.shape))], axis=2)
+                x = np.concatenate([x, np.broadcast_to(context, (*x.shape[:2], context.shape[-1]))], axis=2)
                 weights["weight_ih"] = np.concatenate([weights["weight_ih"], self.weight_context], axis=1)
                 if "x" in masks:
-                    masks["x"] = np.concatenate([masks["x"], np.ones_like(context)], axis=1)
+                    ones = np.ones((x.shape[1], context.shape[-1]), x.dtype)
+                    masks["x"] = np.concatenate([masks["x"], ones], axis=1)
         state = None if self.state is None else tuple(part[rows] for part in self.state)
         lengths = None if batch.lengths is None else batch.lengths[rows]
         reset = None if batch.reset is None else np.ascontiguousarray(batch.reset[:, rows])
@@ -251,7 +257,7 @@ class _Run:
         D = self.x.shape[2]
         dweights["weight_context"] = np.ascontiguousarray(dweights["weight_ih"][:, D:])
         dweights["weight_ih"] = np.ascontiguousarray(dweights["weight_ih"][:, :D])
-        dweights["context"] = dx[:, :, D:].sum(axis=0)
+        dweights["context"] = dx[:, :, D:] if self.batch.context.ndim == 3 else dx[:, :, D:].sum(axis=0)
         return dx[:, :, :D], first, dweights
 
     def reference_options(self) -> dict[str, Any]:

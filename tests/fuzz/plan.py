@@ -58,6 +58,8 @@ class Plan:
         The fraction of steps that are resets; 0: None is passed.
     state, targets : bool
         Whether a state, or a Jordan network's targets, are passed.
+    context_of_steps : bool
+        Whether a context is one of each step, not one for all.
     gradients : str
         Which are passed to `backward`: "y", "state" or "both".
     every : int
@@ -81,6 +83,7 @@ class Plan:
     reset: float = 0.0
     state: bool = False
     targets: bool = False
+    context_of_steps: bool = False
     gradients: str = "both"
     every: int = 1
     threads: int = 2
@@ -168,12 +171,19 @@ def _draw(layer: str, random: np.random.Generator) -> Plan:
         reset=float(random.choice((0.0, 0.0, 0.1, 0.4))),
         state=bool(random.random() < 0.5),
         targets=layer == "Jordan" and not options.keys() & UNFORCED and bool(random.random() < 0.6),
+        context_of_steps=_may_have_context_of_steps(layer, options) and bool(random.random() < 0.5),
         gradients=str(random.choice(("both", "both", "y", "state"))),
         every=int(random.integers(1, steps + 2)),
         threads=int(random.integers(2, 5)),
         scale=float(random.choice((0.4, 0.8, 1.2))),
         seed=int(random.integers(1 << 31)),
     )
+
+
+def _may_have_context_of_steps(layer: str, options: dict[str, Any]) -> bool:
+    """Return whether the reference can tell: a context after a normalisation is a bias of a row there."""
+    after = "layer_norm" in options and layer not in ("RNN", "Jordan")
+    return "context_size" in options and not after
 
 
 def _draw_options(layer: str, H: int, steps: int, random: np.random.Generator) -> dict[str, Any]:

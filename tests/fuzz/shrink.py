@@ -30,7 +30,7 @@ def simpler(plan: Plan) -> Iterator[Plan]:
     for name in plan.options:
         if name not in ("dtype", "output_size"):
             yield plan.replace(options={n: v for n, v in plan.options.items() if n != name})
-    for name in ("layout", "lengths", "reset", "state", "targets", "ids", "threads"):
+    for name in ("layout", "lengths", "reset", "state", "targets", "context_of_steps", "ids", "threads"):
         if getattr(plan, name) != getattr(usual, name):
             yield plan.replace(**{name: getattr(usual, name)})
     for name in ("steps", "rows", "every"):
