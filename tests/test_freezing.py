@@ -190,7 +190,9 @@ def test_a_state_with_other_frozen_names_is_refused(frozen):
 
 
 @pytest.mark.parametrize(
-    "counts", [np.full(11, 2), np.zeros(3, np.int64), np.zeros(11), np.full(11, -1)], ids=str
+    "counts",
+    [np.full(11, 2), np.zeros(3, np.int64), np.zeros(11), np.full(11, -1)],
+    ids=["too many", "too few parameters", "floats", "negative"],
 )
 def test_counts_of_skipped_steps_that_cannot_be_are_refused(counts):
     optimizer = Adam(make_model())

@@ -160,7 +160,7 @@ ZEROS = np.zeros(LOGITS.shape)
         ({"label_smoothing": 1.0}, ValueError, "label_smoothing: "),
         ({"logits": LOGITS.astype(np.float16)}, TypeError, "logits: expected float32 or float64"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_does_not_fit_is_refused(given, error, message):
     arguments = {"logits": LOGITS, "targets": ZEROS, **given}

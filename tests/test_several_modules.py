@@ -155,9 +155,13 @@ WHOLE = Composite(inner=Composite(first=LAYER, second=fr.Linear(2, 2, seed=1)))
         (LAYER.parameters, TypeError, "got Parameters; pass the module itself, not its parameters"),
         ([LAYER.parameters["bias"]], TypeError, r"module\[0\]: expected a module, got ndarray"),
     ],
-    ids=str,
+    ids=["twice", "a part", "none", "a number among", "a number", "text", "parameters", "an array"],
 )
-@pytest.mark.parametrize("use", [SGD, Adam, gradient_norm, partial(clip_gradient_norm, limit=1.0)], ids=str)
+@pytest.mark.parametrize(
+    "use",
+    [SGD, Adam, gradient_norm, partial(clip_gradient_norm, limit=1.0)],
+    ids=["sgd", "adam", "norm", "clip"],
+)
 def test_what_is_no_module_and_what_is_there_twice_are_refused(use, modules, error, message):
     with pytest.raises(error, match=message):
         use(modules)
