@@ -220,10 +220,11 @@ def mutate(random_: random.Random, seed: Seed) -> bytes:
     if level >= 0.92:
         header = _mutate_text(random_, header.decode()).encode("utf-8", "surrogatepass")
         if level >= 0.96:
-            damaged = bytearray(header)
+            damaged = bytearray(header or b"{")
             for _ in range(random_.choice([1, 1, 2, 5])):
                 damaged[random_.randrange(len(damaged))] = random_.randrange(256)
             header = bytes(damaged)
+    header = header or b"{"
     length = len(header)
     if random_.random() < 0.02:
         length = random_.choice(
@@ -233,8 +234,8 @@ def mutate(random_: random.Random, seed: Seed) -> bytes:
 
 
 def _mutate_text(random_: random.Random, text: str) -> str:
-    place = random_.randrange(len(text))
-    other = random_.randrange(len(text))
+    text = text or "{"
+    place, other = random_.randrange(len(text)), random_.randrange(len(text))
     kind = random_.randrange(6)
     if kind == 0:
         return text[:place]

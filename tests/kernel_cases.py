@@ -134,6 +134,16 @@ def results_without_cell(dtype: str) -> dict[str, np.ndarray]:
     losses = kernels.linear_cross_entropy(x, weight, bias, targets, 0.25, dweight, dbias, True)
     results |= {"losses": losses[0], "loss: dh": losses[1], "loss: dweight": dweight, "loss: dbias": dbias}
     results["softmax"], results["dlogits"] = kernels.softmax_cross_entropy(dy, targets)
+    answers, pos_weight = random.integers(-1, 2, size=(130, 123)).astype(dtype), np.abs(normal(123))
+    for name, weights in (("logistic", pos_weight), ("logistic without weights", None)):
+        pair = kernels.binary_cross_entropy(10 * dy, answers, weights, 0.25, 0.1)
+        results |= {name: pair[0], f"{name}: dlogits": pair[1]}
+    dweight, dbias = normal(123, 70), normal(123)
+    losses = kernels.linear_binary_cross_entropy(
+        x, weight, bias, answers, pos_weight, 0.25, dweight, dbias, True
+    )
+    results |= {"answers": losses[0], "answers: dh": losses[1]}
+    results |= {"answers: dweight": dweight, "answers: dbias": dbias}
     dtable = normal(123, 70)
     kernels.embedding_backward(np.abs(targets), x, dtable)
     results |= {"embedding": kernels.embedding_forward(np.abs(targets), weight), "dtable": dtable}
@@ -155,7 +165,7 @@ def optimised(random: np.random.Generator, dtype: str) -> dict[str, np.ndarray]:
         "scale": lambda p, g, m, v: kernels.scale(p, 0.3),
         "clip": lambda p, g, m, v: kernels.clip_value(p, 0.3),
     }
-    results = {"norm": np.array(kernels.sum_of_squares(g))}
+    results = {"norm": np.array(kernels.norm(g))}
     for name, step in steps.items():
         after = [a.copy() for a in (p, g, m, v)]
         step(*after)

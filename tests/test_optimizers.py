@@ -24,6 +24,7 @@ from fastrnn.train import (
     clip_gradient_value,
     gradient_norm,
 )
+from fastrnn.train.clipping import clip_gradients
 
 OPTIMIZERS = {
     "sgd": SGD,
@@ -189,6 +190,34 @@ def test_a_learning_rate_can_be_given_for_one_step():
 def test_options_out_of_range_are_refused(make, name):
     with pytest.raises(ValueError, match=f"^{name}: "):
         make(Linear(2, 2, seed=0))
+
+
+@pytest.mark.parametrize("limit", [1e-3, 1.0, 1e5])
+@pytest.mark.parametrize("size", [1e-3, 1e30, 3e38, 1e160, 1e307])
+@pytest.mark.parametrize("way", ["in place", "in the step"])
+def test_gradients_of_any_size_are_clipped_to_the_limit(layer, size, limit, way):
+    size = min(size, 3e38) if layer.dtype == np.float32 else size
+    layer.gradients.flat[...] = size * np.sign(gradients_of(1, layer))
+    exact = float(abs(layer.gradients.flat[0])) * math.sqrt(40)
+    wanted = min(limit, exact)
+    if way == "in place":
+        assert clip_gradient_norm(layer, limit) == pytest.approx(exact, rel=1e-14)
+        clipped = layer.gradients.flat
+    else:
+        norm, scale = clip_gradients(layer, limit, None)
+        assert norm == pytest.approx(exact, rel=1e-14)
+        layer.parameters["weight"], layer.parameters["bias"] = np.zeros((5, 7)), np.zeros(5)
+        SGD(layer, 1.0).step(gradient_scale=scale)
+        clipped = layer.parameters.flat
+    tolerance = 1e-6 / wanted if exact < 1.0 else 1e-12 if layer.dtype == np.float64 else 1e-6
+    assert np.linalg.norm(clipped.astype(np.float64)) == pytest.approx(wanted, rel=tolerance + 1e-6)
+
+
+def test_tiny_gradients_have_a_norm_and_are_not_clipped():
+    layer = Linear(3, 2, dtype="float64", seed=0)
+    layer.gradients.flat[...] = 1e-200
+    assert clip_gradient_norm(layer, 1.0) == pytest.approx(1e-200 * math.sqrt(8), rel=1e-14)
+    assert (layer.gradients.flat == 1e-200).all()
 
 
 @pytest.mark.parametrize("limit", [0.1, 3.0, 1e9])

@@ -179,6 +179,26 @@ def test_a_validation_loss_that_is_not_a_number_stops_too():
     assert math.isinf(trainer.best_loss)
 
 
+def test_a_message_says_the_truth_about_the_parameters():
+    """Check that only a step that was not made is said to have changed nothing."""
+    model, validation = make_model(), Validation(IDS[3000:], every=1, batch_size=3)
+    trainer = Trainer(model, ChunkedText(IDS[:3000], 4, 20), SGD(model, 1e38), validation=validation)
+    before = parameters_of(trainer)
+    with pytest.raises(TrainingDiverged) as error:
+        list(trainer.run(5))
+    assert parameters_of(trainer) != before
+    made = trainer.step
+    assert made > 0
+    assert f"step {made}: the validation loss is" in str(error.value)
+    assert f"the parameters are those after step {made}" in str(error.value)
+    trainer = make_trainer()
+    spoil(trainer.model, math.nan)
+    before = parameters_of(trainer)
+    with pytest.raises(TrainingDiverged, match="step 1: the loss is nan; it changed no parameters"):
+        next(trainer.run(5))
+    assert parameters_of(trainer) == before
+
+
 def interrupt_in(monkeypatch, owner, name, *, before):
     """Raise Ctrl-C at the next call of a method: instead of it, or right after it."""
     honest = getattr(owner, name)

@@ -41,7 +41,7 @@ def masks_of(torch, variant, tape, i):
         masks |= {own: drawn[name] for name, own in MASKS.items() if name in drawn}
         if variant.weight_drop:
             masks["weights"] = tape._weights.weight_masks[i]
-    return {name: torch.as_tensor(mask, dtype=torch.float64) for name, mask in masks.items()}
+    return {name: torch.as_tensor(np.array(mask), dtype=torch.float64) for name, mask in masks.items()}
 
 
 def run(torch, rnn, tensors, batch, tape=None):

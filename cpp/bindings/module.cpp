@@ -19,6 +19,7 @@
     EACH(kept)                 \
     EACH(dropout_mask)         \
     EACH(softmax)              \
+    EACH(logistic)             \
     EACH(optimizers)
 
 #define FASTRNN_DECLARE(name) void register_##name(pybind11::module_& m);

@@ -51,10 +51,10 @@ void adam(py::object p, py::object g, py::object m, py::object v, const AdamSett
 }
 
 template <class S>
-double squares(py::object g) {
+double euclidean_norm(py::object g) {
     const auto values = expect<S>(g, "g", {{"n", any}});
     const ReleasedGil release;
-    return sum_of_squares(values.data(), values.shape(0), get_num_threads(), fresh_workspace());
+    return norm(values.data(), values.shape(0), get_num_threads(), fresh_workspace());
 }
 
 template <class S, class F>
@@ -108,8 +108,8 @@ void register_optimizers(py::module_& m) {
         py::arg("gradient_scale") = 1.0,
         "Update p and the moments m and v in place by one step of Adam, or of AdamW if decoupled.");
     m.def(
-        "sum_of_squares", [](py::object g) { return (is_double(g) ? squares<double> : squares<float>)(g); },
-        py::arg("g"), "Return the sum of the squares of g, in double precision.");
+        "norm", [](py::object g) { return (is_double(g) ? euclidean_norm<double> : euclidean_norm<float>)(g); },
+        py::arg("g"), "Return the Euclidean norm of g, in double precision and without overflow.");
     m.def(
         "scale",
         [](py::object g, double factor) {

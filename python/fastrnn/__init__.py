@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         MinLSTM,
         Stack,
         activity_penalties,
+        binary_cross_entropy,
         init,
         softmax_cross_entropy,
     )
@@ -54,6 +55,7 @@ _HOMES = {
         "MinLSTM",
         "Stack",
         "activity_penalties",
+        "binary_cross_entropy",
         "init",
         "softmax_cross_entropy",
     ),
@@ -78,6 +80,7 @@ __all__ = [
     "__version__",
     "activity_penalties",
     "available_isas",
+    "binary_cross_entropy",
     "data",
     "decode",
     "get_num_threads",

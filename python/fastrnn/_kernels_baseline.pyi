@@ -166,6 +166,23 @@ def linear_cross_entropy(
     smoothing: float = 0.0,
 ) -> tuple[_Floats, _Floats | None]: ...
 
+# --- losses in nats per element, targets in 0 .. 1; a target of -1 is not counted ---
+def binary_cross_entropy(
+    logits: _Floats, targets: _Floats, pos_weight: _Floats | None, scale: float, smoothing: float = 0.0
+) -> tuple[_Floats, _Floats]: ...
+def linear_binary_cross_entropy(
+    h: _Floats,
+    weight: _Floats,
+    bias: _Floats | None,
+    targets: _Floats,
+    pos_weight: _Floats | None,
+    scale: float,
+    dweight: _Floats | None,
+    dbias: _Floats | None,
+    need_dh: bool,
+    smoothing: float = 0.0,
+) -> tuple[_Floats, _Floats | None]: ...
+
 # --- optimisers and clipping: flat arrays, in place ---
 def sgd_step(
     p: _Floats,
@@ -201,7 +218,7 @@ def adam_step(
     decoupled: bool,
     gradient_scale: float = 1.0,
 ) -> None: ...
-def sum_of_squares(g: _Floats) -> float: ...
+def norm(g: _Floats) -> float: ...
 def scale(g: _Floats, factor: float) -> None: ...
 def clip_value(g: _Floats, limit: float) -> None: ...
 

@@ -51,6 +51,17 @@ def embedding():
     d = np.zeros((3, 5), "f")
     kernels.embedding_backward(ids.reshape(-1), np.ones((8, 5), "f"), d)
     return kernels.embedding_forward(ids.reshape(-1), normal_table), d
+def wide_step():
+    fr.set_num_threads(2)
+    try:
+        stream = kernels.Stream(wide, 16)
+        try: return stream.step(wide_x)
+        except MemoryError:
+            assert stream.step(wide_x).tobytes() == wide_y.tobytes()
+            raise
+    finally: fr.set_num_threads(1)
+wide, wide_x = [kernels.lstm_pack(*weights(4, 24, 256))], normal(16, 24)
+wide_y = kernels.Stream(wide, 16).step(wide_x)
 normal_table = normal(3, 5)
 calls = {
     "pack": lambda: [run_packed(lambda: kernels.lstm_pack(*lstm)), run_packed(lambda: kernels.gru_pack(*gru)),
@@ -62,6 +73,7 @@ calls = {
     "linear backward": lambda: kernels.linear_backward(
         rows, table, np.ones((6, 7), "f"), np.zeros_like(table), None, True),
     "stream": lambda: stepped(kernels.Stream(packed, 2).copy()),
+    "wide step": wide_step,
     "step": lambda: stepped(stream),
     "inference": lambda: [forward(ids), forward(x)],
     "long inference": lambda: kernels.recurrent_forward(packed, many),
@@ -99,7 +111,17 @@ else:
 print(n, errors)
 """
 CALLS = (
-    *("pack", "linear", "linear backward", "stream", "step", "inference", "long inference", "training"),
+    *(
+        "pack",
+        "linear",
+        "linear backward",
+        "stream",
+        "wide step",
+        "step",
+        "inference",
+        "long inference",
+        "training",
+    ),
     *("fresh training", "directions", "softmax", "optimizers", "embedding", "mask"),
 )
 

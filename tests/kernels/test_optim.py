@@ -102,16 +102,38 @@ def test_a_square_that_overflows_leaves_the_parameter(name):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [0, 1, 17, 4096, 4097, 100_001])
-def test_sum_of_squares(random, size, dtype):
+def test_norm(random, size, dtype):
     g = random.normal(size=size).astype(dtype)
-    exact = math.fsum(float(a) ** 2 for a in g)
-    assert kernels.sum_of_squares(g) == pytest.approx(exact, rel=1e-13 if dtype == "float64" else 1e-6)
+    exact = math.sqrt(math.fsum(float(a) ** 2 for a in g))
+    assert kernels.norm(g) == pytest.approx(exact, rel=1e-13 if dtype == "float64" else 1e-6)
 
 
-@pytest.mark.parametrize("value", [1e-30, 1e30])
-def test_sum_of_squares_of_float32_neither_overflows_nor_underflows(value):
-    g = np.full(5000, value, np.float32)
-    assert kernels.sum_of_squares(g) == pytest.approx(reference.sum_of_squares(g), rel=1e-6, abs=0)
+LARGEST, SMALLEST = np.finfo(np.float64).max, 5e-324
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "value", [1e-300, 1e-170, 1e-30, 1e30, 1e160, 1e300, LARGEST / 128, SMALLEST, 1e-308]
+)
+def test_a_norm_neither_overflows_nor_underflows(value, dtype):
+    """5000 equal numbers have sqrt(5000) times their magnitude as norm."""
+    if dtype == "float32":
+        value = min(max(value, float(np.finfo(dtype).smallest_subnormal)), float(np.finfo(dtype).max))
+    g = np.full(5000, value, dtype)
+    wanted = float(g[0]) * math.sqrt(5000)
+    assert kernels.norm(g) == pytest.approx(wanted, rel=1e-14, abs=SMALLEST)
+    assert reference.global_norm([g]) == pytest.approx(wanted, rel=1e-14, abs=SMALLEST)
+    g[17] = 0
+    assert kernels.norm(g) == pytest.approx(float(g[0]) * math.sqrt(4999), rel=1e-14, abs=SMALLEST)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_norm_of_what_is_not_finite_is_not_finite(dtype):
+    g = np.full(5000, 1e30, dtype)
+    g[3] = np.inf
+    assert kernels.norm(g) == math.inf
+    g[4] = np.nan
+    assert math.isnan(kernels.norm(g))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -60,9 +60,10 @@ class StreamLayer {
         const Split split = packed_->split(problem_.batch, 1, get_num_threads());
         problem_.by_units = split.by_units;
         if (split.threads > workers_) {  // lists for each worker
-            workers_ = split.threads;
+            workers_ = 0;  // if memory ends here, the next step begins again
             workspace_.reset();
-            scratch_.emplace(problem_, workers_, workspace_);
+            scratch_.emplace(problem_, split.threads, workspace_);
+            workers_ = split.threads;
         }
         if (split.threads == 1)
             packed_->forward_pass(problem_, *scratch_, Worker{});

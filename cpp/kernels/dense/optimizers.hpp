@@ -3,7 +3,9 @@
 // norm needs no extra pass.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/runtime/parallel.hpp"
 #include "kernels/runtime/workspace.hpp"
@@ -91,9 +93,10 @@ void adam_step(S* p, const S* g, S* m, S* v, Index n, const AdamSettings& s, int
     });
 }
 
-// The sum of squares of n scalars in double: eight accumulators per block of 4096, then the blocks in order.
+// The sum of squares of n scalars, each times `factor`, in double: eight accumulators per block of 4096, then the
+// blocks in order.
 template <class S>
-double sum_of_squares(const S* values, Index n, int threads, Workspace& workspace) {
+double sum_of_squares(const S* values, Index n, double factor, int threads, Workspace& workspace) {
     constexpr Index block = 4096;
     const Index blocks = (n + block - 1) / block;
     double* partial = workspace.take<double>(blocks);
@@ -104,8 +107,10 @@ double sum_of_squares(const S* values, Index n, int threads, Workspace& workspac
             const Index count = std::min(block, n - b * block);
             double sum[8] = {};
             for (Index i = 0; i < count; i += 8)
-                for (Index j = 0; j < std::min<Index>(8, count - i); ++j)
-                    sum[j] += double(from[i + j]) * double(from[i + j]);
+                for (Index j = 0; j < std::min<Index>(8, count - i); ++j) {
+                    const double value = double(from[i + j]) * factor;
+                    sum[j] += value * value;
+                }
             for (Index half = 4; half > 0; half /= 2)
                 for (Index j = 0; j < half; ++j) sum[j] += sum[j + half];
             partial[b] = sum[0];
@@ -114,6 +119,21 @@ double sum_of_squares(const S* values, Index n, int threads, Workspace& workspac
     double total = 0;
     for (Index b = 0; b < blocks; ++b) total += partial[b];
     return total;
+}
+
+// The Euclidean norm of n scalars in double. Squares of floats are always normal doubles; those of doubles may overflow
+// or vanish, and are then summed again after a power of two has brought the largest scalar near 1.
+template <class S>
+double norm(const S* values, Index n, int threads, Workspace& workspace) {
+    const double total = sum_of_squares(values, n, 1.0, threads, workspace);
+    const bool usable = total >= 0x1p-900 && total <= std::numeric_limits<double>::max();
+    if (sizeof(S) < sizeof(double) || usable || std::isnan(total)) return std::sqrt(total);
+    double top = 0;
+    for (Index i = 0; i < n; ++i) top = std::max(top, std::abs(double(values[i])));
+    if (top == 0 || std::isinf(top)) return top;
+    const int exponent = std::min(std::max(std::ilogb(top), -1000), 1000);
+    const double scaled = sum_of_squares(values, n, std::ldexp(1.0, -exponent), threads, workspace);
+    return std::ldexp(std::sqrt(scaled), exponent);
 }
 
 template <class S>

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "kernels/dense/linear.hpp"
+#include "kernels/dense/linear_row_losses.hpp"
 #include "kernels/vector/activations.hpp"
 
 namespace fastrnn {
@@ -115,45 +115,16 @@ struct LinearCrossEntropyProblem {
     S *dh = nullptr, *dweight = nullptr, *dbias = nullptr;  // [M, K]; [V, K] and [V], added to; null if not wanted
 };
 
-// Most logits of a chunk of rows.
-inline constexpr Index logits_per_chunk = Index(1) << 18;
-
 // For vocabularies so small that all logits of a chunk of rows fit the L2 cache.
 template <class S>
 void unblocked_cross_entropy(const LinearCrossEntropyProblem<S>& p, int threads, Workspace& workspace) {
-    const Index M = p.linear.M, K = p.linear.K, V = p.linear.F, stride = V + 16;
-    const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, logits_per_chunk / V)));
-    S* forward = workspace.take<S>(panels_size<S>(K, V));
-    pack_transposed(p.linear.weight, V, K, forward);
-    S* backward = p.dh ? workspace.take<S>(panels_size<S>(V, K)) : nullptr;
-    if (p.dh) pack_rows(p.linear.weight, V, K, 0, V, backward);
-    const S* bias = pad_bias(p.linear.bias, V, workspace.take<S>(round_up_to_lanes<S>(V)));
-    const S* const* h_rows = row_list(p.linear.x, M, K, workspace);
-    S* const* dh_rows = p.dh ? row_list(p.dh, M, K, workspace) : nullptr;
-    S* const* logits = row_list(workspace.take<S>(chunk * stride), chunk, stride, workspace);
-    S* outer = workspace.take<S>(threads * outer_workspace<S>(K));
-    run_team(useful_threads(threads, double(M) * double(K) * double(V)), [&](const Worker& worker) {
-        const FlushDenormals flush;
-        for (Index m0 = 0; m0 < M; m0 += chunk) {
-            const Index count = std::min(chunk, M - m0);
-            p.linear.interrupt->check(worker);
-            const auto rows = worker.part(count, max_rows<panel_vectors>);
-            multiply_panels(Product<S>{h_rows + m0, logits, forward, bias, K, V}, rows.begin, rows.end);
-            for (Index m = rows.begin; m < rows.end; ++m)
-                p.losses[m0 + m] = softmax_cross_entropy_row(logits[m], V, p.targets[m0 + m], p.scale, p.smoothing);
-            if (p.dh) multiply_panels(Product<S>{logits, dh_rows + m0, backward, nullptr, V, K}, rows.begin, rows.end);
-            // The next chunk overwrites these logits, with other rows per worker. No worker sets `stop` between the two
-            // barriers, so all read the same value.
-            worker.barrier();
-            if (p.linear.interrupt->stop.load(std::memory_order_relaxed)) return;
-            const auto outputs = worker.part(V, max_rows<panel_vectors>);
-            if (p.dweight)
-                accumulate_outer(OuterProduct<S>{logits, stride, count, {{h_rows + m0, p.dweight, K}, {}}}, outputs,
-                                 outer + worker.rank * outer_workspace<S>(K));
-            if (p.dbias) accumulate_rows(logits, count, outputs.begin, outputs.end, p.dbias + outputs.begin);
-            worker.barrier();
-        }
-    });
+    const LinearGradients<S> gradients{p.dh, p.dweight, p.dbias};
+    linear_row_losses(
+        p.linear, gradients,
+        [&](Index m, S* logits) {
+            p.losses[m] = softmax_cross_entropy_row(logits, p.linear.F, p.targets[m], p.scale, p.smoothing);
+        },
+        threads, workspace);
 }
 
 }  // namespace fastrnn

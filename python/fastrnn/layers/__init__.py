@@ -13,6 +13,7 @@ from fastrnn.layers.dense.linear import Linear, LinearTape
 from fastrnn.layers.loss.activity_penalties import activity_penalties
 from fastrnn.layers.loss.adaptive_softmax import AdaptiveSoftmax
 from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
+from fastrnn.layers.loss.logistic import Logistic, binary_cross_entropy
 from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
 from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
 from fastrnn.layers.recurrent.engine.stream import Stream
@@ -43,6 +44,7 @@ __all__ = [
     "LayerTape",
     "Linear",
     "LinearTape",
+    "Logistic",
     "MinGRU",
     "MinLSTM",
     "Module",
@@ -56,6 +58,7 @@ __all__ = [
     "Tape",
     "TiedSoftmax",
     "activity_penalties",
+    "binary_cross_entropy",
     "init",
     "softmax_cross_entropy",
 ]

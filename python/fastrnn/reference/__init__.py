@@ -6,8 +6,9 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - cells: `elman_step`, `elman_forward`, `elman_backward`, and the same for `gru` and `lstm`
 - their variants, with every option of a layer: `variant_forward`, `variant_backward`
 - stacked layers: `stack_forward`, `stack_backward`
-- inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`
-- training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `clip_norm`, `clip_value`
+- inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`,
+  `binary_cross_entropy`
+- training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
 
 Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
 Arrays are row-major and time-major, [T, N, D]; names, shapes and the order of gates are PyTorch's. The tape
@@ -32,9 +33,14 @@ from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
 from fastrnn.reference.embedding import embedding_backward, embedding_forward, one_hot
 from fastrnn.reference.gru import gru_backward, gru_forward, gru_step
 from fastrnn.reference.linear import linear_backward, linear_forward
-from fastrnn.reference.loss import LinearCrossEntropy, linear_cross_entropy, softmax_cross_entropy
+from fastrnn.reference.loss import (
+    LinearCrossEntropy,
+    binary_cross_entropy,
+    linear_cross_entropy,
+    softmax_cross_entropy,
+)
 from fastrnn.reference.lstm import lstm_backward, lstm_forward, lstm_step
-from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, sgd_step
+from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, rows_step, sgd_step
 from fastrnn.reference.stack import CELLS, Cell, Rows, stack_backward, stack_forward
 from fastrnn.reference.time_loop import Tape
 from fastrnn.reference.variants import VariantTape, variant_backward, variant_forward
@@ -48,6 +54,7 @@ __all__ = [
     "VariantTape",
     "adam_step",
     "adamw_step",
+    "binary_cross_entropy",
     "clip_norm",
     "clip_value",
     "drelu",
@@ -71,6 +78,7 @@ __all__ = [
     "one_hot",
     "relu",
     "rmsprop_step",
+    "rows_step",
     "sgd_step",
     "sigmoid",
     "softmax_cross_entropy",

@@ -34,6 +34,8 @@ def sum_of_squares(g: Floats) -> float:
 def global_norm(gradients: Iterable[Floats]) -> float:
     r"""Compute the Euclidean norm of all gradients as one vector, :math:`\sqrt{\sum_k \lVert g_k \rVert^2}`.
 
+    All are divided by a power of two first, so that no square overflows or vanishes.
+
     Parameters
     ----------
     gradients : iterable of ndarray, float32 or float64
@@ -48,7 +50,10 @@ def global_norm(gradients: Iterable[Floats]) -> float:
     >>> global_norm([np.array([3.0]), np.array([[-4.0]])])
     5.0
     """
-    return math.sqrt(sum(sum_of_squares(g) for g in gradients))
+    wide = [g.astype(np.float64, copy=False) for g in gradients]
+    top = max((float(np.abs(g).max(initial=0.0)) for g in wide), default=0.0)
+    exponent = max(math.frexp(top)[1], -1000) if math.isfinite(top) else 0
+    return math.ldexp(math.sqrt(sum(sum_of_squares(np.ldexp(g, -exponent)) for g in wide)), exponent)
 
 
 def clip_norm(gradients: Iterable[Floats], limit: float) -> float:

@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy, alone and with the output layer. Losses are in nats."""
+"""Softmax and logistic cross-entropy, alone and with the output layer. Losses are in nats."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastrnn.reference._arrays import Floats, Integers, check_floats, check_ids, check_shape
+from fastrnn.reference.activations import sigmoid
 from fastrnn.reference.linear import linear_backward, linear_forward
 
 
@@ -118,3 +119,59 @@ def linear_cross_entropy(
     dlogits *= scale
     dh[counted], dweight, dbias = linear_backward(h[counted], weight, dlogits)
     return LinearCrossEntropy(losses, dh, dweight, dbias)
+
+
+def binary_cross_entropy(
+    logits: Floats, targets: Floats, pos_weight: Floats | float = 1.0, smoothing: float = 0.0
+) -> tuple[Floats, Floats]:
+    r"""Compute the logistic loss of each logit, and the gradient of the logits.
+
+    .. math::
+
+        L = w y \, s(-a) + (1 - y) \, s(a),\quad s(a) = \ln (1 + e^a) = \max(a, 0) + \ln (1 + e^{-|a|})
+
+        \partial L / \partial a = (1 - y) \sigma(a) - w y \, \sigma(-a)
+
+    Parameters
+    ----------
+    logits : ndarray [..., K], float32 or float64
+    targets : ndarray [..., K], dtype of `logits`
+        y, in 0 .. 1; or -1 where nothing is counted: loss and gradient are 0.
+    pos_weight : ndarray [K] or float
+        w, the weight of positive targets.
+    smoothing : float
+        e: y becomes (1 - e) y + e / 2.
+
+    Returns
+    -------
+    losses : ndarray [..., K], dtype of `logits`
+        In nats; neither summed nor averaged.
+    dlogits : ndarray [..., K], dtype of `logits`
+        Of the sum of the losses.
+
+    Raises
+    ------
+    TypeError
+        If `logits` are not float32 or float64.
+    ValueError
+        If the shapes do not fit.
+
+    References
+    ----------
+    Goodfellow, Bengio, Courville: Deep Learning, MIT Press 2016, section 6.2.2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> losses, dlogits = binary_cross_entropy(np.zeros((1, 2)), np.array([[1.0, 0.0]]), pos_weight=3.0)
+    >>> print(losses.round(6).tolist(), dlogits.tolist())
+    [[2.079442, 0.693147]] [[-1.5, 0.5]]
+    """
+    check_floats("logits", logits, ["K"] * logits.ndim)
+    check_shape("targets", targets, logits.shape)
+    y = (1 - smoothing) * targets + smoothing / 2
+    yes, no = pos_weight * y, 1 - y
+    counted = targets != -1
+    losses = np.where(counted, yes * np.logaddexp(0, -logits) + no * np.logaddexp(0, logits), 0)
+    dlogits = np.where(counted, no * sigmoid(logits) - yes * sigmoid(-logits), 0)
+    return losses.astype(logits.dtype), dlogits.astype(logits.dtype)

@@ -6,10 +6,12 @@ The moments start as zeros of the parameters' shape and dtype and belong to the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from fastrnn.reference._arrays import Floats
+from fastrnn.reference._arrays import Floats, Integers
 
 
 def sgd_step(
@@ -237,3 +239,40 @@ def adamw_step(
     [0.75]
     """
     adam_step(p, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay, decoupled=True)
+
+
+def rows_step(
+    take_step: Callable[..., None], rows: Integers, p: Floats, *arrays: Floats | None, **settings: Any
+) -> None:
+    """Take one step of any optimiser for some rows of a matrix: all other rows and their moments stand still.
+
+    With `adam_step` and the steps of the whole run that is PyTorch's ``SparseAdam``, except that its epsilon
+    is added before `v` is corrected.
+
+    Parameters
+    ----------
+    take_step : callable
+        `sgd_step`, `rmsprop_step` or `adam_step`.
+    rows : ndarray [n], int
+        Without duplicates.
+    p : ndarray [V, E]
+        Changed in place.
+    *arrays : ndarray [V, E] or None
+        The gradient, and the moments, which are changed in place.
+    **settings
+        All other arguments of `take_step`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p, m = np.zeros((3, 1)), np.ones((3, 1))
+    >>> rows_step(sgd_step, np.array([2]), p, np.ones((3, 1)), m, learning_rate=1.0, momentum=0.5)
+    >>> p[:, 0].tolist(), m[:, 0].tolist()
+    ([0.0, 0.0, -1.5], [1.0, 1.0, 1.5])
+    """
+    whole = (p, *arrays)
+    parts = [None if array is None else array[rows] for array in whole]
+    take_step(*parts, **settings)
+    for array, part in zip(whole, parts, strict=True):
+        if array is not None and part is not None:
+            array[rows] = part

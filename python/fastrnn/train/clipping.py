@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastrnn import _dispatch
 from fastrnn._checks import as_number
-from fastrnn.layers.base.module import sparse_parts
-from fastrnn.layers.base.sparse import dense_parts
+from fastrnn.layers.base.module import trained_parts
+from fastrnn.train.modules import Modules, as_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["as_limit", "clip_gradient_norm", "clip_gradient_value", "clip_gradients", "gradient_norm"]
 
+_FAR = 2.0**-100
 
-def gradient_norm(module: Module) -> float:
-    """Return the global Euclidean norm of all gradients of a module.
+
+def gradient_norm(module: Modules) -> float:
+    """Return the global Euclidean norm of all gradients of a module, or of several modules together.
+
+    Frozen parameters are left out. The sum of squares neither overflows nor vanishes: the norm is infinite
+    only if a gradient is, or if the norm itself exceeds float64.
 
     Examples
     --------
@@ -31,20 +38,23 @@ def gradient_norm(module: Module) -> float:
     >>> gradient_norm(layer)
     4.0
     """
-    flat, sparse = module.gradients.flat, sparse_parts(module)
-    squares = sum(_dispatch.kernels.sum_of_squares(part) for part in dense_parts(flat, sparse))
-    for part in sparse:  # all other rows are zero
-        squares += _dispatch.kernels.sum_of_squares(part.matrix(flat)[part.rows].reshape(-1))
-    return math.sqrt(squares)
+    return math.hypot(
+        *(
+            _dispatch.kernels.norm(part.read(one.gradients.flat))
+            for one in as_modules(module)
+            for part in trained_parts(one)
+        )
+    )
 
 
-def clip_gradient_norm(module: Module, limit: float) -> float:
-    """Scale all gradients of a module so that their global norm is at most a limit.
+def clip_gradient_norm(module: Modules, limit: float) -> float:
+    """Scale all gradients of one or several modules so that their global norm is at most a limit.
 
     Parameters
     ----------
-    module : Module
-        Its gradients are scaled in place by one factor, unless their norm is NaN or infinite.
+    module : Module or iterable of Module
+        All gradients but those of frozen parameters are scaled in place by one factor. If their norm is NaN
+        or infinite they do not change: check the norm before a step, as `Trainer` does.
     limit : float
         Maximum norm, above 0.
 
@@ -74,15 +84,18 @@ def clip_gradient_norm(module: Module, limit: float) -> float:
     1.0
     """
     limit = as_limit("limit", limit)
-    norm = gradient_norm(module)
-    factor = _factor(norm, limit)
+    modules = as_modules(module)
+    norm = gradient_norm(modules)
+    factor = _factor(modules, norm, limit)
     if factor < 1.0:
-        _in_place(module, lambda values: _dispatch.kernels.scale(values, factor))
+        _in_place(modules, lambda values: _dispatch.kernels.scale(values, factor))
     return norm
 
 
-def clip_gradient_value(module: Module, limit: float) -> None:
-    """Clip each gradient element of a module to ``-limit .. limit``, in place.
+def clip_gradient_value(module: Modules, limit: float) -> None:
+    """Clip each gradient element of one or several modules to ``-limit .. limit``, in place.
+
+    The gradients of frozen parameters do not change.
 
     Raises
     ------
@@ -100,11 +113,11 @@ def clip_gradient_value(module: Module, limit: float) -> None:
     array([[-0.5]], dtype=float32)
     """
     limit = as_limit("limit", limit)
-    _in_place(module, lambda values: _dispatch.kernels.clip_value(values, limit))
+    _in_place(as_modules(module), lambda values: _dispatch.kernels.clip_value(values, limit))
 
 
 def clip_gradients(
-    module: Module, norm_limit: float | None, value_limit: float | None
+    module: Modules, norm_limit: float | None, value_limit: float | None
 ) -> tuple[float, float]:
     """Clip by value, then compute the scale that clips by norm; either limit may be None.
 
@@ -115,30 +128,39 @@ def clip_gradients(
     scale : float
         Factor that limits the norm, to be applied by ``Optimizer.step``.
     """
-    norm = clipped = gradient_norm(module)
+    modules = as_modules(module)
+    norm = clipped = gradient_norm(modules)
     if value_limit is not None:
-        clip_gradient_value(module, value_limit)
-        clipped = gradient_norm(module) if norm_limit is not None else norm
+        clip_gradient_value(modules, value_limit)
+        clipped = gradient_norm(modules) if norm_limit is not None else norm
     if norm_limit is None:
         return norm, 1.0
-    return norm, _factor(clipped, as_limit("limit", norm_limit))
+    return norm, _factor(modules, clipped, as_limit("limit", norm_limit))
 
 
-def _factor(norm: float, limit: float) -> float:
-    factor = limit / (norm + 1e-6)  # as in PyTorch's clip_grad_norm_
-    return factor if 0.0 < factor < 1.0 else 1.0
+def _factor(modules: tuple[Module, ...], norm: float, limit: float) -> float:
+    """Return the factor that clips a norm, 1 if there is nothing to clip.
+
+    If it is too small to be a normal number of the gradients' dtype, and so would lose digits or become 0,
+    the gradients are first divided by a power of two.
+    """
+    if not math.isfinite(norm):
+        return 1.0
+    norm += 1e-6  # as in PyTorch's clip_grad_norm_
+    if limit / norm < max(float(np.finfo(module.dtype).tiny) for module in modules):
+        _in_place(modules, lambda values: _dispatch.kernels.scale(values, _FAR))
+        norm *= _FAR
+    return min(limit / norm, 1.0)
 
 
-def _in_place(module: Module, change: Callable[[Array], None]) -> None:
-    """Apply a change to all gradients that may be nonzero."""
-    flat, sparse = module.gradients.flat, sparse_parts(module)
-    for part in dense_parts(flat, sparse):
-        change(part)
-    for rows in sparse:
-        matrix = rows.matrix(flat)
-        values = matrix[rows.rows]
-        change(values.reshape(-1))
-        matrix[rows.rows] = values
+def _in_place(modules: tuple[Module, ...], change: Callable[[Array], None]) -> None:
+    """Apply a change to all gradients that may be nonzero, but not to those of frozen parameters."""
+    for module in modules:
+        flat = module.gradients.flat
+        for part in trained_parts(module):
+            values = part.read(flat)
+            change(values)
+            part.write(flat, values)
 
 
 def as_limit(name: str, limit: float) -> float:

@@ -1,18 +1,22 @@
-"""Optimisers with PyTorch's formulas; each step is one native pass over a module's flat buffers."""
+"""Optimisers with PyTorch's formulas; each step is one native pass over a module's flat buffers.
+
+With a sparse embedding (``Embedding(..., sparse=True)``) all of them are lazy, as PyTorch's ``SparseAdam``: a
+step changes the rows that the gradient has and the moments of these rows; all other rows and their moments
+stand still, however many steps pass. The step count of Adam's bias correction is that of the whole run.
+Weight decay would have to change all rows and is refused.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _dispatch
 from fastrnn._checks import as_flag, as_number
-from fastrnn.train.optimizer import Optimizer
-
-if TYPE_CHECKING:
-    from fastrnn.layers import Module
+from fastrnn.train.modules import Modules
+from fastrnn.train.optimizer import Moments, Optimizer
 
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
@@ -23,10 +27,13 @@ class SGD(Optimizer):
     ``g += weight_decay * p;  m = momentum * m + g;  p -= learning_rate * m``; with Nesterov momentum
     ``p -= learning_rate * (g + momentum * m)``.
 
+    Of a sparse embedding only the rows that the gradient has get this update: a row's momentum does not decay
+    in the steps between.
+
     Parameters
     ----------
-    module : Module
-        The module to train.
+    module : Module or iterable of Module
+        The module to train, or several.
     learning_rate : float, default 0.1
     momentum : float, default 0.0
         In [0, 1).
@@ -59,7 +66,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        module: Module,
+        module: Modules,
         learning_rate: float = 0.1,
         *,
         momentum: float = 0.0,
@@ -77,13 +84,15 @@ class SGD(Optimizer):
         self,
         parameters: NDArray[Any],
         gradients: NDArray[Any],
+        moments: Moments,
+        step: int,
         learning_rate: float,
         gradient_scale: float,
     ) -> None:
         _dispatch.kernels.sgd_step(
             parameters,
             gradients,
-            self.moments.get("momentum"),
+            moments.get("momentum"),
             learning_rate,
             self.momentum,
             self.weight_decay,
@@ -99,8 +108,8 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    module : Module
-        The module to train.
+    module : Module or iterable of Module
+        The module to train, or several.
     learning_rate : float, default 1e-2
     alpha : float, default 0.99
         Decay of the average, in [0, 1).
@@ -131,7 +140,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        module: Module,
+        module: Modules,
         learning_rate: float = 1e-2,
         *,
         alpha: float = 0.99,
@@ -146,14 +155,15 @@ class RMSprop(Optimizer):
         self,
         parameters: NDArray[Any],
         gradients: NDArray[Any],
+        moments: Moments,
+        step: int,
         learning_rate: float,
         gradient_scale: float,
     ) -> None:
-        square = self.moments["square"]
         _dispatch.kernels.rmsprop_step(
             parameters,
             gradients,
-            square,
+            moments["square"],
             learning_rate,
             self.alpha,
             self.epsilon,
@@ -168,10 +178,13 @@ class Adam(Optimizer):
     ``m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2``
     ``p -= learning_rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)``
 
+    Of a sparse embedding only the rows that the gradient has get this update, with t the steps of the whole
+    run. That is PyTorch's ``SparseAdam``, except that its epsilon is added before v is corrected.
+
     Parameters
     ----------
-    module : Module
-        The module to train.
+    module : Module or iterable of Module
+        The module to train, or several.
     learning_rate : float, default 1e-3
     betas : pair of float, default (0.9, 0.999)
         Each in [0, 1).
@@ -196,6 +209,9 @@ class Adam(Optimizer):
     >>> optimizer.step()
     >>> sorted(optimizer.state_dict())
     ['first', 'second', 'steps']
+    >>> optimizer = Adam([Linear(3, 2, seed=0), Linear(2, 2, seed=1)])
+    >>> sorted(optimizer.state_dict())
+    ['0.first', '0.second', '1.first', '1.second', 'steps']
     """
 
     moment_names = ("first", "second")
@@ -203,7 +219,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        module: Module,
+        module: Modules,
         learning_rate: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -223,15 +239,17 @@ class Adam(Optimizer):
         self,
         parameters: NDArray[Any],
         gradients: NDArray[Any],
+        moments: Moments,
+        step: int,
         learning_rate: float,
         gradient_scale: float,
     ) -> None:
         _dispatch.kernels.adam_step(
             parameters,
             gradients,
-            self.moments["first"],
-            self.moments["second"],
-            self.steps,
+            moments["first"],
+            moments["second"],
+            step,
             learning_rate,
             *self.betas,
             self.epsilon,
@@ -246,13 +264,14 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    module : Module
-        The module to train.
+    module : Module or iterable of Module
+        The module to train, or several.
     learning_rate : float, default 1e-3
     betas : pair of float, default (0.9, 0.999)
         Each in [0, 1).
     epsilon : float, default 1e-8
     weight_decay : float, default 1e-2
+        0 with a sparse embedding.
 
     Raises
     ------
@@ -275,7 +294,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        module: Module,
+        module: Modules,
         learning_rate: float = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),

@@ -15,7 +15,11 @@ __all__ = ["Record", "TrainingDiverged", "Validation", "check_finite"]
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss or the gradient is not finite; the parameters are unchanged."""
+    """A loss or the gradient is not finite.
+
+    If it is the loss or the gradient of a step, the step changed no parameters; if it is the validation loss,
+    the parameters are those after the step that the message names.
+    """
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,16 @@ class Validation:
                 raise ValueError(f"validation: {number} is out of range for {vocabulary_size} symbols")
 
 
-def check_finite(what: str, value: float, step: int) -> None:
-    """Check that a value is finite before it can affect the parameters.
+def check_finite(what: str, value: float, step: int, *, kept: str = "it changed no parameters") -> None:
+    """Check that a value is finite.
+
+    Parameters
+    ----------
+    what : str
+    value : float
+    step : int
+    kept : str
+        What the message says of the parameters; by default the value is checked before a step changes them.
 
     Raises
     ------
@@ -110,6 +122,6 @@ def check_finite(what: str, value: float, step: int) -> None:
     """
     if not math.isfinite(value):
         raise TrainingDiverged(
-            f"step {step}: the {what} is {value}; training stopped before the parameters changed. "
+            f"step {step}: the {what} is {value}; {kept}. "
             "Try a lower learning rate, a warm-up or a lower limit on the gradient norm"
         )

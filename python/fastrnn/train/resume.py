@@ -44,6 +44,8 @@ def trainer_state(trainer: Training) -> TrainingState:
         "random": trainer.model.random_state(),
         "average": None,
     }
+    if trainer.model.frozen:
+        values["frozen"] = list(trainer.model.frozen)
     arrays |= {f"optimizer.{name}": moment for name, moment in optimizer.items()}
     if trainer.average is not None:
         average = trainer.average.state()
@@ -66,6 +68,7 @@ def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, 
     _check_data(trainer, values, progress)
     _check_carried(trainer, progress)
     average = _average_state(trainer, values, arrays)
+    frozen = _frozen(trainer, values)
     moments = arrays_under(arrays, "optimizer.")
     trainer.optimizer.load_state_dict({"steps": values["optimizer_steps"], **moments})
     if trainer.average is not None and average is not None:
@@ -73,6 +76,9 @@ def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, 
     if trainer.schedule is not None:
         trainer.schedule.load_state_dict(values["schedule"])
     trainer.model.set_random_state(values["random"])
+    trainer.model.unfreeze()
+    if frozen:
+        trainer.model.freeze(*frozen)
     trainer._progress = progress
 
 
@@ -81,6 +87,14 @@ def _check_data(trainer: Training, values: Mapping[str, Any], progress: Training
         raise ValueError("training state: belongs to another text, batch_size or seq_length")
     if values.get("order") != trainer.data.order:
         raise ValueError("training state: belongs to sentences in another order; pass the same seed")
+
+
+def _frozen(trainer: Training, values: Mapping[str, Any]) -> list[str]:
+    """Return the names of the frozen parameters; a state without any lacks the key."""
+    frozen = values.get("frozen", [])
+    if not isinstance(frozen, list) or not set(frozen) <= set(trainer.model.parameters):
+        raise ValueError(f"training state: frozen: expected names of parameters, got {frozen!r}")
+    return frozen
 
 
 def _check_carried(trainer: Training, progress: TrainingProgress) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fastrnn._checks import as_size
 from fastrnn.train.average import Average
 from fastrnn.train.clipping import as_limit, clip_gradients
@@ -34,8 +36,8 @@ class Trainer:
 
     A step reads one batch and updates the parameters once. A chunk of a text starts from the final state of
     the previous chunk (zero at the start of an epoch), a sentence from zero. A step is atomic: an interrupt,
-    or a loss that is not finite, leaves the parameters, their average, the state and the position in the text
-    unchanged.
+    or a loss or gradient that is not finite, leaves the parameters, their average, the state and the position
+    in the text unchanged.
 
     Parameters
     ----------
@@ -43,11 +45,11 @@ class Trainer:
     data : ChunkedText or SentenceBatches
         The training data.
     optimizer : Optimizer, optional
-        Default: ``Adam(model, 2e-3)``.
+        Of this model, or of parts of it. Default: ``Adam(model, 2e-3)``.
     schedule : ConstantSchedule or another schedule, optional
         Default: the optimizer's learning rate at every step.
     clip_norm : float, optional
-        Limit on the gradient's global norm.
+        Limit on the global norm of the gradients that the optimizer reads.
     clip_value : float, optional
         Limit on the magnitude of each gradient element, applied before ``clip_norm``.
     validation : Validation, optional
@@ -64,8 +66,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        If an option or an id of the validation data is out of range, the average belongs to another model, or
-        sentences do not start or end as the model's texts do.
+        If an option or an id of the validation data is out of range, the optimizer or the average belongs to
+        another model, or sentences do not start or end as the model's texts do.
     TypeError
         If an argument is of another kind.
 
@@ -101,7 +103,7 @@ class Trainer:
             check_data("validation", model, validation.data)
         self.model = model
         self.data = data
-        self.optimizer = optimizer or Adam(model, 2e-3)
+        self.optimizer = _checked_optimizer(model, optimizer)
         self.schedule = schedule
         self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
@@ -166,9 +168,14 @@ class Trainer:
         Raises
         ------
         TrainingDiverged
-            If the loss or the gradient's norm is NaN or infinite.
+            If the loss or the gradient's norm is NaN or infinite: the step changed nothing. If the validation
+            loss is: the step before it has been made.
+        ValueError
+            If all parameters that the optimizer trains are frozen.
         """
         last = as_size("steps", steps, least=0)
+        if all(len(module.frozen) == len(module.parameters) for module in self.optimizer.modules):
+            raise ValueError("model: all parameters of the optimizer are frozen; type model.unfreeze()")
         while True:
             if not self.unfinished:
                 if self.step >= last or self.stopped_early:
@@ -189,7 +196,8 @@ class Trainer:
         if self.validation is None:
             raise ValueError("validation: the trainer was given none")
         result = validate(self.evaluated, self.validation)
-        check_finite("validation loss", result.loss, self.step)
+        kept = f"the parameters are those after step {self.step}"
+        check_finite("validation loss", result.loss, self.step, kept=kept)
         self._progress = self._progress.evaluated(result.loss)
         return result
 
@@ -213,7 +221,7 @@ class Trainer:
         before, random = self._progress, self.model.rng.bit_generator.state
         try:
             done = step_gradients(self.model, self.data, before.batches, before.carried, self._options)
-            norm, scale = clip_gradients(self.model, self.clip_norm, self.clip_value)
+            norm, scale = clip_gradients(self.optimizer.modules, self.clip_norm, self.clip_value)
             step = before.step + 1
             check_finite("loss", done.loss, step)
             check_finite("gradient norm", norm, step)
@@ -244,3 +252,19 @@ class Trainer:
                         listener.observe(record.valid_loss)
             self._progress = self._progress.finished(record.valid_loss)
         return record
+
+
+def _checked_optimizer(model: LanguageModel, optimizer: Optimizer | None) -> Optimizer:
+    """Return the optimizer, or the default, after a check that it trains the model."""
+    if optimizer is None:
+        return Adam(model, 2e-3)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer: expected an Optimizer or None, got {type(optimizer).__name__}")
+    own = model.parameters.flat
+    for module in optimizer.modules:
+        if not np.may_share_memory(own, module.parameters.flat):  # exact: neither has gaps
+            raise ValueError(
+                f"optimizer: expected one of this trainer's model, got one of another "
+                f"{type(module).__name__}; type {type(optimizer).__name__}(model, ...)"
+            )
+    return optimizer

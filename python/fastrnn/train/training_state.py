@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_size
-from fastrnn._plain import Check, as_count, as_fields, as_finite, as_is, as_list, as_mapping, optional
+from fastrnn._plain import (
+    Check,
+    as_count,
+    as_fields,
+    as_finite,
+    as_is,
+    as_list,
+    as_mapping,
+    as_texts,
+    optional,
+)
 
 __all__ = [
     "TrainingState",
@@ -120,6 +130,7 @@ _NEW_VALUES: dict[str, Check] = {
     "batches": as_count,
     "order": optional(partial(as_size, least=0, most=2**63 - 1)),
     "average": optional(_as_average),
+    "frozen": as_texts,
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from fastrnn._checks import as_flag
 from fastrnn._memory import check_memory
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
-from fastrnn.layers.base.sparse import SparseRows, dense_parts
+from fastrnn.layers.base.sparse import SparseRows, TrainedPart, dense_parts
 
-__all__ = ["Composite", "Module", "sparse_parts"]
+__all__ = ["Composite", "Module", "sparse_parts", "trained_parts"]
 
 
 class Module:
@@ -37,6 +38,7 @@ class Module:
         check_memory("parameters", shapes, dtype)
         self.parameters = Parameters(Buffer(flat_size(shapes), dtype), shapes)
         self._gradients: Gradients | None = None
+        self._frozen: set[str] = set()
         # A number that only a module and its copies have: their tapes belong to any of them.
         self._identity = int.from_bytes(os.urandom(8), "little")
 
@@ -51,6 +53,90 @@ class Module:
     def num_parameters(self) -> int:
         """Total number of scalars in all parameters."""
         return self.parameters.flat.size
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the frozen parameters, see `freeze`."""
+        own = zip(self.parameters, self._own_parameters(), strict=True)
+        return tuple(name for name, (module, part) in own if part in module._frozen)
+
+    def freeze(self, *names: str) -> None:
+        """Freeze parameters: no optimiser changes them, and gradient norms and clipping leave them out.
+
+        Like ``requires_grad_(False)`` in PyTorch. `backward` still adds to their gradients, and they can be
+        written as before. They stay frozen within a `Composite`, in copies and pickles and in the state of a
+        `Trainer`, but not in ``state_dict``.
+
+        Parameters
+        ----------
+        *names : str
+            Names of parameters, of the modules that hold them (``"embedding"``), or patterns
+            (``"rnn.*_l0"``). Without a name: all parameters.
+
+        Raises
+        ------
+        ValueError
+            If a name fits no parameter; then none is frozen.
+
+        Examples
+        --------
+        >>> import fastrnn as fr
+        >>> from fastrnn.train import SGD
+        >>> model = fr.LanguageModel(4, embedding_size=2, hidden_size=3, num_layers=1, seed=0)
+        >>> model.freeze("embedding", "rnn.bias_*")
+        >>> model.frozen
+        ('embedding.weight', 'rnn.bias_ih_l0', 'rnn.bias_hh_l0')
+        >>> before = model.state_dict()
+        >>> model.gradients.flat[...] = 1.0
+        >>> SGD(model, 0.5).step()
+        >>> [name for name, value in model.parameters.items() if (value != before[name]).any()]
+        ['rnn.weight_ih_l0', 'rnn.weight_hh_l0', 'output.weight', 'output.bias']
+        >>> model.unfreeze()
+        >>> model.frozen
+        ()
+        """
+        for module, name in self._chosen("freeze", names):
+            module._frozen.add(name)
+
+    def unfreeze(self, *names: str) -> None:
+        """Let optimisers change parameters again.
+
+        Parameters
+        ----------
+        *names : str
+            As for `freeze`. Without a name: all parameters.
+
+        Raises
+        ------
+        ValueError
+            If a name fits no parameter; then none is unfrozen.
+        """
+        for module, name in self._chosen("unfreeze", names):
+            module._frozen.discard(name)
+
+    def _own_parameters(self) -> list[tuple[Module, str]]:
+        """Return for each parameter the module that it belongs to, and its name there."""
+        return [(self, name) for name in self.parameters]
+
+    def _chosen(self, what: str, names: tuple[str, ...]) -> list[tuple[Module, str]]:
+        """Return the parameters that names, names of modules or patterns choose."""
+        chosen = set(self.parameters) if not names else set()
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"{what}: expected names of parameters, got {type(name).__name__}")
+            found = {
+                own
+                for own in self.parameters
+                if own == name or own.startswith(f"{name}.") or fnmatchcase(own, name)
+            }
+            if not found:
+                raise ValueError(
+                    f"{what}: expected names of parameters, of modules or patterns, got {name!r}; "
+                    f"the parameters are {', '.join(self.parameters)}"
+                )
+            chosen |= found
+        own_parameters = zip(self.parameters, self._own_parameters(), strict=True)
+        return [part for name, part in own_parameters if name in chosen]
 
     def zero_gradients(self) -> None:
         """Set all gradients to zero."""
@@ -194,6 +280,9 @@ class Composite(Module):
             module._bind(buffer, start)
             start += module.num_parameters
 
+    def _own_parameters(self) -> list[tuple[Module, str]]:
+        return [part for module in self._modules for part in module._own_parameters()]
+
     def _sparse_rows(self) -> list[SparseRows]:
         parts, start = [], 0
         for module in self._modules:
@@ -209,6 +298,32 @@ class Composite(Module):
 def sparse_parts(module: Module) -> list[SparseRows]:
     """Return the sparse gradients of a module, in their order."""
     return module._sparse_rows()
+
+
+def trained_parts(module: Module, marks: Sequence[int] | None = None) -> list[TrainedPart]:
+    """Return the parts of a module that a step changes: all but frozen parameters and untouched rows.
+
+    Parameters
+    ----------
+    module : Module
+    marks : sequence of int, optional
+        One for each parameter; neighbours with equal marks are one part. Default: all equal.
+    """
+    parts: list[TrainedPart] = []
+    sparse = {rows.start: rows for rows in module._sparse_rows()}
+    start = 0
+    for index, (view, (owner, name)) in enumerate(
+        zip(module.parameters.values(), module._own_parameters(), strict=True)
+    ):
+        stop, mark = start + view.size, 0 if marks is None else int(marks[index])
+        if name not in owner._frozen:
+            rows, last = sparse.get(start), parts[-1] if parts else None
+            if rows is None and last and last.sparse is None and (last.stop, last.mark) == (start, mark):
+                parts[-1] = last._replace(stop=stop)
+            else:
+                parts.append(TrainedPart(start, stop, mark, rows))
+        start = stop
+    return parts
 
 
 def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:

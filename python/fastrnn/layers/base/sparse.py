@@ -1,4 +1,4 @@
-"""Gradients with few nonzero rows, and the dense parts of a flat array between them."""
+"""Gradients with few nonzero rows, the dense parts between them, and the parts that a step changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from fastrnn._arrays import Array, Ids
 
-__all__ = ["SparseRows", "dense_parts"]
+__all__ = ["SparseRows", "TrainedPart", "dense_parts"]
 
 
 class SparseRows(NamedTuple):
@@ -37,6 +37,37 @@ class SparseRows(NamedTuple):
     def matrix(self, flat: Array) -> Array:
         """Return a view of the matrix in a flat array of that layout."""
         return flat[self.start : self.stop].reshape(self.shape)
+
+
+class TrainedPart(NamedTuple):
+    """A part of a module's flat arrays that a training step changes: whole parameters, or rows of one.
+
+    Attributes
+    ----------
+    start, stop : int
+    mark : int
+        Equal for all parameters of a part; see `trained_parts`.
+    sparse : SparseRows or None
+        The rows, if the part is a matrix with a sparse gradient.
+    """
+
+    start: int
+    stop: int
+    mark: int = 0
+    sparse: SparseRows | None = None
+
+    def read(self, flat: Array) -> Array:
+        """Return the part as one flat array: a view, or a copy of the rows."""
+        if self.sparse is None:
+            return flat[self.start : self.stop]
+        rows: Array = self.sparse.matrix(flat)[self.sparse.rows].reshape(-1)
+        return rows
+
+    def write(self, flat: Array, values: Array) -> None:
+        """Write back what `read` returned, after a change."""
+        if self.sparse is not None:
+            matrix = self.sparse.matrix(flat)
+            matrix[self.sparse.rows] = values.reshape(-1, matrix.shape[1])
 
 
 def dense_parts(flat: NDArray[Any], sparse: list[SparseRows]) -> Iterator[NDArray[Any]]:

@@ -37,9 +37,9 @@ class Embedding(Module):
     seed : int or numpy.random.Generator, optional
         Initialises the parameter.
     sparse : bool, default False
-        Record which rows of the gradient `backward` adds to, so that a training step touches only these. For
-        large tables, and only with `fastrnn.train.SGD` without momentum or weight decay. Only `backward` may
-        then write to the gradient.
+        Record which rows of the gradient `backward` adds to, so that a training step touches only these and
+        their moments, see `fastrnn.train.optimizers`. For large tables, and only without weight decay. Only
+        `backward` may then write to the gradient.
 
     Raises
     ------

@@ -1,0 +1,58 @@
+// A linear layer and the losses of the rows of its outputs, in chunks of rows, so that the outputs of a whole sequence
+// [M, F] never exist.
+#pragma once
+
+#include "kernels/dense/linear.hpp"
+
+namespace fastrnn {
+
+// [M, K], overwritten; [F, K] and [F], added to; null if not wanted.
+template <class S>
+struct LinearGradients {
+    S *dx, *dweight, *dbias;
+};
+
+// Most outputs of a chunk of rows.
+inline constexpr Index logits_per_chunk = Index(1) << 18;
+
+// Calls row(m, outputs) for each row m of x W^T + b: it stores the row's loss and replaces its F outputs by the
+// gradient with respect to them.
+template <class S, class F>
+void linear_row_losses(const LinearProblem<S>& p, const LinearGradients<S>& d, F&& row, int threads,
+                       Workspace& workspace) {
+    const Index M = p.M, K = p.K, width = p.F, stride = width + 16;
+    const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, logits_per_chunk / width)));
+    S* forward = workspace.take<S>(panels_size<S>(K, width));
+    pack_transposed(p.weight, width, K, forward);
+    S* backward = d.dx ? workspace.take<S>(panels_size<S>(width, K)) : nullptr;
+    if (d.dx) pack_rows(p.weight, width, K, 0, width, backward);
+    const S* bias = pad_bias(p.bias, width, workspace.take<S>(round_up_to_lanes<S>(width)));
+    const S* const* x_rows = row_list(p.x, M, K, workspace);
+    S* const* dx_rows = d.dx ? row_list(d.dx, M, K, workspace) : nullptr;
+    S* const* outputs = row_list(workspace.take<S>(chunk * stride), chunk, stride, workspace);
+    S* outer = workspace.take<S>(threads * outer_workspace<S>(K));
+    run_team(useful_threads(threads, double(M) * double(K) * double(width)), [&](const Worker& worker) {
+        const FlushDenormals flush;
+        for (Index m0 = 0; m0 < M; m0 += chunk) {
+            const Index count = std::min(chunk, M - m0);
+            p.interrupt->check(worker);
+            const auto rows = worker.part(count, max_rows<panel_vectors>);
+            multiply_panels(Product<S>{x_rows + m0, outputs, forward, bias, K, width}, rows.begin, rows.end);
+            for (Index m = rows.begin; m < rows.end; ++m) row(m0 + m, outputs[m]);
+            if (d.dx)
+                multiply_panels(Product<S>{outputs, dx_rows + m0, backward, nullptr, width, K}, rows.begin, rows.end);
+            // The next chunk overwrites these outputs, with other rows per worker. No worker sets `stop` between the
+            // two barriers, so all read the same value.
+            worker.barrier();
+            if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
+            const auto own = worker.part(width, max_rows<panel_vectors>);
+            if (d.dweight)
+                accumulate_outer(OuterProduct<S>{outputs, stride, count, {{x_rows + m0, d.dweight, K}, {}}}, own,
+                                 outer + worker.rank * outer_workspace<S>(K));
+            if (d.dbias) accumulate_rows(outputs, count, own.begin, own.end, d.dbias + own.begin);
+            worker.barrier();
+        }
+    });
+}
+
+}  // namespace fastrnn
