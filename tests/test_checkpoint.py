@@ -303,14 +303,11 @@ def give_text_for_training(tensors, description):
         (shrink_output, r"output\.weight: expected float32 \[30, 13\], got float32 \[29, 13\]"),
         (retype_tensor, r"rnn\.weight_hh_l0: expected float32 \[52, 13\], got float64 \[52, 13\]"),
         (add_tensor, "more: expected no such tensor"),
-        (
-            ask_for_much_memory,
-            r"cannot allocate \d+ bytes; the largest is weight_hh_l0 \[40000000, 10000000\]",
-        ),
+        (ask_for_much_memory, r"output\.weight: expected float32 \[30, 10000000\], got float32 \[30, 13\]"),
         (ask_for_many_layers, "expected tensors for 1000000000 layers, got 2"),
         (
             ask_for_a_wide_embedding,
-            r"cannot allocate \d+ bytes; the largest is weight_ih_l0 \[52, 1000000000\]",
+            r"embedding\.weight: expected float32 \[30, 1000000000\], got no such tensor",
         ),
         (lose_a_symbol, "the vocabulary has 29 symbols, the model 30"),
         (name_another_cell, r"rnn\.bias_hh_l0: expected float32 \[39\], got float32 \[52\]"),

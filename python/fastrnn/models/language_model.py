@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_ids
 from fastrnn._checks import as_flag, as_generator, as_number
+from fastrnn._memory import check_memory
 from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Recurrent, Softmax, Stack, TiedSoftmax
 from fastrnn.layers.description import parts_of
 from fastrnn.models.backbone import check_contexts, infer
@@ -172,6 +173,7 @@ class LanguageModel(ConfiguredModel):
     ) -> None:
         given = {name: value for name, value in locals().items() if name in Settings._fields}
         self._settings = settings = Settings(**given).checked()
+        check_memory("parameters", settings.shapes(), settings.dtype)
         self.vocabulary_size, self.dropout = settings.vocabulary_size, settings.dropout
         self.start, self.eos, self.length_model = settings.start, settings.eos, settings.length_model
         self.rng: np.random.Generator = as_generator(seed)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
-from fastrnn._memory import check_memory
 from fastrnn._plain import as_mapping
 from fastrnn.layers import Recurrent, Stack
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
@@ -114,7 +113,6 @@ class Settings(NamedTuple):
         head = described_head(settings.head, settings.layers_size, as_dtype(self.dtype).name)
         settings = settings._replace(head=head)
         settings._check_together()
-        check_memory("parameters", settings.shapes(), settings.dtype)
         return settings
 
     def _check_cell(self) -> None:

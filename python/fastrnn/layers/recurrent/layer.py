@@ -60,10 +60,10 @@ class Recurrent(Module, Generic[StateT]):
         self, sizes: tuple[int, int, int], options: Mapping[str, Any], *, seed: Seed, **shared: Any
     ) -> None:
         self.spec = spec = RecurrentSpec.of(self._cell, sizes, options=options, **shared)
-        self.input_size, self.hidden_size = spec.input_size, spec.hidden_size
-        self.num_layers, self.directions = spec.num_layers, spec.directions
-        self.bidirectional = spec.directions == 2
-        self.batch_first, self.bias, self.options = spec.batch_first, spec.bias, spec.options
+        spec.check_memory()
+        self.input_size, self.hidden_size, self.options = spec.input_size, spec.hidden_size, spec.options
+        self.directions, self.bidirectional = spec.directions, spec.directions == 2
+        self.num_layers, self.batch_first, self.bias = spec.num_layers, spec.batch_first, spec.bias
         self.gates, self.state_names, self.output_size = spec.gates, spec.state_names, spec.output_size
         self._given = {name: without_numpy(value) for name, value in options.items() if name not in self._own}
         super().__init__(spec.parameter_shapes(), spec.dtype)

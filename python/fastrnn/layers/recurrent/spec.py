@@ -78,7 +78,7 @@ class RecurrentSpec:
         directions = 2 if as_flag("bidirectional", bidirectional) else 1
         probability = as_probability("dropout", dropout)
         checked = CellOptions.of(cell, hidden_size, directions, options)
-        spec = cls(
+        return cls(
             input_size,
             hidden_size,
             num_layers,
@@ -89,11 +89,15 @@ class RecurrentSpec:
             dtype=as_dtype(dtype),
             options=checked,
         )
-        spec._check_memory()
-        return spec
 
-    def _check_memory(self) -> None:
-        """Judge the sizes before anything is made: the parameters, and the state of one sequence."""
+    def check_memory(self) -> None:
+        """Judge the sizes before anything is made: the parameters, and the state of one sequence.
+
+        Raises
+        ------
+        MemoryError
+            If this machine cannot hold one of them; with the number of bytes.
+        """
         check_memory("parameters", self.parameter_shapes(), self.dtype)
         states = zip(self.state_names, self.state_shapes(self.count), strict=True)
         check_memory("state", dict(states), self.dtype)
