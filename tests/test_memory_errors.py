@@ -64,8 +64,8 @@ CASES = {
     ),
     "scratch memory": (
         "linear = fr.Linear(4000, 3000, seed=0); linear.gradients; x = np.zeros((2, 4000), 'f');"
-        "dy = np.zeros((2, 3000), 'f')",
-        "lambda: linear.backward(x, dy)",
+        "y, tape = linear.forward(x)",
+        "lambda: linear.backward(tape, y)",
         "scratch memory",
     ),
     "logits": (

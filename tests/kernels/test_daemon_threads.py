@@ -17,7 +17,10 @@ fr.set_num_threads(threads)
 rnn = fr.LSTM(24, 64, 2, seed=1)
 x = random.normal(size=(20, 16, 24)).astype("f")
 y, _, tape = rnn.forward(x)
-stream, x_t = fr.GRU(24, 256, seed=2).stream(16), x[0].copy()
+streams, gru, x_t = threading.local(), fr.GRU(24, 256, seed=2), x[0].copy()
+def step():
+    if not hasattr(streams, "own"): streams.own = gru.stream(16)
+    return streams.own.step(x_t)
 linear = fr.Linear(64, 200, seed=3)
 rows = random.normal(size=(300, 64)).astype("f")
 targets = random.integers(200, size=300)
@@ -27,7 +30,7 @@ loops = {
     "backward": lambda: kernels.recurrent_backward(
         tape._weights.packed, list(tape.layers), y, None, [
             {name: np.zeros_like(g) for name, g in group.items()} for group in groups], True),
-    "stream": lambda: stream.step(x_t),
+    "stream": step,
     "linear": lambda: linear(rows),
     "softmax": lambda: kernels.linear_cross_entropy(
         rows, linear.parameters["weight"], None, targets, 1.0, None, None, True),

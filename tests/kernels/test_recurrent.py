@@ -151,14 +151,20 @@ def test_gradients_are_added_and_the_tape_is_kept(variant):
         np.testing.assert_array_equal(got, wanted)
 
 
+def assert_private_copy(array, given):
+    assert np.array_equal(array, given)
+    assert not np.shares_memory(array, given)
+    assert not array.flags.writeable
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_tape_is_what_was_given_and_made(variant):
     case = make_case(variant, ragged=True, resets=True, reverse=True)
     y, _, tape = forward(case)
     assert tape.x is case.x
     assert tape.y is y
-    assert tape.lengths is case.lengths
-    assert tape.reset is case.reset
+    assert_private_copy(tape.lengths, case.lengths)
+    assert_private_copy(tape.reset, case.reset)
     assert tape.reverse
     assert all(a is b for a, b in zip(tape.state, case.state, strict=True))
     assert (tape.c is None) == (case.cell != "lstm")
