@@ -285,12 +285,15 @@ def test_the_limit_of_a_control_group_leaves_what_is_not_used_or_only_cached(tmp
 def test_the_estimate_of_memory_is_near_the_truth(folder, options):
     (folder / "longer.txt").write_text(TEXT * 20)
     program = [sys.executable, "-m", "fastrnn", "train", "longer.txt", "--steps", "2", "--sample-every", "0"]
-    process = start(command=[*program, *map(str, options)])
-    out = process.stdout.read()
-    peak = os.wait4(process.pid, 0)[2].ru_maxrss * 1024 - 60e6  # the interpreter and its libraries
-    process.stdout.close()
-    process.stderr.close()
-    process.returncode = 0
+    # A process begins with the peak of the one that it was forked from: here, of one that is small.
+    small = """
+import resource, subprocess, sys
+print(subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=True).stdout)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+    with start(command=[sys.executable, "-c", small, *program, *map(str, options)]) as process:
+        out, _ = process.communicate(timeout=120)
+    peak = int(out.split()[-1]) * 1024 - 60e6  # the interpreter and its libraries
     value, unit = out.split("about ")[1].split(" of memory")[0].split()
     estimate = float(value) * {"MB": 1e6, "GB": 1e9}[unit]
     assert 0.5 < peak / estimate < 2.0

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from fastrnn.cli.progress_bar import ProgressBar
-from fastrnn.train import Record, load_checkpoint
-from test_cli import SMALL, folder, log_of, model, run_well, start, training_process
+from fastrnn.train import Record, Trainer, load_checkpoint
+from test_cli import SMALL, folder, log_of, model, run, run_well, start, training_process
 
 __all__ = ["folder", "model"]  # fixtures
 
@@ -125,7 +125,9 @@ def test_a_training_whose_terminal_is_gone_is_saved(folder):
         time.sleep(0.01)
     os.close(reader)  # the kernel sends SIGHUP, and writing to the terminal now fails
     assert process.wait(timeout=60) == 130
-    assert load_checkpoint("m.safetensors").training.values["step"] == log_of(folder / "m.jsonl")[-1]["step"]
+    step = load_checkpoint("m.safetensors").training.values["step"]
+    run_well("train", "--resume", "m.safetensors", "--steps", step + 3)
+    assert [record["step"] for record in log_of(folder / "m.jsonl")] == list(range(1, step + 4))
 
 
 def test_a_training_under_nohup_is_not_stopped_by_sighup(folder):
@@ -232,6 +234,20 @@ def test_a_killed_and_resumed_training_has_the_log_of_one_that_was_not(folder):
     run_well("train", "text.txt", *SMALL, "--eval-every", 7, "--steps", step + 9, "--out", "n.safetensors")
     one, two = ([(r["step"], r["loss"]) for r in log_of(folder / name)] for name in ("m.jsonl", "n.jsonl"))
     assert one == two
+
+
+def test_an_interrupt_between_a_step_and_its_log_loses_no_record(folder, monkeypatch):
+    finish = Trainer._finish
+
+    def interrupted(trainer):
+        record = finish(trainer)
+        if record.step == 3:
+            raise KeyboardInterrupt
+        return record
+
+    monkeypatch.setattr(Trainer, "_finish", interrupted)
+    assert run("train", "text.txt", *SMALL, "--steps", 9, "--out", "m.safetensors").exit_code == 130
+    assert [record["step"] for record in log_of(folder / "m.jsonl")] == [1, 2, 3]
 
 
 def test_curves_of_a_resumed_training_hide_the_steps_after_the_checkpoint(folder):

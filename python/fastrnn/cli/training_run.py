@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 from fastrnn.cli import training_parts
 from fastrnn.cli.memory import check_training_memory, smaller, training_memory
@@ -97,6 +98,7 @@ class TrainingRun:
             label_smoothing=settings.label_smoothing,
         )
         self.saved_step: int | None = None
+        self._logged_step = 0
         if checkpoint is not None:
             self._resume(checkpoint)
         self._log = TrainingLog(
@@ -124,10 +126,17 @@ class TrainingRun:
                     save_checkpoint(self.files.best, self.trainer.evaluated, self.vocabulary)
             finally:
                 self.save_last()
+            record = self.trainer.last_record
+            if (
+                record is not None and record.step > self._logged_step
+            ):  # an interrupt came before it was logged
+                with suppress(OSError):
+                    self.log(record)
 
     def log(self, record: Record) -> None:
         """Append a record to the log and to the curves."""
         self._log.write(record)
+        self._logged_step = record.step
         if self.board is not None:
             self.board.write(record)
 

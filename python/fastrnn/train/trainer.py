@@ -120,11 +120,17 @@ class Trainer:
                 "average: expected the average of this trainer's model, got that of another model"
             )
         self._progress = TrainingProgress()
+        self._last_record: Record | None = None
 
     @property
     def step(self) -> int:
         """Steps taken so far."""
         return self._progress.step
+
+    @property
+    def last_record(self) -> Record | None:
+        """The record of the last step that `run` finished; an interrupt may keep it from being yielded."""
+        return self._last_record
 
     @property
     def steps_per_epoch(self) -> float:
@@ -251,6 +257,7 @@ class Trainer:
                     if listener is not None:
                         listener.observe(record.valid_loss)
             self._progress = self._progress.finished(record.valid_loss)
+            self._last_record = record
         return record
 
 
