@@ -63,6 +63,8 @@ def test_a_skip_longer_than_a_state_can_hold_is_refused():
         (lambda: fr.LSTM(4, HUGE), 4 * (4 * HUGE * (4 + HUGE + 2)), "weight_hh_l0"),
         (lambda: fr.GRU(1, 10**5, num_layers=10**4), None, "weight_hh_l0"),
         (lambda: fr.RNN(1, 100, num_layers=10**4, skip=2**16), None, "past"),
+        (lambda: fr.LSTM(4, 5).stream(2**30), 4 * 2**30 * 10, "h"),
+        (lambda: fr.LSTM(4, 5, skip=1000, dtype="float64").stream(2**24), None, "past"),
         (lambda: fr.Linear(HUGE, HUGE), 4 * HUGE * (HUGE + 1), "weight"),
         (lambda: fr.Embedding(HUGE, 2**30), 4 * HUGE * 2**30, "weight"),
         (lambda: Softmax(2**30, HUGE), 4 * HUGE * (2**30 + 1), "weight"),

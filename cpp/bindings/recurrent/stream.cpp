@@ -60,7 +60,7 @@ class StreamLayer {
         const Split split = packed_->split(problem_.batch, 1, get_num_threads());
         problem_.by_units = split.by_units;
         if (split.threads > workers_) {  // lists for each worker
-            workers_ = 0;  // if memory ends here, the next step begins again
+            workers_ = 0;                // if memory ends here, the next step begins again
             workspace_.reset();
             scratch_.emplace(problem_, split.threads, workspace_);
             workers_ = split.threads;

@@ -90,8 +90,8 @@ class RecurrentSpec:
             options=checked,
         )
 
-    def check_memory(self) -> None:
-        """Judge the sizes before anything is made: the parameters, and the state of one sequence.
+    def check_memory(self, rows: int = 1) -> None:
+        """Judge the sizes before anything is made: the parameters, and the state of some sequences.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class RecurrentSpec:
             If this machine cannot hold one of them; with the number of bytes.
         """
         check_memory("parameters", self.parameter_shapes(), self.dtype)
-        states = zip(self.state_names, self.state_shapes(self.count), strict=True)
+        states = zip(self.state_names, self.state_shapes(self.count * rows), strict=True)
         check_memory("state", dict(states), self.dtype)
 
     @property

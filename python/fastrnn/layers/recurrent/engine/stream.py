@@ -69,6 +69,7 @@ class Stream(Generic[StateT]):
             kind = "bidirectional" if spec.directions == 2 else "reversed"
             raise ValueError(f"stream: a {kind} layer needs the whole sequence; call it instead")
         self.batch_size = as_size("batch_size", batch_size)
+        spec.check_memory(self.batch_size)
         self._weights, self._spec, self._owner = weights, spec, owner
         # The context of all steps, or None where each step has its own; `_now` is what the next step reads.
         own = context is None and spec.options.context_size
