@@ -45,25 +45,30 @@ def machine_memory() -> int | None:
         return memory
 
 
-def check_memory(what: str, shapes: Mapping[str, tuple[int, ...]], dtype: Any) -> None:
+def check_memory(
+    what: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: Any,
+    advice: str = SMALLER_LAYER,
+) -> None:
     """Check that arrays, such as all parameters, fit into this machine's memory.
 
     Raises
     ------
     MemoryError
-        With the number of bytes, and the largest array.
+        With the number of bytes, the largest array and what to reduce.
 
     Examples
     --------
     >>> check_memory("parameters", {"weight": (2**40, 8), "bias": (2**40,)}, "float32")
     Traceback (most recent call last):
-    MemoryError: parameters: cannot allocate 39582418599936 bytes; the largest is weight [1099511627776, 8]
+    MemoryError: parameters: cannot allocate 39582418599936 bytes (39582.4 GB); the largest is weight ...
     """
     size = sum(map(math.prod, shapes.values())) * np.dtype(dtype).itemsize
     memory = machine_memory()
     if size > (2**63 - 1 if memory is None else memory):
         name = max(shapes, key=lambda name: math.prod(shapes[name]))
-        raise MemoryError(f"{what}: cannot allocate {size} bytes; the largest is {name} {list(shapes[name])}")
+        raise out_of_memory(what, size, f"the largest is {name} {list(shapes[name])}; {advice}")
 
 
 def out_of_memory(what: str, nbytes: int, advice: str) -> MemoryError:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_LAYERS", "RecurrentSpec"]
 
 MOST_LAYERS = 10_000
+_FEWER_SEQUENCES = "use fewer sequences or a smaller layer"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class RecurrentSpec:
         """
         check_memory("parameters", self.parameter_shapes(), self.dtype)
         states = zip(self.state_names, self.state_shapes(self.count * rows), strict=True)
-        check_memory("state", dict(states), self.dtype)
+        check_memory("state", dict(states), self.dtype, _FEWER_SEQUENCES)
 
     @property
     def cell(self) -> str:
@@ -138,7 +139,7 @@ class RecurrentSpec:
 
     def zero_state(self, rows: int) -> tuple[Array, ...]:
         """Return a zero state of one layer and direction."""
-        with named_memory("state", "use fewer sequences or a smaller layer"):
+        with named_memory("state", _FEWER_SEQUENCES):
             return tuple([np.zeros(shape, self.dtype) for shape in self.state_shapes(rows)])
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
