@@ -69,10 +69,7 @@ class TrainingRun:
         self.data = training_parts.make_data(settings, self.vocabulary, texts.train)
         validation = training_parts.make_validation(settings, self.vocabulary, texts.valid)
         options = training_parts.model_options(settings, self.vocabulary)
-        try:
-            shapes = LanguageModel.parameter_shapes(options)
-        except MemoryError as error:
-            raise MemoryError(f"{error}; {smaller(settings)}") from None
+        shapes = LanguageModel.parameter_shapes(options)
         self.memory = training_memory(settings, shapes, self.data.largest)
         if checkpoint is not None:
             self.model = checkpoint.model
@@ -82,7 +79,10 @@ class TrainingRun:
                 check_training_memory(
                     settings, self.memory, self.data.largest, parameters, len(self.vocabulary)
                 )
-            self.model = LanguageModel(**options, seed=settings.seed)
+            try:
+                self.model = LanguageModel(**options, seed=settings.seed)
+            except MemoryError as error:
+                raise MemoryError(f"{error}; {smaller(settings)}") from None
         steps_per_epoch = len(self.data) / settings.accumulate
         self.total_steps = settings.total_steps(steps_per_epoch)
         self.trainer = Trainer(
