@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,9 @@ __all__ = [
     "named_memory",
     "out_of_memory",
 ]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 FEWER_TOKENS = "use fewer sequences or fewer steps at a time, or a smaller layer"
 FEWER_TEXTS = "use fewer or shorter texts at a time"
@@ -83,8 +86,7 @@ def out_of_memory(what: str, nbytes: int, advice: str) -> MemoryError:
     return MemoryError(f"{what}: cannot allocate {nbytes} bytes{gigabytes}; {advice}")
 
 
-@contextmanager
-def named_memory(what: str, advice: str) -> Iterator[None]:
+class named_memory:  # used as a function and as a decorator
     """Complete the message of a MemoryError that does not say what to reduce; also a decorator.
 
     Examples
@@ -95,15 +97,38 @@ def named_memory(what: str, advice: str) -> Iterator[None]:
     Traceback (most recent call last):
     MemoryError: mask: cannot allocate 1152921504606846976 bytes (1152921504.6 GB); use fewer rows
     """
-    try:
-        yield
-    except MemoryError as error:
+
+    __slots__ = ("_advice", "_what")
+
+    def __init__(self, what: str, advice: str) -> None:
+        self._what, self._advice = what, advice
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if isinstance(error, MemoryError):
+            raise self._completed(error) from None
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(function)
+        def named(*arguments: _P.args, **options: _P.kwargs) -> _R:
+            try:
+                return function(*arguments, **options)
+            except MemoryError as error:
+                raise self._completed(error) from None
+
+        return named
+
+    def _completed(self, error: MemoryError) -> MemoryError:
         if "; " in str(error):
-            raise
+            return error
         size = getattr(error, "_total_size", None)  # NumPy's own subclass has it
         if size is None:
-            raise MemoryError(f"{what}: out of memory; {advice}") from None
-        raise out_of_memory(what, int(size), advice) from None
+            return MemoryError(f"{self._what}: out of memory; {self._advice}")
+        return out_of_memory(self._what, int(size), self._advice)
 
 
 def available_memory() -> int | None:
