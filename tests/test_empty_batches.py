@@ -209,10 +209,8 @@ def test_lengths_out_of_range_are_refused():
         rnn(np.zeros((T, 2, D), "f"), lengths=[3, -1])
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
-def test_pytorch_takes_a_batch_without_a_row_alike(cell):
-    torch = pytest.importorskip("torch")
+def test_pytorch_takes_a_batch_without_a_row_alike(torch, cell):
     theirs = getattr(torch.nn, cell)(D, H, 2)
     ours = getattr(fr, cell)(D, H, 2)
     y, _ = theirs(torch.zeros(T, 0, D))

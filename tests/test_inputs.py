@@ -131,10 +131,8 @@ def test_out_and_dcontext_are_plain_arrays():
             rnn.backward(tape, np.zeros((T, N, H), "f"), dcontext=wrong)
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize("name", READERS)
-def test_a_tensor_that_requires_its_gradient_is_read_and_one_of_another_dtype_refused(name, x):
-    torch = pytest.importorskip("torch")
+def test_a_tensor_that_requires_its_gradient_is_read_and_one_of_another_dtype_refused(torch, name, x):
     read, argument = READERS[name]
     expected = read(x)
     tensor = torch.from_numpy(x.copy()).requires_grad_()
@@ -148,9 +146,7 @@ def test_a_tensor_that_requires_its_gradient_is_read_and_one_of_another_dtype_re
         read(tensor.bfloat16())
 
 
-@pytest.mark.torch
-def test_a_tensor_written_to_after_forward_leaves_the_gradient_as_it_is(x):
-    torch = pytest.importorskip("torch")
+def test_a_tensor_written_to_after_forward_leaves_the_gradient_as_it_is(torch, x):
     found = []
     for overwrite in (False, True):
         rnn = fr.RNN(D, H, seed=0)

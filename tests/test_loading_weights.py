@@ -93,7 +93,7 @@ def ml_dtypes_bfloat16():
     return np.array(HALVES, np.float32).reshape(2, 3).astype(ml_dtypes.bfloat16)
 
 
-@pytest.mark.parametrize("make", [torch_bfloat16, ml_dtypes_bfloat16])
+@pytest.mark.parametrize("make", [pytest.param(torch_bfloat16, marks=pytest.mark.torch), ml_dtypes_bfloat16])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bfloat16_is_widened_exactly(make, dtype):
     given = make()

@@ -137,10 +137,8 @@ def test_what_does_not_fit_is_refused(call, message):
         call(fr.RNN(D, H, seed=0))
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
-def test_pytorch_computes_the_same(cell):
-    torch = pytest.importorskip("torch")
+def test_pytorch_computes_the_same(torch, cell):
     theirs = getattr(torch.nn, cell)(D, H, 2, batch_first=True).double()
     ours = getattr(fr, cell)(D, H, 2, batch_first=True, dtype="float64")
     ours.load_state_dict(theirs.state_dict())
