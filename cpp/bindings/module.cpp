@@ -42,6 +42,19 @@ PYBIND11_MODULE(FASTRNN_MODULE, m, pybind11::mod_gil_not_used()) {
             fb::set_num_threads(threads);
         },
         pybind11::arg("threads"), "Set the number of threads that a kernel may use.");
+    m.def("always_share", &fb::always_share, pybind11::arg("always"),
+          "For tests: use as many threads as asked for, even if they have to share CPUs or one is faster.");
+    m.def(
+        "thread_counters",
+        [] {
+            pybind11::dict counts;
+            fb::thread_counters().each(
+                [&](const char* name, std::uint64_t count) { counts[name] = pybind11::int_(count); });
+            return counts;
+        },
+        "Return what happened to calls on several threads since the process began.");
+    m.def("meeting_time", &fb::meeting_time, pybind11::arg("threads"), pybind11::arg("meetings"),
+          pybind11::arg("work"), "Return the seconds that a meeting takes of threads that each work that many seconds.");
     // Small pieces of memory, such as lists of rows, do not say what they are for.
     pybind11::register_local_exception_translator([](std::exception_ptr error) {
         try {

@@ -3,14 +3,12 @@
 
 #include <pybind11/pybind11.h>
 
-#include <chrono>
-#include <condition_variable>
-#include <memory>
-#include <mutex>
+#include <cstdlib>
 #include <system_error>
-#include <vector>
+#include <thread>
 
 #include "kernels/runtime/parallel.hpp"
+#include "kernels/runtime/spin.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -26,43 +24,65 @@
 namespace fastrnn {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 std::atomic<int> wanted_threads{1};
+// For tests and measurements: use as many threads as asked for, even if they share CPUs or one is faster.
+std::atomic<bool> shares_always{std::getenv("FASTRNN_ALWAYS_SHARE") != nullptr};
 
-// Linux often wakes a worker on its waker's CPU, where the two alternate for milliseconds and every barrier waits for
-// the scheduler. A worker that finds itself on the caller's CPU moves to the other CPUs that the caller may use, until
-// it next shares a CPU with a caller.
+// Linux often wakes a thread on its waker's CPU, where it waits until the waker pauses. So a thread of ours that sleeps
+// is moved to the other CPUs that the caller may use, and is free to move again once it runs. The affinity of a user's
+// thread is never changed.
 #if defined(__linux__)
-struct Caller {
-    int cpu = sched_getcpu();
-    pid_t thread = pid_t(syscall(SYS_gettid));
+int thread_id() { return int(syscall(SYS_gettid)); }
 
-    void leave_cpu() const {
-        cpu_set_t others;
-        if (cpu < 0 || sched_getcpu() != cpu || sched_getaffinity(thread, sizeof others, &others) != 0) return;
+class CallersCpus {
+   public:
+    CallersCpus() { known_ = sched_getaffinity(0, sizeof all_, &all_) == 0; }
+
+    int count() const { return known_ ? CPU_COUNT(&all_) : int(std::thread::hardware_concurrency()); }
+
+    // Returns whether allow_all is needed once the thread runs.
+    bool keep_off_callers(int thread) const {
+        const int cpu = sched_getcpu();
+        if (!known_ || cpu < 0) return false;
+        cpu_set_t others = all_;
         CPU_CLR(cpu, &others);
-        if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
+        return CPU_COUNT(&others) > 0 && sched_setaffinity(thread, sizeof others, &others) == 0;
     }
+    // For the calling thread.
+    void allow_all() const { sched_setaffinity(0, sizeof all_, &all_); }
+
+   private:
+    cpu_set_t all_;
+    bool known_;
 };
 #else
-struct Caller {
-    void leave_cpu() const {}
+int thread_id() { return 0; }
+
+struct CallersCpus {
+    int count() const { return int(std::thread::hardware_concurrency()); }
+    bool keep_off_callers(int) const { return false; }
+    void allow_all() const {}
 };
 #endif
 
 // One call of run_team, on the caller's stack.
 struct Region {
-    const std::function<void(const Worker&)>& f;
-    const int threads;
-    SpinBarrier team{threads};
-    std::atomic<int> running{threads - 1};
-    const Caller caller = {};
+    static constexpr int most_groups = 2;
 
-    void run(int rank) {
-        caller.leave_cpu();
-        f(Worker{rank, threads, &team, false});
-        running.fetch_sub(1, std::memory_order_release);  // the region may be gone after this
+    const std::function<void(const Worker&)>& f;
+    const Sharing sharing;
+    Team* const* teams;
+    int threads;
+
+    // `trust`: in the caller, else null.
+    void run(int rank, Seat& seat, Trust* trust) const {
+        const int of_group = threads / sharing.groups;
+        const auto owned = [&](int group) {  // a thread's own chains are in its own group
+            return sharing.groups == 1 ? rank : rank / of_group == group ? rank % of_group : -1;
+        };
+        Member members[most_groups] = {{*teams[0], seat, owned(0), trust}, {*teams[1], seat, owned(1), trust}};
+        const int group = sharing.groups == 1 ? 0 : std::min(rank / of_group, sharing.groups - 1);
+        f(Worker{rank, members[group].pieces(), &members[group], trust != nullptr, group, members});
     }
 };
 
@@ -70,37 +90,75 @@ struct Region {
 class PoolThread {
    public:
     // Throws std::system_error if the system refuses a thread.
-    explicit PoolThread(int rank) : rank_(rank) {
+    explicit PoolThread(const Trust& trust) : trust_(trust) {
         std::thread([this] { serve(); }).detach();
     }
 
-    void give(Region& region) {
+    bool asleep() const { return seat_.asleep(); }
+    Seat& seat() { return seat_; }
+
+    void give(const Region& region, int rank, const CallersCpus& cpus, Trust& trust) {
+        rank_ = rank;
+        const bool sleeps = asleep();
+        if (sleeps) {
+            cpus_ = cpus;
+            moved_ = cpus.keep_off_callers(id_.load()) || moved_;
+        }
         next_.store(&region);
-        if (!asleep_.load()) return;
-        const std::lock_guard<std::mutex> lock(mutex_);
-        wake_.notify_one();
+        if (!asleep()) return;
+        const Clock::time_point start = Clock::now();
+        seat_.wake();
+        trust.woke(Clock::now() - start);
+    }
+
+    // The region ends, whether this thread has come or not: it does not touch the region again.
+    void take_back() {
+        if (next_.exchange(nullptr)) return;  // it never came
+        using Place = Seat::Place;
+        const Clock::time_point start = Clock::now();
+        for (int spins = 0;; ++spins) {
+            Place place = seat_.place.load();
+            if (place == Place::outside || place == Place::dismissed) return;
+            if (place == Place::waiting && seat_.place.compare_exchange_strong(place, Place::dismissed)) return;
+            if (spins % 64 == 63 && Clock::now() - start > Trust::usual_wait)
+                std::this_thread::sleep_for(std::chrono::microseconds(50));  // it has lost its core: perhaps to us
+        }
     }
 
    private:
     [[noreturn]] void serve() {
-        for (;;) wait()->run(rank_);
+        id_.store(thread_id());
+        for (;;) {
+            const Region& region = wait();
+            if (moved_) cpus_.allow_all();
+            moved_ = false;
+            try {
+                region.run(rank_, seat_, nullptr);
+            } catch (const Dismissed&) {
+            }
+            seat_.place.store(Seat::Place::outside);
+        }
     }
 
-    Region* wait() {
-        for (int spins = 0; spins < 20000; ++spins)
-            if (next_.load(std::memory_order_acquire)) return next_.exchange(nullptr);
-        std::unique_lock<std::mutex> lock(mutex_);
-        asleep_.store(true);  // before the next look at next_: then give() sees one or the other
-        wake_.wait(lock, [this] { return next_.load() != nullptr; });
-        asleep_.store(false);
-        return next_.exchange(nullptr);
+    const Region& wait() {
+        for (;;) {
+            const Clock::time_point start = Clock::now();
+            const Clock::duration patience = trust_.patience();
+            while (!next_.load(std::memory_order_acquire) && Clock::now() - start < patience) spin_once();
+            if (!next_.load()) seat_.sleep([this] { return next_.load() != nullptr; });
+            seat_.place.store(Seat::Place::inside);  // before the exchange: take_back sees one or the other
+            if (const Region* region = next_.exchange(nullptr)) return *region;
+            seat_.place.store(Seat::Place::outside);
+        }
     }
 
-    const int rank_;
-    std::atomic<Region*> next_{nullptr};
-    std::atomic<bool> asleep_{false};
-    std::mutex mutex_;
-    std::condition_variable wake_;
+    const Trust& trust_;
+    Seat seat_;
+    std::atomic<int> id_{0};
+    std::atomic<const Region*> next_{nullptr};
+    int rank_ = 0;  // this and the rest: written before next_
+    CallersCpus cpus_{};
+    bool moved_ = false;
 };
 
 // What a warning says of threads that the system refused.
@@ -116,15 +174,91 @@ class Pool {
    public:
     const int pid = int(getpid());
     std::mutex busy;
+    Trust trust;
+
+    Pool() {
+        for (Team& team : teams_) team.seats.push_back(&caller_);
+    }
+
+    // On several threads, or on this one if that is faster.
+    void run(const Sharing& sharing, const std::function<void(const Worker&)>& f) {
+        const Clock::time_point start = Clock::now();
+        const int threads = start_threads(std::min(sharing.threads * sharing.groups, usable_cpus(start)) - 1) + 1;
+        if (threads == 1) return f(Worker::alone(sharing));
+        Experience& known = trust.experience(f.target_type().hash_code(), sharing.work);
+        if (has_team(sharing, threads, known, start)) {
+            const bool woke = !all_awake(threads);
+            run_together(sharing, threads, f);
+            const Clock::time_point end = Clock::now();
+            trust.ran_together(known, sharing.work, woke, end, end - start);
+        } else {
+            f(Worker::alone(sharing));
+            trust.ran_alone(known, sharing.work, Clock::now() - start);
+        }
+    }
+
+   private:
+    // An estimate, of a thread; what depends on it is whether it pays to wake others.
+    static constexpr double multiply_adds_per_ns = 30;
+
+    bool has_team(const Sharing& sharing, int threads, Experience& known, Clock::time_point now) {
+        if (shares_always.load(std::memory_order_relaxed)) return true;
+        const auto alone = std::chrono::nanoseconds(std::int64_t(sharing.work / multiply_adds_per_ns));
+        if (!trust.is_given(now) || trust.prefers_one(known, alone)) {
+            TeamCounters::add(trust.counters.lone_calls);
+            return false;
+        }
+        if (!all_awake(threads) && !trust.pays_to_wake(alone)) {
+            TeamCounters::add(trust.counters.brief_calls);
+            return false;
+        }
+        trust.are_awake(alone);
+        return true;
+    }
+
+    bool all_awake(int threads) {
+        for (int rank = 1; rank < threads; ++rank)
+            if (thread(rank).asleep()) return false;
+        return true;
+    }
+
+    void run_together(const Sharing& sharing, int threads, const std::function<void(const Worker&)>& f) {
+        TeamCounters::add(trust.counters.shared_calls);
+        const int of_group = std::max(1, threads / sharing.groups);
+        for (int group = 0; group < sharing.groups; ++group)
+            teams_[group].open(sharing.pieces ? sharing.pieces : of_group, of_group);
+        Team* const teams[] = {&teams_[0], &teams_[1]};
+        const Region region{f, sharing, teams, threads};
+        const CallersCpus cpus;
+        for (int rank = 1; rank < threads; ++rank) thread(rank).give(region, rank, cpus, trust);
+        region.run(0, caller_, &trust);
+        for (Team& team : teams_) team.closing.store(true);
+        for (int rank = 1; rank < threads; ++rank) thread(rank).take_back();
+    }
+
+    PoolThread& thread(int rank) { return *threads_[std::size_t(rank - 1)]; }
+
+    // CPUs that the calling thread may use, looked up now and then.
+    int usable_cpus(Clock::time_point now) {
+        if (shares_always.load(std::memory_order_relaxed)) return 1 << 20;
+        if (now >= next_look_) {
+            cpus_ = CallersCpus().count();
+            next_look_ = now + std::chrono::milliseconds(100);
+        }
+        return cpus_;
+    }
 
     // Returns the number of threads there are, at most `count`, after starting what is missing, one by one. After a
     // refusal those that came are kept, and the others are tried again a second later. One warning tells of all
     // refusals until all threads have come.
-    int start(int count) {
+    int start_threads(int count) {
         if (int(threads_.size()) < count && Clock::now() >= next_try_) try {
                 threads_.reserve(std::size_t(count));
-                while (int(threads_.size()) < count)
-                    threads_.push_back(std::make_unique<PoolThread>(int(threads_.size()) + 1));
+                for (Team& team : teams_) team.seats.reserve(std::size_t(count) + 1);
+                while (int(threads_.size()) < count) {
+                    threads_.push_back(std::make_unique<PoolThread>(trust));
+                    for (Team& team : teams_) team.seats.push_back(&threads_.back()->seat());
+                }
                 warned_ = false;
             } catch (const std::system_error& error) {
                 refuse(count, error.code().value());
@@ -134,9 +268,6 @@ class Pool {
         return std::min(count, int(threads_.size()));
     }
 
-    PoolThread& thread(int rank) { return *threads_[std::size_t(rank - 1)]; }
-
-   private:
     void refuse(int count, int reason) {
         next_try_ = Clock::now() + std::chrono::seconds(1);
         if (warned_) return;
@@ -147,8 +278,11 @@ class Pool {
         refusal.untold = true;
     }
 
+    Team teams_[Region::most_groups];
+    Seat caller_;
     std::vector<std::unique_ptr<PoolThread>> threads_;
-    Clock::time_point next_try_{};
+    Clock::time_point next_try_{}, next_look_{};
+    int cpus_ = 1;
     bool warned_ = false;
 };
 std::atomic<Pool*> the_pool{nullptr};
@@ -164,24 +298,38 @@ Pool& pool() {
 
 }  // namespace
 
-void run_team(int threads, const std::function<void(const Worker&)>& f) {
-    if (threads <= 1) return f(Worker{});
+void run_team(const Sharing& sharing, const std::function<void(const Worker&)>& f) {
+    if (sharing.threads * sharing.groups <= 1) return f(Worker::alone(sharing));
     Pool& p = pool();
     // A second Python thread that calls while a region runs works alone: teams never wait for each other.
     const std::unique_lock<std::mutex> lock(p.busy, std::try_to_lock);
-    const int others = lock ? p.start(threads - 1) : 0;
-    if (others == 0) return f(Worker{});
-    Region region{f, others + 1};
-    for (int rank = 1; rank <= others; ++rank) p.thread(rank).give(region);
-    f(Worker{0, region.threads, &region.team});
-    for (int spins = 0; region.running.load(std::memory_order_acquire) > 0; ++spins)
-        if (spins > 4000) std::this_thread::yield();
+    if (lock) return p.run(sharing, f);
+    TeamCounters::add(p.trust.counters.lone_calls);
+    f(Worker::alone(sharing));
 }
 
 namespace bindings {
 
 int get_num_threads() { return wanted_threads.load(); }
 void set_num_threads(int threads) { wanted_threads.store(threads); }
+void always_share(bool always) { shares_always.store(always); }
+
+const TeamCounters& thread_counters() { return pool().trust.counters; }
+
+double meeting_time(int threads, int meetings, double work) {
+    const auto piece = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(work));
+    Clock::time_point start, end;
+    run_team({threads, 1e12}, [&](const Worker& worker) {
+        for (int i = 0; i < meetings; ++i) {
+            if (i == meetings / 10 && worker.is_caller) start = Clock::now();  // by then everybody has come
+            worker.share([&](int) {
+                for (const auto begun = Clock::now(); Clock::now() - begun < piece;) spin_once();
+            });
+        }
+        if (worker.is_caller) end = Clock::now();
+    });
+    return std::chrono::duration<double>(end - start).count() / (meetings - meetings / 10) - work;
+}
 
 Workspace& fresh_workspace() {
     thread_local Workspace workspace;

@@ -1,12 +1,17 @@
 // Threads and scratch memory for the bindings.
 #pragma once
 
+#include "kernels/runtime/trust.hpp"
 #include "kernels/runtime/workspace.hpp"
 
 namespace fastrnn::bindings {
 
 int get_num_threads();
 void set_num_threads(int threads);
+// For tests: as many threads as asked for, even if they have to share CPUs or one is faster.
+void always_share(bool always);
+const TeamCounters& thread_counters();
+double meeting_time(int threads, int meetings, double work);
 
 // Returns the calling thread's scratch memory, reset for one kernel call.
 Workspace& fresh_workspace();

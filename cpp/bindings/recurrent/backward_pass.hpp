@@ -59,15 +59,19 @@ class BackwardPass {
 
     const Packed<S>& packed() const { return packed_; }
     const BackwardProblem<S>& problem() const { return problem_; }
-    const BackwardScratch<S>& scratch() const { return *scratch_; }
     py::object dx() const { return dx_ ? py::object(*dx_) : py::none(); }
 
-    void prepare(const Split& split, Wavefront wavefront, Workspace& workspace) {
+    // `threads`: that may call run or run_link; `link_steps`: of a wave, else 0.
+    void prepare(const Split& split, int threads, Index link_steps, Workspace& workspace) {
         packed_.prepare_backward();
         problem_.by_units = split.by_units;
-        problem_.wavefront = wavefront;
-        scratch_.emplace(problem_, split.threads, workspace);
+        problem_.link_steps = link_steps;
+        scratch_.emplace(problem_, threads, workspace);
     }
+
+    // What each thread of a team does.
+    void run(const Worker& worker) const { packed_.backward_pass(problem_, *scratch_, worker); }
+    void run_link(const Worker& worker, Index link) const { packed_.backward_link(problem_, *scratch_, worker, link); }
 
     void finish() {
         if (problem_.batch.tokens() == 0) return pass_through();

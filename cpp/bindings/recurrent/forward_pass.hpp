@@ -50,15 +50,19 @@ class ForwardPass {
 
     const Packed<S>& packed() const { return packed_; }
     const ForwardProblem<S>& problem() const { return problem_; }
-    const ForwardScratch<S>& scratch() const { return *scratch_; }
     // The input of the next layer.
     py::object output() const { return output_ ? *output_ : y_; }
 
-    void prepare(const Split& split, Wavefront wavefront, Workspace& workspace) {
+    // `threads`: that may call run or run_link; `link_steps`: of a wave, else 0.
+    void prepare(const Split& split, int threads, Index link_steps, Workspace& workspace) {
         problem_.by_units = split.by_units;
-        problem_.wavefront = wavefront;
-        scratch_.emplace(problem_, split.threads, workspace);
+        problem_.link_steps = link_steps;
+        scratch_.emplace(problem_, threads, workspace);
     }
+
+    // What each thread of a team does.
+    void run(const Worker& worker) const { packed_.forward_pass(problem_, *scratch_, worker); }
+    void run_link(const Worker& worker, Index link) const { packed_.forward_link(problem_, *scratch_, worker, link); }
 
     // Copies the last states and clears the padding after each row's end.
     void finish() {

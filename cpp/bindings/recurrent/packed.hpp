@@ -9,7 +9,7 @@
 #include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/matrix/packing.hpp"
-#include "kernels/recurrent/backward.hpp"
+#include "kernels/recurrent/backward_pass.hpp"
 #include "kernels/recurrent/forward.hpp"
 
 namespace fastrnn::bindings {
@@ -55,9 +55,12 @@ class Packed : public std::enable_shared_from_this<Packed<S>> {
     Packed& operator=(const Packed&) = delete;
 
     virtual const char* cell() const = 0;
-    // What one worker does in a pass; it runs the function of the same name in the kernels.
+    // What one thread does in a pass, or in one link of a wave; they run the functions of the same names in the
+    // kernels.
     virtual void forward_pass(const ForwardProblem<S>&, const ForwardScratch<S>&, const Worker&) const = 0;
     virtual void backward_pass(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&) const = 0;
+    virtual void forward_link(const ForwardProblem<S>&, const ForwardScratch<S>&, const Worker&, Index) const = 0;
+    virtual void backward_link(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&, Index) const = 0;
 
     void prepare_backward() {
         std::call_once(once_, [this] { pack_backward(); });
@@ -100,6 +103,14 @@ class PackedCell : public Packed<S> {
     }
     void backward_pass(const BackwardProblem<S>& p, const BackwardScratch<S>& s, const Worker& w) const override {
         fastrnn::backward_pass(cell_, p, s, w);
+    }
+    void forward_link(const ForwardProblem<S>& p, const ForwardScratch<S>& s, const Worker& w,
+                      Index link) const override {
+        fastrnn::forward_link(cell_, p, s, w, link);
+    }
+    void backward_link(const BackwardProblem<S>& p, const BackwardScratch<S>& s, const Worker& w,
+                       Index link) const override {
+        fastrnn::backward_link(cell_, p, s, w, link);
     }
 
    protected:

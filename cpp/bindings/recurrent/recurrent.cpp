@@ -59,9 +59,7 @@ py::list recurrent_forward(const py::list& packed_list, py::object x, py::object
         given.restart = entry(restarts, i, count, "restarts");
         passes.push_back(std::make_unique<ForwardPass<S>>(*packed[i], std::move(given), interrupt));
     }
-    run_passes(passes, directions == 2, [](const ForwardPass<S>& pass, const Worker& worker) {
-        pass.packed().forward_pass(pass.problem(), pass.scratch(), worker);
-    });
+    run_passes(passes, directions == 2);
     interrupt.finish();
     py::list results;
     for (const auto& pass : passes) results.append(pass->result());
@@ -95,9 +93,7 @@ py::list recurrent_backward(const py::list& packed_list, const py::list& tapes, 
         if (directions == 2) given.direction = int(i), given.directions = 2;
         passes.push_back(std::make_unique<BackwardPass<S>>(*packed[i], *held.back(), given, interrupt));
     }
-    run_passes(passes, directions == 2, [](const BackwardPass<S>& pass, const Worker& worker) {
-        pass.packed().backward_pass(pass.problem(), pass.scratch(), worker);
-    });
+    run_passes(passes, directions == 2);
     interrupt.finish();
     py::list results;
     for (const auto& pass : passes) results.append(pass->result());

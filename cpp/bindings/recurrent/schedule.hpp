@@ -1,8 +1,7 @@
-// How the passes of one call share threads: one after the other, both directions at once, or layers as a wavefront.
+// How the passes of one call share threads: one after the other, both directions at once, or layers as a wave.
 #pragma once
 
 #include <algorithm>
-#include <deque>
 #include <memory>
 
 #include "bindings/python/released_gil.hpp"
@@ -27,69 +26,70 @@ double work_of(const Passes<Pass>& passes) {
     return work;
 }
 
-// Is a wavefront of layers faster than all threads on one layer at a time?
+// Is a wave of layers faster than all threads on one layer at a time?
 template <class Pass>
-bool prefers_wavefront(const Passes<Pass>& passes, int threads) {
+bool prefers_wave(const Passes<Pass>& passes, int threads) {
     const int groups = std::min(threads, int(passes.size()));
     const Index steps = passes.front()->problem().batch.steps();
     return std::all_of(passes.begin(), passes.end(), [&](const auto& pass) {
         if (pass->problem().batch.steps() != steps) return false;  // a pass waits for each step of the one before
         const double rows_work = double(pass->problem().batch.N) * double(pass->packed().sizes().recurrent_weights);
-        return wavefront_is_faster(split_of(*pass, threads), rows_work, groups);
+        return wave_is_faster(split_of(*pass, threads), rows_work, groups);
     });
 }
 
-// Returns the number of threads on which passes run at the same time; 1 stands for one pass after the other, each with
-// all threads.
+// One pass after the other, each with all threads.
 template <class Pass>
-int concurrent_threads(const Passes<Pass>& passes, bool are_directions) {
-    const double per_thread = are_directions ? 4e5 : wavefront_work_per_thread;
-    const int threads = useful_threads(get_num_threads(), work_of(passes), per_thread);
-    if (passes.size() == 1 || threads < 2) return 1;
-    return are_directions || prefers_wavefront(passes, threads) ? threads : 1;
+void run_in_turn(const Passes<Pass>& passes) {
+    for (const auto& pass : passes) {
+        const Split split = split_of(*pass, get_num_threads());
+        pass->prepare(split, split.threads, 0, fresh_workspace());
+        const double work = Pass::forward_passes * pass->packed().forward_work(pass->problem().batch);
+        run_team({split.threads, work}, [&](const Worker& worker) { pass->run(worker); });
+    }
 }
 
-// Runs the directions of one layer, or consecutive layers: calls run(pass, worker) on each worker of each pass. Layers
-// that run at the same time form a wavefront, in which each follows the one before it.
-template <class Pass, class Run>
-void run_passes(const Passes<Pass>& passes, bool are_directions, Run&& run) {
-    const ReleasedGil release;
-    const std::size_t count = passes.size();
-    if (passes[0]->problem().batch.tokens() == 0) {  // no step to run
-        for (const auto& pass : passes) pass->finish();
-        return;
-    }
-    const int threads = concurrent_threads(passes, are_directions);
-    if (threads == 1) {
-        for (const auto& pass : passes) {
-            const Split split = split_of(*pass, get_num_threads());
-            pass->prepare(split, {}, fresh_workspace());
-            run_team(split.threads, [&](const Worker& worker) { run(*pass, worker); });
-            pass->finish();
-        }
-        return;
-    }
-    const int groups = std::min(threads, int(count)), group_size = are_directions ? threads / groups : 1;
+// Consecutive layers: each follows the one before it, some steps behind.
+template <class Pass>
+void run_as_wave(const Passes<Pass>& passes, int threads, double work) {
+    const RaggedBatch& batch = passes.front()->problem().batch;
+    Index link_steps = wave_steps(batch);
+    for (const auto& pass : passes)
+        link_steps = std::min(link_steps, input_chunk_steps(batch, pass->packed().sizes().gx_width));
     Workspace& workspace = fresh_workspace();
-    std::vector<StepsDone> done(count);
-    std::vector<Split> splits;
-    std::deque<SpinBarrier> barriers;
-    for (std::size_t i = 0; i < count; ++i) {
-        splits.push_back(split_of(*passes[i], group_size));
-        barriers.emplace_back(splits[i].threads);
-        const Wavefront own{i > 0 ? &done[i - 1] : nullptr, i + 1 < count ? &done[i] : nullptr};
-        passes[i]->prepare(splits[i], are_directions ? Wavefront{} : own, workspace);
-    }
-    run_team(groups * group_size, [&](const Worker& worker) {
-        // A smaller team than asked for: each of its threads does whole passes.
-        const int size = worker.size == groups * group_size ? group_size : 1;
-        const int rank = worker.rank % size;
-        for (std::size_t i = std::size_t(worker.rank / size); i < count; i += std::size_t(worker.size / size))
-            if (size == 1 && worker.size < groups * group_size)
-                run(*passes[i], Worker{0, 1, nullptr, worker.is_caller});
-            else if (rank < splits[i].threads)
-                run(*passes[i], Worker{rank, splits[i].threads, &barriers[i], worker.is_caller});
+    for (const auto& pass : passes) pass->prepare({}, threads, link_steps, workspace);
+    run_team({threads, work, int(passes.size())}, [&](const Worker& worker) {
+        worker.chains((batch.steps() + link_steps - 1) / link_steps, true,
+                      [&](int piece, Index link) { passes[std::size_t(piece)]->run_link(worker, link); });
     });
+}
+
+// Both directions of a layer at once, each by half of the threads; who is done first helps the others.
+template <class Pass>
+void run_directions(const Passes<Pass>& passes, int threads, double work) {
+    const Split split = split_of(*passes[0], threads / 2);
+    Workspace& workspace = fresh_workspace();
+    for (const auto& pass : passes) pass->prepare(split, 2 * split.threads, 0, workspace);
+    run_team({split.threads, work, 0, 2}, [&](const Worker& worker) {
+        for (const int group : {worker.group, 1 - worker.group})
+            passes[std::size_t(group)]->run(worker.in_group(group));
+    });
+}
+
+// Runs the directions of one layer, or consecutive layers.
+template <class Pass>
+void run_passes(const Passes<Pass>& passes, bool are_directions) {
+    const ReleasedGil release;
+    if (passes[0]->problem().batch.tokens() > 0) {
+        const double work = work_of(passes);
+        const int threads = useful_threads(get_num_threads(), work, are_directions ? 4e5 : wave_work_per_thread);
+        if (passes.size() == 1 || threads == 1 || (!are_directions && !prefers_wave(passes, threads)))
+            run_in_turn(passes);
+        else if (are_directions)
+            run_directions(passes, threads, work);
+        else
+            run_as_wave(passes, std::min(threads, int(passes.size())), work);
+    }
     for (const auto& pass : passes) pass->finish();
 }
 

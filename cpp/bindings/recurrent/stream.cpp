@@ -68,7 +68,8 @@ class StreamLayer {
         if (split.threads == 1)
             packed_->forward_pass(problem_, *scratch_, Worker{});
         else
-            run_team(split.threads, [&](const Worker& worker) { packed_->forward_pass(problem_, *scratch_, worker); });
+            run_team({split.threads, packed_->forward_work(problem_.batch)},
+                     [&](const Worker& worker) { packed_->forward_pass(problem_, *scratch_, worker); });
         std::swap(h_, next_);
         for (Index n = 0; past_ && n < N_; ++n) {
             S* const own = outputs_ + n * past_;

@@ -1,6 +1,6 @@
 // The packed weights of cells with options.
 #include "bindings/recurrent/packed.hpp"
-#include "kernels/recurrent/variant_backward.hpp"
+#include "kernels/recurrent/variant_gradients.hpp"
 
 namespace fastrnn::bindings {
 namespace {

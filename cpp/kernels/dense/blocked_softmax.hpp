@@ -47,28 +47,29 @@ class BlockedCrossEntropy {
 
     void run(const Worker& worker) {
         Interrupt& interrupt = *p.linear.interrupt;
-        // Two barriers separate the phases that poll for interrupts, so that all workers read the same `stop`.
-        const auto stopped = [&] {
-            worker.barrier();
-            const bool stop = interrupt.stop.load(std::memory_order_relaxed);
-            worker.barrier();
-            return stop;
-        };
         for (Index m0 = 0; m0 < M; m0 += chunk) {
             const Index count = std::min(chunk, M - m0);
-            const Range own = worker.part(blocks);
-            for (Index b = own.begin; b < own.end && !interrupt.check(worker); ++b) exponentiate(worker, m0, count, b);
-            if (stopped()) return;
-            const Range rows = worker.part(count, max_rows<panel_vectors>);
-            for (Index m = rows.begin; m < rows.end; ++m)
-                p.losses[m0 + m] = combine_parts(parts + m * blocks, blocks, V, targets[m]);
-            worker.barrier();
+            const auto blocks_of = [&](int piece) { return worker.part(blocks, piece); };
+            const auto rows_of = [&](int piece) { return worker.part(count, piece, max_rows<panel_vectors>); };
+            worker.share([&](int piece) {
+                const Range own = blocks_of(piece);
+                for (Index b = own.begin; b < own.end && !interrupt.check(worker); ++b)
+                    exponentiate(worker, m0, count, b);
+            });
+            if (interrupt.stop.load(std::memory_order_relaxed)) return;
+            worker.share([&](int piece) {
+                const Range rows = rows_of(piece);
+                for (Index m = rows.begin; m < rows.end; ++m)
+                    p.losses[m0 + m] = combine_parts(parts + m * blocks, blocks, V, targets[m]);
+            });
             if (!training) continue;
-            to_gradients(worker, m0, count, own);
-            worker.barrier();
+            worker.share([&](int piece) { to_gradients(worker, m0, count, blocks_of(piece)); });
             if (p.dh)
-                for (Index b = 0; b < blocks && !interrupt.check(worker); ++b) add_to_dh(worker, m0, rows, b);
-            if (stopped()) return;
+                worker.share([&](int piece) {
+                    const Range rows = rows_of(piece);
+                    for (Index b = 0; b < blocks && !interrupt.check(worker); ++b) add_to_dh(worker, m0, rows, b);
+                });
+            if (interrupt.stop.load(std::memory_order_relaxed)) return;
         }
     }
 
@@ -98,7 +99,7 @@ class BlockedCrossEntropy {
         }
     }
 
-    // Turns the exponentials of the worker's blocks into gradients of logits, and adds to dweight and dbias.
+    // Turns the exponentials of some blocks into gradients of logits, and adds to dweight and dbias.
     void to_gradients(const Worker& worker, Index m0, Index count, Range own) const {
         S* const packed_a = outer + worker.rank * outer_workspace<S>(K);
         S* const packed_h = packed_a + outer_depth * outer_rows + 64 / sizeof(S);
@@ -152,7 +153,7 @@ template <class S>
 void linear_cross_entropy(const LinearCrossEntropyProblem<S>& p, int threads, Workspace& workspace) {
     if (p.linear.F < min_blocked_vocabulary) return unblocked_cross_entropy(p, threads, workspace);
     BlockedCrossEntropy<S> blocked(p, threads, workspace);
-    run_team(useful_threads(threads, double(p.linear.M) * double(p.linear.K) * double(p.linear.F)),
+    run_team(Sharing::of(threads, double(p.linear.M) * double(p.linear.K) * double(p.linear.F)),
              [&](const Worker& worker) {
                  const FlushDenormals flush;
                  blocked.run(worker);

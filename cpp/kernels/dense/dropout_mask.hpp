@@ -60,10 +60,8 @@ void draw_mask(const MaskProblem& p, S dropped, S kept, S* mask, int threads) {
     constexpr Index together = 8 * philox_blocks;
     const Index blocks = (p.width + 7) / 8;
     const double work = 10.0 * double(p.steps) * double(p.width);
-    const int workers = int(std::min<Index>(useful_threads(threads, work), std::max<Index>(p.steps, 1)));
-    run_team(workers, [=, &p](const Worker& worker) {  // by value: the stores to the mask cannot alias the captures
-        const auto [begin, end] = worker.part(p.steps);
-        for (Index step = begin; step < end; ++step) {
+    const auto draw = [=, &p](Range steps) {  // by value: the stores to the mask cannot alias the captures
+        for (Index step = steps.begin; step < steps.end; ++step) {
             S* const to = mask + step * p.width;
             // NumPy's generator increments its counter before it draws.
             const std::uint64_t counter = std::uint64_t(p.first + step) * std::uint64_t(blocks) + 1;
@@ -81,7 +79,9 @@ void draw_mask(const MaskProblem& p, S dropped, S kept, S* mask, int threads) {
                     fill(p.width - first);
             }
         }
-    });
+    };
+    run_team(Sharing::of(int(std::min<Index>(threads, std::max<Index>(p.steps, 1))), work),
+             [&](const Worker& worker) { worker.share([&](int piece) { draw(worker.part(p.steps, piece)); }); });
 }
 
 }  // namespace fastrnn

@@ -45,12 +45,14 @@ void linear_forward(const LinearProblem<S>& p, const S* panels, const S* bias, S
                     Workspace& workspace) {
     const Product<S> product{
         row_list(p.x, p.M, p.K, workspace), row_list(y, p.M, p.F, workspace), panels, bias, p.K, p.F};
-    run_team(useful_threads(threads, double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
+    run_team(Sharing::of(threads, double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
         const FlushDenormals flush;
-        const auto [begin, end] = worker.part(p.M, max_rows<panel_vectors>);
         const Index pause = p.rows_between_checks();
-        for (Index m = begin; m < end && !p.interrupt->check(worker); m += pause)
-            multiply_panels(product, m, std::min(end, m + pause));
+        worker.share([&](int piece) {
+            const auto [begin, end] = worker.part(p.M, piece, max_rows<panel_vectors>);
+            for (Index m = begin; m < end && !p.interrupt->check(worker); m += pause)
+                multiply_panels(product, m, std::min(end, m + pause));
+        });
     });
 }
 
@@ -64,21 +66,23 @@ void linear_backward(const LinearProblem<S>& p, const S* dy, S* dx, S* dweight, 
     S* panels = dx ? workspace.take<S>(panels_size<S>(p.F, p.K)) : nullptr;
     if (dx) pack_rows(p.weight, p.F, p.K, 0, p.F, panels);
     S* outer = workspace.take<S>(threads * outer_workspace<S>(p.K));
-    run_team(useful_threads(threads, 2.0 * double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
+    run_team(Sharing::of(threads, 2.0 * double(p.M) * double(p.K) * double(p.F)), [&](const Worker& worker) {
         const FlushDenormals flush;
-        const auto rows = worker.part(p.M, max_rows<panel_vectors>),
-                   outputs = worker.part(p.F, max_rows<panel_vectors>);
         const Product<S> product{dy_rows, dx_rows, panels, nullptr, p.F, p.K};
         const Index pause = p.rows_between_checks();
-        if (dx)
-            for (Index m = rows.begin; m < rows.end && !p.interrupt->check(worker); m += pause)
-                multiply_panels(product, m, std::min(rows.end, m + pause));
-        for (Index m = 0; m < p.M && !p.interrupt->check(worker); m += pause) {
-            const Index count = std::min(pause, p.M - m);
-            accumulate_outer(OuterProduct<S>{dy_rows + m, p.F, count, {{x_rows + m, dweight, p.K}, {}}}, outputs,
-                             outer + worker.rank * outer_workspace<S>(p.K));
-            if (dbias) accumulate_rows(dy_rows + m, count, outputs.begin, outputs.end, dbias + outputs.begin);
-        }
+        worker.share([&](int piece) {
+            const Range rows = worker.part(p.M, piece, max_rows<panel_vectors>);
+            if (dx)
+                for (Index m = rows.begin; m < rows.end && !p.interrupt->check(worker); m += pause)
+                    multiply_panels(product, m, std::min(rows.end, m + pause));
+            const Range outputs = worker.part(p.F, piece, max_rows<panel_vectors>);
+            for (Index m = 0; m < p.M && !p.interrupt->check(worker); m += pause) {
+                const Index count = std::min(pause, p.M - m);
+                accumulate_outer(OuterProduct<S>{dy_rows + m, p.F, count, {{x_rows + m, dweight, p.K}, {}}}, outputs,
+                                 outer + worker.rank * outer_workspace<S>(p.K));
+                if (dbias) accumulate_rows(dy_rows + m, count, outputs.begin, outputs.end, dbias + outputs.begin);
+            }
+        });
     });
 }
 

@@ -31,26 +31,25 @@ void linear_row_losses(const LinearProblem<S>& p, const LinearGradients<S>& d, F
     S* const* dx_rows = d.dx ? row_list(d.dx, M, K, workspace) : nullptr;
     S* const* outputs = row_list(workspace.take<S>(chunk * stride), chunk, stride, workspace);
     S* outer = workspace.take<S>(threads * outer_workspace<S>(K));
-    run_team(useful_threads(threads, double(M) * double(K) * double(width)), [&](const Worker& worker) {
+    run_team(Sharing::of(threads, double(M) * double(K) * double(width)), [&](const Worker& worker) {
         const FlushDenormals flush;
         for (Index m0 = 0; m0 < M; m0 += chunk) {
             const Index count = std::min(chunk, M - m0);
-            p.interrupt->check(worker);
-            const auto rows = worker.part(count, max_rows<panel_vectors>);
-            multiply_panels(Product<S>{x_rows + m0, outputs, forward, bias, K, width}, rows.begin, rows.end);
-            for (Index m = rows.begin; m < rows.end; ++m) row(m0 + m, outputs[m]);
-            if (d.dx)
-                multiply_panels(Product<S>{outputs, dx_rows + m0, backward, nullptr, width, K}, rows.begin, rows.end);
-            // The next chunk overwrites these outputs, with other rows per worker. No worker sets `stop` between the
-            // two barriers, so all read the same value.
-            worker.barrier();
-            if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
-            const auto own = worker.part(width, max_rows<panel_vectors>);
-            if (d.dweight)
-                accumulate_outer(OuterProduct<S>{outputs, stride, count, {{x_rows + m0, d.dweight, K}, {}}}, own,
-                                 outer + worker.rank * outer_workspace<S>(K));
-            if (d.dbias) accumulate_rows(outputs, count, own.begin, own.end, d.dbias + own.begin);
-            worker.barrier();
+            if (p.interrupt->check(worker)) return;
+            worker.share([&](int piece) {
+                const auto [begin, end] = worker.part(count, piece, max_rows<panel_vectors>);
+                multiply_panels(Product<S>{x_rows + m0, outputs, forward, bias, K, width}, begin, end);
+                for (Index m = begin; m < end; ++m) row(m0 + m, outputs[m]);
+                if (d.dx) multiply_panels(Product<S>{outputs, dx_rows + m0, backward, nullptr, width, K}, begin, end);
+            });
+            if (!d.dweight && !d.dbias) continue;
+            worker.share([&](int piece) {
+                const Range own = worker.part(width, piece, max_rows<panel_vectors>);
+                if (d.dweight)
+                    accumulate_outer(OuterProduct<S>{outputs, stride, count, {{x_rows + m0, d.dweight, K}, {}}}, own,
+                                     outer + worker.rank * outer_workspace<S>(K));
+                if (d.dbias) accumulate_rows(outputs, count, own.begin, own.end, d.dbias + own.begin);
+            });
         }
     });
 }

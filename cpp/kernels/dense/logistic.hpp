@@ -49,15 +49,17 @@ template <class S>
 void binary_cross_entropy(const LogisticProblem<S>& p, const S* logits, S* gradients, int threads) {
     const bool flat = !p.pos_weight;  // then columns do not matter
     const Index rows = flat ? 1 : p.M, count = flat ? p.M * p.K : p.K;
-    run_team(useful_threads(threads, 16.0 * double(p.M) * double(p.K)), [&](const Worker& worker) {
+    run_team(Sharing::of(threads, 16.0 * double(p.M) * double(p.K)), [&](const Worker& worker) {
         const FlushDenormals flush;
-        const Range own = flat ? Range{0, 1} : worker.part(rows);
-        const Range part = flat ? worker.part(count, 1024) : Range{0, count};
-        for (Index m = own.begin; m < own.end; ++m) {
-            const Index i = m * count + part.begin;
-            logistic_row(p, logits + i, p.targets + i, p.pos_weight, part.end - part.begin, p.losses + i,
-                         gradients + i);
-        }
+        worker.share([&](int piece) {
+            const Range own = flat ? Range{0, 1} : worker.part(rows, piece);
+            const Range part = flat ? worker.part(count, piece, 1024) : Range{0, count};
+            for (Index m = own.begin; m < own.end; ++m) {
+                const Index i = m * count + part.begin;
+                logistic_row(p, logits + i, p.targets + i, p.pos_weight, part.end - part.begin, p.losses + i,
+                             gradients + i);
+            }
+        });
     });
 }
 

@@ -16,9 +16,11 @@ namespace fastrnn {
 template <class S, class F>
 void for_vectors(Index n, int threads, F&& f) {
     constexpr Index grain = 4096;
-    run_team(useful_threads(threads, double(n)), [&](const Worker& worker) {
-        const auto [begin, end] = worker.part(n, grain);
-        for (Index i = begin; i < end; i += lanes<S>) f(i, end - i);
+    run_team(Sharing::of(threads, double(n)), [&](const Worker& worker) {
+        worker.share([&](int piece) {
+            const auto [begin, end] = worker.part(n, piece, grain);
+            for (Index i = begin; i < end; i += lanes<S>) f(i, end - i);
+        });
     });
 }
 
@@ -100,21 +102,23 @@ double sum_of_squares(const S* values, Index n, double factor, int threads, Work
     constexpr Index block = 4096;
     const Index blocks = (n + block - 1) / block;
     double* partial = workspace.take<double>(blocks);
-    run_team(useful_threads(threads, double(n)), [&](const Worker& worker) {
-        const auto [begin, end] = worker.part(blocks);
-        for (Index b = begin; b < end; ++b) {
-            const S* from = values + b * block;
-            const Index count = std::min(block, n - b * block);
-            double sum[8] = {};
-            for (Index i = 0; i < count; i += 8)
-                for (Index j = 0; j < std::min<Index>(8, count - i); ++j) {
-                    const double value = double(from[i + j]) * factor;
-                    sum[j] += value * value;
-                }
-            for (Index half = 4; half > 0; half /= 2)
-                for (Index j = 0; j < half; ++j) sum[j] += sum[j + half];
-            partial[b] = sum[0];
-        }
+    run_team(Sharing::of(threads, double(n)), [&](const Worker& worker) {
+        worker.share([&](int piece) {
+            const auto [begin, end] = worker.part(blocks, piece);
+            for (Index b = begin; b < end; ++b) {
+                const S* from = values + b * block;
+                const Index count = std::min(block, n - b * block);
+                double sum[8] = {};
+                for (Index i = 0; i < count; i += 8)
+                    for (Index j = 0; j < std::min<Index>(8, count - i); ++j) {
+                        const double value = double(from[i + j]) * factor;
+                        sum[j] += value * value;
+                    }
+                for (Index half = 4; half > 0; half /= 2)
+                    for (Index j = 0; j < half; ++j) sum[j] += sum[j + half];
+                partial[b] = sum[0];
+            }
+        });
     });
     double total = 0;
     for (Index b = 0; b < blocks; ++b) total += partial[b];

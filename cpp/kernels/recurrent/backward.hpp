@@ -1,5 +1,6 @@
-// Backpropagation through time: the loop of forward.hpp in reverse, and the products of each chunk's gate gradients.
-// Each cell's own part is in elman.hpp, gru.hpp, lstm.hpp or variant_backward.hpp.
+// What backpropagation through time works with: the problem, a step's rows, and the products of each chunk's gate
+// gradients. The loop over time is in backward_pass.hpp, each cell's own part in elman.hpp, gru.hpp, lstm.hpp,
+// slstm.hpp or variant_backward.hpp.
 #pragma once
 
 #include "kernels/matrix/outer_product.hpp"
@@ -30,8 +31,8 @@ struct BackwardProblem {
     PassSums<S> sums;      // carried from segment to segment; null in a whole pass
     ParameterGradients<S> d;
     Interrupt* interrupt = nullptr;
-    bool by_units = false;  // how workers share a step
-    Wavefront wavefront;    // one worker per pass
+    bool by_units = false;  // how a team shares the steps
+    Index link_steps = 0;   // of a wave; 0 if this pass is not part of one
 
     const S* fed_back() const { return options.targets ? options.targets : tape.y; }
 };
@@ -44,10 +45,8 @@ template <class S>
 struct BackwardRows {
     Index begin, running, end;  // rows begin .. running-1 continue after this step, running .. end-1 end with it
     Index step, token;          // the index in the chunk of the step's first token (of all workers)
-    Range units;                // this worker's share of the hidden units
-    bool lists;                 // does this worker fill the chunk's lists?
+    Range units, outputs;       // the piece's part of the hidden units, and of the columns of h
     const Share* share;
-    const Worker* worker;
     const BackwardProblem<S>* problem;
     const BackwardScratch<S>* chunk;
     const S** dgates_next;  // [dgates_width] of the step after this one
@@ -62,13 +61,13 @@ struct BackwardRows {
     S** dh0;      // [padded P]
     S** dc0;      // [padded carried]
 
-    // Separates two parts of a step when the second needs all units of the first.
-    void barrier() const { share->barrier(*worker); }
+    // One piece of each step fills the chunk's lists of its rows.
+    bool fills_lists() const { return units.begin == 0; }
 };
 
 template <class S>
 struct BackwardScratch {
-    Index steps, steps_of_wavefront, padded, width;
+    Index steps, padded, width;
     S *dgates, *boundary;  // [steps * N, width] of a chunk, [N, width] of the step after it
     // A chunk's rows, last step first, each [steps * N]: dgates, x, h', and for cells with options the candidate's h',
     // an earlier output (skip connection), c' and q.
@@ -89,7 +88,7 @@ struct BackwardScratch {
         const CellSizes& sizes = p.sizes;
         const Index N = p.batch.N, widest = std::max({sizes.H, sizes.P, sizes.carried});
         steps = chunk_steps(p.batch, sizes.dgates_width, Index(1) << 20, 128, 512);
-        steps_of_wavefront = wavefront_steps(p.batch);
+        if (p.link_steps > 0) steps = std::max<Index>(1, steps / p.link_steps) * p.link_steps;
         padded = round_up_to_lanes<S>(widest) + panel_vectors * lanes<S>;
         width = sizes.dgates_width + 16;
         dgates = workspace.take<S>(steps * N * width);
@@ -114,19 +113,16 @@ struct BackwardScratch {
         make_rows(p, workers, workspace);
     }
 
-    // The lists of one worker.
-    BackwardRows<S> rows_of(const BackwardProblem<S>& p, const Share& share, const Worker& worker) const {
+    // The lists of one thread.
+    BackwardRows<S> rows_of(const BackwardProblem<S>& p, const Share& share) const {
         BackwardRows<S> own = rows;
-        const Index at = worker.rank * p.batch.N;
+        const Index at = share.team.rank * p.batch.N;
         for (const S*** list : {&own.dgates_next, &own.dy, &own.h, &own.h_prev, &own.c, &own.c_prev, &own.gates})
             *list += at;
         for (S*** list : {&own.dgates, &own.kept}) *list += at;
         own.cut += at;
-        own.begin = own.end = share.rows.begin;
-        own.units = share.units;
-        own.lists = !p.by_units || worker.rank == 0;
+        own.begin = own.running = own.end = share.rows.begin;
         own.share = &share;
-        own.worker = &worker;
         own.problem = &p;
         own.chunk = this;
         return own;
@@ -175,12 +171,11 @@ struct BackwardScratch {
     Index kept_width_ = 0;
 };
 
-// Sets the pointers of one step of BPTT. If split by units, all workers have all rows and the first fills the chunk's
-// lists.
+// Sets the pointers of one step of BPTT, in lists of the thread's own.
 template <class S>
 void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index step, Index token,
                 BackwardRows<S>& rows) {
-    const Index P = p.sizes.P, D = p.sizes.D, C = p.sizes.carried;
+    const Index P = p.sizes.P, C = p.sizes.carried;
     const S* const fed_back = p.fed_back();
     rows.step = step;
     rows.token = token;
@@ -199,7 +194,15 @@ void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, 
         rows.gates[row] = p.tape.gates ? p.tape.gates + at * p.sizes.tape_gates * p.sizes.H : nullptr;
         rows.kept[row] = p.sizes.kept ? scratch.kept_of(k) : nullptr;
         rows.cut[row] = row < rows.running && p.batch.starts(step + 1, row);
-        if (!rows.lists) continue;
+    }
+}
+
+// Fills the chunk's lists for the tokens of one step.
+template <class S>
+void list_tokens(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, const BackwardRows<S>& rows) {
+    const Index D = p.sizes.D;
+    for (Index row = rows.begin; row < rows.end; ++row) {
+        const Index at = p.batch.at(rows.step, row), k = rows.token + row;
         scratch.a[k] = rows.dgates[row];
         scratch.h[k] = rows.h_prev[row];
         scratch.row_of[k] = row;
@@ -301,84 +304,12 @@ void bias_gradients(const BackwardScratch<S>& scratch, Index tokens, Range colum
 // All parameter gradients of a chunk, for a cell whose `depth` gate gradients multiply both x and h'.
 template <class S>
 void shared_gate_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens, Index depth,
-                           const Worker& worker) {
-    const Range range = worker.part(depth, outer_height);
+                           const Worker& worker, int piece) {
+    const Range range = worker.part(depth, piece, outer_height);
     weight_gradients(p, scratch, tokens, {range, 0, p.d.weight_ih, scratch.h, p.d.weight_hh, p.sizes.H}, worker);
     if (!p.d.bias_ih) return;
     bias_gradients(scratch, tokens, range, 0, p.d.bias_ih);
     bias_gradients(scratch, tokens, range, 0, p.d.bias_hh);
-}
-
-// The gradient of a row's first state: `carried` comes over the recurrent connection, `cut` from resets. In a segment
-// that continues an earlier one they have different destinations.
-template <class S>
-void first_state_gradient(const BackwardProblem<S>& p, Index row, Range columns, Index width, const S* carried,
-                          const S* cut, S* first, S* restart) {
-    const Index at = p.batch.order[row] * width;
-    const bool resets = p.batch.length[row] > 0 && p.batch.resets(0, row);
-    for (Index j = columns.begin; j < columns.end; ++j) {
-        const S sum = cut[j] + carried[j];
-        first[at + j] = !p.resumed ? sum : resets ? S(0) : carried[j];
-        if (p.resumed && restart) restart[at + j] = resets ? sum : cut[j];
-    }
-}
-
-// Backpropagation through time; every worker of the team calls it. A cell provides weights.w_ih_rows, input_depth(),
-// backward_step(rows), backward_start(rows) for the gradient of the initial state, and parameter_gradients(p, scratch,
-// tokens, worker); with options also the functions in the `if constexpr` below.
-template <class Cell, class S>
-void backward_pass(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
-                   const Worker& worker) {
-    const FlushDenormals flush;
-    const Index N = p.batch.N, H = p.sizes.H, P = p.sizes.P, width = p.sizes.dgates_width;
-    const Share share = Share::of(p.batch, H, unit_grain<S>, p.by_units, worker);
-    const auto [begin, end] = share.rows;
-    BackwardRows<S> rows = scratch.rows_of(p, share, worker);
-    const Index pause = steps_between_checks(N, H, width);
-    if constexpr (Cell::has_options) cell.start_backward(rows);
-    for (Index s1 = p.batch.steps(); s1 > 0; s1 -= std::min(s1, scratch.steps)) {
-        const Index s0 = std::max<Index>(0, s1 - scratch.steps);
-        Index token = 0, first_pending = 0;
-        for (Index s = s1 - 1; s >= s0; --s) {
-            if (s % pause == 0 && share.stopped(*p.interrupt, worker)) break;
-            if (!p.wavefront.await(p.batch.steps() - s, *p.interrupt, worker)) break;
-            rows.running = rows.end;
-            rows.end = p.batch.active(s, begin, end);
-            point_step(p, scratch, s, token, rows);
-            cell.backward_step(rows);
-            share.barrier(worker);
-            for (Index row = begin; row < rows.end; ++row) rows.dgates_next[row] = rows.dgates[row];
-            token += p.batch.active(s, 0, N);
-            if (!p.wavefront.own || ((s1 - s) % scratch.steps_of_wavefront != 0 && s > s0)) continue;
-            input_gradient(cell, p, scratch, {first_pending, token});
-            first_pending = token;
-            p.wavefront.reach(p.batch.steps() - s);
-        }
-        const Range columns = share.by_units ? worker.part(width) : Range{0, width};
-        for (Index row = begin; row < rows.end; ++row) {
-            S* kept = scratch.boundary + row * scratch.width;
-            std::copy(rows.dgates[row] + columns.begin, rows.dgates[row] + columns.end, kept + columns.begin);
-            rows.dgates_next[row] = kept;
-        }
-        worker.barrier();
-        if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
-        if (!p.wavefront.own) input_gradient(cell, p, scratch, worker.part(token, max_rows<panel_vectors>));
-        if constexpr (Cell::has_options)
-            worker.barrier();  // parameter gradients need the normalised inputs of all workers
-        cell.parameter_gradients(p, scratch, token, worker);
-        worker.barrier();
-    }
-    rows.running = rows.end;
-    for (Index row = begin; row < end; ++row) rows.cut[row] = false;
-    cell.backward_start(rows);
-    const Range outputs = P == H ? rows.units : share.columns(P, unit_grain<S>, worker);
-    for (Index row = begin; row < end; ++row) {
-        first_state_gradient(p, row, outputs, P, rows.dh[row], rows.dh0[row], p.dinitial.h, p.drestart.h);
-        for (Index part = 0; part < p.sizes.carried; part += H)  // this worker's units of each part of c
-            first_state_gradient(p, row, {part + rows.units.begin, part + rows.units.end}, p.sizes.carried,
-                                 rows.dc[row], rows.dc0[row], p.dinitial.c, p.drestart.c);
-    }
-    if constexpr (Cell::has_options) cell.finish_backward(rows, end);
 }
 
 }  // namespace fastrnn

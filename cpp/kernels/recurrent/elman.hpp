@@ -24,7 +24,7 @@ struct ElmanWeights {
 template <class S>
 struct Elman {
     static constexpr Index grain = unit_grain<S>;
-    static constexpr bool has_options = false;
+    static constexpr bool has_options = false, meets = false;
     ElmanWeights<S> weights;
     bool rectified;  // relu rather than tanh
 
@@ -84,8 +84,8 @@ struct Elman {
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
-                             const Worker& worker) const {
-        shared_gate_gradients(p, scratch, tokens, input_depth(), worker);
+                             const Worker& worker, int piece) const {
+        shared_gate_gradients(p, scratch, tokens, input_depth(), worker, piece);
     }
 };
 

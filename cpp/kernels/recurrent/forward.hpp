@@ -22,8 +22,8 @@ struct ForwardProblem {
     OptionArrays<S> options;
     bool training = false;
     Interrupt* interrupt = nullptr;
-    bool by_units = false;  // how workers share a step
-    Wavefront wavefront;    // one worker per pass
+    bool by_units = false;  // how a team shares the steps
+    Index link_steps = 0;   // of a wave; 0 if this pass is not part of one
 
     // The array that h' is read from after the first step.
     const S* fed_back() const { return options.targets ? options.targets : arrays.y; }
@@ -33,9 +33,8 @@ struct ForwardProblem {
 template <class S>
 struct StepRows {
     Index begin, end, step;
-    Range units;  // this worker's share of the hidden units
+    Range units, outputs;  // the piece's part of the hidden units, and of the columns of h
     const Share* share;
-    const Worker* worker;
     const ForwardProblem<S>* problem;
     S** gx;            // W_ih x + b in the layout of the cell's panels; the cell may overwrite it
     const S** h_prev;  // [P]
@@ -46,9 +45,6 @@ struct StepRows {
     S** scratch;       // [sizes.scratch]
     const S** past;    // filled by cells with options themselves, as is q
     S** q;
-
-    // Separates two parts of a step when the second needs all units of the first.
-    void barrier() const { share->barrier(*worker); }
 };
 
 // Some tokens of a chunk of time, and the input part of their gates.
@@ -73,13 +69,12 @@ struct ForwardScratch {
     S* context;           // [N, stride], or [steps * N, stride] if each step has its own, or null
     const S** contexts;   // [workers, steps * N], or null; context_rows: the same of their products
     S** context_rows;
-    StepRows<S> rows;  // lists [workers, N], as each worker runs independently
+    StepRows<S> rows;  // lists [workers, N]: each thread has its own
 
     ForwardScratch(const ForwardProblem<S>& p, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
         const CellSizes& sizes = p.sizes;
-        steps = chunk_steps(p.batch, sizes.gx_width, Index(1) << 16, 256, 1024);
-        if (!p.wavefront.alone()) steps = std::min(steps, wavefront_steps(p.batch));
+        steps = p.link_steps > 0 ? p.link_steps : input_chunk_steps(p.batch, sizes.gx_width);
         stride = sizes.gx_width + 16;
         gx = workspace.take<S>(steps * N * stride);
         x_rows = workspace.take<const S*>(workers * steps * N);
@@ -98,16 +93,14 @@ struct ForwardScratch {
         for (Index i = 0; i < workers * N; ++i) rows.scratch[i] = scratch + i % N * width;
     }
 
-    // The lists of one worker.
-    StepRows<S> rows_of(const ForwardProblem<S>& p, const Share& share, const Worker& worker) const {
+    // The lists of one thread.
+    StepRows<S> rows_of(const ForwardProblem<S>& p, const Share& share) const {
         StepRows<S> own = rows;
-        const Index at = worker.rank * p.batch.N;
+        const Index at = share.team.rank * p.batch.N;
         for (S*** list : {&own.gx, &own.scratch, &own.h, &own.c, &own.gates, &own.q}) *list += at;
         for (const S*** list : {&own.h_prev, &own.c_prev, &own.past}) *list += at;
         own.begin = share.rows.begin;
-        own.units = share.units;
         own.share = &share;
-        own.worker = &worker;
         own.problem = &p;
         return own;
     }
@@ -145,64 +138,91 @@ const S* mask_input(const ForwardProblem<S>& p, const S* x, Index row, S* masked
     return masked;
 }
 
-// Runs `cell` over a sequence; every worker of the team calls it. A cell provides grain (the units that are not split),
-// has_options, project(x_rows, gx_rows, tokens, units), gather(id, gx row, units) and step(rows); with options also
-// start(p, scratch, share, worker) and finish_inputs(p, scratch, chunk, share, worker).
+// Runs `cell` over one chunk of time of some rows, from step s0 on. A cell provides grain (the units that are not
+// split), has_options, project(x_rows, gx_rows, tokens, units), gather(id, gx row, units) and step(rows), of some
+// units, or, if it `meets`, of all, and then it shares its own parts; with options also start(p, scratch, share) and
+// finish_inputs(p, scratch, chunk, share).
 template <class Cell, class S>
-void forward_pass(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch,
-                  const Worker& worker) {
-    const FlushDenormals flush;
+void forward_chunk(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
+                   Index s0) {
     const Index N = p.batch.N, D = p.sizes.D;
-    const Share share = Share::of(p.batch, p.sizes.H, Cell::grain, p.by_units, worker);
     const auto [begin, end] = share.rows;
-    StepRows<S> rows = scratch.rows_of(p, share, worker);
-    const Index own = worker.rank * scratch.steps * N;
+    StepRows<S> rows = scratch.rows_of(p, share);
+    const Index own = share.team.rank * scratch.steps * N;
     InputChunk<S> chunk{p.input.x ? scratch.x_rows + own : nullptr,
                         scratch.gx_rows + own,
                         scratch.row_of + own,
                         scratch.contexts ? scratch.contexts + own : nullptr,
                         scratch.contexts ? scratch.context_rows + own : nullptr,
                         {}};
-    const Index pause = steps_between_checks(N, p.sizes.H, p.sizes.gx_width);
-    const Index first_token = scratch.steps * begin;
-    if constexpr (Cell::has_options) cell.start(p, scratch, share, worker);
-    for (Index s0 = 0; s0 < p.batch.steps(); s0 += scratch.steps) {
-        if (share.stopped(*p.interrupt, worker)) return;
-        const Index s1 = std::min(s0 + scratch.steps, p.batch.steps());
-        if (!p.wavefront.await(s1, *p.interrupt, worker)) return;
-        Index token = first_token;
-        for (Index s = s0; s < s1; ++s)
-            for (Index row = begin; row < p.batch.active(s, begin, end); ++row, ++token) {
-                const Index at = p.batch.at(s, row);
-                chunk.gx[token] = scratch.gx + token * scratch.stride;
-                if constexpr (Cell::has_options) {
-                    chunk.row_of[token] = row;
-                    if (chunk.context) {
-                        chunk.context[token] = p.options.context + at * p.sizes.context;
-                        chunk.context_gx[token] = scratch.context + token * scratch.stride;
-                    }
+    if constexpr (Cell::has_options)
+        if (s0 == 0) cell.start(p, scratch, share);
+    const Index s1 = std::min(s0 + scratch.steps, p.batch.steps()), first_token = scratch.steps * begin;
+    Index token = first_token;
+    for (Index s = s0; s < s1; ++s)
+        for (Index row = begin; row < p.batch.active(s, begin, end); ++row, ++token) {
+            const Index at = p.batch.at(s, row);
+            chunk.gx[token] = scratch.gx + token * scratch.stride;
+            if constexpr (Cell::has_options) {
+                chunk.row_of[token] = row;
+                if (chunk.context) {
+                    chunk.context[token] = p.options.context + at * p.sizes.context;
+                    chunk.context_gx[token] = scratch.context + token * scratch.stride;
                 }
-                if (!p.input.x)
-                    cell.gather(p.input.ids[at], chunk.gx[token], share.units);
-                else if (p.options.input_mask)
-                    chunk.x[token] = mask_input(p, p.input.x + at * D, row, scratch.masked_x + (own + token) * D);
-                else
-                    chunk.x[token] = p.input.x + at * D;
             }
-        chunk.tokens = {first_token, token};
-        if (p.input.x) cell.project(chunk.x, chunk.gx, chunk.tokens, share.units);
-        if constexpr (Cell::has_options) cell.finish_inputs(p, scratch, chunk, share, worker);
-        token = first_token;
-        for (Index s = s0; s < s1; ++s) {
-            rows.end = p.batch.active(s, begin, end);
-            point_step(p, s, rows);
-            for (Index row = begin; row < rows.end; ++row) rows.gx[row] = chunk.gx[token++];
-            cell.step(rows);
-            share.barrier(worker);
-            if ((s + 1) % pause == 0 && share.stopped(*p.interrupt, worker)) return;
+            if (!p.input.x) continue;
+            chunk.x[token] = p.input.x + at * D;
+            if (p.options.input_mask)
+                chunk.x[token] = mask_input(p, chunk.x[token], row, scratch.masked_x + (own + token) * D);
         }
-        p.wavefront.reach(s1);
+    chunk.tokens = {first_token, token};
+    share.parts(p.sizes.H, Cell::grain, [&](Range units) {
+        if (p.input.x) return cell.project(chunk.x, chunk.gx, chunk.tokens, units);
+        Index k = first_token;
+        for (Index s = s0; s < s1; ++s)
+            for (Index row = begin; row < p.batch.active(s, begin, end); ++row)
+                cell.gather(p.input.ids[p.batch.at(s, row)], chunk.gx[k++], units);
+    });
+    if constexpr (Cell::has_options) cell.finish_inputs(p, scratch, chunk, share);
+    const Index pause = steps_between_checks(N, p.sizes.H, p.sizes.gx_width);
+    token = first_token;
+    for (Index s = s0; s < s1; ++s) {
+        rows.end = p.batch.active(s, begin, end);
+        point_step(p, s, rows);
+        for (Index row = begin; row < rows.end; ++row) rows.gx[row] = chunk.gx[token++];
+        if constexpr (Cell::meets)
+            cell.step(rows);
+        else
+            for_units(rows, p.sizes.H, p.sizes.P, Cell::grain, [&](const StepRows<S>& some) { cell.step(some); });
+        if ((s + 1) % pause == 0 && p.interrupt->check(share.team)) return;
     }
+}
+
+// One pass of a wave: a link is a chunk.
+template <class Cell, class S>
+void forward_link(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Worker& worker,
+                  Index link) {
+    const FlushDenormals flush;
+    if (!p.interrupt->check(worker))
+        forward_chunk(cell, p, scratch, Share::of_units(p.batch, worker.by_itself()), link * scratch.steps);
+}
+
+// Runs `cell` over a sequence; every thread of the team calls it.
+template <class Cell, class S>
+void forward_pass(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch,
+                  const Worker& worker) {
+    const FlushDenormals flush;
+    if (p.by_units) {
+        const Share share = Share::of_units(p.batch, worker);
+        for (Index s0 = 0; s0 < p.batch.steps() && !p.interrupt->check(worker); s0 += scratch.steps)
+            forward_chunk(cell, p, scratch, share, s0);
+        return;
+    }
+    const Index chunks = (p.batch.steps() + scratch.steps - 1) / scratch.steps;
+    worker.chains(chunks, false, [&](int piece, Index link) {
+        if (!p.interrupt->check(worker))
+            forward_chunk(cell, p, scratch, Share::of_rows(p.batch, worker, piece), link * scratch.steps);
+    });
 }
 
 }  // namespace fastrnn

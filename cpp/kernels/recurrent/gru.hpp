@@ -47,9 +47,9 @@ struct GruBase {
         bias_gradients(scratch, tokens, others, weights.H, p.d.bias_ih);
     }
 
-    // This worker's part of `count` columns from `first` on.
-    static Range part(const Worker& worker, Index first, Index count) {
-        const Range range = worker.part(count, outer_height);
+    // A piece of `count` columns from `first` on.
+    static Range part(const Worker& worker, int piece, Index first, Index count) {
+        const Range range = worker.part(count, piece, outer_height);
         return {first + range.begin, first + range.end};
     }
 };
@@ -57,7 +57,7 @@ struct GruBase {
 template <class S>
 struct GruResetAfter : GruBase<S> {
     static constexpr Index grain = lanes<S>;
-    static constexpr bool has_options = false;
+    static constexpr bool has_options = false, meets = false;
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
@@ -139,10 +139,10 @@ struct GruResetAfter : GruBase<S> {
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
-                             const Worker& worker) const {
+                             const Worker& worker, int piece) const {
         const Index H = weights.H;
-        const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
-        const Range hidden = this->part(worker, 3 * H, H);
+        const Range candidate = this->part(worker, piece, 0, H), others = this->part(worker, piece, H, 2 * H);
+        const Range hidden = this->part(worker, piece, 3 * H, H);
         const auto& d = p.d;
         weight_gradients(p, scratch, tokens, {candidate, -2 * H, d.weight_ih, nullptr, nullptr, 0}, worker);
         weight_gradients(p, scratch, tokens, {others, H, d.weight_ih, scratch.h, d.weight_hh, H}, worker);
@@ -157,7 +157,7 @@ struct GruResetAfter : GruBase<S> {
 template <class S>
 struct GruResetBefore : GruBase<S> {
     static constexpr Index grain = unit_grain<S>;
-    static constexpr bool has_options = false;
+    static constexpr bool has_options = false, meets = true;
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
@@ -180,14 +180,21 @@ struct GruResetBefore : GruBase<S> {
     // First r and z of every unit, then the candidate, which needs r * h' of every unit. z is kept in gx, r * h' in the
     // row's scratch.
     void step(const StepRows<S>& rows) const {
-        const Index H = weights.H;
+        for_units(rows, weights.H, weights.H, grain, [&](const StepRows<S>& some) { gates_step(some); });
+        for_units(rows, weights.H, weights.H, grain, [&](const StepRows<S>& some) { candidate_step(some); });
+    }
+
+    void gates_step(const StepRows<S>& rows) const {
         for_gate_tiles<2>(
-            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, H,
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
             [&](auto& tile, Index first, Index unit, int) { tile.start(rows.gx + first, unit * 2); },
             [&](S* sums, Index stride, Index height, Index first, Index unit) {
                 for (Index r = 0; r < height; ++r) gates_epilogue(sums + r * stride, rows, first + r, unit);
             });
-        rows.barrier();
+    }
+
+    void candidate_step(const StepRows<S>& rows) const {
+        const Index H = weights.H;
         Product<S> product{rows.scratch, rows.gx, weights.w_hn, nullptr, H, round_up_to_lanes<S>(rows.units.end)};
         product.accumulate = true;
         product.out0 = candidate();
@@ -223,14 +230,20 @@ struct GruResetBefore : GruBase<S> {
     // d(r h') = W_hn^T dn, which yields this step's dr and the rest of dh'.
     void backward_step(const BackwardRows<S>& rows) const {
         const Index H = weights.H;
-        recurrent_gradient(rows, H, weights.w_hh_rows, 2 * H, true,
-                           [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, rows, row, unit); });
-        rows.barrier();
+        for_units(rows, H, H, grain, [&](const BackwardRows<S>& some) {
+            recurrent_gradient(some, H, weights.w_hh_rows, 2 * H, true,
+                               [&](Vec<S> dh, Index row, Index unit) { backward_candidate(dh, some, row, unit); });
+        });
+        for_units(rows, H, H, grain, [&](const BackwardRows<S>& some) { reset_step(some); });
+    }
+
+    void reset_step(const BackwardRows<S>& rows) const {
+        const Index H = weights.H;
         Product<S> product{rows.dgates, rows.scratch, weights.w_hn_rows, nullptr, H, rows.units.end};
         product.first = rows.units.begin;
         multiply_panels(product, rows.begin, rows.end);
         for (Index row = rows.begin; row < rows.end; ++row) {
-            if (rows.lists) rows.chunk->candidate[rows.token + row] = rows.kept[row];
+            if (rows.fills_lists()) rows.chunk->candidate[rows.token + row] = rows.kept[row];
             for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
                 backward_reset(rows, row, unit);
         }
@@ -263,9 +276,9 @@ struct GruResetBefore : GruBase<S> {
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
-                             const Worker& worker) const {
+                             const Worker& worker, int piece) const {
         const Index H = weights.H;
-        const Range candidate = this->part(worker, 0, H), others = this->part(worker, H, 2 * H);
+        const Range candidate = this->part(worker, piece, 0, H), others = this->part(worker, piece, H, 2 * H);
         const auto& d = p.d;
         weight_gradients(p, scratch, tokens, {candidate, -2 * H, d.weight_ih, scratch.candidate, d.weight_hh, H},
                          worker);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/runtime/wavefront.hpp"
+#include "kernels/runtime/interrupt.hpp"
 
 namespace fastrnn {
 
@@ -44,15 +44,15 @@ struct RaggedBatch {
         return limit;
     }
 
-    // The rows of one worker: almost equal shares of the tokens.
-    Range rows(const Worker& worker) const {
+    // The rows of one of several pieces: almost equal shares of the tokens.
+    Range rows(Index piece, Index pieces) const {
         const Index total = tokens();
         Range range{N, N};
         Index before = 0;
         for (Index row = 0; row < N; ++row) {
-            const Index rank = std::min<Index>(worker.size - 1, before * worker.size / total);
-            if (rank == worker.rank && range.begin == N) range.begin = row;
-            if (rank > worker.rank) {
+            const Index owner = std::min<Index>(pieces - 1, before * pieces / total);
+            if (owner == piece && range.begin == N) range.begin = row;
+            if (owner > piece) {
                 range.end = row;
                 break;
             }
@@ -60,6 +60,13 @@ struct RaggedBatch {
         }
         if (range.begin == N) range.end = N;
         return range;
+    }
+
+    // Tokens of the steps begin .. end-1.
+    Index tokens(Index begin, Index end) const {
+        Index sum = 0;
+        for (Index step = begin, running = N; step < end; ++step) sum += running = active(step, 0, running);
+        return sum;
     }
 };
 
@@ -70,9 +77,14 @@ inline Index chunk_steps(const RaggedBatch& batch, Index width, Index scalars, I
     return std::max<Index>(1, std::min(batch.steps(), tokens / std::max<Index>(batch.N, 1)));
 }
 
-// Steps after which a pass in a wavefront reports its progress: few, because the next pass waits for the first report,
-// but enough for their tokens to fill some tiles.
-inline Index wavefront_steps(const RaggedBatch& batch) {
+// Steps whose inputs are multiplied at once.
+inline Index input_chunk_steps(const RaggedBatch& batch, Index gx_width) {
+    return chunk_steps(batch, gx_width, Index(1) << 16, 256, 1024);
+}
+
+// Steps of a link of a wave: few, because the next pass waits for the first link, but enough for their tokens to fill
+// some tiles.
+inline Index wave_steps(const RaggedBatch& batch) {
     return std::max<Index>(1, std::max(batch.steps() / 16, 6 / std::max<Index>(batch.N, 1)));
 }
 

@@ -111,7 +111,7 @@ template <class S>
 struct Slstm {
     static constexpr int gates = 4;
     static constexpr Index grain = lanes<S>;
-    static constexpr bool has_options = false;
+    static constexpr bool has_options = false, meets = false;
     SlstmWeights<S> weights;
 
     void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
@@ -191,8 +191,8 @@ struct Slstm {
     }
 
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
-                             const Worker& worker) const {
-        shared_gate_gradients(p, scratch, tokens, input_depth(), worker);
+                             const Worker& worker, int piece) const {
+        shared_gate_gradients(p, scratch, tokens, input_depth(), worker, piece);
     }
 };
 

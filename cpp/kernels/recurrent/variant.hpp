@@ -85,7 +85,7 @@ template <class S>
 class Variant {
    public:
     static constexpr Index grain = unit_grain<S>;
-    static constexpr bool has_options = true;
+    static constexpr bool has_options = true, meets = true;
 
     CellKind kind = CellKind::elman;
     CellSizes sizes;
@@ -116,12 +116,11 @@ class Variant {
     }
 
     // --- forward ---
-    void start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
-               const Worker& worker) const;
+    void start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share) const;
     void project(const S* const* x, S* const* gx, Range tokens, Range units) const;
     void gather(Index id, S* gx, Range units) const;
     void finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const InputChunk<S>& chunk,
-                       const Share& share, const Worker& worker) const;
+                       const Share& share) const;
     void step(const StepRows<S>& rows) const;
 
     // --- backward ---
@@ -131,11 +130,12 @@ class Variant {
     void start_backward(const BackwardRows<S>& rows) const;
     void backward_step(const BackwardRows<S>& rows) const;
     void backward_start(const BackwardRows<S>& rows) const { recurrent_gradients(rows, rows.end, true); }
-    void finish_backward(const BackwardRows<S>& rows, Index end) const;
+    void finish_rows(const BackwardRows<S>& rows, Index end) const;
+    void finish_sums(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, const Worker& worker) const;
     void normalise_inputs_backward(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens) const;
     void mask_input_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens) const;
     void parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
-                             const Worker& worker) const;
+                             const Worker& worker, int piece) const;
 
    private:
     // Product with gate panels into out rows; columns as multiply_gate_panels.
@@ -150,46 +150,58 @@ class Variant {
     void activate_gate(const StepRows<S>& rows, Index gate, Activation activation) const;
     Vec<S> zoned_cell(const StepRows<S>& rows, Index row, Index unit, Vec<S> c) const;
 
+    void normalise_inputs(S* const* rows, Range some) const;
     void point_options(const StepRows<S>& rows) const;
     void mask_states(const StepRows<S>& rows) const;
     void recurrent_sums(const StepRows<S>& rows) const;
     void normalise_sums(const StepRows<S>& rows, Index which) const;
+    void reset_states(const StepRows<S>& rows) const;
     void candidate_sums(const StepRows<S>& rows) const;
+    void cell_step(const StepRows<S>& rows) const;
     void elman_step(const StepRows<S>& rows) const;
     void gru_after_step(const StepRows<S>& rows) const;
     void gru_before_step(const StepRows<S>& rows) const;
     void lstm_step(const StepRows<S>& rows) const;
-    void lstm_output(const StepRows<S>& rows, Range some, Range units) const;
+    void normalise_cell(const StepRows<S>& rows) const;
+    void lstm_output(const StepRows<S>& rows) const;
     void slstm_step(const StepRows<S>& rows) const;
     void mingru_step(const StepRows<S>& rows) const;
     void minlstm_step(const StepRows<S>& rows) const;
+    void project_outputs(const StepRows<S>& rows) const;
     void finish_outputs(const StepRows<S>& rows) const;
 
+    void start_backward_of(const BackwardRows<S>& rows) const;
     void recurrent_gradients(const BackwardRows<S>& rows, Index end, bool first) const;
     void skip_gradients(const BackwardRows<S>& rows, Index row, Range outputs, Index source) const;
     void recompute(const BackwardRows<S>& rows) const;
     void output_gradients(const BackwardRows<S>& rows) const;
+    void projection_gradients(const BackwardRows<S>& rows) const;
+    void cell_gradients(const BackwardRows<S>& rows) const;
     void elman_gradients(const BackwardRows<S>& rows) const;
     void gru_gradients(const BackwardRows<S>& rows) const;
     void lstm_gradients(const BackwardRows<S>& rows) const;
-    void lstm_output_gradients(const BackwardRows<S>& rows, Range some, Range units) const;
+    void lstm_output_gradients(const BackwardRows<S>& rows) const;
+    void lstm_cell_gradients(const BackwardRows<S>& rows) const;
     void lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Index unit) const;
     void slstm_gradients(const BackwardRows<S>& rows) const;
     void mingru_gradients(const BackwardRows<S>& rows) const;
     void minlstm_gradients(const BackwardRows<S>& rows) const;
     void candidate_gradients(const BackwardRows<S>& rows) const;
     void normalised_gradients(const BackwardRows<S>& rows, Index which) const;
+    void context_sums(const BackwardRows<S>& rows) const;
+
+    // Each separates a step's parts: when they return, all units of the step have done f.
+    template <class Rows, class F>
+    void with_units(const Rows& rows, F&& f) const {
+        for_units(rows, sizes.H, sizes.P, grain, std::forward<F>(f));
+    }
+    template <class Rows, class F>
+    void with_whole_rows(const Rows& rows, F&& f) const {
+        for_whole_rows(rows, sizes.H, sizes.P, std::forward<F>(f));
+    }
 };
 
-// The rows that one worker handles whole, between two barriers.
-template <class Rows>
-Range whole_rows(const Rows& rows) {
-    if (!rows.share->by_units) return {rows.begin, rows.end};
-    const Range part = rows.worker->part(rows.end - rows.begin);
-    return {rows.begin + part.begin, rows.begin + part.end};
-}
-
-// f(row, unit, what is left from that unit on) for this worker's units.
+// f(row, unit, what is left from that unit on).
 template <class S, class F>
 FASTRNN_INLINE void for_row_units(Range rows, Range units, Index H, F&& f) {
     for (Index row = rows.begin; row < rows.end; ++row)

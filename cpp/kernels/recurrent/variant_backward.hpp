@@ -1,6 +1,6 @@
 // Backpropagation through time of a cell with options. A step first takes what the step after it sends back, then finds
 // its own gradients of gates and writes them, and what the gradients of parameters are summed from, into one row of
-// dgates; the products over a chunk of time follow in parameter_gradients.
+// dgates; the products over a chunk of time follow in variant_gradients.hpp.
 #pragma once
 
 #include "kernels/recurrent/variant_forward.hpp"
@@ -11,9 +11,14 @@ namespace fastrnn {
 // fewer steps since it started, to the state that it started from. In teacher forcing the last h is a target.
 template <class S>
 void Variant<S>::start_backward(const BackwardRows<S>& rows) const {
+    with_units(rows, [&](const BackwardRows<S>& some) { start_backward_of(some); });
+}
+
+template <class S>
+void Variant<S>::start_backward_of(const BackwardRows<S>& rows) const {
     const BackwardProblem<S>& p = *rows.problem;
     const Index P = sizes.P, d = sizes.skip;
-    const Range outputs = P == sizes.H ? rows.units : rows.share->columns(P, grain, *rows.worker);
+    const Range outputs = rows.outputs;
     for (Index row = rows.share->rows.begin; row < rows.share->rows.end; ++row) {
         const Index n = p.batch.order[row], length = p.batch.length[row];
         if (p.options.targets && length > 0)
@@ -43,7 +48,7 @@ template <class S>
 void Variant<S>::recurrent_gradients(const BackwardRows<S>& rows, Index end, bool first) const {
     const BackwardProblem<S>& p = *rows.problem;
     const Index P = sizes.P, H = sizes.H;
-    const Range outputs = P == H ? rows.units : rows.share->columns(P, grain, *rows.worker);
+    const Range outputs = rows.outputs;
     // The candidate comes last in a GRU, so that its rows, which are zero, can be left out.
     const Index depth = kind == CellKind::gru_before ? 2 * H : width();
     if (weights.w_hh) {
@@ -100,7 +105,7 @@ template <class S>
 void Variant<S>::recompute(const BackwardRows<S>& rows) const {
     const BackwardProblem<S>& p = *rows.problem;
     const BackwardScratch<S>& chunk = *rows.chunk;
-    for (Index row = rows.begin; rows.lists && row < rows.end; ++row) {
+    for (Index row = rows.begin; rows.fills_lists() && row < rows.end; ++row) {
         const Index k = rows.token + row, n = p.batch.order[row], at = p.batch.at(rows.step, row);
         if (p.options.state_mask) {
             S* const u = rows.kept[row] + layout.kept_u;
@@ -132,7 +137,7 @@ template <class S>
 void Variant<S>::output_gradients(const BackwardRows<S>& rows) const {
     const BackwardProblem<S>& p = *rows.problem;
     const Index P = sizes.P, d = sizes.skip;
-    const Range outputs = P == sizes.H ? rows.units : rows.share->columns(P, grain, *rows.worker);
+    const Range outputs = rows.outputs;
     for (Index row = rows.begin; row < rows.end; ++row) {
         const Index at = p.batch.at(rows.step, row);
         const S* const mask = part(p.options.output_mask, p.batch.order[row], P);
@@ -155,9 +160,12 @@ void Variant<S>::output_gradients(const BackwardRows<S>& rows) const {
             store_first(through + i, dh, left);
         }
     }
-    if (!sizes.projects) return;
-    rows.barrier();
-    Product<S> product{rows.dgates, rows.scratch, weights.w_hr_rows, nullptr, P, rows.units.end};
+}
+
+// From dh of all outputs to dq.
+template <class S>
+void Variant<S>::projection_gradients(const BackwardRows<S>& rows) const {
+    Product<S> product{rows.dgates, rows.scratch, weights.w_hr_rows, nullptr, sizes.P, rows.units.end};
     product.a0 = layout.projected, product.out0 = layout.dq, product.first = rows.units.begin;
     multiply_panels(product, rows.begin, rows.end);
 }
@@ -167,10 +175,6 @@ template <class S>
 void Variant<S>::candidate_gradients(const BackwardRows<S>& rows) const {
     const BackwardProblem<S>& p = *rows.problem;
     const Index H = sizes.H, reset = reset_gate();
-    if (normed)
-        normalised_gradients(rows, 1);
-    else
-        rows.barrier();
     Product<S> product{rows.dgates, rows.scratch, weights.w_hh_candidate_rows, nullptr, H, rows.units.end};
     product.a0 = layout.normed + candidate * H, product.out0 = layout.dru, product.first = rows.units.begin;
     multiply_panels(product, rows.begin, rows.end);
@@ -190,9 +194,7 @@ void Variant<S>::normalised_gradients(const BackwardRows<S>& rows, Index which) 
     const BackwardProblem<S>& p = *rows.problem;
     const Index H = sizes.H;
     const GateGroup gates = group(which);
-    rows.barrier();
-    const auto [begin, end] = whole_rows(rows);
-    for (Index row = begin; row < end; ++row) {
+    for (Index row = rows.begin; row < rows.end; ++row) {
         const Index token = p.batch.at(rows.step, row);
         S* const dgates = rows.dgates[row];
         const S* const normed_sums = p.tape.normed + token * width();
@@ -211,14 +213,10 @@ void Variant<S>::normalised_gradients(const BackwardRows<S>& rows, Index which) 
                                   store_first(dgates + layout.normed + column(i, unit), value, H - unit);
                               });
     }
-    rows.barrier();
 }
 
 template <class S>
-void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
-    recurrent_gradients(rows, rows.running, false);
-    recompute(rows);
-    output_gradients(rows);
+void Variant<S>::cell_gradients(const BackwardRows<S>& rows) const {
     switch (kind) {
         case CellKind::elman:
             elman_gradients(rows);
@@ -240,10 +238,48 @@ void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
             minlstm_gradients(rows);
             break;
     }
-    if (candidate >= 0) candidate_gradients(rows);
-    if (sizes.normalises_recurrent && alone >= 0 && candidate < 0) normalised_gradients(rows, 1);
-    if (sizes.normalises_recurrent) normalised_gradients(rows, 0);
-    if (!rows.chunk->dcontext) return;
+}
+
+// Each part of a step needs the one before it of all units, or of a whole row.
+template <class S>
+void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
+    using Rows = BackwardRows<S>;
+    const bool sums_context = rows.chunk->dcontext;
+    const bool at_once = candidate < 0 && !sizes.normalises_recurrent && !weights.gain_c;
+    const auto through_cell = [&](const Rows& some) {
+        cell_gradients(some);
+        if (sums_context && at_once) context_sums(some);
+    };
+    with_units(rows, [&](const Rows& some) {
+        recurrent_gradients(some, some.running, false);
+        recompute(some);
+        output_gradients(some);
+        if (!sizes.projects) through_cell(some);
+    });
+    if (sizes.projects)
+        with_units(rows, [&](const Rows& some) {
+            projection_gradients(some);
+            through_cell(some);
+        });
+    if (weights.gain_c) {
+        with_whole_rows(rows, [&](const Rows& some) { lstm_output_gradients(some); });
+        with_units(rows, [&](const Rows& some) { lstm_cell_gradients(some); });
+    }
+    if (candidate >= 0) {
+        if (normed) with_whole_rows(rows, [&](const Rows& some) { normalised_gradients(some, 1); });
+        with_units(rows, [&](const Rows& some) { candidate_gradients(some); });
+    }
+    if (sizes.normalises_recurrent)
+        with_whole_rows(rows, [&](const Rows& some) {
+            if (alone >= 0 && candidate < 0) normalised_gradients(some, 1);
+            normalised_gradients(some, 0);
+        });
+    if (sums_context && !at_once) with_units(rows, [&](const Rows& some) { context_sums(some); });
+}
+
+// The gradients of what the context added to the gates' sums, for contexts of all steps.
+template <class S>
+void Variant<S>::context_sums(const BackwardRows<S>& rows) const {
     const Index column = context_column();
     for (Index row = rows.begin; row < rows.end; ++row)
         for (Index gate = 0; gate < sizes.gates; ++gate)
@@ -254,116 +290,13 @@ void Variant<S>::backward_step(const BackwardRows<S>& rows) const {
             }
 }
 
-// Recomputes the normalised input part of some tokens of a chunk, and goes back through its gain and normalisation.
+// The gradients of the state's outputs.
 template <class S>
-void Variant<S>::normalise_inputs_backward(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
-                                           Range tokens) const {
-    if (!sizes.normalises_inputs || tokens.begin >= tokens.end) return;
-    const Index H = sizes.H, stride = sizes.gx_width + 16;
-    S** const rows = scratch.input_rows;
-    for (Index k = tokens.begin; k < tokens.end; ++k) {
-        rows[k] = scratch.inputs + k * stride;
-        if (!p.input.x) gather(*scratch.ids[k], rows[k], {0, H});
-    }
-    if (p.input.x) project(scratch.x, rows, tokens, {0, H});
-    for (Index k = tokens.begin; k < tokens.end; ++k) {
-        S* const sums = rows[k];
-        S* const dgates = scratch.dgates + k * scratch.width;
-        const auto place = [&](Index gate, Index unit) {
-            return sums + layout.gate[gate].base + unit * layout.gate[gate].stride;
-        };
-        for (Index which = 0; which < groups(); ++which) {
-            const GateGroup gates = group(which);
-            const auto sum = [&](Index i, Index unit) { return load_first(place(gates[i], unit), H - unit); };
-            const Moments<S> m = moments<S>(gates.count, H, sum);
-            const auto x = [&](Index i, Index unit) {
-                return keep_first((load(place(gates[i], unit)) - set(m.mean)) * set(m.scale), H - unit);
-            };
-            const auto d = [&](Index i, Index unit) {
-                const Index at = gates[i] * H + unit, left = H - unit;
-                return load_first(dgates + layout.gates + at, left) * load_first(weights.gain_ih + at, left);
-            };
-            const auto gain_gradient = [&](Index i, Index unit, Vec<S> value) {
-                const Index at = gates[i] * H + unit, left = H - unit;
-                store_first(dgates + layout.gain_ih + at, load_first(dgates + layout.gates + at, left) * value, left);
-            };
-            normalise_backward<S>(gates.count, H, m.scale, d, x, gain_gradient, [&](Index i, Index unit, Vec<S> value) {
-                store_first(dgates + layout.input + gates[i] * H + unit, value, H - unit);
-            });
-        }
-    }
-}
-
-template <class S>
-void Variant<S>::mask_input_gradient(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch,
-                                     Range tokens) const {
-    if (!p.options.input_mask) return;
-    for (Index k = tokens.begin; k < tokens.end; ++k) {
-        const S* const mask = p.options.input_mask + p.batch.order[scratch.row_of[k]] * sizes.D;
-        for_each_vector<S>(sizes.D, [&](Index i, Index left) {
-            store_first(scratch.dx[k] + i, load_first(scratch.dx[k] + i, left) * load_first(mask + i, left), left);
-        });
-    }
-}
-
-template <class S>
-void Variant<S>::parameter_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Index tokens,
-                                     const Worker& worker) const {
-    const Index H = sizes.H, P = sizes.P;
-    const VariantLayout& l = layout;
-    const auto& d = p.d;
-    const auto products = [&](Index column, Index count, Index shift, S* dweight_ih, const S** side, S* dweight,
-                              Index side_width) {
-        const Range share = worker.part(count, outer_height);
-        const Range columns{column + share.begin, column + share.end};
-        weight_gradients(p, scratch, tokens, {columns, shift, dweight_ih, side, dweight, side_width}, worker);
-    };
-    const auto sums = [&](S* to, Index column, Index count) {
-        if (!to) return;
-        const Range share = worker.part(count, outer_height);
-        bias_gradients(scratch, tokens, {column + share.begin, column + share.end}, column, to);
-    };
-    const bool together = l.input == l.normed && candidate < 0;
-    products(l.input, width(), l.input, d.weight_ih, scratch.h, together ? d.weight_hh : nullptr, P);
-    if (!together && d.weight_hh) {
-        const Index before = candidate < 0 ? sizes.gates : candidate, after = sizes.gates - before;
-        products(l.normed, before * H, l.normed, nullptr, scratch.h, d.weight_hh, P);
-        if (after > 0) products(l.normed + candidate * H, H, l.normed, nullptr, scratch.candidate, d.weight_hh, P);
-        if (after > 1)
-            products(l.normed + (candidate + 1) * H, (after - 1) * H, l.normed, nullptr, scratch.h, d.weight_hh, P);
-    }
-    if (d.weight_skip) products(l.normed, width(), l.normed, nullptr, scratch.past, d.weight_skip, P);
-    if (d.weight_inner) products(l.normed, width(), l.normed, nullptr, scratch.inner, d.weight_inner, H);
-    const Index context = context_column();
-    if (scratch.context) products(context, width(), context, nullptr, scratch.context, d.weight_context, sizes.context);
-    if (scratch.dcontexts) {
-        Product<S> product{scratch.a, scratch.dcontexts, weights.w_context_rows, nullptr, width(), sizes.context};
-        product.a0 = context;
-        product.accumulate = true;
-        const Range own = worker.part(tokens, max_rows<panel_vectors>);
-        multiply_panels(product, own.begin, own.end);
-    }
-    if (d.weight_hr) products(l.projected, P, l.projected, nullptr, scratch.q, d.weight_hr, H);
-    sums(d.bias_ih, l.gates, width());
-    sums(d.bias_hh, l.recurrent, width());
-    sums(d.bias_hr, l.projected, P);
-    sums(d.weight_peephole, l.peephole, peepholes() * H);
-    sums(d.gain_ih, l.gain_ih, width());
-    sums(d.gain_hh, l.gain_hh, width());
-    sums(d.gain_c, l.gain_c, H);
-    sums(d.bias_c, l.bias_c, H);
-    if (d.leak) sums(shared_leak ? scratch.dleak : d.leak, l.leak, H);
-}
-
-// What is summed over the whole pass: the gradients of the state's outputs, of a context of all steps and of a leak of
-// all units.
-template <class S>
-void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
+void Variant<S>::finish_rows(const BackwardRows<S>& rows, Index end) const {
     const BackwardProblem<S>& p = *rows.problem;
     const BackwardScratch<S>& chunk = *rows.chunk;
-    const Worker& worker = *rows.worker;
-    const Index N = p.batch.N, past = sizes.skip * sizes.P, C = sizes.context;
-    const Range outputs = sizes.P == sizes.H ? rows.units : rows.share->columns(sizes.P, grain, worker);
+    const Index past = sizes.skip * sizes.P;
+    const Range outputs = rows.outputs;
     const bool kept_apart = p.resumed;  // resets go to the state that the whole pass began with
     for (Index row = rows.begin; past && (!kept_apart || p.drestart.past) && row < end; ++row) {
         const S* const cut = chunk.dpast + row * past;
@@ -371,25 +304,6 @@ void Variant<S>::finish_backward(const BackwardRows<S>& rows, Index end) const {
         for (Index k = 0; k < past; k += sizes.P)
             for (Index j = outputs.begin; j < outputs.end; ++j)
                 to[k + j] = kept_apart ? cut[k + j] : to[k + j] + cut[k + j];
-    }
-    if (p.resumed) return;  // an earlier segment of the pass completes the sums
-    worker.barrier();
-    if (shared_leak && p.d.leak && worker.rank == 0) {
-        LaneSum<S> sum;
-        sum.add(sizes.H, [&](Index i) { return load_first(chunk.dleak + i, sizes.H - i); });
-        *p.d.leak += sum.total();
-    }
-    if (!chunk.dcontext) return;
-    const auto [first, last] = worker.part(width());
-    for (Index row = 0; row < N; ++row) {
-        const S* const context = p.options.context + p.batch.order[row] * C;
-        const S* const d = chunk.dcontext + row * width();
-        for (Index m = first; m < last; ++m)
-            for (Index j = 0; j < C; ++j) p.d.weight_context[m * C + j] += d[m] * context[j];
-        if (!p.d.context || row % worker.size != worker.rank) continue;
-        S* const to = p.d.context + p.batch.order[row] * C;
-        for (Index m = 0; m < width(); ++m)
-            for (Index j = 0; j < C; ++j) to[j] += d[m] * weights.context_rows[m * C + j];
     }
 }
 

@@ -11,16 +11,16 @@
 namespace fastrnn {
 
 template <class S>
-void Variant<S>::start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
-                       const Worker& worker) const {
+void Variant<S>::start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share) const {
     if (!p.options.context || p.options.each_context) return;
-    const S** const x = scratch.x_rows + worker.rank * scratch.steps * p.batch.N;
-    S** const out = scratch.gx_rows + worker.rank * scratch.steps * p.batch.N;
+    const S** const x = scratch.x_rows + share.team.rank * scratch.steps * p.batch.N;
+    S** const out = scratch.gx_rows + share.team.rank * scratch.steps * p.batch.N;
     for (Index row = share.rows.begin; row < share.rows.end; ++row) {
         x[row - share.rows.begin] = p.options.context + p.batch.order[row] * sizes.context;
         out[row - share.rows.begin] = scratch.context + row * scratch.stride;
     }
-    multiply_context(x, out, {0, share.rows.end - share.rows.begin}, share.units);
+    share.parts(sizes.H, grain,
+                [&](Range units) { multiply_context(x, out, {0, share.rows.end - share.rows.begin}, units); });
 }
 
 template <class S>
@@ -59,46 +59,46 @@ void Variant<S>::gather(Index id, S* gx, Range units) const {
 
 template <class S>
 void Variant<S>::finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const InputChunk<S>& chunk,
-                               const Share& share, const Worker& worker) const {
-    const Index H = sizes.H;
-    const Range all = chunk.tokens;
-    if (sizes.normalises_inputs) {
-        share.barrier(worker);
-        Range own = all;
-        if (share.by_units) {
-            const Range some = worker.part(all.end - all.begin);
-            own = {all.begin + some.begin, all.begin + some.end};
-        }
-        for (Index token = own.begin; token < own.end; ++token) {
-            S* const gx = chunk.gx[token];
-            const auto place = [&](Index gate, Index unit) {
-                return gx + layout.gate[gate].base + unit * layout.gate[gate].stride;
-            };
-            for (Index which = 0; which < groups(); ++which) {
-                const GateGroup gates = group(which);
-                const auto [mean, scale] = moments<S>(
-                    gates.count, H, [&](Index i, Index unit) { return load_first(place(gates[i], unit), H - unit); });
-                for (Index i = 0; i < gates.count; ++i)
-                    for_each_vector<S>(H, [&](Index unit, Index left) {
-                        S* const at = place(gates[i], unit);
-                        const S* const bias = weights.bias + (at - gx);
-                        const Vec<S> x = (load(at) - set(mean)) * set(scale);
-                        store(at, fma(x, load_first(weights.gain_ih + gates[i] * H + unit, left), load(bias)));
-                    });
-            }
-        }
-        share.barrier(worker);
-    }
+                               const Share& share) const {
+    if (sizes.normalises_inputs)
+        share.parts(chunk.tokens.end - chunk.tokens.begin, 1,
+                    [&](Range some) { normalise_inputs(chunk.gx + chunk.tokens.begin, some); });
     if (!p.options.context) return;
-    if (chunk.context) multiply_context(chunk.context, chunk.context_gx, all, share.units);
-    for (Index token = all.begin; token < all.end; ++token) {
-        const S* const context =
-            chunk.context ? chunk.context_gx[token] : scratch.context + chunk.row_of[token] * scratch.stride;
-        for (Index gate = 0; gate < sizes.gates; ++gate)
-            for (Index unit = share.units.begin; unit < share.units.end; unit += lanes<S>) {
-                const Index at = layout.gate[gate].base + unit * layout.gate[gate].stride;
-                store(chunk.gx[token] + at, load(chunk.gx[token] + at) + load(context + at));
-            }
+    share.parts(sizes.H, grain, [&](Range units) {
+        if (chunk.context) multiply_context(chunk.context, chunk.context_gx, chunk.tokens, units);
+        for (Index token = chunk.tokens.begin; token < chunk.tokens.end; ++token) {
+            const S* const context =
+                chunk.context ? chunk.context_gx[token] : scratch.context + chunk.row_of[token] * scratch.stride;
+            for (Index gate = 0; gate < sizes.gates; ++gate)
+                for (Index unit = units.begin; unit < units.end; unit += lanes<S>) {
+                    const Index at = layout.gate[gate].base + unit * layout.gate[gate].stride;
+                    store(chunk.gx[token] + at, load(chunk.gx[token] + at) + load(context + at));
+                }
+        }
+    });
+}
+
+// The input part of some tokens' gates.
+template <class S>
+void Variant<S>::normalise_inputs(S* const* rows, Range some) const {
+    const Index H = sizes.H;
+    for (Index token = some.begin; token < some.end; ++token) {
+        S* const gx = rows[token];
+        const auto place = [&](Index gate, Index unit) {
+            return gx + layout.gate[gate].base + unit * layout.gate[gate].stride;
+        };
+        for (Index which = 0; which < groups(); ++which) {
+            const GateGroup gates = group(which);
+            const auto [mean, scale] = moments<S>(
+                gates.count, H, [&](Index i, Index unit) { return load_first(place(gates[i], unit), H - unit); });
+            for (Index i = 0; i < gates.count; ++i)
+                for_each_vector<S>(H, [&](Index unit, Index left) {
+                    S* const at = place(gates[i], unit);
+                    const S* const bias = weights.bias + (at - gx);
+                    const Vec<S> x = (load(at) - set(mean)) * set(scale);
+                    store(at, fma(x, load_first(weights.gain_ih + gates[i] * H + unit, left), load(bias)));
+                });
+        }
     }
 }
 
@@ -127,16 +127,13 @@ void Variant<S>::point_options(const StepRows<S>& rows) const {
 template <class S>
 void Variant<S>::mask_states(const StepRows<S>& rows) const {
     const ForwardProblem<S>& p = *rows.problem;
-    if (!p.options.state_mask) return;
-    const auto [begin, end] = whole_rows(rows);
-    for (Index row = begin; row < end; ++row) {
+    for (Index row = rows.begin; row < rows.end; ++row) {
         const S* const mask = p.options.state_mask + p.batch.order[row] * sizes.P;
         S* const u = rows.scratch[row] + layout.u;
         for_each_vector<S>(sizes.P, [&](Index i, Index left) {
             store_first(u + i, load_first(rows.h_prev[row] + i, left) * load_first(mask + i, left), left);
         });
     }
-    rows.barrier();
 }
 
 // The gates' sums: the input part in gx and the recurrent part.
@@ -164,15 +161,10 @@ void Variant<S>::recurrent_sums(const StepRows<S>& rows) const {
         skip.accumulate = true;
         multiply_gates(skip, some, rows.units);
     }
-    if (weights.w_inner) {
-        Product<S> inner{rows.c_prev, rows.gx, weights.w_inner, nullptr, sizes.H, 0};
-        inner.accumulate = true;
-        multiply_gates(inner, some, rows.units);
-        rows.barrier();  // c is written over in place in inference
-    }
-    if (!sizes.normalises_recurrent) return;
-    normalise_sums(rows, 0);
-    if (alone >= 0 && candidate < 0) normalise_sums(rows, 1);
+    if (!weights.w_inner) return;
+    Product<S> inner{rows.c_prev, rows.gx, weights.w_inner, nullptr, sizes.H, 0};
+    inner.accumulate = true;
+    multiply_gates(inner, some, rows.units);
 }
 
 // Recurrent sums of a group of gates, normalised together and added to gx with their gain. Where they are in gx with
@@ -182,9 +174,7 @@ void Variant<S>::normalise_sums(const StepRows<S>& rows, Index which) const {
     const ForwardProblem<S>& p = *rows.problem;
     const Index H = sizes.H;
     const GateGroup gates = group(which);
-    rows.barrier();
-    const auto [begin, end] = whole_rows(rows);
-    for (Index row = begin; row < end; ++row) {
+    for (Index row = rows.begin; row < rows.end; ++row) {
         S* const gx = rows.gx[row];
         const S* const sums = joint ? gx : rows.scratch[row] + layout.sums;
         const S* const rest = joint ? weights.bias : gx;
@@ -204,19 +194,22 @@ void Variant<S>::normalise_sums(const StepRows<S>& rows, Index which) const {
                 store(gx + place(i, unit), fma(x, gain, load(rest + place(i, unit))));
             });
     }
-    rows.barrier();
 }
 
-// Of a candidate whose product with h' goes through the gate r: r * u, then the product.
+// Of a candidate whose product with h' goes through the gate r: r * u.
 template <class S>
-void Variant<S>::candidate_sums(const StepRows<S>& rows) const {
+void Variant<S>::reset_states(const StepRows<S>& rows) const {
     const bool with_mask = rows.problem->options.state_mask;
     activate_gate(rows, reset_gate(), gate_activation);
     for_row_units<S>({rows.begin, rows.end}, rows.units, sizes.H, [&](Index row, Index unit, Index left) {
         const S* const u = with_mask ? rows.scratch[row] + layout.u : rows.h_prev[row];
         store(rows.scratch[row] + layout.ru + unit, gate(rows, row, reset_gate(), unit) * load_first(u + unit, left));
     });
-    rows.barrier();
+}
+
+// Its product with r * u of all units.
+template <class S>
+void Variant<S>::candidate_sums(const StepRows<S>& rows) const {
     Product<S> product{rows.scratch, rows.gx, weights.w_hh_candidate,
                        nullptr,      sizes.H, round_up_to_lanes<S>(rows.units.end)};
     product.a0 = layout.ru;
@@ -225,23 +218,22 @@ void Variant<S>::candidate_sums(const StepRows<S>& rows) const {
     product.accumulate = !normed;
     if (normed) product.out = rows.scratch, product.out0 += layout.sums;
     multiply_panels(product, rows.begin, rows.end);
-    if (normed) normalise_sums(rows, 1);
 }
 
-// From q to h: the projection and its activation, the zoneout, and the output with its mask.
+// From q of all units to h before its activation.
+template <class S>
+void Variant<S>::project_outputs(const StepRows<S>& rows) const {
+    Product<S> product{rows.q, rows.h, weights.w_hr, weights.b_hr, sizes.H, rows.outputs.end};
+    product.first = rows.outputs.begin;
+    multiply_panels(product, rows.begin, rows.end);
+}
+
+// The activation of a projection, the zoneout, and the output with its mask.
 template <class S>
 void Variant<S>::finish_outputs(const StepRows<S>& rows) const {
     const ForwardProblem<S>& p = *rows.problem;
     const Index P = sizes.P;
-    const Range outputs = P == sizes.H ? rows.units : rows.share->columns(P, grain, *rows.worker);
-    if (sizes.projects) {
-        rows.barrier();
-        Product<S> product{rows.q, rows.h, weights.w_hr, weights.b_hr, sizes.H, outputs.end};
-        product.first = outputs.begin;
-        multiply_panels(product, rows.begin, rows.end);
-    } else if (weights.gain_c) {
-        rows.barrier();  // whole rows were written
-    }
+    const Range outputs = rows.outputs;
     const bool zoned = p.options.zone_h || zone_h != S(0);
     if (projection_activation == Activation::identity && !zoned && !p.output) return;
     const auto finish = [&](auto&& activation) {
@@ -262,11 +254,7 @@ void Variant<S>::finish_outputs(const StepRows<S>& rows) const {
 }
 
 template <class S>
-void Variant<S>::step(const StepRows<S>& rows) const {
-    point_options(rows);
-    mask_states(rows);
-    recurrent_sums(rows);
-    if (candidate >= 0) candidate_sums(rows);
+void Variant<S>::cell_step(const StepRows<S>& rows) const {
     switch (kind) {
         case CellKind::elman:
             elman_step(rows);
@@ -290,7 +278,48 @@ void Variant<S>::step(const StepRows<S>& rows) const {
             minlstm_step(rows);
             break;
     }
-    finish_outputs(rows);
+    if (!sizes.projects && !weights.gain_c) finish_outputs(rows);
+}
+
+// Each part of a step needs the one before it of all units, or of a whole row.
+template <class S>
+void Variant<S>::step(const StepRows<S>& rows) const {
+    using Rows = StepRows<S>;
+    point_options(rows);
+    if (rows.problem->options.state_mask) with_whole_rows(rows, [&](const Rows& some) { mask_states(some); });
+    // The product with c' reads all of it, and in inference c is written over it.
+    const bool at_once = candidate < 0 && !sizes.normalises_recurrent && !weights.w_inner;
+    with_units(rows, [&](const Rows& some) {
+        recurrent_sums(some);
+        if (at_once) cell_step(some);
+        if (candidate >= 0 && !normed) reset_states(some);
+    });
+    if (sizes.normalises_recurrent)
+        with_whole_rows(rows, [&](const Rows& some) {
+            normalise_sums(some, 0);
+            if (alone >= 0 && candidate < 0) normalise_sums(some, 1);
+        });
+    if (candidate >= 0 && normed) {
+        with_units(rows, [&](const Rows& some) { reset_states(some); });
+        with_units(rows, [&](const Rows& some) { candidate_sums(some); });
+        with_whole_rows(rows, [&](const Rows& some) { normalise_sums(some, 1); });
+    }
+    if (!at_once)
+        with_units(rows, [&](const Rows& some) {
+            if (candidate >= 0 && !normed) candidate_sums(some);
+            cell_step(some);
+        });
+    if (weights.gain_c)
+        with_whole_rows(rows, [&](const Rows& some) {
+            normalise_cell(some);
+            lstm_output(some);
+            if (!sizes.projects) finish_outputs(some);
+        });
+    if (sizes.projects)
+        with_units(rows, [&](const Rows& some) {
+            project_outputs(some);
+            finish_outputs(some);
+        });
 }
 
 }  // namespace fastrnn

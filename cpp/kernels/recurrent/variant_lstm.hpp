@@ -49,10 +49,13 @@ void Variant<S>::lstm_step(const StepRows<S>& rows) const {
     });
     if (weights.peephole[2] && !peeps_before) peep(at.o, weights.peephole[2], cell);
     activate_gate(rows, at.o, gate_activation);
-    if (!weights.gain_c) return lstm_output(rows, some, rows.units);
-    rows.barrier();
-    const Range whole = whole_rows(rows);
-    for (Index row = whole.begin; row < whole.end; ++row) {
+    if (!weights.gain_c) lstm_output(rows);
+}
+
+template <class S>
+void Variant<S>::normalise_cell(const StepRows<S>& rows) const {
+    const Index H = sizes.H;
+    for (Index row = rows.begin; row < rows.end; ++row) {
         S* const c = rows.scratch[row] + layout.cell;
         const auto [mean, scale] = moments<S>(1, H, [&](Index, Index unit) { return load_first(c + unit, H - unit); });
         for_each_vector<S>(H, [&](Index unit, Index left) {
@@ -60,15 +63,15 @@ void Variant<S>::lstm_step(const StepRows<S>& rows) const {
             store(c + unit, fma(x, load_first(weights.gain_c + unit, left), load_first(weights.bias_c + unit, left)));
         });
     }
-    lstm_output(rows, whole, {0, H});
 }
 
-// o times the activation of c, of some rows and units.
+// o times the activation of c.
 template <class S>
-void Variant<S>::lstm_output(const StepRows<S>& rows, Range some, Range units) const {
+void Variant<S>::lstm_output(const StepRows<S>& rows) const {
     const Index H = sizes.H, o = LstmGates(coupled).o;
-    activate_rows(output_activation, rows.scratch, some, layout.cell, 1, units);
-    for_row_units<S>(some, units, H, [&](Index row, Index unit, Index left) {
+    const Range some{rows.begin, rows.end};
+    activate_rows(output_activation, rows.scratch, some, layout.cell, 1, rows.units);
+    for_row_units<S>(some, rows.units, H, [&](Index row, Index unit, Index left) {
         const Vec<S> open = gate(rows, row, o, unit);
         keep(rows.gates[row], o, H, unit, open, left);
         store_first(rows.q[row] + unit, open * load(rows.scratch[row] + layout.cell + unit), left);
@@ -85,22 +88,23 @@ void Variant<S>::lstm_gradients(const BackwardRows<S>& rows) const {
         const Vec<S> c = clipped(cell_clip, fma(f, g.at(rows.c_prev[g.row]), entered));
         store(rows.scratch[g.row] + layout.cell_back + g.unit, c);
     });
-    if (weights.gain_c) {
-        rows.barrier();
-        lstm_output_gradients(rows, whole_rows(rows), {0, H});
-        rows.barrier();
-    } else {
-        lstm_output_gradients(rows, {rows.begin, rows.end}, rows.units);
-    }
-    for_row_units<S>({rows.begin, rows.end}, rows.units, H,
+    if (weights.gain_c) return;
+    lstm_output_gradients(rows);
+    lstm_cell_gradients(rows);
+}
+
+template <class S>
+void Variant<S>::lstm_cell_gradients(const BackwardRows<S>& rows) const {
+    for_row_units<S>({rows.begin, rows.end}, rows.units, sizes.H,
                      [&](Index row, Index unit, Index) { lstm_cell_gradients(rows, row, unit); });
 }
 
 // Of o, and of c through the output: left in `out`.
 template <class S>
-void Variant<S>::lstm_output_gradients(const BackwardRows<S>& rows, Range some, Range units) const {
+void Variant<S>::lstm_output_gradients(const BackwardRows<S>& rows) const {
     const Index H = sizes.H, o = LstmGates(coupled).o;
-    for (Index row = some.begin; row < some.end; ++row) {
+    const Range units = rows.units;
+    for (Index row = rows.begin; row < rows.end; ++row) {
         S* const cell = rows.scratch[row] + layout.cell_back;
         S* const out = rows.scratch[row] + layout.out;
         S* const x = rows.scratch[row] + layout.x;

@@ -1,6 +1,8 @@
-// How a team of threads shares the steps of a sequence: by batch rows, where workers run independently, or, for skinny
-// batches, by hidden units, with a barrier after every step because the next one needs all of h.
+// How a team of threads shares the steps of a sequence: by batch rows, whose steps run independently, or, for skinny
+// batches, by hidden units; then all units of a step are done before the next one, which needs all of h.
 #pragma once
+
+#include <utility>
 
 #include "kernels/matrix/tiling.hpp"
 #include "kernels/recurrent/ragged_batch.hpp"
@@ -16,61 +18,89 @@ struct Split {
 template <class S>
 inline constexpr Index unit_grain = panel_vectors * lanes<S>;
 
+// The time of a step on several threads over that on one, as measured (docs/how-it-works.md).
+//
+// By rows: few rows do not fill a tile, and every core reads all weights, which shows if they exceed its L2 cache.
+inline double rows_ratio(double rows, int threads, double step_work) {
+    constexpr double cached_weights = 2.5e5;
+    const double lost = step_work > cached_weights ? 2 : 0.8;
+    return threads > 1 ? (1 + lost * threads / rows) / threads : 1;
+}
+
+// By units: the largest part, a meeting, and h, of which a core reads from the others what they made.
+inline double units_ratio(double rows, double H, int threads, double step_work, double largest_part) {
+    constexpr double meeting = 1.2e4, number = 240;  // in multiply-adds; of one row fewer take that long
+    const double apart = meeting + number * (threads - 1) / threads * rows * H;
+    return largest_part + (rows > 1 ? 1 : 0.65) * apart / (rows * step_work);
+}
+
 // `work`: multiply-adds of the whole sequence; `step_work`: of one row's recurrent product at one step, which is also
-// the number of weights. A barrier costs a fraction of a microsecond. Few rows do not fill a tile, and if split by
-// rows, every core reads all weights: if these exceed its L2 cache, splitting by units pays off up to more rows.
+// the number of weights.
 template <class S>
 Split choose_split(const RaggedBatch& batch, Index H, double work, double step_work, int available) {
-    constexpr double min_step_work = 1.2e4, cached_weights = 2.5e5;
-    const Index max_rows_per_thread = step_work > cached_weights ? 12 : 4;
+    constexpr Index most_rows = 12;  // of a thread; more are never split by units
     const int threads = useful_threads(available, work);
     const Index pieces = (H + unit_grain<S> - 1) / unit_grain<S>;
     const int by_rows = int(std::min<Index>(threads, batch.N)), by_units = int(std::min<Index>(threads, pieces));
-    const bool pays_off = by_units > 1 && double(batch.N) * step_work >= min_step_work * by_units;
-    if (pays_off && by_units >= by_rows && batch.N < max_rows_per_thread * threads) return {by_units, true};
+    if (by_units < 2 || by_units < by_rows || batch.N >= most_rows * threads) return {by_rows, false};
+    const double rows = double(batch.N);
+    const double largest = double((pieces + by_units - 1) / by_units * unit_grain<S>) / double(H);
+    const double units = units_ratio(rows, double(H), by_units, step_work, std::min(largest, 1.0));
+    if (units < std::min(0.95, rows_ratio(rows, by_rows, step_work))) return {by_units, true};
     return {by_rows, false};
 }
 
-// Layers of a stack can run as a wavefront, one thread each, with fewer barriers than a split by units.
+// Layers of a stack can run as a wave, one thread each, which meet less often than in a split by units.
 // But each thread then reads all weights of its layer: with few rows and large weights, a split by units is faster.
 // `rows_work`: multiply-adds of all rows' recurrent product at one step; `groups`: layers that run at the same time.
-inline constexpr double wavefront_work_per_thread = 6e5;
+inline constexpr double wave_work_per_thread = 6e5;
 
-inline bool wavefront_is_faster(const Split& shared, double rows_work, int groups) {
+inline bool wave_is_faster(const Split& shared, double rows_work, int groups) {
     constexpr double max_rows_work = 6e4;
     if (shared.threads < groups) return true;
     return shared.threads == groups && shared.by_units && rows_work < max_rows_work;
 }
 
-// One worker's share of a step.
+// The rows of one piece of the work, or, split by units, all rows, whose steps the team shares.
 struct Share {
-    Range rows, units;
-    bool by_units;
+    Range rows;
+    Worker team;  // alone unless units are split
 
-    static Share of(const RaggedBatch& batch, Index H, Index grain, bool by_units, const Worker& worker) {
-        if (by_units) return {{0, batch.N}, worker.part(H, grain), true};
-        return {batch.rows(worker), {0, H}, false};
+    static Share of_units(const RaggedBatch& batch, const Worker& worker) { return {{0, batch.N}, worker}; }
+    static Share of_rows(const RaggedBatch& batch, const Worker& worker, int piece) {
+        return {batch.rows(piece, worker.pieces), worker.by_itself()};
     }
 
-    // This worker's part of another width, if units are split; else all of it.
-    Range columns(Index width, Index grain, const Worker& worker) const {
-        return by_units ? worker.part(width, grain) : Range{0, width};
-    }
-
-    // Waits until all workers have their units done.
-    void barrier(const Worker& worker) const {
-        if (by_units) worker.barrier();
-    }
-
-    // Must the team stop? If units are split, all workers get the same answer.
-    bool stopped(Interrupt& interrupt, const Worker& worker) const {
-        const bool stop = interrupt.check(worker);
-        if (!by_units) return stop;
-        worker.barrier();
-        const bool all = interrupt.stop.load(std::memory_order_relaxed);
-        worker.barrier();
-        return all;
+    // Calls f(range) for each piece of 0 .. count-1, split at multiples of `grain`.
+    template <class F>
+    void parts(Index count, Index grain, F&& f) const {
+        team.share([&](int piece) { f(team.part(count, piece, grain)); });
     }
 };
+
+// Calls f(rows) with the units, and the outputs, of each piece of a step.
+template <class Rows, class F>
+void for_units(const Rows& rows, Index H, Index P, Index grain, F&& f) {
+    Rows own = rows;
+    const Worker& team = rows.share->team;
+    team.share([&](int piece) {
+        own.units = team.part(H, piece, grain);
+        own.outputs = P == H ? own.units : team.part(P, piece, grain);
+        f(std::as_const(own));
+    });
+}
+
+// The same with whole rows.
+template <class Rows, class F>
+void for_whole_rows(const Rows& rows, Index H, Index P, F&& f) {
+    Rows own = rows;
+    own.units = {0, H};
+    own.outputs = {0, P};
+    rows.share->parts(rows.end - rows.begin, 1, [&](Range some) {
+        own.begin = rows.begin + some.begin;
+        own.end = rows.begin + some.end;
+        f(std::as_const(own));
+    });
+}
 
 }  // namespace fastrnn
