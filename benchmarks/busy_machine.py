@@ -143,7 +143,8 @@ class Worker:
 
 def timed_calls(run: Callable[[], Any], seconds: float) -> list[float]:
     """Return the seconds of each call; there are as many as fit, and at least one."""
-    calls, clock = [], time.perf_counter
+    calls: list[float] = []
+    clock = time.perf_counter
     start = now = clock()
     while not calls or now - start < seconds:
         before = now
@@ -187,10 +188,14 @@ def spinning(count: int) -> Iterator[None]:
 
 def measure_case(case: Case, workers: dict[str, Asked], options: argparse.Namespace) -> list[Message]:
     """Verify a case, then time it under each load."""
-    differences, unsupported = {}, {}
+    differences: dict[str, float] = {}
+    unsupported: dict[str, str] = {}
     for name, worker in workers.items():
         told = worker.ask("prepare", cell=case.cell, mode=case.mode, sizes=list(case.shape))
-        (unsupported if "unsupported" in told else differences)[name] = next(iter(told.values()))
+        if "unsupported" in told:
+            unsupported[name] = told["unsupported"]
+        else:
+            differences[name] = told["difference"]
     points = []
     for busy in options.busy:
         turns: dict[str, list[Message]] = {name: [] for name in differences}

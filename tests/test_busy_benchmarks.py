@@ -1,4 +1,4 @@
-"""The benchmarks on a busy machine: answers are verified, and no process that they started is left."""
+"""The benchmarks beside other work: answers are verified, and no process that they started is left."""
 
 import json
 import os
@@ -53,6 +53,21 @@ def test_a_busy_machine(tmp_path):
     assert printed.count("| 5, 2, 3, 4, 1 |") == 4  # means and 99th percentiles of two and three threads
     assert "2 threads: " in printed
     assert "3 threads: " in printed
+
+
+def test_several_libraries_in_one_process(tmp_path):
+    out = tmp_path / "one.json"
+    command = (sys.executable, "-m", "benchmarks.one_process", "--alone", "--threads", "1", "--out", str(out))
+    printed = run(*command, "--shapes", "5,2,3,4", "--cells", "gru", "--peers", "numpy", "--rounds", "3")
+    points = json.loads(out.read_text())["points"]
+    assert [point["case"]["mode"] for point in points] == ["forward", "training"]
+    for point in points:
+        assert max(point["differences"].values()) < 1e-5
+        for where in ("together", "alone"):
+            assert sorted(point[where]) == ["fastrnn", "numpy"]
+            assert [len(times["samples_us"]) for times in point[where].values()] == [3, 3]
+    assert printed.count("| gru | 5, 2, 3, 4, 1 |") == 2
+    assert printed.count("x NumPy reference") == 4
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the session of a process cannot be read")
