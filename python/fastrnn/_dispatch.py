@@ -3,7 +3,7 @@
 `ISAS` lists the instruction sets that a compiled module can be built for, best first. The best one that this
 CPU supports and this installation contains is loaded; the environment variable ``FASTRNN_ISA`` selects
 another. ``FASTRNN_NUM_THREADS`` sets the number of threads; the default is the number of CPUs that this
-process may use.
+process may use, or fewer if a control group has a quota (`_cpus`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fastrnn import _cpu
 from fastrnn._checks import as_size
+from fastrnn._cpus import count_cpus
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -106,6 +107,9 @@ def get_num_threads() -> int:
     Returns
     -------
     threads : int
+        At import ``FASTRNN_NUM_THREADS``, or else the number of CPUs that this process may use: those of its
+        affinity mask, or fewer if a control group, such as a container's, has a CPU quota. A fraction of a
+        CPU counts as one.
 
     Examples
     --------
@@ -123,7 +127,7 @@ def set_num_threads(threads: int) -> None:
     ----------
     threads : int
         In ``1 .. 1024``. Small tasks use fewer. Threads that the system refuses are done without, with a
-        `RuntimeWarning`, and asked for again a second later.
+        `RuntimeWarning`, and asked for again a second later. For the default see `get_num_threads`.
 
     Raises
     ------
@@ -150,8 +154,7 @@ def _threads_at_start() -> int:
         if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_THREADS):
             raise ValueError(f"FASTRNN_NUM_THREADS: expected an integer in 1 .. {MAX_THREADS}, got {text!r}")
         return int(text)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cpus, MAX_THREADS)
+    return min(count_cpus(), MAX_THREADS)
 
 
 kernels.set_num_threads(_threads_at_start())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from itertools import chain, repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._cached import computed_once
 from fastrnn._checks import as_flag
 from fastrnn.data.counting import Coverage, count_text, measure_coverage
 from fastrnn.data.reading import line_pieces, split_lines, text_chunks
@@ -233,7 +233,7 @@ class TextCodec(SymbolTable):
         split = None if self._tokenizer is None else self._tokenizer.split
         return measure_coverage(count_text(text, split), self._id_of)
 
-    @cached_property
+    @computed_once
     def _id_of_code(self) -> NDArray[np.int64]:
         """The id of each code point up to the highest symbol; the last entry is for all above it."""
         single = {ord(symbol): index for symbol, index in self._id_of.items() if len(symbol) == 1}

@@ -52,6 +52,23 @@ class Point:
         if tolerance is not None:
             self.tolerances[name] = tolerance
 
+    def verified(self) -> dict[str, float]:
+        """Return the difference of each answer from the expected one, see `verify`.
+
+        Raises
+        ------
+        Disagreement
+            If one is too large.
+        """
+        what = " ".join(str(value) for value in self.case.values())
+        differences = {}
+        for name, tolerance in self.tolerances.items():
+            task = self.tasks[name]
+            task.before()
+            answer = task.answer(task.run())
+            differences[name] = verify(f"{self.kind} {what}: {name}", answer, self.expected, tolerance)
+        return differences
+
     def measured(self, clock: Clock) -> dict[str, Any]:
         """Verify every task, then time all in turn.
 
@@ -65,13 +82,7 @@ class Point:
         Disagreement
             If an answer differs from the expected one; nothing has been timed then.
         """
-        what = " ".join(str(value) for value in self.case.values())
-        differences = {}
-        for name, tolerance in self.tolerances.items():
-            task = self.tasks[name]
-            task.before()
-            answer = task.answer(task.run())
-            differences[name] = verify(f"{self.kind} {what}: {name}", answer, self.expected, tolerance)
+        differences = self.verified()
         times = {name: summary(samples) for name, samples in measure(self.tasks, clock).items()}
         for name, difference in differences.items():
             times[name]["difference"] = difference

@@ -17,7 +17,7 @@ from typing import Any
 from fastrnn.cli.benchmark.machine import choose_cpus
 from fastrnn.cli.benchmark.verify import Disagreement
 
-__all__ = ["run_in_process", "serve"]
+__all__ = ["run_in_process", "serve", "thread_environment"]
 
 Job = dict[str, Any]
 
@@ -69,9 +69,13 @@ def run_in_process(module: str, job: Job) -> Iterator[dict[str, Any]]:
         process.stdout.close()
 
 
+def thread_environment(threads: int) -> dict[str, str]:
+    """Return the environment of this process with every library's number of threads set."""
+    return {**os.environ, **dict.fromkeys(_THREADS, str(threads)), **_OTHER_VARIABLES}
+
+
 def _start(module: str, threads: int) -> subprocess.Popen[str]:
     cpus = choose_cpus(threads)
-    environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads)), **_OTHER_VARIABLES}
     before = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
     try:
         if before is not None:
@@ -81,7 +85,7 @@ def _start(module: str, threads: int) -> subprocess.Popen[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=thread_environment(threads),
         )
     finally:
         if before is not None:

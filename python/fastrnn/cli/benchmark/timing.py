@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 
 from fastrnn.cli.benchmark.task import Task
 
-__all__ = ["FEWEST_ROUNDS", "ROUNDS", "Clock", "geometric_mean", "measure", "ratio", "summary"]
+__all__ = [
+    "FEWEST_ROUNDS",
+    "ROUNDS",
+    "Clock",
+    "first_run",
+    "geometric_mean",
+    "measure",
+    "ratio",
+    "sample",
+    "summary",
+]
 
 ROUNDS = 15  # turns of each task
 FEWEST_ROUNDS = 5  # minimum, even for a task that has used up its time
@@ -54,7 +64,7 @@ def measure(tasks: Mapping[str, Task], clock: Clock) -> dict[str, list[float]]:
     >>> [len(samples) for samples in measure({"a": idle, "b": idle}, Clock(rounds=7)).values()]
     [7, 7]
     """
-    once = {name: _first_run(task) for name, task in tasks.items()}
+    once = {name: first_run(task) for name, task in tasks.items()}
     samples: dict[str, list[float]] = {name: [] for name in tasks}
     spent = dict.fromkeys(tasks, 0.0)
     fewest = min(FEWEST_ROUNDS, clock.rounds)
@@ -66,15 +76,15 @@ def measure(tasks: Mapping[str, Task], clock: Clock) -> dict[str, list[float]]:
                 if turn >= fewest and spent[name] > clock.seconds:
                     continue
                 start = time.perf_counter()
-                samples[name].append(_sample(task, once[name]))
+                samples[name].append(sample(task, once[name]))
                 spent[name] += time.perf_counter() - start
     finally:
         gc.enable()
     return samples
 
 
-def _first_run(task: Task) -> float:
-    """Return the seconds of the fastest of a few runs."""
+def first_run(task: Task) -> float:
+    """Return the seconds of the fastest of a few runs, for `sample`."""
     task.before()
     best = math.inf
     for _ in range(3):
@@ -86,8 +96,9 @@ def _first_run(task: Task) -> float:
     return max(best, 1e-9)
 
 
-def _sample(task: Task, once: float) -> float:
-    time.sleep(PAUSE)
+def sample(task: Task, once: float, pause: float = PAUSE) -> float:
+    """Return the seconds per run of a task that takes about `once`, after a pause."""
+    time.sleep(pause)
     task.before()
     run = task.run
     if once < WARM_UP:

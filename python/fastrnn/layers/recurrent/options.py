@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from fastrnn._cached import computed_once
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class CellOptions:
                 f"proj_size: expected less than hidden_size, {hidden_size}, got {self.proj_size}"
             )
 
-    @cached_property
+    @computed_once
     def plain(self) -> bool:
         """Whether the kernels of the plain cell suffice."""
         here = {"merge", "reverse", "learn_state", "reset_after", "cell"}
@@ -265,7 +265,7 @@ class CellOptions:
             if field.name not in here and not (relu and field.name == "candidate_activation")
         )
 
-    @cached_property
+    @computed_once
     def random(self) -> bool:
         """Whether a training pass draws masks other than those between layers."""
         names = ("input_dropout", "state_dropout", "output_dropout", "recurrent_dropout", "weight_drop")

@@ -25,11 +25,14 @@ def _reordered(cell: str, value: NDArray[Any]) -> NDArray[Any]:
     return gates[_ORDER[cell]].reshape(value.shape)
 
 
-def make_session(problem: Problem, *, state_inputs: bool = False) -> Any:
+def make_session(problem: Problem, *, state_inputs: bool = False, spinning: bool = False) -> Any:
     """Return a session with a model of the problem.
 
     The inputs are "x" and, with ``state_inputs``, the first layer's "h0" and "c0" [1, N, H]. The outputs are
     "y0" [T, 1, N, H] (numbered as the last layer), then "h0_n", "c0_n", "h1_n", ... [1, N, H].
+
+    With `spinning`, which is ONNX Runtime's default, its threads spin for a while after a run and take CPU
+    time from the peer whose turn is next.
     """
     onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     helper, from_array = onnx.helper, onnx.numpy_helper.from_array
@@ -65,18 +68,18 @@ def make_session(problem: Problem, *, state_inputs: bool = False) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = problem.threads
     options.inter_op_num_threads = 1
-    # Otherwise its threads spin between runs and take CPU time from the peer whose turn it is.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if not spinning:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     return runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
-def prepare(problem: Problem) -> Task:
-    """Return a task of one run of a session."""
+def prepare(problem: Problem, *, spinning: bool = False) -> Task:
+    """Return a task of one run of a session; `spinning` as in `make_session`."""
     if problem.training:
         raise Unsupported("forward only")
     if problem.lengths is not None:
         raise Unsupported("rows of different lengths are not measured")
-    session = make_session(problem)
+    session = make_session(problem, spinning=spinning)
     feed = {"x": problem.x}
     names = ("h", "c") if problem.case.cell == "lstm" else ("h",)
 
