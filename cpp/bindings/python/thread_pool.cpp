@@ -10,10 +10,6 @@
 #include "kernels/runtime/parallel.hpp"
 #include "kernels/runtime/spin.hpp"
 
-#if defined(__linux__)
-#include <sched.h>
-#include <sys/syscall.h>
-#endif
 #ifdef _WIN32
 #include <process.h>
 #define getpid _getpid
@@ -27,43 +23,6 @@ namespace {
 std::atomic<int> wanted_threads{1};
 // For tests and measurements: use as many threads as asked for, even if they share CPUs or one is faster.
 std::atomic<bool> shares_always{std::getenv("FASTRNN_ALWAYS_SHARE") != nullptr};
-
-// Linux often wakes a thread on its waker's CPU, where it waits until the waker pauses. So a thread of ours that sleeps
-// is moved to the other CPUs that the caller may use, and is free to move again once it runs. The affinity of a user's
-// thread is never changed.
-#if defined(__linux__)
-int thread_id() { return int(syscall(SYS_gettid)); }
-
-class CallersCpus {
-   public:
-    CallersCpus() { known_ = sched_getaffinity(0, sizeof all_, &all_) == 0; }
-
-    int count() const { return known_ ? CPU_COUNT(&all_) : int(std::thread::hardware_concurrency()); }
-
-    // Returns whether allow_all is needed once the thread runs.
-    bool keep_off_callers(int thread) const {
-        const int cpu = sched_getcpu();
-        if (!known_ || cpu < 0) return false;
-        cpu_set_t others = all_;
-        CPU_CLR(cpu, &others);
-        return CPU_COUNT(&others) > 0 && sched_setaffinity(thread, sizeof others, &others) == 0;
-    }
-    // For the calling thread.
-    void allow_all() const { sched_setaffinity(0, sizeof all_, &all_); }
-
-   private:
-    cpu_set_t all_;
-    bool known_;
-};
-#else
-int thread_id() { return 0; }
-
-struct CallersCpus {
-    int count() const { return int(std::thread::hardware_concurrency()); }
-    bool keep_off_callers(int) const { return false; }
-    void allow_all() const {}
-};
-#endif
 
 // One call of run_team, on the caller's stack.
 struct Region {
@@ -97,13 +56,9 @@ class PoolThread {
     bool asleep() const { return seat_.asleep(); }
     Seat& seat() { return seat_; }
 
-    void give(const Region& region, int rank, const CallersCpus& cpus, Trust& trust) {
+    void give(const Region& region, int rank, Trust& trust) {
         rank_ = rank;
-        const bool sleeps = asleep();
-        if (sleeps) {
-            cpus_ = cpus;
-            moved_ = cpus.keep_off_callers(id_.load()) || moved_;
-        }
+        if (asleep()) seat_.allow(AllowedCpus::mine());
         next_.store(&region);
         if (!asleep()) return;
         const Clock::time_point start = Clock::now();
@@ -127,11 +82,9 @@ class PoolThread {
 
    private:
     [[noreturn]] void serve() {
-        id_.store(thread_id());
+        seat_.belongs_to_me();
         for (;;) {
             const Region& region = wait();
-            if (moved_) cpus_.allow_all();
-            moved_ = false;
             try {
                 region.run(rank_, seat_, nullptr);
             } catch (const Dismissed&) {
@@ -154,11 +107,8 @@ class PoolThread {
 
     const Trust& trust_;
     Seat seat_;
-    std::atomic<int> id_{0};
     std::atomic<const Region*> next_{nullptr};
-    int rank_ = 0;  // this and the rest: written before next_
-    CallersCpus cpus_{};
-    bool moved_ = false;
+    int rank_ = 0;  // written before next_
 };
 
 // What a warning says of threads that the system refused.
@@ -229,8 +179,7 @@ class Pool {
             teams_[group].open(sharing.pieces ? sharing.pieces : of_group, of_group);
         Team* const teams[] = {&teams_[0], &teams_[1]};
         const Region region{f, sharing, teams, threads};
-        const CallersCpus cpus;
-        for (int rank = 1; rank < threads; ++rank) thread(rank).give(region, rank, cpus, trust);
+        for (int rank = 1; rank < threads; ++rank) thread(rank).give(region, rank, trust);
         region.run(0, caller_, &trust);
         for (Team& team : teams_) team.closing.store(true);
         for (int rank = 1; rank < threads; ++rank) thread(rank).take_back();
@@ -242,7 +191,7 @@ class Pool {
     int usable_cpus(Clock::time_point now) {
         if (shares_always.load(std::memory_order_relaxed)) return 1 << 20;
         if (now >= next_look_) {
-            cpus_ = CallersCpus().count();
+            cpus_ = AllowedCpus::mine().count();
             next_look_ = now + std::chrono::milliseconds(100);
         }
         return cpus_;

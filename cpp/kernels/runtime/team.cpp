@@ -46,8 +46,8 @@ Task Member::begin(Index links, bool wave) {
         else if (lone_runs_ >= lone_runs_before_hold || stalled_)
             hold();
         if (alone_) return task_ = {0, 0};
-        begun_at_ = ticks();
     }
+    begun_at_ = ticks();
     if (!wave && owned_ >= 0 && owned_ < pieces() && claim(owned_, base_)) return task_ = {owned_, 0};
     return claim_next();
 }
@@ -60,8 +60,9 @@ Task Member::next() {
     }
     Chain* const chains = team_.chains.load(std::memory_order_relaxed);
     const std::uint64_t finished = base_ + std::uint64_t(task_.link) + 1;
-    // The next link is claimed before this one is known to be finished, so that nobody gets between.
-    const bool goes_on = finished < end_ && is_ready(chains, task_.piece, finished) && claim(task_.piece, finished);
+    // An owner claims the next link before this one is known to be finished, so that nobody gets between.
+    const bool goes_on =
+        owns(task_.piece) && finished < end_ && is_ready(chains, task_.piece, finished) && claim(task_.piece, finished);
     chains[task_.piece].done.store(finished);  // sequentially consistent, as is the look at sleepers
     team_.wake_sleepers();
     ++own_links_;
@@ -90,9 +91,8 @@ Task Member::claim_next() {
             if (link >= end_) continue;
             all_done = false;
             if (chains[i].begun.load(std::memory_order_relaxed) != link || !is_ready(chains, i, link)) continue;
-            const bool owns = owned_ >= 0 && i % team_.threads == owned_;
-            if ((!owns && spins < spins_before_help) || !claim(i, link)) continue;
-            if (!owns && trust_) TeamCounters::add(trust_->counters.taken_over);
+            if ((!owns(i) && spins < spins_before_help) || !claim(i, link)) continue;
+            if (!owns(i) && trust_) TeamCounters::add(trust_->counters.taken_over);
             return task_ = {i, Index(link - base_)};
         }
         if (all_done) {
@@ -125,7 +125,7 @@ void Member::wait() {
     using Place = Seat::Place;
     if (!trust_) seat_.place.store(Place::waiting);
     const Clock::time_point since = Clock::now();
-    const std::uint64_t waits_at = ticks();
+    const std::uint64_t waits_at = ticks(), own_part = waits_at - begun_at_;
     bool greeted = false;
     const auto dismissed = [&] { return !trust_ && (seat_.place.load() == Place::dismissed || team_.closing.load()); };
     const auto go_on = [&] { return dismissed() || can_go_on(); };
@@ -135,14 +135,15 @@ void Member::wait() {
             team_.arrivals.fetch_add(1);
         }
         for (int i = 0; i < 4; ++i) spin_once();
-        if (Clock::now() - since < Trust::usual_wait) continue;
+        const Clock::duration waited = Clock::now() - since;
+        if (waited < Trust::usual_wait || (waited < Trust::longest_spin && ticks() - waits_at < own_part / 2)) continue;
         team_.sleepers.fetch_add(1);
         seat_.sleep(go_on);
         team_.sleepers.fetch_sub(1);
     }
     if (trust_) {
         const Clock::time_point now = Clock::now();
-        if (now - since <= Trust::usual_wait || ticks() - waits_at <= waits_at - begun_at_) return;
+        if (now - since <= Trust::usual_wait || ticks() - waits_at <= own_part || own_links_ == 0) return;
         stalled_ = true;
         trust_->stalled(now, now - since);
         return;

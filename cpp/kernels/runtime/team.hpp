@@ -21,6 +21,7 @@
 #include <mutex>
 #include <vector>
 
+#include "kernels/runtime/cpus.hpp"
 #include "kernels/runtime/trust.hpp"
 #include "kernels/vector/simd.hpp"
 
@@ -49,25 +50,41 @@ class Seat {
 
     bool asleep() const { return asleep_.load(); }
 
-    // Sleeps until ready() or a wake.
+    // For a thread of ours, of the calling one.
+    void belongs_to_me() { thread_.store(thread_id()); }
+
+    // Sleeps until ready().
     template <class Ready>
     void sleep(Ready&& ready) {
         std::unique_lock<std::mutex> lock(mutex_);
         asleep_.store(true);  // before the next look: then whoever makes it ready sees one or the other
         wake_.wait(lock, ready);
         asleep_.store(false);
+        if (moved_) cpus_.restore();
+        moved_ = false;
+    }
+
+    // The CPUs for the next calls.
+    void allow(const AllowedCpus& cpus) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        cpus_ = cpus;
+        has_cpus_ = true;
     }
 
     void wake() {
         if (!asleep()) return;
         const std::lock_guard<std::mutex> lock(mutex_);
+        if (has_cpus_ && asleep()) moved_ = cpus_.keep_off_mine(thread_.load()) || moved_;
         wake_.notify_one();
     }
 
    private:
+    std::atomic<int> thread_{0};
     std::atomic<bool> asleep_{false};
     std::mutex mutex_;
     std::condition_variable wake_;
+    AllowedCpus cpus_;
+    bool has_cpus_ = false, moved_ = false;
 };
 
 // The chains of one call. Reused from call to call and never destroyed, as late threads may still look at it.
@@ -111,6 +128,7 @@ class Member {
 
    private:
     Task claim_next();
+    bool owns(int piece) const { return owned_ >= 0 && piece % team_.threads == owned_; }
     bool claim(int piece, std::uint64_t link);
     bool is_ready(const Chain* chains, int piece, std::uint64_t link) const;
     bool can_go_on() const;

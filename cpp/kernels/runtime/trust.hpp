@@ -71,6 +71,7 @@ class Trust {
 
     // Waits of this length happen on idle machines.
     static constexpr std::chrono::microseconds usual_wait{200};
+    static constexpr std::chrono::milliseconds longest_spin{2};  // where the work between meetings is long
     static constexpr std::chrono::microseconds least_patience{100}, most_patience{300};
 
     bool is_given(Clock::time_point now) const { return now >= alone_until_; }
