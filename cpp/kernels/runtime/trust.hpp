@@ -46,6 +46,8 @@ struct MeanPace {
     int calls = 0;
 
     bool known() const { return calls > 0; }
+    // New calls count as much as all old ones together.
+    void forget() { calls = std::min(calls, 1); }
     void add(double pace) {
         calls = std::min(calls + 1, 32);
         ns += (pace - ns) / calls;
@@ -56,7 +58,8 @@ struct MeanPace {
 struct Experience {
     std::size_t kind = 0;
     MeanPace alone, together;
-    unsigned calls = 0;
+    bool slower = false;             // together, when it was last seen
+    int pause = 0, until_trial = 0;  // calls
 };
 
 // A thread that loses its core in the middle of a piece costs a time slice, milliseconds, many times what a short call
@@ -82,17 +85,25 @@ class Trust {
         const bool upper = std::frexp(work, &exponent) > 0.7;
         kind ^= (std::size_t(2 * exponent + upper) + 1) * 0x9E3779B97F4A7C15u;
         Experience& known = known_[kind % known_.size()];
-        if (known.kind != kind) known = {kind, {}, {}, 0};
+        if (known.kind != kind) known = Experience{kind, {}, {}, false, 0, 0};
         return known;
     }
 
-    // Is one thread as fast? A few of many short calls try what seems slower.
-    bool prefers_one(Experience& known, Clock::duration alone) const {
-        constexpr unsigned calls_between_trials = 256, calls_alone = 2, calls_together = 8;
+    // Is one thread as fast? A few calls try what seems slower, more and more seldom while it is; long ones try several
+    // threads only, as one may take much longer.
+    static bool prefers_one(Experience& known, Clock::duration alone) {
+        const bool brief = alone < std::chrono::milliseconds(1);
+        const int first_pause = brief ? 256 : 16, longest_pause = brief ? 1 << 14 : 128;
         const bool slower = known.alone.known() && known.together.known() && known.together.ns > 0.98 * known.alone.ns;
-        const unsigned since = known.calls++ % calls_between_trials;
-        const bool tries = since < (slower ? calls_together : calls_alone) && alone < std::chrono::milliseconds(1);
-        return slower != tries;
+        const int trials = slower ? (brief ? 8 : 2) : (brief ? 2 : 0);
+        if (slower != known.slower || known.pause == 0) {
+            known.slower = slower;
+            known.pause = known.until_trial = first_pause;
+        } else if (--known.until_trial < -trials) {
+            known.pause = known.until_trial = std::min(2 * known.pause, longest_pause);
+        }
+        if (known.until_trial == 0) (slower ? known.together : known.alone).forget();  // before a trial
+        return slower != (known.until_trial < 0);
     }
 
     void ran_alone(Experience& known, double work, Clock::duration took) { known.alone.add(nanoseconds(took) / work); }
