@@ -7,8 +7,8 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-# Calls use as many threads as a test asks for, even if they have to share CPUs or one would be faster. Set before
-# fastrnn is imported, and for the processes that tests start.
+# Calls use as many threads as a test asks for, even if they have to share CPUs or one would be faster. Set
+# before fastrnn is imported, and for the processes that tests start.
 os.environ.setdefault("FASTRNN_ALWAYS_SHARE", "1")
 
 # No deadlines: a shared machine may pause for a second at any time, and no test asserts a timing.

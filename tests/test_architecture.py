@@ -393,8 +393,8 @@ def test_only_simd_names_eigen_packets():
     assert not offences(others, r"Eigen::internal|\bPacket(Block|\d+\w+)?\b|\bpacket_traits\b|\.packet\b")
 
 
-# Flushing denormals sets a control register (MXCSR, FPCR), and a thread that spins tells the processor: no vector code,
-# and nothing that Eigen offers.
+# Flushing denormals sets a control register (MXCSR, FPCR), and a thread that spins tells the processor: no
+# vector code, and nothing that Eigen offers.
 MAY_USE_INTRINSICS = {"denormals.hpp", "spin.hpp"}
 
 

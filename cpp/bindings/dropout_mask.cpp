@@ -12,7 +12,7 @@ template <class S>
 py::object draw(const MaskProblem& problem, double dropped, double kept) {
     auto mask = new_array<S>("mask", {problem.steps, problem.width});
     const ReleasedGil release;
-    draw_mask(problem, S(dropped), S(kept), mask.mutable_data(), get_num_threads());
+    draw_mask(problem, S(dropped), S(kept), mask.mutable_data(), available_threads());
     return py::object(std::move(mask));
 }
 

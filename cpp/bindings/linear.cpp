@@ -53,7 +53,7 @@ Array<S> forward(const PackedLinear<S>& packed, py::object x) {
     S* const to = y.mutable_data();
     {
         const ReleasedGil release;
-        linear_forward(p, packed.panels.get(), packed.bias.get(), to, get_num_threads(), fresh_workspace());
+        linear_forward(p, packed.panels.get(), packed.bias.get(), to, available_threads(), fresh_workspace());
     }
     interrupt.finish();
     return y;
@@ -71,7 +71,7 @@ py::object backward(py::object x, py::object weight, py::object dy, py::object d
     S* const to = need_dx ? dx.mutable_data() : nullptr;
     {
         const ReleasedGil release;
-        linear_backward(p, from, to, dw, db, get_num_threads(), fresh_workspace());
+        linear_backward(p, from, to, dw, db, available_threads(), fresh_workspace());
     }
     interrupt.finish();
     return need_dx ? py::object(std::move(dx)) : py::none();

@@ -49,7 +49,7 @@ py::tuple binary_cross_entropy(py::object logits, py::object targets, py::object
     S* const d = dlogits.mutable_data();
     {
         const ReleasedGil release;
-        fastrnn::binary_cross_entropy(p, rows.data(), d, get_num_threads());
+        fastrnn::binary_cross_entropy(p, rows.data(), d, available_threads());
     }
     return py::make_tuple(losses, dlogits);
 }
@@ -80,7 +80,7 @@ py::tuple linear_binary_cross_entropy(py::object h, py::object weight, py::objec
                                        optional_writable<S>(dbias, "dbias", {{"F", F}})};
     {
         const ReleasedGil release;
-        fastrnn::linear_binary_cross_entropy(p, linear, gradients, get_num_threads(), fresh_workspace());
+        fastrnn::linear_binary_cross_entropy(p, linear, gradients, available_threads(), fresh_workspace());
     }
     interrupt.finish();
     return py::make_tuple(losses, need_dh ? py::object(std::move(dh)) : py::none());

@@ -23,7 +23,7 @@ void sgd(py::object p, py::object g, py::object m, double learning_rate, double 
     if (!velocity && momentum != 0) throw py::value_error("m: expected an array because momentum is not 0, got None");
     const ReleasedGil release;
     sgd_step(value, gradient, velocity, n,
-             {S(learning_rate), S(momentum), S(weight_decay), nesterov, S(gradient_scale)}, get_num_threads());
+             {S(learning_rate), S(momentum), S(weight_decay), nesterov, S(gradient_scale)}, available_threads());
 }
 
 template <class S>
@@ -35,7 +35,7 @@ void rmsprop(py::object p, py::object g, py::object v, double learning_rate, dou
     S* const square = expect_writable<S>(v, "v", {{"n", n}});
     const ReleasedGil release;
     rmsprop_step(value, gradient, square, n,
-                 {S(learning_rate), S(alpha), S(epsilon), S(weight_decay), S(gradient_scale)}, get_num_threads());
+                 {S(learning_rate), S(alpha), S(epsilon), S(weight_decay), S(gradient_scale)}, available_threads());
 }
 
 template <class S>
@@ -47,14 +47,14 @@ void adam(py::object p, py::object g, py::object m, py::object v, const AdamSett
     S* const square = expect_writable<S>(v, "v", {{"n", n}});
     if (settings.step < 1) throw py::value_error("step: expected 1 or more, got " + std::to_string(settings.step));
     const ReleasedGil release;
-    adam_step(value, gradient, mean, square, n, settings, get_num_threads());
+    adam_step(value, gradient, mean, square, n, settings, available_threads());
 }
 
 template <class S>
 double euclidean_norm(py::object g) {
     const auto values = expect<S>(g, "g", {{"n", any}});
     const ReleasedGil release;
-    return norm(values.data(), values.shape(0), get_num_threads(), fresh_workspace());
+    return norm(values.data(), values.shape(0), available_threads(), fresh_workspace());
 }
 
 template <class S, class F>
@@ -114,19 +114,19 @@ void register_optimizers(py::module_& m) {
         "scale",
         [](py::object g, double factor) {
             if (is_double(g))
-                in_place<double>(g, [&](double* values, Index n) { scale(values, n, factor, get_num_threads()); });
+                in_place<double>(g, [&](double* values, Index n) { scale(values, n, factor, available_threads()); });
             else
-                in_place<float>(g, [&](float* values, Index n) { scale(values, n, float(factor), get_num_threads()); });
+                in_place<float>(g, [&](float* values, Index n) { scale(values, n, float(factor), available_threads()); });
         },
         py::arg("g"), py::arg("factor"), "Multiply g by factor, in place.");
     m.def(
         "clip_value",
         [](py::object g, double limit) {
             if (is_double(g))
-                in_place<double>(g, [&](double* values, Index n) { clip_value(values, n, limit, get_num_threads()); });
+                in_place<double>(g, [&](double* values, Index n) { clip_value(values, n, limit, available_threads()); });
             else
                 in_place<float>(
-                    g, [&](float* values, Index n) { clip_value(values, n, float(limit), get_num_threads()); });
+                    g, [&](float* values, Index n) { clip_value(values, n, float(limit), available_threads()); });
         },
         py::arg("g"), py::arg("limit"), "Clip every value of g to -limit .. limit, in place.");
 }

@@ -52,7 +52,7 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
     p.dbias = optional_writable<S>(dbias, "dbias", {{"V", V}});
     {
         const ReleasedGil release;
-        fastrnn::linear_cross_entropy(p, get_num_threads(), fresh_workspace());
+        fastrnn::linear_cross_entropy(p, available_threads(), fresh_workspace());
     }
     interrupt.finish();
     return py::make_tuple(losses, need_dh ? py::object(std::move(dh)) : py::none());

@@ -15,7 +15,7 @@ from fastrnn._version import __version__
 
 if TYPE_CHECKING:
     from fastrnn import data, decode, interop, layers, models, reference, train
-    from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads
+    from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads, thread_counters
     from fastrnn.data import ChunkedText, Vocabulary
     from fastrnn.layers import (
         GRU,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # report a wrong FASTRNN_ISA in one line.
 _SUBPACKAGES = ("data", "decode", "interop", "layers", "models", "reference", "train")
 _HOMES = {
-    "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads"),
+    "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads", "thread_counters"),
     "data": ("ChunkedText", "Vocabulary"),
     "layers": (
         "GRU",
@@ -92,6 +92,7 @@ __all__ = [
     "reference",
     "set_num_threads",
     "softmax_cross_entropy",
+    "thread_counters",
     "train",
 ]
 

@@ -20,7 +20,15 @@ from fastrnn._cpus import count_cpus
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["ISAS", "available_isas", "get_num_threads", "isa", "kernels", "set_num_threads"]
+__all__ = [
+    "ISAS",
+    "available_isas",
+    "get_num_threads",
+    "isa",
+    "kernels",
+    "set_num_threads",
+    "thread_counters",
+]
 
 ISAS = ("avx512", "avx2", "baseline")
 MAX_THREADS = 1024
@@ -126,8 +134,10 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        In ``1 .. 1024``. Small tasks use fewer. Threads that the system refuses are done without, with a
-        `RuntimeWarning`, and asked for again a second later. For the default see `get_num_threads`.
+        In ``1 .. 1024``. Never more run than there are CPUs to run them; small tasks use fewer, and so does a
+        call that would not be faster on several, because it is short or the machine is busy (see
+        `thread_counters`). Threads that the system refuses are done without, with a `RuntimeWarning`, and
+        asked for again a second later. For the default see `get_num_threads`.
 
     Raises
     ------
@@ -146,6 +156,38 @@ def set_num_threads(threads: int) -> None:
     >>> fr.set_num_threads(before)
     """
     kernels.set_num_threads(as_size("threads", threads, most=MAX_THREADS))
+
+
+def thread_counters() -> dict[str, int]:
+    """Return what happened to calls on several threads since this process began.
+
+    Returns
+    -------
+    counters : dict
+        ``shared_calls``
+            ran on several threads;
+        ``lone_calls``
+            were large enough for several and ran on one: that is faster for such calls, or other threads have
+            stalled lately, or another Python thread uses them;
+        ``brief_calls``
+            likewise, because to wake a thread would have cost more;
+        ``wakes``
+            of sleeping threads;
+        ``taken_over``
+            pieces of other threads that the calling thread did;
+        ``went_alone``
+            times that a call went on without the other threads, which did not come or had stalled;
+        ``stalls``, ``stalled_us``
+            waits for a thread that had lost its CPU to another program, and their microseconds.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> fr.thread_counters()["stalls"] >= 0
+    True
+    """
+    counters: dict[str, int] = kernels.thread_counters()
+    return counters
 
 
 def _threads_at_start() -> int:

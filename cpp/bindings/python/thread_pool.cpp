@@ -133,7 +133,7 @@ class Pool {
     // On several threads, or on this one if that is faster.
     void run(const Sharing& sharing, const std::function<void(const Worker&)>& f) {
         const Clock::time_point start = Clock::now();
-        const int threads = start_threads(std::min(sharing.threads * sharing.groups, usable_cpus(start)) - 1) + 1;
+        const int threads = start_threads(sharing.threads * sharing.groups - 1) + 1;
         if (threads == 1) return f(Worker::alone(sharing));
         Experience& known = trust.experience(f.target_type().hash_code(), sharing.work);
         if (has_team(sharing, threads, known, start)) {
@@ -187,16 +187,6 @@ class Pool {
 
     PoolThread& thread(int rank) { return *threads_[std::size_t(rank - 1)]; }
 
-    // CPUs that the calling thread may use, looked up now and then.
-    int usable_cpus(Clock::time_point now) {
-        if (shares_always.load(std::memory_order_relaxed)) return 1 << 20;
-        if (now >= next_look_) {
-            cpus_ = AllowedCpus::mine().count();
-            next_look_ = now + std::chrono::milliseconds(100);
-        }
-        return cpus_;
-    }
-
     // Returns the number of threads there are, at most `count`, after starting what is missing, one by one. After a
     // refusal those that came are kept, and the others are tried again a second later. One warning tells of all
     // refusals until all threads have come.
@@ -230,8 +220,7 @@ class Pool {
     Team teams_[Region::most_groups];
     Seat caller_;
     std::vector<std::unique_ptr<PoolThread>> threads_;
-    Clock::time_point next_try_{}, next_look_{};
-    int cpus_ = 1;
+    Clock::time_point next_try_{};
     bool warned_ = false;
 };
 std::atomic<Pool*> the_pool{nullptr};
@@ -260,6 +249,21 @@ void run_team(const Sharing& sharing, const std::function<void(const Worker&)>& 
 namespace bindings {
 
 int get_num_threads() { return wanted_threads.load(); }
+
+int available_threads() {
+    // More threads than CPUs would only wait for each other. Affinities change seldom: looked up now and then.
+    static std::atomic<int> cpus{1};
+    static std::atomic<Clock::rep> next_look{0};
+    const int wanted = wanted_threads.load();
+    if (wanted == 1 || shares_always.load(std::memory_order_relaxed)) return wanted;
+    const Clock::duration now = Clock::now().time_since_epoch();
+    if (now.count() >= next_look.load(std::memory_order_acquire)) {
+        cpus.store(AllowedCpus::mine().count());
+        next_look.store((now + std::chrono::milliseconds(100)).count(), std::memory_order_release);
+    }
+    return std::min(wanted, cpus.load());
+}
+
 void set_num_threads(int threads) { wanted_threads.store(threads); }
 void always_share(bool always) { shares_always.store(always); }
 

@@ -42,7 +42,7 @@ bool prefers_wave(const Passes<Pass>& passes, int threads) {
 template <class Pass>
 void run_in_turn(const Passes<Pass>& passes) {
     for (const auto& pass : passes) {
-        const Split split = split_of(*pass, get_num_threads());
+        const Split split = split_of(*pass, available_threads());
         pass->prepare(split, split.threads, 0, fresh_workspace());
         const double work = Pass::forward_passes * pass->packed().forward_work(pass->problem().batch);
         run_team({split.threads, work}, [&](const Worker& worker) { pass->run(worker); });
@@ -82,7 +82,7 @@ void run_passes(const Passes<Pass>& passes, bool are_directions) {
     const ReleasedGil release;
     if (passes[0]->problem().batch.tokens() > 0) {
         const double work = work_of(passes);
-        const int threads = useful_threads(get_num_threads(), work, are_directions ? 4e5 : wave_work_per_thread);
+        const int threads = useful_threads(available_threads(), work, are_directions ? 4e5 : wave_work_per_thread);
         if (passes.size() == 1 || threads == 1 || (!are_directions && !prefers_wave(passes, threads)))
             run_in_turn(passes);
         else if (are_directions)

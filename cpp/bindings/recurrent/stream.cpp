@@ -57,7 +57,7 @@ class StreamLayer {
         problem_.input = {input.x, input.ids, packed_->sizes().D};
         problem_.initial.h = problem_.restart.h = h_;
         problem_.arrays.y = next_;
-        const Split split = packed_->split(problem_.batch, 1, get_num_threads());
+        const Split split = packed_->split(problem_.batch, 1, available_threads());
         problem_.by_units = split.by_units;
         if (split.threads > workers_) {  // lists for each worker
             workers_ = 0;                // if memory ends here, the next step begins again

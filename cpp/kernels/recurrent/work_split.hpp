@@ -27,10 +27,11 @@ inline double rows_ratio(double rows, int threads, double step_work) {
     return threads > 1 ? (1 + lost * threads / rows) / threads : 1;
 }
 
-// By units: the largest part, a meeting, and h, of which a core reads from the others what they made.
+// By units: the largest part, a meeting, in which each core looks at all others, and h, of which a core reads from the
+// others what they made.
 inline double units_ratio(double rows, double H, int threads, double step_work, double largest_part) {
-    constexpr double meeting = 1.2e4, number = 240;  // in multiply-adds; of one row fewer take that long
-    const double apart = meeting + number * (threads - 1) / threads * rows * H;
+    constexpr double look = 6e3, number = 240;  // in multiply-adds; of one row fewer take that long
+    const double apart = look * threads + number * (threads - 1) / threads * rows * H;
     return largest_part + (rows > 1 ? 1 : 0.65) * apart / (rows * step_work);
 }
 
@@ -41,13 +42,17 @@ Split choose_split(const RaggedBatch& batch, Index H, double work, double step_w
     constexpr Index most_rows = 12;  // of a thread; more are never split by units
     const int threads = useful_threads(available, work);
     const Index pieces = (H + unit_grain<S> - 1) / unit_grain<S>;
-    const int by_rows = int(std::min<Index>(threads, batch.N)), by_units = int(std::min<Index>(threads, pieces));
-    if (by_units < 2 || by_units < by_rows || batch.N >= most_rows * threads) return {by_rows, false};
+    const int by_rows = int(std::min<Index>(threads, batch.N)), most = int(std::min<Index>(threads, pieces));
+    Split best{by_rows, false};
+    if (most < by_rows || batch.N >= most_rows * threads) return best;
     const double rows = double(batch.N);
-    const double largest = double((pieces + by_units - 1) / by_units * unit_grain<S>) / double(H);
-    const double units = units_ratio(rows, double(H), by_units, step_work, std::min(largest, 1.0));
-    if (units < std::min(0.95, rows_ratio(rows, by_rows, step_work))) return {by_units, true};
-    return {by_rows, false};
+    double least = std::min(0.95, rows_ratio(rows, by_rows, step_work));
+    for (int by_units = 2; by_units <= most; ++by_units) {
+        const double largest = double((pieces + by_units - 1) / by_units * unit_grain<S>) / double(H);
+        const double ratio = units_ratio(rows, double(H), by_units, step_work, std::min(largest, 1.0));
+        if (ratio < least) least = ratio, best = {by_units, true};
+    }
+    return best;
 }
 
 // Layers of a stack can run as a wave, one thread each, which meet less often than in a split by units.

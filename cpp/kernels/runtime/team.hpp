@@ -53,12 +53,13 @@ class Seat {
     // For a thread of ours, of the calling one.
     void belongs_to_me() { thread_.store(thread_id()); }
 
-    // Sleeps until ready().
+    // Sleeps until ready(), or until it is woken.
     template <class Ready>
     void sleep(Ready&& ready) {
         std::unique_lock<std::mutex> lock(mutex_);
         asleep_.store(true);  // before the next look: then whoever makes it ready sees one or the other
-        wake_.wait(lock, ready);
+        woken_ = false;
+        wake_.wait(lock, [&] { return woken_ || ready(); });
         asleep_.store(false);
         if (moved_) cpus_.restore();
         moved_ = false;
@@ -75,6 +76,7 @@ class Seat {
         if (!asleep()) return;
         const std::lock_guard<std::mutex> lock(mutex_);
         if (has_cpus_ && asleep()) moved_ = cpus_.keep_off_mine(thread_.load()) || moved_;
+        woken_ = true;
         wake_.notify_one();
     }
 
@@ -84,7 +86,7 @@ class Seat {
     std::mutex mutex_;
     std::condition_variable wake_;
     AllowedCpus cpus_;
-    bool has_cpus_ = false, moved_ = false;
+    bool woken_ = false, has_cpus_ = false, moved_ = false;
 };
 
 // The chains of one call. Reused from call to call and never destroyed, as late threads may still look at it.
