@@ -284,6 +284,7 @@ def _restore(seed: Seed, training: TrainingState) -> str:
 def run(count: int, seed: int, report: Callable[[str], object] = print, first: int = 0) -> Counter[str]:
     """Check mutated files, and return the number of each outcome; report each failure, with its number."""
     goods, outcomes = seeds(), Counter[str]()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     began = time.monotonic()
     np.seterr(all="ignore")
     for number in range(first, count):
@@ -308,7 +309,7 @@ def run(count: int, seed: int, report: Callable[[str], object] = print, first: i
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             report(f"{number + 1} files, {time.monotonic() - began:.0f} s, {memory} MiB, {dict(outcomes)}")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    if memory > MOST_MEMORY:
+    if memory > max(MOST_MEMORY, before):  # other tests of this process may have used more
         report(f"memory: {memory} bytes")
         outcomes["FAILED"] += 1
     return outcomes
