@@ -53,8 +53,8 @@ PYBIND11_MODULE(FASTRNN_MODULE, m, pybind11::mod_gil_not_used()) {
             return counts;
         },
         "Return what happened to calls on several threads since the process began.");
-    m.def("meeting_time", &fb::meeting_time, pybind11::arg("threads"), pybind11::arg("meetings"),
-          pybind11::arg("work"), "Return the seconds that a meeting takes of threads that each work that many seconds.");
+    m.def("meeting_time", &fb::meeting_time, pybind11::arg("threads"), pybind11::arg("meetings"), pybind11::arg("work"),
+          "Return the seconds that a meeting takes of threads that each work that many seconds.");
     // Small pieces of memory, such as lists of rows, do not say what they are for.
     pybind11::register_local_exception_translator([](std::exception_ptr error) {
         try {
