@@ -116,14 +116,16 @@ void register_optimizers(py::module_& m) {
             if (is_double(g))
                 in_place<double>(g, [&](double* values, Index n) { scale(values, n, factor, available_threads()); });
             else
-                in_place<float>(g, [&](float* values, Index n) { scale(values, n, float(factor), available_threads()); });
+                in_place<float>(g,
+                                [&](float* values, Index n) { scale(values, n, float(factor), available_threads()); });
         },
         py::arg("g"), py::arg("factor"), "Multiply g by factor, in place.");
     m.def(
         "clip_value",
         [](py::object g, double limit) {
             if (is_double(g))
-                in_place<double>(g, [&](double* values, Index n) { clip_value(values, n, limit, available_threads()); });
+                in_place<double>(g,
+                                 [&](double* values, Index n) { clip_value(values, n, limit, available_threads()); });
             else
                 in_place<float>(
                     g, [&](float* values, Index n) { clip_value(values, n, float(limit), available_threads()); });
