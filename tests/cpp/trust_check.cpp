@@ -1,8 +1,8 @@
 // What Trust decides, from made-up times: tests/kernels/test_team.py compiles and runs it.
-#include "kernels/runtime/trust.hpp"
-
 #include <cstdio>
 #include <cstdlib>
+
+#include "kernels/runtime/trust.hpp"
 
 using namespace fastrnn;
 using Milliseconds = std::chrono::duration<double, std::milli>;
@@ -98,7 +98,8 @@ void threads_are_woken_for_long_calls_and_for_many_short_ones() {
     int later = 1;
     while (!trust.pays_to_wake(ms(0.01))) ++later;
     expect(later > calls, "later if the threads fell asleep after little work");
-    expect(trust.patience() >= Trust::least_patience && trust.patience() <= Trust::most_patience, "spinning is bounded");
+    expect(trust.patience() >= Trust::least_patience && trust.patience() <= Trust::most_patience,
+           "spinning is bounded");
 }
 
 }  // namespace
