@@ -26,19 +26,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from benchmarks.compare.run import RESULTS, commit, save, shape
+from benchmarks.compare.run import RESULTS, shape
 from benchmarks.compare.shapes import CELLS, MODES, SHAPES
-from benchmarks.turns import Asked, Message, bind_to_cpus, serve_requests
+from benchmarks.load import spinning
+from benchmarks.turns import Asked, Message, bind_to_cpus, keep_results, new_result, serve_requests
 from fastrnn import _dispatch
 from fastrnn.cli.benchmark.cases import Case, Shape
-from fastrnn.cli.benchmark.machine import facts as machine_facts
-from fastrnn.cli.benchmark.peers import PEERS, installed
+from fastrnn.cli.benchmark.peers import PEERS
 from fastrnn.cli.benchmark.points import grid_point
 from fastrnn.cli.benchmark.process import thread_environment
 from fastrnn.cli.benchmark.task import Task
@@ -61,16 +61,6 @@ WARM_UP = (
 )
 PAUSE = 0.01  # seconds between turns: lets the threads of the last process go to sleep
 GOAL, GOAL_IDLE, IDLE_FROM = 1.10, 0.60, 4000  # times one thread; the second without load, from that N * H on
-
-# A spinning process; it ends by itself once its parent is gone.
-SPIN = """
-import os
-parent = os.getppid()
-print(flush=True)
-while os.getppid() == parent:
-    for _ in range(10**6):
-        pass
-"""
 
 # A small model on Python's standard library, which no validation, sample or save interrupts.
 TRAIN_STEPS = 300
@@ -160,29 +150,6 @@ def thread_counters() -> dict[str, int]:
     return counters
 
 
-# The load.
-
-
-@contextmanager
-def spinning(count: int) -> Iterator[None]:
-    """Let that many processes spin."""
-    command = [sys.executable, "-c", SPIN]
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for _ in range(count):
-            # Ctrl-C reaches them too: their traceback is of no interest.
-            processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
-        for process in processes:
-            assert process.stdout is not None
-            process.stdout.readline()  # it spins now
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.communicate()
-
-
 # A measurement.
 
 
@@ -257,17 +224,9 @@ def key(peer: str, threads: int) -> str:
 
 def measure(options: argparse.Namespace) -> Iterator[Message]:
     """Yield the result after each case."""
-    peers, missing = installed(options.peers)
-    for name, reason in missing.items():
-        print(f"NOT MEASURED: {PEERS[name].title}: {reason}", flush=True)
-    result: Message = {
-        "format": FORMAT,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join([f"python -m {MODULE}", *sys.argv[1:]]),
-        "commit": commit(),
-        "machine": machine_facts(),
-        "peers": peers,
-        "missing": missing,
+    result = new_result(FORMAT, MODULE, options.peers)
+    peers = result["peers"]
+    result |= {
         "threads": options.threads,
         "cpus": options.cpus,
         "rounds": options.rounds,
@@ -370,6 +329,11 @@ def verdicts(result: Message) -> Iterator[str]:
         yield f"\n{threads} threads: {len(missed)} of {len(found)} mean times miss the goal (!){worst}"
 
 
+def describe(point: Message) -> str:
+    """Return what has been measured."""
+    return f"measured: {' '.join(map(str, point['case'].values()))}"
+
+
 def show(lines: Iterable[str]) -> None:
     """Print lines."""
     for line in lines:
@@ -389,18 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve_requests(Worker(peer, int(threads)).handle)
     bind_to_cpus(options.cpus)
     signal.signal(signal.SIGTERM, end)
-    result: Message = {}
-    code = 0
-    try:
-        for result in measure(options):
-            save(result, options.out)
-            point = result["points"][-1]
-            print(f"measured: {' '.join(map(str, point['case'].values()))}", file=sys.stderr, flush=True)
-    except KeyboardInterrupt:
-        code = 130
-    except RuntimeError as error:
-        print(f"STOPPED: {error}", file=sys.stderr)
-        code = 1
+    result, code = keep_results(measure(options), options.out, describe)
     if result:
         show(tables(result))
         show(verdicts(result))

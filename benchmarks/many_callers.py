@@ -9,12 +9,13 @@ equal one. fastrnn's own threads are those of FASTRNN_NUM_THREADS.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
+
+from fastrnn.cli.benchmark.process import thread_environment
 
 SHAPES = ((25, 1, 48, 160), (80, 4, 60, 90), (30, 100, 64, 200))
 
@@ -77,7 +78,7 @@ def main() -> None:
     for threads in given.threads:
         command = [sys.executable, __file__, "--worker", f"--callers={given.callers}"]
         command += [f"--rounds={given.rounds}", f"--seconds={given.seconds}"]
-        environment = os.environ | {"FASTRNN_NUM_THREADS": str(threads)}
+        environment = thread_environment(threads)
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         cells = [f"{ratio:.2f} ({100 * share:.0f} %)" for ratio, share in json.loads(run.stdout)]
         print(f"| {threads} | " + " | ".join(cells) + " |", flush=True)

@@ -28,11 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.results import PEERS as CANDIDATES
-from benchmarks.compare.run import RESULTS, commit, save, shape
+from benchmarks.compare.run import RESULTS, shape
 from benchmarks.compare.shapes import CELLS, MODES, SHAPES, cases
-from benchmarks.turns import Asked, Message, bind_to_cpus, serve_requests
+from benchmarks.turns import Asked, Message, bind_to_cpus, keep_results, new_result, serve_requests
 from fastrnn.cli.benchmark.cases import Case, Shape
-from fastrnn.cli.benchmark.machine import facts as machine_facts
 from fastrnn.cli.benchmark.peers import PEERS, installed
 from fastrnn.cli.benchmark.points import Point, grid_point
 from fastrnn.cli.benchmark.timing import (
@@ -135,17 +134,9 @@ def measure_case(case: Case, together: Asked, alone: Sequence[Asked], options: a
 
 def measure(options: argparse.Namespace) -> Iterator[Message]:
     """Yield the result after each case."""
-    peers, missing = installed(dict.fromkeys(["fastrnn", *options.peers]))
-    for name, reason in missing.items():
-        print(f"NOT MEASURED: {PEERS[name].title}: {reason}", flush=True)
-    result: Message = {
-        "format": FORMAT,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join([f"python -m {MODULE}", *sys.argv[1:]]),
-        "commit": commit(),
-        "machine": machine_facts(),
-        "peers": peers,
-        "missing": missing,
+    result = new_result(FORMAT, MODULE, dict.fromkeys(["fastrnn", *options.peers]))
+    peers = result["peers"]
+    result |= {
         "threads": options.threads,
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -198,6 +189,11 @@ def entry(found: tuple[float, str] | None) -> str:
     return f"{found[0]:.2f}x {PEERS[found[1]].title}" if found else "-"
 
 
+def describe(point: Message) -> str:
+    """Return a point's ratio in one line."""
+    return f"{' '.join(map(str, point['case'].values()))}: {entry(against_best(point['together']))}"
+
+
 def means(points: Sequence[Message]) -> Iterator[str]:
     """Yield the rows of the geometric means, of each cell and of all."""
     named = {cell: [point for point in points if point["case"]["cell"] == cell] for cell in CELLS}
@@ -228,19 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threads, *peers = options.worker
         return serve_requests(Worker(peers, int(threads)).handle)
     bind_to_cpus(options.threads)
-    result: Message = {}
-    code = 0
-    try:
-        for result in measure(options):
-            save(result, options.out)
-            point = result["points"][-1]
-            best = entry(against_best(point["together"]))
-            print(f"{' '.join(map(str, point['case'].values()))}: {best}", file=sys.stderr, flush=True)
-    except KeyboardInterrupt:
-        code = 130
-    except RuntimeError as error:
-        print(f"STOPPED: {error}", file=sys.stderr)
-        code = 1
+    result, code = keep_results(measure(options), options.out, describe)
     if result:
         for line in (*tables(result), verdict(result)):
             print(line)

@@ -11,12 +11,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from benchmarks.compare.run import origin, save
 from fastrnn.cli.benchmark.machine import choose_cpus
+from fastrnn.cli.benchmark.machine import facts as machine_facts
+from fastrnn.cli.benchmark.peers import PEERS, installed
 from fastrnn.cli.benchmark.process import thread_environment
 
 Message = dict[str, Any]
@@ -103,3 +107,28 @@ def bind_to_cpus(count: int) -> list[int]:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
     return cpus
+
+
+def new_result(format_: str, module: str, peers: Iterable[str]) -> Message:
+    """Return the beginning of a result: how, when, on which machine, and which peers are installed."""
+    found, missing = installed(peers)
+    for name, reason in missing.items():
+        print(f"NOT MEASURED: {PEERS[name].title}: {reason}", flush=True)
+    return {**origin(format_, module), "machine": machine_facts(), "peers": found, "missing": missing}
+
+
+def keep_results(
+    results: Iterable[Message], out: Path, describe: Callable[[Message], str]
+) -> tuple[Message, int]:
+    """Save each result as it comes, and tell its last point; return the last one and the exit code."""
+    result: Message = {}
+    try:
+        for result in results:
+            save(result, out)
+            print(describe(result["points"][-1]), file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        return result, 130
+    except RuntimeError as error:
+        print(f"STOPPED: {error}", file=sys.stderr)
+        return result, 1
+    return result, 0

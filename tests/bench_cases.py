@@ -10,6 +10,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # benchmarks/ is not installed
 
+from benchmarks.load import spinning as spinning  # noqa: E402
+
 # A process in which fastrnn returns a wrong answer.
 WRONG_WORKER = """
 import sys

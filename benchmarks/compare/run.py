@@ -73,6 +73,16 @@ def commit() -> str:
         return "unknown"
 
 
+def origin(format_: str, module: str) -> dict[str, Any]:
+    """Return where a result comes from; `module` is the one that runs."""
+    return {
+        "format": format_,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": " ".join([f"python -m {module}", *sys.argv[1:]]),
+        "commit": commit(),
+    }
+
+
 def describe(point: dict[str, Any]) -> str:
     """Return a point's result in one line."""
     what = " ".join(str(value) for value in point["case"].values())
@@ -90,10 +100,7 @@ def save(result: dict[str, Any], path: Path) -> None:
 def measure(options: argparse.Namespace, path: Path) -> dict[str, Any]:
     """Run a process for each number of threads and combine their results."""
     result: dict[str, Any] = {
-        "format": FORMAT,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join(["python -m benchmarks.compare.run", *sys.argv[1:]]),
-        "commit": commit(),
+        **origin(FORMAT, "benchmarks.compare.run"),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "limits": {},

@@ -1,7 +1,6 @@
 """Many Python threads call kernels at once, or other processes are busy: the same bits, and none starves."""
 
 import json
-import subprocess
 import sys
 import time
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
+from bench_cases import spinning
 from kernel_cases import assert_same_bits, with_threads
 from system_refusals import run_script
 
@@ -107,30 +107,11 @@ print("done")
     assert output_of(script, threads) == "done\n"
 
 
-# Ends by itself once its parent is gone.
-SPIN = """
-import os
-parent = os.getppid()
-print(flush=True)
-while os.getppid() == parent:
-    for _ in range(10**6): pass
-"""
-
-
 @pytest.fixture(scope="module")
 def busy_machine():
     """Let two processes spin."""
-    command = [sys.executable, "-c", SPIN]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    try:
-        for process in processes:
-            process.stdout.readline()  # it spins now
+    with spinning(2):
         yield
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.communicate()
 
 
 #: By name: a layer, and T and N. Which of them is split how is the kernels' choice.
