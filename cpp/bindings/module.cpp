@@ -42,8 +42,6 @@ PYBIND11_MODULE(FASTRNN_MODULE, m, pybind11::mod_gil_not_used()) {
             fb::set_num_threads(threads);
         },
         pybind11::arg("threads"), "Set the number of threads that a kernel may use.");
-    m.def("always_share", &fb::always_share, pybind11::arg("always"),
-          "For tests: use as many threads as asked for, even if they have to share CPUs or one is faster.");
     m.def(
         "thread_counters",
         [] {

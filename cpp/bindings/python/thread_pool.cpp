@@ -22,7 +22,7 @@ namespace {
 
 std::atomic<int> wanted_threads{1};
 // For tests and measurements: use as many threads as asked for, even if they share CPUs or one is faster.
-std::atomic<bool> shares_always{std::getenv("FASTRNN_ALWAYS_SHARE") != nullptr};
+const bool shares_always = std::getenv("FASTRNN_ALWAYS_SHARE") != nullptr;
 
 // One call of run_team, on the caller's stack.
 struct Region {
@@ -56,14 +56,16 @@ class PoolThread {
     bool asleep() const { return seat_.asleep(); }
     Seat& seat() { return seat_; }
 
-    void give(const Region& region, int rank, Trust& trust) {
+    // Returns whether it had to be woken.
+    bool give(const Region& region, int rank, Trust& trust) {
         rank_ = rank;
         if (asleep()) seat_.allow(AllowedCpus::mine());
         next_.store(&region);
-        if (!asleep()) return;
+        if (!asleep()) return false;
         const Clock::time_point start = Clock::now();
         seat_.wake();
         trust.woke(Clock::now() - start);
+        return true;
     }
 
     // The region ends, whether this thread has come or not: it does not touch the region again.
@@ -137,8 +139,7 @@ class Pool {
         if (threads == 1) return f(Worker::alone(sharing));
         Experience& known = trust.experience(f.target_type().hash_code(), sharing.work);
         if (has_team(sharing, threads, known, start)) {
-            const bool woke = !all_awake(threads);
-            run_together(sharing, threads, f);
+            const bool woke = run_together(sharing, threads, f);
             const Clock::time_point end = Clock::now();
             trust.ran_together(known, sharing.work, woke, end, end - start);
         } else {
@@ -152,7 +153,7 @@ class Pool {
     static constexpr double multiply_adds_per_ns = 30;
 
     bool has_team(const Sharing& sharing, int threads, Experience& known, Clock::time_point now) {
-        if (shares_always.load(std::memory_order_relaxed)) return true;
+        if (shares_always) return true;
         const auto alone = std::chrono::nanoseconds(std::int64_t(sharing.work / multiply_adds_per_ns));
         if (!trust.is_given(now) || trust.prefers_one(known, alone)) {
             TeamCounters::add(trust.counters.lone_calls);
@@ -172,17 +173,20 @@ class Pool {
         return true;
     }
 
-    void run_together(const Sharing& sharing, int threads, const std::function<void(const Worker&)>& f) {
+    // Returns whether a thread had to be woken.
+    bool run_together(const Sharing& sharing, int threads, const std::function<void(const Worker&)>& f) {
         TeamCounters::add(trust.counters.shared_calls);
         const int of_group = std::max(1, threads / sharing.groups);
         for (int group = 0; group < sharing.groups; ++group)
             teams_[group].open(sharing.pieces ? sharing.pieces : of_group, of_group);
         Team* const teams[] = {&teams_[0], &teams_[1]};
         const Region region{f, sharing, teams, threads};
-        for (int rank = 1; rank < threads; ++rank) thread(rank).give(region, rank, trust);
+        bool woke = false;
+        for (int rank = 1; rank < threads; ++rank) woke = thread(rank).give(region, rank, trust) || woke;
         region.run(0, caller_, &trust);
         for (Team& team : teams_) team.closing.store(true);
         for (int rank = 1; rank < threads; ++rank) thread(rank).take_back();
+        return woke;
     }
 
     PoolThread& thread(int rank) { return *threads_[std::size_t(rank - 1)]; }
@@ -255,7 +259,7 @@ int available_threads() {
     static std::atomic<int> cpus{1};
     static std::atomic<Clock::rep> next_look{0};
     const int wanted = wanted_threads.load();
-    if (wanted == 1 || shares_always.load(std::memory_order_relaxed)) return wanted;
+    if (wanted == 1 || shares_always) return wanted;
     const Clock::duration now = Clock::now().time_since_epoch();
     if (now.count() >= next_look.load(std::memory_order_acquire)) {
         cpus.store(AllowedCpus::mine().count());
@@ -265,7 +269,6 @@ int available_threads() {
 }
 
 void set_num_threads(int threads) { wanted_threads.store(threads); }
-void always_share(bool always) { shares_always.store(always); }
 
 const TeamCounters& thread_counters() { return pool().trust.counters; }
 

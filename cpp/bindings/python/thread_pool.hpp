@@ -10,8 +10,6 @@ int get_num_threads();
 void set_num_threads(int threads);
 // For one call: at most as many as CPUs.
 int available_threads();
-// For tests: as many threads as asked for, even if they have to share CPUs or one is faster.
-void always_share(bool always);
 const TeamCounters& thread_counters();
 double meeting_time(int threads, int meetings, double work);
 

@@ -18,11 +18,16 @@ Split split_of(const Pass& pass, int threads) {
     return pass.packed().split(pass.problem().batch, Pass::forward_passes, threads);
 }
 
-// Multiply-adds of all passes.
+// Multiply-adds.
+template <class Pass>
+double work_of(const Pass& pass) {
+    return Pass::forward_passes * pass.packed().forward_work(pass.problem().batch);
+}
+
 template <class Pass>
 double work_of(const Passes<Pass>& passes) {
     double work = 0;
-    for (const auto& pass : passes) work += Pass::forward_passes * pass->packed().forward_work(pass->problem().batch);
+    for (const auto& pass : passes) work += work_of(*pass);
     return work;
 }
 
@@ -44,8 +49,7 @@ void run_in_turn(const Passes<Pass>& passes) {
     for (const auto& pass : passes) {
         const Split split = split_of(*pass, available_threads());
         pass->prepare(split, split.threads, 0, fresh_workspace());
-        const double work = Pass::forward_passes * pass->packed().forward_work(pass->problem().batch);
-        run_team({split.threads, work}, [&](const Worker& worker) { pass->run(worker); });
+        run_team({split.threads, work_of(*pass)}, [&](const Worker& worker) { pass->run(worker); });
     }
 }
 

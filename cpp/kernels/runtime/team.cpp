@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint64_t held = std::numeric_limits<std::uint64_t>::max();  // begun, of a chain that the caller holds
 constexpr int spins_before_help = 64;  // about two microseconds: an owner that runs has claimed its link by then
 constexpr int lone_runs_before_hold = 3;
+constexpr int none_free = -1, all_done = -2;  // of find_free
 
 }  // namespace
 
@@ -18,8 +19,7 @@ void Team::open(int pieces_, int threads_) {
     pieces.store(pieces_);
     threads = threads_;
     if (pieces_ > capacity_) {
-        arrays_.push_back(
-            std::make_unique<Chain[]>(std::size_t(pieces_)));  // the old ones stay: late threads read them
+        arrays_.push_back(std::make_unique<Chain[]>(std::size_t(pieces_)));  // old ones stay: late threads read them
         chains.store(arrays_.back().get());
         capacity_ = pieces_;
     }
@@ -58,12 +58,11 @@ Task Member::next() {
         if (task_.piece == pieces()) task_ = {};
         return task_;
     }
-    Chain* const chains = team_.chains.load(std::memory_order_relaxed);
     const std::uint64_t finished = base_ + std::uint64_t(task_.link) + 1;
     // An owner claims the next link before this one is known to be finished, so that nobody gets between.
     const bool goes_on =
-        owns(task_.piece) && finished < end_ && is_ready(chains, task_.piece, finished) && claim(task_.piece, finished);
-    chains[task_.piece].done.store(finished);  // sequentially consistent, as is the look at sleepers
+        owns(task_.piece) && finished < end_ && is_ready(task_.piece, finished) && claim(task_.piece, finished);
+    chain(task_.piece).done.store(finished);  // sequentially consistent, as is the look at sleepers
     team_.wake_sleepers();
     ++own_links_;
     if (!goes_on) return claim_next();
@@ -72,51 +71,48 @@ Task Member::next() {
 }
 
 bool Member::claim(int piece, std::uint64_t link) {
-    return team_.chains.load(std::memory_order_relaxed)[piece].begun.compare_exchange_strong(
-        link, link + 1, std::memory_order_acquire, std::memory_order_relaxed);
+    return chain(piece).begun.compare_exchange_strong(link, link + 1, std::memory_order_acquire,
+                                                      std::memory_order_relaxed);
 }
 
-bool Member::is_ready(const Chain* chains, int piece, std::uint64_t link) const {
-    return !wave_ || piece == 0 || chains[piece - 1].done.load(std::memory_order_acquire) > link;
+bool Member::is_ready(int piece, std::uint64_t link) const {
+    return !wave_ || piece == 0 || chain(piece - 1).done.load(std::memory_order_acquire) > link;
 }
 
-// The next link that is free, this thread's own first; waits until there is one or all are done.
-Task Member::claim_next() {
-    const Chain* const chains = team_.chains.load(std::memory_order_relaxed);
+// A chain whose next link is free, this thread's own first; or that there is none, or that all are done. Sequentially
+// consistent: whoever finishes a link sees a sleeper, or the sleeper sees the link.
+int Member::find_free(bool owned_only) const {
     const int pieces = this->pieces(), first = std::max(owned_, 0) % pieces;
+    int found = all_done;
+    for (int k = 0, i = first; k < pieces; ++k, i = i + 1 == pieces ? 0 : i + 1) {
+        const std::uint64_t link = chain(i).done.load();
+        if (link >= end_) continue;
+        found = none_free;
+        if (owned_only && !owns(i)) continue;
+        if (chain(i).begun.load(std::memory_order_relaxed) == link && is_ready(i, link)) return i;
+    }
+    return found;
+}
+
+// Claims a free link; waits until there is one or all are done.
+Task Member::claim_next() {
     for (int spins = 0;; ++spins) {
-        bool all_done = true;
-        for (int k = 0, i = first; k < pieces; ++k, i = i + 1 == pieces ? 0 : i + 1) {
-            const std::uint64_t link = chains[i].done.load(std::memory_order_acquire);
-            if (link >= end_) continue;
-            all_done = false;
-            if (chains[i].begun.load(std::memory_order_relaxed) != link || !is_ready(chains, i, link)) continue;
-            if ((!owns(i) && spins < spins_before_help) || !claim(i, link)) continue;
+        const int i = find_free(spins < spins_before_help);
+        if (i == all_done) {
+            if (trust_) lone_runs_ = own_links_ < pieces() * Index(end_ - base_) ? 0 : lone_runs_ + 1;
+            return task_ = {};
+        }
+        if (i >= 0) {
+            const std::uint64_t link = chain(i).done.load(std::memory_order_acquire);
+            if (link >= end_ || !is_ready(i, link) || !claim(i, link)) continue;
             if (!owns(i) && trust_) TeamCounters::add(trust_->counters.taken_over);
             return task_ = {i, Index(link - base_)};
-        }
-        if (all_done) {
-            if (trust_) lone_runs_ = own_links_ < pieces * Index(end_ - base_) ? 0 : lone_runs_ + 1;
-            return task_ = {};
         }
         if (spins < spins_before_help)
             spin_once();
         else
             wait();
     }
-}
-
-// Is there anything to do other than to wait?
-bool Member::can_go_on() const {
-    const Chain* const chains = team_.chains.load();
-    bool all_done = true;
-    for (int i = 0; i < pieces(); ++i) {
-        const std::uint64_t link = chains[i].done.load();
-        if (link >= end_) continue;
-        all_done = false;
-        if (chains[i].begun.load() == link && is_ready(chains, i, link)) return true;
-    }
-    return all_done;
 }
 
 // Spins for a bounded time, then sleeps. Meanwhile the caller can do without this thread. A wait of the caller's that
@@ -128,7 +124,7 @@ void Member::wait() {
     const std::uint64_t waits_at = ticks(), own_part = waits_at - begun_at_;
     bool greeted = false;
     const auto dismissed = [&] { return !trust_ && (seat_.place.load() == Place::dismissed || team_.closing.load()); };
-    const auto go_on = [&] { return dismissed() || can_go_on(); };
+    const auto go_on = [&] { return dismissed() || find_free(false) != none_free; };
     while (!go_on()) {
         if (!greeted && !trust_ && team_.alone.load()) {
             greeted = true;
@@ -154,11 +150,10 @@ void Member::wait() {
 
 // Takes all chains, between two runs; fails if another thread has begun a link of the next one.
 void Member::hold() {
-    Chain* const chains = team_.chains.load();
     for (int i = 0; i < pieces(); ++i) {
         std::uint64_t free = base_;
-        if (chains[i].begun.compare_exchange_strong(free, held)) continue;
-        while (--i >= 0) chains[i].begun.store(base_);
+        if (chain(i).begun.compare_exchange_strong(free, held)) continue;
+        while (--i >= 0) chain(i).begun.store(base_);
         return;
     }
     arrivals_ = team_.arrivals.load();
@@ -175,10 +170,9 @@ void Member::reopen() {
     if (!trust_->is_given(Clock::now())) return;
     team_.alone.store(false);
     alone_ = false;
-    Chain* const chains = team_.chains.load();
     for (int i = 0; i < pieces(); ++i) {
-        chains[i].done.store(base_);
-        chains[i].begun.store(base_);
+        chain(i).done.store(base_);
+        chain(i).begun.store(base_);
     }
     team_.wake_sleepers();
 }

@@ -132,12 +132,12 @@ class Member {
     Task claim_next();
     bool owns(int piece) const { return owned_ >= 0 && piece % team_.threads == owned_; }
     bool claim(int piece, std::uint64_t link);
-    bool is_ready(const Chain* chains, int piece, std::uint64_t link) const;
-    bool can_go_on() const;
+    bool is_ready(int piece, std::uint64_t link) const;
+    Chain& chain(int piece) const { return team_.chains.load(std::memory_order_acquire)[piece]; }
+    int find_free(bool owned_only) const;
     void wait();
     void hold();
     void reopen();
-    Task none();
 
     Team& team_;
     Seat& seat_;
