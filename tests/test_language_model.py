@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
-from fastrnn.models import LanguageModel
+from fastrnn.language import LanguageModel
 from gradient_check import assert_slope
 
 V, T, N = 11, 7, 5

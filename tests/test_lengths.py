@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fastrnn.models import LanguageModel
+from fastrnn.language import LanguageModel
 from gradient_check import assert_slope
 
 V, START = 3, -1

@@ -7,7 +7,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import LanguageModel
-from fastrnn.models import backbone
+from fastrnn.language import backbone
 from gradient_check import assert_slope
 
 V, T, N = 11, 7, 5

@@ -8,7 +8,7 @@ import pytest
 import fastrnn as fr
 from fastrnn.data import SentenceBatches, Vocabulary
 from fastrnn.decode import score
-from fastrnn.models import losses
+from fastrnn.language import losses
 from fastrnn.train import evaluate, evaluate_sentences, evaluation
 
 MODELS = {

@@ -8,9 +8,9 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import _memory
+from fastrnn.language.length_outputs import LengthOutput
 from fastrnn.layers import AdaptiveSoftmax, Softmax
 from fastrnn.layers.description import described_shapes, from_description
-from fastrnn.models.length_outputs import LengthOutput
 
 HUGE = 2**40
 LAYERS = [fr.RNN, fr.GRU, fr.LSTM, fr.SLSTM, fr.MinGRU, fr.MinLSTM]

@@ -20,6 +20,9 @@
     EACH(dropout_mask)         \
     EACH(softmax)              \
     EACH(logistic)             \
+    EACH(attention)            \
+    EACH(crf)                  \
+    EACH(ctc)                  \
     EACH(optimizers)
 
 #define FASTRNN_DECLARE(name) void register_##name(pybind11::module_& m);

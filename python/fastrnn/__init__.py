@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from fastrnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastrnn import data, decode, interop, layers, models, reference, train
+    from fastrnn import data, decode, interop, language, layers, models, reference, train
     from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads, thread_counters
     from fastrnn.data import ChunkedText, Vocabulary
+    from fastrnn.language import LanguageModel
     from fastrnn.layers import (
         GRU,
         LSTM,
@@ -34,11 +35,10 @@ if TYPE_CHECKING:
         init,
         softmax_cross_entropy,
     )
-    from fastrnn.models import LanguageModel
 
 # The module of each name, imported on first use. Nothing is imported earlier, so that the command line can
 # report a wrong FASTRNN_ISA in one line.
-_SUBPACKAGES = ("data", "decode", "interop", "layers", "models", "reference", "train")
+_SUBPACKAGES = ("data", "decode", "interop", "language", "layers", "models", "reference", "train")
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads", "thread_counters"),
     "data": ("ChunkedText", "Vocabulary"),
@@ -59,7 +59,7 @@ _HOMES = {
         "init",
         "softmax_cross_entropy",
     ),
-    "models": ("LanguageModel",),
+    "language": ("LanguageModel",),
 }
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "init",
     "interop",
     "isa",
+    "language",
     "layers",
     "models",
     "reference",

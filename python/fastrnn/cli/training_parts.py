@@ -26,7 +26,7 @@ from fastrnn.train import (
 if TYPE_CHECKING:
     from fastrnn.cli.training_texts import TrainingTexts
     from fastrnn.data.batching import TrainingData
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = [
     "encode_lines",

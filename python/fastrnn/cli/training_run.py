@@ -11,7 +11,7 @@ from fastrnn.cli.output_files import OutputFiles
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
-from fastrnn.models import LanguageModel
+from fastrnn.language import LanguageModel
 from fastrnn.train import (
     Checkpoint,
     Record,

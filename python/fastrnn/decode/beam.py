@@ -17,7 +17,7 @@ from fastrnn.decode.stop_rule_choice import as_eos
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["Hypothesis", "beam_search"]
 

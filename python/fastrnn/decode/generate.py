@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastrnn._checks import Seed
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["Generated", "generate", "greedy"]
 

@@ -14,7 +14,7 @@ from fastrnn.decode.state_rows import select_stream_rows
 from fastrnn.decode.stop_rule import CONTINUES, EOS, LENGTH, REASONS, BatchRows, RowIndex, StopRule
 
 if TYPE_CHECKING:
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["Generated", "GenerationLoop"]
 

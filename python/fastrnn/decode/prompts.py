@@ -13,7 +13,7 @@ from fastrnn.data.batching import as_text_ids
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["as_prompt", "as_prompts", "context_of"]
 

@@ -21,7 +21,7 @@ from fastrnn.decode.stop_rule_choice import as_eos
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
-    from fastrnn.models import LanguageModel, LanguageModelStream
+    from fastrnn.language import LanguageModel, LanguageModelStream
 
 __all__ = ["first_ids", "sample", "sample_ids", "samples"]
 

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn._checks import as_choice, as_flag, as_size
 from fastrnn._memory import FEWER_TEXTS, named_memory
 from fastrnn.decode.prompts import context_of
-from fastrnn.models.vocabulary_match import check_vocabulary
+from fastrnn.language.vocabulary_match import check_vocabulary
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["UNITS", "NextSymbols", "Score", "next_symbols", "rank", "score"]
 

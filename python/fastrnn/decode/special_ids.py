@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag
-from fastrnn.models.vocabulary_match import check_vocabulary
+from fastrnn.language.vocabulary_match import check_vocabulary
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["banned_ids", "first_ids"]
 

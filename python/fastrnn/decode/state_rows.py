@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["select_rows", "select_stream_rows"]
 

@@ -11,7 +11,7 @@ from fastrnn.decode.stop_rule import EosOrLength, StopRule
 
 if TYPE_CHECKING:
     from fastrnn.decode.distribution import Sampling
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["as_eos", "choose_stop_rule"]
 

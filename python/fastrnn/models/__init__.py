@@ -1,6 +1,5 @@
-"""Models: layers combined for a task."""
+"""Models: everything that a person trains and uses, the language model and the models with ``fit``."""
 
-from fastrnn.models.language_model import LanguageModel
-from fastrnn.models.stream import LanguageModelStream
+from fastrnn.language import LanguageModel, LanguageModelStream
 
 __all__ = ["LanguageModel", "LanguageModelStream"]

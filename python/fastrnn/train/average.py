@@ -18,7 +18,7 @@ from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["Average", "write_parameters"]
 

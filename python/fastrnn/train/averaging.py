@@ -9,7 +9,7 @@ from fastrnn.train.average import Average, write_parameters
 from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["Average", "ExponentialAverage", "NonMonotonicAverage"]
 

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn._checks import as_size
 from fastrnn.data.batching import as_text_ids
 from fastrnn.data.sentences import SentenceBatches
-from fastrnn.models.losses import select_rows
+from fastrnn.language.losses import select_rows
 from fastrnn.train.data_match import check_data
 
 if TYPE_CHECKING:
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
     from fastrnn.train.records import Validation
 
 __all__ = ["Evaluation", "evaluate", "evaluate_sentences", "validate"]

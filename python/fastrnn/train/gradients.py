@@ -8,7 +8,7 @@ from fastrnn._checks import as_number, as_size
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import Batch, TrainingData
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["StepGradients", "StepOptions", "step_gradients"]
 

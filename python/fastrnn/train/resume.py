@@ -13,7 +13,7 @@ from fastrnn.train.training_state import TrainingState, arrays_under, check_valu
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
     from fastrnn.train.average import Average
     from fastrnn.train.optimizer import Optimizer
     from fastrnn.train.schedules import ConstantSchedule

@@ -11,7 +11,7 @@ from fastrnn.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["train"]
 

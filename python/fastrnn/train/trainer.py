@@ -26,7 +26,7 @@ from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
-    from fastrnn.models import LanguageModel
+    from fastrnn.language import LanguageModel
 
 __all__ = ["Trainer"]
 

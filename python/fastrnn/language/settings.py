@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
 from fastrnn._plain import as_mapping
+from fastrnn.language.length_outputs import LENGTH_MODELS, length_shapes
+from fastrnn.language.output_head import described_head, head_shapes
 from fastrnn.layers import Recurrent, Stack
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
 from fastrnn.layers.recurrent.options import CELLS, checked_option
 from fastrnn.layers.recurrent.rnn import as_nonlinearity
 from fastrnn.layers.recurrent.spec import MOST_LAYERS
-from fastrnn.models.length_outputs import LENGTH_MODELS, length_shapes
-from fastrnn.models.output_head import described_head, head_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastrnn.data.vocabulary import Vocabulary
-    from fastrnn.models.language_model import LanguageModel
+    from fastrnn.language.language_model import LanguageModel
 
 __all__ = ["check_vocabulary"]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastrnn.language.length_outputs import HaltOutput, LengthOutput
 from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Module, Recurrent, Softmax, Stack, TiedSoftmax
 from fastrnn.layers.description import from_description
-from fastrnn.models.length_outputs import HaltOutput, LengthOutput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
 
-    from fastrnn.models.settings import Settings
+    from fastrnn.language.settings import Settings
 
 __all__ = ["make_parts"]
 

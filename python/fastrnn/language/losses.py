@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn._arrays import NO_TARGET, Array, Ids, as_ids, as_lengths
 from fastrnn._memory import FEWER_TOKENS, named_memory
-from fastrnn.models.backbone import (
+from fastrnn.language.backbone import (
     BackboneModel,
     add_penalties,
     backward_backbone,
@@ -16,7 +16,7 @@ from fastrnn.models.backbone import (
     infer,
     output_mask,
 )
-from fastrnn.models.length_outputs import HaltOutput, LengthOutput, ModelBatch
+from fastrnn.language.length_outputs import HaltOutput, LengthOutput, ModelBatch
 
 if TYPE_CHECKING:
     from fastrnn.layers import AdaptiveSoftmax, Head, Softmax, TiedSoftmax

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from fastrnn.language.settings import Settings
 from fastrnn.layers import Composite
 from fastrnn.layers.base.random import random_state, set_random_state
-from fastrnn.models.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from fastrnn._arrays import Array, Ids
+from fastrnn.language.length_outputs import LengthOutput, ModelBatch
 from fastrnn.layers import Recurrent, Stack, activity_penalties
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.description import parts_of
 from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
 from fastrnn.layers.stack.connections import check_context
-from fastrnn.models.length_outputs import LengthOutput, ModelBatch
 
 if TYPE_CHECKING:
+    from fastrnn.language.length_outputs import HaltOutput
+    from fastrnn.language.settings import Settings
     from fastrnn.layers import Embedding
-    from fastrnn.models.length_outputs import HaltOutput
-    from fastrnn.models.settings import Settings
 
 __all__ = [
     "BackboneModel",

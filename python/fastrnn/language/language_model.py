@@ -10,15 +10,15 @@ import numpy as np
 from fastrnn._arrays import Array, as_ids
 from fastrnn._checks import as_flag, as_generator, as_number
 from fastrnn._memory import check_memory
+from fastrnn.language.backbone import check_contexts, infer
+from fastrnn.language.configured import ConfiguredModel
+from fastrnn.language.length_outputs import HaltOutput, LengthOutput, ModelBatch
+from fastrnn.language.losses import arrange, loss_and_gradients, target_losses, total
+from fastrnn.language.parts import make_parts
+from fastrnn.language.settings import Settings
+from fastrnn.language.stream import LanguageModelStream
 from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Recurrent, Softmax, Stack, TiedSoftmax
 from fastrnn.layers.description import parts_of
-from fastrnn.models.backbone import check_contexts, infer
-from fastrnn.models.configured import ConfiguredModel
-from fastrnn.models.length_outputs import HaltOutput, LengthOutput, ModelBatch
-from fastrnn.models.losses import arrange, loss_and_gradients, target_losses, total
-from fastrnn.models.parts import make_parts
-from fastrnn.models.settings import Settings
-from fastrnn.models.stream import LanguageModelStream
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_ids
 from fastrnn._dispatch import kernels
-from fastrnn.models.length_outputs import HaltOutput, LengthOutput
+from fastrnn.language.length_outputs import HaltOutput, LengthOutput
 
 if TYPE_CHECKING:
     from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Softmax, StackStream, Stream, TiedSoftmax

@@ -1,0 +1,4 @@
+// The linear-chain conditional random field.
+#pragma once
+
+#include "kernels/runtime/parallel.hpp"

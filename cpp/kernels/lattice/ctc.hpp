@@ -1,0 +1,4 @@
+// Connectionist temporal classification: the loss of unaligned labels.
+#pragma once
+
+#include "kernels/runtime/parallel.hpp"
