@@ -92,7 +92,8 @@ calls = {
     "optimizers": lambda: [adam(), np.array(kernels.norm(lstm[0].reshape(-1)))],
     "embedding": embedding,
     "crf": crf,
-    "regression": lambda: kernels.regression_loss(rows, rows[:, 0].copy(), rows[:, 0] > 0, "huber", rows[0], 1.0),
+    "regression": lambda: kernels.regression_loss(
+        rows, rows[:, 0].copy(), rows[:, 0] > 0, "huber", rows[0], 1.0),
     "mask": lambda: [kernels.dropout_mask(1, 2, 0, 30, 50, 1 << 31, 0.0, 2.0, False), kernels.tanh(x)],
 }
 name, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -144,7 +144,7 @@ def quantile_loss(
     --------
     >>> from fastrnn.layers import quantile_loss
     >>> loss, dpredictions = quantile_loss([[1.0, 2.5], [4.0, 6.0]], [2, 5], [0.1, 0.9])
-    >>> round(loss, 6), dpredictions.tolist()
+    >>> round(loss, 6), dpredictions.round(6).tolist()
     (0.0875, [[-0.025, 0.025], [-0.025, 0.025]])
     """
     array = _predictions(predictions, ("...", "Q"))
