@@ -1,6 +1,8 @@
 """The conditional random field: all paths counted, the reference, central differences and PyTorch."""
 
+import copy
 import itertools
+import pickle
 import re
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import reference
-from fastrnn.layers import allowed_transitions
+from fastrnn.layers import Composite, allowed_transitions
 from gradient_check import assert_gradient
 from kernel_cases import with_threads
 
@@ -303,6 +305,18 @@ def test_a_mask_without_beginning_and_end_lets_all_tags_begin_and_end():
     paths, _ = crf.decode(emissions)
     assert all(len(set(path.tolist())) == 1 for path in paths)
     assert {path[0] for path in paths} == {0, 1, 2}
+
+
+def test_copies_pickles_and_composites_compute_the_same():
+    crf, emissions, targets, lengths = make(5, 4, 5, allowed=allowed_transitions(BIO))
+    targets[:] = 0
+    wanted = everything(crf, emissions, targets, lengths)
+    tagger = Composite(linear=fr.Linear(3, 5, dtype="float64"), crf=copy.deepcopy(crf))
+    for other in (copy.deepcopy(crf), pickle.loads(pickle.dumps(crf)), tagger.crf):
+        got = everything(other, emissions, targets, lengths)
+        assert [name for name in wanted if wanted[name].tobytes() != got[name].tobytes()] == []
+    assert (tagger.gradients["crf.transitions"] == wanted["transitions"]).all()
+    assert repr(crf) == "CRF(5, allowed=..., dtype='float64')"
 
 
 CRF, EMISSIONS, TARGETS, _ = make(3, 2, 4, "float32")
