@@ -29,6 +29,7 @@ LEVELS = {
     "inspect": 5,
     "interop": 5,
     "language": 4,
+    "losses": 4,
     "layers": 3,
     "data": 2,
     "reference": 2,
