@@ -33,6 +33,7 @@ LEVELS = {
     "data": 2,
     "reference": 2,
     "_dispatch": 1,
+    "files": 1,
 }
 COMPILED = re.compile(r"(^|\.)(_kernels_\w*|_cpu)$")
 
