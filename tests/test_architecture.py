@@ -28,6 +28,7 @@ LEVELS = {
     "decode": 5,
     "inspect": 5,
     "interop": 5,
+    "plots": 5,
     "language": 4,
     "layers": 3,
     "data": 2,
