@@ -3,7 +3,7 @@
 The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`.
 `Stack` and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a
 complete model. `Vocabulary` turns text into ids. The subpackages ``losses``, ``train``, ``decode``,
-``interop`` and ``reference`` hold the rest. Everything is imported on first use.
+``interop``, ``plots`` and ``reference`` hold the rest. Everything is imported on first use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastrnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastrnn import data, decode, interop, language, layers, losses, models, reference, train
+    from fastrnn import data, decode, interop, language, layers, losses, models, plots, reference, train
     from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads, thread_counters
     from fastrnn.data import ChunkedText, Vocabulary
     from fastrnn.language import LanguageModel
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # The module of each name, imported on first use. Nothing is imported earlier, so that the command line can
 # report a wrong FASTRNN_ISA in one line.
-_SUBPACKAGES = ("data", "decode", "interop", "language", "layers", "losses", "models", "reference", "train")
+_SUBPACKAGES = ("data", "decode", "interop", "language", "layers", "losses", "models", "plots", "reference", "train")
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads", "thread_counters"),
     "data": ("ChunkedText", "Vocabulary"),

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastrnn._checks import as_size
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.average import Average
 from fastrnn.train.clipping import as_limit
 from fastrnn.train.data_match import check_data
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.gradients import StepOptions, step_gradients
-from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import Adam
 from fastrnn.train.progress import TrainingProgress
