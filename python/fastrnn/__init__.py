@@ -1,9 +1,10 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
-The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear` and `Embedding`. `Stack`
-and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a complete
-model. `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and ``reference``
-hold the rest. Everything is imported on first use.
+The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear` and `Embedding`;
+`AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
+`Stack` and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a
+complete model. `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and
+``reference`` hold the rest. Everything is imported on first use.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
         LSTM,
         RNN,
         SLSTM,
+        AdditiveAttention,
+        AttentionPooling,
         Embedding,
         Head,
         Jordan,
         Linear,
         MinGRU,
         MinLSTM,
+        MultiplicativeAttention,
         Stack,
         activity_penalties,
         binary_cross_entropy,
@@ -47,12 +51,15 @@ _HOMES = {
         "LSTM",
         "RNN",
         "SLSTM",
+        "AdditiveAttention",
+        "AttentionPooling",
         "Embedding",
         "Head",
         "Jordan",
         "Linear",
         "MinGRU",
         "MinLSTM",
+        "MultiplicativeAttention",
         "Stack",
         "activity_penalties",
         "binary_cross_entropy",
@@ -67,6 +74,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "SLSTM",
+    "AdditiveAttention",
+    "AttentionPooling",
     "ChunkedText",
     "Embedding",
     "Head",
@@ -75,6 +84,7 @@ __all__ = [
     "Linear",
     "MinGRU",
     "MinLSTM",
+    "MultiplicativeAttention",
     "Stack",
     "Vocabulary",
     "__version__",
