@@ -10,7 +10,7 @@ from fastrnn.reference._arrays import Floats, Integers, check_floats, check_shap
 
 
 class AttentionGradients(NamedTuple):
-    """What `attention_backward` returns: dqueries [T, N, A], dkeys [S, N, A], dvalues [S, N, K], dscore [A]."""
+    """What `attention_backward` returns: gradients with the shapes of queries, keys, values and score."""
 
     dqueries: Floats
     dkeys: Floats
@@ -103,7 +103,9 @@ def attention_backward(
 
     .. math::
 
-        dw_{ts} = dc_t \cdot h_s + \text{dweights}_{ts}, \qquad de_{ts} = w_{ts} (dw_{ts} - \sum_{s'} w_{ts'} dw_{ts'})
+        dw_{ts} = dc_t \cdot h_s + \text{dweights}_{ts}
+
+        de_{ts} = w_{ts} (dw_{ts} - \sum_{s'} w_{ts'} dw_{ts'})
 
     and, through additive scores, :math:`dz_{ts} = de_{ts} v (1 - \tanh^2(q_t + k_s))`.
 
