@@ -1,9 +1,11 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
-The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`.
+The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`;
+`AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
 `Stack` and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a
-complete model. `Vocabulary` turns text into ids. The subpackages ``losses``, ``train``, ``decode``,
-``interop``, ``plots`` and ``reference`` hold the rest. Everything is imported on first use.
+complete model; ``models`` has those with ``fit``. `Vocabulary` turns text into ids. The subpackages
+``losses``, ``train``, ``decode``, ``interop``, ``plots`` and ``reference`` hold the rest. Everything is
+imported on first use.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ if TYPE_CHECKING:
         LSTM,
         RNN,
         SLSTM,
+        AdditiveAttention,
+        AttentionPooling,
         Embedding,
         Head,
         Jordan,
         Linear,
         MinGRU,
         MinLSTM,
+        MultiplicativeAttention,
         Stack,
         activity_penalties,
         binary_cross_entropy,
@@ -39,7 +44,18 @@ if TYPE_CHECKING:
 
 # The module of each name, imported on first use. Nothing is imported earlier, so that the command line can
 # report a wrong FASTRNN_ISA in one line.
-_SUBPACKAGES = ("data", "decode", "interop", "language", "layers", "losses", "models", "plots", "reference", "train")
+_SUBPACKAGES = (
+    "data",
+    "decode",
+    "interop",
+    "language",
+    "layers",
+    "losses",
+    "models",
+    "plots",
+    "reference",
+    "train",
+)
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads", "thread_counters"),
     "data": ("ChunkedText", "Vocabulary"),
@@ -49,12 +65,15 @@ _HOMES = {
         "LSTM",
         "RNN",
         "SLSTM",
+        "AdditiveAttention",
+        "AttentionPooling",
         "Embedding",
         "Head",
         "Jordan",
         "Linear",
         "MinGRU",
         "MinLSTM",
+        "MultiplicativeAttention",
         "Stack",
         "activity_penalties",
         "binary_cross_entropy",
@@ -70,6 +89,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "SLSTM",
+    "AdditiveAttention",
+    "AttentionPooling",
     "ChunkedText",
     "Embedding",
     "Head",
@@ -78,6 +99,7 @@ __all__ = [
     "Linear",
     "MinGRU",
     "MinLSTM",
+    "MultiplicativeAttention",
     "Stack",
     "Vocabulary",
     "__version__",

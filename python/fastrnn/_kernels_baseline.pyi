@@ -154,6 +154,32 @@ def kept(array: NDArray[Any], name: str) -> NDArray[Any]: ...
 def embedding_forward(ids: _Ids, weight: _Floats) -> _Floats: ...
 def embedding_backward(ids: _Ids, dy: _Floats, dweight: _Floats) -> None: ...
 
+# --- attention: queries [T, N, A], memory [N, S, A] and [N, S, K]; gradients: dkeys, dvalues, dscore ---
+def attention_rows(values: _Floats, lengths: _Ids) -> _Floats: ...
+def attention_steps(one: _Floats, two: _Floats | None) -> _Floats: ...
+def attention_forward(
+    queries: _Floats | None,
+    keys: _Floats,
+    values: _Floats,
+    score: _Floats | None,
+    scale: float,
+    lengths: _Ids,
+    rows: _Ids | None,
+) -> tuple[_Floats, _Floats]: ...
+def attention_backward(
+    queries: _Floats | None,
+    keys: _Floats,
+    values: _Floats,
+    score: _Floats | None,
+    scale: float,
+    lengths: _Ids,
+    weights: _Floats,
+    dcontext: _Floats,
+    dweights: _Floats | None,
+    gradients: tuple[_Floats, _Floats, _Floats | None] | None,
+    need_dqueries: bool,
+) -> tuple[_Floats | None, tuple[_Floats, _Floats, _Floats | None]]: ...
+
 # --- losses in nats per row; a target of -1 is not counted ---
 def softmax_cross_entropy(logits: _Floats, targets: _Ids) -> tuple[_Floats, _Floats]: ...
 def linear_cross_entropy(

@@ -7,6 +7,9 @@ width.
 from fastrnn.layers import init
 from fastrnn.layers.base.module import Composite, Module
 from fastrnn.layers.base.parameters import Gradients, Parameters
+from fastrnn.layers.dense.attention import AdditiveAttention, MultiplicativeAttention
+from fastrnn.layers.dense.attention_memory import AttentionMemory, AttentionTape
+from fastrnn.layers.dense.attention_pooling import AttentionPooling, PoolingTape
 from fastrnn.layers.dense.embedding import Embedding
 from fastrnn.layers.dense.head import Head, HeadTape
 from fastrnn.layers.dense.linear import Linear, LinearTape
@@ -38,6 +41,10 @@ __all__ = [
     "RNN",
     "SLSTM",
     "AdaptiveSoftmax",
+    "AdditiveAttention",
+    "AttentionMemory",
+    "AttentionPooling",
+    "AttentionTape",
     "CheckpointedTape",
     "Composite",
     "Embedding",
@@ -52,7 +59,9 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "Module",
+    "MultiplicativeAttention",
     "Parameters",
+    "PoolingTape",
     "Recurrent",
     "Softmax",
     "Stack",

@@ -25,7 +25,12 @@ class PoolTape(NamedTuple):
 
 
 def pool(
-    pooling: str, encoder: SequenceEncoder, y: Array, state: Any, lengths: Ids, attention: AttentionPooling | None
+    pooling: str,
+    encoder: SequenceEncoder,
+    y: Array,
+    state: Any,
+    lengths: Ids,
+    attention: AttentionPooling | None,
 ) -> tuple[Array, Array | None]:
     """Return the pooled vectors [N, output_size], and the attention's weights [S, N] if it pools by them.
 
@@ -47,7 +52,12 @@ def pool(
 
 
 def pool_forward(
-    pooling: str, encoder: SequenceEncoder, y: Array, state: Any, lengths: Ids, attention: AttentionPooling | None
+    pooling: str,
+    encoder: SequenceEncoder,
+    y: Array,
+    state: Any,
+    lengths: Ids,
+    attention: AttentionPooling | None,
 ) -> tuple[Array, PoolTape]:
     """Do the same in training."""
     if pooling == "attention":

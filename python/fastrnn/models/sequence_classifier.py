@@ -177,7 +177,9 @@ class SequenceClassifier(SequenceModel):
         if not self.__sklearn_is_fitted__():
             fresh = self._blank()
             fresh._settings()
-            fresh._known = None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
+            fresh._known = (
+                None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
+            )
             fresh._learn(X, y, fresh._generator())
             fresh.history_, fresh.n_iter_ = {}, 0
             fresh._continue(X, y)
@@ -257,7 +259,9 @@ class SequenceClassifier(SequenceModel):
         if given is None:
             return None
         indices = self._targets(targets)
-        counts = indices.sum(axis=0) if self.multilabel_ else np.bincount(indices, minlength=len(self._labels))
+        counts = (
+            indices.sum(axis=0) if self.multilabel_ else np.bincount(indices, minlength=len(self._labels))
+        )
         if isinstance(given, str):
             as_choice("class_weight", given, ("balanced",))
             weights: NDArray[np.float64] = len(targets) / (len(counts) * np.maximum(counts, 1.0))

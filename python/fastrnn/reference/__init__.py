@@ -9,6 +9,7 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`,
   `binary_cross_entropy`, `squared_error`, `huber`, `quantile_loss`
 - sequences of tags: `crf_loss`, `crf_marginals`, `crf_viterbi`
+- attention: `attention_forward`, `attention_backward`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
 
 Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
@@ -29,6 +30,7 @@ Examples
 """
 
 from fastrnn.reference.activations import drelu, dsigmoid, dtanh, relu, sigmoid, tanh
+from fastrnn.reference.attention import AttentionGradients, attention_backward, attention_forward
 from fastrnn.reference.clip import clip_norm, clip_value, global_norm, sum_of_squares
 from fastrnn.reference.crf import CrfGradients, crf_loss, crf_marginals, crf_viterbi
 from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
@@ -50,6 +52,7 @@ from fastrnn.reference.variants import VariantTape, variant_backward, variant_fo
 
 __all__ = [
     "CELLS",
+    "AttentionGradients",
     "Cell",
     "CrfGradients",
     "LinearCrossEntropy",
@@ -58,6 +61,8 @@ __all__ = [
     "VariantTape",
     "adam_step",
     "adamw_step",
+    "attention_backward",
+    "attention_forward",
     "binary_cross_entropy",
     "clip_norm",
     "clip_value",

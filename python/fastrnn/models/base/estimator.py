@@ -16,7 +16,14 @@ from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
 from fastrnn.models.base.encoder import CELL_NAMES, SequenceEncoder
 from fastrnn.models.base.examples import Examples
-from fastrnn.models.base.fitting import SCHEDULES, FitSettings, History, fit_network, new_optimizer, split_examples
+from fastrnn.models.base.fitting import (
+    SCHEDULES,
+    FitSettings,
+    History,
+    fit_network,
+    new_optimizer,
+    split_examples,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self

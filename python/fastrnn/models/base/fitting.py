@@ -19,7 +19,15 @@ from fastrnn.train import Adam, AdamW, ConstantSchedule, CosineSchedule, Optimiz
 from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.update import clipped_update
 
-__all__ = ["SCHEDULES", "FitSettings", "History", "fit_network", "mean_loss", "new_optimizer", "split_examples"]
+__all__ = [
+    "SCHEDULES",
+    "FitSettings",
+    "History",
+    "fit_network",
+    "mean_loss",
+    "new_optimizer",
+    "split_examples",
+]
 
 SCHEDULES = ("constant", "cosine")
 _WARMUP = 0.05  # the fraction of all steps over which the learning rate rises

@@ -116,7 +116,9 @@ class InputCodec:
         """Do as `encode` for a list that may be empty."""
         if self.symbols is not None:
             if rows and not _holds_symbols(name, rows):
-                raise TypeError(f"{name}: expected symbols (str or int) as in training, got numbers with fractions")
+                raise TypeError(
+                    f"{name}: expected symbols (str or int) as in training, got numbers with fractions"
+                )
             return [self.symbols.encode(_symbols(name, i, row, self.level)) for i, row in enumerate(rows)]
         assert self.mean is not None
         assert self.scale is not None
@@ -193,7 +195,9 @@ def _all_symbols(steps: Any) -> bool:
 
 def _kind_of_numbers(sequence: Any) -> str:
     """Return "floats" for a sequence of numbers, integers included."""
-    return "symbols" if isinstance(sequence, str) or any(isinstance(one, str) for one in sequence) else _FLOATS
+    return (
+        "symbols" if isinstance(sequence, str) or any(isinstance(one, str) for one in sequence) else _FLOATS
+    )
 
 
 def _symbols(name: str, row: int, sequence: Any, level: str) -> list[Any]:

@@ -35,7 +35,9 @@ def as_rows(name: str, values: Any) -> list[Any]:
     TypeError: X: expected a list of sequences, got one str; write [X]
     """
     if isinstance(values, (str, bytes)):
-        raise TypeError(f"{name}: expected a list of sequences, got one {type(values).__name__}; write [{name}]")
+        raise TypeError(
+            f"{name}: expected a list of sequences, got one {type(values).__name__}; write [{name}]"
+        )
     if hasattr(values, "toarray"):
         raise TypeError(
             f"{name}: expected a list of sequences, got a sparse matrix, {type(values).__name__}; "

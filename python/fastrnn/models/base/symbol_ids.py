@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn._plain import as_fields, as_list
 from fastrnn._checks import as_size
+from fastrnn._plain import as_fields, as_list
 
 __all__ = ["SymbolIds"]
 
