@@ -116,6 +116,7 @@ __all__ = [
     "layers",
     "losses",
     "models",
+    "plots",
     "reference",
     "set_num_threads",
     "softmax_cross_entropy",

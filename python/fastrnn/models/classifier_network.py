@@ -76,7 +76,7 @@ class PooledNetwork(Composite):
         self.pooling, self.loss_kind, self.rng = pooling, loss, rng
 
     def __call__(self, x: Array, lengths: Ids) -> tuple[Array, Array | None]:
-        """Return the outputs [N, K], logits or numbers, and the attention's weights [T, N] or None."""
+        """Return the outputs [N, K], logits or numbers, and the attention's weights [N, T] or None."""
         y, state = self.encoder(x, lengths)
         pooled, weights = pool(self.pooling, self.encoder, y, state, lengths, self.attention)
         return self.output(pooled), weights

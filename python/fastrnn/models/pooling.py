@@ -32,7 +32,7 @@ def pool(
     lengths: Ids,
     attention: AttentionPooling | None,
 ) -> tuple[Array, Array | None]:
-    """Return the pooled vectors [N, output_size], and the attention's weights [S, N] if it pools by them.
+    """Return the pooled vectors [N, output_size], and the attention's weights [N, T] if it pools by them.
 
     Parameters
     ----------

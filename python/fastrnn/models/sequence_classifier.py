@@ -36,8 +36,8 @@ class SequenceClassifier(SequenceModel):
     ----------
     bidirectional : bool, default True
     pooling : {"last", "mean", "max", "attention"}
-        What the output layer reads: the last h of each direction, the mean or the maximum of h over the steps,
-        or their mean weighted by learned attention.
+        What the output layer reads: the last h of each direction, the mean or the maximum of h over the
+        steps, or their mean weighted by learned attention.
     class_weight : mapping of class to float, "balanced" or None
         The weight of each class in the loss; "balanced": inversely proportional to its frequency. Of several
         labels, the weight of each label's presence.
@@ -152,11 +152,11 @@ class SequenceClassifier(SequenceModel):
             x, lengths = as_batch(arrays, rows)
             _, own = self.network_(x, lengths)
             for column, row in enumerate(rows):
-                weights[row] = own[: lengths[column], column].astype(np.float64)
+                weights[row] = own[column, : lengths[column]].astype(np.float64)
         return weights
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the accuracy: the fraction of sequences whose class, or whose whole set of labels, is right."""
+        """Return the accuracy: the fraction of sequences whose class, or whole set of labels, is right."""
         self._check_fitted("score")
         return self._score_examples(self._examples(X, y))
 
@@ -177,9 +177,8 @@ class SequenceClassifier(SequenceModel):
         if not self.__sklearn_is_fitted__():
             fresh = self._blank()
             fresh._settings()
-            fresh._known = (
-                None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
-            )
+            if classes is not None:
+                fresh._labels = LabelIndex.learn("classes", as_rows("classes", classes))
             fresh._learn(X, y, fresh._generator())
             fresh.history_, fresh.n_iter_ = {}, 0
             fresh._continue(X, y)
@@ -189,7 +188,7 @@ class SequenceClassifier(SequenceModel):
         return self
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags
+        from sklearn.utils import ClassifierTags  # type: ignore[import-untyped]  # no stubs
 
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"
@@ -207,7 +206,7 @@ class SequenceClassifier(SequenceModel):
             "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
         )
         self.multilabel_, self._as_matrix = _is_multilabel(targets), _is_matrix(y)
-        known = self.__dict__.pop("_known", None)
+        known = self.__dict__.get("_labels")
         labels = known or LabelIndex.learn("y", _all_labels(targets, self.multilabel_, self._as_matrix))
         if len(labels) < 2 and not self.multilabel_:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The base class of all models with ``fit``: parameters, fitting, saving and loading, in scikit-learn's manner."""
+"""The base class of all models with ``fit``, in scikit-learn's manner: settings, fitting, files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,13 +37,13 @@ __all__ = ["NotFittedError", "SequenceModel"]
 class NotFittedError(ValueError, AttributeError):
     """A model was asked for a prediction before it was fitted.
 
-    scikit-learn has an error of this name with the same bases; that one is raised where scikit-learn is loaded.
+    Where scikit-learn is loaded, its error of this name is raised, which has the same bases.
     """
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SequenceModel(ABC):
-    """The base class of all models with ``fit``, not for direct use. The settings that they share:
+    """The base class of all models with ``fit``, not for direct use, with the settings that they share.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class SequenceModel(ABC):
     embedding_size : int, optional, default 64
         The width of a symbol's vector; None: symbols are read as one-hot vectors. Not used for features.
     dropout : float, default 0.0
-        Probability of dropping a connection that is not recurrent: after the embedding, between layers, before
-        the output. In training only.
+        Probability of dropping a connection that is not recurrent: after the embedding, between layers,
+        before the output. In training only.
     cell_options : mapping, optional
         Further keywords of the cell, such as ``layer_norm`` or ``zoneout``; see `fastrnn.LSTM`.
     level : {"char", "word"}
@@ -130,9 +130,9 @@ class SequenceModel(ABC):
     verbose: bool = False
 
     # Set by `fit`.
-    network_: ClassVar[Any]
-    history_: ClassVar[History]
-    n_iter_: ClassVar[int]
+    network_: Any = field(init=False)
+    history_: History = field(init=False)
+    n_iter_: int = field(init=False)
 
     # ---- what a model defines
 
@@ -185,8 +185,8 @@ class SequenceModel(ABC):
         Raises
         ------
         ValueError, TypeError
-            If a setting is wrong, there are not as many targets as sequences, a sequence is empty, or a feature
-            is not finite; the message names the row.
+            If a setting is wrong, there are not as many targets as sequences, a sequence is empty, or a
+            feature is not finite; the message names the row.
         """
         fresh = self._blank()
         settings, rng = fresh._settings(), fresh._generator()
@@ -275,7 +275,7 @@ class SequenceModel(ABC):
         return "network_" in self.__dict__
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags
+        from sklearn.utils import InputTags, Tags, TargetTags  # type: ignore[import-untyped]  # no stubs
 
         return Tags(
             estimator_type=None,
@@ -376,8 +376,6 @@ class SequenceModel(ABC):
 
     def _continue(self, X: Any, y: Any, epochs: int = 1) -> None:
         """Train a fitted model further, with the constant learning rate; see ``partial_fit``."""
-        from dataclasses import replace
-
         settings = replace(self._settings(), epochs=epochs, schedule="constant", early_stopping=False)
         optimizer: Optimizer = self.__dict__.get("_optimizer") or new_optimizer(self.network_, settings)
         before = self.network_.parameters.flat.copy()

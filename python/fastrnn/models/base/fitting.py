@@ -1,4 +1,4 @@
-"""The training loop of models with ``fit``: epochs over batches of similar lengths, validation, early stop."""
+"""The training loop of models with ``fit``: epochs, validation, early stop."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn.data import length_buckets
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.layers import Module
 from fastrnn.models.base.examples import Examples
 from fastrnn.train import Adam, AdamW, ConstantSchedule, CosineSchedule, Optimizer
-from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.update import clipped_update
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""How sequences become arrays: symbols as ids, numbers as standardized features; learned from training data."""
+"""How sequences become arrays, learned from training data: symbols as ids, or standardized features."""
 
 from __future__ import annotations
 

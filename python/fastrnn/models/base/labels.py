@@ -67,7 +67,8 @@ class LabelIndex:
             plain = as_label(f"{name}[{row}]", label)
             if plain not in self._indices:
                 raise ValueError(
-                    f"{name}[{row}]: expected a label seen in training, one of {self._listed()}, got {plain!r}"
+                    f"{name}[{row}]: expected a label seen in training, one of {self._listed()}, "
+                    f"got {plain!r}"
                 )
             indices.append(self._indices[plain])
         return np.array(indices, np.int64)

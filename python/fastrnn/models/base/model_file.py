@@ -1,4 +1,4 @@
-"""Fitted models as files: one safetensors file with the network's parameters, the settings and what was learned."""
+"""Fitted models as files: a safetensors file with the parameters, the settings and what was learned."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fastrnn._files import read_regular
 from fastrnn._memory import limited_memory
 from fastrnn._plain import as_fields, as_mapping, as_text, errors_of_library, printable
 from fastrnn._version import __version__
+from fastrnn.files.atomic_files import write_atomically
 from fastrnn.layers.description import plain_value
-from fastrnn.train.atomic_files import write_atomically
 from fastrnn.train.checkpoint import FORMAT_VERSION, CheckpointError
 from fastrnn.train.checkpoint_header import METADATA_KEY, read_description, read_tensors
 
