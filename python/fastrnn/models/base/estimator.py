@@ -300,11 +300,12 @@ class SequenceModel(ABC):
 
     def _adopt(self, fitted: Self) -> None:
         """Take over what another model of the same settings has learned."""
-        for name in [*self.__dict__]:
-            if name not in self._parameter_names():
-                del self.__dict__[name]
-        own = self._parameter_names()
-        self.__dict__.update({name: value for name, value in fitted.__dict__.items() if name not in own})
+        settings = self._parameter_names()
+        learned = {name: value for name, value in fitted.__dict__.items() if name not in settings}
+        # Other attributes are not the model's: scikit-learn sets some of its own while it fits a pipeline.
+        for name in self.__dict__.get("_fitted_names", ()):
+            self.__dict__.pop(name, None)
+        self.__dict__.update(learned, _fitted_names=tuple(learned))
 
     def _settings(self) -> FitSettings:
         """Check the settings that all models share; return those of the training loop."""

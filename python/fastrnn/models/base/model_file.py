@@ -116,7 +116,9 @@ def _parse(content: bytes, kind: type[ModelT]) -> ModelT:
     model.network_ = network
     model.history_ = fields["history"]
     model.n_iter_ = len(model.history_.get("loss", []))
-    return model
+    result = model._blank()
+    result._adopt(model)
+    return result
 
 
 def _as_history(name: str, value: Any) -> dict[str, list[float]]:

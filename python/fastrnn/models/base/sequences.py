@@ -45,6 +45,10 @@ def as_rows(name: str, values: Any) -> list[Any]:
         )
     if hasattr(values, "columns") and hasattr(values, "iloc"):  # a pandas DataFrame: its rows
         values = values.to_numpy()
+    if hasattr(values, "__array__") and not hasattr(values, "__iter__"):
+        values = np.asarray(values)
+    if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 0:
+        raise ValueError(f"{name}: 0 feature(s) (shape={values.shape}) while a minimum of 1 is required.")
     if isinstance(values, np.ndarray) and values.ndim == 0:
         raise TypeError(f"{name}: expected a list of sequences, got a single value, {values[()]!r}")
     if isinstance(values, (dict, set, frozenset)) or not isinstance(values, Iterable):
@@ -63,10 +67,10 @@ def as_steps(name: str, row: int, sequence: Any) -> Sequence[Any] | NDArray[Any]
     TypeError
         If it is not a sequence.
     ValueError
-        If it is empty.
+        If it is a single number, or empty.
     """
     if isinstance(sequence, (int, float, complex, np.generic)) or sequence is None:
-        raise TypeError(
+        raise ValueError(
             f"{name}[{row}]: expected a sequence of steps, got {type(sequence).__name__} ({sequence!r}). "
             f"Reshape your data: {name} is a list of sequences, one for each sample"
         )
