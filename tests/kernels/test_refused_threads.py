@@ -26,9 +26,9 @@ def run(threads):
     x = random.normal(size=(64, 200)).astype("f")
     y, tape = linear.forward(x)
     parts += [y, linear.backward(tape, np.ones_like(y)), linear.gradients.flat]
-    memory = random.normal(size=(16, 30, 64)).astype("f")
-    given = memory[:, :20].swapaxes(0, 1).copy(), memory, memory, memory[0, 0].copy(), 1.0, np.full(16, 30)
-    context, weights = kernels.attention_forward(*given, None)
+    memory = random.normal(size=(480, 64)).astype("f")
+    given = memory[:320].reshape(20, 16, 64).copy(), memory, memory, memory[0].copy(), 1.0, np.full(16, 30)
+    context, weights = kernels.attention_forward(*given, None, 30)
     dqueries, gradients = kernels.attention_backward(*given, weights, context, None, None, True)
     parts += [context, weights, dqueries, *gradients]
     return b"".join(part.tobytes() for part in parts)
