@@ -212,6 +212,37 @@ def linear_binary_cross_entropy(
     smoothing: float = 0.0,
 ) -> tuple[_Floats, _Floats | None]: ...
 
+# --- losses of real numbers per element; targets [M] are those of every column of predictions [M, Q] ---
+def regression_loss(
+    predictions: _Floats,
+    targets: _Floats,
+    counted: _Mask | None,
+    kind: str,
+    parameters: _Floats | None,
+    scale: float,
+) -> tuple[_Floats, _Floats]: ...
+
+# --- linear-chain conditional random field: emissions [T, N, K], transitions [K, K], start and end [K] ---
+def crf_loss(
+    emissions: _Floats,
+    transitions: _Floats,
+    start: _Floats,
+    end: _Floats,
+    targets: _Ids,
+    lengths: _Ids,
+    scale: float,
+    need: bool,
+    dtransitions: _Floats | None = None,
+    dstart: _Floats | None = None,
+    dend: _Floats | None = None,
+) -> tuple[_Floats, _Floats | None]: ...
+def crf_marginals(
+    emissions: _Floats, transitions: _Floats, start: _Floats, end: _Floats, lengths: _Ids
+) -> tuple[_Floats, _Floats]: ...
+def crf_viterbi(
+    emissions: _Floats, transitions: _Floats, start: _Floats, end: _Floats, lengths: _Ids
+) -> tuple[_Ids, _Floats]: ...
+
 # --- optimisers and clipping: flat arrays, in place ---
 def sgd_step(
     p: _Floats,

@@ -15,9 +15,12 @@ from fastrnn.layers.dense.head import Head, HeadTape
 from fastrnn.layers.dense.linear import Linear, LinearTape
 from fastrnn.layers.loss.activity_penalties import activity_penalties
 from fastrnn.layers.loss.adaptive_softmax import AdaptiveSoftmax
+from fastrnn.layers.loss.crf import CRF
 from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
 from fastrnn.layers.loss.logistic import Logistic, binary_cross_entropy
+from fastrnn.layers.loss.regression import huber, mean_squared_error, quantile_loss
 from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
+from fastrnn.layers.loss.tag_schemes import allowed_transitions
 from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
 from fastrnn.layers.recurrent.engine.stream import Stream
 from fastrnn.layers.recurrent.engine.tape import LayerTape, Tape
@@ -32,6 +35,7 @@ from fastrnn.layers.stack.stack import Stack, StackTape
 from fastrnn.layers.stack.stream import StackStream
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "RNN",
@@ -67,7 +71,11 @@ __all__ = [
     "Tape",
     "TiedSoftmax",
     "activity_penalties",
+    "allowed_transitions",
     "binary_cross_entropy",
+    "huber",
     "init",
+    "mean_squared_error",
+    "quantile_loss",
     "softmax_cross_entropy",
 ]
