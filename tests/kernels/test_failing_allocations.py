@@ -73,14 +73,14 @@ normal_table, steps = normal(3, 5), normal(4, 2, 5)
 def attention():
     memory, queries, score, ends = attended
     given = (queries, memory, memory, score, 1.0, ends)
-    context, weights = kernels.attention_forward(*given, np.array([1, 0]))
+    context, weights = kernels.attention_forward(*given, np.array([1, 0]), 300)
     back = [kernels.attention_backward(*given, weights, context, None, None, need) for need in (True, False)]
     pooled = None, *given[1:], weights[:1], context[:1], None, back[1][1], False
     back.append(kernels.attention_backward(*pooled))
     rows = kernels.attention_rows(normal_values, np.array([4, 300]))
-    return context, weights, back, rows, kernels.attention_steps(rows, rows)
+    return context, weights, back, rows, kernels.attention_steps(rows, rows, np.array([4, 300]), 300)
 normal_values = normal(300, 2, 5)
-attended = normal(2, 300, 5), normal(3, 2, 5), normal(5), np.array([300, 7])
+attended = normal(307, 5), normal(3, 2, 5), normal(5), np.array([300, 7])
 calls = {
     "attention": attention,
     "pack": lambda: [run_packed(lambda: kernels.lstm_pack(*lstm)), run_packed(lambda: kernels.gru_pack(*gru)),

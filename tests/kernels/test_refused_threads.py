@@ -28,9 +28,9 @@ def run(threads):
     parts += [y, linear.backward(tape, np.ones_like(y)), linear.gradients.flat]
     crf, emissions = fr.CRF(40, seed=5), random.normal(size=(30, 64, 40)).astype("f")
     parts += [*crf.losses_and_gradients(emissions, np.argmax(emissions, -1)), crf.gradients.flat]
-    memory = random.normal(size=(16, 30, 64)).astype("f")
-    given = memory[:, :20].swapaxes(0, 1).copy(), memory, memory, memory[0, 0].copy(), 1.0, np.full(16, 30)
-    context, weights = kernels.attention_forward(*given, None)
+    memory = random.normal(size=(480, 64)).astype("f")
+    given = memory[:320].reshape(20, 16, 64).copy(), memory, memory, memory[0].copy(), 1.0, np.full(16, 30)
+    context, weights = kernels.attention_forward(*given, None, 30)
     dqueries, gradients = kernels.attention_backward(*given, weights, context, None, None, True)
     parts += [context, weights, dqueries, *gradients]
     return b"".join(part.tobytes() for part in parts)

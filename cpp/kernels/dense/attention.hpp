@@ -26,13 +26,14 @@ namespace fastrnn {
 
 template <class S>
 struct Attention {
-    Index T = 0, N = 0, rows = 0, steps = 0;     // queries [T, N]; memory [rows, steps]
+    Index T = 0, N = 0, rows = 0, steps = 0;     // queries [T, N]; memory: `rows` sequences of at most `steps`
     Index A = 0, K = 0;                          // widths of keys and values
     const S* queries = nullptr;                  // [T, N, A]; null stands for zeros
-    const S *keys = nullptr, *values = nullptr;  // [rows, steps, A], [rows, steps, K]
+    const S *keys = nullptr, *values = nullptr;  // [R, A], [R, K]: all steps, sequence by sequence
     const S* score = nullptr;                    // v [A]; null: multiplicative
     S scale = 1;                                 // of multiplicative scores
     const std::int64_t* lengths = nullptr;       // [rows], 0 .. steps
+    const Index* starts = nullptr;               // [rows], the first of each sequence's steps
     const std::int64_t* chosen = nullptr;        // [N], the row that each query attends to; null: row n
     Interrupt* interrupt = nullptr;
 
@@ -47,8 +48,8 @@ template <class S>
 struct AttentionGradients {
     const S *weights = nullptr, *dcontext = nullptr, *dweights = nullptr;  // [T, N, steps], [T, N, K]; last: or null
     S* dqueries = nullptr;                                                 // [T, N, A], or null
-    S *dkeys = nullptr, *dvalues = nullptr;                                // [rows, steps, A], [rows, steps, K]
-    S* dscore = nullptr;                                                   // [rows, A], each row's own; or null
+    S *dkeys = nullptr, *dvalues = nullptr;  // [R, A], [R, K]: all steps, sequence by sequence
+    S* dscore = nullptr;                     // [rows, A], each row's own; or null
     bool fresh = false;
 };
 
@@ -92,7 +93,7 @@ void attention_forward(const Attention<S>& p, S* weights, S* context, int thread
                 const Index first = item % blocks * attention_block, count = std::min(attention_block, p.T - first);
                 const Index q_row = p.queries ? p.N * p.A : 0, w_row = p.N * p.steps;
                 const S* const q = p.queries ? p.queries + (first * p.N + n) * p.A : zeros;
-                const S* const keys = p.keys + row * p.steps * p.A;
+                const S* const keys = p.keys + p.starts[row] * p.A;
                 S* const w = weights + (first * p.N + n) * p.steps;
                 if (p.score)
                     for (Index t = 0; t < count; ++t)
@@ -101,7 +102,7 @@ void attention_forward(const Attention<S>& p, S* weights, S* context, int thread
                 else
                     dot_products(q, q_row, count, keys, p.A, length, p.A, p.scale, w, w_row);
                 for (Index t = 0; t < count; ++t) attention_softmax(w + t * w_row, length, p.steps);
-                combine_rows(Strided<S>{w, w_row, 1}, count, p.values + row * p.steps * p.K, p.K, length,
+                combine_rows(Strided<S>{w, w_row, 1}, count, p.values + p.starts[row] * p.K, p.K, length,
                              context + (first * p.N + n) * p.K, p.N * p.K, p.K, false);
             }
         });
@@ -200,14 +201,14 @@ void gather_backwards(const S* last, Index row, Index count, Index width, S* to)
 template <class S>
 void attention_backward_row(const Attention<S>& p, const AttentionGradients<S>& d, Index n, S* scratch) {
     const Index row = p.row_of(n), length = Index(p.lengths[row]);
-    const S* const keys = p.keys + row * p.steps * p.A;
-    const S* const values = p.values + row * p.steps * p.K;
-    S* const dkeys = d.dkeys + row * p.steps * p.A;
-    S* const dvalues = d.dvalues + row * p.steps * p.K;
+    const S* const keys = p.keys + p.starts[row] * p.A;
+    const S* const values = p.values + p.starts[row] * p.K;
+    S* const dkeys = d.dkeys + p.starts[row] * p.A;
+    S* const dvalues = d.dvalues + p.starts[row] * p.K;
     S* const dscore = d.dscore ? d.dscore + row * p.A : nullptr;
     if (d.fresh) {
-        std::fill(dkeys, dkeys + p.steps * p.A, S(0));
-        std::fill(dvalues, dvalues + p.steps * p.K, S(0));
+        std::fill(dkeys, dkeys + length * p.A, S(0));
+        std::fill(dvalues, dvalues + length * p.K, S(0));
         if (dscore) std::fill(dscore, dscore + p.A, S(0));
     }
     S* const dcontext = scratch;
@@ -251,23 +252,24 @@ void attention_backward(const Attention<S>& p, const AttentionGradients<S>& d, i
     });
 }
 
-// to [N, steps, K] = from [steps, N, K], zeros after each sequence's end.
+// Copies the steps of all sequences, one sequence after another: to [R, K], from [steps, N, K].
 template <class S>
-void attention_rows(const S* from, const std::int64_t* lengths, Index steps, Index N, Index K, S* to) {
-    for (Index n = 0; n < N; ++n) {
-        for (Index s = 0; s < lengths[n]; ++s)
-            std::copy(from + (s * N + n) * K, from + (s * N + n + 1) * K, to + (n * steps + s) * K);
-        std::fill(to + (n * steps + lengths[n]) * K, to + (n + 1) * steps * K, S(0));
-    }
+void attention_rows(const S* from, const std::int64_t* lengths, Index N, Index K, S* to) {
+    for (Index n = 0; n < N; ++n)
+        for (Index s = 0; s < lengths[n]; ++s, to += K)
+            std::copy(from + (s * N + n) * K, from + (s * N + n + 1) * K, to);
 }
 
-// to [steps, N, K] = one + two [N, steps, K]; `two` may be null.
+// The way back: to [steps, N, K] = one + two [R, K], zeros after each end; `two` may be null.
 template <class S>
-void attention_steps(const S* one, const S* two, Index steps, Index N, Index K, S* to) {
+void attention_steps(const S* one, const S* two, const std::int64_t* lengths, const Index* starts, Index steps, Index N,
+                     Index K, S* to) {
     for (Index s = 0; s < steps; ++s)
         for (Index n = 0; n < N; ++n, to += K) {
-            const Index from = (n * steps + s) * K;
-            if (!two)
+            const Index from = (starts[n] + s) * K;
+            if (s >= lengths[n])
+                std::fill(to, to + K, S(0));
+            else if (!two)
                 std::copy(one + from, one + from + K, to);
             else
                 for (Index k = 0; k < K; ++k) to[k] = one[from + k] + two[from + k];

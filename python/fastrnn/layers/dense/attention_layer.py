@@ -69,9 +69,9 @@ class AttentionLayer(Composite):
         TypeError
             If the values have another dtype, or the lengths are not integers.
         """
-        own, ends = as_values(values, lengths, self.dtype, self.key_size)
+        own, ends, steps = as_values(values, lengths, self.dtype, self.key_size)
         keys, tape = self._keys(own)
-        return AttentionMemory(self._identity, own, keys, ends, self._score(), tape)
+        return AttentionMemory(self._identity, own, keys, ends, steps, self._score(), tape)
 
     def __call__(self, queries: Any, memory: AttentionMemory) -> tuple[Array, Array]:
         """Attend to a memory; nothing is kept.
@@ -214,7 +214,9 @@ class AttentionLayer(Composite):
             return np.zeros(shape, self.dtype) if needed else None
         dkeys, dvalues, dscore = memory._gradients
         through_keys = self._keys_backward(memory._tape, dkeys, dscore, needed)
-        total: Array | None = kernels.attention_steps(dvalues, through_keys) if needed else None
+        total: Array | None = None
+        if needed:
+            total = kernels.attention_steps(dvalues, through_keys, memory.lengths, memory.steps)
         memory._gradients = None
         return total
 

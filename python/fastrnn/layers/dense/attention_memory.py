@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionMemory", "AttentionTape", "MemoryGradients", "as_values", "run_backward", "run_forward"]
 
-#: dkeys [N, S, A], dvalues [N, S, K] and, of additive scores, dscore [N, A]: each sequence's own.
+#: dkeys [R, A], dvalues [R, K] and, of additive scores, dscore [N, A]: each sequence's own.
 MemoryGradients: TypeAlias = tuple[Array, Array, Array | None]
 
 
@@ -34,12 +34,22 @@ class AttentionMemory:
         S.
     lengths : ndarray, int64 [N]
         Number of steps of each sequence.
-    values : ndarray, float [N, S, K], read-only
-        Sequence by sequence; zeros after each one's end.
-    keys : ndarray, float [N, S, A], read-only
+    values : ndarray, float [R, K], read-only
+        All R steps, sequence by sequence, without padding; of a selection those that it was made from.
+    keys : ndarray, float [R, A], read-only
     """
 
-    __slots__ = ("_gradients", "_identity", "_keys", "_lengths", "_rows", "_score", "_tape", "_values")
+    __slots__ = (
+        "_gradients",
+        "_identity",
+        "_keys",
+        "_lengths",
+        "_rows",
+        "_score",
+        "_steps",
+        "_tape",
+        "_values",
+    )
 
     def __init__(
         self,
@@ -47,12 +57,13 @@ class AttentionMemory:
         values: Array,
         keys: Array,
         lengths: Ids,
+        steps: int,
         score: Array | None,
         tape: LinearTape | None,
     ) -> None:
         self._identity = identity
         self._values, self._keys, self._lengths = values, keys, lengths
-        self._score, self._tape = score, tape
+        self._steps, self._score, self._tape = steps, score, tape
         self._rows: Ids | None = None
         self._gradients: MemoryGradients | None = None
 
@@ -62,7 +73,7 @@ class AttentionMemory:
 
     @property
     def steps(self) -> int:  # noqa: D102
-        return int(self._values.shape[1])
+        return self._steps
 
     @property
     def lengths(self) -> Ids:  # noqa: D102
@@ -70,11 +81,11 @@ class AttentionMemory:
 
     @property
     def values(self) -> Array:  # noqa: D102
-        return self._values if self._rows is None else self._values[self._rows]
+        return self._values
 
     @property
     def keys(self) -> Array:  # noqa: D102
-        return self._keys if self._rows is None else self._keys[self._rows]
+        return self._keys
 
     def select(self, rows: Any) -> AttentionMemory:
         """Return a memory of some of the sequences, in any order and number, for inference.
@@ -114,13 +125,13 @@ class AttentionMemory:
             last = self.batch_size - 1
             raise ValueError(f"rows: expected 0 .. {last}, got {chosen[place]} at position {place}")
         memory = AttentionMemory(
-            self._identity, self._values, self._keys, self._lengths, self._score, self._tape
+            self._identity, self._values, self._keys, self._lengths, self._steps, self._score, self._tape
         )
         memory._rows = frozen(chosen if self._rows is None else self._rows[chosen])
         return memory
 
     def __repr__(self) -> str:
-        size = ", ".join(map(str, (self.steps, self.batch_size, self._values.shape[2])))
+        size = ", ".join(map(str, (self.steps, self.batch_size, self._values.shape[1])))
         return f"<AttentionMemory of values [{size}]>"
 
 
@@ -152,20 +163,27 @@ class AttentionTape(Kept):
         return AttentionTape, (self.memory, self.queries, self.weights, self._tape, self._shape)
 
 
-def as_values(values: Any, lengths: Any, dtype: np.dtype[Any], width: int) -> tuple[Array, Ids]:
-    """Return the values [S, N, K] as a read-only copy [N, S, K], zeros after each end, and all lengths."""
+def as_values(values: Any, lengths: Any, dtype: np.dtype[Any], width: int) -> tuple[Array, Ids, int]:
+    """Return the steps of values [S, N, K], sequence by sequence [R, K], all lengths, and S."""
     given = as_floats("values", values, dtype, ("S", "N", width))
     steps, rows = given.shape[:2]
     ends = as_lengths(lengths, steps, rows)
     if ends is None:
         ends = frozen(np.full(rows, steps, np.int64))
-    return frozen(kernels.attention_rows(given, ends)), ends
+    return frozen(kernels.attention_rows(given, ends)), ends, steps
 
 
 def run_forward(memory: AttentionMemory, queries: Array | None, scale: float) -> tuple[Array, Array]:
     """Return context [T, N, K] and weights [T, N, S] of queries [T, N, A]; None: one query of zeros."""
     context, weights = kernels.attention_forward(
-        queries, memory._keys, memory._values, memory._score, scale, memory._lengths, memory._rows
+        queries,
+        memory._keys,
+        memory._values,
+        memory._score,
+        scale,
+        memory._lengths,
+        memory._rows,
+        memory._steps,
     )
     return context, weights
 

@@ -208,13 +208,16 @@ class AttentionPooling(Composite):
         assert dscore is not None
         through_keys = self.key.backward(memory._tape, dkeys, need_dx=needed)
         self.score.gradients["weight"][0] += dscore.sum(axis=0)
-        return kernels.attention_steps(dvalues, through_keys) if needed else None
+        if not needed:
+            return None
+        total: Array = kernels.attention_steps(dvalues, through_keys, memory.lengths, memory.steps)
+        return total
 
     def _memory(self, values: Any, lengths: Any) -> AttentionMemory:
-        own, ends = as_values(values, lengths, self.dtype, self.key_size)
+        own, ends, steps = as_values(values, lengths, self.dtype, self.key_size)
         keys, tape = self.key.forward(own)
         score = frozen(self.score.parameters["weight"][0].copy())
-        return AttentionMemory(self._identity, own, keys, ends, score, tape)
+        return AttentionMemory(self._identity, own, keys, ends, steps, score, tape)
 
     @property
     def description(self) -> dict[str, Any]:
