@@ -2,9 +2,9 @@
 
     python -m benchmarks.sequence_models [--rounds 15] [--only NAME ...] [--out FILE]
 
-Both have equal weights and data. Their losses are compared first; then both run in turn, A B A B, in one process
-on one thread each, for the median of the ratios. The modules of `benchmarks/torch_models` hold the models, each
-with a function ``case``.
+Both have equal weights and data. Their losses are compared first; then both run in turn, A B A B, in one
+process on one thread each, for the median of the ratios. The modules of `benchmarks/torch_models` hold the
+models, each with a function ``case``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ import argparse
 import gc
 import importlib
 import json
-import os
 import pkgutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FASTRNN_NUM_THREADS"):
-    os.environ[name] = "1"  # read when the libraries are imported
 
 import torch
 
@@ -87,6 +83,7 @@ def measure(case: Any, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure, print a line for each case, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", nargs="*", default=[], help="parts of names")
