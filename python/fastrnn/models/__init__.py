@@ -3,5 +3,13 @@
 from fastrnn.language import LanguageModel, LanguageModelStream
 from fastrnn.models.base.estimator import NotFittedError, SequenceModel
 from fastrnn.models.sequence_classifier import SequenceClassifier
+from fastrnn.models.sequence_tagger import SequenceTagger
 
-__all__ = ["LanguageModel", "LanguageModelStream", "NotFittedError", "SequenceClassifier", "SequenceModel"]
+__all__ = [
+    "LanguageModel",
+    "LanguageModelStream",
+    "NotFittedError",
+    "SequenceClassifier",
+    "SequenceModel",
+    "SequenceTagger",
+]

@@ -342,8 +342,7 @@ class SequenceModel(ABC):
             f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
         )
 
-    def _encoder(self, codec: InputCodec, rng: np.random.Generator) -> SequenceEncoder:
-        """Return the layers that read sequences of a codec."""
+    def _encoder(self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0) -> SequenceEncoder:
         symbols = codec.symbols
         return SequenceEncoder(
             codec.width,
@@ -357,6 +356,7 @@ class SequenceModel(ABC):
             dtype=self.dtype,
             rng=rng,
             unknown=None if symbols is None else symbols.unknown_probabilities(self.unknown_alpha),
+            joined_size=joined_size,
         )
 
     def _check_fitted(self, method: str) -> None:
