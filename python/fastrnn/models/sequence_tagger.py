@@ -82,8 +82,8 @@ class SequenceTagger(SequenceModel):
     `crf` the loss is then that of all ways to fill it in. Several labels a step are sets, or a matrix [T, K]
     of 0 and 1. What ``predict`` returns has the form of the first sequence's tags in training.
 
-    A str in X is a sequence of characters, or with ``level="word"`` of words. Where the number of words must be
-    certain, give a list of str.
+    A str in X is a sequence of characters, or with ``level="word"`` of words. Where the number of words must
+    be certain, give a list of str.
 
     References
     ----------
@@ -290,10 +290,10 @@ class SequenceTagger(SequenceModel):
         def make(chosen: NDArray[np.int64]) -> TaggedBatch:
             x, lengths = as_batch(arrays, chosen)
             wanted = pad_batch([targets[row] + 1 for row in chosen], np.arange(len(chosen)))[0] - 1
-            known = wanted >= 0
-            weights = (known.any(axis=2) if self.multilabel_ else known).astype(np.float64)
+            known = (wanted >= 0).any(axis=2) if self.multilabel_ else wanted >= 0
+            weights: NDArray[Any] = known.astype(np.float64)
             if self._weights is not None and not self.multilabel_:
-                weights = weights * self._weights[wanted]
+                weights = np.asarray(weights * self._weights[wanted])
             if self._binary:
                 wanted = wanted[:, :, None]
             if self._binary or self.multilabel_:
