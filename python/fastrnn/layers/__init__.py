@@ -13,6 +13,7 @@ from fastrnn.layers.dense.linear import Linear, LinearTape
 from fastrnn.layers.loss.activity_penalties import activity_penalties
 from fastrnn.layers.loss.adaptive_softmax import AdaptiveSoftmax
 from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
+from fastrnn.layers.loss.ctc import CTCAlignment, ctc_align, ctc_loss
 from fastrnn.layers.loss.logistic import Logistic, binary_cross_entropy
 from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
 from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
@@ -34,6 +35,7 @@ __all__ = [
     "RNN",
     "SLSTM",
     "AdaptiveSoftmax",
+    "CTCAlignment",
     "CheckpointedTape",
     "Composite",
     "Embedding",
@@ -59,6 +61,8 @@ __all__ = [
     "TiedSoftmax",
     "activity_penalties",
     "binary_cross_entropy",
+    "ctc_align",
+    "ctc_loss",
     "init",
     "softmax_cross_entropy",
 ]

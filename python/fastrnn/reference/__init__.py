@@ -7,7 +7,7 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - their variants, with every option of a layer: `variant_forward`, `variant_backward`
 - stacked layers: `stack_forward`, `stack_backward`
 - inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`,
-  `binary_cross_entropy`
+  `binary_cross_entropy`, `ctc_loss`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
 
 Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
@@ -29,6 +29,7 @@ Examples
 
 from fastrnn.reference.activations import drelu, dsigmoid, dtanh, relu, sigmoid, tanh
 from fastrnn.reference.clip import clip_norm, clip_value, global_norm, sum_of_squares
+from fastrnn.reference.ctc import ctc_loss
 from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
 from fastrnn.reference.embedding import embedding_backward, embedding_forward, one_hot
 from fastrnn.reference.gru import gru_backward, gru_forward, gru_step
@@ -57,6 +58,7 @@ __all__ = [
     "binary_cross_entropy",
     "clip_norm",
     "clip_value",
+    "ctc_loss",
     "drelu",
     "dsigmoid",
     "dtanh",
