@@ -108,8 +108,8 @@ def ctc_beam(
     The score of symbols y is ``log p(y | frames) + lm_weight * log p_lm(y) + insertion_bonus * len(y)``; a
     prefix is compared by its own. A language model prefers short texts, which the bonus makes up for. The
     model reads its ``start``; without one it does not predict the first symbol, whose p_lm is then 1. If it
-    has an ``eos``, that the text ends is part of p_lm. Ties go to the prefix that is in the beam already, then
-    to the smaller ids.
+    has an ``eos``, that the text ends is part of p_lm. Ties go to prefixes that are in the beam already, then to
+    the smaller ids.
 
     Parameters
     ----------
@@ -207,7 +207,6 @@ def _language_ids(model: Any, language_ids: Any, size: int, blank: int) -> NDArr
     wrong = np.flatnonzero((ids < -1) | (ids >= count))
     if wrong.size:
         hint = f"; write numpy.arange(-1, {size - 1})" if blank == 0 and count == size - 1 else ""
-        raise ValueError(
-            f"language_ids: expected 0 .. {count - 1} (-1: none), got {ids[wrong[0]]} for symbol {wrong[0]}{hint}"
-        )
+        got = f"{ids[wrong[0]]} for symbol {wrong[0]}"
+        raise ValueError(f"language_ids: expected 0 .. {count - 1} (-1: none), got {got}{hint}")
     return ids

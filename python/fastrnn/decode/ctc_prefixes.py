@@ -1,4 +1,4 @@
-"""The beam of prefix beam search: prefixes, the probabilities of their paths, and what a language model adds."""
+"""The beam of prefix beam search: prefixes, the probabilities of their paths, and a language model's scores."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ class NoLanguageModel:
     """Adds nothing."""
 
     def continuations(self) -> float:
+        """Return 0."""
         return 0.0
 
     def keep(self, stays: _Rows, parents: _Rows, symbols: _Ids) -> None:
-        pass
+        """Do nothing: there is no state."""
 
     def ends(self) -> float:
+        """Return 0."""
         return 0.0
 
 
@@ -61,18 +63,20 @@ class FusedLanguageModel:
         self._model, self._ids, self._weight = model, ids, weight
         self._missing = ids < 0
         stream = model.stream(1)
-        # Of each id of the model after each prefix. Without a start the model does not predict the first symbol.
+        # Of each id after each prefix. A model without a start does not predict the first symbol.
         self._nats = np.zeros((1, model.vocabulary_size))
         if model.start is not None:
             self._nats = log_probabilities(stream.step(np.array([model.start])))
         self._state = stream.state
 
     def continuations(self) -> _Floats:
+        """Return the weighted log-probabilities; -inf where the model has no such symbol."""
         added = self._weighted(self._nats[:, self._ids])
         added[:, self._missing] = -np.inf
         return added
 
     def keep(self, stays: _Rows, parents: _Rows, symbols: _Ids) -> None:
+        """Step the model for the extended prefixes; the others keep their state."""
         state, nats = select_rows(self._state, stays), self._nats[stays]
         if len(parents):
             stream = self._model.stream(len(parents))
@@ -82,6 +86,7 @@ class FusedLanguageModel:
         self._state, self._nats = state, nats
 
     def ends(self) -> _Floats | float:
+        """Return the weighted log-probability of the end; 0 if the model has none."""
         return 0.0 if self._model.eos is None else self._weighted(self._nats[:, self._model.eos])
 
     def _weighted(self, nats: _Floats) -> _Floats:

@@ -116,7 +116,7 @@ def ctc_loss(
     >>> loss, dlogits = fr.ctc_loss(logits, [[1, 2], [2]], lengths=[3, 1], reduction="sum")
     >>> round(float(np.exp(-loss)) * 3**4)  # 5 of 3^3 paths are [1, 2], 1 of 3 is [2]
     5
-    >>> dlogits[0, 1].round(4).tolist()
+    >>> dlogits[0, 1].astype(float).round(4).tolist()
     [0.3333, 0.3333, -0.6667]
 
     `fastrnn.decode.ctc_greedy` and `fastrnn.decode.ctc_beam` go from logits to symbols.
