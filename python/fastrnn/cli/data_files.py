@@ -29,7 +29,8 @@ _SUFFIXES = {
     ".conll": "conll", ".conllu": "conll", ".txt": "lines",
 }  # fmt: skip
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
-_ROW = re.compile(r"^([Xy])\[(\d+)\]")
+_BETWEEN = "\x01"  # no blank, and in no tag
+_ROW = re.compile(r"^(validation: )?([Xy])\[(\d+)\](?:\[(\d+)\])?")
 
 
 @dataclass(frozen=True)
@@ -186,13 +187,21 @@ class DataFile:
         return text.getvalue()
 
     def _conll_with(self, columns: Sequence[list[list[str]]]) -> str:
-        source, encoding = self._content, self.layout.encoding
+        # All columns in one cell: a file with one more column is no longer seen to be CoNLL-U.
+        joined = [
+            [_BETWEEN.join(cells) for cells in zip(*rows, strict=True)] for rows in zip(*columns, strict=True)
+        ]
         with tempfile.TemporaryDirectory() as folder:
-            for number, values in enumerate(columns):
-                path = os.path.join(folder, f"{number}.conll")
-                write_conll(path, source, values, encoding=encoding)
-                source, encoding = path, "utf-8"
-            return Path(source).read_text(encoding="utf-8")
+            path = Path(folder, "joined.conll")
+            write_conll(path, self._content, joined, encoding=self.layout.encoding)
+            lines = path.read_text(encoding="utf-8").split("\n")
+        for number, line in enumerate(lines):
+            separator = "\t" if "\t" in line else " "
+            if _BETWEEN in line:
+                lines[number] = line.replace(_BETWEEN, separator)
+            elif line.strip() and not line.startswith("#"):  # one that is no word's, and got a _
+                lines[number] = line + (separator + "_") * (len(columns) - 1)
+        return "\n".join(lines)
 
 
 def _format_of(path: str) -> str:
@@ -235,28 +244,31 @@ def open_data(paths: Sequence[str], layout: Layout) -> Iterator[list[DataFile]]:
 
 
 @contextmanager
-def name_rows(files: Sequence[DataFile], columns: dict[str, str]) -> Iterator[None]:
+def name_rows(
+    files: Sequence[DataFile], columns: dict[str, str], validation: Sequence[DataFile] = ()
+) -> Iterator[None]:
     """Let errors about an entry of X or y name the file, the row and the column in its place.
 
     Parameters
     ----------
-    files : list of DataFile
+    files, validation : list of DataFile
     columns : dict of str to str
         Of "X" and "y".
     """
-    counts: list[int] = []
     try:
         yield
     except (ValueError, TypeError) as error:
         found = _ROW.match(str(error))
         if found is None:
             raise ValueError(str(error)) from error
-        row = int(found[2])
-        counts = [len(each.column("--x", columns["X"])) for each in files]
-        for file, count in zip(files, counts, strict=True):
+        row = int(found[3])
+        for file in validation if found[1] else files:
+            count = len(file.column("--x", columns["X"]))
             if row < count:
                 what = "sentence" if file.format == "conll" else "row"
-                place = f"{file.name}, {what} {row + 1}, column {columns[found[1]]!r}"
+                place = f"{file.name}, {what} {row + 1}, column {columns[found[2]]!r}"
+                if found[4]:
+                    place += f", entry {int(found[4]) + 1}"
                 raise ValueError(f"{place}{str(error)[found.end() :]}") from error
             row -= count
         raise ValueError(str(error)) from error

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from fastrnn.cli.data_files import DataFile, Layout, data_options, name_rows, open_data
+from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
 from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
 from fastrnn.cli.model_options import setting_options
-from fastrnn.cli.model_tasks import TASKS, Columns, ModelTask, find_columns, read_inputs, read_targets
+from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
 from fastrnn.cli.standard_streams import show
@@ -130,7 +130,8 @@ def _fit(
         columns = find_columns(task, training[0], x, y, x_as, y_as)
         pairs = [(read_inputs(each, columns), read_targets(each, columns)) for each in (training, held_out)]
         started = time.perf_counter()
-        stopped = _train(context, model, training, columns, pairs)
+        with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
+            stopped = _train(context, model, pairs)
         seconds = time.perf_counter() - started
     write_model(out, model, columns.to_plain())
     _report(task, model, out, len(pairs[0][0]), seconds, stopped=stopped, as_json=as_json)
@@ -141,8 +142,6 @@ def _fit(
 def _train(
     context: click.Context,
     model: Any,
-    files: Sequence[DataFile],
-    columns: Columns,
     pairs: Sequence[tuple[list[Any], list[Any]]],
 ) -> bool:
     """Train; return whether Ctrl-C ended it early."""
@@ -150,8 +149,7 @@ def _train(
     with StopSignals() as signals, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            with name_rows(files, {"X": columns.x, "y": columns.y[0]}):
-                model.fit(X, y, validation=validation if validation[0] else None)
+            model.fit(X, y, validation=validation if validation[0] else None)
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; try a lower --learning-rate") from None
     for warning in caught:
