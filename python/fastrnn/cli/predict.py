@@ -98,7 +98,7 @@ def command(
     else:
         write_atomically(out, text.encode())
     if score is not None:
-        show(f"{task.measure} {score:.4f} of {len(predictions):,} rows", err=True)
+        show(f"{task.measure} {score:.4f}, {len(predictions):,} rows", err=True)
 
 
 def _check_out(out: str | None, inputs: Sequence[str]) -> None:
