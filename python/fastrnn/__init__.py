@@ -2,8 +2,8 @@
 
 The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear` and `Embedding`. `Stack`
 and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a complete
-model. `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop``, ``plots`` and ``reference``
-hold the rest. Everything is imported on first use.
+model. `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop``, ``plots`` and
+``reference`` hold the rest. Everything is imported on first use.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ __all__ = [
     "language",
     "layers",
     "models",
+    "plots",
     "reference",
     "set_num_threads",
     "softmax_cross_entropy",
