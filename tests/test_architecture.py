@@ -30,6 +30,7 @@ LEVELS = {
     "interop": 5,
     "plots": 5,
     "language": 4,
+    "losses": 4,
     "layers": 3,
     "data": 2,
     "reference": 2,

@@ -152,6 +152,13 @@ FASTRNN_INLINE Vec<S> sqrt(Vec<S> a) {
     return {Eigen::internal::psqrt(a.packet)};
 }
 
+// The natural logarithm, -inf of 0: a polynomial of the fraction after its exponent, the same bits on all vectors with
+// FMA.
+template <class S>
+FASTRNN_INLINE Vec<S> log(Vec<S> a) {
+    return {Eigen::internal::plog(a.packet)};
+}
+
 // -|a|, and |a| with the sign of `sign`. NaN stays NaN.
 template <class S>
 FASTRNN_INLINE Vec<S> minus_magnitude(Vec<S> a) {
@@ -196,6 +203,12 @@ FASTRNN_INLINE Vec<double> round_and_power(Vec<double> x, Vec<double>& rounded) 
     // The clamp keeps the exponent finite for NaN; the NaN itself propagates through `rounded`.
     const Vec<double> exponent = min(max(rounded, set(-2000.0)), set(2000.0)) + set(double(Bias));
     return {Eigen::internal::pldexp(set(1.0).packet, exponent.packet)};
+}
+
+// Splits a = m 2^exponent, 0.5 <= |m| < 1, and returns m. 0 and what is not finite: a itself, exponent 0.
+template <class S>
+FASTRNN_INLINE Vec<S> split_exponent(Vec<S> a, Vec<S>& exponent) {
+    return {Eigen::internal::pfrexp(a.packet, exponent.packet)};
 }
 
 // A sum in a fixed number of lanes (16 floats, 8 doubles), whatever the vector width: the same bits everywhere.
