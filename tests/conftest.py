@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Callable
 from types import ModuleType
 
 import hypothesis
@@ -18,11 +19,17 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
+#: Libraries that some functions use or are used with; each is the name of a fixture.
+EXTRAS = {"sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use PyTorch, so that `pytest -m torch` runs the parity tests only."""
+    """Mark the tests that use PyTorch, or a library of the extras, so that `pytest -m torch` runs those only."""
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.torch)
+        if EXTRAS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.extras)
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +40,19 @@ def torch() -> ModuleType:
     return pytest.importorskip(
         "torch", reason="PyTorch is not installed (FASTRNN_REQUIRE_TORCH=1 requires it)"
     )
+
+
+def _extra(name: str) -> ModuleType:
+    """Import a library, or skip the test without it (not if FASTRNN_REQUIRE_EXTRAS=1)."""
+    if os.environ.get("FASTRNN_REQUIRE_EXTRAS") == "1":
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"{name} is not installed (FASTRNN_REQUIRE_EXTRAS=1 requires it)")
+
+
+def _extra_fixture(name: str) -> Callable[[], ModuleType]:
+    return pytest.fixture(scope="session", name=name)(lambda: _extra(name))
+
+
+sklearn, pandas, mido, matplotlib, seqeval, sacrebleu = map(
+    _extra_fixture, ("sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu")
+)

@@ -144,6 +144,16 @@ def results_without_cell(dtype: str) -> dict[str, np.ndarray]:
     )
     results |= {"answers": losses[0], "answers: dh": losses[1]}
     results |= {"answers: dweight": dweight, "answers: dbias": dbias}
+    crf = (normal(30, 40, 29), normal(29, 29), normal(29), normal(29))
+    sums, ends = [normal(29, 29), normal(29), normal(29)], random.integers(0, 31, size=40)
+    pair = kernels.crf_loss(*crf, random.integers(-1, 29, size=(30, 40)), ends, 0.25, True, *sums)
+    results |= {"crf": pair[0], "crf: demissions": pair[1], "crf: dtransitions": sums[0]}
+    results |= {"crf: dstart": sums[1], "crf: dend": sums[2]}
+    results["marginals"], results["log partition"] = kernels.crf_marginals(*crf, ends)
+    results["paths"], results["path scores"] = kernels.crf_viterbi(*crf, ends)
+    for kind in ("squared", "huber", "quantile"):
+        pair = kernels.regression_loss(dy, dy[:, 0].copy(), targets > 0, kind, pos_weight, 0.25)
+        results |= {kind: pair[0], f"{kind}: gradient": pair[1]}
     dtable = normal(123, 70)
     kernels.embedding_backward(np.abs(targets), x, dtable)
     results |= {"embedding": kernels.embedding_forward(np.abs(targets), weight), "dtable": dtable}

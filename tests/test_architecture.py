@@ -28,11 +28,14 @@ LEVELS = {
     "decode": 5,
     "inspect": 5,
     "interop": 5,
+    "plots": 5,
     "language": 4,
+    "losses": 4,
     "layers": 3,
     "data": 2,
     "reference": 2,
     "_dispatch": 1,
+    "files": 1,
 }
 COMPILED = re.compile(r"(^|\.)(_kernels_\w*|_cpu)$")
 

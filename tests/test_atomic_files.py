@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from fastrnn._files import NotRegularFileError, read_regular
-from fastrnn.train import atomic_files, temporary_files
-from fastrnn.train.atomic_files import check_writable, write_atomically
-from fastrnn.train.temporary_files import create_temporary, remove_abandoned
+from fastrnn.files import atomic_files, temporary_files
+from fastrnn.files.atomic_files import check_writable, write_atomically
+from fastrnn.files.temporary_files import create_temporary, remove_abandoned
 
 KIB = 1024
 
@@ -80,7 +80,7 @@ def test_many_threads_that_save_to_one_path_never_tear_it(path):
 PROCESS = """
 import os, sys
 os.getpid = lambda: 1
-from fastrnn.train.atomic_files import write_atomically
+from fastrnn.files.atomic_files import write_atomically
 writer = int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -113,7 +113,7 @@ def test_processes_with_the_same_number_never_tear_a_file(path):
 
 KILLED = """
 import os, sys
-from fastrnn.train.atomic_files import write_atomically
+from fastrnn.files.atomic_files import write_atomically
 def wait(descriptor):
     print("written", flush=True)
     sys.stdin.readline()

@@ -19,6 +19,7 @@ from safetensors.numpy import load, load_file, save
 
 import fastrnn
 from fastrnn import Vocabulary
+from fastrnn.files.atomic_files import check_writable, write_atomically
 from fastrnn.train import (
     SGD,
     AdamW,
@@ -27,7 +28,6 @@ from fastrnn.train import (
     load_checkpoint,
     save_checkpoint,
 )
-from fastrnn.train.atomic_files import check_writable, write_atomically
 from training_cases import (
     IDS,
     VOCABULARY,

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrnn import ChunkedText, LanguageModel
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train import (
     SGD,
     Adam,
@@ -30,7 +31,6 @@ from fastrnn.train import (
     train,
 )
 from fastrnn.train.gradients import step_gradients
-from fastrnn.train.interrupts import defer_interrupts
 from training_cases import IDS, VOCABULARY, make_model, make_trainer, parameters_of, same_arrays, without_time
 
 CELLS = ["rnn", "gru", "lstm"]

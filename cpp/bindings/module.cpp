@@ -20,6 +20,7 @@
     EACH(dropout_mask)         \
     EACH(softmax)              \
     EACH(logistic)             \
+    EACH(regression)           \
     EACH(attention)            \
     EACH(crf)                  \
     EACH(ctc)                  \

@@ -1,9 +1,11 @@
 """Recurrent neural networks on the CPU: vanilla, GRU and LSTM, trained and run by native kernels.
 
-The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear` and `Embedding`. `Stack`
-and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a complete
-model. `Vocabulary` turns text into ids. The subpackages ``train``, ``decode``, ``interop`` and ``reference``
-hold the rest. Everything is imported on first use.
+The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`;
+`AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
+`Stack` and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a
+complete model; ``models`` has those with ``fit``. `Vocabulary` turns text into ids. The subpackages
+``losses``, ``train``, ``decode``, ``interop``, ``plots`` and ``reference`` hold the rest. Everything is
+imported on first use.
 """
 
 from __future__ import annotations
@@ -14,21 +16,25 @@ from typing import TYPE_CHECKING, Any
 from fastrnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastrnn import data, decode, interop, language, layers, models, reference, train
+    from fastrnn import data, decode, interop, language, layers, losses, models, plots, reference, train
     from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads, thread_counters
     from fastrnn.data import ChunkedText, Vocabulary
     from fastrnn.language import LanguageModel
     from fastrnn.layers import (
+        CRF,
         GRU,
         LSTM,
         RNN,
         SLSTM,
+        AdditiveAttention,
+        AttentionPooling,
         Embedding,
         Head,
         Jordan,
         Linear,
         MinGRU,
         MinLSTM,
+        MultiplicativeAttention,
         Stack,
         activity_penalties,
         binary_cross_entropy,
@@ -40,21 +46,36 @@ if TYPE_CHECKING:
 
 # The module of each name, imported on first use. Nothing is imported earlier, so that the command line can
 # report a wrong FASTRNN_ISA in one line.
-_SUBPACKAGES = ("data", "decode", "interop", "language", "layers", "models", "reference", "train")
+_SUBPACKAGES = (
+    "data",
+    "decode",
+    "interop",
+    "language",
+    "layers",
+    "losses",
+    "models",
+    "plots",
+    "reference",
+    "train",
+)
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads", "thread_counters"),
     "data": ("ChunkedText", "Vocabulary"),
     "layers": (
+        "CRF",
         "GRU",
         "LSTM",
         "RNN",
         "SLSTM",
+        "AdditiveAttention",
+        "AttentionPooling",
         "Embedding",
         "Head",
         "Jordan",
         "Linear",
         "MinGRU",
         "MinLSTM",
+        "MultiplicativeAttention",
         "Stack",
         "activity_penalties",
         "binary_cross_entropy",
@@ -67,10 +88,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "RNN",
     "SLSTM",
+    "AdditiveAttention",
+    "AttentionPooling",
     "ChunkedText",
     "Embedding",
     "Head",
@@ -79,6 +103,7 @@ __all__ = [
     "Linear",
     "MinGRU",
     "MinLSTM",
+    "MultiplicativeAttention",
     "Stack",
     "Vocabulary",
     "__version__",
@@ -95,7 +120,9 @@ __all__ = [
     "isa",
     "language",
     "layers",
+    "losses",
     "models",
+    "plots",
     "reference",
     "set_num_threads",
     "softmax_cross_entropy",

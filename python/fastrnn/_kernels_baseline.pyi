@@ -154,6 +154,33 @@ def kept(array: NDArray[Any], name: str) -> NDArray[Any]: ...
 def embedding_forward(ids: _Ids, weight: _Floats) -> _Floats: ...
 def embedding_backward(ids: _Ids, dy: _Floats, dweight: _Floats) -> None: ...
 
+# --- attention: queries [T, N, A], memory [R, A] and [R, K]; gradients: dkeys, dvalues, dscore ---
+def attention_rows(values: _Floats, lengths: _Ids) -> _Floats: ...
+def attention_steps(one: _Floats, two: _Floats | None, lengths: _Ids, steps: int) -> _Floats: ...
+def attention_forward(
+    queries: _Floats | None,
+    keys: _Floats,
+    values: _Floats,
+    score: _Floats | None,
+    scale: float,
+    lengths: _Ids,
+    rows: _Ids | None,
+    steps: int,
+) -> tuple[_Floats, _Floats]: ...
+def attention_backward(
+    queries: _Floats | None,
+    keys: _Floats,
+    values: _Floats,
+    score: _Floats | None,
+    scale: float,
+    lengths: _Ids,
+    weights: _Floats,
+    dcontext: _Floats,
+    dweights: _Floats | None,
+    gradients: tuple[_Floats, _Floats, _Floats | None] | None,
+    need_dqueries: bool,
+) -> tuple[_Floats | None, tuple[_Floats, _Floats, _Floats | None]]: ...
+
 # --- losses in nats per row; a target of -1 is not counted ---
 def softmax_cross_entropy(logits: _Floats, targets: _Ids) -> tuple[_Floats, _Floats]: ...
 def linear_cross_entropy(
@@ -198,6 +225,37 @@ def ctc_loss(
 def ctc_align(
     logits: _Floats, targets: _Ids, target_lengths: _Ids, lengths: _Ids | None, blank: int
 ) -> tuple[_Ids, NDArray[np.float64]]: ...
+
+# --- losses of real numbers per element; targets [M] are those of every column of predictions [M, Q] ---
+def regression_loss(
+    predictions: _Floats,
+    targets: _Floats,
+    counted: _Mask | None,
+    kind: str,
+    parameters: _Floats | None,
+    scale: float,
+) -> tuple[_Floats, _Floats]: ...
+
+# --- linear-chain conditional random field: emissions [T, N, K], transitions [K, K], start and end [K] ---
+def crf_loss(
+    emissions: _Floats,
+    transitions: _Floats,
+    start: _Floats,
+    end: _Floats,
+    targets: _Ids,
+    lengths: _Ids,
+    scale: float,
+    need: bool,
+    dtransitions: _Floats | None = None,
+    dstart: _Floats | None = None,
+    dend: _Floats | None = None,
+) -> tuple[_Floats, _Floats | None]: ...
+def crf_marginals(
+    emissions: _Floats, transitions: _Floats, start: _Floats, end: _Floats, lengths: _Ids
+) -> tuple[_Floats, _Floats]: ...
+def crf_viterbi(
+    emissions: _Floats, transitions: _Floats, start: _Floats, end: _Floats, lengths: _Ids
+) -> tuple[_Ids, _Floats]: ...
 
 # --- optimisers and clipping: flat arrays, in place ---
 def sgd_step(

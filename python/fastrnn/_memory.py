@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, wraps
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,7 @@ __all__ = [
     "SMALLER_LAYER",
     "available_memory",
     "check_memory",
+    "limited_memory",
     "machine_memory",
     "named_memory",
     "out_of_memory",
@@ -31,6 +34,32 @@ FEWER_TEXTS = "use fewer or shorter texts at a time"
 SMALLER_LAYER = "use a smaller or fewer layers, or a smaller vocabulary"
 
 _CGROUPS = Path("/sys/fs/cgroup")
+
+# The bytes that parameters may still take, where a file says how large they are.
+_allowance: ContextVar[list[int] | None] = ContextVar("allowance", default=None)
+
+
+@contextmanager
+def limited_memory(nbytes: int) -> Iterator[None]:
+    """Limit the parameters that the body may make: sizes from a file may claim no more than the file holds.
+
+    Raises
+    ------
+    ValueError
+        In the body, before an allocation that would exceed the limit.
+
+    Examples
+    --------
+    >>> with limited_memory(100):
+    ...     check_memory("parameters", {"weight": (10, 10)}, "float32")
+    Traceback (most recent call last):
+    ValueError: parameters: expected at most 100 bytes, those of the file, got 400 for weight [10, 10]
+    """
+    token = _allowance.set([nbytes])
+    try:
+        yield
+    finally:
+        _allowance.reset(token)
 
 
 @cache
@@ -72,6 +101,15 @@ def check_memory(
     if size > (2**63 - 1 if memory is None else memory):
         name = max(shapes, key=lambda name: math.prod(shapes[name]))
         raise out_of_memory(what, size, f"the largest is {name} {list(shapes[name])}; {advice}")
+    allowed = _allowance.get()
+    if allowed is not None and size:
+        if size > allowed[0]:
+            name = max(shapes, key=lambda name: math.prod(shapes[name]))
+            raise ValueError(
+                f"{what}: expected at most {allowed[0]} bytes, those of the file, got {size} for "
+                f"{name} {list(shapes[name])}"
+            )
+        allowed[0] -= size
 
 
 def out_of_memory(what: str, nbytes: int, advice: str) -> MemoryError:

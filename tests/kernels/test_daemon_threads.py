@@ -24,6 +24,10 @@ def step():
 linear = fr.Linear(64, 200, seed=3)
 rows = random.normal(size=(300, 64)).astype("f")
 targets = random.integers(200, size=300)
+crf, emissions = fr.CRF(9, seed=4), random.normal(size=(20, 10, 9)).astype("f")
+memory = random.normal(size=(480, 64)).astype("f")
+attended = (
+    random.normal(size=(20, 16, 64)).astype("f"), memory, memory, memory[0].copy(), 1.0, np.full(16, 30))
 flat = [random.normal(size=500_000).astype("f") ** 2 for _ in range(4)]
 loops = {
     "forward": lambda: rnn(x),
@@ -35,7 +39,13 @@ loops = {
     "softmax": lambda: kernels.linear_cross_entropy(
         rows, linear.parameters["weight"], None, targets, 1.0, None, None, True),
     "optimizer": lambda: kernels.adam_step(*flat, 1, 0.01, 0.9, 0.999, 1e-8, 0.0, False),
+    "crf": lambda: crf.losses_and_gradients(emissions, targets[:200].reshape(20, 10) % 9),
+    "ctc": lambda: kernels.ctc_loss(
+        emissions, np.tile([1, 2, 3], 10), np.full(10, 3), np.full(10, 20), 0, False, None),
+    "regression": lambda: kernels.regression_loss(rows, rows[:, 0].copy(), None, "squared", None, 1.0),
     "mask": lambda: kernels.dropout_mask(1, 2, 0, 500, 500, 1 << 31, 0.0, 2.0, False),
+    "attention": lambda: kernels.attention_backward(
+        *attended, *kernels.attention_forward(*attended, None, 30)[::-1], None, None, True),
     "sigmoid": lambda: kernels.sigmoid(flat[0]),
 }
 names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -49,7 +59,20 @@ time.sleep(0.02)
 print("done", flush=True)
 sys.exit(code)
 """
-KINDS = ("forward", "backward", "stream", "linear", "softmax", "optimizer", "mask", "sigmoid")
+KINDS = (
+    "forward",
+    "backward",
+    "stream",
+    "linear",
+    "softmax",
+    "optimizer",
+    "crf",
+    "ctc",
+    "regression",
+    "mask",
+    "attention",
+    "sigmoid",
+)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

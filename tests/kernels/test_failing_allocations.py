@@ -51,6 +51,13 @@ def embedding():
     d = np.zeros((3, 5), "f")
     kernels.embedding_backward(ids.reshape(-1), np.ones((8, 5), "f"), d)
     return kernels.embedding_forward(ids.reshape(-1), normal_table), d
+def crf():
+    scores, ends = (table[:5], table[5], table[6]), np.array([4, 2])
+    gradients = [np.zeros_like(score) for score in scores]
+    tags = np.array([[0, 4], [1, -1], [2, 3], [3, 3]])
+    loss = kernels.crf_loss(steps, *scores, tags, ends, 1.0, True, *gradients)
+    return (loss, gradients, kernels.crf_marginals(steps, *scores, ends),
+            kernels.crf_viterbi(steps, *scores, ends))
 def wide_step():
     fr.set_num_threads(2)
     try:
@@ -62,8 +69,23 @@ def wide_step():
     finally: fr.set_num_threads(1)
 wide, wide_x = [kernels.lstm_pack(*weights(4, 24, 256))], normal(16, 24)
 wide_y = kernels.Stream(wide, 16).step(wide_x)
-normal_table = normal(3, 5)
+normal_table, steps = normal(3, 5), normal(4, 2, 5)
+def ctc():
+    given = normal(20, 2, 6), np.array([1, 2, 2, 3]), np.array([3, 1]), np.array([20, 7]), 0
+    return kernels.ctc_loss(*given, False, None), kernels.ctc_align(*given)
+def attention():
+    memory, queries, score, ends = attended
+    given = (queries, memory, memory, score, 1.0, ends)
+    context, weights = kernels.attention_forward(*given, np.array([1, 0]), 300)
+    back = [kernels.attention_backward(*given, weights, context, None, None, need) for need in (True, False)]
+    pooled = None, *given[1:], weights[:1], context[:1], None, back[1][1], False
+    back.append(kernels.attention_backward(*pooled))
+    rows = kernels.attention_rows(normal_values, np.array([4, 300]))
+    return context, weights, back, rows, kernels.attention_steps(rows, rows, np.array([4, 300]), 300)
+normal_values = normal(300, 2, 5)
+attended = normal(307, 5), normal(3, 2, 5), normal(5), np.array([300, 7])
 calls = {
+    "attention": attention,
     "pack": lambda: [run_packed(lambda: kernels.lstm_pack(*lstm)), run_packed(lambda: kernels.gru_pack(*gru)),
                      run_packed(lambda: kernels.gru_pack(*gru, False)),
                      run_packed(lambda: kernels.elman_pack(*elman)),
@@ -84,6 +106,10 @@ calls = {
         rows, table, None, targets, 1.0, np.zeros_like(table), None, True)],
     "optimizers": lambda: [adam(), np.array(kernels.norm(lstm[0].reshape(-1)))],
     "embedding": embedding,
+    "crf": crf,
+    "ctc": ctc,
+    "regression": lambda: kernels.regression_loss(
+        rows, rows[:, 0].copy(), rows[:, 0] > 0, "huber", rows[0], 1.0),
     "mask": lambda: [kernels.dropout_mask(1, 2, 0, 30, 50, 1 << 31, 0.0, 2.0, False), kernels.tanh(x)],
 }
 name, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -122,7 +148,8 @@ CALLS = (
         "long inference",
         "training",
     ),
-    *("fresh training", "directions", "softmax", "optimizers", "embedding", "mask"),
+    *("attention", "fresh training", "directions", "softmax", "optimizers", "embedding", "crf", "ctc"),
+    *("regression", "mask"),
 )
 
 

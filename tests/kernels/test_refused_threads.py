@@ -9,6 +9,7 @@ pytestmark = needs_shim
 # `run(threads)` returns the bits of both passes of a large layer, of several layers, and of a linear layer.
 WORK = """
 import threading, warnings
+from fastrnn._dispatch import kernels
 def run(threads):
     fr.set_num_threads(threads)
     random = np.random.default_rng(0)
@@ -25,6 +26,15 @@ def run(threads):
     x = random.normal(size=(64, 200)).astype("f")
     y, tape = linear.forward(x)
     parts += [y, linear.backward(tape, np.ones_like(y)), linear.gradients.flat]
+    crf, emissions = fr.CRF(40, seed=5), random.normal(size=(30, 64, 40)).astype("f")
+    parts += [*crf.losses_and_gradients(emissions, np.argmax(emissions, -1)), crf.gradients.flat]
+    symbols = [random.integers(1, 40, size=5) for _ in range(64)]
+    parts += fr.ctc_loss(emissions, symbols, random.integers(10, 31, size=64), reduction="none")
+    memory = random.normal(size=(480, 64)).astype("f")
+    given = memory[:320].reshape(20, 16, 64).copy(), memory, memory, memory[0].copy(), 1.0, np.full(16, 30)
+    context, weights = kernels.attention_forward(*given, None, 30)
+    dqueries, gradients = kernels.attention_backward(*given, weights, context, None, None, True)
+    parts += [context, weights, dqueries, *gradients]
     return b"".join(part.tobytes() for part in parts)
 def pool_size(): return len(os.listdir("/proc/self/task")) - base
 base = len(os.listdir("/proc/self/task"))

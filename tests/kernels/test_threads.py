@@ -266,3 +266,11 @@ def test_ctrl_c_in_a_variant():
     assert interrupted(lambda: rnn(ids)) < 1.0
     y, _, tape = rnn.forward(ids[:700])
     assert interrupted(lambda: rnn.backward(tape, y)) < 1.0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill is not Ctrl-C there")
+def test_ctrl_c_in_a_long_field_adds_nothing_to_its_gradients():
+    crf, emissions = fr.CRF(600, seed=0), np.zeros((20_000, 1, 600), np.float32)
+    tags = np.zeros((20_000, 1), np.int64)
+    assert interrupted(lambda: crf.losses_and_gradients(emissions, tags)) < 1.0
+    assert not crf.gradients.flat.any()

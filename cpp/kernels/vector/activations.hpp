@@ -73,6 +73,12 @@ FASTRNN_INLINE Vec<S> exp_of_negative(Vec<S> x) {
     return fma(e.power, e.p, e.power);
 }
 
+// exp(x) for x <= 0; 0 where that is below the smallest normal number, of -inf and of NaN.
+template <class S>
+FASTRNN_INLINE Vec<S> exp_or_zero(Vec<S> x) {
+    return where_positive(x - set(ExpConstants<S>::exp_low), exp_of_negative(x));
+}
+
 // exp(x), kept among the normal numbers: from about 1e-38 to 1e38 in float, 1e-308 to 1e308 in double.
 template <class S>
 FASTRNN_INLINE Vec<S> exp(Vec<S> x) {

@@ -152,6 +152,13 @@ FASTRNN_INLINE Vec<S> sqrt(Vec<S> a) {
     return {Eigen::internal::psqrt(a.packet)};
 }
 
+// The natural logarithm, -inf of 0: a polynomial of the fraction after its exponent, the same bits on all vectors with
+// FMA.
+template <class S>
+FASTRNN_INLINE Vec<S> log(Vec<S> a) {
+    return {Eigen::internal::plog(a.packet)};
+}
+
 // -|a|, and |a| with the sign of `sign`. NaN stays NaN.
 template <class S>
 FASTRNN_INLINE Vec<S> minus_magnitude(Vec<S> a) {

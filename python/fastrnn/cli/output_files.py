@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastrnn.train.atomic_files import check_writable
+from fastrnn.files.atomic_files import check_writable
 
 __all__ = ["OutputFiles"]
 

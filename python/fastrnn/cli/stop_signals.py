@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from types import FrameType, TracebackType
 
-from fastrnn.train.interrupts import STOP_SIGNALS
+from fastrnn.files.interrupts import STOP_SIGNALS
 
 __all__ = ["StopSignals"]
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fastrnn.files.atomic_files import name_file_in_errors, write_atomically
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train import Record
-from fastrnn.train.atomic_files import name_file_in_errors, write_atomically
-from fastrnn.train.interrupts import defer_interrupts
 
 __all__ = ["TrainingLog"]
 

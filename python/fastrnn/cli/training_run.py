@@ -11,6 +11,7 @@ from fastrnn.cli.output_files import OutputFiles
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.language import LanguageModel
 from fastrnn.train import (
     Checkpoint,
@@ -20,7 +21,6 @@ from fastrnn.train import (
     save_checkpoint,
 )
 from fastrnn.train.checkpoint_header import header_text
-from fastrnn.train.interrupts import defer_interrupts
 
 __all__ = ["TrainingRun"]
 

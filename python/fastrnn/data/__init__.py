@@ -1,13 +1,17 @@
-"""Text as ids: reading, tokenising, vocabularies, and batches for truncated backpropagation through time."""
+"""Data: readers of text, tables, tagged sentences and sound; text as ids, vocabularies, and batches."""
 
 from fastrnn.data.batching import Batch, ChunkedText, TrainingData
 from fastrnn.data.buckets import length_buckets, pad_batch
+from fastrnn.data.conll import read_conll, write_conll
 from fastrnn.data.corpus import read_text, standard_library_text
 from fastrnn.data.counting import Coverage
+from fastrnn.data.mel import log_mel, mel_filters
 from fastrnn.data.reading import read_lines
 from fastrnn.data.sentences import SentenceBatches
+from fastrnn.data.tables import read_jsonl, read_pairs, read_series, read_table
 from fastrnn.data.tokenize import split_words
 from fastrnn.data.vocabulary import Vocabulary
+from fastrnn.data.wav import read_wav
 
 __all__ = [
     "Batch",
@@ -17,9 +21,18 @@ __all__ = [
     "TrainingData",
     "Vocabulary",
     "length_buckets",
+    "log_mel",
+    "mel_filters",
     "pad_batch",
+    "read_conll",
+    "read_jsonl",
     "read_lines",
+    "read_pairs",
+    "read_series",
+    "read_table",
     "read_text",
+    "read_wav",
     "split_words",
     "standard_library_text",
+    "write_conll",
 ]

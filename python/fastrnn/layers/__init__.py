@@ -7,15 +7,21 @@ width.
 from fastrnn.layers import init
 from fastrnn.layers.base.module import Composite, Module
 from fastrnn.layers.base.parameters import Gradients, Parameters
+from fastrnn.layers.dense.attention import AdditiveAttention, MultiplicativeAttention
+from fastrnn.layers.dense.attention_memory import AttentionMemory, AttentionTape
+from fastrnn.layers.dense.attention_pooling import AttentionPooling, PoolingTape
 from fastrnn.layers.dense.embedding import Embedding
 from fastrnn.layers.dense.head import Head, HeadTape
 from fastrnn.layers.dense.linear import Linear, LinearTape
 from fastrnn.layers.loss.activity_penalties import activity_penalties
 from fastrnn.layers.loss.adaptive_softmax import AdaptiveSoftmax
+from fastrnn.layers.loss.crf import CRF
 from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
 from fastrnn.layers.loss.ctc import CTCAlignment, ctc_align, ctc_loss
 from fastrnn.layers.loss.logistic import Logistic, binary_cross_entropy
+from fastrnn.layers.loss.regression import huber, mean_squared_error, quantile_loss
 from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
+from fastrnn.layers.loss.tag_schemes import allowed_transitions
 from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
 from fastrnn.layers.recurrent.engine.stream import Stream
 from fastrnn.layers.recurrent.engine.tape import LayerTape, Tape
@@ -30,11 +36,16 @@ from fastrnn.layers.stack.stack import Stack, StackTape
 from fastrnn.layers.stack.stream import StackStream
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "RNN",
     "SLSTM",
     "AdaptiveSoftmax",
+    "AdditiveAttention",
+    "AttentionMemory",
+    "AttentionPooling",
+    "AttentionTape",
     "CTCAlignment",
     "CheckpointedTape",
     "Composite",
@@ -50,7 +61,9 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "Module",
+    "MultiplicativeAttention",
     "Parameters",
+    "PoolingTape",
     "Recurrent",
     "Softmax",
     "Stack",
@@ -60,9 +73,13 @@ __all__ = [
     "Tape",
     "TiedSoftmax",
     "activity_penalties",
+    "allowed_transitions",
     "binary_cross_entropy",
     "ctc_align",
     "ctc_loss",
+    "huber",
     "init",
+    "mean_squared_error",
+    "quantile_loss",
     "softmax_cross_entropy",
 ]

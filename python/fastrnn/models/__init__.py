@@ -1,5 +1,7 @@
 """Models: everything that a person trains and uses, the language model and the models with ``fit``."""
 
 from fastrnn.language import LanguageModel, LanguageModelStream
+from fastrnn.models.base.estimator import NotFittedError, SequenceModel
+from fastrnn.models.sequence_classifier import SequenceClassifier
 
-__all__ = ["LanguageModel", "LanguageModelStream"]
+__all__ = ["LanguageModel", "LanguageModelStream", "NotFittedError", "SequenceClassifier", "SequenceModel"]

@@ -7,7 +7,9 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - their variants, with every option of a layer: `variant_forward`, `variant_backward`
 - stacked layers: `stack_forward`, `stack_backward`
 - inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`,
-  `binary_cross_entropy`, `ctc_loss`
+  `binary_cross_entropy`, `squared_error`, `huber`, `quantile_loss`, `ctc_loss`
+- sequences of tags: `crf_loss`, `crf_marginals`, `crf_viterbi`
+- attention: `attention_forward`, `attention_backward`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
 
 Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
@@ -28,7 +30,9 @@ Examples
 """
 
 from fastrnn.reference.activations import drelu, dsigmoid, dtanh, relu, sigmoid, tanh
+from fastrnn.reference.attention import AttentionGradients, attention_backward, attention_forward
 from fastrnn.reference.clip import clip_norm, clip_value, global_norm, sum_of_squares
+from fastrnn.reference.crf import CrfGradients, crf_loss, crf_marginals, crf_viterbi
 from fastrnn.reference.ctc import ctc_loss
 from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
 from fastrnn.reference.embedding import embedding_backward, embedding_forward, one_hot
@@ -42,22 +46,30 @@ from fastrnn.reference.loss import (
 )
 from fastrnn.reference.lstm import lstm_backward, lstm_forward, lstm_step
 from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, rows_step, sgd_step
+from fastrnn.reference.regression import huber, quantile_loss, squared_error
 from fastrnn.reference.stack import CELLS, Cell, Rows, stack_backward, stack_forward
 from fastrnn.reference.time_loop import Tape
 from fastrnn.reference.variants import VariantTape, variant_backward, variant_forward
 
 __all__ = [
     "CELLS",
+    "AttentionGradients",
     "Cell",
+    "CrfGradients",
     "LinearCrossEntropy",
     "Rows",
     "Tape",
     "VariantTape",
     "adam_step",
     "adamw_step",
+    "attention_backward",
+    "attention_forward",
     "binary_cross_entropy",
     "clip_norm",
     "clip_value",
+    "crf_loss",
+    "crf_marginals",
+    "crf_viterbi",
     "ctc_loss",
     "drelu",
     "dsigmoid",
@@ -71,6 +83,7 @@ __all__ = [
     "gru_backward",
     "gru_forward",
     "gru_step",
+    "huber",
     "linear_backward",
     "linear_cross_entropy",
     "linear_forward",
@@ -78,12 +91,14 @@ __all__ = [
     "lstm_forward",
     "lstm_step",
     "one_hot",
+    "quantile_loss",
     "relu",
     "rmsprop_step",
     "rows_step",
     "sgd_step",
     "sigmoid",
     "softmax_cross_entropy",
+    "squared_error",
     "stack_backward",
     "stack_forward",
     "sum_of_squares",

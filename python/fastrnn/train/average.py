@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastrnn import _dispatch
 from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
-from fastrnn.train.interrupts import defer_interrupts
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from fastrnn._files import read_regular
 from fastrnn._plain import Check, as_fields, as_mapping, as_text, errors_of_library, optional, printable
 from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
+from fastrnn.files.atomic_files import write_atomically
 from fastrnn.language import LanguageModel
 from fastrnn.language.settings import Settings
 from fastrnn.language.vocabulary_match import check_vocabulary
 from fastrnn.layers.description import count_layers
-from fastrnn.train.atomic_files import write_atomically
 from fastrnn.train.checkpoint_header import METADATA_KEY, header_text, read_description, read_tensors
 from fastrnn.train.training_state import TrainingState, check_arrays, check_values
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastrnn._checks import as_size
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.average import Average
-from fastrnn.train.clipping import as_limit, clip_gradients
+from fastrnn.train.clipping import as_limit
 from fastrnn.train.data_match import check_data
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.gradients import StepOptions, step_gradients
-from fastrnn.train.interrupts import defer_interrupts
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import Adam
 from fastrnn.train.progress import TrainingProgress
@@ -23,6 +23,7 @@ from fastrnn.train.records import Record, Validation, check_finite
 from fastrnn.train.resume import restore_trainer, trainer_state
 from fastrnn.train.schedules import ConstantSchedule
 from fastrnn.train.training_state import TrainingState
+from fastrnn.train.update import checked_scale
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
@@ -227,10 +228,8 @@ class Trainer:
         before, random = self._progress, self.model.rng.bit_generator.state
         try:
             done = step_gradients(self.model, self.data, before.batches, before.carried, self._options)
-            norm, scale = clip_gradients(self.optimizer.modules, self.clip_norm, self.clip_value)
             step = before.step + 1
-            check_finite("loss", done.loss, step)
-            check_finite("gradient norm", norm, step)
+            norm, scale = checked_scale(self.optimizer, done.loss, step, self.clip_norm, self.clip_value)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
             with defer_interrupts():
                 self.optimizer.step(rate, gradient_scale=scale)

@@ -12,13 +12,12 @@ from fastrnn._arrays import (
     Array,
     as_array,
     as_floats,
-    as_lengths,
-    as_mask,
     check_shape,
 )
 from fastrnn._checks import as_number
 from fastrnn._dispatch import kernels
 from fastrnn.layers.dense.linear import Linear
+from fastrnn.layers.loss.counted import counted_elements
 from fastrnn.layers.loss.cross_entropy import count_targets, mean_loss
 
 __all__ = ["Logistic", "binary_cross_entropy"]
@@ -86,7 +85,7 @@ def binary_cross_entropy(
     array = as_floats("logits", array, array.dtype, ("...", "K"))
     smoothing = as_number("label_smoothing", label_smoothing, least=0.0, below=1.0)
     wanted = _targets(targets, array.dtype, array.shape)
-    counted = _counted(array.shape, mask, lengths)
+    counted = counted_elements("logits", array.shape, mask, lengths)
     if counted is not None:
         wanted = np.where(counted, wanted, array.dtype.type(NO_TARGET))
     count = count_targets(wanted)
@@ -220,24 +219,6 @@ def _targets(targets: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Arra
         raise TypeError(f"targets: expected bool, integers or floats, got {array.dtype}")
     check_shape("targets", array, shape)
     return np.ascontiguousarray(array, dtype)
-
-
-def _counted(shape: tuple[int, ...], mask: Any, lengths: Any) -> Array | None:
-    """Return where mask and lengths leave a target, in a shape that broadcasts to that of the logits."""
-    counted = None
-    if mask is not None:
-        counted = as_mask("mask", mask, ("...",))
-        check_shape("mask", counted, shape[: max(counted.ndim, 1)])
-        counted = counted.reshape(counted.shape + (1,) * (len(shape) - counted.ndim))
-    if lengths is not None:
-        if len(shape) < 2:
-            raise ValueError(f"lengths: expected logits [T, N, ...] with them, got {list(shape)}")
-        ends = as_lengths(lengths, shape[0], shape[1])
-        assert ends is not None
-        inside = np.arange(shape[0])[:, None] < ends
-        inside = inside.reshape(inside.shape + (1,) * (len(shape) - 2))
-        counted = inside if counted is None else counted & inside
-    return counted
 
 
 def _weights(pos_weight: Any, width: int, dtype: np.dtype[Any]) -> Array | None:

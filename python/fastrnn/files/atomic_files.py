@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastrnn._files import check_regular
-from fastrnn.train.interrupts import defer_interrupts
-from fastrnn.train.temporary_files import create_temporary, remove_abandoned
+from fastrnn.files.interrupts import defer_interrupts
+from fastrnn.files.temporary_files import create_temporary, remove_abandoned
 
 __all__ = ["check_writable", "name_file_in_errors", "write_atomically"]
 

@@ -1,0 +1,1 @@
+"""Files and programs that end at any moment: atomic writes, temporary files, deferred signals."""

@@ -1,0 +1,1 @@
+"""What all models with ``fit`` share: settings, codecs for inputs and labels, the training loop, files."""

@@ -1,0 +1,400 @@
+"""The base class of all models with ``fit``, in scikit-learn's manner: settings, fitting, files."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrnn._arrays import as_dtype
+from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
+from fastrnn.models.base.encoder import CELL_NAMES, SequenceEncoder
+from fastrnn.models.base.examples import Examples
+from fastrnn.models.base.fitting import (
+    SCHEDULES,
+    FitSettings,
+    History,
+    fit_network,
+    new_optimizer,
+    split_examples,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from fastrnn.models.base.input_codec import InputCodec
+    from fastrnn.train import Optimizer
+
+__all__ = ["NotFittedError", "SequenceModel"]
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A model was asked for a prediction before it was fitted.
+
+    Where scikit-learn is loaded, its error of this name is raised, which has the same bases.
+    """
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SequenceModel(ABC):
+    """The base class of all models with ``fit``, not for direct use, with the settings that they share.
+
+    Parameters
+    ----------
+    cell : str, default "lstm"
+        A recurrent layer in lower case: "rnn", "gru", "lstm", "slstm", "mingru", "minlstm".
+    hidden_size : int, default 64
+        H, the units of each layer and direction.
+    num_layers : int, default 1
+    bidirectional : bool
+        Whether a second set of layers reads each sequence from its end.
+    embedding_size : int, optional, default 64
+        The width of a symbol's vector; None: symbols are read as one-hot vectors. Not used for features.
+    dropout : float, default 0.0
+        Probability of dropping a connection that is not recurrent: after the embedding, between layers,
+        before the output. In training only.
+    cell_options : mapping, optional
+        Further keywords of the cell, such as ``layer_norm`` or ``zoneout``; see `fastrnn.LSTM`.
+    level : {"char", "word"}
+        What a sequence given as one str is a sequence of.
+    min_count : int, default 1
+        Symbols that occur less often in training are read as the unknown symbol.
+    unknown_alpha : float, default 0.25
+        In training a symbol is read as the unknown one with the probability ``alpha / (alpha + count)``, so
+        that the model learns what to do with symbols that it never saw.
+    standardize : bool, default True
+        Whether features are given mean 0 and standard deviation 1, as measured in training.
+    epochs : int, default 10
+        Passes over the training data.
+    batch_size : int, default 32
+        Sequences in a batch; all of similar lengths.
+    learning_rate : float, default 0.003
+        Of Adam; the highest one, if it changes.
+    schedule : {"cosine", "constant"}
+        "cosine": after a short warm-up the learning rate falls to 0 along half a cosine.
+    weight_decay : float, default 0.0
+        Decoupled from the gradient, as in AdamW.
+    clip_norm : float or None, default 1.0
+        Limit of the gradient's global norm.
+    early_stopping : bool, default False
+        Hold out a part of the training data, score it after each epoch, stop when the score has not risen for
+        `n_iter_no_change` epochs, and keep the best parameters.
+    validation_fraction : float, default 0.1
+        The part that is held out. Not used if ``fit`` is given a validation set.
+    n_iter_no_change : int, default 5
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None
+        For the parameters, the order of the examples and dropout. With an int, ``fit`` is repeatable.
+    dtype : {"float32", "float64"}
+    verbose : bool, default False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    network_ : Module
+        The layers, with their parameters and gradients.
+    history_ : dict of str to list of float
+        For each epoch: "loss", "learning_rate", "seconds"; with validation also "validation_loss" and
+        "validation_score".
+    n_iter_ : int
+        Epochs made.
+    """
+
+    cell: str = "lstm"
+    hidden_size: int = 64
+    num_layers: int = 1
+    bidirectional: bool = False
+    embedding_size: int | None = 64
+    dropout: float = 0.0
+    cell_options: Mapping[str, Any] | None = None
+    level: str = "char"
+    min_count: int = 1
+    unknown_alpha: float = 0.25
+    standardize: bool = True
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = 0.003
+    schedule: str = "cosine"
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 5
+    random_state: Any = None
+    dtype: str = "float32"
+    verbose: bool = False
+
+    # Set by `fit`.
+    network_: Any = field(init=False)
+    history_: History = field(init=False)
+    n_iter_: int = field(init=False)
+
+    # ---- what a model defines
+
+    @abstractmethod
+    def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
+        """Check the training data and the model's own settings; set the learned attributes and `network_`.
+
+        Called on a blank copy of the model: nothing is lost if it raises.
+        """
+
+    @abstractmethod
+    def _examples(self, X: Any, y: Any) -> Examples:
+        """Encode data for training or validation with what `_learn` has set."""
+
+    @abstractmethod
+    def _score_examples(self, examples: Examples) -> float:
+        """Return the score of encoded examples, higher is better."""
+
+    @abstractmethod
+    def _make_network(self, rng: np.random.Generator) -> Any:
+        """Return the network that the settings and the learned attributes describe."""
+
+    @abstractmethod
+    def _learned(self) -> dict[str, Any]:
+        """Return the learned attributes as plain values, ready for ``json.dumps``."""
+
+    @abstractmethod
+    def _restore(self, values: Mapping[str, Any]) -> None:
+        """Set the learned attributes from plain values that come from a file, checking each."""
+
+    # ---- what users call
+
+    def fit(self, X: Any, y: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
+        """Train the model from the beginning.
+
+        Parameters
+        ----------
+        X : sequence of sequences
+            Each a str, a list of tokens or ids, or an array of features [T, D] or [T]; of any lengths.
+        y : sequence
+            The targets, one for each sequence.
+        validation : (X, y), optional
+            Measured after each epoch; with `early_stopping` it decides when to stop.
+
+        Returns
+        -------
+        self
+            If an error is raised, the model is as it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting is wrong, there are not as many targets as sequences, a sequence is empty, or a
+            feature is not finite; the message names the row.
+        """
+        fresh = self._blank()
+        settings, rng = fresh._settings(), fresh._generator()
+        fresh._learn(X, y, rng)
+        training, held_out = fresh._examples(X, y), None
+        if validation is not None:
+            held_out = fresh._examples(*_as_pair(validation))
+        elif settings.early_stopping:
+            training, held_out = split_examples(
+                training, fresh.validation_fraction, rng, getattr(fresh, "classes_", None)
+            )
+        fresh.history_ = fit_network(
+            fresh.network_, training, held_out, settings, score=fresh._score_examples
+        )
+        fresh.n_iter_ = len(fresh.history_["loss"])
+        self._adopt(fresh)
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one safetensors file; `load` of its class reads it.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        OSError
+            If the file cannot be written; an existing one stays as it was.
+        """
+        from fastrnn.models.base.model_file import write_model
+
+        self._check_fitted("save")
+        write_model(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the model of a file that `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, or holds a model of another kind.
+        OSError
+            If the file cannot be read.
+        """
+        from fastrnn.models.base.model_file import read_model
+
+        return read_model(path, cls)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name. `deep` is for scikit-learn, and without effect."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings.
+
+        Raises
+        ------
+        ValueError
+            If a name is not a setting; then none is changed.
+        """
+        names = self._parameter_names()
+        for name in params:
+            if name not in names:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {type(self).__name__}. "
+                    f"Valid parameters are: {names!r}."
+                )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        usual = {
+            name: parameter.default for name, parameter in inspect.signature(type(self)).parameters.items()
+        }
+        given = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value is not usual[name] and repr(value) != repr(usual[name])
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    # ---- what scikit-learn calls
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "network_" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags  # type: ignore[import-untyped]  # no stubs
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=True),
+            input_tags=InputTags(two_d_array=True, three_d_array=True, string=True),
+            non_deterministic=False,
+        )
+
+    # ---- what models use
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return sorted(inspect.signature(cls).parameters)
+
+    def _blank(self) -> Self:
+        """Return a model with the same settings that has learned nothing."""
+        blank = copy.copy(self)
+        for name in [*blank.__dict__]:
+            if name not in self._parameter_names():
+                del blank.__dict__[name]
+        return blank
+
+    def _adopt(self, fitted: Self) -> None:
+        """Take over what another model of the same settings has learned."""
+        settings = self._parameter_names()
+        learned = {name: value for name, value in fitted.__dict__.items() if name not in settings}
+        # Other attributes are not the model's: scikit-learn sets some of its own while it fits a pipeline.
+        for name in self.__dict__.get("_fitted_names", ()):
+            self.__dict__.pop(name, None)
+        self.__dict__.update(learned, _fitted_names=tuple(learned))
+
+    def _settings(self) -> FitSettings:
+        """Check the settings that all models share; return those of the training loop."""
+        as_choice("cell", self.cell, CELL_NAMES)
+        for name in ("hidden_size", "num_layers", "min_count"):
+            as_size(name, getattr(self, name))
+        if self.embedding_size is not None:
+            as_size("embedding_size", self.embedding_size)
+        as_probability("dropout", self.dropout)
+        as_flag("bidirectional", self.bidirectional)
+        as_number("unknown_alpha", self.unknown_alpha, least=0.0)
+        as_number("validation_fraction", self.validation_fraction, above=0.0, below=1.0)
+        as_dtype(self.dtype)
+        return FitSettings(
+            epochs=as_size("epochs", self.epochs),
+            batch_size=as_size("batch_size", self.batch_size),
+            learning_rate=as_number("learning_rate", self.learning_rate, least=0.0),
+            schedule=as_choice("schedule", self.schedule, SCHEDULES),
+            weight_decay=as_number("weight_decay", self.weight_decay, least=0.0),
+            clip_norm=None if self.clip_norm is None else as_number("clip_norm", self.clip_norm, above=0.0),
+            early_stopping=as_flag("early_stopping", self.early_stopping),
+            n_iter_no_change=as_size("n_iter_no_change", self.n_iter_no_change),
+            verbose=as_flag("verbose", self.verbose),
+        )
+
+    def _generator(self) -> np.random.Generator:
+        """Return the generator of `random_state`; a seed makes the same one each time."""
+        state = self.random_state
+        if isinstance(state, np.random.RandomState):
+            return np.random.default_rng(state.randint(2**31))
+        if state is None or isinstance(state, (int, np.integer, np.random.Generator)):
+            return np.random.default_rng(state)
+        raise TypeError(
+            f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
+        )
+
+    def _encoder(self, codec: InputCodec, rng: np.random.Generator) -> SequenceEncoder:
+        """Return the layers that read sequences of a codec."""
+        symbols = codec.symbols
+        return SequenceEncoder(
+            codec.width,
+            embedding_size=None if symbols is None else self.embedding_size,
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            cell_options=self.cell_options,
+            dtype=self.dtype,
+            rng=rng,
+            unknown=None if symbols is None else symbols.unknown_probabilities(self.unknown_alpha),
+        )
+
+    def _check_fitted(self, method: str) -> None:
+        """Check that the model is fitted.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not; scikit-learn's, where that is loaded.
+        """
+        if self.__sklearn_is_fitted__():
+            return
+        import sys
+
+        module = sys.modules.get("sklearn.exceptions")
+        kind = NotFittedError if module is None else module.NotFittedError
+        raise kind(f"This {type(self).__name__} is not fitted yet; call fit before {method}")
+
+    def _continue(self, X: Any, y: Any, epochs: int = 1) -> None:
+        """Train a fitted model further, with the constant learning rate; see ``partial_fit``."""
+        settings = replace(self._settings(), epochs=epochs, schedule="constant", early_stopping=False)
+        optimizer: Optimizer = self.__dict__.get("_optimizer") or new_optimizer(self.network_, settings)
+        before = self.network_.parameters.flat.copy()
+        try:
+            history = fit_network(
+                self.network_, self._examples(X, y), None, settings,
+                score=self._score_examples, optimizer=optimizer,
+            )  # fmt: skip
+        except BaseException:
+            self.network_.parameters._writable_flat()[...] = before
+            raise
+        self._optimizer = optimizer
+        for name, values in history.items():
+            self.history_.setdefault(name, []).extend(values)
+        self.n_iter_ = len(self.history_["loss"])
+
+
+def _as_pair(validation: Any) -> tuple[Any, Any]:
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError(f"validation: expected a pair (X, y), got {type(validation).__name__}")
+    return validation[0], validation[1]

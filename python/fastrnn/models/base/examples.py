@@ -1,0 +1,73 @@
+"""The examples that a model is trained on, and their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.data import pad_batch
+
+__all__ = ["Batch", "Examples", "Network", "as_batch"]
+
+
+class Batch(Protocol):
+    """What a network reads at once."""
+
+    @property
+    def weight(self) -> float:
+        """How much the batch counts in a mean: its targets, or the sum of their weights."""
+
+
+class Network(Protocol):
+    """What the training loop needs of a model's network, besides being a `Module`."""
+
+    rng: np.random.Generator
+
+    def loss_and_gradients(self, batch: Any, scale: float = 1.0) -> float:
+        """Return the mean loss of a batch in training, and add ``scale`` times its gradients."""
+
+    def loss(self, batch: Any) -> float:
+        """Return the mean loss of a batch, without dropout."""
+
+
+class Examples:
+    """Encoded examples, from which batches of any rows can be made.
+
+    Parameters
+    ----------
+    lengths : array_like, int [N]
+        Steps of each example: batches are made of similar lengths.
+    make : callable
+        Takes the row numbers of a batch, int64 [M], and returns the `Batch`.
+    strata : ndarray, int64 [N], optional
+        Of which each part of a split has its share: the class of each example.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | NDArray[np.int64],
+        make: Callable[[NDArray[np.int64]], Any],
+        strata: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.lengths = np.asarray(lengths, np.int64)
+        self.batch, self.strata = make, strata
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def subset(self, rows: NDArray[np.int64]) -> Examples:
+        """Return some of the examples."""
+        make, strata = self.batch, self.strata
+        return Examples(
+            self.lengths[rows], lambda own: make(rows[own]), None if strata is None else strata[rows]
+        )
+
+
+def as_batch(
+    arrays: Sequence[NDArray[Any]], rows: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return some sequences as a padded batch, time first, and their lengths."""
+    return pad_batch(arrays, rows)

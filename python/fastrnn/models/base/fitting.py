@@ -1,0 +1,258 @@
+"""The training loop of models with ``fit``: epochs, validation, early stop."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastrnn._arrays import Array
+from fastrnn.data import length_buckets
+from fastrnn.files.interrupts import defer_interrupts
+from fastrnn.layers import Module
+from fastrnn.models.base.examples import Examples
+from fastrnn.train import Adam, AdamW, ConstantSchedule, CosineSchedule, Optimizer
+from fastrnn.train.update import clipped_update
+
+__all__ = [
+    "SCHEDULES",
+    "FitSettings",
+    "History",
+    "fit_network",
+    "mean_loss",
+    "new_optimizer",
+    "split_examples",
+]
+
+SCHEDULES = ("constant", "cosine")
+_WARMUP = 0.05  # the fraction of all steps over which the learning rate rises
+
+#: A list for each quantity, with an entry for each epoch.
+History = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The settings of a training, checked; `SequenceModel` documents them."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    weight_decay: float
+    clip_norm: float | None
+    early_stopping: bool
+    n_iter_no_change: int
+    verbose: bool
+
+
+def new_optimizer(network: Module, settings: FitSettings) -> Optimizer:
+    """Return Adam, or AdamW if there is weight decay."""
+    if settings.weight_decay:
+        return AdamW(network, settings.learning_rate, weight_decay=settings.weight_decay)
+    return Adam(network, settings.learning_rate)
+
+
+def fit_network(
+    network: Any,
+    training: Examples,
+    validation: Examples | None,
+    settings: FitSettings,
+    *,
+    score: Callable[[Examples], float],
+    optimizer: Optimizer | None = None,
+) -> History:
+    """Train a network in place.
+
+    Each batch is weighted by its share of the epoch's targets, so that each target has the same weight
+    whichever batch it is in. With validation examples, each epoch ends with their loss and score; with early
+    stopping, the parameters of the best score are kept in the end. Ctrl-C after the first epoch ends the
+    training with a warning; before, it is raised.
+
+    Parameters
+    ----------
+    network : Network
+    training, validation : Examples
+    settings : FitSettings
+    score : callable
+        Returns the score of examples, higher is better.
+    optimizer : Optimizer, optional
+        One that has made steps before; default: a new one.
+
+    Returns
+    -------
+    history : dict of str to list of float
+        "loss", "learning_rate", "seconds", and with validation "validation_loss" and "validation_score".
+
+    Raises
+    ------
+    TrainingDiverged
+        If a loss or a gradient is not finite; the parameters are those before that step.
+    """
+    optimizer = optimizer or new_optimizer(network, settings)
+    loop = _Loop(network, training, validation, settings, score, optimizer)
+    with _progress(settings) as bar:
+        try:
+            for epoch in range(settings.epochs):
+                loop.run_epoch(epoch)
+                bar.update(loop.history)
+                if loop.stopped:
+                    break
+        except KeyboardInterrupt:
+            if not loop.history["loss"]:
+                raise
+            done = len(loop.history["loss"])
+            warnings.warn(f"training interrupted after epoch {done} of {settings.epochs}", stacklevel=3)
+    loop.keep_best()
+    return loop.history
+
+
+class _Loop:
+    """A training: its position and what it has measured."""
+
+    def __init__(
+        self,
+        network: Any,
+        training: Examples,
+        validation: Examples | None,
+        settings: FitSettings,
+        score: Callable[[Examples], float],
+        optimizer: Optimizer,
+    ) -> None:
+        self.network, self.training, self.validation = network, training, validation
+        self.settings, self.score, self.optimizer = settings, score, optimizer
+        self.history: History = {"loss": [], "learning_rate": [], "seconds": []}
+        if validation is not None:
+            self.history |= {"validation_loss": [], "validation_score": []}
+        self.schedule: ConstantSchedule | None = None
+        self.step = 0
+        self.best_score, self.waited = -math.inf, 0
+        self.best: Array | None = None
+
+    @property
+    def stopped(self) -> bool:
+        return self.settings.early_stopping and self.waited >= self.settings.n_iter_no_change
+
+    def run_epoch(self, epoch: int) -> None:
+        """Make a pass over the training examples, and one over the validation examples."""
+        started = time.perf_counter()
+        buckets = length_buckets(self.training.lengths, self.settings.batch_size, seed=self.network.rng)
+        if self.schedule is None:
+            self.schedule = self._new_schedule(len(buckets))
+        batches = [self.training.batch(rows) for rows in buckets]
+        usual = sum(batch.weight for batch in batches) / len(batches)
+        total = weight = 0.0
+        rate = 0.0
+        for batch in batches:
+            if batch.weight == 0.0:
+                continue
+            self.step += 1
+            rate = self.schedule.rate(self.step)
+            self.network.zero_gradients()
+            loss = self.network.loss_and_gradients(batch, batch.weight / usual)
+            with defer_interrupts():
+                clipped_update(self.optimizer, loss, self.step, rate, self.settings.clip_norm)
+            total += loss * batch.weight
+            weight += batch.weight
+        entry = {"loss": total / weight if weight else math.nan, "learning_rate": rate}
+        if self.validation is not None:
+            entry["validation_loss"] = mean_loss(self.network, self.validation, self.settings.batch_size)
+            entry["validation_score"] = self.score(self.validation)
+        entry["seconds"] = time.perf_counter() - started
+        for name, value in entry.items():
+            self.history[name].append(float(value))
+        if self.settings.early_stopping and self.validation is not None:
+            self._observe(entry["validation_score"])
+
+    def keep_best(self) -> None:
+        """Set the parameters to those of the best score."""
+        if self.best is not None:
+            self.network.parameters._writable_flat()[...] = self.best
+
+    def _observe(self, score: float) -> None:
+        if score > self.best_score:
+            self.best_score, self.waited = score, 0
+            self.best = self.network.parameters.flat.copy()
+        else:
+            self.waited += 1
+
+    def _new_schedule(self, batches: int) -> ConstantSchedule:
+        settings = self.settings
+        if settings.schedule == "constant" or settings.learning_rate == 0.0:
+            return ConstantSchedule(settings.learning_rate)
+        steps = settings.epochs * batches
+        return CosineSchedule(settings.learning_rate, steps=steps, warmup=int(_WARMUP * steps))
+
+
+def mean_loss(network: Any, examples: Examples, batch_size: int) -> float:
+    """Return the mean loss of examples, without dropout."""
+    total = weight = 0.0
+    for rows in length_buckets(examples.lengths, batch_size, shuffle=False):
+        batch = examples.batch(rows)
+        if batch.weight:
+            total += network.loss(batch) * batch.weight
+            weight += batch.weight
+    return total / weight if weight else math.nan
+
+
+def split_examples(
+    examples: Examples, fraction: float, rng: np.random.Generator, names: Any = None
+) -> tuple[Examples, Examples]:
+    """Split examples at random into those for training and a fraction for validation.
+
+    Where they have strata, each has its share in both parts, and at least one example in both.
+
+    Raises
+    ------
+    ValueError
+        If there is one example only, of all or of a stratum; the message names its class.
+    """
+    strata = np.zeros(len(examples), np.int64) if examples.strata is None else examples.strata
+    held: list[int] = []
+    for stratum in np.unique(strata):
+        rows = rng.permutation(np.flatnonzero(strata == stratum))
+        if len(rows) < 2:
+            what = "the examples" if names is None else f"the class {names[int(stratum)]!r}"
+            raise ValueError(
+                f"y: expected at least 2 examples of each class for a validation split, but {what} has 1; "
+                "add one, leave it out, pass validation=(X, y) to fit, or set early_stopping=False"
+                if names is not None
+                else "X: expected at least 2 sequences for a validation split, got 1; "
+                "pass validation=(X, y) to fit, or set early_stopping=False"
+            )
+        count = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
+        held += rows[:count].tolist()
+    chosen = np.zeros(len(examples), np.bool_)
+    chosen[held] = True
+    return examples.subset(np.flatnonzero(~chosen)), examples.subset(np.flatnonzero(chosen))
+
+
+class _progress:  # used as a function
+    """A progress bar on standard error, with a step for each epoch; nothing unless verbose."""
+
+    def __init__(self, settings: FitSettings) -> None:
+        self._bar: Any = None
+        if settings.verbose:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=settings.epochs, unit="epoch", leave=True)
+
+    def __enter__(self) -> _progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, history: History) -> None:
+        """Show the last entry of each quantity."""
+        if self._bar is None:
+            return
+        shown = {name: f"{values[-1]:.4g}" for name, values in history.items() if name not in ("seconds",)}
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()

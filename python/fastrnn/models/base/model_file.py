@@ -1,0 +1,138 @@
+"""Fitted models as files: a safetensors file with the parameters, the settings and what was learned."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from fastrnn._files import read_regular
+from fastrnn._memory import limited_memory
+from fastrnn._plain import as_fields, as_mapping, as_text, errors_of_library, printable
+from fastrnn._version import __version__
+from fastrnn.files.atomic_files import write_atomically
+from fastrnn.layers.description import plain_value
+from fastrnn.train.checkpoint import FORMAT_VERSION, CheckpointError
+from fastrnn.train.checkpoint_header import METADATA_KEY, read_description, read_tensors
+
+if TYPE_CHECKING:
+    from fastrnn.models.base.estimator import SequenceModel
+
+__all__ = ["kind_of_file", "read_model", "write_model"]
+
+ModelT = TypeVar("ModelT", bound="SequenceModel")
+
+# Modules within modules check their memory each; a file of this size may claim so many times its bytes, and
+# these bytes more.
+_NESTING, _SLACK = 8, 1 << 20
+
+
+def write_model(path: str | os.PathLike[str], model: SequenceModel) -> None:
+    """Write a fitted model atomically.
+
+    The tensors are the network's parameters. The header's metadata has one key, ``fastrnn``, whose value is
+    JSON: ``format_version``, ``package_version``, ``kind`` (the class), ``settings``, ``learned`` and
+    ``history``.
+    """
+    # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
+    from safetensors.numpy import save
+
+    settings = {name: plain_value(value) for name, value in model.get_params().items()}
+    settings["cell_options"] = _plain_mapping(model.cell_options)
+    if not isinstance(settings["random_state"], int):
+        settings["random_state"] = None
+    description = {
+        "format_version": FORMAT_VERSION,
+        "package_version": __version__,
+        "kind": type(model).__name__,
+        "settings": settings,
+        "learned": model._learned(),
+        "history": {name: list(map(_finite, values)) for name, values in model.history_.items()},
+    }
+    metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
+    with errors_of_library("safetensors"):
+        content = save(dict(model.network_.state_dict()), metadata)
+    write_atomically(path, content)
+
+
+def read_model(path: str | os.PathLike[str], kind: type[ModelT]) -> ModelT:
+    """Read a model of a class.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or holds something else; the message names it.
+    """
+    content = read_regular(path)
+    try:
+        return _parse(content, kind)
+    except (ValueError, TypeError, MemoryError) as error:
+        raise CheckpointError(f"{os.fspath(path)}: {printable(str(error))}") from error
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> str:
+    """Return the class of the model in a file; "LanguageModel" for a checkpoint of ``fastrnn train``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or holds no model.
+    """
+    try:
+        return str(read_description(read_regular(path)).get("kind", "LanguageModel"))
+    except ValueError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {printable(str(error))}") from error
+
+
+def _parse(content: bytes, kind: type[ModelT]) -> ModelT:
+    description = read_description(content)
+    if description.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"format version {description.get('format_version')!r}; "
+            f"this fastrnn {__version__} reads {FORMAT_VERSION}"
+        )
+    found = str(description.get("kind", "LanguageModel"))
+    if found != kind.__name__:
+        hint = "fastrnn.train.load_checkpoint(path)" if found == "LanguageModel" else f"{found}.load(path)"
+        raise ValueError(f"expected a {kind.__name__}, got a {found}; write {hint}")
+    fields = as_fields(
+        "", description, {"settings": as_mapping, "learned": as_mapping, "history": _as_history},
+        {"package_version": as_text}, unknown=True,
+    )  # fmt: skip
+    unknown = fields["settings"].keys() - set(kind._parameter_names())
+    if unknown:
+        raise ValueError(f"settings: unknown {', '.join(sorted(map(str, unknown)))}")
+    model = kind(**fields["settings"])
+    model._settings()
+    model._restore(fields["learned"])
+    tensors = read_tensors(content)
+    size = sum(array.nbytes for array in tensors.values())
+    with limited_memory(_NESTING * size + _SLACK):
+        network = model._make_network(np.random.default_rng(0))
+    network.load_state_dict(tensors)
+    model.network_ = network
+    model.history_ = fields["history"]
+    model.n_iter_ = len(model.history_.get("loss", []))
+    result = model._blank()
+    result._adopt(model)
+    return result
+
+
+def _as_history(name: str, value: Any) -> dict[str, list[float]]:
+    history = {}
+    for key, values in as_mapping(name, value).items():
+        if not isinstance(values, list):
+            raise TypeError(f"{name}.{key}: expected a list, got {type(values).__name__}")
+        history[key] = [float("nan") if one is None else float(one) for one in values]
+    return history
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _plain_mapping(options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if options is None else {name: plain_value(value) for name, value in options.items()}

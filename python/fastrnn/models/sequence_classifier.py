@@ -1,0 +1,367 @@
+"""Classify sequences: one class, or several labels, for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._checks import as_choice, as_flag, as_number
+from fastrnn._plain import as_fields, as_list, as_mapping
+from fastrnn.data import length_buckets
+from fastrnn.models.base.estimator import SequenceModel
+from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.input_codec import InputCodec
+from fastrnn.models.base.labels import LabelIndex, as_label
+from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
+from fastrnn.models.pooling import POOLINGS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["SequenceClassifier"]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SequenceClassifier(SequenceModel):
+    """Classify whole sequences, of any lengths: texts, tokens, ids or features.
+
+    The settings that all models share are those of `fastrnn.models.SequenceModel`; the others:
+
+    Parameters
+    ----------
+    bidirectional : bool, default True
+    pooling : {"last", "mean", "max", "attention"}
+        What the output layer reads: the last h of each direction, the mean or the maximum of h over the
+        steps, or their mean weighted by learned attention.
+    class_weight : mapping of class to float, "balanced" or None
+        The weight of each class in the loss; "balanced": inversely proportional to its frequency. Of several
+        labels, the weight of each label's presence.
+    threshold : float, default 0.5
+        With several labels, those with at least this probability are predicted.
+
+    Attributes
+    ----------
+    classes_ : ndarray [K]
+        The classes, or the labels, sorted.
+    multilabel_ : bool
+        Whether a sequence has any number of labels: the targets were sets, lists or a matrix of 0 and 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By ``fit``, if a setting is wrong.
+
+    References
+    ----------
+    Sutskever, Vinyals, Le (2014) for the last state as the representation of a sequence; Yang et al. (2016),
+    "Hierarchical Attention Networks for Document Classification", for pooling by attention.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> X = ["ciao", "grazie", "prego", "hello", "thanks", "please"] * 5
+    >>> y = ["it", "it", "it", "en", "en", "en"] * 5
+    >>> model = fr.models.SequenceClassifier(hidden_size=16, epochs=20, random_state=0).fit(X, y)
+    >>> model.predict(["grazie", "hello"]).tolist()
+    ['it', 'en']
+    >>> model.predict_proba(["ciao"]).shape, model.score(X, y)
+    ((1, 2), 1.0)
+
+    Several labels for each, and features in place of symbols:
+
+    >>> import numpy as np
+    >>> random = np.random.default_rng(0)
+    >>> X = [random.normal(size=(random.integers(3, 9), 2)) for _ in range(40)]
+    >>> y = [{name for name, column in zip("ab", x.T) if column.mean() > 0} for x in X]
+    >>> model = fr.models.SequenceClassifier(hidden_size=8, epochs=40, random_state=0).fit(X, y)
+    >>> model.multilabel_, model.classes_.tolist(), model.predict_proba(X[:3]).shape
+    (True, ['a', 'b'], (3, 2))
+    """
+
+    bidirectional: bool = True
+    pooling: str = "last"
+    class_weight: Mapping[Any, float] | str | None = None
+    threshold: float = 0.5
+
+    def predict(self, X: Any) -> Any:
+        """Return the class of each sequence.
+
+        Parameters
+        ----------
+        X : sequence of sequences
+
+        Returns
+        -------
+        y : ndarray [N], or list of set
+            With several labels, the set of each sequence's labels; a matrix of 0 and 1 if the targets of
+            training were one.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        self._check_fitted("predict")
+        probabilities = self._probabilities(self._encoded(X))
+        if not self.multilabel_:
+            return self.classes_[probabilities.argmax(axis=1)]
+        chosen = probabilities >= as_number("threshold", self.threshold, least=0.0, most=1.0)
+        if self._as_matrix:
+            return chosen.astype(np.int64)
+        names = self.classes_.tolist()
+        return [{names[k] for k in np.flatnonzero(row)} for row in chosen]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the probability of each class, or of each label.
+
+        Returns
+        -------
+        probabilities : ndarray, float64 [N, K]
+            In the order of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        self._check_fitted("predict_proba")
+        return self._probabilities(self._encoded(X))
+
+    def attention_weights(self, X: Any) -> list[NDArray[np.float64]]:
+        """Return the weight of each step of each sequence, if the pooling is "attention".
+
+        Returns
+        -------
+        weights : list of ndarray, float64 [T]
+            Each sums to 1.
+
+        Raises
+        ------
+        ValueError
+            If the model pools in another way.
+        """
+        self._check_fitted("attention_weights")
+        if self.network_.attention is None:
+            raise ValueError(f"pooling: expected 'attention', got {self.network_.pooling!r}")
+        arrays = self._encoded(X)
+        weights: list[Any] = [None] * len(arrays)
+        for rows in self._buckets(arrays):
+            x, lengths = as_batch(arrays, rows)
+            _, own = self.network_(x, lengths)
+            for column, row in enumerate(rows):
+                weights[row] = own[column, : lengths[column]].astype(np.float64)
+        return weights
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the accuracy: the fraction of sequences whose class, or whole set of labels, is right."""
+        self._check_fitted("score")
+        return self._score_examples(self._examples(X, y))
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """Train for one pass over further data.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`. Symbols that the first call did not see stay unknown.
+        classes : sequence, optional
+            For the first call: all classes that later calls may have; default: those in y.
+
+        Returns
+        -------
+        self
+        """
+        if not self.__sklearn_is_fitted__():
+            fresh = self._blank()
+            fresh._settings()
+            if classes is not None:
+                fresh._labels = LabelIndex.learn("classes", as_rows("classes", classes))
+            fresh._learn(X, y, fresh._generator())
+            fresh.history_, fresh.n_iter_ = {}, 0
+            fresh._continue(X, y)
+            self._adopt(fresh)
+        else:
+            self._continue(X, y)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags  # type: ignore[import-untyped]  # no stubs
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        tags.classifier_tags = ClassifierTags(multi_label=True)
+        return tags
+
+    def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
+        as_choice("pooling", self.pooling, POOLINGS)
+        as_number("threshold", self.threshold, least=0.0, most=1.0)
+        if y is None:
+            raise ValueError("y: requires y to be passed, but the target y is None")
+        rows, targets = as_rows("X", X), as_rows("y", y)
+        check_counts("X", len(rows), "y", len(targets))
+        self._codec = InputCodec.learn(
+            "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
+        )
+        self.multilabel_, self._as_matrix = _is_multilabel(targets), _is_matrix(y)
+        known = self.__dict__.get("_labels")
+        labels = known or LabelIndex.learn("y", _all_labels(targets, self.multilabel_, self._as_matrix))
+        if len(labels) < 2 and not self.multilabel_:
+            raise ValueError(
+                f"y: expected at least 2 classes, got one class, {labels.classes.tolist()[0]!r}, in all "
+                f"{len(targets)} rows"
+            )
+        if len(labels) < 1:
+            raise ValueError("y: expected at least one label, got none in any row")
+        self._labels, self.classes_ = labels, labels.classes
+        self._weights = self._class_weights(targets)
+        if self._codec.symbols is None:
+            self.n_features_in_ = self._codec.width
+        self.network_ = self._make_network(rng)
+
+    def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
+        loss = "sigmoid" if self.multilabel_ else "softmax"
+        encoder = self._encoder(self._codec, rng)
+        return PooledNetwork(encoder, len(self._labels), pooling=self.pooling, loss=loss, rng=rng)
+
+    def _examples(self, X: Any, y: Any) -> Examples:
+        arrays, targets = self._encoded(X), as_rows("y", y)
+        check_counts("X", len(arrays), "y", len(targets))
+        wanted = self._targets(targets)
+        weights = self._row_weights(wanted)
+
+        def make(rows: NDArray[np.int64]) -> PooledBatch:
+            return PooledBatch(*as_batch(arrays, rows), wanted[rows], weights[rows])
+
+        strata = None if self.multilabel_ else wanted
+        return Examples([len(array) for array in arrays], make, strata)
+
+    def _targets(self, targets: list[Any]) -> NDArray[Any]:
+        """Return indices of classes, int64 [N], or a row of 0 and 1 for each sequence, float [N, K]."""
+        if not self.multilabel_:
+            return self._labels.encode("y", targets)
+        matrix = np.zeros((len(targets), len(self._labels)), self.dtype)
+        for row, labels in enumerate(targets):
+            if self._as_matrix:
+                if len(labels) != matrix.shape[1]:
+                    raise ValueError(f"y[{row}]: expected {matrix.shape[1]} columns, got {len(labels)}")
+                matrix[row] = labels
+            else:
+                matrix[row, self._labels.encode(f"y[{row}]", sorted(labels, key=str))] = 1
+        return matrix
+
+    def _class_weights(self, targets: list[Any]) -> NDArray[np.float64] | None:
+        """Return the weight of each class."""
+        given = self.class_weight
+        if given is None:
+            return None
+        indices = self._targets(targets)
+        counts = (
+            indices.sum(axis=0) if self.multilabel_ else np.bincount(indices, minlength=len(self._labels))
+        )
+        if isinstance(given, str):
+            as_choice("class_weight", given, ("balanced",))
+            weights: NDArray[np.float64] = len(targets) / (len(counts) * np.maximum(counts, 1.0))
+            return weights
+        weights = np.ones(len(self._labels))
+        for label, weight in as_mapping("class_weight", given).items():
+            index = self._labels.encode("class_weight", [label])[0]
+            weights[index] = as_number(f"class_weight[{label!r}]", weight, least=0.0)
+        return weights
+
+    def _row_weights(self, wanted: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the weight of each example: that of its class, or the mean over its labels."""
+        if self._weights is None:
+            return np.ones(len(wanted))
+        if not self.multilabel_:
+            own: NDArray[np.float64] = self._weights[wanted]
+            return own
+        count = wanted.sum(axis=1)
+        mean = wanted.astype(np.float64) @ self._weights / np.maximum(count, 1)
+        return np.where(count > 0, mean, 1.0)
+
+    def _score_examples(self, examples: Examples) -> float:
+        right = 0
+        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
+            batch = examples.batch(rows)
+            z, _ = self.network_(batch.x, batch.lengths)
+            if self.multilabel_:
+                cut = np.log(max(self.threshold, 1e-300)) - np.log1p(-min(self.threshold, 1 - 1e-16))
+                right += int(((z >= cut) == (batch.targets > 0.5)).all(axis=1).sum())
+            else:
+                right += int((z.argmax(axis=1) == batch.targets).sum())
+        return right / len(examples)
+
+    def _encoded(self, X: Any) -> list[NDArray[Any]]:
+        return self._codec.encode("X", X, self.dtype)
+
+    def _buckets(self, arrays: list[NDArray[Any]]) -> list[NDArray[np.int64]]:
+        return length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False)
+
+    def _probabilities(self, arrays: list[NDArray[Any]]) -> NDArray[np.float64]:
+        result = np.empty((len(arrays), len(self._labels)))
+        for rows in self._buckets(arrays):
+            z = self.network_(*as_batch(arrays, rows))[0].astype(np.float64)
+            if self.multilabel_:
+                result[rows] = 0.5 * (1 + np.tanh(0.5 * z))
+            else:
+                exponents = np.exp(z - z.max(axis=1, keepdims=True))
+                result[rows] = exponents / exponents.sum(axis=1, keepdims=True)
+        return result
+
+    def _learned(self) -> dict[str, Any]:
+        return {
+            "input": self._codec.to_plain(),
+            "classes": self.classes_.tolist(),
+            "multilabel": self.multilabel_,
+            "matrix": self._as_matrix,
+        }
+
+    def _restore(self, values: Mapping[str, Any]) -> None:
+        checks = {"input": as_mapping, "classes": _as_labels, "multilabel": as_flag, "matrix": as_flag}
+        fields = as_fields("learned", values, checks)
+        as_choice("pooling", self.pooling, POOLINGS)
+        self._codec = InputCodec.from_plain(fields["input"])
+        self._labels = LabelIndex(fields["classes"])
+        self.classes_, self.multilabel_, self._as_matrix = (
+            self._labels.classes, fields["multilabel"], fields["matrix"],
+        )  # fmt: skip
+        self._weights = None
+        if self._codec.symbols is None:
+            self.n_features_in_ = self._codec.width
+
+
+def _as_labels(name: str, value: Any) -> list[Any]:
+    labels: list[Any] = as_list(name, value, as_label)
+    if not labels or len(set(labels)) != len(labels):
+        raise ValueError(f"{name}: expected at least one, each once")
+    return labels
+
+
+def _is_matrix(y: Any) -> bool:
+    """Return whether targets are a matrix of 0 and 1 rather than sets of labels."""
+    array = y if isinstance(y, np.ndarray) else getattr(y, "to_numpy", lambda: None)()
+    return isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] > 1
+
+
+def _is_multilabel(targets: list[Any]) -> bool:
+    return isinstance(targets[0], (set, frozenset, list, tuple)) or (
+        isinstance(targets[0], np.ndarray) and targets[0].ndim == 1 and len(targets[0]) != 1
+    )
+
+
+def _all_labels(targets: list[Any], multilabel: bool, matrix: bool) -> list[Any]:
+    """Return every label that occurs, or the number of each column of a matrix."""
+    if not multilabel:
+        return [one[0] if isinstance(one, np.ndarray) and one.shape == (1,) else one for one in targets]
+    if matrix:
+        for row, labels in enumerate(targets):
+            if not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"y[{row}]: expected 0 and 1, one for each label, got {labels.tolist()}")
+        return list(range(len(targets[0])))
+    for row, labels in enumerate(targets):
+        if not isinstance(labels, (set, frozenset, list, tuple, np.ndarray)):
+            raise TypeError(f"y[{row}]: expected a set of labels as in y[0], got {type(labels).__name__}")
+    return [label for labels in targets for label in labels]
