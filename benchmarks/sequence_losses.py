@@ -3,8 +3,8 @@
     python -m benchmarks.sequence_losses [--case NAME] [--seconds 0.5] [--json]
 
 Each case first compares loss and gradient of both, then times them in turn, in one process and one thread. A
-time is the median over the turns; a ratio above 1 says that fastrnn is faster. To add a case, write a function
-that returns a `Case` and name it in CASES.
+time is the median over the turns; a ratio above 1 says that fastrnn is faster. To add a case, write a
+function that returns a `Case` and name it in CASES.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def ctc(frames: int, rows: int, symbols: int, length: int) -> Case:
 
     return Case(lambda: fr.ctc_loss(logits, targets), theirs)
 
+
+ROW = "{case:32s} fastrnn {fastrnn_ms:8.3f} ms   PyTorch {pytorch_ms:8.3f} ms   {ratio:5.1f} x"
 
 # Name: a function and its arguments.
 CASES: dict[str, tuple[Callable[..., Case], tuple[int, ...]]] = {
@@ -105,10 +107,7 @@ def main() -> int:
         point = {"case": name, **measure(case, options.seconds)}
         points.append(point)
         if not options.json:
-            print(
-                "{case:32s} {fastrnn_ms:9.3f} ms {pytorch_ms:9.3f} ms {ratio:6.1f} x".format(**point),
-                flush=True,
-            )
+            print(ROW.format(**point), flush=True)
     if options.json:
         versions = {"fastrnn": fr.__version__, "isa": fr.isa(), "torch": torch.__version__, "cpus": cpus}
         print(json.dumps({**versions, "threads": 1, "points": points}))

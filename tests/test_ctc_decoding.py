@@ -58,13 +58,13 @@ def test_a_wide_beam_finds_every_labelling_with_its_likelihood(steps, size, blan
         assert [one.score for one in row] == sorted((one.score for one in row), reverse=True)
 
 
-@pytest.mark.parametrize(
-    "options", [{"start": 0, "eos": 0}, {"start": 0}, {"eos": 0}, {"start": -1}, {}], ids=str
-)
+ENDS = [{"start": 0, "eos": 0}, {"start": 0}, {"eos": 0}, {"start": -1}, {}]
+
+
+@pytest.mark.parametrize("options", ENDS, ids=str)
 def test_a_wide_beam_with_a_language_model_finds_the_scores_of_all_labellings(options):
     model = fr.LanguageModel(4, cell="gru", hidden_size=6, num_layers=2, dtype="float64", seed=1, **options)
-    for array in model.parameters.values():
-        array *= 4.0
+    model.load_state_dict({name: 4.0 * array for name, array in model.state_dict().items()})
     logits, weight, bonus, blank = make(4, 2, 4, seed=2), 0.7, 0.9, 3
     language_ids = [1, 3, 2, -1]
     rows = ctc_beam(
@@ -95,17 +95,19 @@ def test_a_narrow_beam_keeps_a_lower_bound_of_the_loss_and_a_wider_one_is_not_wo
 
 
 def test_language_model_and_bonus_change_what_is_found():
-    logits = np.log(np.array([[0.2, 0.41, 0.39]] * 1 + [[0.98, 0.01, 0.01]] + [[0.2, 0.41, 0.39]]))[:, None]
+    logits = np.log(np.array([[0.2, 0.41, 0.39], [0.98, 0.01, 0.01], [0.2, 0.41, 0.39]]))[:, None]
     assert ctc_beam(logits)[0][0].ids.tolist() == [1, 1]
     assert ctc_beam(logits, insertion_bonus=-9.0)[0][0].ids.tolist() == []
     model = fr.LanguageModel(2, cell="rnn", hidden_size=2, num_layers=1, start=0, seed=0)
-    for array in model.parameters.values():
-        array[...] = 0.0
-    model.parameters["output.bias"][...] = [0.0, 2.0]  # prefers its symbol 1, our 2
+    weights = {name: np.zeros_like(array) for name, array in model.state_dict().items()}
+    weights["output.bias"] = np.array([0.0, 2.0], np.float32)  # prefers its symbol 1, our 2
+    model.load_state_dict(weights)
     given = {"language_model": model, "language_ids": [-1, 0, 1]}
-    assert ctc_beam(logits, **given)[0][0].ids.tolist() == [2, 2]
+    assert ctc_beam(logits, **given)[0][0].ids.tolist() == [2]  # and short texts
+    assert ctc_beam(logits, insertion_bonus=1.0, **given)[0][0].ids.tolist() == [2, 2]
     assert ctc_beam(logits, lm_weight=0.0, **given)[0][0].ids.tolist() == [1, 1]
-    assert ctc_beam(logits, language_model=model, language_ids=[-1, 0, -1])[0][0].ids.tolist() == [1, 1]
+    (row,) = ctc_beam(logits, language_model=model, language_ids=[-1, 0, -1], n_best=16)
+    assert {tuple(one.ids.tolist()) for one in row} == {(), (1,), (1, 1)}
 
 
 def test_ties_go_to_prefixes_in_the_beam_and_to_smaller_ids():
@@ -142,7 +144,7 @@ def test_a_network_trained_with_the_loss_is_decoded_to_its_targets():
     random = np.random.default_rng(6)
     targets = [random.integers(1, 5, size=4).tolist() for _ in range(3)]
     logits = np.zeros((12, 3, 5), np.float32)
-    for _ in range(200):
+    for _ in range(400):
         loss, dlogits = fr.ctc_loss(logits, targets, reduction="sum")
         logits -= dlogits
     assert loss < 0.1
@@ -162,7 +164,11 @@ HALT = fr.LanguageModel(4, hidden_size=2, num_layers=1, length_model="halt", sta
         ({"logits": LOGITS[0]}, ValueError, "logits: expected [T, N, V], got [2, 4]"),
         ({"logits": LOGITS.astype(int)}, TypeError, "logits: expected float32 or float64, got int64"),
         ({"logits": LOGITS[:, :, :0]}, ValueError, "logits: expected at least one symbol, got [3, 2, 0]"),
-        ({"logits": LOGITS * np.nan}, ValueError, "logits: row 0: expected a finite highest logit in every frame"),
+        (
+            {"logits": LOGITS * np.nan},
+            ValueError,
+            "logits: row 0: expected a finite highest logit in every frame",
+        ),
         ({"lengths": [3, 4]}, ValueError, "lengths: expected 0 .. 3, got 4 at position 1"),
         ({"blank": 4}, ValueError, "blank: expected -4 .. 3, got 4"),
         ({"beam_size": 0}, ValueError, "beam_size: expected 1 or more, got 0"),
@@ -170,13 +176,29 @@ HALT = fr.LanguageModel(4, hidden_size=2, num_layers=1, length_model="halt", sta
         ({"lm_weight": -1}, ValueError, "lm_weight: expected a finite number >= 0, got -1"),
         ({"insertion_bonus": np.inf}, ValueError, "insertion_bonus: expected a finite number, got inf"),
         ({"language_ids": [0, 1, 2, 3]}, ValueError, "language_ids: expected None without a language_model"),
-        ({"language_model": HALT}, ValueError, "language_model: expected one that ends texts with a symbol or not at all, got length_model='halt'"),
-        ({"language_model": MODEL}, ValueError, "language_ids: expected 0 .. 2 (-1: none), got 3 for symbol 3; write numpy.arange(-1, 3)"),
-        ({"language_model": MODEL, "language_ids": [0, 1]}, ValueError, "language_ids: expected [4], got [2]"),
-        ({"language_model": MODEL, "language_ids": [0, -2, 1, 1]}, ValueError, "language_ids: expected 0 .. 2 (-1: none), got -2 for symbol 1"),
+        (
+            {"language_model": HALT},
+            ValueError,
+            "one that ends texts with a symbol or not at all, got length_model='halt'",
+        ),
+        (
+            {"language_model": MODEL},
+            ValueError,
+            "language_ids: expected 0 .. 2 (-1: none), got 3 for symbol 3; write numpy.arange(-1, 3)",
+        ),
+        (
+            {"language_model": MODEL, "language_ids": [0, 1]},
+            ValueError,
+            "language_ids: expected [4], got [2]",
+        ),
+        (
+            {"language_model": MODEL, "language_ids": [0, -2, 1, 1]},
+            ValueError,
+            "language_ids: expected 0 .. 2 (-1: none), got -2 for symbol 1",
+        ),
         ({"language_model": "model"}, TypeError, "language_model: expected a LanguageModel, got str"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused_with_what_is_wrong(given, error, message):
     with pytest.raises(error, match=re.escape(message)):
         ctc_beam(**{"logits": LOGITS, **given})
