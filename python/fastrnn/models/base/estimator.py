@@ -244,7 +244,7 @@ class SequenceModel(ScikitEstimator, ABC):
         return FitSettings(
             epochs=as_size("epochs", self.epochs),
             batch_size=as_size("batch_size", self.batch_size),
-            learning_rate=as_number("learning_rate", self.learning_rate, least=0.0),
+            learning_rate=as_number("learning_rate", self.learning_rate, above=0.0),
             schedule=as_choice("schedule", self.schedule, SCHEDULES),
             weight_decay=as_number("weight_decay", self.weight_decay, least=0.0),
             clip_norm=None if self.clip_norm is None else as_number("clip_norm", self.clip_norm, above=0.0),
