@@ -342,11 +342,11 @@ class SequenceModel(ABC):
             f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
         )
 
-    def _encoder(self, codec: InputCodec, rng: np.random.Generator) -> SequenceEncoder:
-        """Return the layers that read sequences of a codec."""
+    def _encoder(self, codec: InputCodec, rng: np.random.Generator, *, joined: int = 1) -> SequenceEncoder:
+        """Return the layers that read sequences of a codec, `joined` steps at once."""
         symbols = codec.symbols
         return SequenceEncoder(
-            codec.width,
+            joined * codec.width,
             embedding_size=None if symbols is None else self.embedding_size,
             cell=self.cell,
             hidden_size=self.hidden_size,
