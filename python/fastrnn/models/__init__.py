@@ -1,8 +1,10 @@
 """Models: everything that a person trains and uses, the language model and the models with ``fit``."""
 
 from fastrnn.language import LanguageModel, LanguageModelStream
-from fastrnn.models.base.estimator import NotFittedError, SequenceModel
+from fastrnn.models.base.estimator import SequenceModel
+from fastrnn.models.base.scikit_estimator import NotFittedError
 from fastrnn.models.sequence_classifier import SequenceClassifier
+from fastrnn.models.sequence_tagger import SequenceTagger
 from fastrnn.models.transcriber import AlignedSymbol, Transcriber
 
 __all__ = [
@@ -12,5 +14,6 @@ __all__ = [
     "NotFittedError",
     "SequenceClassifier",
     "SequenceModel",
+    "SequenceTagger",
     "Transcriber",
 ]

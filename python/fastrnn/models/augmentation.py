@@ -37,7 +37,7 @@ class Augmentation:
     >>> augment = Augmentation(noise=0.0, time_mask=3, feature_mask=0, count=1)
     >>> x = augment(np.ones((20, 1, 2)), np.array([20]), np.random.default_rng(1))
     >>> int((x == 0).all(axis=2).sum())
-    2
+    1
     """
 
     noise: float

@@ -320,7 +320,7 @@ class Transcriber(SequenceModel):
 
     def _make_network(self, rng: np.random.Generator) -> TranscriberNetwork:
         return TranscriberNetwork(
-            self._encoder(self._codec, rng, joined=self.stack_frames),
+            self._encoder(self._codec, rng, stacked=self.stack_frames),
             len(self.symbols_),
             stack_frames=self.stack_frames,
             augmentation=self._check_own_settings(),

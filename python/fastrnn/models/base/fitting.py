@@ -183,7 +183,7 @@ class _Loop:
 
     def _new_schedule(self, batches: int) -> ConstantSchedule:
         settings = self.settings
-        if settings.schedule == "constant" or settings.learning_rate == 0.0:
+        if settings.schedule == "constant":
             return ConstantSchedule(settings.learning_rate)
         steps = settings.epochs * batches
         return CosineSchedule(settings.learning_rate, steps=steps, warmup=int(_WARMUP * steps))
