@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from fastrnn.models.base.examples import Examples, as_batch
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.sequences import as_rows, check_counts
 from fastrnn.models.edit_distance import edit_distance
-from fastrnn.models.transcriber_network import BLANK, TranscriberBatch, TranscriberNetwork, frames_after
+from fastrnn.models.transcriber_network import BLANK, TranscriberBatch, TranscriberNetwork, check_frames
 from fastrnn.models.transcript_decoding import (
     DECODERS,
     AlignedSymbol,
@@ -61,8 +62,8 @@ class Transcriber(SequenceModel):
     noise : float, default 0.0
         In training, the standard deviation of Gaussian noise that is added to features.
     time_mask, feature_mask : int, default 0
-        In training, the maximum width of a mask: neighbouring frames, or features of all frames, that are set
-        to 0, the mean of standardized ones (SpecAugment). A time mask hides at most a fifth of a sequence.
+        In training, the maximum width of a mask: neighbouring frames, or features, that are set to 0, the mean
+        of standardized ones (SpecAugment). A time mask hides at most a fifth of a sequence.
     masks : int, default 2
         How many masks of each kind a sequence gets, each of random width, from 0 to the maximum, and place.
     decoder : {"greedy", "beam"}
@@ -79,13 +80,12 @@ class Transcriber(SequenceModel):
     Raises
     ------
     ValueError, TypeError
-        By ``fit``, if a setting is wrong, a transcript needs more frames than its sequence has (the message
-        names the row), or all transcripts are empty. Some may be, such as those of silence.
+        By ``fit``, if a setting is wrong, a transcript needs more frames than its sequence has, or all are
+        empty. Some may be, such as those of silence.
 
     Notes
     -----
-    Losses are in nats for each symbol of the transcripts. The tests hold the CTC loss to the sum over all
-    alignments, and to PyTorch's.
+    Losses are in nats a symbol. Tests hold the CTC loss to the sum over all paths, and to PyTorch's.
 
     References
     ----------
@@ -95,7 +95,7 @@ class Transcriber(SequenceModel):
 
     Examples
     --------
-    Each symbol takes one to three frames, and there are others between them:
+    Symbols of one to three frames, and another frame after each:
 
     >>> import numpy as np
     >>> import fastrnn as fr
@@ -139,8 +139,7 @@ class Transcriber(SequenceModel):
         Parameters
         ----------
         X : sequence of sequences
-        decoder, beam_size : optional
-            In place of the settings.
+        decoder, beam_size : in place of the settings, optional
         language_model : LanguageModel, optional
             A model of the same symbols as the transcripts; the decoder is then "beam". A text is compared by
             ``log p(text | frames) + lm_weight * log p_lm(text) + insertion_bonus * symbols``.
@@ -153,8 +152,7 @@ class Transcriber(SequenceModel):
 
         Returns
         -------
-        y : list of str, or of list
-            As the transcripts of training were.
+        y : list of str, or list of list
 
         Raises
         ------
@@ -190,8 +188,7 @@ class Transcriber(SequenceModel):
     def align(self, X: Any, y: Any) -> list[list[AlignedSymbol]]:
         """Return the frames of each symbol of known transcripts, by their likeliest alignment.
 
-        A symbol's frames are those at which the network says it, which may be few of those that sound like
-        it: the others are blanks.
+        A symbol's frames are those at which the network says it; blanks may take most of its sound.
 
         Parameters
         ----------
@@ -214,10 +211,9 @@ class Transcriber(SequenceModel):
         for rows, z, frames in self._logits(arrays):
             positions, _ = ctc_align(z, [texts[row] for row in rows], frames, blank=BLANK)
             for column, row in enumerate(rows):
+                path, joined = positions[: frames[column], column], self.network_.stack_frames
                 symbols = self._transcripts.symbols.decode(texts[row])
-                path = positions[: frames[column], column]
-                steps, joined = len(arrays[row]), self.network_.stack_frames
-                result[row] = [*aligned_symbols(symbols, path, joined, steps)]
+                result[row] = [*aligned_symbols(symbols, path, joined, len(arrays[row]))]
         return result
 
     def score(self, X: Any, y: Any, **decoding: Any) -> float:
@@ -231,7 +227,7 @@ class Transcriber(SequenceModel):
             As for `predict`.
         """
         found, wanted = self._compared(X, y, decoding)
-        return sum(a == b for a, b in zip(found, wanted, strict=True)) / len(wanted)
+        return float(np.mean([*map(operator.eq, found, wanted)]))
 
     def error_rate(self, X: Any, y: Any, *, unit: str = "symbol", **decoding: Any) -> float:
         """Return the edit distance to the transcripts, divided by their length: 0 is right, 1 is useless.
@@ -241,16 +237,14 @@ class Transcriber(SequenceModel):
         X, y
             As for `fit`.
         unit : {"symbol", "word"}
-            Which edits are counted: those of symbols, characters for instance, or of the words between white
-            space, of texts.
+            What is edited: symbols, such as characters, or the words between white space.
         **decoding
             As for `predict`.
 
         Returns
         -------
         rate : float
-            Insertions, deletions and substitutions over all rows, for each symbol or word of y. It can be
-            greater than 1.
+            Insertions, deletions and substitutions for each symbol or word of y; it can be greater than 1.
 
         Raises
         ------
@@ -262,11 +256,11 @@ class Transcriber(SequenceModel):
         if unit == "word" and not self._transcripts.as_text:
             raise ValueError("unit: expected 'symbol', as the transcripts are lists of tokens, got 'word'")
         if unit == "word" and self._transcripts.level == "char":
-            found, wanted = ([("".join(one)).split() for one in side] for side in (found, wanted))
+            found, wanted = ([("".join(text)).split() for text in side] for side in (found, wanted))
         total = sum(map(len, wanted))
         if total == 0:
             raise ValueError(f"y: expected at least one {unit}, got none in {len(wanted)} rows")
-        return sum(edit_distance(a, b) for a, b in zip(found, wanted, strict=True)) / total
+        return float(sum(map(edit_distance, found, wanted)) / total)
 
     def partial_fit(self, X: Any, y: Any, symbols: Any = None) -> Self:
         """Train for one pass over further data.
@@ -294,7 +288,6 @@ class Transcriber(SequenceModel):
         return self
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator, symbols: Any = None) -> None:
-        self._check_own_settings()
         if y is None:
             raise ValueError("y: requires y to be passed, but the target y is None")
         rows, texts = as_rows("X", X), as_rows("y", y)
@@ -302,11 +295,7 @@ class Transcriber(SequenceModel):
         self._codec = InputCodec.learn(
             "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
         )
-        if self._codec.symbols is not None:
-            for name, none in (("stack_frames", 1), ("noise", 0), ("time_mask", 0), ("feature_mask", 0)):
-                if (given := getattr(self, name)) != none:
-                    raise ValueError(f"{name}: expected {none} for sequences of symbols, got {given}")
-        else:
+        if self._codec.symbols is None:
             self.n_features_in_ = self._codec.width
         self._transcripts = TranscriptCodec.learn("y", texts, level=self.level, known=symbols)
         self.symbols_ = list(self._transcripts.symbols.symbols)
@@ -316,14 +305,18 @@ class Transcriber(SequenceModel):
         as_size("stack_frames", self.stack_frames)
         as_choice("decoder", self.decoder, DECODERS)
         as_size("beam_size", self.beam_size)
+        for name, none in (("stack_frames", 1), ("noise", 0), ("time_mask", 0), ("feature_mask", 0)):
+            if self._codec.symbols is not None and (given := getattr(self, name)) != none:
+                raise ValueError(f"{name}: expected {none} for sequences of symbols, got {given}")
         return Augmentation.checked(self.noise, self.time_mask, self.feature_mask, self.masks)
 
     def _make_network(self, rng: np.random.Generator) -> TranscriberNetwork:
+        augmentation = self._check_own_settings()
         return TranscriberNetwork(
             self._encoder(self._codec, rng, stacked=self.stack_frames),
             len(self.symbols_),
             stack_frames=self.stack_frames,
-            augmentation=self._check_own_settings(),
+            augmentation=augmentation,
             rng=rng,
         )
 
@@ -331,16 +324,9 @@ class Transcriber(SequenceModel):
         """Return encoded sequences and transcripts, which their frames must allow."""
         arrays, rows = self._encoded(X), as_rows("y", y)
         check_counts("X", len(arrays), "y", len(rows))
-        texts, joined = self._transcripts.encode("y", rows), self.network_.stack_frames
+        texts = self._transcripts.encode("y", rows)
         for row, (array, ids) in enumerate(zip(arrays, texts, strict=True)):
-            frames = frames_after(len(array), joined)
-            needed = len(ids) + int((ids[1:] == ids[:-1]).sum())
-            if needed > frames:
-                hint = f": {len(array)}, joined by stack_frames={joined}" if joined > 1 else ""
-                raise ValueError(
-                    f"y[{row}]: {len(ids)} symbols need {needed} frames (one more between equal ones), but "
-                    f"X[{row}] has {frames}{hint}"
-                )
+            check_frames(row, ids, len(array), self.network_.stack_frames)
         return arrays, texts
 
     def _examples(self, X: Any, y: Any) -> Examples:
@@ -348,8 +334,7 @@ class Transcriber(SequenceModel):
 
         def make(rows: NDArray[np.int64]) -> TranscriberBatch:
             own = [texts[row] for row in rows]
-            counts = np.array([len(ids) for ids in own], np.int64)
-            return TranscriberBatch(*as_batch(arrays, rows), np.concatenate(own), counts)
+            return TranscriberBatch(*as_batch(arrays, rows), np.concatenate(own), np.array([*map(len, own)]))
 
         return Examples([len(array) for array in arrays], make)
 
@@ -362,7 +347,9 @@ class Transcriber(SequenceModel):
             right += sum(map(np.array_equal, search(z, frames), wanted))
         return right / len(examples)
 
-    def _compared(self, X: Any, y: Any, decoding: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _compared(
+        self, X: Any, y: Any, decoding: Mapping[str, Any]
+    ) -> tuple[list[list[Any]], list[list[Any]]]:
         """Return the symbols found in each row, and those that should be."""
         self._check_fitted("score")
         arrays, rows = self._encoded(X), as_rows("y", y)
@@ -405,7 +392,6 @@ class Transcriber(SequenceModel):
 
     def _restore(self, values: Mapping[str, Any]) -> None:
         fields = as_fields("learned", values, {"input": as_mapping, "transcripts": as_mapping})
-        self._check_own_settings()
         self._codec = InputCodec.from_plain(fields["input"])
         self._transcripts = TranscriptCodec.from_plain(fields["transcripts"])
         self.symbols_ = list(self._transcripts.symbols.symbols)

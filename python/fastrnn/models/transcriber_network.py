@@ -12,7 +12,7 @@ from fastrnn.layers import Composite, Linear
 from fastrnn.models.augmentation import Augmentation
 from fastrnn.models.base.encoder import SequenceEncoder
 
-__all__ = ["BLANK", "TranscriberBatch", "TranscriberNetwork", "frames_after", "join_frames"]
+__all__ = ["BLANK", "TranscriberBatch", "TranscriberNetwork", "check_frames", "join_frames"]
 
 BLANK = 0  # the id of CTC's blank; symbols follow
 
@@ -133,14 +133,47 @@ def join_frames(x: Array, lengths: Ids, count: int) -> tuple[Array, Ids]:
     if count == 1:
         return x, lengths
     steps, rows, width = x.shape
-    after = frames_after(steps, count)
+    after = _frames_after(steps, count)
     wide = np.zeros((after * count, rows, width), x.dtype)
     inside = (np.arange(steps)[:, None] < lengths)[:, :, None]
     np.copyto(wide[:steps], x, where=inside)
     joined = wide.reshape(after, count, rows, width).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(joined.reshape(after, rows, count * width)), frames_after(lengths, count)
+    return np.ascontiguousarray(joined.reshape(after, rows, count * width)), _frames_after(lengths, count)
 
 
-def frames_after(frames: Any, count: int) -> Any:
+def check_frames(row: int, ids: Ids, steps: int, count: int) -> None:
+    """Check that a text's symbols have a frame each, and one for a blank between two equal ones.
+
+    Parameters
+    ----------
+    row : int
+    ids : ndarray, int64 [L]
+    steps : int
+        Frames, before `count` of them are joined.
+    count : int
+
+    Raises
+    ------
+    ValueError
+        If not; the message names the row and the frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_frames(2, np.array([5, 5]), 4, 2)
+    Traceback (most recent call last):
+    ValueError: y[2]: 2 symbols need 3 frames (1 between equals), but X[2] has 2: 4, joined by stack_frames=2
+    """
+    frames, between = _frames_after(steps, count), int((ids[1:] == ids[:-1]).sum())
+    if len(ids) + between > frames:
+        repeats = f" ({between} between equals)" if between else ""
+        joined = f": {steps}, joined by stack_frames={count}" if count > 1 else ""
+        raise ValueError(
+            f"y[{row}]: {len(ids)} symbols need {len(ids) + between} frames{repeats}, but X[{row}] has "
+            f"{frames}{joined}"
+        )
+
+
+def _frames_after(frames: Any, count: int) -> Any:
     """Return how many frames are left after `count` neighbours are joined; the last may be incomplete."""
     return -(-frames // count)
