@@ -97,17 +97,26 @@ class SequenceEncoder(Composite):
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
         self.output_size = self.rnn.directions * self.rnn.output_size // self.rnn.directions
 
-    def __call__(self, x: Array, lengths: Any) -> tuple[Array, Any]:
+    def __call__(
+        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+    ) -> tuple[Array, Any]:
         """Return the outputs [T, N, output_size] and the final state, without dropout.
 
         Parameters
         ----------
         x : ndarray, int64 [T, N] or float [T, N, D]
         lengths : ndarray, int64 [N]
+        state : optional
+            Before the first step, as for the recurrent layers.
+        context : ndarray, float [N, C] or [T, N, C], optional
+            For a cell with a `context_size`.
         """
-        return self.rnn(x if self.embedding is None else self.embedding(x), None, lengths)
+        x = x if self.embedding is None else self.embedding(x)
+        return self.rnn(x, state, lengths, context=context)
 
-    def forward(self, x: Array, lengths: Any) -> tuple[Array, Any, EncoderTape]:
+    def forward(
+        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+    ) -> tuple[Array, Any, EncoderTape]:
         """Do the same in training: with dropout, and with a tape for `backward`."""
         if self.unknown is not None:
             x = np.where(self.rng.random(x.shape) < self.unknown[x], 0, x)
@@ -118,29 +127,35 @@ class SequenceEncoder(Composite):
             mask = dropout_mask(x.shape, self.dropout, self.dtype, self.rng)
             x = x if mask is None else x * mask
             x = frozen(x) if x is not inputs else x
-        y, state, tape = self.rnn.forward(x, None, lengths)
+        y, final, tape = self.rnn.forward(x, state, lengths, context=context)
         output_mask = dropout_mask(y.shape, self.dropout, self.dtype, self.rng)
-        result = EncoderTape(inputs, mask, tape, output_mask, state)
-        return (y if output_mask is None else frozen(y * output_mask)), state, result
+        result = EncoderTape(inputs, mask, tape, output_mask, final)
+        return (y if output_mask is None else frozen(y * output_mask)), final, result
 
-    def backward(self, tape: EncoderTape, dy: Array | None, dstate: Any = None) -> None:
-        """Add to the gradients.
+    def backward(
+        self, tape: EncoderTape, dy: Array | None, dstate: Any = None, *, dcontext: Array | None = None
+    ) -> Any:
+        """Add to the gradients; return that of the state before the first step.
 
         Parameters
         ----------
         tape : EncoderTape
         dy : ndarray, float [T, N, output_size], optional
         dstate : as the state, optional
+        dcontext : ndarray, float, of the context's shape, optional
+            The gradient of the context is added to it.
         """
         if dy is not None and tape.output_mask is not None:
             dy = dy * tape.output_mask
-        dx, _ = self.rnn.backward(tape.rnn, dy, dstate, need_dx=self.embedding is not None)
+        need_dx = self.embedding is not None
+        dx, dfirst = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx, dcontext=dcontext)
         if self.embedding is None:
-            return
+            return dfirst
         assert dx is not None
         if tape.input_mask is not None:
             dx *= tape.input_mask
         self.embedding.backward(tape.inputs, dx)
+        return dfirst
 
 
 def make_recurrent(
