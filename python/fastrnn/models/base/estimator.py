@@ -273,10 +273,13 @@ class SequenceModel(ScikitEstimator, ABC):
             f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
         )
 
-    def _encoder(self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0) -> SequenceEncoder:
+    def _encoder(
+        self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0, *, stacked: int = 1
+    ) -> SequenceEncoder:
+        """Return the layers that read sequences of a codec, `stacked` steps of features at once."""
         symbols = codec.symbols
         return SequenceEncoder(
-            codec.width,
+            stacked * codec.width,
             embedding_size=None if symbols is None else self.embedding_size,
             cell=self.cell,
             hidden_size=self.hidden_size,
