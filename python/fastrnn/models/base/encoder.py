@@ -28,6 +28,7 @@ class EncoderTape(NamedTuple):
     """What `SequenceEncoder.forward` keeps for `backward`."""
 
     inputs: Array
+    joined: int
     input_mask: Array | None
     rnn: Tape
     output_mask: Array | None
@@ -53,6 +54,8 @@ class SequenceEncoder(Composite):
         For the parameters, then for dropout.
     unknown : ndarray, float [width], optional
         In training, the probability with which each id is read as 0, the unknown symbol.
+    joined_size : int, default 0
+        The width of what calls get as `joined`: further features of each step, computed by another layer.
 
     Attributes
     ----------
@@ -77,13 +80,14 @@ class SequenceEncoder(Composite):
         dtype: Any,
         rng: np.random.Generator,
         unknown: NDArray[np.float64] | None = None,
+        joined_size: int = 0,
     ) -> None:
         parts: dict[str, Module] = {}
         if embedding_size is not None:
             parts["embedding"] = Embedding(width, embedding_size, dtype=dtype, seed=rng)
         parts["rnn"] = make_recurrent(
             cell,
-            width if embedding_size is None else embedding_size,
+            (width if embedding_size is None else embedding_size) + joined_size,
             hidden_size,
             num_layers=num_layers,
             bidirectional=bidirectional,
@@ -97,50 +101,85 @@ class SequenceEncoder(Composite):
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
         self.output_size = self.rnn.directions * self.rnn.output_size // self.rnn.directions
 
-    def __call__(self, x: Array, lengths: Any) -> tuple[Array, Any]:
+    def __call__(
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
+    ) -> tuple[Array, Any]:
         """Return the outputs [T, N, output_size] and the final state, without dropout.
 
         Parameters
         ----------
         x : ndarray, int64 [T, N] or float [T, N, D]
         lengths : ndarray, int64 [N]
+        joined : ndarray, float [T, N, joined_size], optional
+            Joined to each step's vector, if there is an embedding or x holds features.
+        state : optional
+            Before the first step, as for the recurrent layers.
+        context : ndarray, float [N, C] or [T, N, C], optional
+            For a cell with a `context_size`.
         """
-        return self.rnn(x if self.embedding is None else self.embedding(x), None, lengths)
+        x = x if self.embedding is None else self.embedding(x)
+        if joined is not None:
+            x = np.concatenate([x, joined], axis=2)
+        return self.rnn(x, state, lengths, context=context)
 
-    def forward(self, x: Array, lengths: Any) -> tuple[Array, Any, EncoderTape]:
+    def forward(
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
+    ) -> tuple[Array, Any, EncoderTape]:
         """Do the same in training: with dropout, and with a tape for `backward`."""
         if self.unknown is not None:
             x = np.where(self.rng.random(x.shape) < self.unknown[x], 0, x)
         inputs, mask = x, None
         if self.embedding is not None:
             x = self.embedding(x)
+        if joined is not None:
+            x = np.concatenate([x, joined], axis=2)
         if x.ndim == 3:
             mask = dropout_mask(x.shape, self.dropout, self.dtype, self.rng)
             x = x if mask is None else x * mask
             x = frozen(x) if x is not inputs else x
-        y, state, tape = self.rnn.forward(x, None, lengths)
+        y, final, tape = self.rnn.forward(x, state, lengths, context=context)
         output_mask = dropout_mask(y.shape, self.dropout, self.dtype, self.rng)
-        result = EncoderTape(inputs, mask, tape, output_mask, state)
-        return (y if output_mask is None else frozen(y * output_mask)), state, result
+        width = 0 if joined is None else joined.shape[2]
+        result = EncoderTape(inputs, width, mask, tape, output_mask, final)
+        return (y if output_mask is None else frozen(y * output_mask)), final, result
 
-    def backward(self, tape: EncoderTape, dy: Array | None, dstate: Any = None) -> None:
-        """Add to the gradients.
+    def backward(
+        self, tape: EncoderTape, dy: Array | None, dstate: Any = None, *, dcontext: Array | None = None
+    ) -> tuple[Array | None, Any]:
+        """Add to the gradients; return those of `joined` (None if there was none) and of the first state.
 
         Parameters
         ----------
         tape : EncoderTape
         dy : ndarray, float [T, N, output_size], optional
         dstate : as the state, optional
+        dcontext : ndarray, float, of the context's shape, optional
+            The gradient of the context is added to it.
         """
         if dy is not None and tape.output_mask is not None:
             dy = dy * tape.output_mask
-        dx, _ = self.rnn.backward(tape.rnn, dy, dstate, need_dx=self.embedding is not None)
-        if self.embedding is None:
-            return
-        assert dx is not None
+        need_dx = self.embedding is not None or tape.joined > 0
+        dx, dfirst = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx, dcontext=dcontext)
+        if dx is None:
+            return None, dfirst
         if tape.input_mask is not None:
             dx *= tape.input_mask
-        self.embedding.backward(tape.inputs, dx)
+        own, djoined = np.split(dx, [dx.shape[2] - tape.joined], axis=2)
+        if self.embedding is not None:
+            self.embedding.backward(tape.inputs, own)
+        return (djoined if tape.joined else None), dfirst
 
 
 def make_recurrent(

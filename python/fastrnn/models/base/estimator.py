@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -24,6 +22,7 @@ from fastrnn.models.base.fitting import (
     new_optimizer,
     split_examples,
 )
+from fastrnn.models.base.scikit_estimator import ScikitEstimator
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,18 +30,11 @@ if TYPE_CHECKING:
     from fastrnn.models.base.input_codec import InputCodec
     from fastrnn.train import Optimizer
 
-__all__ = ["NotFittedError", "SequenceModel"]
-
-
-class NotFittedError(ValueError, AttributeError):
-    """A model was asked for a prediction before it was fitted.
-
-    Where scikit-learn is loaded, its error of this name is raised, which has the same bases.
-    """
+__all__ = ["SequenceModel"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class SequenceModel(ABC):
+class SequenceModel(ScikitEstimator, ABC):
     """The base class of all models with ``fit``, not for direct use, with the settings that they share.
 
     Parameters
@@ -193,7 +185,7 @@ class SequenceModel(ABC):
         fresh._learn(X, y, rng)
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
-            held_out = fresh._examples(*_as_pair(validation))
+            held_out = fresh._validation_examples(*_as_pair(validation))
         elif settings.early_stopping:
             training, held_out = split_examples(
                 training, fresh.validation_fraction, rng, getattr(fresh, "classes_", None)
@@ -235,77 +227,7 @@ class SequenceModel(ABC):
 
         return read_model(path, cls)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings by name. `deep` is for scikit-learn, and without effect."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change settings.
-
-        Raises
-        ------
-        ValueError
-            If a name is not a setting; then none is changed.
-        """
-        names = self._parameter_names()
-        for name in params:
-            if name not in names:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {type(self).__name__}. "
-                    f"Valid parameters are: {names!r}."
-                )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        usual = {
-            name: parameter.default for name, parameter in inspect.signature(type(self)).parameters.items()
-        }
-        given = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if value is not usual[name] and repr(value) != repr(usual[name])
-        ]
-        return f"{type(self).__name__}({', '.join(given)})"
-
-    # ---- what scikit-learn calls
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "network_" in self.__dict__
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags  # type: ignore[import-untyped]  # no stubs
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=True),
-            input_tags=InputTags(two_d_array=True, three_d_array=True, string=True),
-            non_deterministic=False,
-        )
-
     # ---- what models use
-
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return sorted(inspect.signature(cls).parameters)
-
-    def _blank(self) -> Self:
-        """Return a model with the same settings that has learned nothing."""
-        blank = copy.copy(self)
-        for name in [*blank.__dict__]:
-            if name not in self._parameter_names():
-                del blank.__dict__[name]
-        return blank
-
-    def _adopt(self, fitted: Self) -> None:
-        """Take over what another model of the same settings has learned."""
-        settings = self._parameter_names()
-        learned = {name: value for name, value in fitted.__dict__.items() if name not in settings}
-        # Other attributes are not the model's: scikit-learn sets some of its own while it fits a pipeline.
-        for name in self.__dict__.get("_fitted_names", ()):
-            self.__dict__.pop(name, None)
-        self.__dict__.update(learned, _fitted_names=tuple(learned))
 
     def _settings(self) -> FitSettings:
         """Check the settings that all models share; return those of the training loop."""
@@ -322,7 +244,7 @@ class SequenceModel(ABC):
         return FitSettings(
             epochs=as_size("epochs", self.epochs),
             batch_size=as_size("batch_size", self.batch_size),
-            learning_rate=as_number("learning_rate", self.learning_rate, least=0.0),
+            learning_rate=as_number("learning_rate", self.learning_rate, above=0.0),
             schedule=as_choice("schedule", self.schedule, SCHEDULES),
             weight_decay=as_number("weight_decay", self.weight_decay, least=0.0),
             clip_norm=None if self.clip_norm is None else as_number("clip_norm", self.clip_norm, above=0.0),
@@ -330,6 +252,15 @@ class SequenceModel(ABC):
             n_iter_no_change=as_size("n_iter_no_change", self.n_iter_no_change),
             verbose=as_flag("verbose", self.verbose),
         )
+
+    def _validation_examples(self, X: Any, y: Any) -> Examples:
+        """Encode validation data; what is wrong with them is not said of the training data."""
+        try:
+            return self._examples(X, y)
+        except ValueError as error:
+            raise ValueError(f"validation: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"validation: {error}") from error
 
     def _generator(self) -> np.random.Generator:
         """Return the generator of `random_state`; a seed makes the same one each time."""
@@ -342,11 +273,13 @@ class SequenceModel(ABC):
             f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
         )
 
-    def _encoder(self, codec: InputCodec, rng: np.random.Generator) -> SequenceEncoder:
-        """Return the layers that read sequences of a codec."""
+    def _encoder(
+        self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0, *, stacked: int = 1
+    ) -> SequenceEncoder:
+        """Return the layers that read sequences of a codec, `stacked` steps of features at once."""
         symbols = codec.symbols
         return SequenceEncoder(
-            codec.width,
+            stacked * codec.width,
             embedding_size=None if symbols is None else self.embedding_size,
             cell=self.cell,
             hidden_size=self.hidden_size,
@@ -357,23 +290,8 @@ class SequenceModel(ABC):
             dtype=self.dtype,
             rng=rng,
             unknown=None if symbols is None else symbols.unknown_probabilities(self.unknown_alpha),
+            joined_size=joined_size,
         )
-
-    def _check_fitted(self, method: str) -> None:
-        """Check that the model is fitted.
-
-        Raises
-        ------
-        NotFittedError
-            If it is not; scikit-learn's, where that is loaded.
-        """
-        if self.__sklearn_is_fitted__():
-            return
-        import sys
-
-        module = sys.modules.get("sklearn.exceptions")
-        kind = NotFittedError if module is None else module.NotFittedError
-        raise kind(f"This {type(self).__name__} is not fitted yet; call fit before {method}")
 
     def _continue(self, X: Any, y: Any, epochs: int = 1) -> None:
         """Train a fitted model further, with the constant learning rate; see ``partial_fit``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,24 +18,46 @@ from fastrnn.layers.description import plain_value
 from fastrnn.train.checkpoint import FORMAT_VERSION, CheckpointError
 from fastrnn.train.checkpoint_header import METADATA_KEY, read_description, read_tensors
 
-if TYPE_CHECKING:
-    from fastrnn.models.base.estimator import SequenceModel
-
-__all__ = ["kind_of_file", "read_model", "write_model"]
-
-ModelT = TypeVar("ModelT", bound="SequenceModel")
+__all__ = ["SavedModel", "kind_of_file", "read_model", "source_of_file", "write_model"]
 
 # Modules within modules check their memory each; a file of this size may claim so many times its bytes, and
 # these bytes more.
 _NESTING, _SLACK = 8, 1 << 20
 
 
-def write_model(path: str | os.PathLike[str], model: SequenceModel) -> None:
+class SavedModel(Protocol):
+    """What a file needs of a model: the base class of all models with ``fit`` has it."""
+
+    network_: Any
+    history_: dict[str, list[float]]
+    n_iter_: int
+    cell_options: Mapping[str, Any] | None
+
+    def __init__(self, **settings: Any) -> None: ...
+    def get_params(self) -> dict[str, Any]:
+        """Return the settings by name."""
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]: ...
+    def _settings(self) -> Any: ...
+    def _learned(self) -> dict[str, Any]: ...
+    def _restore(self, values: Mapping[str, Any]) -> None: ...
+    def _make_network(self, rng: np.random.Generator) -> Any: ...
+    def _blank(self: ModelT) -> ModelT: ...
+    def _adopt(self: ModelT, fitted: ModelT) -> None: ...
+
+
+ModelT = TypeVar("ModelT", bound=SavedModel)
+
+
+def write_model(
+    path: str | os.PathLike[str], model: SavedModel, source: Mapping[str, Any] | None = None
+) -> None:
     """Write a fitted model atomically.
 
     The tensors are the network's parameters. The header's metadata has one key, ``fastrnn``, whose value is
     JSON: ``format_version``, ``package_version``, ``kind`` (the class), ``settings``, ``learned`` and
-    ``history``.
+    ``history``; and ``source``, where it is given: what a program remembers of the data, plain values.
     """
     # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
     from safetensors.numpy import save
@@ -52,6 +74,8 @@ def write_model(path: str | os.PathLike[str], model: SequenceModel) -> None:
         "learned": model._learned(),
         "history": {name: list(map(_finite, values)) for name, values in model.history_.items()},
     }
+    if source is not None:
+        description["source"] = dict(source)
     metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
     with errors_of_library("safetensors"):
         content = save(dict(model.network_.state_dict()), metadata)
@@ -84,6 +108,20 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
     try:
         return str(read_description(read_regular(path)).get("kind", "LanguageModel"))
     except ValueError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {printable(str(error))}") from error
+
+
+def source_of_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a program remembered of the data in a model's file; nothing if none did.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
+    try:
+        return as_mapping("source", read_description(read_regular(path)).get("source", {}))
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{os.fspath(path)}: {printable(str(error))}") from error
 
 
