@@ -23,7 +23,7 @@ from benchmarks.turns import bind_to_cpus
 
 #: T frames, N sequences, V symbols with the blank, L symbols of a target.
 SIZES = ((50, 64, 12, 5), (100, 16, 30, 10), (200, 32, 30, 20), (500, 8, 60, 40), (1000, 4, 100, 80))
-#: The largest errors of loss and gradient, relative to the largest number; PyTorch adds logarithms in float32.
+#: The largest errors of loss and gradient, relative to the largest number. PyTorch adds logarithms.
 TOLERANCES = {"fastrnn": 1e-5, "pytorch": 1e-2}
 ROW = (
     "{name:30s} fastrnn {fastrnn_ms:8.3f} ms  error {fastrnn_error:.0e}   "
