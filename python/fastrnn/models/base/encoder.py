@@ -101,7 +101,15 @@ class SequenceEncoder(Composite):
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
         self.output_size = self.rnn.directions * self.rnn.output_size // self.rnn.directions
 
-    def __call__(self, x: Array, lengths: Any, joined: Array | None = None) -> tuple[Array, Any]:
+    def __call__(
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
+    ) -> tuple[Array, Any]:
         """Return the outputs [T, N, output_size] and the final state, without dropout.
 
         Parameters
@@ -110,13 +118,25 @@ class SequenceEncoder(Composite):
         lengths : ndarray, int64 [N]
         joined : ndarray, float [T, N, joined_size], optional
             Joined to each step's vector, if there is an embedding or x holds features.
+        state : optional
+            Before the first step, as for the recurrent layers.
+        context : ndarray, float [N, C] or [T, N, C], optional
+            For a cell with a `context_size`.
         """
         x = x if self.embedding is None else self.embedding(x)
         if joined is not None:
             x = np.concatenate([x, joined], axis=2)
-        return self.rnn(x, None, lengths)
+        return self.rnn(x, state, lengths, context=context)
 
-    def forward(self, x: Array, lengths: Any, joined: Array | None = None) -> tuple[Array, Any, EncoderTape]:
+    def forward(
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
+    ) -> tuple[Array, Any, EncoderTape]:
         """Do the same in training: with dropout, and with a tape for `backward`."""
         if self.unknown is not None:
             x = np.where(self.rng.random(x.shape) < self.unknown[x], 0, x)
@@ -129,33 +149,37 @@ class SequenceEncoder(Composite):
             mask = dropout_mask(x.shape, self.dropout, self.dtype, self.rng)
             x = x if mask is None else x * mask
             x = frozen(x) if x is not inputs else x
-        y, state, tape = self.rnn.forward(x, None, lengths)
+        y, final, tape = self.rnn.forward(x, state, lengths, context=context)
         output_mask = dropout_mask(y.shape, self.dropout, self.dtype, self.rng)
         width = 0 if joined is None else joined.shape[2]
-        result = EncoderTape(inputs, width, mask, tape, output_mask, state)
-        return (y if output_mask is None else frozen(y * output_mask)), state, result
+        result = EncoderTape(inputs, width, mask, tape, output_mask, final)
+        return (y if output_mask is None else frozen(y * output_mask)), final, result
 
-    def backward(self, tape: EncoderTape, dy: Array | None, dstate: Any = None) -> Array | None:
-        """Add to the gradients; return that of `joined`, None if there was none.
+    def backward(
+        self, tape: EncoderTape, dy: Array | None, dstate: Any = None, *, dcontext: Array | None = None
+    ) -> tuple[Array | None, Any]:
+        """Add to the gradients; return those of `joined` (None if there was none) and of the first state.
 
         Parameters
         ----------
         tape : EncoderTape
         dy : ndarray, float [T, N, output_size], optional
         dstate : as the state, optional
+        dcontext : ndarray, float, of the context's shape, optional
+            The gradient of the context is added to it.
         """
         if dy is not None and tape.output_mask is not None:
             dy = dy * tape.output_mask
         need_dx = self.embedding is not None or tape.joined > 0
-        dx, _ = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx)
+        dx, dfirst = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx, dcontext=dcontext)
         if dx is None:
-            return None
+            return None, dfirst
         if tape.input_mask is not None:
             dx *= tape.input_mask
         own, djoined = np.split(dx, [dx.shape[2] - tape.joined], axis=2)
         if self.embedding is not None:
             self.embedding.backward(tape.inputs, own)
-        return djoined if tape.joined else None
+        return (djoined if tape.joined else None), dfirst
 
 
 def make_recurrent(

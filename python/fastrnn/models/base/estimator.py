@@ -185,7 +185,7 @@ class SequenceModel(ScikitEstimator, ABC):
         fresh._learn(X, y, rng)
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
-            held_out = fresh._examples(*_as_pair(validation))
+            held_out = fresh._validation_examples(*_as_pair(validation))
         elif settings.early_stopping:
             training, held_out = split_examples(
                 training, fresh.validation_fraction, rng, getattr(fresh, "classes_", None)
@@ -253,6 +253,15 @@ class SequenceModel(ScikitEstimator, ABC):
             verbose=as_flag("verbose", self.verbose),
         )
 
+    def _validation_examples(self, X: Any, y: Any) -> Examples:
+        """Encode validation data; what is wrong with them is not said of the training data."""
+        try:
+            return self._examples(X, y)
+        except ValueError as error:
+            raise ValueError(f"validation: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"validation: {error}") from error
+
     def _generator(self) -> np.random.Generator:
         """Return the generator of `random_state`; a seed makes the same one each time."""
         state = self.random_state
@@ -264,10 +273,13 @@ class SequenceModel(ScikitEstimator, ABC):
             f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
         )
 
-    def _encoder(self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0) -> SequenceEncoder:
+    def _encoder(
+        self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0, *, stacked: int = 1
+    ) -> SequenceEncoder:
+        """Return the layers that read sequences of a codec, `stacked` steps of features at once."""
         symbols = codec.symbols
         return SequenceEncoder(
-            codec.width,
+            stacked * codec.width,
             embedding_size=None if symbols is None else self.embedding_size,
             cell=self.cell,
             hidden_size=self.hidden_size,
