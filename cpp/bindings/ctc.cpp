@@ -12,9 +12,10 @@ namespace {
 // The targets and lengths of a batch: private copies, checked. Must outlive what `rows` returns.
 class Targets {
    public:
-    // With logits [T, N, V]. Without `may_fail` a target that does not fit its row's frames is an error.
+    // With logits [T, N, V]. Unless `may_fail`, a target that does not fit its row's frames is an error, whose message
+    // ends with the advice.
     Targets(const py::array& logits, py::object targets, py::object target_lengths, py::object lengths,
-            std::int64_t blank, bool may_fail)
+            std::int64_t blank, bool may_fail, const char* advice)
         : blank_(blank) {
         const Index T = logits.shape(0), N = logits.shape(1), V = logits.shape(2);
         if (V < 1) throw py::value_error("logits: expected [T, N, V] with V >= 1, got " + describe(logits));
@@ -32,7 +33,7 @@ class Targets {
         }
         if (total != ids_.size())
             throw py::value_error("targets: expected the sum of target_lengths, got " + std::to_string(ids_.size()));
-        for (Index n = 0; n < N; ++n) check_row(n, may_fail);
+        for (Index n = 0; n < N; ++n) check_row(n, may_fail, advice);
     }
 
     CtcRows rows() const { return {ids_.data(), offsets_.data(), symbols_.data(), frames_.data(), blank_}; }
@@ -48,7 +49,7 @@ class Targets {
         return result;
     }
 
-    void check_row(Index n, bool may_fail) const {
+    void check_row(Index n, bool may_fail, const char* advice) const {
         const std::size_t row = std::size_t(n);
         const std::int64_t* target = ids_.data() + offsets_[row];
         const std::string name = "targets: row " + std::to_string(n);
@@ -59,9 +60,13 @@ class Targets {
                                       " at position " + std::to_string(i));
         const Index needed = ctc_frames_needed(target, symbols_[row]);
         if (may_fail || needed <= frames_[row]) return;
-        throw py::value_error(name + " has " + std::to_string(symbols_[row]) + " symbols, which need " +
-                              std::to_string(needed) + " frames (one more where a symbol is repeated), got " +
-                              std::to_string(frames_[row]));
+        const auto plural = [](Index count, const char* word) {
+            return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
+        };
+        const std::string repeats = needed > symbols_[row] ? " (one more where a symbol is repeated)" : "";
+        throw py::value_error(name + " has " + plural(symbols_[row], "symbol") + ", which " +
+                              (symbols_[row] == 1 ? "needs " : "need ") + plural(needed, "frame") + repeats + ", got " +
+                              std::to_string(frames_[row]) + advice);
     }
 
     std::int64_t blank_;
@@ -73,7 +78,8 @@ template <class S>
 py::tuple ctc_loss(py::object logits, py::object targets, py::object target_lengths, py::object lengths,
                    std::int64_t blank, bool zero_infinity, py::object scales) {
     const auto frames = expect<S>(logits, "logits", {{"T", any}, {"N", any}, {"V", any}});
-    const Targets checked(frames, targets, target_lengths, lengths, blank, zero_infinity);
+    const Targets checked(frames, targets, target_lengths, lengths, blank, zero_infinity,
+                          "; leave the row out, or ignore its loss with zero_infinity=True");
     CtcProblem<S> p;
     p.T = frames.shape(0), p.N = frames.shape(1), p.V = frames.shape(2);
     p.rows = checked.rows();
@@ -97,7 +103,7 @@ template <class S>
 py::tuple ctc_align(py::object logits, py::object targets, py::object target_lengths, py::object lengths,
                     std::int64_t blank) {
     const auto frames = expect<S>(logits, "logits", {{"T", any}, {"N", any}, {"V", any}});
-    const Targets checked(frames, targets, target_lengths, lengths, blank, false);
+    const Targets checked(frames, targets, target_lengths, lengths, blank, false, "");
     CtcAlignmentProblem<S> p;
     p.T = frames.shape(0), p.N = frames.shape(1), p.V = frames.shape(2);
     p.rows = checked.rows();

@@ -108,8 +108,8 @@ def ctc_beam(
     The score of symbols y is ``log p(y | frames) + lm_weight * log p_lm(y) + insertion_bonus * len(y)``; a
     prefix is compared by its own. A language model prefers short texts, which the bonus makes up for. The
     model reads its ``start``; without one it does not predict the first symbol, whose p_lm is then 1. If it
-    has an ``eos``, that the text ends is part of p_lm. Ties go to prefixes that are in the beam already, then to
-    the smaller ids.
+    has an ``eos``, that the text ends is part of p_lm. Ties go to prefixes that are in the beam already,
+    then to the smaller ids.
 
     Parameters
     ----------
@@ -178,6 +178,8 @@ def ctc_beam(
         end = steps if ends is None else int(ends[n])
         scorer = NoLanguageModel() if ids is None else FusedLanguageModel(language_model, ids, weight)
         prefixes = Prefixes(size, own, width, bonus, scorer)
+        if not np.isfinite(frames[:end, n].max(axis=1)).all():
+            raise ValueError(f"logits: row {n}: expected a finite highest logit in every frame")
         for frame in log_probabilities(frames[:end, n]):
             prefixes.read(frame)
         found.append([CTCHypothesis(*one) for one in prefixes.best(best)])
@@ -196,6 +198,8 @@ def _frames(logits: Any) -> NDArray[Any]:
 
 def _language_ids(model: Any, language_ids: Any, size: int, blank: int) -> NDArray[np.int64]:
     """Return the model's id of each symbol; -1 for the blank and for those that it does not have."""
+    if not hasattr(model, "length_model"):
+        raise TypeError(f"language_model: expected a LanguageModel, got {type(model).__name__}")
     if model.length_model is not None:
         raise ValueError(
             "language_model: expected one that ends texts with a symbol or not at all, got "

@@ -1,4 +1,4 @@
-"""The beam of prefix beam search: prefixes, the probabilities of their paths, and a language model's scores."""
+"""The beam of prefix beam search: prefixes, probabilities of their paths, a language model's scores."""
 
 from __future__ import annotations
 

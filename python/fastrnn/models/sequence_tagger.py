@@ -291,9 +291,8 @@ class SequenceTagger(SequenceModel):
             x, lengths = as_batch(arrays, chosen)
             wanted = pad_batch([targets[row] + 1 for row in chosen], np.arange(len(chosen)))[0] - 1
             known = (wanted >= 0).any(axis=2) if self.multilabel_ else wanted >= 0
-            weights: NDArray[Any] = known.astype(np.float64)
-            if self._weights is not None and not self.multilabel_:
-                weights = np.asarray(weights * self._weights[wanted])
+            own = 1.0 if self._weights is None or self.multilabel_ else self._weights[wanted]
+            weights = np.where(known, own, 0.0)
             if self._binary:
                 wanted = wanted[:, :, None]
             if self._binary or self.multilabel_:

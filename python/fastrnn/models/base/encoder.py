@@ -101,13 +101,20 @@ class SequenceEncoder(Composite):
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
         self.output_size = self.rnn.directions * self.rnn.output_size // self.rnn.directions
 
+<<<<<<< HEAD
     def __call__(self, x: Array, lengths: Any, joined: Array | None = None) -> tuple[Array, Any]:
+=======
+    def __call__(
+        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+    ) -> tuple[Array, Any]:
+>>>>>>> w15-gen
         """Return the outputs [T, N, output_size] and the final state, without dropout.
 
         Parameters
         ----------
         x : ndarray, int64 [T, N] or float [T, N, D]
         lengths : ndarray, int64 [N]
+<<<<<<< HEAD
         joined : ndarray, float [T, N, joined_size], optional
             Joined to each step's vector, if there is an embedding or x holds features.
         """
@@ -117,6 +124,19 @@ class SequenceEncoder(Composite):
         return self.rnn(x, None, lengths)
 
     def forward(self, x: Array, lengths: Any, joined: Array | None = None) -> tuple[Array, Any, EncoderTape]:
+=======
+        state : optional
+            Before the first step, as for the recurrent layers.
+        context : ndarray, float [N, C] or [T, N, C], optional
+            For a cell with a `context_size`.
+        """
+        x = x if self.embedding is None else self.embedding(x)
+        return self.rnn(x, state, lengths, context=context)
+
+    def forward(
+        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+    ) -> tuple[Array, Any, EncoderTape]:
+>>>>>>> w15-gen
         """Do the same in training: with dropout, and with a tape for `backward`."""
         if self.unknown is not None:
             x = np.where(self.rng.random(x.shape) < self.unknown[x], 0, x)
@@ -129,23 +149,36 @@ class SequenceEncoder(Composite):
             mask = dropout_mask(x.shape, self.dropout, self.dtype, self.rng)
             x = x if mask is None else x * mask
             x = frozen(x) if x is not inputs else x
-        y, state, tape = self.rnn.forward(x, None, lengths)
+        y, final, tape = self.rnn.forward(x, state, lengths, context=context)
         output_mask = dropout_mask(y.shape, self.dropout, self.dtype, self.rng)
+<<<<<<< HEAD
         width = 0 if joined is None else joined.shape[2]
         result = EncoderTape(inputs, width, mask, tape, output_mask, state)
         return (y if output_mask is None else frozen(y * output_mask)), state, result
 
     def backward(self, tape: EncoderTape, dy: Array | None, dstate: Any = None) -> Array | None:
         """Add to the gradients; return that of `joined`, None if there was none.
+=======
+        result = EncoderTape(inputs, mask, tape, output_mask, final)
+        return (y if output_mask is None else frozen(y * output_mask)), final, result
+
+    def backward(
+        self, tape: EncoderTape, dy: Array | None, dstate: Any = None, *, dcontext: Array | None = None
+    ) -> Any:
+        """Add to the gradients; return that of the state before the first step.
+>>>>>>> w15-gen
 
         Parameters
         ----------
         tape : EncoderTape
         dy : ndarray, float [T, N, output_size], optional
         dstate : as the state, optional
+        dcontext : ndarray, float, of the context's shape, optional
+            The gradient of the context is added to it.
         """
         if dy is not None and tape.output_mask is not None:
             dy = dy * tape.output_mask
+<<<<<<< HEAD
         need_dx = self.embedding is not None or tape.joined > 0
         dx, _ = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx)
         if dx is None:
@@ -156,6 +189,17 @@ class SequenceEncoder(Composite):
         if self.embedding is not None:
             self.embedding.backward(tape.inputs, own)
         return djoined if tape.joined else None
+=======
+        need_dx = self.embedding is not None
+        dx, dfirst = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx, dcontext=dcontext)
+        if self.embedding is None:
+            return dfirst
+        assert dx is not None
+        if tape.input_mask is not None:
+            dx *= tape.input_mask
+        self.embedding.backward(tape.inputs, dx)
+        return dfirst
+>>>>>>> w15-gen
 
 
 def make_recurrent(

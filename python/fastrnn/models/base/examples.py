@@ -22,7 +22,10 @@ class Batch(Protocol):
 
 
 class Network(Protocol):
-    """What the training loop needs of a model's network, besides being a `Module`."""
+    """What the training loop needs of a model's network, besides being a `Module`.
+
+    If it has a method ``start_epoch(epoch, epochs)``, that is called before each epoch, 0 the first.
+    """
 
     rng: np.random.Generator
 

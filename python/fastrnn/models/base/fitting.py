@@ -141,6 +141,8 @@ class _Loop:
     def run_epoch(self, epoch: int) -> None:
         """Make a pass over the training examples, and one over the validation examples."""
         started = time.perf_counter()
+        if hasattr(self.network, "start_epoch"):
+            self.network.start_epoch(epoch, self.settings.epochs)
         buckets = length_buckets(self.training.lengths, self.settings.batch_size, seed=self.network.rng)
         if self.schedule is None:
             self.schedule = self._new_schedule(len(buckets))

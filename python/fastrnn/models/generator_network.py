@@ -1,0 +1,231 @@
+"""The network of sequence generators: layers that read the steps so far, and an output for the next."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._arrays import Array, Ids
+from fastrnn.decode import Sampling
+from fastrnn.layers import Composite, Linear, Module
+from fastrnn.models.base.encoder import SequenceEncoder
+from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput
+from fastrnn.models.generator_steps import Steps
+
+__all__ = ["GeneratorBatch", "GeneratorNetwork", "GeneratorStream"]
+
+
+class GeneratorBatch(NamedTuple):
+    """A batch of sequences to learn.
+
+    Attributes
+    ----------
+    inputs : ndarray, int64 [T, N] or float [T, N, 1 + width]
+        The start, then every step but the last one read.
+    lengths : ndarray, int64 [N]
+        Targets of each sequence: its steps, and its end.
+    targets : ndarray, int64 [T, N] or float [T, N, F]
+    condition : ndarray, float [N, C], or None
+    """
+
+    inputs: Array
+    lengths: Ids
+    targets: Array
+    condition: Array | None
+
+    @property
+    def weight(self) -> float:
+        """The number of targets."""
+        return float(self.lengths.sum())
+
+    @property
+    def real(self) -> NDArray[np.bool_]:
+        """Where there is a target, bool [T, N]."""
+        mask: NDArray[np.bool_] = np.arange(len(self.inputs))[:, None] < self.lengths
+        return mask
+
+
+class GeneratorNetwork(Composite):
+    """Foresee each step of a sequence from those before it and a condition.
+
+    Parameters
+    ----------
+    encoder : SequenceEncoder
+        Reads the steps; its cell has a `context_size` if the condition is an input.
+    output : TokenOutput, LabelOutput or NumberOutput
+    steps : Steps
+    condition_size : int
+        C; 0 for none.
+    condition_as : {"state", "input", "both"}
+    scheduled_sampling : float
+        The probability, in the last epoch, of reading a step that the network has drawn itself.
+    rng : numpy.random.Generator
+
+    Attributes
+    ----------
+    initial : Linear or None
+        Maps a condition to the h, and c if the cell has one of that width, of all layers.
+    probability : float
+        Of reading a step that the network has drawn, now.
+
+    References
+    ----------
+    Bengio, Vinyals, Jaitly, Shazeer (2015), "Scheduled Sampling for Sequence Prediction with Recurrent Neural
+    Networks". The gradient takes the steps that were drawn as given.
+    """
+
+    encoder: SequenceEncoder
+    output: TokenOutput | LabelOutput | NumberOutput
+    initial: Linear | None
+
+    def __init__(
+        self,
+        encoder: SequenceEncoder,
+        output: TokenOutput | LabelOutput | NumberOutput,
+        steps: Steps,
+        *,
+        condition_size: int,
+        condition_as: str,
+        scheduled_sampling: float,
+        rng: np.random.Generator,
+    ) -> None:
+        parts: dict[str, Module] = {"encoder": encoder}
+        spec = encoder.rnn.spec
+        # c of the sLSTM holds other quantities too, and is wider.
+        self._mapped = [
+            order for order, shape in enumerate(spec.state_shapes(1))
+            if spec.state_names[order] == "h" or shape[1:] == (spec.hidden_size,)
+        ]  # fmt: skip
+        self._widths = [spec.state_shapes(1)[order][1] for order in self._mapped]
+        self.initial = None
+        if condition_size and condition_as != "input":
+            width = spec.num_layers * sum(self._widths)
+            parts["initial"] = Linear(condition_size, width, dtype=encoder.dtype, seed=rng)
+        parts["output"] = output
+        super().__init__(**parts)
+        self.steps, self.rng = steps, rng
+        self.reads_condition = bool(condition_size) and condition_as != "state"
+        self.scheduled_sampling, self.probability = scheduled_sampling, 0.0
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the probability of reading what was drawn: it rises linearly from 0, in the first epoch."""
+        self.probability = self.scheduled_sampling * epoch / max(epochs - 1, 1)
+
+    def loss(self, batch: GeneratorBatch) -> float:
+        """Return the mean loss of a target, after the true steps and without dropout."""
+        return float(self.nats(batch)[batch.real].sum()) / batch.weight
+
+    def nats(self, batch: GeneratorBatch) -> NDArray[np.float64]:
+        """Return the loss of each target, float64 [T, N, 2]: of the step, and of its being the end."""
+        y, real = self.outputs(batch), batch.real
+        result = np.zeros((*real.shape, 2))
+        result[real] = self.output.nats(y[real], batch.targets[real])
+        return result
+
+    def outputs(self, batch: GeneratorBatch) -> Array:
+        """Return the outputs of the recurrent layers, [T, N, H], without dropout."""
+        state, context = self._condition(batch.condition)
+        return self.encoder(batch.inputs, batch.lengths, state=state, context=context)[0]
+
+    def errors(self, batch: GeneratorBatch) -> NDArray[np.float64]:
+        """Return the errors of the numbers of all steps, float64 [M, D]."""
+        assert isinstance(self.output, NumberOutput)
+        y, real = self.outputs(batch), batch.real
+        return self.output.errors(y[real], batch.targets[real])
+
+    def loss_and_gradients(self, batch: GeneratorBatch, scale: float = 1.0) -> float:
+        """Return the mean loss of a target in training, and add `scale` times its gradients."""
+        if self.probability > 0.0:
+            batch = batch._replace(inputs=self.drawn_inputs(batch))
+        state, context, tape = None, batch.condition if self.reads_condition else None, None
+        if self.initial is not None:
+            values, tape = self.initial.forward(batch.condition)
+            state = self._as_state(values)
+        y, _, encoder_tape = self.encoder.forward(batch.inputs, batch.lengths, state=state, context=context)
+        real = batch.real
+        losses, dh = self.output.nats_and_gradients(y[real], batch.targets[real], scale / batch.weight)
+        dy = np.zeros_like(y)
+        dy[real] = dh
+        dstate = self.encoder.backward(encoder_tape, dy)
+        if self.initial is not None:
+            assert tape is not None
+            self.initial.backward(tape, self._from_state(dstate), need_dx=False)
+        return float(losses.sum()) / batch.weight
+
+    def drawn_inputs(self, batch: GeneratorBatch) -> Array:
+        """Return inputs of which each, with the probability of now, is what the network itself has drawn.
+
+        Step by step: what is drawn follows from what was read before, drawn or true, as in the paper.
+        """
+        rows, inputs = len(batch.lengths), batch.inputs.copy()
+        stream = self.stream(rows, batch.condition)
+        random = SharedRandom(rows, self.rng)
+        for step in range(1, len(inputs)):
+            drawn, _ = self.output.draw(stream.step(inputs[step - 1]), Sampling(), random, may_end=False)
+            chosen = random.uniform(1)[:, 0] < self.probability
+            inputs[step, chosen] = self.steps.as_inputs(drawn)[chosen]
+        return inputs
+
+    def stream(self, rows: int, condition: Array | None) -> GeneratorStream:
+        """Return the network at the beginning of some sequences, to be run step by step.
+
+        Parameters
+        ----------
+        rows : int
+        condition : ndarray, float [rows, C], or None
+        """
+        return GeneratorStream(self, rows, condition)
+
+    def _condition(self, condition: Array | None) -> tuple[Any, Array | None]:
+        """Return the initial state and the context."""
+        state = None if self.initial is None else self._as_state(self.initial(condition))
+        return state, condition if self.reads_condition else None
+
+    def _as_state(self, values: Array) -> Any:
+        """Return the state of all layers from the outputs of `initial`, [N, L * widths]."""
+        spec, rows = self.encoder.rnn.spec, len(values)
+        parts = [np.zeros((spec.num_layers, *shape), spec.dtype) for shape in spec.state_shapes(rows)]
+        each = values.reshape(rows, spec.num_layers, -1).swapaxes(0, 1)
+        begin = 0
+        for order, width in zip(self._mapped, self._widths, strict=True):
+            parts[order][...] = each[:, :, begin : begin + width]
+            begin += width
+        return tuple(parts) if len(parts) > 1 else parts[0]
+
+    def _from_state(self, dstate: Any) -> Array:
+        """Return the gradient of the outputs of `initial`: the reverse of `_as_state`."""
+        parts = dstate if isinstance(dstate, tuple) else (dstate,)
+        joined = np.concatenate([parts[order] for order in self._mapped], axis=2)
+        return np.ascontiguousarray(joined.swapaxes(0, 1)).reshape(joined.shape[1], -1)
+
+
+class GeneratorStream:
+    """A generator that runs step by step over a batch of sequences.
+
+    Attributes
+    ----------
+    batch_size : int
+    """
+
+    def __init__(self, network: GeneratorNetwork, rows: int, condition: Array | None) -> None:
+        self._network, self.batch_size = network, rows
+        state, self._context = network._condition(condition)
+        self._stream = network.encoder.rnn.stream(rows, context=self._context)
+        if state is not None:
+            self._stream.state = state
+
+    def step(self, inputs: Array) -> Array:
+        """Read a step of each sequence; return the outputs for the next, [N, F]."""
+        encoder = self._network.encoder
+        x = inputs if encoder.embedding is None else encoder.embedding(inputs)
+        return self._network.output(self._stream.step(x).reshape(self.batch_size, -1))
+
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Keep some of the sequences, in the order of their row numbers."""
+        state = self._stream.state
+        own = tuple(part[:, rows] for part in state) if isinstance(state, tuple) else state[:, rows]
+        self._context = None if self._context is None else self._context[rows]
+        self._stream = self._network.encoder.rnn.stream(len(rows), context=self._context)
+        self._stream.state, self.batch_size = own, len(rows)
