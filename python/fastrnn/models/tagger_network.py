@@ -168,7 +168,7 @@ class TaggerNetwork(Composite):
             dz *= (weights * (scale / batch.weight)).astype(dz.dtype)[:, None]
             dy = np.zeros_like(y)
             dy[counted] = self.output.backward(output, dz)
-        djoined = self.encoder.backward(tape, dy)
+        djoined, _ = self.encoder.backward(tape, dy)
         if self.characters is not None:
             assert characters is not None
             assert djoined is not None

@@ -101,42 +101,42 @@ class SequenceEncoder(Composite):
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
         self.output_size = self.rnn.directions * self.rnn.output_size // self.rnn.directions
 
-<<<<<<< HEAD
-    def __call__(self, x: Array, lengths: Any, joined: Array | None = None) -> tuple[Array, Any]:
-=======
     def __call__(
-        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
     ) -> tuple[Array, Any]:
->>>>>>> w15-gen
         """Return the outputs [T, N, output_size] and the final state, without dropout.
 
         Parameters
         ----------
         x : ndarray, int64 [T, N] or float [T, N, D]
         lengths : ndarray, int64 [N]
-<<<<<<< HEAD
         joined : ndarray, float [T, N, joined_size], optional
             Joined to each step's vector, if there is an embedding or x holds features.
-        """
-        x = x if self.embedding is None else self.embedding(x)
-        if joined is not None:
-            x = np.concatenate([x, joined], axis=2)
-        return self.rnn(x, None, lengths)
-
-    def forward(self, x: Array, lengths: Any, joined: Array | None = None) -> tuple[Array, Any, EncoderTape]:
-=======
         state : optional
             Before the first step, as for the recurrent layers.
         context : ndarray, float [N, C] or [T, N, C], optional
             For a cell with a `context_size`.
         """
         x = x if self.embedding is None else self.embedding(x)
+        if joined is not None:
+            x = np.concatenate([x, joined], axis=2)
         return self.rnn(x, state, lengths, context=context)
 
     def forward(
-        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
     ) -> tuple[Array, Any, EncoderTape]:
->>>>>>> w15-gen
         """Do the same in training: with dropout, and with a tape for `backward`."""
         if self.unknown is not None:
             x = np.where(self.rng.random(x.shape) < self.unknown[x], 0, x)
@@ -151,22 +151,14 @@ class SequenceEncoder(Composite):
             x = frozen(x) if x is not inputs else x
         y, final, tape = self.rnn.forward(x, state, lengths, context=context)
         output_mask = dropout_mask(y.shape, self.dropout, self.dtype, self.rng)
-<<<<<<< HEAD
         width = 0 if joined is None else joined.shape[2]
-        result = EncoderTape(inputs, width, mask, tape, output_mask, state)
-        return (y if output_mask is None else frozen(y * output_mask)), state, result
-
-    def backward(self, tape: EncoderTape, dy: Array | None, dstate: Any = None) -> Array | None:
-        """Add to the gradients; return that of `joined`, None if there was none.
-=======
-        result = EncoderTape(inputs, mask, tape, output_mask, final)
+        result = EncoderTape(inputs, width, mask, tape, output_mask, final)
         return (y if output_mask is None else frozen(y * output_mask)), final, result
 
     def backward(
         self, tape: EncoderTape, dy: Array | None, dstate: Any = None, *, dcontext: Array | None = None
-    ) -> Any:
-        """Add to the gradients; return that of the state before the first step.
->>>>>>> w15-gen
+    ) -> tuple[Array | None, Any]:
+        """Add to the gradients; return those of `joined` (None if there was none) and of the first state.
 
         Parameters
         ----------
@@ -178,28 +170,16 @@ class SequenceEncoder(Composite):
         """
         if dy is not None and tape.output_mask is not None:
             dy = dy * tape.output_mask
-<<<<<<< HEAD
         need_dx = self.embedding is not None or tape.joined > 0
-        dx, _ = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx)
+        dx, dfirst = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx, dcontext=dcontext)
         if dx is None:
-            return None
+            return None, dfirst
         if tape.input_mask is not None:
             dx *= tape.input_mask
         own, djoined = np.split(dx, [dx.shape[2] - tape.joined], axis=2)
         if self.embedding is not None:
             self.embedding.backward(tape.inputs, own)
-        return djoined if tape.joined else None
-=======
-        need_dx = self.embedding is not None
-        dx, dfirst = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx, dcontext=dcontext)
-        if self.embedding is None:
-            return dfirst
-        assert dx is not None
-        if tape.input_mask is not None:
-            dx *= tape.input_mask
-        self.embedding.backward(tape.inputs, dx)
-        return dfirst
->>>>>>> w15-gen
+        return (djoined if tape.joined else None), dfirst
 
 
 def make_recurrent(

@@ -185,7 +185,7 @@ class SequenceModel(ScikitEstimator, ABC):
         fresh._learn(X, y, rng)
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
-            held_out = fresh._examples(*_as_pair(validation))
+            held_out = fresh._validation_examples(*_as_pair(validation))
         elif settings.early_stopping:
             training, held_out = split_examples(
                 training, fresh.validation_fraction, rng, getattr(fresh, "classes_", None)
@@ -252,6 +252,15 @@ class SequenceModel(ScikitEstimator, ABC):
             n_iter_no_change=as_size("n_iter_no_change", self.n_iter_no_change),
             verbose=as_flag("verbose", self.verbose),
         )
+
+    def _validation_examples(self, X: Any, y: Any) -> Examples:
+        """Encode validation data; what is wrong with them is not said of the training data."""
+        try:
+            return self._examples(X, y)
+        except ValueError as error:
+            raise ValueError(f"validation: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"validation: {error}") from error
 
     def _generator(self) -> np.random.Generator:
         """Return the generator of `random_state`; a seed makes the same one each time."""
