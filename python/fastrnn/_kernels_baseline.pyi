@@ -212,6 +212,20 @@ def linear_binary_cross_entropy(
     smoothing: float = 0.0,
 ) -> tuple[_Floats, _Floats | None]: ...
 
+# --- connectionist temporal classification: targets of all rows one after the other, blank in 0 .. V-1 ---
+def ctc_loss(
+    logits: _Floats,
+    targets: _Ids,
+    target_lengths: _Ids,
+    lengths: _Ids | None,
+    blank: int,
+    zero_infinity: bool,
+    scales: _Floats | None,
+) -> tuple[_Floats, _Floats]: ...
+def ctc_align(
+    logits: _Floats, targets: _Ids, target_lengths: _Ids, lengths: _Ids | None, blank: int
+) -> tuple[_Ids, NDArray[np.float64]]: ...
+
 # --- losses of real numbers per element; targets [M] are those of every column of predictions [M, Q] ---
 def regression_loss(
     predictions: _Floats,

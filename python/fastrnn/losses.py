@@ -14,6 +14,7 @@ from fastrnn.layers import (
     mean_squared_error,
     softmax_cross_entropy,
 )
+from fastrnn.layers import ctc_loss as ctc
 from fastrnn.layers import quantile_loss as quantile
 
-__all__ = ["binary_cross_entropy", "huber", "mean_squared_error", "quantile", "softmax_cross_entropy"]
+__all__ = ["binary_cross_entropy", "ctc", "huber", "mean_squared_error", "quantile", "softmax_cross_entropy"]

@@ -40,6 +40,8 @@ loops = {
         rows, linear.parameters["weight"], None, targets, 1.0, None, None, True),
     "optimizer": lambda: kernels.adam_step(*flat, 1, 0.01, 0.9, 0.999, 1e-8, 0.0, False),
     "crf": lambda: crf.losses_and_gradients(emissions, targets[:200].reshape(20, 10) % 9),
+    "ctc": lambda: kernels.ctc_loss(
+        emissions, np.tile([1, 2, 3], 10), np.full(10, 3), np.full(10, 20), 0, False, None),
     "regression": lambda: kernels.regression_loss(rows, rows[:, 0].copy(), None, "squared", None, 1.0),
     "mask": lambda: kernels.dropout_mask(1, 2, 0, 500, 500, 1 << 31, 0.0, 2.0, False),
     "attention": lambda: kernels.attention_backward(
@@ -65,6 +67,7 @@ KINDS = (
     "softmax",
     "optimizer",
     "crf",
+    "ctc",
     "regression",
     "mask",
     "attention",

@@ -70,6 +70,9 @@ def wide_step():
 wide, wide_x = [kernels.lstm_pack(*weights(4, 24, 256))], normal(16, 24)
 wide_y = kernels.Stream(wide, 16).step(wide_x)
 normal_table, steps = normal(3, 5), normal(4, 2, 5)
+def ctc():
+    given = normal(20, 2, 6), np.array([1, 2, 2, 3]), np.array([3, 1]), np.array([20, 7]), 0
+    return kernels.ctc_loss(*given, False, None), kernels.ctc_align(*given)
 def attention():
     memory, queries, score, ends = attended
     given = (queries, memory, memory, score, 1.0, ends)
@@ -104,6 +107,7 @@ calls = {
     "optimizers": lambda: [adam(), np.array(kernels.norm(lstm[0].reshape(-1)))],
     "embedding": embedding,
     "crf": crf,
+    "ctc": ctc,
     "regression": lambda: kernels.regression_loss(
         rows, rows[:, 0].copy(), rows[:, 0] > 0, "huber", rows[0], 1.0),
     "mask": lambda: [kernels.dropout_mask(1, 2, 0, 30, 50, 1 << 31, 0.0, 2.0, False), kernels.tanh(x)],
@@ -144,7 +148,7 @@ CALLS = (
         "long inference",
         "training",
     ),
-    *("attention", "fresh training", "directions", "softmax", "optimizers", "embedding", "crf"),
+    *("attention", "fresh training", "directions", "softmax", "optimizers", "embedding", "crf", "ctc"),
     *("regression", "mask"),
 )
 

@@ -28,6 +28,8 @@ def run(threads):
     parts += [y, linear.backward(tape, np.ones_like(y)), linear.gradients.flat]
     crf, emissions = fr.CRF(40, seed=5), random.normal(size=(30, 64, 40)).astype("f")
     parts += [*crf.losses_and_gradients(emissions, np.argmax(emissions, -1)), crf.gradients.flat]
+    symbols = [random.integers(1, 40, size=5) for _ in range(64)]
+    parts += fr.ctc_loss(emissions, symbols, random.integers(10, 31, size=64), reduction="none")
     memory = random.normal(size=(480, 64)).astype("f")
     given = memory[:320].reshape(20, 16, 64).copy(), memory, memory, memory[0].copy(), 1.0, np.full(16, 30)
     context, weights = kernels.attention_forward(*given, None, 30)

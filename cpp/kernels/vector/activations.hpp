@@ -47,10 +47,10 @@ struct ExpConstants<double> {
     static constexpr double sigmoid_low = -746.0, sigmoid_high = 60.0, tanh_limit = 44.0;
 };
 
-// exp(y) * 2^Bias = power + power * p.
+// exp(y) * 2^Bias = power + power * p, where power = 2^(n + Bias) unless that over- or underflows.
 template <class S>
 struct ExpParts {
-    Vec<S> power, p;
+    Vec<S> power, p, n;
 };
 
 template <int Bias, class S>
@@ -63,7 +63,7 @@ FASTRNN_INLINE ExpParts<S> exp_parts(Vec<S> y) {
     constexpr int degree = sizeof(C::q) / sizeof(S) - 1;
     Vec<S> q = set(C::q[degree]);
     for (int i = degree - 1; i >= 0; --i) q = fma(q, r, set(C::q[i]));
-    return {power, fma(r * r, q, r)};
+    return {power, fma(r * r, q, r), n};
 }
 
 // exp(x) for x <= 0, at least the smallest normal number.

@@ -205,6 +205,12 @@ FASTRNN_INLINE Vec<double> round_and_power(Vec<double> x, Vec<double>& rounded) 
     return {Eigen::internal::pldexp(set(1.0).packet, exponent.packet)};
 }
 
+// Splits a = m 2^exponent, 0.5 <= |m| < 1, and returns m. 0 and what is not finite: a itself, exponent 0.
+template <class S>
+FASTRNN_INLINE Vec<S> split_exponent(Vec<S> a, Vec<S>& exponent) {
+    return {Eigen::internal::pfrexp(a.packet, exponent.packet)};
+}
+
 // A sum in a fixed number of lanes (16 floats, 8 doubles), whatever the vector width: the same bits everywhere.
 template <class S>
 struct LaneSum {

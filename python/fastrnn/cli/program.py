@@ -22,6 +22,8 @@ _COMMANDS = {
     "eval": "fastrnn.cli.evaluate",
     "score": "fastrnn.cli.score",
     "next": "fastrnn.cli.next",
+    "fit": "fastrnn.cli.fit",
+    "predict": "fastrnn.cli.predict",
     "bench": "fastrnn.cli.bench",
     "info": "fastrnn.cli.info",
 }
@@ -73,7 +75,7 @@ def _fail(context: click.Context | None, message: str, code: int) -> NoReturn:
 @click.version_option(__version__, prog_name="fastrnn")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Recurrent neural networks on the CPU: train a language model, generate text, evaluate.
+    """Recurrent neural networks on the CPU: train models of text and of sequences, use them.
 
     Exit codes: 0 success, 2 bad input, 130 interrupted (the training is saved), 1 any other failure.
     """

@@ -1,6 +1,7 @@
-"""Generate, search and score texts with a trained model."""
+"""Generate, search and score texts with a trained model, and turn frames into symbols."""
 
 from fastrnn.decode.beam import Hypothesis, beam_search
+from fastrnn.decode.ctc_decoding import CTCHypothesis, ctc_beam, ctc_greedy
 from fastrnn.decode.distribution import Sampling, log_probabilities, next_probabilities
 from fastrnn.decode.generate import Generated, generate, greedy
 from fastrnn.decode.halting import Halting
@@ -11,6 +12,7 @@ from fastrnn.decode.state_rows import select_rows
 from fastrnn.decode.stop_rule import EosOrLength, StopRule
 
 __all__ = [
+    "CTCHypothesis",
     "EosOrLength",
     "Generated",
     "Halting",
@@ -21,6 +23,8 @@ __all__ = [
     "Score",
     "StopRule",
     "beam_search",
+    "ctc_beam",
+    "ctc_greedy",
     "generate",
     "greedy",
     "log_probabilities",

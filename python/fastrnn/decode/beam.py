@@ -156,7 +156,7 @@ class _Beam:
         """Append a symbol to each text; return the row of the old beam that each new text extends."""
         nats = self.nats[:, None] + log_probabilities(logits)
         nats[:, self.banned] = -np.inf
-        best = _best(nats.reshape(-1), self.size + len(nats))
+        best = highest(nats.reshape(-1), self.size + len(nats))
         parents, symbols = np.divmod(best, nats.shape[1])
         ends = np.zeros(len(best), dtype=np.bool_) if self.eos is None else symbols == self.eos
         ended = best[: self.size][ends[: self.size]]
@@ -187,7 +187,7 @@ class _Beam:
         return log_probability / float(((5.0 + length) / 6.0) ** self.alpha)
 
 
-def _best(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+def highest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     """Return the indices of the highest finite values in descending order; ties go to the first."""
     least = -np.inf if count >= len(values) else np.partition(values, -count)[-count]
     indices = np.flatnonzero((values >= least) & (values > -np.inf))

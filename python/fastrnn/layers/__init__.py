@@ -17,6 +17,7 @@ from fastrnn.layers.loss.activity_penalties import activity_penalties
 from fastrnn.layers.loss.adaptive_softmax import AdaptiveSoftmax
 from fastrnn.layers.loss.crf import CRF
 from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
+from fastrnn.layers.loss.ctc import CTCAlignment, ctc_align, ctc_loss
 from fastrnn.layers.loss.logistic import Logistic, binary_cross_entropy
 from fastrnn.layers.loss.regression import huber, mean_squared_error, quantile_loss
 from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
@@ -45,6 +46,7 @@ __all__ = [
     "AttentionMemory",
     "AttentionPooling",
     "AttentionTape",
+    "CTCAlignment",
     "CheckpointedTape",
     "Composite",
     "Embedding",
@@ -73,6 +75,8 @@ __all__ = [
     "activity_penalties",
     "allowed_transitions",
     "binary_cross_entropy",
+    "ctc_align",
+    "ctc_loss",
     "huber",
     "init",
     "mean_squared_error",

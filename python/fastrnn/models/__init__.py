@@ -5,12 +5,17 @@ from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.scikit_estimator import NotFittedError
 from fastrnn.models.sequence_classifier import SequenceClassifier
 from fastrnn.models.sequence_generator import SequenceGenerator
+from fastrnn.models.sequence_tagger import SequenceTagger
+from fastrnn.models.transcriber import AlignedSymbol, Transcriber
 
 __all__ = [
+    "AlignedSymbol",
     "LanguageModel",
     "LanguageModelStream",
     "NotFittedError",
     "SequenceClassifier",
     "SequenceGenerator",
     "SequenceModel",
+    "SequenceTagger",
+    "Transcriber",
 ]

@@ -156,7 +156,7 @@ class GeneratorNetwork(Composite):
         losses, dh = self.output.nats_and_gradients(y[real], batch.targets[real], scale / batch.weight)
         dy = np.zeros_like(y)
         dy[real] = dh
-        dstate = self.encoder.backward(encoder_tape, dy)
+        _, dstate = self.encoder.backward(encoder_tape, dy)
         if self.initial is not None:
             assert tape is not None
             self.initial.backward(tape, self._from_state(dstate), need_dx=False)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn._checks import as_choice, as_flag, as_number
-from fastrnn._plain import as_fields, as_list, as_mapping
+from fastrnn._checks import as_choice, as_number
+from fastrnn._plain import as_fields, as_list, as_mapping, optional
 from fastrnn.data import length_buckets
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.examples import Examples, as_batch
 from fastrnn.models.base.input_codec import InputCodec
-from fastrnn.models.base.labels import LabelIndex, as_label
+from fastrnn.models.base.labels import LabelIndex
 from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.class_targets import ClassTargets
 from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
 from fastrnn.models.pooling import POOLINGS
 
@@ -109,11 +111,9 @@ class SequenceClassifier(SequenceModel):
         probabilities = self._probabilities(self._encoded(X))
         if not self.multilabel_:
             return self.classes_[probabilities.argmax(axis=1)]
-        chosen = probabilities >= as_number("threshold", self.threshold, least=0.0, most=1.0)
-        if self._as_matrix:
-            return chosen.astype(np.int64)
-        names = self.classes_.tolist()
-        return [{names[k] for k in np.flatnonzero(row)} for row in chosen]
+        return self._targets.decode(
+            probabilities >= as_number("threshold", self.threshold, least=0.0, most=1.0)
+        )
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each class, or of each label.
@@ -177,9 +177,8 @@ class SequenceClassifier(SequenceModel):
         if not self.__sklearn_is_fitted__():
             fresh = self._blank()
             fresh._settings()
-            if classes is not None:
-                fresh._labels = LabelIndex.learn("classes", as_rows("classes", classes))
-            fresh._learn(X, y, fresh._generator())
+            known = None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
+            fresh._learn(X, y, fresh._generator(), known)
             fresh.history_, fresh.n_iter_ = {}, 0
             fresh._continue(X, y)
             self._adopt(fresh)
@@ -195,28 +194,18 @@ class SequenceClassifier(SequenceModel):
         tags.classifier_tags = ClassifierTags(multi_label=True)
         return tags
 
-    def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
+    def _learn(self, X: Any, y: Any, rng: np.random.Generator, classes: LabelIndex | None = None) -> None:
         as_choice("pooling", self.pooling, POOLINGS)
         as_number("threshold", self.threshold, least=0.0, most=1.0)
         if y is None:
             raise ValueError("y: requires y to be passed, but the target y is None")
-        rows, targets = as_rows("X", X), as_rows("y", y)
-        check_counts("X", len(rows), "y", len(targets))
+        rows = as_rows("X", X)
+        check_counts("X", len(rows), "y", len(as_rows("y", y)))
         self._codec = InputCodec.learn(
             "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
         )
-        self.multilabel_, self._as_matrix = _is_multilabel(targets), _is_matrix(y)
-        known = self.__dict__.get("_labels")
-        labels = known or LabelIndex.learn("y", _all_labels(targets, self.multilabel_, self._as_matrix))
-        if len(labels) < 2 and not self.multilabel_:
-            raise ValueError(
-                f"y: expected at least 2 classes, got one class, {labels.classes.tolist()[0]!r}, in all "
-                f"{len(targets)} rows"
-            )
-        if len(labels) < 1:
-            raise ValueError("y: expected at least one label, got none in any row")
-        self._labels, self.classes_ = labels, labels.classes
-        self._weights = self._class_weights(targets)
+        self._set_targets(ClassTargets.learn(y, classes))
+        self._weights = self._class_weights(y)
         if self._codec.symbols is None:
             self.n_features_in_ = self._codec.width
         self.network_ = self._make_network(rng)
@@ -224,12 +213,16 @@ class SequenceClassifier(SequenceModel):
     def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
         loss = "sigmoid" if self.multilabel_ else "softmax"
         encoder = self._encoder(self._codec, rng)
-        return PooledNetwork(encoder, len(self._labels), pooling=self.pooling, loss=loss, rng=rng)
+        return PooledNetwork(encoder, len(self.classes_), pooling=self.pooling, loss=loss, rng=rng)
+
+    def _set_targets(self, targets: ClassTargets) -> None:
+        self._targets = targets
+        self.classes_, self.multilabel_ = targets.labels.classes, targets.multilabel
 
     def _examples(self, X: Any, y: Any) -> Examples:
-        arrays, targets = self._encoded(X), as_rows("y", y)
-        check_counts("X", len(arrays), "y", len(targets))
-        wanted = self._targets(targets)
+        arrays = self._encoded(X)
+        check_counts("X", len(arrays), "y", len(as_rows("y", y)))
+        wanted = self._targets.encode(y, self.dtype)
         weights = self._row_weights(wanted)
 
         def make(rows: NDArray[np.int64]) -> PooledBatch:
@@ -238,36 +231,20 @@ class SequenceClassifier(SequenceModel):
         strata = None if self.multilabel_ else wanted
         return Examples([len(array) for array in arrays], make, strata)
 
-    def _targets(self, targets: list[Any]) -> NDArray[Any]:
-        """Return indices of classes, int64 [N], or a row of 0 and 1 for each sequence, float [N, K]."""
-        if not self.multilabel_:
-            return self._labels.encode("y", targets)
-        matrix = np.zeros((len(targets), len(self._labels)), self.dtype)
-        for row, labels in enumerate(targets):
-            if self._as_matrix:
-                if len(labels) != matrix.shape[1]:
-                    raise ValueError(f"y[{row}]: expected {matrix.shape[1]} columns, got {len(labels)}")
-                matrix[row] = labels
-            else:
-                matrix[row, self._labels.encode(f"y[{row}]", sorted(labels, key=str))] = 1
-        return matrix
-
-    def _class_weights(self, targets: list[Any]) -> NDArray[np.float64] | None:
+    def _class_weights(self, y: Any) -> NDArray[np.float64] | None:
         """Return the weight of each class."""
         given = self.class_weight
         if given is None:
             return None
-        indices = self._targets(targets)
-        counts = (
-            indices.sum(axis=0) if self.multilabel_ else np.bincount(indices, minlength=len(self._labels))
-        )
+        wanted, labels = self._targets.encode(y, self.dtype), self._targets.labels
+        counts = wanted.sum(axis=0) if self.multilabel_ else np.bincount(wanted, minlength=len(labels))
         if isinstance(given, str):
             as_choice("class_weight", given, ("balanced",))
-            weights: NDArray[np.float64] = len(targets) / (len(counts) * np.maximum(counts, 1.0))
+            weights: NDArray[np.float64] = len(wanted) / (len(counts) * np.maximum(counts, 1.0))
             return weights
-        weights = np.ones(len(self._labels))
+        weights = np.ones(len(labels))
         for label, weight in as_mapping("class_weight", given).items():
-            index = self._labels.encode("class_weight", [label])[0]
+            index = labels.encode("class_weight", [label])[0]
             weights[index] = as_number(f"class_weight[{label!r}]", weight, least=0.0)
         return weights
 
@@ -301,7 +278,7 @@ class SequenceClassifier(SequenceModel):
         return length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False)
 
     def _probabilities(self, arrays: list[NDArray[Any]]) -> NDArray[np.float64]:
-        result = np.empty((len(arrays), len(self._labels)))
+        result = np.empty((len(arrays), len(self.classes_)))
         for rows in self._buckets(arrays):
             z = self.network_(*as_batch(arrays, rows))[0].astype(np.float64)
             if self.multilabel_:
@@ -312,56 +289,21 @@ class SequenceClassifier(SequenceModel):
         return result
 
     def _learned(self) -> dict[str, Any]:
-        return {
-            "input": self._codec.to_plain(),
-            "classes": self.classes_.tolist(),
-            "multilabel": self.multilabel_,
-            "matrix": self._as_matrix,
-        }
+        weights = None if self._weights is None else self._weights.tolist()
+        return {"input": self._codec.to_plain(), "targets": self._targets.to_plain(), "weights": weights}
 
     def _restore(self, values: Mapping[str, Any]) -> None:
-        checks = {"input": as_mapping, "classes": _as_labels, "multilabel": as_flag, "matrix": as_flag}
+        checks = {"input": as_mapping, "targets": as_mapping, "weights": optional(_as_weights)}
         fields = as_fields("learned", values, checks)
         as_choice("pooling", self.pooling, POOLINGS)
         self._codec = InputCodec.from_plain(fields["input"])
-        self._labels = LabelIndex(fields["classes"])
-        self.classes_, self.multilabel_, self._as_matrix = (
-            self._labels.classes, fields["multilabel"], fields["matrix"],
-        )  # fmt: skip
-        self._weights = None
+        self._set_targets(ClassTargets.from_plain(fields["targets"]))
+        self._weights = fields["weights"]
+        if self._weights is not None and len(self._weights) != len(self.classes_):
+            raise ValueError(f"weights: expected {len(self.classes_)}, got {len(self._weights)}")
         if self._codec.symbols is None:
             self.n_features_in_ = self._codec.width
 
 
-def _as_labels(name: str, value: Any) -> list[Any]:
-    labels: list[Any] = as_list(name, value, as_label)
-    if not labels or len(set(labels)) != len(labels):
-        raise ValueError(f"{name}: expected at least one, each once")
-    return labels
-
-
-def _is_matrix(y: Any) -> bool:
-    """Return whether targets are a matrix of 0 and 1 rather than sets of labels."""
-    array = y if isinstance(y, np.ndarray) else getattr(y, "to_numpy", lambda: None)()
-    return isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] > 1
-
-
-def _is_multilabel(targets: list[Any]) -> bool:
-    return isinstance(targets[0], (set, frozenset, list, tuple)) or (
-        isinstance(targets[0], np.ndarray) and targets[0].ndim == 1 and len(targets[0]) != 1
-    )
-
-
-def _all_labels(targets: list[Any], multilabel: bool, matrix: bool) -> list[Any]:
-    """Return every label that occurs, or the number of each column of a matrix."""
-    if not multilabel:
-        return [one[0] if isinstance(one, np.ndarray) and one.shape == (1,) else one for one in targets]
-    if matrix:
-        for row, labels in enumerate(targets):
-            if not np.isin(labels, (0, 1)).all():
-                raise ValueError(f"y[{row}]: expected 0 and 1, one for each label, got {labels.tolist()}")
-        return list(range(len(targets[0])))
-    for row, labels in enumerate(targets):
-        if not isinstance(labels, (set, frozenset, list, tuple, np.ndarray)):
-            raise TypeError(f"y[{row}]: expected a set of labels as in y[0], got {type(labels).__name__}")
-    return [label for labels in targets for label in labels]
+def _as_weights(name: str, value: Any) -> NDArray[np.float64]:
+    return np.array(as_list(name, value, partial(as_number, least=0.0)), np.float64)

@@ -7,7 +7,7 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - their variants, with every option of a layer: `variant_forward`, `variant_backward`
 - stacked layers: `stack_forward`, `stack_backward`
 - inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`,
-  `binary_cross_entropy`, `squared_error`, `huber`, `quantile_loss`
+  `binary_cross_entropy`, `squared_error`, `huber`, `quantile_loss`, `ctc_loss`
 - sequences of tags: `crf_loss`, `crf_marginals`, `crf_viterbi`
 - attention: `attention_forward`, `attention_backward`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
@@ -33,6 +33,7 @@ from fastrnn.reference.activations import drelu, dsigmoid, dtanh, relu, sigmoid,
 from fastrnn.reference.attention import AttentionGradients, attention_backward, attention_forward
 from fastrnn.reference.clip import clip_norm, clip_value, global_norm, sum_of_squares
 from fastrnn.reference.crf import CrfGradients, crf_loss, crf_marginals, crf_viterbi
+from fastrnn.reference.ctc import ctc_loss
 from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
 from fastrnn.reference.embedding import embedding_backward, embedding_forward, one_hot
 from fastrnn.reference.gru import gru_backward, gru_forward, gru_step
@@ -69,6 +70,7 @@ __all__ = [
     "crf_loss",
     "crf_marginals",
     "crf_viterbi",
+    "ctc_loss",
     "drelu",
     "dsigmoid",
     "dtanh",

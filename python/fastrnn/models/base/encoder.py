@@ -28,6 +28,7 @@ class EncoderTape(NamedTuple):
     """What `SequenceEncoder.forward` keeps for `backward`."""
 
     inputs: Array
+    joined: int
     input_mask: Array | None
     rnn: Tape
     output_mask: Array | None
@@ -53,6 +54,8 @@ class SequenceEncoder(Composite):
         For the parameters, then for dropout.
     unknown : ndarray, float [width], optional
         In training, the probability with which each id is read as 0, the unknown symbol.
+    joined_size : int, default 0
+        The width of what calls get as `joined`: further features of each step, computed by another layer.
 
     Attributes
     ----------
@@ -77,13 +80,14 @@ class SequenceEncoder(Composite):
         dtype: Any,
         rng: np.random.Generator,
         unknown: NDArray[np.float64] | None = None,
+        joined_size: int = 0,
     ) -> None:
         parts: dict[str, Module] = {}
         if embedding_size is not None:
             parts["embedding"] = Embedding(width, embedding_size, dtype=dtype, seed=rng)
         parts["rnn"] = make_recurrent(
             cell,
-            width if embedding_size is None else embedding_size,
+            (width if embedding_size is None else embedding_size) + joined_size,
             hidden_size,
             num_layers=num_layers,
             bidirectional=bidirectional,
@@ -98,7 +102,13 @@ class SequenceEncoder(Composite):
         self.output_size = self.rnn.directions * self.rnn.output_size // self.rnn.directions
 
     def __call__(
-        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
     ) -> tuple[Array, Any]:
         """Return the outputs [T, N, output_size] and the final state, without dropout.
 
@@ -106,16 +116,26 @@ class SequenceEncoder(Composite):
         ----------
         x : ndarray, int64 [T, N] or float [T, N, D]
         lengths : ndarray, int64 [N]
+        joined : ndarray, float [T, N, joined_size], optional
+            Joined to each step's vector, if there is an embedding or x holds features.
         state : optional
             Before the first step, as for the recurrent layers.
         context : ndarray, float [N, C] or [T, N, C], optional
             For a cell with a `context_size`.
         """
         x = x if self.embedding is None else self.embedding(x)
+        if joined is not None:
+            x = np.concatenate([x, joined], axis=2)
         return self.rnn(x, state, lengths, context=context)
 
     def forward(
-        self, x: Array, lengths: Any, *, state: Any = None, context: Array | None = None
+        self,
+        x: Array,
+        lengths: Any,
+        joined: Array | None = None,
+        *,
+        state: Any = None,
+        context: Array | None = None,
     ) -> tuple[Array, Any, EncoderTape]:
         """Do the same in training: with dropout, and with a tape for `backward`."""
         if self.unknown is not None:
@@ -123,19 +143,22 @@ class SequenceEncoder(Composite):
         inputs, mask = x, None
         if self.embedding is not None:
             x = self.embedding(x)
+        if joined is not None:
+            x = np.concatenate([x, joined], axis=2)
         if x.ndim == 3:
             mask = dropout_mask(x.shape, self.dropout, self.dtype, self.rng)
             x = x if mask is None else x * mask
             x = frozen(x) if x is not inputs else x
         y, final, tape = self.rnn.forward(x, state, lengths, context=context)
         output_mask = dropout_mask(y.shape, self.dropout, self.dtype, self.rng)
-        result = EncoderTape(inputs, mask, tape, output_mask, final)
+        width = 0 if joined is None else joined.shape[2]
+        result = EncoderTape(inputs, width, mask, tape, output_mask, final)
         return (y if output_mask is None else frozen(y * output_mask)), final, result
 
     def backward(
         self, tape: EncoderTape, dy: Array | None, dstate: Any = None, *, dcontext: Array | None = None
-    ) -> Any:
-        """Add to the gradients; return that of the state before the first step.
+    ) -> tuple[Array | None, Any]:
+        """Add to the gradients; return those of `joined` (None if there was none) and of the first state.
 
         Parameters
         ----------
@@ -147,15 +170,16 @@ class SequenceEncoder(Composite):
         """
         if dy is not None and tape.output_mask is not None:
             dy = dy * tape.output_mask
-        need_dx = self.embedding is not None
+        need_dx = self.embedding is not None or tape.joined > 0
         dx, dfirst = self.rnn.backward(tape.rnn, dy, dstate, need_dx=need_dx, dcontext=dcontext)
-        if self.embedding is None:
-            return dfirst
-        assert dx is not None
+        if dx is None:
+            return None, dfirst
         if tape.input_mask is not None:
             dx *= tape.input_mask
-        self.embedding.backward(tape.inputs, dx)
-        return dfirst
+        own, djoined = np.split(dx, [dx.shape[2] - tape.joined], axis=2)
+        if self.embedding is not None:
+            self.embedding.backward(tape.inputs, own)
+        return (djoined if tape.joined else None), dfirst
 
 
 def make_recurrent(

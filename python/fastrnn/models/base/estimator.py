@@ -185,7 +185,7 @@ class SequenceModel(ScikitEstimator, ABC):
         fresh._learn(X, y, rng)
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
-            held_out = fresh._examples(*_as_pair(validation))
+            held_out = fresh._validation_examples(*_as_pair(validation))
         elif settings.early_stopping:
             training, held_out = split_examples(
                 training, fresh.validation_fraction, rng, getattr(fresh, "classes_", None)
@@ -244,7 +244,7 @@ class SequenceModel(ScikitEstimator, ABC):
         return FitSettings(
             epochs=as_size("epochs", self.epochs),
             batch_size=as_size("batch_size", self.batch_size),
-            learning_rate=as_number("learning_rate", self.learning_rate, least=0.0),
+            learning_rate=as_number("learning_rate", self.learning_rate, above=0.0),
             schedule=as_choice("schedule", self.schedule, SCHEDULES),
             weight_decay=as_number("weight_decay", self.weight_decay, least=0.0),
             clip_norm=None if self.clip_norm is None else as_number("clip_norm", self.clip_norm, above=0.0),
@@ -252,6 +252,15 @@ class SequenceModel(ScikitEstimator, ABC):
             n_iter_no_change=as_size("n_iter_no_change", self.n_iter_no_change),
             verbose=as_flag("verbose", self.verbose),
         )
+
+    def _validation_examples(self, X: Any, y: Any) -> Examples:
+        """Encode validation data; what is wrong with them is not said of the training data."""
+        try:
+            return self._examples(X, y)
+        except ValueError as error:
+            raise ValueError(f"validation: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"validation: {error}") from error
 
     def _generator(self) -> np.random.Generator:
         """Return the generator of `random_state`; a seed makes the same one each time."""
@@ -264,11 +273,13 @@ class SequenceModel(ScikitEstimator, ABC):
             f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
         )
 
-    def _encoder(self, codec: InputCodec, rng: np.random.Generator) -> SequenceEncoder:
-        """Return the layers that read sequences of a codec."""
+    def _encoder(
+        self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0, *, stacked: int = 1
+    ) -> SequenceEncoder:
+        """Return the layers that read sequences of a codec, `stacked` steps of features at once."""
         symbols = codec.symbols
         return SequenceEncoder(
-            codec.width,
+            stacked * codec.width,
             embedding_size=None if symbols is None else self.embedding_size,
             cell=self.cell,
             hidden_size=self.hidden_size,
@@ -279,6 +290,7 @@ class SequenceModel(ScikitEstimator, ABC):
             dtype=self.dtype,
             rng=rng,
             unknown=None if symbols is None else symbols.unknown_probabilities(self.unknown_alpha),
+            joined_size=joined_size,
         )
 
     def _continue(self, X: Any, y: Any, epochs: int = 1) -> None:

@@ -185,7 +185,7 @@ class _Loop:
 
     def _new_schedule(self, batches: int) -> ConstantSchedule:
         settings = self.settings
-        if settings.schedule == "constant" or settings.learning_rate == 0.0:
+        if settings.schedule == "constant":
             return ConstantSchedule(settings.learning_rate)
         steps = settings.epochs * batches
         return CosineSchedule(settings.learning_rate, steps=steps, warmup=int(_WARMUP * steps))
@@ -242,7 +242,7 @@ class _progress:  # used as a function
         if settings.verbose:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=settings.epochs, unit="epoch", leave=True)
+            self._bar = tqdm(total=settings.epochs, unit="epoch", dynamic_ncols=True)
 
     def __enter__(self) -> _progress:
         return self
@@ -255,6 +255,7 @@ class _progress:  # used as a function
         """Show the last entry of each quantity."""
         if self._bar is None:
             return
-        shown = {name: f"{values[-1]:.4g}" for name, values in history.items() if name not in ("seconds",)}
-        self._bar.set_postfix(shown, refresh=False)
+        names = {"loss": "loss", "validation_loss": "validation", "validation_score": "score"}
+        shown = [f"{names[name]} {values[-1]:.4g}" for name, values in history.items() if name in names]
+        self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self._bar.update()

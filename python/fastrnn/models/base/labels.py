@@ -54,8 +54,8 @@ class LabelIndex:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def encode(self, name: str, labels: Iterable[Any]) -> NDArray[np.int64]:
-        """Return the index of each label.
+    def encode(self, name: str, labels: Iterable[Any], *, first: int = 0) -> NDArray[np.int64]:
+        """Return the index of each label; `first` is the position of the first one, for messages.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class LabelIndex:
             If a label was not seen in training; the message names its position.
         """
         indices = []
-        for row, label in enumerate(labels):
+        for row, label in enumerate(labels, first):
             plain = as_label(f"{name}[{row}]", label)
             if plain not in self._indices:
                 raise ValueError(

@@ -18,7 +18,7 @@ from fastrnn.layers.description import plain_value
 from fastrnn.train.checkpoint import FORMAT_VERSION, CheckpointError
 from fastrnn.train.checkpoint_header import METADATA_KEY, read_description, read_tensors
 
-__all__ = ["SavedModel", "kind_of_file", "read_model", "write_model"]
+__all__ = ["SavedModel", "kind_of_file", "read_model", "source_of_file", "write_model"]
 
 # Modules within modules check their memory each; a file of this size may claim so many times its bytes, and
 # these bytes more.
@@ -50,12 +50,14 @@ class SavedModel(Protocol):
 ModelT = TypeVar("ModelT", bound=SavedModel)
 
 
-def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
+def write_model(
+    path: str | os.PathLike[str], model: SavedModel, source: Mapping[str, Any] | None = None
+) -> None:
     """Write a fitted model atomically.
 
     The tensors are the network's parameters. The header's metadata has one key, ``fastrnn``, whose value is
     JSON: ``format_version``, ``package_version``, ``kind`` (the class), ``settings``, ``learned`` and
-    ``history``.
+    ``history``; and ``source``, where it is given: what a program remembers of the data, plain values.
     """
     # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
     from safetensors.numpy import save
@@ -72,6 +74,8 @@ def write_model(path: str | os.PathLike[str], model: SavedModel) -> None:
         "learned": model._learned(),
         "history": {name: list(map(_finite, values)) for name, values in model.history_.items()},
     }
+    if source is not None:
+        description["source"] = dict(source)
     metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
     with errors_of_library("safetensors"):
         content = save(dict(model.network_.state_dict()), metadata)
@@ -104,6 +108,20 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
     try:
         return str(read_description(read_regular(path)).get("kind", "LanguageModel"))
     except ValueError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {printable(str(error))}") from error
+
+
+def source_of_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a program remembered of the data in a model's file; nothing if none did.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
+    try:
+        return as_mapping("source", read_description(read_regular(path)).get("source", {}))
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{os.fspath(path)}: {printable(str(error))}") from error
 
 

@@ -1,0 +1,181 @@
+"""The command ``fastrnn fit``: train a model for sequences on the rows of data files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
+from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
+from fastrnn.cli.model_options import setting_options
+from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
+from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
+from fastrnn.cli.standard_streams import show
+from fastrnn.cli.stop_signals import StopSignals
+from fastrnn.cli.text_input import check_standard_input
+from fastrnn.files.atomic_files import check_writable
+from fastrnn.models.base.model_file import write_model
+from fastrnn.train import TrainingDiverged
+
+__all__ = ["command"]
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
+
+
+class _Fit(click.Group):
+    """A command for each task, with the settings of its model as options."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(TASKS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _command_of(TASKS[cmd_name]) if cmd_name in TASKS else None
+
+
+@click.group(name="fit", cls=_Fit, invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Train a model for a TASK on data files and save it, for `fastrnn predict`.
+
+    \b
+    fastrnn fit classify names.csv --x name --y country --out names.safetensors
+    fastrnn fit tag train.conllu --x form --y upos --out tagger.safetensors
+
+    An example is a row of delimited text or of JSON lines, a sentence of CoNLL, or a line of text.
+    """  # noqa: D301  # click keeps the lines of a paragraph that begins with a backspace
+    if context.invoked_subcommand is None:
+        show(context.get_help(), err=True)
+        context.exit(BAD_INPUT)
+
+
+def _command_of(task: ModelTask) -> click.Command:
+    @click.pass_context
+    def callback(context: click.Context, /, **options: Any) -> None:
+        _fit(context, task, **options)
+
+    options: list[Any] = [
+        click.argument("files", nargs=-1, required=True, type=_FILE),
+        click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to save to."),
+        click.option("--x", metavar="COLUMN", help="Column of the sequences.  [default: the first of two]"),
+        click.option(
+            "--y", multiple=True, metavar="COLUMN",
+            help="Column of the targets.  [default: the second of two]",
+        ),
+        click.option(
+            "--x-as", type=click.Choice(X_READINGS),
+            help="How a cell is read: a text; words, numbers or ids with blanks between them; the path of a "
+            f"WAV file. JSON lines may hold lists.  [default: {task.x_as}]",
+        ),
+        click.option(
+            "--y-as", type=click.Choice(Y_READINGS),
+            help=f"How a target is read; labels are several, with ; between them.  [default: {task.y_as}]",
+        ),
+        click.option(
+            "--valid", multiple=True, type=_FILE, metavar="FILE",
+            help="Data to measure after each epoch; with --early-stopping it decides when to stop.",
+        ),
+        data_options,
+        click.option(
+            "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+            help="Seed of all random numbers.",
+        ),
+        json_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        callback = option(callback)
+    result = click.command(
+        name=task.name,
+        help=f"Train a {task.kind} on FILES: {task.summary}. - is standard input.\n\nCtrl-C ends the "
+        "training; the model of the epochs before is saved.",
+        short_help=f"{task.summary[0].upper()}{task.summary[1:]}.",
+    )(callback)
+    result.params += setting_options(task.model)
+    return result
+
+
+def _fit(
+    context: click.Context,
+    task: ModelTask,
+    *,
+    files: tuple[str, ...],
+    out: str,
+    x: str | None,
+    y: tuple[str, ...],
+    x_as: str | None,
+    y_as: str | None,
+    valid: tuple[str, ...],
+    format: str | None,  # as the option has it
+    delimiter: str | None,
+    no_header: bool,
+    encoding: str,
+    seed: int,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    check_standard_input([*files, *valid])
+    for path in (*files, *valid):
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ValueError(f"--out: {out}: is an input; the model would overwrite it")
+    check_writable(out)
+    model = task.model(random_state=seed, verbose=sys.stderr.isatty(), **settings)
+    with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
+        training, held_out = data[: len(files)], data[len(files) :]
+        columns = find_columns(task, training[0], x, y, x_as, y_as)
+        pairs = [(read_inputs(each, columns), read_targets(each, columns)) for each in (training, held_out)]
+        started = time.perf_counter()
+        with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
+            stopped = _train(context, model, pairs)
+        seconds = time.perf_counter() - started
+    write_model(out, model, columns.to_plain())
+    _report(task, model, out, len(pairs[0][0]), seconds, stopped=stopped, as_json=as_json)
+    if stopped:
+        context.exit(INTERRUPTED)
+
+
+def _train(
+    context: click.Context,
+    model: Any,
+    pairs: Sequence[tuple[list[Any], list[Any]]],
+) -> bool:
+    """Train; return whether Ctrl-C ended it early."""
+    (X, y), validation = pairs
+    with StopSignals() as signals, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model.fit(X, y, validation=validation if validation[0] else None)
+        except TrainingDiverged as error:
+            raise click.ClickException(f"{error}; try a lower --learning-rate") from None
+    for warning in caught:
+        show(f"{context.command_path}: warning: {warning.message}", err=True)
+    return signals.received
+
+
+def _report(
+    task: ModelTask, model: Any, out: str, rows: int, seconds: float, *, stopped: bool, as_json: bool
+) -> None:
+    history = {name: values for name, values in model.history_.items() if values}
+    parameters = int(model.network_.parameters.flat.size)
+    if as_json:
+        print_json(
+            {
+                "out": out, "kind": task.kind, "rows": rows, "parameters": parameters,
+                "epochs": model.n_iter_, "seconds": seconds, "interrupted": stopped, "history": history,
+            }
+        )  # fmt: skip
+        return
+    words = [f"loss {history['loss'][-1]:.4f}"]
+    if "validation_score" in history:
+        words.append(f"validation loss {history['validation_loss'][-1]:.4f}")
+        words.append(f"{task.measure} {history['validation_score'][-1]:.4f}")
+    epochs = f"{model.n_iter_} of {model.epochs}" if model.n_iter_ < model.epochs else f"{model.n_iter_}"
+    show(
+        f"{rows:,} examples, {parameters:,} parameters, {epochs} epochs, {seconds:.0f} s: {', '.join(words)}"
+    )
+    show(f"saved {out}")

@@ -1,0 +1,150 @@
+"""The tasks of ``fastrnn fit`` and ``predict``: which model each trains, and how it reads cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import fastrnn.models
+from fastrnn.cli.data_files import DataFile
+from fastrnn.cli.sequence_cells import read_cells
+
+__all__ = ["TASKS", "Columns", "ModelTask", "find_columns", "read_inputs", "read_targets", "task_of_kind"]
+
+
+@dataclass(frozen=True)
+class ModelTask:
+    """A task: a name on the command line, and a model.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        The model's class in `fastrnn.models`.
+    summary : str
+        A sentence of the help.
+    x_as, y_as : str
+        How cells are read by default; see `sequence_cells`.
+    measure : str
+        What the model's ``score`` is.
+    """
+
+    name: str
+    kind: str
+    summary: str
+    x_as: str
+    y_as: str
+    measure: str
+
+    @property
+    def model(self) -> Any:
+        """The class."""
+        return getattr(fastrnn.models, self.kind)
+
+
+_ALL = (
+    ModelTask(
+        "classify", "SequenceClassifier", "a class, or several labels, for each sequence",
+        x_as="text", y_as="label", measure="accuracy",
+    ),
+    ModelTask(
+        "regress", "SequenceRegressor", "a number, or several, for each sequence",
+        x_as="text", y_as="number", measure="R2",
+    ),
+    ModelTask(
+        "tag", "SequenceTagger", "a tag for each word of each sentence",
+        x_as="words", y_as="words", measure="accuracy",
+    ),
+    ModelTask(
+        "translate", "Seq2Seq", "another sequence for each sequence",
+        x_as="text", y_as="text", measure="fraction exactly right",
+    ),
+    ModelTask(
+        "transcribe", "Transcriber", "the text in each recording, a WAV file",
+        x_as="sound", y_as="text", measure="fraction exactly right",
+    ),
+)  # fmt: skip
+
+#: The tasks whose model there is, by name.
+TASKS = {task.name: task for task in _ALL if hasattr(fastrnn.models, task.kind)}
+
+
+def task_of_kind(path: str, kind: str) -> ModelTask:
+    """Return the task of a model's class.
+
+    Raises
+    ------
+    ValueError
+        If it is of another command, or of a newer version.
+    """
+    for task in TASKS.values():
+        if task.kind == kind:
+            return task
+    hint = (
+        "write fastrnn sample, eval, score or next"
+        if kind == "LanguageModel"
+        else "it is not of this version"
+    )
+    raise ValueError(f"{path}: expected a model of fastrnn fit, got a {kind}; {hint}")
+
+
+class Columns(NamedTuple):
+    """The columns that a model was trained on, and how they are read; its file remembers them."""
+
+    x: str
+    y: tuple[str, ...]
+    x_as: str
+    y_as: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain values for a file."""
+        return {**self._asdict(), "y": list(self.y)}
+
+
+def find_columns(
+    task: ModelTask, file: DataFile, x: str | None, y: Sequence[str], x_as: str | None, y_as: str | None
+) -> Columns:
+    """Return the columns to train on: those given, else those that the file leaves no choice of.
+
+    Raises
+    ------
+    ValueError
+        If one is not given where the file has several.
+    """
+    if file.format == "conll" and file.path.lower().endswith(".conllu"):
+        x, y = x or "form", tuple(y) or ("upos",)
+    elif file.format == "conll":
+        x = x or "0"
+    elif len(file.names) == 2 and not (x and y):
+        x = x or next((name for name in file.names if name not in y), None)
+        y = tuple(y) or tuple(name for name in file.names[::-1] if name != x)[:1]
+    for option, value in (("--x", x), ("--y", y)):
+        if not value:
+            of = ", ".join(map(repr, file.names)) or "word, pos, chunk, ner, or 0, 1, 2 ..."
+            raise ValueError(f"{option}: name the column of {file.name} to use, one of {of}")
+    assert x is not None
+    if len(y) > 1 and task.y_as != "number":
+        raise ValueError(f"--y: expected one column for {task.name}, got {len(y)}")
+    return Columns(x, tuple(y), x_as or task.x_as, y_as or task.y_as)
+
+
+def read_inputs(files: Sequence[DataFile], columns: Columns) -> list[Any]:
+    """Return the sequences of files, one after the other."""
+    X: list[Any] = []
+    for file in files:
+        place = f"{file.name}, column {columns.x!r}"
+        X += read_cells(place, file.column("--x", columns.x), columns.x_as, file.folder)
+    return X
+
+
+def read_targets(files: Sequence[DataFile], columns: Columns) -> list[Any]:
+    """Return the targets of files, one after the other; of several columns, a list for each row."""
+    parts: list[list[Any]] = []
+    for name in columns.y:
+        cells: list[Any] = []
+        for file in files:
+            place = f"{file.name}, column {name!r}"
+            cells += read_cells(place, file.column("--y", name), columns.y_as, file.folder)
+        parts.append(cells)
+    return parts[0] if len(parts) == 1 else [list(row) for row in zip(*parts, strict=True)]

@@ -1,0 +1,200 @@
+"""The command ``fastrnn predict``: what a model of ``fastrnn fit`` says of the rows of data files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import numpy as np
+
+import fastrnn.models
+from fastrnn.cli.data_files import DataFile, Layout, data_options, name_rows, open_data
+from fastrnn.cli.model_options import changed_settings
+from fastrnn.cli.model_tasks import Columns, read_inputs, read_targets, task_of_kind
+from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
+from fastrnn.cli.standard_streams import show
+from fastrnn.cli.text_input import check_standard_input
+from fastrnn.files.atomic_files import check_writable, write_atomically
+from fastrnn.models.base.model_file import kind_of_file, source_of_file
+
+__all__ = ["command"]
+
+
+@click.command(name="predict")
+@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True)
+)
+@click.option("--out", type=click.Path(dir_okay=False), help="File to write to.  [default: standard output]")
+@click.option("--x", metavar="COLUMN", help="The column of the sequences.  [default: as in training]")
+@click.option("--x-as", type=click.Choice(X_READINGS), help="How a cell is read.  [default: as in training]")
+@click.option("--column", default="prediction", show_default=True, metavar="NAME", help="The column to add.")
+@click.option("--proba", is_flag=True, help="Add probabilities too.")
+@click.option("--score", "scored", is_flag=True, help="Also measure the predictions, on standard error.")
+@click.option("--y", multiple=True, metavar="COLUMN", help="Targets of --score.  [default: as in training]")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a setting that counts in prediction, such as threshold=0.3.",
+)
+@data_options
+@json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    model: str,
+    files: tuple[str, ...],
+    out: str | None,
+    x: str | None,
+    x_as: str | None,
+    column: str,
+    proba: bool,
+    scored: bool,
+    y: tuple[str, ...],
+    assignments: tuple[str, ...],
+    format: str | None,  # as the option has it
+    delimiter: str | None,
+    no_header: bool,
+    encoding: str,
+    as_json: bool,
+) -> None:
+    """Add the predictions of MODEL to the rows of FILES, as a column.
+
+    - is standard input, with --format. What is written has the format of the files. MODEL is a file of
+    `fastrnn fit`, or of a model's save.
+    """
+    check_standard_input(files)
+    _check_out(out, [model, *files])
+    task = task_of_kind(model, kind_of_file(model))
+    fitted = getattr(fastrnn.models, task.kind).load(model)
+    fitted.set_params(**changed_settings(fitted, assignments))
+    if proba and not hasattr(fitted, "predict_proba"):
+        raise ValueError(f"--proba: a {task.kind} has no probabilities")
+    with open_data(files, Layout(format, delimiter, not no_header, encoding)) as data:
+        columns = _columns(source_of_file(model), data[0], x, y, x_as, task.x_as, task.y_as)
+        with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else "y"}):
+            X = read_inputs(data, columns)
+            predictions = [as_plain(value) for value in fitted.predict(X)]
+            probabilities = fitted.predict_proba(X) if proba else None
+            score = fitted.score(X, _targets(data, columns)) if scored else None
+        names = _names(fitted) if proba else []
+        if as_json:
+            result: dict[str, Any] = {"kind": task.kind, "rows": len(predictions), "predictions": predictions}
+            if probabilities is not None:
+                result |= {"classes": names, "probabilities": [row.tolist() for row in probabilities]}
+            if score is not None:
+                result |= {"measure": task.measure, "score": float(score)}
+            print_json(result)
+            return
+        text = _with_predictions(data, columns, column, predictions, probabilities, names)
+    if out is None:
+        show(text, end="")
+    else:
+        write_atomically(out, text.encode())
+    if score is not None:
+        show(f"{task.measure} {score:.4f}, {len(predictions):,} rows", err=True)
+
+
+def _check_out(out: str | None, inputs: Sequence[str]) -> None:
+    if out is None:
+        return
+    for path in inputs:
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise ValueError(f"--out: {out}: is an input; it would be overwritten")
+    check_writable(out)
+
+
+def _columns(
+    source: dict[str, Any],
+    file: DataFile,
+    x: str | None,
+    y: Sequence[str],
+    x_as: str | None,
+    usual_x_as: str,
+    usual_y_as: str,
+) -> Columns:
+    """Return the columns to read: those given, else those of training, else the only one there is."""
+    name = x or source.get("x")
+    if x is None and name not in file.names and len(file.names) == 1:
+        name = file.names[0]
+    if name is None:
+        name = "form" if file.path.lower().endswith(".conllu") else "0" if file.format == "conll" else None
+    if name is None:
+        raise ValueError(
+            f"--x: name the column of {file.name} to use, one of {', '.join(map(repr, file.names))}"
+        )
+    return Columns(
+        name,
+        tuple(y) or tuple(source.get("y", ())),
+        x_as or source.get("x_as") or usual_x_as,
+        source.get("y_as") or usual_y_as,
+    )
+
+
+def _targets(data: Sequence[DataFile], columns: Columns) -> list[Any]:
+    if not columns.y:
+        raise ValueError("--y: name the column of the targets to measure the predictions with")
+    return read_targets(data, columns)
+
+
+def _names(fitted: Any) -> list[str]:
+    """Return what the columns of probabilities are called."""
+    if hasattr(fitted, "classes_"):
+        return [str(label) for label in fitted.classes_.tolist()]
+    return ["", *map(str, fitted.symbols_)]  # of CTC, whose first is the blank
+
+
+def _with_predictions(
+    data: Sequence[DataFile],
+    columns: Columns,
+    column: str,
+    predictions: list[Any],
+    probabilities: Any,
+    names: list[str],
+) -> str:
+    """Return the text of the files with columns of predictions, and of probabilities, added."""
+    text, start = "", 0
+    for number, file in enumerate(data):
+        end = start + len(file.column("--x", columns.x))
+        own = None if probabilities is None else probabilities[start:end]
+        added = _added(
+            file, column, predictions[start:end], own, names, ";" if columns.y_as == "labels" else " "
+        )
+        text += file.with_columns(added, header=not number)
+        start = end
+    return text
+
+
+def _added(
+    file: DataFile, column: str, predictions: list[Any], probabilities: Any, names: list[str], separator: str
+) -> dict[str, list[Any]]:
+    """Return the columns to add to a file."""
+    if file.format == "conll":
+        added: dict[str, list[Any]] = {column: [[as_cell(tag) for tag in row] for row in predictions]}
+        if probabilities is not None:
+            added[f"{column}:p"] = [[f"{p.max():.6f}" for p in row] for row in probabilities]
+        return added
+    if file.format == "jsonl":
+        added = {column: predictions}
+        if probabilities is not None:
+            added[f"{column}:p"] = [_by_name(row, names) for row in probabilities]
+        return added
+    added = {column: [as_cell(value, separator) for value in predictions]}
+    if isinstance(probabilities, np.ndarray):  # a row for each sequence, else one for each of its steps
+        for k, name in enumerate(names):
+            added[f"{column}:{name}"] = [f"{p:.6f}" for p in probabilities[:, k]]
+    elif probabilities is not None:
+        added[f"{column}:p"] = [" ".join(f"{p.max():.6f}" for p in row) for row in probabilities]
+    return added
+
+
+def _by_name(row: Any, names: list[str]) -> Any:
+    if row.ndim == 2:
+        return [_by_name(step, names) for step in row]
+    return dict(zip(names, map(float, row), strict=True))
