@@ -214,6 +214,7 @@ def split_examples(
     ValueError
         If there is one example only, of all or of a stratum; the message names its class.
     """
+    names = None if examples.strata is None else names
     strata = np.zeros(len(examples), np.int64) if examples.strata is None else examples.strata
     held: list[int] = []
     for stratum in np.unique(strata):
