@@ -319,7 +319,7 @@ class SequenceTagger(SequenceModel):
         return None if self._characters is None else SpelledWords(self._words(rows), self._characters)
 
     def _at_each_step(self, X: Any, convert: Callable[..., NDArray[Any]]) -> list[NDArray[Any]]:
-        """Return for each sequence what a function makes of the outputs and lengths of a batch, [T, N, ...]."""
+        """Return for each sequence what a function makes of a batch's outputs [T, N, K] and lengths."""
         given = as_rows("X", X)
         arrays, spelled = self._codec.encode_rows("X", given, self.dtype), self._spelled(given)
         result: list[Any] = [None] * len(arrays)
