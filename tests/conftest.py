@@ -24,7 +24,7 @@ EXTRAS = {"sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use PyTorch, or a library of the extras, so that `pytest -m torch` runs those only."""
+    """Mark the tests that use PyTorch or a library of the extras: `pytest -m torch` runs those only."""
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.torch)

@@ -30,22 +30,36 @@ def vowel(word):
     return "i" if "i" in word else "u"
 
 
+def fill(folder):
+    """Write words and their vowels in every format."""
+    rows = [(word, vowel(word)) for word in WORDS * 3]
+    for name, delimiter in (("words.csv", ","), ("words.tsv", "\t")):
+        with open(folder / name, "w", newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows([("word", "vowel"), *rows])
+    lines = [f"{json.dumps({'word': word, 'vowel': vowel})}\n" for word, vowel in rows]
+    (folder / "words.jsonl").write_text("".join(lines))
+    (folder / "tags.conllu").write_text(conllu())
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = [(word, vowel(word)) for word in WORDS * 3]
-    for name, delimiter in (("words.csv", ","), ("words.tsv", "\t")):
-        with open(name, "w", newline="") as file:
-            csv.writer(file, delimiter=delimiter).writerows([("word", "vowel"), *rows])
-    with open("words.jsonl", "w") as file:
-        file.writelines(f"{json.dumps({'word': word, 'vowel': v})}\n" for word, v in rows)
-    (tmp_path / "tags.conllu").write_text(conllu())
+    fill(tmp_path)
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """Return the bytes of a model."""
+    there = tmp_path_factory.mktemp("model")
+    fill(there)
+    run_well("fit", "classify", there / "words.csv", "--out", there / "m.safetensors", *SMALL)
+    return (there / "m.safetensors").read_bytes()
+
+
 @pytest.fixture
-def model(folder):
-    run_well("fit", "classify", "words.csv", "--out", "m.safetensors", *SMALL)
+def model(folder, fitted):
+    (folder / "m.safetensors").write_bytes(fitted)
     return "m.safetensors"
 
 

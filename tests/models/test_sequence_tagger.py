@@ -226,7 +226,8 @@ def test_the_same_random_state_gives_the_same_bits():
 
 def test_settings_are_those_of_scikit_learn(sklearn):
     from sklearn.base import clone
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+    from sklearn.pipeline import Pipeline
 
     model = small(crf=True, char_features="gru", epochs=3)
     copy = clone(model)
@@ -237,6 +238,8 @@ def test_settings_are_those_of_scikit_learn(sklearn):
     with pytest.raises(ValueError, match="Invalid parameter 'tags'"):
         model.set_params(tags=3)
     assert len(cross_val_score(model, WORDS, TAGS, cv=2)) == 2
+    search = GridSearchCV(Pipeline([("tag", model)]), {"tag__cell": ["gru", "rnn"]}, cv=2).fit(WORDS, TAGS)
+    assert search.predict(WORDS[:1])[0] == search.best_estimator_.predict(WORDS[:1])[0]
 
 
 def test_partial_fit_goes_on_and_takes_tags_to_come():
@@ -265,6 +268,11 @@ def test_early_stopping_holds_sequences_out():
     assert len(model.history_["validation_score"]) == model.n_iter_
     model = small(epochs=2).fit(WORDS, TAGS, validation=(WORDS[:2], TAGS[:2]))
     assert model.history_["validation_score"][-1] == model.score(WORDS[:2], TAGS[:2])
+
+
+def test_one_sequence_cannot_be_split():
+    with pytest.raises(ValueError, match=r"^X: expected at least 2 sequences for a validation split, got 1"):
+        small(early_stopping=True).fit(WORDS[:1], TAGS[:1])
 
 
 def test_texts_are_characters_or_words():

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fastrnn._checks import as_size
+from fastrnn._checks import as_choice, as_size
 from fastrnn.data.numbered_lines import numbered_lines, source_name
 from fastrnn.files.atomic_files import write_atomically
 
@@ -26,22 +26,26 @@ class _Line(NamedTuple):
     blank: bool = False
 
 
-def read_conll(path: str | os.PathLike[str], *columns: str | int, encoding: str = "utf-8") -> Any:
+def read_conll(
+    path: str | os.PathLike[str], *columns: str | int, layout: str | None = None, encoding: str = "utf-8"
+) -> Any:
     r"""Read columns of a CoNLL file: a word a line, a blank line between sentences.
 
-    Columns are separated by tabs or, in a line without any, by blanks. Of CoNLL-U, comments (``#``), multiword
-    tokens (ids such as ``1-2``) and empty nodes (``1.1``) are skipped; of CoNLL 2003, ``-DOCSTART-`` lines are,
-    and ``#`` is a word. With indices only, a file whose first word's line has ten columns, separated by tabs and
-    beginning with a number, is CoNLL-U; in any other, a ``#`` line before the first word of a sentence is a
-    comment.
+    Columns are separated by tabs or, in a line without any, by blanks. Of CoNLL-U, comments (``#``),
+    multiword tokens (ids such as ``1-2``) and empty nodes (``1.1``) are skipped; of CoNLL 2003,
+    ``-DOCSTART-`` lines are, and ``#`` is a word. With indices only, a file whose first word's line has ten
+    columns, separated by tabs and beginning with a number, is CoNLL-U; in any other, a ``#`` line before the
+    first word of a sentence is a comment.
 
     Parameters
     ----------
     path : path
         ``"-"`` is standard input.
     *columns : str or int
-        Names, either of CoNLL-U (id, form, lemma, upos, xpos, feats, head, deprel, deps, misc) or of CoNLL 2003
-        (word, pos, chunk, ner), or indices from 0. At least one.
+        Names, either of CoNLL-U (id, form, lemma, upos, xpos, feats, head, deprel, deps, misc) or of
+        CoNLL 2003 (word, pos, chunk, ner), or indices from 0. At least one.
+    layout : {"conllu", "conll2003"}, optional
+        The format, where the columns are indices.
     encoding : str, default "utf-8"
 
     Returns
@@ -52,8 +56,8 @@ def read_conll(path: str | os.PathLike[str], *columns: str | int, encoding: str 
     Raises
     ------
     ValueError
-        If a column is unknown, a line has too few or another number of columns, an id of CoNLL-U is not one, or
-        there are no sentences; the message names the file and the line.
+        If a column is unknown, a line has too few or another number of columns, an id of CoNLL-U is not one,
+        or there are no sentences; the message names the file and the line.
     TypeError
         If a column is neither a name nor an index.
     OSError
@@ -75,10 +79,10 @@ def read_conll(path: str | os.PathLike[str], *columns: str | int, encoding: str 
     >>> words, tags
     ([['EU', 'rejects'], ['Peter']], [['B-ORG', 'O'], ['B-PER']])
     """
-    indices, layout = _as_columns(columns)
+    indices, kind = _as_columns(columns, layout)
     sentences: list[list[list[str]]] = [[] for _ in indices]
     open_sentence = False
-    for line in _parsed_lines(path, max(indices), layout, encoding):
+    for line in _parsed_lines(path, max(indices), kind, encoding):
         if line.fields is None:
             open_sentence = open_sentence and not line.blank
             continue
@@ -98,6 +102,7 @@ def write_conll(
     values: Sequence[Sequence[str]],
     *,
     column: str | int | None = None,
+    layout: str | None = None,
     encoding: str = "utf-8",
 ) -> None:
     r"""Write a CoNLL file again with one column of predictions, appended or in place of another.
@@ -115,14 +120,16 @@ def write_conll(
         A cell for each word of each sentence.
     column : str or int, optional
         The column to replace, as in `read_conll`; by default a column is appended.
+    layout : {"conllu", "conll2003"}, optional
+        The format, where ``column`` is not a name.
     encoding : str, default "utf-8"
         Of ``source``.
 
     Raises
     ------
     ValueError
-        As `read_conll`, or if the sentences or their words are not as many as those of ``source``, or a value is
-        empty or has white space in it.
+        As `read_conll`, or if the sentences or their words are not as many as those of ``source``, or a value
+        is empty or has white space in it.
     TypeError
         If a value is not a str.
     OSError
@@ -139,12 +146,12 @@ def write_conll(
     ...     path.read_text()
     'EU ORG\nrejects O\n\nPeter PER\n'
     """
-    (index,), layout = _as_columns([column]) if column is not None else ((0,), "")
+    (index,), kind = _as_columns([0 if column is None else column], layout)
     name = source_name(source)
     lines: list[str] = []
     row, place = -1, 0  # the sentence, and how many of its words have been written
     closed = True
-    for line in _parsed_lines(source, index, layout, encoding):
+    for line in _parsed_lines(source, index, kind, encoding):
         text = line.text
         cell: str | None = None
         if line.fields is not None:
@@ -165,7 +172,7 @@ def write_conll(
             place += 1
         elif line.blank:
             closed = True
-        elif column is None and not text.startswith("#"):
+        elif column is None and (kind == "conll2003" or not text.startswith("#")):
             cell = "_"
         if cell is not None:
             separator = "\t" if "\t" in text else " "
@@ -198,11 +205,11 @@ def _as_cell(name: str, value: Any) -> str:
     return str(value)
 
 
-def _as_columns(columns: Sequence[Any]) -> tuple[tuple[int, ...], str]:
+def _as_columns(columns: Sequence[Any], layout: str | None) -> tuple[tuple[int, ...], str]:
     """Return indices, and the format that the names are of: "" where there are only indices."""
     if not columns:
         raise ValueError('columns: expected at least one, such as "form", "upos", got none')
-    indices, layouts = [], set()
+    indices, layouts = [], set() if layout is None else {as_choice("layout", layout, ("conllu", "conll2003"))}
     for place, column in enumerate(columns):
         if not isinstance(column, str):
             indices.append(as_size(f"columns[{place}]", column, least=0))
@@ -218,7 +225,7 @@ def _as_columns(columns: Sequence[Any]) -> tuple[tuple[int, ...], str]:
                 f"{', '.join(_CONLL2003)} (CoNLL 2003), got {column!r}"
             )
     if len(layouts) > 1:
-        raise ValueError(f"columns: expected names of CoNLL-U or of CoNLL 2003, got both: {list(columns)}")
+        raise ValueError(f"columns: expected CoNLL-U or CoNLL 2003, got both: {list(columns)}, {layout=}")
     return tuple(indices), next(iter(layouts), "")
 
 
@@ -252,8 +259,8 @@ def _parsed_lines(path: str | os.PathLike[str], last: int, layout: str, encoding
         if layout == "conllu" and not _WORD_ID.fullmatch(fields[0]):
             if not _OTHER_ID.fullmatch(fields[0]):
                 raise ValueError(
-                    f"{name}, line {number}: expected an id such as 1, 1-2 or 1.1 in the first column of CoNLL-U, "
-                    f"got {fields[0]!r}"
+                    f"{name}, line {number}: expected an id such as 1, 1-2 or 1.1 in the first column "
+                    f"of CoNLL-U, got {fields[0]!r}"
                 )
             yield _Line(number, text, None)
             continue

@@ -51,8 +51,8 @@ def read_table(
     Raises
     ------
     ValueError
-        If the delimiter is unknown, a name occurs twice or is empty, a row has another number of cells than the
-        first, a quote is not closed, or there are no rows; the message names the file and the line.
+        If the delimiter is unknown, a name occurs twice or is empty, a row has another number of cells than
+        the first, a quote is not closed, or there are no rows; the message names the file and the line.
     OSError
         If the file cannot be read.
 
@@ -146,8 +146,8 @@ def read_pairs(
     Raises
     ------
     ValueError
-        If a line has no separator or several, two files have different numbers of lines, or there are no pairs;
-        the message names the file and the line.
+        If a line has no separator or several, two files have different numbers of lines, or there are no
+        pairs; the message names the file and the line.
     OSError
         If a file cannot be read.
 
@@ -219,8 +219,8 @@ def read_series(
     Raises
     ------
     ValueError
-        As `read_table`, or if a column does not exist, or a cell is missing or not a finite number; the message
-        names the file, the line and the column.
+        As `read_table`, or if a column does not exist, or a cell is missing or not a finite number; the
+        message names the file, the line and the column.
     OSError
         If the file cannot be read.
 
@@ -314,14 +314,17 @@ def _rows(path: str | os.PathLike[str], delimiter: str, encoding: str) -> Iterat
         start = reader.line_num + 1
 
 
-def _as_delimiter(path: str | os.PathLike[str], delimiter: str | None) -> str:
+def _as_delimiter(path: str | os.PathLike[str], delimiter: Any) -> str:
     if delimiter is None:
         known = _DELIMITERS.get(Path(path).suffix.lower())
         if known is None:
             raise ValueError(
-                f'delimiter: expected one for {source_name(path)}, which is neither .csv nor .tsv: delimiter=","'
+                f"delimiter: expected one for {source_name(path)}, which is neither .csv nor .tsv: "
+                "delimiter=','"
             )
         return known
-    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':
+    if not isinstance(delimiter, str):
+        raise TypeError(f"delimiter: expected one character, such as ',', got {type(delimiter).__name__}")
+    if len(delimiter) != 1 or delimiter in '\r\n"':
         raise ValueError(f"delimiter: expected one character, such as ',' or '\\t', got {delimiter!r}")
     return delimiter

@@ -1,4 +1,4 @@
-"""Convert parameters from other conventions to the names and shapes of fastrnn, and back; write MIDI files."""
+"""Convert what other conventions name and shape differently, and back; write MIDI files."""
 
 from fastrnn.interop.midi import write_midi
 from fastrnn.interop.notes import from_notes, to_notes

@@ -3,6 +3,7 @@
 from fastrnn.language import LanguageModel, LanguageModelStream
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.scikit_estimator import NotFittedError
+from fastrnn.models.seq2seq import Seq2Seq
 from fastrnn.models.sequence_classifier import SequenceClassifier
 from fastrnn.models.sequence_generator import SequenceGenerator
 from fastrnn.models.sequence_tagger import SequenceTagger
@@ -13,6 +14,7 @@ __all__ = [
     "LanguageModel",
     "LanguageModelStream",
     "NotFittedError",
+    "Seq2Seq",
     "SequenceClassifier",
     "SequenceGenerator",
     "SequenceModel",

@@ -310,7 +310,7 @@ class SequenceTagger(SequenceModel):
         for number, words in enumerate(sequences):
             if any(not isinstance(word, str) for word in words):
                 raise TypeError(f"X[{number}]: expected words (str) with char_features, got ids")
-        if self.level == "char" and any(isinstance(row, str) for row in rows):
+        if self._codec.level == "char" and any(isinstance(row, str) for row in rows):
             raise ValueError(
                 'char_features: expected sequences of words, got characters; write level="word", or give '
                 "lists of words"

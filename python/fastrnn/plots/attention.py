@@ -68,5 +68,6 @@ def plot_attention(
 
 
 def _visible(symbols: Sequence[str]) -> list[str]:
+    shown = {" ": "␣", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
     # A dollar sign would begin a formula.
-    return ["␣" if symbol == " " else symbol.replace("$", r"\$") for symbol in symbols]
+    return [shown.get(symbol, symbol.replace("$", r"\$")) for symbol in symbols]

@@ -27,8 +27,8 @@ def plot_forecast(
     ----------
     history : float array [T]
     quantiles : mapping of float to float array [S]
-        For each level in (0, 1) its values in the S steps after the history. Levels q and 1 - q are drawn as a
-        band, level 0.5 as a line.
+        For each level in (0, 1) its values in the S steps after the history. Levels q and 1 - q are drawn as
+        a band, level 0.5 as a line.
     truth : float array [S], optional
         What came.
     path : path, optional
@@ -37,6 +37,7 @@ def plot_forecast(
     Returns
     -------
     figure : matplotlib.figure.Figure
+        ``figure.axes[0].set_ylabel`` names what is measured, and its unit.
 
     Raises
     ------

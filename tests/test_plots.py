@@ -1,0 +1,94 @@
+"""Plots: what is drawn, and where it is written."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastrnn.plots import plot_attention, plot_forecast, plot_piano_roll
+
+pytestmark = pytest.mark.usefixtures("matplotlib")
+
+LEVELS = {0.1: [1, 2], 0.5: [2, 3], 0.9: [3, 5]}
+
+
+def test_a_piano_roll_has_a_bar_for_each_note_that_sounds():
+    (axes,) = plot_piano_roll([[60, 64], [60], [], [60]]).axes
+    bars = [path.get_extents().bounds for bar in axes.collections for path in bar.get_paths()]
+    assert sorted((x, width, round(y + height / 2)) for x, y, width, height in bars) == [
+        (0, 1, 64), (0, 2, 60), (3, 1, 60)
+    ]  # fmt: skip
+    assert "C4" in [label.get_text() for label in axes.get_yticklabels()]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Step", "Note")
+
+
+def test_attention_is_drawn_with_its_symbols():
+    weights = np.array([[0.9, 0.1, 0], [0.2, 0.3, 0.5]], np.float32)
+    figure = plot_attention(weights, ["a", " ", "$x$"], "yz")
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array(), weights.astype(float))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "␣", r"\$x\$"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["y", "z"]
+
+
+def test_a_forecast_has_a_band_a_median_and_the_truth():
+    (axes,) = plot_forecast([1, 2, 3], LEVELS, truth=[2, 4]).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "History", "80 % band", "Median", "Truth"
+    ]  # fmt: skip
+    assert axes.lines[1].get_xydata().tolist() == [[3, 2], [4, 3]]
+    assert axes.collections[0].get_paths()[0].get_extents().bounds == (3, 1, 1, 4)
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path: plot_piano_roll([[60]], path),
+        lambda path: plot_attention([[1.0]], ["a"], ["b"], path),
+        lambda path: plot_forecast([1], LEVELS, path=path),
+    ],
+)
+def test_a_plot_is_written_in_the_format_of_its_suffix(kind, draw, tmp_path):
+    draw(tmp_path / f"a.{kind}")
+    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
+    assert (tmp_path / f"a.{kind}").read_bytes().startswith(start)
+    assert [path.name for path in tmp_path.iterdir()] == [f"a.{kind}"]
+
+
+def test_a_suffix_that_names_no_format_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"path: expected one that ends in \.png"):
+        plot_piano_roll([[60]], tmp_path / "a.mid")
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plot_piano_roll([[], []]), "chords: expected at least one note"),
+        (lambda: plot_piano_roll([[60], [-1]]), r"chords\[1\]\[0\]: expected"),
+        (lambda: plot_attention([[1.0]], "ab", "c"), r"here \[1, 2\], got \[1, 1\]"),
+        (lambda: plot_attention([[np.nan]], "a", "c"), r"weights: expected numbers in \[0, 1\]"),
+        (lambda: plot_forecast([1], {}), "quantiles: expected at least one level"),
+        (lambda: plot_forecast([1], {1.5: [1]}), "quantiles: expected"),
+        (lambda: plot_forecast([1], {0.5: [1], 0.9: [1, 2]}), r"quantiles\[0.9\]: expected 1 steps"),
+        (lambda: plot_forecast([1], LEVELS, truth=[1]), "truth: expected 2 steps"),
+        (lambda: plot_forecast([], LEVELS), r"history: expected shape \[T\]"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_without_matplotlib_the_error_says_what_to_type(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "fastrnn\[plot\]"'):
+        plot_piano_roll([[60]])
+
+
+def test_no_global_state_of_pyplot_is_touched():
+    code = "import sys, fastrnn; fastrnn.plots.plot_piano_roll([[60]]); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "matplotlib.figure" in run.stdout
+    assert "matplotlib.pyplot" not in run.stdout
