@@ -5,6 +5,7 @@ from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.scikit_estimator import NotFittedError
 from fastrnn.models.sequence_classifier import SequenceClassifier
 from fastrnn.models.sequence_generator import SequenceGenerator
+from fastrnn.models.sequence_regressor import SequenceRegressor
 from fastrnn.models.sequence_tagger import SequenceTagger
 from fastrnn.models.transcriber import AlignedSymbol, Transcriber
 
@@ -16,6 +17,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceGenerator",
     "SequenceModel",
+    "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",
 ]
