@@ -30,7 +30,7 @@ SETTINGS = {
     "cell": "lstm",
     "hidden_size": 200,
     "dropout": 0.3,  # of the notes that are read, and before the output
-    "epochs": 100,
+    "epochs": 80,
     "batch_size": 8,
     "learning_rate": 0.01,
 }
