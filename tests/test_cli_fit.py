@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
-from fastrnn.cli import model_options
+from fastrnn.cli import main, model_options
 from fastrnn.cli.model_tasks import TASKS
 from fastrnn.models.base.model_file import source_of_file
 from test_cli import run, run_well, start
@@ -191,7 +191,9 @@ def test_a_generator_writes_sequences_from_nothing_and_from_a_class(folder):
 
 
 def write_tone(path, frequency, rate=8000):
+    """Write a tone between two silences, so that it has a beginning."""
     samples = (8000 * np.sin(2 * np.pi * frequency * np.arange(rate // 5) / rate)).astype("<i2")
+    samples[: rate // 20] = samples[-rate // 20 :] = 0
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes(samples.tobytes())
@@ -204,7 +206,7 @@ def test_a_transcriber_reads_recordings_beside_the_table(folder):
         write_tone(folder / "sounds" / f"{number}.wav", 300 + 1500 * (number % 2))
         lines.append(f"{number}.wav,{'a' if number % 2 else 'e'}\n")
     (folder / "sounds" / "list.csv").write_text("".join(lines))
-    options = ["--hidden-size", "16", "--epochs", "40", "--learning-rate", "0.02"]
+    options = ["--hidden-size", "16", "--epochs", "60", "--batch-size", "4", "--learning-rate", "0.02"]
     run_well("fit", "transcribe", "sounds/list.csv", "--out", "t.safetensors", *options)
     result = run_well("predict", "t.safetensors", "sounds/list.csv", "--score")
     assert [row["prediction"] for row in rows_of(result.stdout)] == ["e", "a"] * 4
@@ -214,10 +216,30 @@ def test_a_transcriber_reads_recordings_beside_the_table(folder):
     assert "1.wav: expected 8000 samples a second, as in training, got 16000" in wrong.stderr
 
 
+def test_a_translator_reads_pairs_and_a_regressor_numbers(folder):
+    (folder / "pairs.txt").write_text("ab\tx\nba\ty\n" * 16)
+    options = ["--hidden-size", "16", "--epochs", "20", "--learning-rate", "0.03"]
+    run_well("fit", "translate", "pairs.txt", "--format", "pairs", "--out", "s.safetensors", *options)
+    (folder / "new.txt").write_text("ba\nab\n")
+    assert run_well("predict", "s.safetensors", "new.txt").stdout == "ba\ty\nab\tx\n"
+    lines = [f"{'a' * n},{n},{-n}\n" for n in range(1, 9)] * 4
+    (folder / "lengths.csv").write_text("text,steps,less\n" + "".join(lines))
+    columns = ["--x", "text", "--y", "steps", "--y", "less"]
+    run_well("fit", "regress", "lengths.csv", *columns, "--out", "r.safetensors", *options, "--epochs", "60")
+    result = run_well("predict", "r.safetensors", "lengths.csv", "--score")
+    assert float(result.stderr.split()[1].rstrip(",")) > 0.9
+    numbers = [[float(part) for part in row["prediction"].split()] for row in rows_of(result.stdout)]
+    assert np.shape(numbers) == (32, 2)
+
+
 @pytest.mark.parametrize("task", list(TASKS))
 def test_the_help_of_a_task_lists_the_settings_of_its_model(task):
     text = " ".join(run_well("fit", task, "--help").stdout.split())
     settings = TASKS[task].model().get_params()
+    options = [
+        name for each in main.get_command(None, "fit").get_command(None, task).params for name in each.opts
+    ]
+    assert len(options) == len(set(options))  # no setting is called as an option of all tasks is
     for name, default in settings.items():
         if name in model_options.NOT_OPTIONS:
             continue

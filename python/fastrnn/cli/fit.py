@@ -102,6 +102,7 @@ def _command_of(task: ModelTask) -> click.Command:
 def _fit(
     context: click.Context,
     task: ModelTask,
+    /,
     *,
     files: tuple[str, ...],
     out: str,
