@@ -5,7 +5,15 @@ language):
 
     python examples/names.py path/to/names --seeds 0 1 2
 
-A fifth of the names, drawn at random with the seed, is held out. FIGURES
+A fifth of the names, drawn at random with the seed, is held out. Measured for seeds 0, 1, 2, one thread on a
+busy machine, in 91 to 126 s each:
+
+                    accuracy             macro recall
+    trigrams        83.5  83.4  83.5 %   44.5  46.2  45.4 %
+    this model      83.6  83.7  83.2 %   57.5  56.4  55.2 %
+
+With BALANCE = 0 it had 85.1 % and 52.8 % for seed 0, whose held-out names the settings were chosen on. A
+seventh of the held-out names is in the training data too, often under another language.
 """
 
 from __future__ import annotations
@@ -29,9 +37,8 @@ SETTINGS = {
     "batch_size": 64,
     "learning_rate": 0.004,
 }
-BALANCE = (
-    0.25  # rare languages weigh more in the loss: by (names of the largest / names of this one) ** BALANCE
-)
+# Rare languages weigh more in the loss: (names of the largest language / names of this one) ** BALANCE.
+BALANCE = 0.25
 
 
 def read_names(folder: Path) -> tuple[list[str], list[str]]:
