@@ -135,8 +135,8 @@ def main() -> None:
     settings, speeds, count, steps = {**SETTINGS, "random_state": arguments.seed}, SPEEDS, 1200, 300
     recordings, rate = made_up(20) if arguments.folder is None else read(arguments.folder)
     if arguments.small:
-        recordings, speeds, count, steps = recordings[::2], (1.0,), 50, 10
-        settings |= {"hidden_size": 24, "num_layers": 1, "epochs": 6}
+        recordings, speeds, count, steps = recordings[::2], (1.0,), 50, 40
+        settings |= {"num_layers": 1, "dropout": 0.0, "epochs": 12, "batch_size": 16, "learning_rate": 0.02}
     known = [one for one in recordings if one.index >= HELD_OUT]
     new = [one for one in recordings if one.index < HELD_OUT]
     language = spelling(steps)
