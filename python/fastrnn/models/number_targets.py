@@ -36,7 +36,7 @@ class NumberTargets:
         Raises
         ------
         ValueError, TypeError
-            If a target is not a finite number, or rows of targets differ in length; the message names the row.
+            If a target is not a finite number, or rows differ in length; the message names the row.
         """
         values, flat = _numbers(y, None)
         with np.errstate(over="ignore", invalid="ignore"):
