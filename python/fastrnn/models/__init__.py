@@ -6,6 +6,7 @@ from fastrnn.models.base.scikit_estimator import NotFittedError
 from fastrnn.models.seq2seq import Seq2Seq
 from fastrnn.models.sequence_classifier import SequenceClassifier
 from fastrnn.models.sequence_generator import SequenceGenerator
+from fastrnn.models.sequence_regressor import SequenceRegressor
 from fastrnn.models.sequence_tagger import SequenceTagger
 from fastrnn.models.transcriber import AlignedSymbol, Transcriber
 
@@ -18,6 +19,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceGenerator",
     "SequenceModel",
+    "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",
 ]
