@@ -3,6 +3,7 @@
 from fastrnn.language import LanguageModel, LanguageModelStream
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.scikit_estimator import NotFittedError
+from fastrnn.models.forecaster import Backtest, Forecaster, interval_coverage
 from fastrnn.models.sequence_classifier import SequenceClassifier
 from fastrnn.models.sequence_generator import SequenceGenerator
 from fastrnn.models.sequence_regressor import SequenceRegressor
@@ -11,6 +12,8 @@ from fastrnn.models.transcriber import AlignedSymbol, Transcriber
 
 __all__ = [
     "AlignedSymbol",
+    "Backtest",
+    "Forecaster",
     "LanguageModel",
     "LanguageModelStream",
     "NotFittedError",
@@ -20,4 +23,5 @@ __all__ = [
     "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",
+    "interval_coverage",
 ]
