@@ -18,7 +18,7 @@ def model(**settings):
 
 
 def test_a_sine_is_continued_in_closed_loop():
-    forecast = model(epochs=25).fit(SINE[:96]).predict(24)
+    forecast = model(epochs=40, batch_size=8).fit(SINE[:96]).predict(24)
     assert np.abs(forecast - SINE[96:]).max() < 3
 
 
@@ -63,7 +63,7 @@ def test_what_is_known_beforehand_is_used():
     random = np.random.default_rng(0)
     known = random.integers(0, 2, size=200).astype(float)
     series = 5 + 3 * known + 0.1 * random.normal(size=200)
-    fitted = model(epochs=10).fit(series[:150], known[:150])
+    fitted = model(epochs=10, batch_size=8).fit(series[:150], known[:150])
     assert fitted.score(series, known) > 0.9
     forecast = fitted.predict(50, exogenous=known[150:])
     assert np.abs(forecast - series[150:]).max() < 1.5
@@ -108,7 +108,11 @@ def test_an_early_stop_holds_out_the_last_windows():
         ([SINE, [1.0, 2.0, np.inf]], {}, r"series\[1\]: expected finite numbers, got inf at step 2"),
         (SINE[:13], {"difference": 12}, r"series: expected at least 14 steps with difference=12, got 13"),
         ([1.0], {}, r"series: expected at least 2 steps, got 1"),
-        ([1.0, 0.0, 2.0], {"transform": "log"}, r"numbers above 0, as transform='log' needs, got 0 at step 1"),
+        (
+            [1.0, 0.0, 2.0],
+            {"transform": "log"},
+            r"numbers above 0, as transform='log' needs, got 0 at step 1",
+        ),
         ([SINE, np.ones((3, 2))], {}, r"series\[1\]: expected as many columns as series\[0\]"),
         (SINE, {"bidirectional": True}, r"bidirectional: expected False"),
         (SINE, {"transform": "root"}, r"transform: expected"),

@@ -1,9 +1,10 @@
 """Models: everything that a person trains and uses, the language model and the models with ``fit``."""
 
 from fastrnn.language import LanguageModel, LanguageModelStream
+from fastrnn.models.backtest import Backtest, interval_coverage
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.scikit_estimator import NotFittedError
-from fastrnn.models.forecaster import Backtest, Forecaster, interval_coverage
+from fastrnn.models.forecaster import Forecaster
 from fastrnn.models.sequence_classifier import SequenceClassifier
 from fastrnn.models.sequence_generator import SequenceGenerator
 from fastrnn.models.sequence_regressor import SequenceRegressor

@@ -33,7 +33,7 @@ class ForecastBatch(NamedTuple):
     @property
     def weight(self) -> float:
         """The number of targets."""
-        return float(self.lengths.sum()) * self.targets.shape[2]
+        return float(self.lengths.sum() * self.targets.shape[2])
 
 
 class ForecastNetwork(Composite):

@@ -5,57 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._plain import as_fields, as_list, as_mapping
+from fastrnn.models.backtest import Backtest
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.closed_loop import ClosedLoop
 from fastrnn.models.forecast_network import ForecastBatch, ForecastNetwork
 from fastrnn.models.number_targets import r2_score
-from fastrnn.models.quantile_function import quantile_at
 from fastrnn.models.series_panel import as_panel, check_long_enough, check_positive
 from fastrnn.models.series_transform import SeriesTransform
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Backtest", "Forecaster", "interval_coverage"]
+__all__ = ["Forecaster"]
 
 Floats = NDArray[np.float64]
-_ROWS = 20000  # rows of a batch in closed loop
-
-
-class Backtest(NamedTuple):
-    """Forecasts from every origin of a stretch of a series, beside what came.
-
-    Attributes
-    ----------
-    origins : ndarray, int64 [O]
-        The first step of each forecast.
-    truth : ndarray, float64 [O, S] or [O, S, D]
-    quantiles : dict of float to ndarray of the same shape
-    """
-
-    origins: NDArray[np.int64]
-    truth: Floats
-    quantiles: dict[float, Floats]
-
-
-def interval_coverage(truth: Any, low: Any, high: Any) -> float:
-    """Return the fraction of values that lie in their interval, its ends included.
-
-    Examples
-    --------
-    >>> interval_coverage([1, 2, 3, 4], low=[0, 0, 0, 0], high=[3, 3, 3, 3])
-    0.75
-    """
-    values = np.asarray(truth, np.float64)
-    return float(((values >= np.asarray(low)) & (values <= np.asarray(high))).mean())
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -109,9 +81,7 @@ class Forecaster(SequenceModel):
     difference: int | Sequence[int] | None = None
     levels: int = 19
 
-    def fit(
-        self, X: Any, exogenous: Any = None, *, validation: tuple[Any, Any] | None = None
-    ) -> Self:
+    def fit(self, X: Any, exogenous: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
         """Train the model from the beginning.
 
         Parameters
@@ -374,53 +344,18 @@ class Forecaster(SequenceModel):
         return np.concatenate([z[:-1], own[self._transform.lost + 1 :]], axis=1).astype(self.dtype)
 
     def _simulate(
-        self, series: Floats, known: Floats, origins: Sequence[int] | NDArray[np.int64], steps: int,
-        levels: tuple[float, ...] | None, paths: int, seed: int,
-    ) -> dict[float | None, Floats]:  # fmt: skip
-        """Return quantiles of the steps from each origin on, float64 [O, S, D]; {None: the middle} without."""
-        rng, lost = np.random.default_rng(seed), self._transform.lost
-        copies = 1 if levels is None else paths
-        z = self._transform.encode(series)
-        own = (known - self._known_mean) / self._known_scale
-        chunk = max(_ROWS // copies, 1)
-        parts: list[dict[float | None, Floats]] = []
-        for begin in range(0, len(origins), chunk):
-            some = [int(origin) for origin in origins[begin : begin + chunk]]
-            windows = []
-            for end in some:
-                first = max(end - self.window, lost)
-                read = [z[first - lost : end - lost], own[first + 1 : end + 1]]
-                windows.append(np.concatenate(read, axis=1))
-            x, lengths = as_batch([one.astype(self.dtype) for one in windows], np.arange(len(some)))
-            quantiles, state = self.network_(x, lengths)
-            quantiles, state = np.repeat(quantiles, copies, axis=0), _repeated(state, copies)
-            memory = [np.repeat(one, copies, axis=0) for one in self._transform.memory(series, some)]
-            values = np.empty((steps, len(some) * copies, series.shape[1]))
-            for step in range(steps):
-                if levels is None:
-                    drawn = quantiles.mean(axis=2)
-                else:
-                    drawn = quantile_at(quantiles, self.network_.levels, rng.random(quantiles.shape[:2]))
-                values[step] = self._transform.advance(drawn, memory)
-                if step + 1 < steps:
-                    ahead = np.repeat(own[[end + step + 1 for end in some]], copies, axis=0)
-                    x = np.concatenate([drawn, ahead], axis=1).astype(self.dtype)[None]
-                    quantiles, state = self.network_(x, None, state)
-            found = values.reshape(steps, len(some), copies, -1).swapaxes(0, 1)  # [O, S, P, D]
-            if levels is None:
-                parts.append({None: found[:, :, 0]})
-            else:
-                cuts = np.quantile(found, levels, axis=2)
-                parts.append(dict(zip(levels, cuts, strict=True)))
-        return {level: np.concatenate([part[level] for part in parts]) for level in parts[0]}
-
-
-def _repeated(state: Any, copies: int) -> Any:
-    if isinstance(state, tuple):
-        kind = type(state)
-        parts = [np.repeat(one, copies, axis=1) for one in state]
-        return kind(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return np.repeat(state, copies, axis=1)
+        self,
+        series: Floats,
+        known: Floats,
+        origins: Sequence[int] | NDArray[np.int64],
+        steps: int,
+        levels: tuple[float, ...] | None,
+        paths: int,
+        seed: int,
+    ) -> dict[float | None, Floats]:
+        known = (known - self._known_mean) / self._known_scale
+        loop = ClosedLoop(self.network_, self._transform, self.window, series, known)
+        return loop.run(origins, steps, levels, paths, np.random.default_rng(seed))
 
 
 def _as_levels(quantiles: Sequence[float] | None) -> tuple[float, ...] | None:
