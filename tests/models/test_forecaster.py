@@ -97,7 +97,7 @@ def test_a_loaded_model_forecasts_the_same_bits(tmp_path, cell):
 def test_an_early_stop_holds_out_the_last_windows():
     fitted = model(early_stopping=True, n_iter_no_change=2, epochs=8).fit(SINE)
     assert len(fitted.history_["validation_loss"]) == fitted.n_iter_ <= 8
-    with pytest.raises(ValueError, match="series: expected more than .* windows to hold out"):
+    with pytest.raises(ValueError, match=r"series: expected more than .* windows to hold out"):
         model(early_stopping=True).fit(SINE[:30])
 
 

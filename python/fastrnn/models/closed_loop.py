@@ -49,7 +49,7 @@ class ClosedLoop:
     ) -> dict[float | None, Floats]:
         """Return quantiles of the steps from each origin on, float64 [O, S, D].
 
-        Without levels there is one path, each step of which is the middle of its distribution: its key is None.
+        Without levels there is one path, of the middle of each distribution: its key is None.
         """
         copies = 1 if levels is None else paths
         chunk = max(_ROWS // copies, 1)

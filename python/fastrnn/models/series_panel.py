@@ -72,8 +72,8 @@ def check_positive(name: str, panel: list[Floats], single: bool) -> None:
         if wrong.any():
             step = int(wrong.argmax())
             raise ValueError(
-                f"{name if single else f'{name}[{row}]'}: expected numbers above 0, as transform='log' needs, "
-                f"got {series[step].min():g} at step {step}; add a constant, or set transform=None"
+                f"{name if single else f'{name}[{row}]'}: expected numbers above 0, as transform='log' "
+                f"needs, got {series[step].min():g} at step {step}; add a constant, or set transform=None"
             )
 
 

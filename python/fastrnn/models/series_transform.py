@@ -1,4 +1,4 @@
-"""What a forecaster does to a series before it reads it, and the exact inverse: logarithm, differences, scale."""
+"""What a forecaster does to a series before it reads it, and the exact inverse."""
 
 from __future__ import annotations
 
