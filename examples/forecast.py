@@ -31,7 +31,7 @@ SEASONAL = {
 }  # fmt: skip
 # Cycles of about eleven years, and months without a spot, which have no logarithm.
 LEVEL = {
-    "cell": "gru", "hidden_size": 32, "window": 48, "epochs": 6, "batch_size": 32, "learning_rate": 0.005
+    "cell": "gru", "hidden_size": 32, "window": 132, "epochs": 6, "batch_size": 32, "learning_rate": 0.005
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`fastrnn.models.SequenceRegressor` in PyTorch: an LSTM in both directions, a number from its last states."""
+"""`fastrnn.models.SequenceRegressor` in PyTorch: an LSTM in both directions, a number from last states."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -70,8 +69,8 @@ def _command_of(task: ModelTask) -> click.Command:
         ),
         click.option(
             "--x-as", type=click.Choice(X_READINGS),
-            help="How a cell is read: a text; words, numbers or ids with blanks between them; the path of a "
-            f"WAV file. JSON lines may hold lists.  [default: {task.x_as}]",
+            help="How a cell is read: a text or label; words, numbers or ids with blanks between them; the "
+            f"path of a WAV file. JSON lines may hold lists.  [default: {task.x_as}]",
         ),
         click.option(
             "--y-as", type=click.Choice(Y_READINGS),
@@ -128,13 +127,16 @@ def _fit(
     with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
         training, held_out = data[: len(files)], data[len(files) :]
         columns = find_columns(task, training[0], x, y, x_as, y_as)
-        pairs = [(read_inputs(each, columns), read_targets(each, columns)) for each in (training, held_out)]
+        X, rate = read_inputs(training, columns)
+        columns = columns._replace(rate=rate)
+        y_training = read_targets(training, columns)
+        validation = (read_inputs(held_out, columns)[0], read_targets(held_out, columns)) if valid else None
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
-            stopped = _train(context, model, pairs)
+            stopped = _train(context, model, X, y_training, validation)
         seconds = time.perf_counter() - started
     write_model(out, model, columns.to_plain())
-    _report(task, model, out, len(pairs[0][0]), seconds, stopped=stopped, as_json=as_json)
+    _report(task, model, out, len(y_training), seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)
 
@@ -142,14 +144,15 @@ def _fit(
 def _train(
     context: click.Context,
     model: Any,
-    pairs: Sequence[tuple[list[Any], list[Any]]],
+    X: list[Any] | None,
+    y: list[Any],
+    validation: tuple[list[Any] | None, list[Any]] | None,
 ) -> bool:
     """Train; return whether Ctrl-C ended it early."""
-    (X, y), validation = pairs
     with StopSignals() as signals, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(X, y, validation=validation if validation[0] else None)
+            model.fit(X, y, validation=validation)
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; try a lower --learning-rate") from None
     for warning in caught:

@@ -5,6 +5,7 @@ from fastrnn.models.backtest import Backtest, interval_coverage
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.scikit_estimator import NotFittedError
 from fastrnn.models.forecaster import Forecaster
+from fastrnn.models.seq2seq import Seq2Seq
 from fastrnn.models.sequence_classifier import SequenceClassifier
 from fastrnn.models.sequence_generator import SequenceGenerator
 from fastrnn.models.sequence_regressor import SequenceRegressor
@@ -18,6 +19,7 @@ __all__ = [
     "LanguageModel",
     "LanguageModelStream",
     "NotFittedError",
+    "Seq2Seq",
     "SequenceClassifier",
     "SequenceGenerator",
     "SequenceModel",

@@ -20,7 +20,7 @@ from fastrnn.models.base.sequences import as_rows, check_counts
 from fastrnn.models.generator_condition import Condition
 from fastrnn.models.generator_loop import generate_steps
 from fastrnn.models.generator_network import GeneratorBatch, GeneratorNetwork
-from fastrnn.models.generator_outputs import NumberOutput, make_output
+from fastrnn.models.generator_outputs import NumberOutput
 from fastrnn.models.generator_steps import NumberSteps, TokenSteps, learn_steps, steps_from_plain
 
 if TYPE_CHECKING:
@@ -114,7 +114,6 @@ class SequenceGenerator(SequenceModel):
     numbers_as: str = "gaussian"
     learn_end: bool = True
     scheduled_sampling: float = 0.0
-
     # Set by `fit`.
     steps_: str = field(init=False)
     conditions_: NDArray[Any] | None = field(init=False)
@@ -214,7 +213,7 @@ class SequenceGenerator(SequenceModel):
         -------
         sequences : list
             Of str, if those in training were; else of lists of tokens; for labels, a list of sorted labels
-            for each step; for numbers, arrays, float64 [T, D]. None is empty, unless it continues a prefix.
+            for each step; for numbers, arrays, float64 [T, D]. Without a prefix each has at least one step.
 
         Raises
         ------
@@ -280,12 +279,11 @@ class SequenceGenerator(SequenceModel):
         self._check_own_settings()
         if y is None:
             raise ValueError(
-                "y: expected the sequences to learn, got None; X is what they are conditioned on: write "
-                "fit(None, sequences) if that is nothing. (requires y to be passed, but the target y is None)"
+                "y: expected the sequences to learn, got None (requires y to be passed, but the target y is "
+                "None); X is what they are conditioned on: write fit(None, sequences) if that is nothing"
             )
         rows = as_rows("y", y)
-        if X is not None:
-            check_counts("X", len(as_rows("X", X)), "y", len(rows))
+        check_counts("X", len(rows) if X is None else len(as_rows("X", X)), "y", len(rows))
         self._condition = Condition.learn(X, standardize=self.standardize)
         self._steps = learn_steps(
             self.steps, rows, labels=self.labels, level=self.level, min_count=self.min_count,
@@ -327,13 +325,9 @@ class SequenceGenerator(SequenceModel):
             dropout=self.dropout, cell_options=options, dtype=self.dtype, rng=rng,
             unknown=None if symbols is None else symbols.unknown_probabilities(self.unknown_alpha),
         )  # fmt: skip
-        output = make_output(
-            steps.kind, encoder.output_size, steps.width, gaussian=self.numbers_as == "gaussian",
-            end=self.learn_end, dtype=self.dtype, seed=rng,
-        )  # fmt: skip
         network = GeneratorNetwork(
-            encoder, output, steps, condition_size=size, condition_as=self.condition_as,
-            scheduled_sampling=self.scheduled_sampling, rng=rng,
+            encoder, steps, gaussian=self.numbers_as == "gaussian", end=self.learn_end, condition_size=size,
+            condition_as=self.condition_as, scheduled_sampling=self.scheduled_sampling, rng=rng,
         )  # fmt: skip
         self._set_noise(network)
         return network
@@ -341,8 +335,7 @@ class SequenceGenerator(SequenceModel):
     def _examples(self, X: Any, y: Any) -> Examples:
         sequences = self._steps.encode("y", y, self.dtype)
         condition = self._condition.encode(X, self.dtype)
-        if condition is not None:
-            check_counts("X", len(condition), "y", len(sequences))
+        check_counts("X", len(sequences if condition is None else condition), "y", len(sequences))
         pairs = [self._steps.pair(sequence, end=self.learn_end) for sequence in sequences]
         inputs, targets = [first for first, _ in pairs], [second for _, second in pairs]
 
