@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 import click
+import numpy as np
 
 from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
 from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
@@ -128,26 +129,40 @@ def _fit(
     with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
         training, held_out = data[: len(files)], data[len(files) :]
         columns = find_columns(task, training[0], x, y, x_as, y_as)
+        X: Any
+        y_training: Any
+        validation: Any
         X, rate = read_inputs(training, columns)
         columns = columns._replace(rate=rate)
         y_training = read_targets(training, columns)
         validation = (read_inputs(held_out, columns)[0], read_targets(held_out, columns)) if valid else None
+        rows = len(y_training)
+        if task.series:
+            X, y_training, validation = _as_series(X, y_training, validation)
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
             stopped = _train(context, model, X, y_training, validation)
         seconds = time.perf_counter() - started
     write_model(out, model, columns.to_plain())
-    _report(task, model, out, len(y_training), seconds, stopped=stopped, as_json=as_json)
+    _report(task, model, out, rows, seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)
+
+
+def _as_series(X: Any, y: Any, validation: Any) -> tuple[Any, Any, Any]:
+    """Return what a forecaster is fitted with: the series, and nothing that is known beforehand."""
+    if X is not None:
+        raise ValueError("--x: expected none, as a series has no inputs here; name its columns with --y")
+    own = None if validation is None else (np.array(validation[1], np.float64), None)
+    return np.array(y, np.float64), None, own
 
 
 def _train(
     context: click.Context,
     model: Any,
-    X: list[Any] | None,
-    y: list[Any],
-    validation: tuple[list[Any] | None, list[Any]] | None,
+    X: Any,
+    y: Any,
+    validation: Any,
 ) -> bool:
     """Train; return whether Ctrl-C ended it early."""
     with StopSignals() as signals, warnings.catch_warnings(record=True) as caught:

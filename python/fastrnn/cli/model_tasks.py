@@ -32,6 +32,8 @@ class ModelTask:
         Whether there must be sequences to read.
     proba : bool
         Whether ``predict_proba`` has columns for ``classes_``.
+    series : bool
+        Whether the rows of a file are the steps of one series, which `predict` goes on with.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ModelTask:
     measure: str
     needs_x: bool = True
     proba: bool = False
+    series: bool = False
 
     @property
     def model(self) -> Any:
@@ -73,6 +76,10 @@ _ALL = (
     ModelTask(
         "generate", "SequenceGenerator", "new sequences like those of --y, from nothing or the class --x",
         x_as="label", y_as="text", measure="negative nats a step", needs_x=False,
+    ),
+    ModelTask(
+        "forecast", "Forecaster", "the steps after a series, whose steps are the rows",
+        x_as="numbers", y_as="number", measure="R2 one step ahead", needs_x=False, series=True,
     ),
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import fastrnn.models
 from fastrnn.cli.data_files import DataFile, Layout, data_options, name_rows, open_data
+from fastrnn.cli.forecast import forecast_table, forecast_text
 from fastrnn.cli.model_options import changed_settings
 from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_targets, task_of_kind
 from fastrnn.cli.numbers import FiniteRange
@@ -45,6 +46,9 @@ __all__ = ["command"]
     "--count", type=click.IntRange(min=1), metavar="N", help="Without FILES: sequences to generate."
 )
 @click.option(
+    "--steps", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of a forecast."
+)
+@click.option(
     "--temperature",
     type=FiniteRange(min=0.0, min_open=True),
     metavar="X",
@@ -71,6 +75,7 @@ def command(
     y: tuple[str, ...],
     assignments: tuple[str, ...],
     count: int | None,
+    steps: int,
     temperature: float | None,
     seed: int,
     format: str | None,  # as the option has it
@@ -82,13 +87,22 @@ def command(
     """Add the predictions of MODEL to the rows of FILES, as a column.
 
     - is standard input, with --format. What is written has the format of the files. MODEL is a file of
-    `fastrnn fit`, or of a model's save. A model that generates needs no FILES.
+    `fastrnn fit`, or of a model's save. A model that generates needs no FILES. One that forecasts writes the
+    next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %.
     """
     check_standard_input(files)
     _check_out(out, [model, *files])
     task = task_of_kind(model, kind_of_file(model))
     fitted = getattr(fastrnn.models, task.kind).load(model)
     fitted.set_params(**changed_settings(fitted, assignments))
+    layout = Layout(format, delimiter, not no_header, encoding)
+    if task.series:
+        table = _forecast(model, fitted, files, layout, y, steps, seed)
+        if as_json:
+            print_json({"kind": task.kind, "rows": steps, "predictions": table})
+        else:
+            _write(out, forecast_text(table))
+        return
     if not files:
         if task.needs_x:
             raise click.UsageError("FILES: expected at least one", context)
@@ -103,7 +117,7 @@ def command(
         raise ValueError(f"--{'temperature' if count is None else 'count'}: has no effect here")
     if proba and not task.proba:
         raise ValueError(f"--proba: a {task.kind} has no probabilities of classes")
-    with open_data(files, Layout(format, delimiter, not no_header, encoding)) as data:
+    with open_data(files, layout) as data:
         columns = _columns(source_of_file(model), data[0], x, y, x_as, task)
         with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
             X, _ = read_inputs(data, columns)
@@ -126,6 +140,25 @@ def command(
         _write(out, _with_predictions(data, columns, column, predictions, probabilities, names))
     if score is not None:
         show(f"{task.measure} {score:.4f}, {len(predictions):,} rows", err=True)
+
+
+def _forecast(
+    path: str,
+    model: Any,
+    files: tuple[str, ...],
+    layout: Layout,
+    y: tuple[str, ...],
+    steps: int,
+    seed: int,
+) -> dict[str, list[float]]:
+    """Return the next steps of a series and their bands."""
+    columns = Columns(None, y or tuple(source_of_file(path).get("y", ())), "numbers", "number")
+    if not files:
+        return forecast_table(model, [], columns, steps, seed)
+    if not columns.y:
+        raise ValueError("--y: name the column of the series")
+    with open_data(files, layout) as data:
+        return forecast_table(model, data, columns, steps, seed)
 
 
 def _write(out: str | None, text: str) -> None:
