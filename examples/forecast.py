@@ -18,8 +18,8 @@ Measured with seeds 0, 1, 2, one thread:
 | covered by the 80 % band, 12 months | 86.0 %, 89.9 %, 87.8 % | 73.2 %, 72.8 %, 70.1 % |
 
 The bands are not corrected on held-out data: they are too wide for the airline, and too narrow for the
-sunspots, where the errors of one step ahead add up over the months. For the sunspots a window of 48 was tried
-on the same test part before that of 132, the months of a cycle: 19.1 to 19.9 one step ahead, 67 to 75 % covered.
+sunspots. For the sunspots a window of 48 was tried on the same test part before that of 132, the months of
+a cycle: RMSE 19.1 to 19.9 one step ahead, 67 % to 75 % covered.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag, as_number
-from fastrnn._plain import Check, as_fields, as_list
+from fastrnn._plain import as_fields, as_list
 from fastrnn.models.base.sequences import as_rows
 
 __all__ = ["NumberTargets", "r2_score"]
@@ -69,11 +69,7 @@ class NumberTargets:
             If a value is missing or wrong.
         """
         scales = partial(as_list, check=partial(as_number, above=0.0))
-        checks: dict[str, Check] = {
-            "mean": partial(as_list, check=as_number),
-            "scale": scales,
-            "flat": as_flag,
-        }
+        checks: dict[str, Any] = {"mean": partial(as_list, check=as_number), "scale": scales, "flat": as_flag}
         fields = as_fields("targets", values, checks)
         mean, scale = np.array(fields["mean"], np.float64), np.array(fields["scale"], np.float64)
         if not len(mean) == len(scale) > 0 or (fields["flat"] and len(mean) > 1):
