@@ -382,3 +382,24 @@ def test_a_diverged_training_is_a_failure_with_a_hint(folder):
     assert result.exit_code == 1
     assert "try a lower --learning-rate" in result.stderr
     assert not (folder / "m").exists()
+
+
+def test_a_series_is_forecast_from_its_end_or_from_another_one(folder):
+    values = [f"{50 + 10 * np.sin(step * np.pi / 6):.4f}" for step in range(60)]
+    lines = [f"{number},{value}" for number, value in enumerate(values)]
+    (folder / "series.csv").write_text("\n".join(["month,sales", *lines]) + "\n")
+    settings = ["--window", "24", "--hidden-size", "8", "--epochs", "3"]
+    run_well("fit", "forecast", "series.csv", "--y", "sales", *settings, "--out", "series.safetensors")
+    text = run_well("predict", "series.safetensors", "--steps", "2").stdout
+    rows = rows_of(text)
+    assert [*rows[0]] == ["step", "sales", "sales:0.1", "sales:0.9"]
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert all(float(row["sales:0.1"]) <= float(row["sales:0.9"]) for row in rows)
+    assert run_well("predict", "series.safetensors", "series.csv", "--steps", "2").stdout == text
+    model = fr.models.Forecaster.load("series.safetensors")
+    np.testing.assert_allclose([float(row["sales"]) for row in rows], model.predict(2), rtol=1e-5)
+    (folder / "gap.csv").write_text("month,sales\n1,5\n2,\n3,6\n")
+    failed = run("fit", "forecast", "gap.csv", "--y", "sales", "--out", "no.safetensors")
+    assert failed.exit_code == 2
+    assert "gap.csv" in failed.stderr
+    assert not (folder / "no.safetensors").exists()

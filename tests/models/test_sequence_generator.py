@@ -481,6 +481,7 @@ def test_wrong_kinds_are_named(X, y, message):
         ({"scheduled_sampling": 1.5}, "scheduled_sampling: expected"),
         ({"bidirectional": True}, "bidirectional: expected False"),
         ({"cell_options": {"context_size": 2}}, "cell_options: expected no context_size"),
+        ({"cell_options": {"reverse": True}}, "cell_options: expected no reverse"),
         ({"labels": [1, 2]}, "labels: expected None unless steps have several labels"),
     ],
 )
@@ -519,6 +520,8 @@ def test_labels_that_are_not_among_all_are_named():
     fitted = model().fit(None, CHORDS)
     with pytest.raises(ValueError, match=r"y\[0\]\[1\]\[0\]: expected a label seen in training.*got 99"):
         fitted.log_likelihood(None, [[[60], [99]]])
+    with pytest.raises(ValueError, match=r"y\[0\]\[0\]: expected each label once, got .*np.flatnonzero"):
+        model(steps="labels").fit(None, [np.eye(3, dtype=int)])
     assert np.isfinite(model(labels=range(128)).fit(None, CHORDS).score(None, [[[60], [99]]]))
 
 
