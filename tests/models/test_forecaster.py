@@ -151,3 +151,27 @@ def test_the_gradients_are_those_of_the_loss():
     for name, gradient in gradients.items():
         with network.parameters.edit() as views:
             assert_gradient(lambda: 2.5 * network.loss(batch), views[name], gradient)
+
+
+@pytest.mark.parametrize(
+    ("series", "error", "message"),
+    [
+        (np.arange(60.0) + 0j, TypeError, "X: expected numbers: got complex128"),
+        (np.arange(60).astype("datetime64[D]"), TypeError, "X: expected numbers: got datetime64"),
+        (np.array(3.0), TypeError, "X: expected a series or a list of series, got ndarray"),
+    ],
+)
+def test_what_is_no_series_of_numbers_is_refused(series, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        Forecaster(window=8, hidden_size=4, epochs=1).fit(series)
+
+
+def test_an_array_of_series_is_a_panel_and_a_single_level_is_not_a_sequence():
+    long, short = np.sin(np.arange(60.0)), np.sin(np.arange(30.0))
+    panel = np.empty(2, dtype=object)
+    panel[0], panel[1] = long, short
+    settings = {"window": 8, "hidden_size": 4, "epochs": 1, "random_state": 0}
+    model, other = Forecaster(**settings).fit(panel), Forecaster(**settings).fit([long, short])
+    assert np.array_equal(model.predict(2), other.predict(2))
+    with pytest.raises(TypeError, match=re.escape("quantiles: expected a sequence of levels, got float; write [0.5]")):
+        model.predict(2, quantiles=0.5)

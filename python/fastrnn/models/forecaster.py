@@ -361,6 +361,10 @@ class Forecaster(SequenceModel):
 def _as_levels(quantiles: Sequence[float] | None) -> tuple[float, ...] | None:
     if quantiles is None:
         return None
+    if isinstance(quantiles, (str, bytes)) or not hasattr(quantiles, "__iter__"):
+        raise TypeError(
+            f"quantiles: expected a sequence of levels, got {type(quantiles).__name__}; write [{quantiles!r}]"
+        )
     levels = tuple(as_number(f"quantiles[{i}]", q, above=0.0, below=1.0) for i, q in enumerate(quantiles))
     if not levels:
         raise ValueError("quantiles: expected at least one level, such as 0.5, got none")

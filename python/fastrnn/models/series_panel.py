@@ -33,10 +33,13 @@ def as_panel(name: str, values: Any) -> tuple[list[Floats], bool, bool]:
     Traceback (most recent call last):
     ValueError: series: expected finite numbers, got nan at step 1; fill gaps before, or cut the series there
     """
-    if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__len__"):
+    sized = hasattr(values, "__len__") and getattr(values, "ndim", 1) > 0
+    if isinstance(values, (str, bytes, dict)) or not sized:
         raise TypeError(f"{name}: expected a series or a list of series, got {type(values).__name__}")
     if len(values) == 0:
         raise ValueError(f"{name}: expected at least one step, got an empty series")
+    if isinstance(values, np.ndarray) and values.dtype.kind == "O":  # an array of series, or of numbers
+        values = list(values)
     several = isinstance(values, (list, tuple)) and any(np.ndim(one) for one in values)
     given = list(values) if several else [values]
     arrays = [_as_array(f"{name}[{row}]" if several else name, one) for row, one in enumerate(given)]
@@ -80,6 +83,8 @@ def check_positive(name: str, panel: list[Floats], single: bool) -> None:
 def _as_array(name: str, values: Any) -> Floats:
     try:
         array = np.asarray(values)
+        if array.dtype.kind in "cmM":  # NumPy would drop imaginary parts, and count the ticks of a date
+            raise TypeError(f"got {array.dtype}")
         if array.dtype.kind not in "fiub":
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
