@@ -1,5 +1,7 @@
 """Forecasters: exact inverses, closed loop, quantiles that cover, and series that cannot be forecast."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -163,15 +165,15 @@ def test_the_gradients_are_those_of_the_loss():
 )
 def test_what_is_no_series_of_numbers_is_refused(series, error, message):
     with pytest.raises(error, match=re.escape(message)):
-        Forecaster(window=8, hidden_size=4, epochs=1).fit(series)
+        model().fit(series)
 
 
 def test_an_array_of_series_is_a_panel_and_a_single_level_is_not_a_sequence():
     long, short = np.sin(np.arange(60.0)), np.sin(np.arange(30.0))
     panel = np.empty(2, dtype=object)
     panel[0], panel[1] = long, short
-    settings = {"window": 8, "hidden_size": 4, "epochs": 1, "random_state": 0}
-    model, other = Forecaster(**settings).fit(panel), Forecaster(**settings).fit([long, short])
-    assert np.array_equal(model.predict(2), other.predict(2))
-    with pytest.raises(TypeError, match=re.escape("quantiles: expected a sequence of levels, got float; write [0.5]")):
-        model.predict(2, quantiles=0.5)
+    fitted, other = model(epochs=1).fit(panel), model(epochs=1).fit([long, short])
+    assert np.array_equal(fitted.predict(2), other.predict(2))
+    message = "quantiles: expected a sequence of levels, got float; write [0.5]"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        fitted.predict(2, quantiles=0.5)
