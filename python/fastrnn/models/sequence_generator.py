@@ -213,7 +213,7 @@ class SequenceGenerator(SequenceModel):
         -------
         sequences : list
             Of str, if those in training were; else of lists of tokens; for labels, a list of sorted labels
-            for each step; for numbers, arrays, float64 [T, D]. Without a prefix each has a step at least.
+            for each step; for numbers, arrays, float64 [T, D]. Without a prefix each has at least one step.
 
         Raises
         ------
