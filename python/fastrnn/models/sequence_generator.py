@@ -97,7 +97,8 @@ class SequenceGenerator(SequenceModel):
     >>> model = model.fit(["it", "en"] * 20, ["ciao", "hello"] * 20)
     >>> model.predict(["en", "it"])
     ['hello', 'ciao']
-    >>> model.generate(["en"], count=2, random_state=0), bool(model.log_likelihood(["en"], ["ciao"])[0] < -5)
+    >>> right, wrong = model.log_likelihood(["en", "en"], ["hello", "ciao"])
+    >>> model.generate(["en"], count=2, random_state=0), bool(right > -0.5 > -2 > wrong)
     (['hello', 'hello'], True)
 
     Chords from nothing, here three that always follow each other:
@@ -114,7 +115,6 @@ class SequenceGenerator(SequenceModel):
     numbers_as: str = "gaussian"
     learn_end: bool = True
     scheduled_sampling: float = 0.0
-    # Set by `fit`.
     steps_: str = field(init=False)
     conditions_: NDArray[Any] | None = field(init=False)
     labels_: NDArray[Any] | None = field(init=False)
@@ -213,7 +213,7 @@ class SequenceGenerator(SequenceModel):
         -------
         sequences : list
             Of str, if those in training were; else of lists of tokens; for labels, a list of sorted labels
-            for each step; for numbers, arrays, float64 [T, D]. Without a prefix each has a step at least.
+            for each step; for numbers, arrays, float64 [T, D]. Without a prefix each has at least one step.
 
         Raises
         ------
