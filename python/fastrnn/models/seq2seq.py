@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._arrays import Array
 from fastrnn._checks import as_choice, as_flag, as_generator, as_number, as_size
 from fastrnn._plain import as_fields, as_mapping
 from fastrnn.data import length_buckets
@@ -59,7 +60,7 @@ class Seq2Seq(SequenceModel):
     length_penalty : float, default 0.0
         Of beam search: higher values favour longer targets.
     max_length : int, optional
-        Most symbols of a target; default: twice the longest one in training.
+        Most symbols of a target, without its end; default: twice the longest one in training.
 
     Attributes
     ----------
@@ -147,8 +148,10 @@ class Seq2Seq(SequenceModel):
             If the model has no attention.
         """
         self._check_fitted("attention_weights")
-        if self.attention is None:
-            raise ValueError("attention: expected a model with attention, got None")
+        if self.network_.attention is None:
+            raise ValueError(
+                "attention: expected a model with attention, got None; write attention='additive'"
+            )
         steps = [len(array) for array in self._source.encode("X", X, self.dtype)]
         none = [np.zeros((0, count), self.dtype) for count in steps]
         return [
@@ -173,7 +176,10 @@ class Seq2Seq(SequenceModel):
     def score(self, X: Any, y: Any) -> float:
         """Return the fraction of targets that `predict` finds exactly."""
         self._check_fitted("score")
-        return self._score_examples(self._examples(X, y))
+        self._examples(X, y)  # checks both
+        found = self._symbols(X, self._search(X))
+        wanted = [self._target.split("y", row, target) for row, target in enumerate(as_rows("y", y))]
+        return sum(map(list.__eq__, found, wanted)) / len(wanted)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
         """Train for one pass over further data; symbols that the first call did not see stay unknown."""
@@ -209,9 +215,9 @@ class Seq2Seq(SequenceModel):
         as_choice("context", self.context, _CONTEXTS)
         if self.attention is not None:
             as_choice("attention", self.attention, _ATTENTIONS)
-        elif as_flag("input_feeding", self.input_feeding) or as_flag("copy", self.copy):
-            name = "input_feeding" if self.input_feeding else "copy"
-            raise ValueError(f"{name}: expected False without attention; write attention='additive'")
+        for name in ("input_feeding", "copy"):
+            if as_flag(name, getattr(self, name)) and self.attention is None:
+                raise ValueError(f"{name}: expected False without attention; write attention='additive'")
         as_flag("reverse_source", self.reverse_source)
         as_number("label_smoothing", self.label_smoothing, least=0.0, below=1.0)
         as_size("beam_size", self.beam_size)
@@ -277,41 +283,40 @@ class Seq2Seq(SequenceModel):
         self, X: Any, sampling: Sampling | None = None, generator: np.random.Generator | None = None
     ) -> list[Found]:
         """Return the target that is found for each source."""
-        return self._search_arrays(self._sources(X), sampling, generator)
-
-    def _search_arrays(
-        self,
-        arrays: list[NDArray[Any]],
-        sampling: Sampling | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> list[Found]:
-        self._check_own_settings()
+        arrays = self._sources(X)
         found: list[Any] = [None] * len(arrays)
-        longest = 2 * self.longest_ if self.max_length is None else self.max_length
         for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
-            x, lengths = as_batch(arrays, rows)
-            if sampling is None and self.beam_size > 1:
-                own = beam_targets(
-                    self.network_, x, lengths, longest, self.beam_size, self.length_penalty, unknown=self.copy
-                )
-            else:
-                own = draw_targets(
-                    self.network_,
-                    x,
-                    lengths,
-                    longest,
-                    sampling or Sampling(0.0),
-                    generator or np.random.default_rng(0),
-                    unknown=self.copy,
-                )
+            own = self._search_batch(*as_batch(arrays, rows), sampling, generator)
             for row, one in zip(rows.tolist(), own, strict=True):
                 found[row] = one
         return found
 
+    def _search_batch(
+        self,
+        x: Array,
+        lengths: NDArray[np.int64],
+        sampling: Sampling | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> list[Found]:
+        self._check_own_settings()
+        longest = 2 * self.longest_ if self.max_length is None else self.max_length
+        if sampling is None and self.beam_size > 1:
+            return beam_targets(
+                self.network_, x, lengths, longest, self.beam_size, self.length_penalty, unknown=self.copy
+            )
+        sampling, generator = sampling or Sampling(0.0), generator or np.random.default_rng(0)
+        return draw_targets(self.network_, x, lengths, longest, sampling, generator, unknown=self.copy)
+
     def _decoded(self, X: Any, found: list[Found]) -> list[Any]:
-        """Return the targets of ids, with unknown symbols copied from the sources."""
+        """Return the targets of ids in the form of those in training."""
+        joint = "" if self._target.level == "char" else " "
+        targets = self._symbols(X, found)
+        return [joint.join(map(str, symbols)) for symbols in targets] if self._texts else targets
+
+    def _symbols(self, X: Any, found: list[Found]) -> list[list[Any]]:
+        """Return the symbols of ids, with unknown ones copied from the sources."""
         assert self._target.symbols is not None
-        results: list[Any] = []
+        results: list[list[Any]] = []
         for row, (source, one) in enumerate(zip(as_rows("X", X), found, strict=True)):
             symbols = self._target.symbols.symbols
             known = [symbols[i - 2] if i != UNKNOWN else None for i in one.ids.tolist()]
@@ -319,26 +324,15 @@ class Seq2Seq(SequenceModel):
                 steps = self._source.split("X", row, source)
                 best = self._in_order(one.weights).argmax(axis=1)
                 known = [steps[best[t]] if symbol is None else symbol for t, symbol in enumerate(known)]
-            known = [symbol for symbol in known if symbol is not None]
-            joint = "" if self._target.level == "char" else " "
-            results.append(joint.join(map(str, known)) if self._texts else known)
+            results.append([symbol for symbol in known if symbol is not None])
         return results
 
     def _score_examples(self, examples: Examples) -> float:
+        # An unknown symbol in a target counts as wrong here: `score` knows what was copied.
         right = 0
-        longest = 2 * self.longest_ if self.max_length is None else self.max_length
         for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
             batch = examples.batch(rows)
-            if self.beam_size > 1:
-                found = beam_targets(
-                    self.network_, batch.sources, batch.source_lengths, longest, self.beam_size,
-                    self.length_penalty, unknown=self.copy,
-                )  # fmt: skip
-            else:
-                found = draw_targets(
-                    self.network_, batch.sources, batch.source_lengths, longest, Sampling(0.0),
-                    np.random.default_rng(0), unknown=self.copy,
-                )  # fmt: skip
+            found = self._search_batch(batch.sources, batch.source_lengths)
             for column, one in enumerate(found):
                 wanted = batch.targets[: batch.lengths[column] - 1, column]
                 right += bool(np.array_equal(one.ids, wanted) and UNKNOWN not in wanted)

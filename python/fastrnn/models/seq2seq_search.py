@@ -81,7 +81,7 @@ def draw_targets(
     sources : ndarray, int64 [S, N] or float [S, N, D]
     lengths : ndarray, int64 [N]
     longest : int
-        Most symbols of a target.
+        Most symbols of a target; only the end symbol can follow them.
     sampling : Sampling
     generator : numpy.random.Generator
     unknown : bool
@@ -94,9 +94,11 @@ def draw_targets(
     nats = np.zeros(len(lengths))
     if not unknown:
         sampling = replace(sampling, banned=(UNKNOWN,))
-    for _ in range(longest + 1):
+    for step in range(longest + 1):
         logits, seen = decoder.step(read)
         read = sample_categorical(next_probabilities(logits, sampling), generator.random(len(rows)))
+        if step == longest:
+            read = np.full(len(rows), END)
         nats[rows] += log_probabilities(logits)[np.arange(len(rows)), read]
         goes_on = read != END
         for place in np.flatnonzero(goes_on).tolist():
@@ -110,10 +112,7 @@ def draw_targets(
             kept = np.flatnonzero(goes_on)
             decoder.select(kept)
             rows, read = rows[kept], read[kept]
-    return [
-        _found(own[:longest], given[:longest], total)
-        for own, given, total in zip(ids, weights, nats.tolist(), strict=True)
-    ]
+    return [_found(own, given, total) for own, given, total in zip(ids, weights, nats.tolist(), strict=True)]
 
 
 def beam_targets(
@@ -129,8 +128,8 @@ def beam_targets(
     """Search for the likeliest target of each source, with a beam of hypotheses for each.
 
     A finished hypothesis keeps its place in the beam; the search of all sources ends when all places are
-    finished. Hypotheses are compared by ``log p / ((5 + n) / 6) ** penalty`` in the end (Wu et al. 2016,
-    equation 14), and by log p within the beam.
+    finished, or with the end symbol after `longest` others. Hypotheses are compared by
+    ``log p / ((5 + n) / 6) ** penalty`` in the end (Wu et al. 2016, equation 14), and by log p in the beam.
 
     Parameters
     ----------
@@ -149,11 +148,13 @@ def beam_targets(
     ended = np.zeros((count, beam), np.bool_)
     weights = np.zeros((count, beam, 0, len(sources)), network.dtype)
     read = np.full(count * beam, END)
-    for _ in range(longest + 1):
+    for step in range(longest + 1):
         logits, seen = decoder.step(read)
         each = log_probabilities(logits).reshape(count, beam, -1)
         if not unknown:
             each[:, :, UNKNOWN] = -np.inf
+        if step == longest:
+            each[:, :, :END] = each[:, :, END + 1 :] = -np.inf
         each[ended] = -np.inf
         each[ended, END] = 0.0
         symbols = each.shape[2]
@@ -172,13 +173,13 @@ def beam_targets(
             break
         decoder.select((np.arange(count)[:, None] * beam + parents).reshape(-1))
         read = chosen.reshape(-1)
-    sizes = np.where(ended, (ids != END).sum(axis=2) + 1, ids.shape[2])
+    sizes = (ids != END).sum(axis=2) + 1
     winners = (nats / ((5.0 + sizes) / 6.0) ** penalty).argmax(axis=1)
     result = []
     for row, place in enumerate(winners.tolist()):
         best_ids = ids[row, place]
-        best_ids = best_ids[best_ids != END][:longest]
-        given = list(weights[row, place, : len(best_ids), : lengths[row]]) if network.attention else []
+        best_ids = best_ids[best_ids != END]
+        given = [] if seen is None else list(weights[row, place, : len(best_ids), : lengths[row]])
         result.append(_found(best_ids.tolist(), given, float(nats[row, place])))
     return result
 
