@@ -1,4 +1,4 @@
-"""The network of Seq2Seq: gradients of every option, PyTorch beside it, padding, batch neighbours, searches."""
+"""The network of Seq2Seq: gradients of every option, PyTorch, padding, batch neighbours, searches."""
 
 import itertools
 import sys
