@@ -9,7 +9,13 @@ it. The measure is that of Boulanger-Lewandowski et al. (2012): the cross-entrop
 in nats; their mean over the steps of all chorales. Others begin at a chorale's second step, as nothing comes
 before the first; both are printed, and the mean of the means of the chorales.
 
-RESULTS
+With the 229 chorales of the usual JSB Chorales to learn from and the 76 of its validation part held out,
+nats of a step (about 140 s a training on one core of a busy machine; the settings were chosen on that part):
+
+                                seed 0   seed 1   seed 2    mean
+    all steps                    8.196    8.238    8.218   8.217
+    from the second on           8.218    8.259    8.239   8.239
+    mean of chorales' means      8.152    8.172    8.165   8.163
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ SETTINGS = {
     "cell": "lstm",
     "hidden_size": 200,
     "dropout": 0.3,  # of the notes that are read, and before the output
-    "epochs": 100,
+    "epochs": 80,
     "batch_size": 8,
     "learning_rate": 0.01,
 }

@@ -6,7 +6,14 @@ scikit-learn's 1797 digits, of 8 x 8 pixels, and their names, "zero" to "nine". 
 The vector of 64 pixels enters in three ways: mapped to the initial state, read by the gates at each step
 through a matrix R, and both. A name is right if all of its letters are, and if it ends where it should.
 
-RESULTS
+Names that are right, of 449 held out, with about 20 s a training on one core of a busy machine:
+
+    the image as         seed 0   seed 1   seed 2    mean
+    state                 97.1%    96.2%    98.2%   97.2%
+    input                 97.1%    96.4%    97.6%   97.0%
+    both                  96.9%    96.4%    96.4%   96.6%
+
+The three differ by less than the seeds do: a name is short, and the state carries the image to its end.
 """
 
 from __future__ import annotations

@@ -1,277 +1,303 @@
-"""Seq2Seq as users see it: what it learns, how it decodes, its files, and what it says to wrong input."""
+"""Sequences to sequences: gradients, search, attention, copies, files, and what is refused."""
+
+from itertools import product
 
 import numpy as np
 import pytest
 
+import fastrnn as fr
 from fastrnn.models import Seq2Seq, SequenceClassifier
-from fastrnn.train.checkpoint import CheckpointError
+from fastrnn.models.base.encoder import SequenceEncoder
+from fastrnn.models.seq2seq_network import Seq2SeqBatch, Seq2SeqNetwork
+from fastrnn.models.seq2seq_search import END, UNKNOWN, Limits, beam_targets, draw_targets
+from gradient_check import assert_slope
 
-RANDOM = np.random.default_rng(0)
-WORDS = ["".join(RANDOM.choice(list("abcd"), size=size)) for size in RANDOM.integers(1, 6, size=160)]
-MIRRORED = [word[::-1].upper() for word in WORDS]
+SOURCE_LENGTHS, LENGTHS = np.array([4, 1, 3]), np.array([2, 5, 3])
 
 
-def small(**settings):
-    settings = {
-        "cell": "gru", "hidden_size": 24, "embedding_size": 12, "epochs": 14, "batch_size": 16,
-        "learning_rate": 0.02, "random_state": 0, **settings,
-    }  # fmt: skip
-    return Seq2Seq(**settings)
+def attention(model, X):
+    return model.predict(X, return_attention=True)[1]
+
+
+def make_network(
+    *, context="state", attention="additive", input_feeding=False, cell="lstm", bidirectional=True,
+    num_layers=1, dropout=0.0, label_smoothing=0.0, features=False, symbols=5, seed=3,
+):  # fmt: skip
+    rng = np.random.default_rng(seed)
+    shared = {"cell": cell, "hidden_size": 3, "num_layers": num_layers, "dtype": "float64", "rng": rng}
+    encoder = SequenceEncoder(
+        2 if features else 6, embedding_size=None if features else 3, bidirectional=bidirectional,
+        dropout=dropout, cell_options=None, **shared,
+    )  # fmt: skip
+    options = {} if context == "state" else {"context_size": encoder.output_size}
+    decoder = SequenceEncoder(
+        symbols, embedding_size=2, bidirectional=False, dropout=dropout, cell_options=options,
+        joined_size=3 if input_feeding else 0, **shared,
+    )  # fmt: skip
+    return Seq2SeqNetwork(
+        encoder, decoder, symbols, context=context, attention=attention, input_feeding=input_feeding,
+        label_smoothing=label_smoothing, rng=rng,
+    )  # fmt: skip
+
+
+def make_batch(features=False):
+    random = np.random.default_rng(1)
+    sources = random.normal(size=(4, 3, 2)) if features else random.integers(0, 6, size=(4, 3))
+    targets = random.integers(0, 5, size=(5, 3))
+    inputs = np.concatenate([np.full((1, 3), END), targets[:-1]])
+    return Seq2SeqBatch(sources, SOURCE_LENGTHS, inputs, targets, LENGTHS)
+
+
+CASES = [
+    {"attention": None},
+    {"attention": None, "context": "input", "cell": "gru", "bidirectional": False},
+    {"attention": None, "context": "both", "num_layers": 2},
+    {"label_smoothing": 0.1},
+    {"cell": "gru", "bidirectional": False, "context": "input"},
+    {"context": "both", "num_layers": 2},
+    {"attention": "multiplicative", "features": True},
+    {"attention": "multiplicative", "cell": "gru", "context": "both", "num_layers": 2},
+    {"input_feeding": True},
+    {"input_feeding": True, "cell": "gru", "context": "both", "bidirectional": False},
+    {"input_feeding": True, "attention": "multiplicative", "context": "input", "num_layers": 2},
+    {"input_feeding": True, "dropout": 0.3, "num_layers": 2},
+    {"cell": "slstm"},
+    {"cell": "minlstm", "input_feeding": True},
+]
+
+
+@pytest.mark.parametrize("options", CASES, ids=lambda case: "-".join(map(str, case.values())))
+def test_gradients_are_those_of_central_differences(options):
+    network, batch = make_network(**options), make_batch(options.get("features", False))
+    random = np.random.default_rng(5)
+    flat = network.parameters._writable_flat()
+    flat += 0.3 * random.normal(size=flat.shape)
+    network.zero_gradients()
+
+    def loss():
+        network.rng.bit_generator.state = drawn
+        return 0.7 * network.loss_and_gradients(batch)
+
+    drawn = network.rng.bit_generator.state
+    network.loss_and_gradients(batch, 0.7)
+    wanted = {name: gradient.copy() for name, gradient in network.gradients.items()}
+    for name in wanted:
+        with network.parameters.edit() as views:
+            assert_slope(loss, views[name], wanted[name], random)
+        assert np.abs(wanted[name]).max() > 0, name
+
+
+@pytest.mark.parametrize("options", CASES[:11], ids=lambda case: "-".join(map(str, case.values())))
+def test_what_stands_in_the_padding_changes_nothing_and_loss_is_that_of_training(options):
+    network, batch = make_network(**{**options, "label_smoothing": 0.0}), make_batch("features" in options)
+    other = batch._replace(sources=batch.sources.copy(), inputs=batch.inputs.copy())
+    other.sources[SOURCE_LENGTHS[1] :, 1] = 2
+    other.inputs[LENGTHS[0] :, 0] = 4
+    np.testing.assert_array_equal(network.nats(batch), network.nats(other))
+    network.zero_gradients()
+    assert network.loss_and_gradients(batch) == pytest.approx(network.loss(batch), rel=1e-12)
+
+
+def every_target(network, source, longest):
+    """Return all targets of at most `longest` symbols with their log-probabilities, by the network's loss."""
+    known = [symbol for symbol in range(5) if symbol not in (END, UNKNOWN)]
+    result = {}
+    for size in range(longest + 1):
+        for target in product(known, repeat=size):
+            inputs, outputs = np.array([[END, *target], [*target, END]])[:, :, None]
+            batch = Seq2SeqBatch(
+                source[:, None], np.array([len(source)]), inputs, outputs, np.array([size + 1])
+            )
+            result[target] = -network.nats(batch).sum()
+    return result
+
+
+@pytest.mark.parametrize("options", [{}, {"attention": None, "context": "both"}, {"input_feeding": True}])
+@pytest.mark.parametrize("penalty", [0.0, 1.5])
+def test_a_wide_beam_finds_what_brute_force_finds(options, penalty):
+    network, batch = make_network(**options), make_batch()
+    network.parameters._writable_flat()[...] *= 3  # far from uniform
+    found = beam_targets(network, batch.sources, SOURCE_LENGTHS, Limits(3, False), 60, penalty)
+    for row, one in enumerate(found):
+        targets = every_target(network, batch.sources[: SOURCE_LENGTHS[row], row], 3)
+        best = max(targets, key=lambda own: targets[own] / ((6 + len(own)) / 6) ** penalty)
+        assert tuple(one.ids) == best
+        assert one.log_probability == pytest.approx(targets[best], abs=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"attention": None}, {"input_feeding": True}])
+def test_a_beam_of_one_is_the_greedy_search(options):
+    network, batch = make_network(**options), make_batch()
+    network.parameters._writable_flat()[...] *= 3
+    beam = beam_targets(network, batch.sources, SOURCE_LENGTHS, Limits(6, True), 1, 0.0)
+    greedy = fr.decode.Sampling(0.0)
+    drawn = draw_targets(network, batch.sources, SOURCE_LENGTHS, Limits(6, True), greedy, None)
+    for one, other in zip(beam, drawn, strict=True):
+        np.testing.assert_array_equal(one.ids, other.ids)
+        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-12)
+        if one.weights is not None:
+            np.testing.assert_array_equal(one.weights, other.weights)
+
+
+TEXTS = ["ab", "ba", "abb", "bab", "aab", "bb", "aa", "bba", "abab"] * 8
+REVERSED = [text[::-1].upper() for text in TEXTS]
+
+
+def small(**options):
+    options = {"hidden_size": 24, "epochs": 40, "learning_rate": 0.01, "random_state": 0, **options}
+    return Seq2Seq(**options)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return small().fit(WORDS, MIRRORED)
+    return small().fit(TEXTS, REVERSED)
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "options",
     [
-        {},
-        {"attention": "multiplicative", "reverse_source": True},
-        {"attention": None, "context": "both", "reverse_source": True, "epochs": 30},
-        {"attention": "multiplicative", "input_feeding": True, "bidirectional": False, "epochs": 20},
-        {"context": "input", "beam_size": 3},
-    ],
-    ids=["additive", "multiplicative, reversed", "no attention", "input feeding", "a beam"],
-)
-def test_it_learns_to_write_words_backwards(settings):
-    model = small(**settings).fit(WORDS, MIRRORED)
-    assert model.score(WORDS, MIRRORED) >= 0.9
-    assert model.history_["loss"][-1] < 0.2 * model.history_["loss"][0]
-
-
-def test_attention_says_which_letter_of_the_source_is_written(model):
-    targets, weights = model.predict(["abcd", "cab"], return_attention=True)
-    assert targets == ["DCBA", "BAC"]
-    assert [own.shape for own in weights] == [(4, 4), (3, 3)]
-    for own in weights:
-        np.testing.assert_allclose(own.sum(axis=1), 1, atol=1e-5)
-    assert model.predict(["abcd", "cab"]) == targets
-
-
-def test_attention_is_in_the_order_of_a_source_that_is_read_backwards():
-    model = small(reverse_source=True, bidirectional=False).fit(WORDS, [word[-1] for word in WORDS])
-    _, (weights,) = model.predict(["dabc"], return_attention=True)
-    same = small(bidirectional=False).fit([w[::-1] for w in WORDS], [w[-1] for w in WORDS])
-    _, (mirrored,) = same.predict(["cbad"], return_attention=True)
-    np.testing.assert_array_equal(weights, mirrored[:, ::-1])
-
-
-def test_lists_of_words_become_lists_of_ids():
-    X = [["the", "cat"], ["a", "dog"], ["the", "dog"], ["a", "cat"]] * 8
-    y = [[1 if word in ("the", "a") else 7 for word in words] for words in X]
-    model = small().fit(X, y)
-    assert model.predict([["a", "cat"]]) == [[1, 7]]
-    assert model.score(X, y) == 1.0
-
-
-def test_texts_of_words_are_joined_by_spaces():
-    X = ["one two", "two one", "two", "one"] * 8
-    model = small(level="word").fit(X, [text.replace("one", "uno").replace("two", "due") for text in X])
-    assert model.predict(["two one", "one"]) == ["due uno", "uno"]
-
-
-def test_features_become_texts():
-    random = np.random.default_rng(0)
-    X = [random.normal(size=(size, 2)) * 0.5 + 3 * (size % 2) for size in random.integers(2, 6, size=80)]
-    y = ["odd" if len(x) % 2 else "even" for x in X]
-    model = small().fit(X, y)
-    assert model.score(X, y) == 1.0
-    assert model.n_features_in_ == 2
-
-
-def test_unknown_words_are_copied_from_the_source():
-    # Attention learns where a name is from those that are known.
-    random = np.random.default_rng(0)
-    names = [f"name{i}" if i % 2 else random.choice(["Ann", "Bob", "Cid", "Eve"]) for i in range(240)]
-    X = [["hello", name, "!"] if random.random() < 0.5 else ["oh", "my", name] for name in map(str, names)]
-    y = [["ciao", words[1]] if words[0] == "hello" else ["mio", words[2]] for words in X]
-    model = small(copy=True, min_count=2).fit(X, y)
-    new = [["hello", "Zoe", "!"], ["oh", "my", "Max"]]
-    assert model.predict(new) == [["ciao", "Zoe"], ["mio", "Max"]]
-    assert model.score(new, [["ciao", "Zoe"], ["mio", "Max"]]) == 1.0
-    backwards = small(copy=True, min_count=2, reverse_source=True).fit(X, y)
-    assert backwards.predict(new) == [["ciao", "Zoe"], ["mio", "Max"]]
-
-
-def test_without_copy_no_unknown_symbol_is_predicted():
-    X = [["hello", f"name{i}"] for i in range(40)]
-    model = small(min_count=2).fit(X, X)
-    assert all(word == "hello" for words in model.predict(X) for word in words)
-    assert model.score(X, X) == 0.0
-
-
-def test_a_beam_finds_targets_at_least_as_likely_as_the_greedy_ones():
-    model = small(epochs=2).fit(WORDS, MIRRORED)
-    found = [model.set_params(beam_size=k).predict(WORDS) for k in (1, 8)]
-    rows = [row for row, pair in enumerate(zip(*found, strict=True)) if all(pair)]  # none is empty
-    X = [WORDS[row] for row in rows]
-    greedy, beam = (model.log_likelihood(X, [targets[row] for row in rows]) for targets in found)
-    assert (beam >= greedy - 1e-4).mean() >= 0.95
-    assert beam.mean() > greedy.mean()
-
-
-def test_a_length_penalty_favours_long_targets():
-    model = small(epochs=2, beam_size=6).fit(WORDS, MIRRORED)
-    sizes = [
-        np.mean([len(text) for text in model.set_params(length_penalty=penalty).predict(WORDS)])
-        for penalty in (0.0, 5.0)
-    ]
-    assert sizes[1] > sizes[0]
-
-
-@pytest.mark.parametrize("beam_size", [1, 3])
-def test_targets_are_at_most_max_length_long(model, beam_size):
-    short = small(max_length=2, beam_size=beam_size)
-    short._adopt(model)
-    assert max(len(text) for text in short.predict(WORDS)) == 2
-
-
-def test_the_likelihood_is_that_of_the_right_targets(model):
-    likely = model.log_likelihood(["abcd", "abcd"], ["DCBA", "ABCD"])
-    assert likely.dtype == np.float64
-    assert likely[0] > -0.5 > -3 > likely[1]
-
-
-def test_a_text_is_drawn_alike_in_a_batch_of_any_size(model):
-    one, other = small(batch_size=7), small(batch_size=160)
-    one._adopt(model), other._adopt(model)
-    drawn = one.sample(WORDS, temperature=3.0, random_state=5)
-    assert drawn == other.sample(WORDS, temperature=3.0, random_state=5)
-    assert drawn != one.sample(WORDS, temperature=3.0, random_state=6)
-    assert one.sample(WORDS, temperature=3.0, top_k=1) == one.predict(WORDS)
-
-
-@pytest.mark.parametrize("beam_size", [1, 3])
-def test_predictions_do_not_depend_on_the_batch(beam_size):
-    models = [small(epochs=2, beam_size=beam_size).fit(WORDS, MIRRORED) for _ in range(2)]
-    models[1].set_params(batch_size=1)
-    assert models[0].predict(WORDS[:40]) == models[1].predict(WORDS[:40])
-    np.testing.assert_array_equal(*(model.log_likelihood(WORDS[:40], MIRRORED[:40]) for model in models))
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"input_feeding": True, "context": "both", "attention": "multiplicative"}, {"attention": None}],
-)
-def test_a_saved_model_predicts_the_same(tmp_path, settings):
-    model = small(epochs=1, **settings).fit(WORDS, MIRRORED)
-    model.save(tmp_path / "m.safetensors")
-    again = Seq2Seq.load(tmp_path / "m.safetensors")
-    assert again.get_params() == model.get_params()
-    assert again.predict(WORDS) == model.predict(WORDS)
-    np.testing.assert_array_equal(
-        again.log_likelihood(WORDS, MIRRORED), model.log_likelihood(WORDS, MIRRORED)
-    )
-    with pytest.raises(CheckpointError, match=r"expected a SequenceClassifier, got a Seq2Seq"):
-        SequenceClassifier.load(tmp_path / "m.safetensors")
-
-
-def test_the_same_random_state_gives_the_same_model():
-    models = [small(epochs=2, dropout=0.2).fit(WORDS, MIRRORED) for _ in range(2)]
-    np.testing.assert_array_equal(*(model.network_.parameters.flat for model in models))
-
-
-def test_a_failed_fit_leaves_the_old_model(model):
-    before = model.predict(WORDS[:5]), model.network_
-    with pytest.raises(ValueError, match=r"y\[1\]: expected at least one step"):
-        model.fit(["a", "b"], ["a", ""])
-    assert (model.predict(WORDS[:5]), model.network_) == before
-
-
-def test_partial_fit_goes_on():
-    model = small()
-    for _ in range(12):
-        model.partial_fit(WORDS, MIRRORED)
-    assert model.n_iter_ == 12
-    assert model.score(WORDS, MIRRORED) >= 0.4
-    assert model.history_["loss"][-1] < 0.4 * model.history_["loss"][0]
-
-
-def test_validation_and_early_stopping():
-    model = small(epochs=30, early_stopping=True, n_iter_no_change=3).fit(WORDS, MIRRORED)
-    scores = model.history_["validation_score"]
-    assert len(scores) == model.n_iter_ < 30
-    assert max(scores) > max(scores[:2])
-
-
-def test_it_is_cloned_by_scikit_learn(sklearn):
-    from sklearn.base import clone
-
-    model = small(attention="multiplicative", beam_size=2)
-    assert clone(model).get_params() == model.get_params()
-    assert "beam_size=2" in repr(model)
-
-
-WRONG = {
-    "context": ({"context": "states"}, r"context: expected .*'state'.*, got 'states'"),
-    "attention": ({"attention": "dot"}, r"attention: expected .*'additive'.*, got 'dot'"),
-    "input feeding without attention": (
-        {"attention": None, "input_feeding": True}, r"input_feeding: expected False without attention",
-    ),
-    "copy without attention": (
-        {"attention": None, "copy": True, "min_count": 2}, r"copy: expected False without attention",
-    ),
-    "copy of nothing": ({"copy": True}, r"min_count: expected at least 2 with copy=True, got 1"),
-    "beam_size": ({"beam_size": 0}, r"beam_size: expected .*, got 0"),
-    "max_length": ({"max_length": 0}, r"max_length: expected .*, got 0"),
-    "length_penalty": ({"length_penalty": -1}, r"length_penalty: expected .*, got -1"),
-    "label_smoothing": ({"label_smoothing": 1.0}, r"label_smoothing: expected .*, got 1"),
-    "cell_options": ({"cell_options": {"context_size": 3}}, r"cell_options: expected no context_size"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_setting_is_an_error_of_fit(case):
-    settings, message = WRONG[case]
-    with pytest.raises(ValueError, match=message):
-        small(**settings).fit(WORDS, MIRRORED)
-
-
-@pytest.mark.parametrize("name", ["input_feeding", "reverse_source", "copy"])
-def test_a_flag_that_is_none_is_an_error_of_fit(name):
-    with pytest.raises(TypeError, match=f"{name}: expected"):
-        small(**{name: "yes"}).fit(WORDS, MIRRORED)
-
-
-@pytest.mark.parametrize(
-    ("X", "y", "error", "message"),
-    [
-        (["a", "b"], ["a"], ValueError, r"y: expected 2 entries, .* X\[1\] has none"),
-        (["a", ""], ["a", "b"], ValueError, r"X\[1\]: expected at least one step"),
-        ("ab", ["a", "b"], TypeError, r"X: expected a list of sequences, got one str"),
-        (["a"], None, ValueError, r"y: requires y"),
-        (["a"], [np.zeros((2, 2))], TypeError, r"y: expected texts, or lists of str or int, got features"),
-        (["a", "b"], ["x", 3], ValueError, r"y\[1\]: expected a sequence of steps, got int"),
-        ([np.array([[np.nan]])], ["a"], ValueError, r"X\[0\]: expected finite numbers, got NaN at step 0"),
+        {"attention": None, "reverse_source": True},
+        {"attention": "multiplicative", "context": "both", "cell": "gru", "epochs": 60},
+        {"input_feeding": True, "context": "input", "beam_size": 2},
     ],
 )
-def test_wrong_data_are_named(X, y, error, message):
-    with pytest.raises(error, match=message):
-        small().fit(X, y)
+def test_it_learns_to_reverse_texts(options):
+    assert small(**options).fit(TEXTS, REVERSED).score(TEXTS, REVERSED) == 1.0
 
 
-def test_features_cannot_be_copied():
-    with pytest.raises(ValueError, match="copy: expected False for features"):
-        small(copy=True, min_count=2).fit([np.zeros((2, 1))], ["a"])
+def test_targets_have_the_kind_of_those_in_training():
+    words = [" ".join(text) for text in REVERSED]
+    model = small(level="word", epochs=30).fit([" ".join(text) for text in TEXTS], words)
+    assert model.predict(["a b b"]) == ["B B A"]
+    assert model.score(["a  b b"], ["B B  A"]) == 1.0
+    numbers = small(epochs=30).fit(TEXTS, [[ord(letter) for letter in text] for text in REVERSED])
+    assert numbers.predict(["ab"]) == [[66, 65]]
 
 
-def test_wrong_data_after_training_are_named(model):
-    with pytest.raises(ValueError, match=r"y: expected 2 entries"):
-        model.score(["a", "b"], ["A"])
-    with pytest.raises(ValueError, match=r"y: expected 2 entries"):
-        model.log_likelihood(["a", "b"], ["A"])
-    with pytest.raises(TypeError, match="X: expected symbols"):
-        model.predict([np.zeros((3, 2))])
-    with pytest.raises(ValueError, match="temperature"):
-        model.sample(["a"], temperature=-1)
+def test_a_prediction_does_not_depend_on_its_neighbours(model):
+    for beam in (1, 3):
+        model.beam_size = beam
+        together = model.predict(["abab", "b", "abba", "aabbab"])
+        assert together == [model.predict([text])[0] for text in ["abab", "b", "abba", "aabbab"]]
+        weights = attention(model, ["abab", "b", "abba"])
+        np.testing.assert_array_equal(weights[1], attention(model, ["b"])[0])
+    model.beam_size = 1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_attention_rows_sum_to_one_in_the_order_of_the_source(reverse):
+    X = [["xyz"[i % 3] for i in range(k, k + n)] for k in range(3) for n in (1, 2, 3, 4)] * 4
+    model = small(reverse_source=reverse, epochs=60, bidirectional=False, context="input").fit(X, X)
+    (weights,) = attention(model, [list("xyzx")])
+    assert weights.shape == (4, 4)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+    beam = attention(model.set_params(beam_size=2), [list("xyzx")])[0]
+    np.testing.assert_allclose(beam, weights, atol=1e-6)
+    # Without reading backwards, the same network gives the mirrored source the mirrored weights.
+    (forwards,) = attention(model.set_params(beam_size=1, reverse_source=False), [list("xyzx")[::-1]])
+    (as_before,) = attention(model, [list("xyzx")])
+    np.testing.assert_array_equal(weights, forwards[:, ::-1] if reverse else as_before)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_copy_writes_the_word_of_the_source_for_an_unknown_one(reverse):
+    names = [f"name{i}" for i in range(60)]
+    X = [["call", name] if i % 2 else [name, "speaks"] for i, name in enumerate(names)]
+    y = [["rufe", name] if i % 2 else [name, "spricht"] for i, name in enumerate(names)]
+    options = {"min_count": 2, "epochs": 60, "bidirectional": False, "hidden_size": 16}
+    model = small(copy=True, reverse_source=reverse, **options).fit(X, y)
+    new, wanted = [["call", "Zoe"], ["Ada", "speaks"]], [["rufe", "Zoe"], ["Ada", "spricht"]]
+    assert model.predict(new) == wanted
+    assert model.score(new, wanted) == 1.0
+    plain = model.set_params(copy=False)
+    assert all(word in ("rufe", "spricht") for target in plain.predict(new) for word in target)
+
+
+def test_log_likelihood_is_that_of_the_loss_and_a_target_that_is_found(model):
+    X, y = ["abab", "b", "aab"], ["BABA", "B", "BBBB"]
+    each = model.log_likelihood(X, y)
+    loss = model.network_.loss(model._examples(X, y).batch(np.arange(3)))
+    assert -each.sum() / (5 + 2 + 5) == pytest.approx(loss, rel=1e-5)
+    (found,) = model._search(["abab"])
+    assert model.predict(["abab"]) == ["BABA"]
+    assert found.log_probability == pytest.approx(each[0], abs=1e-4)
+
+
+def test_samples_repeat_with_the_same_random_state(model):
+    X = ["ababb"] * 40
+    drawn = model.sample(X, random_state=3, temperature=3.0)
+    assert drawn == model.sample(X, random_state=3, temperature=3.0)
+    assert drawn != model.sample(X, random_state=4, temperature=3.0)
+    assert model.sample(X, top_k=1) == model.predict(X)
+    model.max_length = 2
+    assert {len(one) for one in model.sample(X, random_state=3, temperature=5.0)} <= {0, 1, 2}
+    assert len(model.predict(["abab"])[0]) <= 2
+    model.max_length = None
+
+
+@pytest.mark.parametrize("options", [{}, {"attention": None, "context": "both"}, {"input_feeding": True}])
+def test_a_file_holds_the_whole_model(tmp_path, options):
+    made = small(epochs=2, **options).fit(TEXTS, REVERSED)
+    made.save(tmp_path / "model.safetensors")
+    again = Seq2Seq.load(tmp_path / "model.safetensors")
+    assert again.predict(TEXTS[:9]) == made.predict(TEXTS[:9])
+    np.testing.assert_array_equal(again.log_likelihood(TEXTS, REVERSED), made.log_likelihood(TEXTS, REVERSED))
+    assert again.longest_ == 4
+    with pytest.raises(fr.train.CheckpointError, match="Seq2Seq"):
+        SequenceClassifier.load(tmp_path / "model.safetensors")
+
+
+def test_the_same_random_state_gives_the_same_model_and_partial_fit_goes_on():
+    one, other = (small(epochs=2, dropout=0.2).fit(TEXTS, REVERSED) for _ in range(2))
+    np.testing.assert_array_equal(one.network_.parameters.flat, other.network_.parameters.flat)
+    assert one.partial_fit(TEXTS, REVERSED).n_iter_ == 3
+    first = small().partial_fit(TEXTS, REVERSED)
+    assert first.n_iter_ == 1
+    assert first.history_["loss"][0] > first.partial_fit(TEXTS, REVERSED).history_["loss"][1]
+
+
+REFUSED = [
+    ({"attention": "dot"}, TEXTS, REVERSED, "attention: expected"),
+    ({"context": "first"}, TEXTS, REVERSED, "context: expected"),
+    ({"attention": None, "input_feeding": True}, TEXTS, REVERSED, "input_feeding: .*attention='additive'"),
+    ({"attention": None, "copy": True}, TEXTS, REVERSED, "copy: .*attention='additive'"),
+    ({"input_feeding": 1}, TEXTS, REVERSED, "input_feeding: expected"),
+    ({"copy": "yes"}, TEXTS, REVERSED, "copy: expected"),
+    ({"reverse_source": None}, TEXTS, REVERSED, "reverse_source: expected"),
+    ({"label_smoothing": 1.0}, TEXTS, REVERSED, "label_smoothing: expected"),
+    ({"beam_size": 0}, TEXTS, REVERSED, "beam_size: expected"),
+    ({"length_penalty": -1}, TEXTS, REVERSED, "length_penalty: expected"),
+    ({"max_length": 0}, TEXTS, REVERSED, "max_length: expected"),
+    ({"cell_options": {"context_size": 3}}, TEXTS, REVERSED, "cell_options: .*context='input'"),
+    ({}, TEXTS, REVERSED[:-1], r"y: expected 72 entries.*got 71: X\[71\] has none"),
+    ({}, TEXTS, None, "y: requires y to be passed"),
+    ({}, ["ab", ""], ["a", "b"], r"X\[1\]: expected at least one step, got an empty sequence"),
+    ({}, ["ab", "b"], ["", "b"], r"y\[0\]: expected at least one step, got an empty sequence"),
+    ({}, ["ab", "b"], [[0.5, 0.1], [0.2]], "y: expected texts, or lists of str or int, got features"),
+    ({}, "ab", ["b", "a"], r"X: .*write \[X\]"),
+]
+
+
+@pytest.mark.parametrize(("options", "X", "y", "message"), REFUSED, ids=lambda value: str(value)[:30])
+def test_wrong_settings_and_data_are_refused_and_nothing_is_lost(options, X, y, message):
+    model = small(**{"epochs": 1, **options})
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.fit(X, y)
+    assert not hasattr(model, "network_")
+
+
+def test_what_a_fitted_model_cannot_do_is_refused(model):
+    with pytest.raises(ValueError, match="not fitted"):
+        Seq2Seq().predict(["a"])
+    plain = small(epochs=1, attention=None).fit(TEXTS, REVERSED)
     with pytest.raises(ValueError, match="return_attention: expected False"):
-        small(attention=None, epochs=1).fit(WORDS, MIRRORED).predict(["a"], return_attention=True)
-
-
-@pytest.mark.parametrize("method", ["predict", "sample", "score", "log_likelihood", "save"])
-def test_a_model_must_be_fitted_first(method):
-    arguments = {"score": (WORDS, MIRRORED), "log_likelihood": (WORDS, MIRRORED)}.get(method, (WORDS,))
-    with pytest.raises(ValueError, match=f"not fitted yet; call fit before {method}"):
-        getattr(small(), method)(*arguments)
+        attention(plain, ["ab"])
+    with pytest.raises(ValueError, match="y: expected 2 entries"):
+        model.log_likelihood(["ab", "b"], ["BA"])
+    with pytest.raises(ValueError, match=r"X\[1\]: expected at least one step"):
+        model.predict(["ab", ""])
+    before = model.predict(["ab"])
+    with pytest.raises(ValueError, match="epochs"):
+        model.set_params(epochs=0).fit(TEXTS, REVERSED)
+    model.epochs = 40
+    assert model.predict(["ab"]) == before

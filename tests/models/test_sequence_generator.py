@@ -241,6 +241,35 @@ def test_gradients_of_scheduled_sampling_take_the_drawn_steps_as_given(case, mon
         network.parameters[name] = copy
 
 
+def test_gradients_are_those_of_pytorch(torch):
+    y, X = [WORDS[i % 4] * (1 + i % 3) for i in range(7)], np.array([[0.5, -1.0]] * 3 + [[2.0, 1.0]] * 4)
+    fitted = model(condition_as="both", num_layers=2, hidden_size=6, unknown_alpha=0.0).fit(X, y)
+    network = fitted.network_
+    batch = fitted._examples(X, y).batch(np.arange(7))
+    network.zero_gradients()
+    loss = network.loss_and_gradients(batch)
+    own = {name: torch.tensor(value, requires_grad=True) for name, value in network.parameters.items()}
+    rnn = torch.nn.LSTM(3 + 2, 6, num_layers=2)
+    weights = {name: own[f"encoder.rnn.{name}"] for name, _ in rnn.named_parameters()}
+    joined = [weights["weight_ih_l0"], own["encoder.rnn.weight_context_l0"]]
+    weights["weight_ih_l0"] = torch.cat(joined, dim=1)
+    condition = torch.tensor(batch.condition)
+    x = own["encoder.embedding.weight"][torch.tensor(batch.inputs)]
+    x = torch.cat([x, condition.expand(len(x), -1, -1)], dim=2)
+    first = condition @ own["initial.weight"].T + own["initial.bias"]
+    h, c = first.reshape(7, 2, 2, 6).permute(2, 1, 0, 3)
+    y_torch, _ = torch.func.functional_call(rnn, weights, (x, (h.contiguous(), c.contiguous())))
+    z = y_torch @ own["output.weight"].T + own["output.bias"]
+    real = torch.tensor(batch.real)
+    expected = torch.nn.functional.cross_entropy(z[real], torch.tensor(batch.targets)[real])
+    expected.backward()
+    assert loss == pytest.approx(float(expected.detach()), rel=1e-5)
+    for name, value in own.items():
+        np.testing.assert_allclose(
+            network.gradients[name], value.grad.numpy(), rtol=1e-3, atol=1e-6, err_msg=name
+        )
+
+
 def test_dropout_and_unknown_symbols_change_training_alone():
     fitted = model(dropout=0.5, unknown_alpha=2.0).fit(None, WORDS)
     batch = fitted._examples(None, WORDS).batch(np.arange(4))
@@ -327,6 +356,37 @@ def test_a_file_of_another_model_is_refused(tmp_path):
     SequenceClassifier(hidden_size=2, epochs=1).fit(["a", "b"], [0, 1]).save(path)
     with pytest.raises(CheckpointError, match="expected a SequenceGenerator, got a SequenceClassifier"):
         SequenceGenerator.load(path)
+
+
+def test_a_search_scores_vectors_of_a_pipeline(sklearn):
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X, y = np.array([[0.0, 9.0], [1.0, 7.0]] * 6), ["no", "yes"] * 6
+    pipeline = make_pipeline(StandardScaler(), model(epochs=20, hidden_size=8, learning_rate=0.03))
+    search = GridSearchCV(pipeline, {"sequencegenerator__condition_as": ["state", "both"]}, cv=2)
+    search.fit(X, y)
+    assert search.best_score_ > -1.5
+    assert search.predict(X[:2]) == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("noise", [1.0, 2.0, 3.0], "noise: expected 2 numbers, got 3"),
+        ("noise", [1.0, 0.0], r"noise\[1\]: expected"),
+        ("longest", 0, "longest: expected"),
+        ("condition", {"classes": ["a"], "mean": [0.0], "scale": [1.0]}, "classes or vectors, got both"),
+        ("condition", {"classes": None, "mean": [0.0], "scale": None}, "mean and scale of equal length"),
+        ("steps", {"kind": "pictures"}, "kind: expected one of"),
+        ("steps", {"kind": "labels", "labels": [1, 1]}, "labels: expected at least one, each once"),
+    ],
+)
+def test_a_file_with_wrong_values_is_refused(part, change, message):
+    fitted = model().fit(VECTORS[:2], NUMBERS)
+    with pytest.raises(ValueError, match=message):
+        model()._restore({**fitted._learned(), part: change})
 
 
 def test_settings_are_those_of_an_estimator():
@@ -421,6 +481,7 @@ def test_wrong_kinds_are_named(X, y, message):
         ({"scheduled_sampling": 1.5}, "scheduled_sampling: expected"),
         ({"bidirectional": True}, "bidirectional: expected False"),
         ({"cell_options": {"context_size": 2}}, "cell_options: expected no context_size"),
+        ({"cell_options": {"reverse": True}}, "cell_options: expected no reverse"),
         ({"labels": [1, 2]}, "labels: expected None unless steps have several labels"),
     ],
 )
@@ -459,6 +520,8 @@ def test_labels_that_are_not_among_all_are_named():
     fitted = model().fit(None, CHORDS)
     with pytest.raises(ValueError, match=r"y\[0\]\[1\]\[0\]: expected a label seen in training.*got 99"):
         fitted.log_likelihood(None, [[[60], [99]]])
+    with pytest.raises(ValueError, match=r"y\[0\]\[0\]: expected each label once, got .*np.flatnonzero"):
+        model(steps="labels").fit(None, [np.eye(3, dtype=int)])
     assert np.isfinite(model(labels=range(128)).fit(None, CHORDS).score(None, [[[60], [99]]]))
 
 

@@ -36,7 +36,7 @@ class NumberTargets:
         Raises
         ------
         ValueError, TypeError
-            If a target is not a finite number, or rows of targets differ in length; the message names the row.
+            If a target is not a finite number, or rows differ in length; the message names the row.
         """
         values, flat = _numbers(y, None)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -69,7 +69,7 @@ class NumberTargets:
             If a value is missing or wrong.
         """
         scales = partial(as_list, check=partial(as_number, above=0.0))
-        checks = {"mean": partial(as_list, check=as_number), "scale": scales, "flat": as_flag}
+        checks: dict[str, Any] = {"mean": partial(as_list, check=as_number), "scale": scales, "flat": as_flag}
         fields = as_fields("targets", values, checks)
         mean, scale = np.array(fields["mean"], np.float64), np.array(fields["scale"], np.float64)
         if not len(mean) == len(scale) > 0 or (fields["flat"] and len(mean) > 1):

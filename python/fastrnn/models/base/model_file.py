@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from fastrnn._checks import as_number
 from fastrnn._files import read_regular
 from fastrnn._memory import limited_memory
-from fastrnn._checks import as_number
 from fastrnn._plain import as_fields, as_list, as_mapping, as_text, errors_of_library, optional, printable
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
