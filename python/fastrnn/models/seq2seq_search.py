@@ -43,7 +43,7 @@ class Limits(NamedTuple):
     Attributes
     ----------
     longest : int
-        Most symbols.
+        Most symbols: after so many, only the end symbol may follow.
     unknown : bool
         Whether the unknown symbol may be among them.
     """
@@ -107,10 +107,13 @@ def draw_targets(
     nats = np.zeros(len(lengths))
     if not limits.unknown:
         sampling = replace(sampling, banned=(UNKNOWN,))
-    for _ in range(limits.longest + 1):
+    for step in range(limits.longest + 1):
         logits, seen = decoder.step(read)
-        points = np.zeros(len(rows)) if random is None else random(rows)
-        read = sample_categorical(next_probabilities(logits, sampling), points)
+        if step < limits.longest:
+            points = np.zeros(len(rows)) if random is None else random(rows)
+            read = sample_categorical(next_probabilities(logits, sampling), points)
+        else:
+            read = np.full(len(rows), END)
         nats[rows] += log_probabilities(logits)[np.arange(len(rows)), read]
         goes_on = read != END
         for place in np.flatnonzero(goes_on).tolist():
@@ -124,13 +127,12 @@ def draw_targets(
             kept = np.flatnonzero(goes_on)
             decoder.select(kept)
             rows, read = rows[kept], read[kept]
-    longest = limits.longest
     results = []
     for row, own in enumerate(ids):
         given = None
         if network.attention is not None:
-            given = np.array(weights[row][:longest], network.dtype).reshape(-1, lengths[row])
-        results.append(Found(np.array(own[:longest], np.int64), given, float(nats[row])))
+            given = np.array(weights[row], network.dtype).reshape(-1, lengths[row])
+        results.append(Found(np.array(own, np.int64), given, float(nats[row])))
     return results
 
 
@@ -167,11 +169,13 @@ def beam_targets(
     weights = np.zeros((count, beam, 0, len(sources)), network.dtype)
     read = np.full(count * beam, END)
     largest = _divisor(limits.longest + 1, penalty)
-    for _ in range(limits.longest + 1):
+    for step in range(limits.longest + 1):
         logits, seen = decoder.step(read)
         each = log_probabilities(logits).reshape(count, beam, -1)
         if not limits.unknown:
             each[:, :, UNKNOWN] = -np.inf
+        if step == limits.longest:
+            each[:, :, np.arange(each.shape[2]) != END] = -np.inf
         each[ended] = -np.inf
         each[ended, END] = 0.0
         symbols = each.shape[2]
@@ -200,7 +204,7 @@ def beam_targets(
     result = []
     for row, place in enumerate(winners.tolist()):
         own = ids[row, place]
-        own = own[own != END][: limits.longest]
+        own = own[own != END]
         given = None
         if network.attention is not None:
             given = weights[row, place, : len(own), : lengths[row]].copy()
