@@ -7,7 +7,8 @@ The dates are those of 1900 to 2099, each written in a form drawn at random, in 
 upper case: "Thursday, May 3, 1979", "3RD OF MAY 1979", "3.v.1979". The 10 % of all dates that are held out
 occur in training in no form. A date is right if all of its ten characters are, and if it ends there.
 
-RESULTS
+Of 1,000 dates, with seeds 0, 1 and 2, additive and multiplicative attention have all right; without attention
+99.85 % of another 2,000 were right, with seed 0. One to two minutes for each training on a busy machine.
 """
 
 from __future__ import annotations
