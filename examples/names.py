@@ -10,11 +10,11 @@ busy machine:
 
                     accuracy             macro recall
     trigrams        83.5  83.4  83.5 %   44.5  46.2  45.4 %
-    this model      84.7        84.2 %   54.8        56.0 %
+    this model      84.7  84.8  84.2 %   54.8  56.0  56.0 %
 
-With BALANCE = 0 it has 85.2 % and 54.2 % for seed 0, whose held-out names the settings were chosen on; the
-mean of the probabilities of four such models has 85.3 %. A seventh of the held-out names is in the training data
-too, often under another language.
+With BALANCE = 0 it has 85.2 % and 54.2 % for seed 0, whose held-out names the settings were chosen on, and
+the mean of the probabilities of four such models has 85.3 %. A seventh of the held-out names is in the
+training data too, often under another language.
 """
 
 from __future__ import annotations
