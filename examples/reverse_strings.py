@@ -4,6 +4,18 @@
 
 Trains on strings of 1 to 12 letters. Strings of 13 to 20 letters ask whether the model has learned the rule,
 or only the lengths that it saw.
+
+Measured with --seed 0, on 500 strings of each group of lengths, the fraction that is reversed exactly::
+
+    letters                          1-4    5-8   9-12  13-16  17-20
+    no attention                   0.988  0.436  0.006  0.000  0.000
+    no attention, source reversed  0.990  0.490  0.018  0.000  0.000
+    additive                       1.000  0.992  0.960  0.388  0.010
+    multiplicative                 1.000  0.986  0.882  0.400  0.008
+    additive, input feeding        1.000  1.000  0.976  0.450  0.004
+
+Attention carries a little past the lengths of training and then fails: what it learns about where to look
+next does not hold for places that never occurred.
 """
 
 import argparse

@@ -4,12 +4,13 @@ import csv
 import json
 import os
 import sys
+import wave
 
 import numpy as np
 import pytest
 
 import fastrnn as fr
-from fastrnn.cli import model_options
+from fastrnn.cli import main, model_options
 from fastrnn.cli.model_tasks import TASKS
 from fastrnn.models.base.model_file import source_of_file
 from test_cli import run, run_well, start
@@ -30,22 +31,36 @@ def vowel(word):
     return "i" if "i" in word else "u"
 
 
+def fill(folder):
+    """Write words and their vowels in every format."""
+    rows = [(word, vowel(word)) for word in WORDS * 3]
+    for name, delimiter in (("words.csv", ","), ("words.tsv", "\t")):
+        with open(folder / name, "w", newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows([("word", "vowel"), *rows])
+    lines = [f"{json.dumps({'word': word, 'vowel': vowel})}\n" for word, vowel in rows]
+    (folder / "words.jsonl").write_text("".join(lines))
+    (folder / "tags.conllu").write_text(conllu())
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = [(word, vowel(word)) for word in WORDS * 3]
-    for name, delimiter in (("words.csv", ","), ("words.tsv", "\t")):
-        with open(name, "w", newline="") as file:
-            csv.writer(file, delimiter=delimiter).writerows([("word", "vowel"), *rows])
-    with open("words.jsonl", "w") as file:
-        file.writelines(f"{json.dumps({'word': word, 'vowel': v})}\n" for word, v in rows)
-    (tmp_path / "tags.conllu").write_text(conllu())
+    fill(tmp_path)
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """Return the bytes of a model."""
+    there = tmp_path_factory.mktemp("model")
+    fill(there)
+    run_well("fit", "classify", there / "words.csv", "--out", there / "m.safetensors", *SMALL)
+    return (there / "m.safetensors").read_bytes()
+
+
 @pytest.fixture
-def model(folder):
-    run_well("fit", "classify", "words.csv", "--out", "m.safetensors", *SMALL)
+def model(folder, fitted):
+    (folder / "m.safetensors").write_bytes(fitted)
     return "m.safetensors"
 
 
@@ -160,10 +175,71 @@ def test_a_tagger_reads_columns_of_conll_and_appends_one(folder):
             assert new == (old if old.startswith("#") or not old else f"{old}\t_\t_")
 
 
+def test_a_generator_writes_sequences_from_nothing_and_from_a_class(folder):
+    options = ["--hidden-size", "16", "--epochs", "30", "--learning-rate", "0.03"]
+    (folder / "one.txt").write_text("kiki\n" * 20)
+    run_well("fit", "generate", "one.txt", "--out", "g.safetensors", *options)
+    assert run_well("predict", "g.safetensors", "--count", "3", "--temperature", "0.1").stdout == "kiki\n" * 3
+    report = json.loads(run_well("predict", "g.safetensors", "--json").stdout)
+    assert (report["kind"], report["rows"]) == ("SequenceGenerator", 1)
+    (folder / "two.csv").write_text("language,word\n" + "it,ciao\nen,hello\n" * 20)
+    run_well("fit", "generate", "two.csv", "--x", "language", "--out", "c.safetensors", *options)
+    (folder / "new.csv").write_text("language\nen\nit\n")
+    expected = "language,prediction\nen,hello\nit,ciao\n"
+    assert run_well("predict", "c.safetensors", "new.csv").stdout == expected
+    assert run_well("predict", "c.safetensors", "new.csv", "--temperature", "0.1").stdout == expected
+
+
+def write_tone(path, frequency, rate=8000):
+    """Write a tone between two silences, so that it has a beginning."""
+    samples = (8000 * np.sin(2 * np.pi * frequency * np.arange(rate // 5) / rate)).astype("<i2")
+    samples[: rate // 20] = samples[-rate // 20 :] = 0
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(samples.tobytes())
+
+
+def test_a_transcriber_reads_recordings_beside_the_table(folder):
+    (folder / "sounds").mkdir()
+    lines = ["file,said\n"]
+    for number in range(8):
+        write_tone(folder / "sounds" / f"{number}.wav", 300 + 1500 * (number % 2))
+        lines.append(f"{number}.wav,{'a' if number % 2 else 'e'}\n")
+    (folder / "sounds" / "list.csv").write_text("".join(lines))
+    options = ["--hidden-size", "16", "--epochs", "60", "--batch-size", "4", "--learning-rate", "0.02"]
+    run_well("fit", "transcribe", "sounds/list.csv", "--out", "t.safetensors", *options)
+    result = run_well("predict", "t.safetensors", "sounds/list.csv", "--score")
+    assert [row["prediction"] for row in rows_of(result.stdout)] == ["e", "a"] * 4
+    write_tone(folder / "sounds" / "1.wav", 440, rate=16000)
+    wrong = run("predict", "t.safetensors", "sounds/list.csv")
+    assert wrong.exit_code == 2
+    assert "1.wav: expected 8000 samples a second, as in training, got 16000" in wrong.stderr
+
+
+def test_a_translator_reads_pairs_and_a_regressor_numbers(folder):
+    (folder / "pairs.txt").write_text("ab\tx\nba\ty\n" * 16)
+    options = ["--hidden-size", "16", "--epochs", "20", "--learning-rate", "0.03"]
+    run_well("fit", "translate", "pairs.txt", "--format", "pairs", "--out", "s.safetensors", *options)
+    (folder / "new.txt").write_text("ba\nab\n")
+    assert run_well("predict", "s.safetensors", "new.txt").stdout == "ba\ty\nab\tx\n"
+    lines = [f"{'a' * n},{n},{-n}\n" for n in range(1, 9)] * 4
+    (folder / "lengths.csv").write_text("text,steps,less\n" + "".join(lines))
+    columns = ["--x", "text", "--y", "steps", "--y", "less"]
+    run_well("fit", "regress", "lengths.csv", *columns, "--out", "r.safetensors", *options, "--epochs", "60")
+    result = run_well("predict", "r.safetensors", "lengths.csv", "--score")
+    assert float(result.stderr.split()[1].rstrip(",")) > 0.9
+    numbers = [[float(part) for part in row["prediction"].split()] for row in rows_of(result.stdout)]
+    assert np.shape(numbers) == (32, 2)
+
+
 @pytest.mark.parametrize("task", list(TASKS))
 def test_the_help_of_a_task_lists_the_settings_of_its_model(task):
     text = " ".join(run_well("fit", task, "--help").stdout.split())
     settings = TASKS[task].model().get_params()
+    options = [
+        name for each in main.get_command(None, "fit").get_command(None, task).params for name in each.opts
+    ]
+    assert len(options) == len(set(options))  # no setting is called as an option of all tasks is
     for name, default in settings.items():
         if name in model_options.NOT_OPTIONS:
             continue
@@ -234,6 +310,9 @@ def test_the_options_of_a_setting_have_its_kind():
         ("predict words.csv words.csv", "words.csv: not a safetensors file"),
         ("predict m.safetensors words.csv --out m.safetensors", "is an input; it would be overwritten"),
         ("predict m.safetensors words.csv --column word", "--column: words.csv has a column 'word'"),
+        ("predict m.safetensors", "FILES: expected at least one"),
+        ("predict m.safetensors words.csv --temperature 0.5", "--temperature: has no effect here"),
+        ("predict m.safetensors words.csv --count 2", "--count: has no effect here"),
         ("predict m.safetensors words.csv --set pooling", "--set: expected name=value, got 'pooling'"),
         (
             "predict m.safetensors words.csv --set nix=1",
@@ -303,3 +382,24 @@ def test_a_diverged_training_is_a_failure_with_a_hint(folder):
     assert result.exit_code == 1
     assert "try a lower --learning-rate" in result.stderr
     assert not (folder / "m").exists()
+
+
+def test_a_series_is_forecast_from_its_end_or_from_another_one(folder):
+    values = [f"{50 + 10 * np.sin(step * np.pi / 6):.4f}" for step in range(60)]
+    lines = [f"{number},{value}" for number, value in enumerate(values)]
+    (folder / "series.csv").write_text("\n".join(["month,sales", *lines]) + "\n")
+    settings = ["--window", "24", "--hidden-size", "8", "--epochs", "3"]
+    run_well("fit", "forecast", "series.csv", "--y", "sales", *settings, "--out", "series.safetensors")
+    text = run_well("predict", "series.safetensors", "--steps", "2").stdout
+    rows = rows_of(text)
+    assert [*rows[0]] == ["step", "sales", "sales:0.1", "sales:0.9"]
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert all(float(row["sales:0.1"]) <= float(row["sales:0.9"]) for row in rows)
+    assert run_well("predict", "series.safetensors", "series.csv", "--steps", "2").stdout == text
+    model = fr.models.Forecaster.load("series.safetensors")
+    np.testing.assert_allclose([float(row["sales"]) for row in rows], model.predict(2), rtol=1e-5)
+    (folder / "gap.csv").write_text("month,sales\n1,5\n2,\n3,6\n")
+    failed = run("fit", "forecast", "gap.csv", "--y", "sales", "--out", "no.safetensors")
+    assert failed.exit_code == 2
+    assert "gap.csv" in failed.stderr
+    assert not (folder / "no.safetensors").exists()

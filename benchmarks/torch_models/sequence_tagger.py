@@ -81,7 +81,8 @@ def make_case(seed: int, *, crf: bool) -> Case:
     y[-1][:TAGS] = tags
     model = SequenceTagger(
         crf=crf, char_features="lstm", hidden_size=HIDDEN, embedding_size=EMBEDDING,
-        char_embedding_size=CHAR_EMBEDDING, char_hidden_size=CHAR_HIDDEN, unknown_alpha=0.0, random_state=seed,
+        char_embedding_size=CHAR_EMBEDDING, char_hidden_size=CHAR_HIDDEN, unknown_alpha=0.0,
+        random_state=seed,
     )  # fmt: skip
     model._learn(X, y, model._generator())
     batch = model._examples(X, y).batch(np.arange(SENTENCES))

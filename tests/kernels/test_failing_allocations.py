@@ -71,7 +71,8 @@ wide, wide_x = [kernels.lstm_pack(*weights(4, 24, 256))], normal(16, 24)
 wide_y = kernels.Stream(wide, 16).step(wide_x)
 normal_table, steps = normal(3, 5), normal(4, 2, 5)
 def ctc():
-    given = np.sin(np.arange(240, dtype="f")).reshape(20, 2, 6), np.array([1, 2, 2, 3]), np.array([3, 1]), np.array([20, 7]), 0
+    logits = np.sin(np.arange(240, dtype="f")).reshape(20, 2, 6)
+    given = logits, np.array([1, 2, 2, 3]), np.array([3, 1]), np.array([20, 7]), 0
     return kernels.ctc_loss(*given, False, None), kernels.ctc_align(*given)
 def attention():
     memory, queries, score, ends = attended

@@ -9,10 +9,14 @@ import fastrnn as fr
 from fastrnn.models import Seq2Seq, SequenceClassifier
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.seq2seq_network import Seq2SeqBatch, Seq2SeqNetwork
-from fastrnn.models.seq2seq_search import END, UNKNOWN, beam_targets, draw_targets
+from fastrnn.models.seq2seq_search import END, UNKNOWN, Limits, beam_targets, draw_targets
 from gradient_check import assert_slope
 
 SOURCE_LENGTHS, LENGTHS = np.array([4, 1, 3]), np.array([2, 5, 3])
+
+
+def attention(model, X):
+    return model.predict(X, return_attention=True)[1]
 
 
 def make_network(
@@ -113,7 +117,7 @@ def every_target(network, source, longest):
 def test_a_wide_beam_finds_what_brute_force_finds(options, penalty):
     network, batch = make_network(**options), make_batch()
     network.parameters._writable_flat()[...] *= 3  # far from uniform
-    found = beam_targets(network, batch.sources, SOURCE_LENGTHS, 3, 60, penalty, unknown=False)
+    found = beam_targets(network, batch.sources, SOURCE_LENGTHS, Limits(3, False), 60, penalty)
     for row, one in enumerate(found):
         targets = every_target(network, batch.sources[: SOURCE_LENGTHS[row], row], 3)
         best = max(targets, key=lambda own: targets[own] / ((6 + len(own)) / 6) ** penalty)
@@ -125,9 +129,9 @@ def test_a_wide_beam_finds_what_brute_force_finds(options, penalty):
 def test_a_beam_of_one_is_the_greedy_search(options):
     network, batch = make_network(**options), make_batch()
     network.parameters._writable_flat()[...] *= 3
-    beam = beam_targets(network, batch.sources, SOURCE_LENGTHS, 6, 1, 0.0, unknown=True)
-    greedy, generator = fr.decode.Sampling(0.0), np.random.default_rng(0)
-    drawn = draw_targets(network, batch.sources, SOURCE_LENGTHS, 6, greedy, generator, unknown=True)
+    beam = beam_targets(network, batch.sources, SOURCE_LENGTHS, Limits(6, True), 1, 0.0)
+    greedy = fr.decode.Sampling(0.0)
+    drawn = draw_targets(network, batch.sources, SOURCE_LENGTHS, Limits(6, True), greedy, None)
     for one, other in zip(beam, drawn, strict=True):
         np.testing.assert_array_equal(one.ids, other.ids)
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-12)
@@ -175,8 +179,8 @@ def test_a_prediction_does_not_depend_on_its_neighbours(model):
         model.beam_size = beam
         together = model.predict(["abab", "b", "abba", "aabbab"])
         assert together == [model.predict([text])[0] for text in ["abab", "b", "abba", "aabbab"]]
-        weights = model.attention_weights(["abab", "b", "abba"])
-        np.testing.assert_array_equal(weights[1], model.attention_weights(["b"])[0])
+        weights = attention(model, ["abab", "b", "abba"])
+        np.testing.assert_array_equal(weights[1], attention(model, ["b"])[0])
     model.beam_size = 1
 
 
@@ -184,14 +188,14 @@ def test_a_prediction_does_not_depend_on_its_neighbours(model):
 def test_attention_rows_sum_to_one_in_the_order_of_the_source(reverse):
     X = [["xyz"[i % 3] for i in range(k, k + n)] for k in range(3) for n in (1, 2, 3, 4)] * 4
     model = small(reverse_source=reverse, epochs=60, bidirectional=False, context="input").fit(X, X)
-    (weights,) = model.attention_weights([list("xyzx")])
+    (weights,) = attention(model, [list("xyzx")])
     assert weights.shape == (4, 4)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
-    beam = model.set_params(beam_size=2).attention_weights([list("xyzx")])[0]
+    beam = attention(model.set_params(beam_size=2), [list("xyzx")])[0]
     np.testing.assert_allclose(beam, weights, atol=1e-6)
     # Without reading backwards, the same network gives the mirrored source the mirrored weights.
-    (forwards,) = model.set_params(beam_size=1, reverse_source=False).attention_weights([list("xyzx")[::-1]])
-    (as_before,) = model.attention_weights([list("xyzx")])
+    (forwards,) = attention(model.set_params(beam_size=1, reverse_source=False), [list("xyzx")[::-1]])
+    (as_before,) = attention(model, [list("xyzx")])
     np.testing.assert_array_equal(weights, forwards[:, ::-1] if reverse else as_before)
 
 
@@ -286,8 +290,8 @@ def test_what_a_fitted_model_cannot_do_is_refused(model):
     with pytest.raises(ValueError, match="not fitted"):
         Seq2Seq().predict(["a"])
     plain = small(epochs=1, attention=None).fit(TEXTS, REVERSED)
-    with pytest.raises(ValueError, match="attention: expected a model with attention"):
-        plain.attention_weights(["ab"])
+    with pytest.raises(ValueError, match="return_attention: expected False"):
+        attention(plain, ["ab"])
     with pytest.raises(ValueError, match="y: expected 2 entries"):
         model.log_likelihood(["ab", "b"], ["BA"])
     with pytest.raises(ValueError, match=r"X\[1\]: expected at least one step"):

@@ -1,9 +1,11 @@
 """Sequence taggers: what they learn, the forms of their tags, files, and what they refuse."""
 
-import re
+import json
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import fastrnn as fr
 from fastrnn.models import SequenceTagger
@@ -216,6 +218,45 @@ def test_a_file_of_another_kind_says_so(tmp_path):
         fr.models.SequenceClassifier.load(tmp_path / "tagger.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("characters", None, "learned.characters: expected them with char_features"),
+        ("weights", [1.0], "learned.weights: expected one for each tag"),
+        ("tags", {"classes": ["A", "A"], "several": False, "form": "list"}, "classes: expected each once"),
+        ("tags", {"classes": ["A"], "several": False, "form": "list"}, "expected at least 2 tags, got one"),
+        ("tags", {"classes": ["A", "B"], "several": False, "form": "heap"}, "form: expected"),
+        ("tags", {"classes": ["A", "B"], "several": True, "form": "list"}, "crf: expected False"),
+        ("tags", {"classes": [1, 2], "several": False, "form": "text"}, "expected str"),
+    ],
+)
+def test_a_file_with_wrong_values_is_refused(tmp_path, part, value, message):
+    path = tmp_path / "tagger.safetensors"
+    small(crf=True, char_features="gru", epochs=1).fit(WORDS, TAGS).save(path)
+    with safe_open(path, "numpy") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    description = json.loads(metadata["fastrnn"])
+    description["learned"][part] = value
+    save_file(tensors, path, {"fastrnn": json.dumps(description)})
+    with pytest.raises(fr.train.CheckpointError, match=message):
+        SequenceTagger.load(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "float64"},
+        {"embedding_size": None},
+        {"bidirectional": False, "num_layers": 2, "dropout": 0.2},
+        {"cell": "gru", "cell_options": {"layer_norm": True}},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_other_settings_train_too(options):
+    model = small(batch_size=3).set_params(**options).fit(WORDS, TAGS)
+    assert model.score(WORDS, TAGS) > 0.9
+
+
 def test_the_same_random_state_gives_the_same_bits():
     options = {"epochs": 2, "crf": True, "char_features": "gru", "dropout": 0.2}
     one, two = small(**options).fit(WORDS, TAGS), small(**options).fit(WORDS, TAGS)
@@ -226,7 +267,8 @@ def test_the_same_random_state_gives_the_same_bits():
 
 def test_settings_are_those_of_scikit_learn(sklearn):
     from sklearn.base import clone
-    from sklearn.model_selection import cross_val_score
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+    from sklearn.pipeline import Pipeline
 
     model = small(crf=True, char_features="gru", epochs=3)
     copy = clone(model)
@@ -237,6 +279,8 @@ def test_settings_are_those_of_scikit_learn(sklearn):
     with pytest.raises(ValueError, match="Invalid parameter 'tags'"):
         model.set_params(tags=3)
     assert len(cross_val_score(model, WORDS, TAGS, cv=2)) == 2
+    search = GridSearchCV(Pipeline([("tag", model)]), {"tag__cell": ["gru", "rnn"]}, cv=2).fit(WORDS, TAGS)
+    assert search.predict(WORDS[:1])[0] == search.best_estimator_.predict(WORDS[:1])[0]
 
 
 def test_partial_fit_goes_on_and_takes_tags_to_come():
@@ -267,6 +311,11 @@ def test_early_stopping_holds_sequences_out():
     assert model.history_["validation_score"][-1] == model.score(WORDS[:2], TAGS[:2])
 
 
+def test_one_sequence_cannot_be_split():
+    with pytest.raises(ValueError, match=r"^X: expected at least 2 sequences for a validation split, got 1"):
+        small(early_stopping=True).fit(WORDS[:1], TAGS[:1])
+
+
 def test_texts_are_characters_or_words():
     characters = small(epochs=1).fit(["ab", "ba"], ["xy", "yx"])
     assert [len(tags) for tags in characters.predict(["abba"])] == [4]
@@ -282,165 +331,3 @@ def test_pandas_columns(pandas):
     assert model.predict(frame["words"]) == small(epochs=2).fit(WORDS, TAGS).predict(WORDS)
     one = small(epochs=1).fit(WORDS[:3], [pandas.Series(tags) for tags in TAGS[:3]])
     assert isinstance(one.predict(WORDS[:1])[0], np.ndarray)
-
-
-BAD = {
-    "one tag too few": (
-        {}, WORDS, [*TAGS[:3], TAGS[3][:3], *TAGS[4:]], ValueError,
-        "y[3]: expected 4 tags, one for each step of X[3], got 3",
-    ),
-    "one sequence too few": (
-        {}, WORDS[:3], TAGS[:2], ValueError,
-        "y: expected 3 entries, one for each sequence of X, got 2: X[2] has none",
-    ),
-    "no targets": ({}, WORDS, None, ValueError, "y: requires y to be passed, but the target y is None"),
-    "a class for each sequence": (
-        {}, WORDS, list(range(12)), TypeError,
-        "y[0]: expected a sequence of tags, one for each step of X[0], got int; one class for a whole "
-        "sequence is for SequenceClassifier",
-    ),
-    "one tag in all": (
-        {}, [["a"], ["b"]], [["X"], ["X"]], ValueError,
-        "y: expected at least 2 tags, got one, 'X', in all 2 sequences",
-    ),
-    "no known tag": (
-        {}, [["a"]], [[None]], ValueError,
-        "y: expected at least 2 tags, got none: no step has one that is known",
-    ),
-    "no label": ({}, [["a"]], [[set()]], ValueError, "y: expected at least one label, got none at any step"),
-    "an empty sequence": (
-        {}, [["a"], []], [["X"], []], ValueError, "X[1]: expected at least one step, got an empty sequence",
-    ),
-    "a fraction": (
-        {}, [["a", "b"]], [["X", 0.5]], ValueError,
-        "y[0][1]: Unknown label type: expected a str or an integer, got 0.5",
-    ),
-    "NaN": (
-        {}, [["a", "b"]], [["X", float("nan")]], ValueError,
-        "y[0][1]: expected a label, got nan (Input y contains NaN or infinity)",
-    ),
-    "str and int": (
-        {}, [["a", "b"]], [["X", 2]], TypeError,
-        "y: expected labels that are all str or all integers, got both",
-    ),
-    "a tag among sets": (
-        {}, [["a", "b"]], [[{"X"}, "Y"]], TypeError,
-        "y[0][1]: expected a set of labels, got str; in other steps there are sets",
-    ),
-    "a matrix among lists": (
-        {}, [["a"], ["b"]], [["X"], np.zeros((1, 2))], TypeError,
-        "y[0]: expected a matrix of 0 and 1, as others are, got none",
-    ),
-    "a matrix of numbers": (
-        {}, [["a"]], [np.array([[2, 0]])], ValueError,
-        "y[0]: expected 0 and 1, or -1 for what is not known",
-    ),
-    "matrices of different widths": (
-        {}, [["a"], ["b"]], [np.zeros((1, 2)), np.zeros((1, 3))], ValueError,
-        "y[1]: expected 0 and 1 [T, 2], got [1, 3]",
-    ),
-    "a cube": (
-        {}, [["a"]], [np.zeros((1, 2, 3))], ValueError,
-        "y[0]: expected tags [T], or 0 and 1 [T, K], got [1, 2, 3]",
-    ),
-    "NaN features": (
-        {}, [np.array([[0.0], [np.nan]])], [["X", "Y"]], ValueError,
-        "X[0]: expected finite numbers, got NaN at step 1",
-    ),
-    "an unknown weight": (
-        {"class_weight": {"Z": 2.0}}, [["a", "b"]], [["X", "Y"]], ValueError,
-        "class_weight[0]: expected a label seen in training, one of 'X', 'Y', got 'Z'",
-    ),
-    "a negative weight": (
-        {"class_weight": {"X": -1.0}}, [["a", "b"]], [["X", "Y"]], ValueError, "class_weight['X']: expected",
-    ),
-    "weights of a CRF": (
-        {"class_weight": "balanced", "crf": True}, WORDS, TAGS, ValueError,
-        "class_weight: expected None with crf=True, as its loss is that of whole sequences",
-    ),
-    "sets with a CRF": (
-        {"crf": True}, [["a", "b"]], [[{"X"}, {"Y"}]], ValueError,
-        "crf: expected False with several labels at a step",
-    ),
-    "a scheme without a CRF": (
-        {"tag_scheme": "BIO"}, NAMES, ENTITIES, ValueError,
-        "tag_scheme: expected None without a CRF; write crf=True",
-    ),
-    "an unknown scheme": (
-        {"tag_scheme": "IOB1", "crf": True}, NAMES, ENTITIES, ValueError, "tag_scheme: expected",
-    ),
-    "tags that are not of the scheme": (
-        {"tag_scheme": "BIO", "crf": True}, WORDS, TAGS, ValueError,
-        "tags: expected 'O' or names such as 'B-PER' and 'I-PER', got 'ADJ' at position 0",
-    ),
-    "tags out of order": (
-        {"tag_scheme": "BIO", "crf": True}, [["a", "b"], ["c", "d"]], [["B-X", "I-X"], ["O", "I-X"]],
-        ValueError,
-        "y[1]: expected tags in the order of BIO, got 'I-X' at step 1 after 'O'; correct it, or write "
-        "tag_scheme=None",
-    ),
-    "characters of features": (
-        {"char_features": "gru"}, [np.zeros((2, 1))], [["X", "Y"]], TypeError,
-        "char_features: expected sequences of words, got features; write None",
-    ),
-    "characters of ids": (
-        {"char_features": "gru"}, [[1, 2]], [["X", "Y"]], TypeError,
-        "X[0]: expected words (str) with char_features, got ids",
-    ),
-    "characters of characters": (
-        {"char_features": "gru"}, ["ab"], [["X", "Y"]], ValueError,
-        'char_features: expected sequences of words, got characters; write level="word", or give lists of '
-        "words",
-    ),
-    "characters without vectors": (
-        {"char_features": "gru", "embedding_size": None}, WORDS, TAGS, ValueError,
-        "embedding_size: expected a number with char_features, got None",
-    ),
-    "an unknown cell": ({"char_features": "cnn"}, WORDS, TAGS, ValueError, "char_features: expected"),
-    "a size of 0": (
-        {"char_features": "gru", "char_hidden_size": 0}, WORDS, TAGS, ValueError,
-        "char_hidden_size: expected",
-    ),
-    "a threshold above 1": ({"threshold": 2.0}, WORDS, TAGS, ValueError, "threshold: expected"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_named(case):
-    options, X, y, kind, message = BAD[case]
-    model = small(epochs=1, **{name: value for name, value in options.items() if name not in SMALL})
-    with pytest.raises(kind, match="^" + re.escape(message)):
-        model.set_params(**options).fit(X, y)
-    assert not hasattr(model, "network_")
-
-
-def test_predicting_before_fitting_is_refused():
-    for method in ("predict", "predict_proba"):
-        # scikit-learn's NotFittedError, where it is loaded, has the same bases
-        with pytest.raises(ValueError, match=f"not fitted yet; call fit before {method}"):
-            getattr(SequenceTagger(), method)(WORDS)
-
-
-def test_what_comes_after_training_is_checked_like_it():
-    model = small(epochs=1).fit(WORDS, TAGS)
-    with pytest.raises(
-        ValueError, match=r"^y\[1\]\[0\]: expected a label seen in training, one of 'ADJ', .*got 'X'"
-    ):
-        model.score(WORDS[:2], [TAGS[0], ["X"] * 5])
-    with pytest.raises(ValueError, match=r"^y\[0\]: expected 4 tags, one for each step of X\[0\], got 5$"):
-        model.score(WORDS[:1], [TAGS[1]])
-    with pytest.raises(TypeError, match="expected symbols"):
-        model.predict([[0.5, 1.5]])
-    with pytest.raises(ValueError, match="one step at least"):
-        model.score(WORDS[:1], [[None] * 4])
-
-
-def test_tags_that_cannot_be_filled_in_are_refused():
-    X, y = [["a", "b", "c"], ["a", "b", "c"]], [["B-X", "I-X", "O"], ["B-Y", None, "I-X"]]
-    model = small(crf=True, tag_scheme="BIO", epochs=1)
-    assert model.fit(X, y).n_iter_ == 1  # B-X, or I-X, may stand in between
-    with pytest.raises(ValueError, match=r"^y\[0\]: expected .* got 'I-X' at step 0 at the beginning;"):
-        model.fit(X, [["I-X", "B-X", "O"], ["B-Y", "O", "O"]])
-    scheme = small(crf=True, tag_scheme="BIOES", epochs=1)
-    with pytest.raises(ValueError, match=r"^y\[0\]: expected .* got the end after 'B-X';"):
-        scheme.fit(X, [["O", "O", "B-X"], ["B-X", "E-X", "O"]])

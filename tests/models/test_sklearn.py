@@ -65,6 +65,14 @@ def test_the_classifier_passes_the_checks_of_scikit_learn_that_apply_to_sequence
     assert passed > 40
 
 
+def test_the_regressor_passes_the_checks_of_scikit_learn_that_apply_to_sequences(checks):
+    failed, skipped, passed = checks(fr.models.SequenceRegressor(**{**TINY, "epochs": 2}))
+    assert {name: text for name, text in failed.items() if name not in EXPECTED} == {}
+    assert failed.keys() == EXPECTED.keys() - {"check_classifiers_train"}
+    assert all("array_api" in name for name in skipped)
+    assert passed > 35
+
+
 def test_a_pipeline_prepares_sequences_for_a_model(sklearn):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer

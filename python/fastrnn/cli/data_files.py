@@ -245,14 +245,14 @@ def open_data(paths: Sequence[str], layout: Layout) -> Iterator[list[DataFile]]:
 
 @contextmanager
 def name_rows(
-    files: Sequence[DataFile], columns: dict[str, str], validation: Sequence[DataFile] = ()
+    files: Sequence[DataFile], columns: dict[str, str | None], validation: Sequence[DataFile] = ()
 ) -> Iterator[None]:
     """Let errors about an entry of X or y name the file, the row and the column in its place.
 
     Parameters
     ----------
     files, validation : list of DataFile
-    columns : dict of str to str
+    columns : dict of str to (str or None)
         Of "X" and "y".
     """
     try:
@@ -263,7 +263,7 @@ def name_rows(
             raise ValueError(str(error)) from error
         row = int(found[3])
         for file in validation if found[1] else files:
-            count = len(file.column("--x", columns["X"]))
+            count = len(file.column("--x", columns["X"] or columns["y"] or ""))
             if row < count:
                 what = "sentence" if file.format == "conll" else "row"
                 place = f"{file.name}, {what} {row + 1}, column {columns[found[2]]!r}"

@@ -6,10 +6,10 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import click
+import numpy as np
 
 from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
 from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
@@ -70,8 +70,8 @@ def _command_of(task: ModelTask) -> click.Command:
         ),
         click.option(
             "--x-as", type=click.Choice(X_READINGS),
-            help="How a cell is read: a text; words, numbers or ids with blanks between them; the path of a "
-            f"WAV file. JSON lines may hold lists.  [default: {task.x_as}]",
+            help="How a cell is read: a text or label; words, numbers or ids with blanks between them; the "
+            f"path of a WAV file. JSON lines may hold lists.  [default: {task.x_as}]",
         ),
         click.option(
             "--y-as", type=click.Choice(Y_READINGS),
@@ -103,6 +103,7 @@ def _command_of(task: ModelTask) -> click.Command:
 def _fit(
     context: click.Context,
     task: ModelTask,
+    /,
     *,
     files: tuple[str, ...],
     out: str,
@@ -128,28 +129,46 @@ def _fit(
     with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
         training, held_out = data[: len(files)], data[len(files) :]
         columns = find_columns(task, training[0], x, y, x_as, y_as)
-        pairs = [(read_inputs(each, columns), read_targets(each, columns)) for each in (training, held_out)]
+        X: Any
+        y_training: Any
+        validation: Any
+        X, rate = read_inputs(training, columns)
+        columns = columns._replace(rate=rate)
+        y_training = read_targets(training, columns)
+        validation = (read_inputs(held_out, columns)[0], read_targets(held_out, columns)) if valid else None
+        rows = len(y_training)
+        if task.series:
+            X, y_training, validation = _as_series(X, y_training, validation)
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
-            stopped = _train(context, model, pairs)
+            stopped = _train(context, model, X, y_training, validation)
         seconds = time.perf_counter() - started
     write_model(out, model, columns.to_plain())
-    _report(task, model, out, len(pairs[0][0]), seconds, stopped=stopped, as_json=as_json)
+    _report(task, model, out, rows, seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)
+
+
+def _as_series(X: Any, y: Any, validation: Any) -> tuple[Any, Any, Any]:
+    """Return what a forecaster is fitted with: the series, and nothing that is known beforehand."""
+    if X is not None:
+        raise ValueError("--x: expected none, as a series has no inputs here; name its columns with --y")
+    own = None if validation is None else (np.array(validation[1], np.float64), None)
+    return np.array(y, np.float64), None, own
 
 
 def _train(
     context: click.Context,
     model: Any,
-    pairs: Sequence[tuple[list[Any], list[Any]]],
+    X: Any,
+    y: Any,
+    validation: Any,
 ) -> bool:
     """Train; return whether Ctrl-C ended it early."""
-    (X, y), validation = pairs
     with StopSignals() as signals, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(X, y, validation=validation if validation[0] else None)
+            model.fit(X, y, validation=validation)
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; try a lower --learning-rate") from None
     for warning in caught:

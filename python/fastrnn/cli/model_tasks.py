@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import fastrnn.models
 from fastrnn.cli.data_files import DataFile
-from fastrnn.cli.sequence_cells import read_cells
+from fastrnn.cli.sequence_cells import read_cells, read_sounds
 
 __all__ = ["TASKS", "Columns", "ModelTask", "find_columns", "read_inputs", "read_targets", "task_of_kind"]
 
@@ -28,6 +28,12 @@ class ModelTask:
         How cells are read by default; see `sequence_cells`.
     measure : str
         What the model's ``score`` is.
+    needs_x : bool
+        Whether there must be sequences to read.
+    proba : bool
+        Whether ``predict_proba`` has columns for ``classes_``.
+    series : bool
+        Whether the rows of a file are the steps of one series, which `predict` goes on with.
     """
 
     name: str
@@ -36,6 +42,9 @@ class ModelTask:
     x_as: str
     y_as: str
     measure: str
+    needs_x: bool = True
+    proba: bool = False
+    series: bool = False
 
     @property
     def model(self) -> Any:
@@ -46,7 +55,7 @@ class ModelTask:
 _ALL = (
     ModelTask(
         "classify", "SequenceClassifier", "a class, or several labels, for each sequence",
-        x_as="text", y_as="label", measure="accuracy",
+        x_as="text", y_as="label", measure="accuracy", proba=True,
     ),
     ModelTask(
         "regress", "SequenceRegressor", "a number, or several, for each sequence",
@@ -54,7 +63,7 @@ _ALL = (
     ),
     ModelTask(
         "tag", "SequenceTagger", "a tag for each word of each sentence",
-        x_as="words", y_as="words", measure="accuracy",
+        x_as="words", y_as="words", measure="accuracy", proba=True,
     ),
     ModelTask(
         "translate", "Seq2Seq", "another sequence for each sequence",
@@ -63,6 +72,14 @@ _ALL = (
     ModelTask(
         "transcribe", "Transcriber", "the text in each recording, a WAV file",
         x_as="sound", y_as="text", measure="fraction exactly right",
+    ),
+    ModelTask(
+        "generate", "SequenceGenerator", "new sequences like those of --y, from nothing or the class --x",
+        x_as="label", y_as="text", measure="negative nats a step", needs_x=False,
+    ),
+    ModelTask(
+        "forecast", "Forecaster", "the steps after a series, whose steps are the rows",
+        x_as="numbers", y_as="number", measure="R2 one step ahead", needs_x=False, series=True,
     ),
 )  # fmt: skip
 
@@ -92,14 +109,16 @@ def task_of_kind(path: str, kind: str) -> ModelTask:
 class Columns(NamedTuple):
     """The columns that a model was trained on, and how they are read; its file remembers them."""
 
-    x: str
+    x: str | None
     y: tuple[str, ...]
     x_as: str
     y_as: str
+    rate: int | None = None  # samples a second, of sound
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain values for a file."""
-        return {**self._asdict(), "y": list(self.y)}
+        plain = {**self._asdict(), "y": list(self.y)}
+        return {name: value for name, value in plain.items() if value is not None}
 
 
 def find_columns(
@@ -116,26 +135,34 @@ def find_columns(
         x, y = x or "form", tuple(y) or ("upos",)
     elif file.format == "conll":
         x = x or "0"
+    elif not task.needs_x:
+        y = tuple(y) or tuple(name for name in file.names if name != x) * (len(file.names) == 1 + bool(x))
     elif len(file.names) == 2 and not (x and y):
         x = x or next((name for name in file.names if name not in y), None)
         y = tuple(y) or tuple(name for name in file.names[::-1] if name != x)[:1]
     for option, value in (("--x", x), ("--y", y)):
-        if not value:
+        if not value and (option == "--y" or task.needs_x):
             of = ", ".join(map(repr, file.names)) or "word, pos, chunk, ner, or 0, 1, 2 ..."
             raise ValueError(f"{option}: name the column of {file.name} to use, one of {of}")
-    assert x is not None
     if len(y) > 1 and task.y_as != "number":
         raise ValueError(f"--y: expected one column for {task.name}, got {len(y)}")
     return Columns(x, tuple(y), x_as or task.x_as, y_as or task.y_as)
 
 
-def read_inputs(files: Sequence[DataFile], columns: Columns) -> list[Any]:
-    """Return the sequences of files, one after the other."""
+def read_inputs(files: Sequence[DataFile], columns: Columns) -> tuple[list[Any] | None, int | None]:
+    """Return the sequences of files, one after the other, and of sound its rate; None without a column."""
+    if columns.x is None:
+        return None, None
     X: list[Any] = []
+    rate = columns.rate
     for file in files:
-        place = f"{file.name}, column {columns.x!r}"
-        X += read_cells(place, file.column("--x", columns.x), columns.x_as, file.folder)
-    return X
+        place, cells = f"{file.name}, column {columns.x!r}", file.column("--x", columns.x)
+        if columns.x_as == "sound":
+            own, rate = read_sounds(place, cells, file.folder, rate)
+            X += own
+        else:
+            X += read_cells(place, cells, columns.x_as, file.folder)
+    return X, rate
 
 
 def read_targets(files: Sequence[DataFile], columns: Columns) -> list[Any]:

@@ -11,8 +11,10 @@ import numpy as np
 
 import fastrnn.models
 from fastrnn.cli.data_files import DataFile, Layout, data_options, name_rows, open_data
+from fastrnn.cli.forecast import forecast_table, forecast_text
 from fastrnn.cli.model_options import changed_settings
-from fastrnn.cli.model_tasks import Columns, read_inputs, read_targets, task_of_kind
+from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_targets, task_of_kind
+from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show
@@ -25,9 +27,7 @@ __all__ = ["command"]
 
 @click.command(name="predict")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True)
-)
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write to.  [default: standard output]")
 @click.option("--x", metavar="COLUMN", help="The column of the sequences.  [default: as in training]")
 @click.option("--x-as", type=click.Choice(X_READINGS), help="How a cell is read.  [default: as in training]")
@@ -41,6 +41,22 @@ __all__ = ["command"]
     multiple=True,
     metavar="NAME=VALUE",
     help="Change a setting that counts in prediction, such as threshold=0.3.",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N", help="Without FILES: sequences to generate."
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of a forecast."
+)
+@click.option(
+    "--temperature",
+    type=FiniteRange(min=0.0, min_open=True),
+    metavar="X",
+    help="Draw what is generated; lower values make it more predictable.  [default: 1 without FILES, else "
+    "the likeliest]",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of what is drawn."
 )
 @data_options
 @json_option
@@ -58,6 +74,10 @@ def command(
     scored: bool,
     y: tuple[str, ...],
     assignments: tuple[str, ...],
+    count: int | None,
+    steps: int,
+    temperature: float | None,
+    seed: int,
     format: str | None,  # as the option has it
     delimiter: str | None,
     no_header: bool,
@@ -67,23 +87,48 @@ def command(
     """Add the predictions of MODEL to the rows of FILES, as a column.
 
     - is standard input, with --format. What is written has the format of the files. MODEL is a file of
-    `fastrnn fit`, or of a model's save.
+    `fastrnn fit`, or of a model's save. A model that generates needs no FILES. One that forecasts writes the
+    next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %.
     """
     check_standard_input(files)
     _check_out(out, [model, *files])
     task = task_of_kind(model, kind_of_file(model))
     fitted = getattr(fastrnn.models, task.kind).load(model)
     fitted.set_params(**changed_settings(fitted, assignments))
-    if proba and not hasattr(fitted, "predict_proba"):
-        raise ValueError(f"--proba: a {task.kind} has no probabilities")
-    with open_data(files, Layout(format, delimiter, not no_header, encoding)) as data:
-        columns = _columns(source_of_file(model), data[0], x, y, x_as, task.x_as, task.y_as)
-        with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else "y"}):
-            X = read_inputs(data, columns)
-            predictions = [as_plain(value) for value in fitted.predict(X)]
+    layout = Layout(format, delimiter, not no_header, encoding)
+    if task.series:
+        table = _forecast(model, fitted, files, layout, y, steps, seed)
+        if as_json:
+            print_json({"kind": task.kind, "rows": steps, "predictions": table})
+        else:
+            _write(out, forecast_text(table))
+        return
+    if not files:
+        if task.needs_x:
+            raise click.UsageError("FILES: expected at least one", context)
+        drawn = fitted.generate(count=count or 1, temperature=temperature or 1.0, random_state=seed)
+        predictions = [as_plain(value) for value in drawn]
+        if as_json:
+            print_json({"kind": task.kind, "rows": len(predictions), "predictions": predictions})
+        else:
+            _write(out, "".join(f"{as_cell(value)}\n" for value in predictions))
+        return
+    if count is not None or (temperature is not None and task.needs_x):
+        raise ValueError(f"--{'temperature' if count is None else 'count'}: has no effect here")
+    if proba and not task.proba:
+        raise ValueError(f"--proba: a {task.kind} has no probabilities of classes")
+    with open_data(files, layout) as data:
+        columns = _columns(source_of_file(model), data[0], x, y, x_as, task)
+        with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
+            X, _ = read_inputs(data, columns)
+            if temperature is None:
+                found = fitted.predict(X)
+            else:
+                found = fitted.generate(X, temperature=temperature, random_state=seed)
+            predictions = [as_plain(value) for value in found]
             probabilities = fitted.predict_proba(X) if proba else None
             score = fitted.score(X, _targets(data, columns)) if scored else None
-        names = _names(fitted) if proba else []
+        names = [str(label) for label in fitted.classes_.tolist()] if proba else []
         if as_json:
             result: dict[str, Any] = {"kind": task.kind, "rows": len(predictions), "predictions": predictions}
             if probabilities is not None:
@@ -92,13 +137,35 @@ def command(
                 result |= {"measure": task.measure, "score": float(score)}
             print_json(result)
             return
-        text = _with_predictions(data, columns, column, predictions, probabilities, names)
+        _write(out, _with_predictions(data, columns, column, predictions, probabilities, names))
+    if score is not None:
+        show(f"{task.measure} {score:.4f}, {len(predictions):,} rows", err=True)
+
+
+def _forecast(
+    path: str,
+    model: Any,
+    files: tuple[str, ...],
+    layout: Layout,
+    y: tuple[str, ...],
+    steps: int,
+    seed: int,
+) -> dict[str, list[float]]:
+    """Return the next steps of a series and their bands."""
+    columns = Columns(None, y or tuple(source_of_file(path).get("y", ())), "numbers", "number")
+    if not files:
+        return forecast_table(model, [], columns, steps, seed)
+    if not columns.y:
+        raise ValueError("--y: name the column of the series")
+    with open_data(files, layout) as data:
+        return forecast_table(model, data, columns, steps, seed)
+
+
+def _write(out: str | None, text: str) -> None:
     if out is None:
         show(text, end="")
     else:
         write_atomically(out, text.encode())
-    if score is not None:
-        show(f"{task.measure} {score:.4f}, {len(predictions):,} rows", err=True)
 
 
 def _check_out(out: str | None, inputs: Sequence[str]) -> None:
@@ -116,8 +183,7 @@ def _columns(
     x: str | None,
     y: Sequence[str],
     x_as: str | None,
-    usual_x_as: str,
-    usual_y_as: str,
+    task: ModelTask,
 ) -> Columns:
     """Return the columns to read: those given, else those of training, else the only one there is."""
     name = x or source.get("x")
@@ -132,8 +198,9 @@ def _columns(
     return Columns(
         name,
         tuple(y) or tuple(source.get("y", ())),
-        x_as or source.get("x_as") or usual_x_as,
-        source.get("y_as") or usual_y_as,
+        x_as or source.get("x_as") or task.x_as,
+        source.get("y_as") or task.y_as,
+        source.get("rate"),
     )
 
 
@@ -141,13 +208,6 @@ def _targets(data: Sequence[DataFile], columns: Columns) -> list[Any]:
     if not columns.y:
         raise ValueError("--y: name the column of the targets to measure the predictions with")
     return read_targets(data, columns)
-
-
-def _names(fitted: Any) -> list[str]:
-    """Return what the columns of probabilities are called."""
-    if hasattr(fitted, "classes_"):
-        return [str(label) for label in fitted.classes_.tolist()]
-    return ["", *map(str, fitted.symbols_)]  # of CTC, whose first is the blank
 
 
 def _with_predictions(
@@ -161,6 +221,7 @@ def _with_predictions(
     """Return the text of the files with columns of predictions, and of probabilities, added."""
     text, start = "", 0
     for number, file in enumerate(data):
+        assert columns.x is not None
         end = start + len(file.column("--x", columns.x))
         own = None if probabilities is None else probabilities[start:end]
         added = _added(

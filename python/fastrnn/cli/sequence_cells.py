@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from fastrnn.data import log_mel, read_wav
 from fastrnn.layers.description import plain_value
 
-__all__ = ["X_READINGS", "Y_READINGS", "as_cell", "as_plain", "read_cells"]
+__all__ = ["X_READINGS", "Y_READINGS", "as_cell", "as_plain", "read_cells", "read_sounds"]
 
 
 def _text(place: str, cell: Any, folder: Path) -> Any:
@@ -39,10 +39,13 @@ def _ids(place: str, cell: Any, folder: Path) -> Any:
 
 
 def _sound(place: str, cell: Any, folder: Path) -> Any:
+    return log_mel(*_samples(place, cell, folder))
+
+
+def _samples(place: str, cell: Any, folder: Path) -> tuple[Any, int]:
     if not isinstance(cell, str):
         raise ValueError(f"{place}: expected the path of a WAV file, got {type(cell).__name__}")
-    samples, rate = read_wav(folder / cell)
-    return log_mel(samples, rate)
+    return read_wav(folder / cell)
 
 
 def _number(place: str, cell: Any) -> float:
@@ -79,7 +82,7 @@ _READINGS: dict[str, Callable[[str, Any, Path], Any]] = {
     "number": _one_number,
 }
 #: The ways to read a sequence, and those to read a target.
-X_READINGS = ("text", "words", "numbers", "ids", "sound")
+X_READINGS = ("text", "label", "words", "numbers", "ids", "sound")
 Y_READINGS = ("label", "labels", "number", "numbers", "text", "words", "ids")
 
 
@@ -103,6 +106,32 @@ def read_cells(place: str, cells: Iterable[Any], reading: str, folder: Path) -> 
     """
     read = _READINGS[reading]
     return [read(f"{place}, row {row}", cell, folder) for row, cell in enumerate(cells, 1)]
+
+
+def read_sounds(place: str, cells: Sequence[Any], folder: Path, rate: int | None) -> tuple[list[Any], int]:
+    """Return the log-mel features of WAV files, and their sampling rate.
+
+    Parameters
+    ----------
+    rate : int, optional
+        The one that they must have; default: that of the first.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be read or has another rate; the message names the row or the file.
+    """
+    features = []
+    for row, cell in enumerate(cells, 1):
+        samples, own = _samples(f"{place}, row {row}", cell, folder)
+        rate = rate or own
+        if own != rate:
+            raise ValueError(
+                f"{folder / cell}: expected {rate} samples a second, as in training, got {own}: resample it"
+            )
+        features.append(log_mel(samples, own))
+    assert rate is not None
+    return features, rate
 
 
 def as_plain(value: Any) -> Any:

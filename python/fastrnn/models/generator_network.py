@@ -11,7 +11,7 @@ from fastrnn._arrays import Array, Ids
 from fastrnn.decode import Sampling
 from fastrnn.layers import Composite, Linear, Module
 from fastrnn.models.base.encoder import SequenceEncoder
-from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput
+from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput, make_output
 from fastrnn.models.generator_steps import Steps
 from fastrnn.models.initial_state import StateLayout
 
@@ -55,8 +55,11 @@ class GeneratorNetwork(Composite):
     ----------
     encoder : SequenceEncoder
         Reads the steps; its cell has a `context_size` if the condition is an input.
-    output : TokenOutput, LabelOutput or NumberOutput
     steps : Steps
+    gaussian : bool
+        Whether numbers have scales that the network foresees.
+    end : bool
+        Whether the network learns where sequences end.
     condition_size : int
         C; 0 for none.
     condition_as : {"state", "input", "both"}
@@ -66,6 +69,7 @@ class GeneratorNetwork(Composite):
 
     Attributes
     ----------
+    output : TokenOutput, LabelOutput or NumberOutput
     initial : Linear or None
         Maps a condition to the h, and c if the cell has one of that width, of all layers.
     probability : float
@@ -84,9 +88,10 @@ class GeneratorNetwork(Composite):
     def __init__(
         self,
         encoder: SequenceEncoder,
-        output: TokenOutput | LabelOutput | NumberOutput,
         steps: Steps,
         *,
+        gaussian: bool,
+        end: bool,
         condition_size: int,
         condition_as: str,
         scheduled_sampling: float,
@@ -97,7 +102,10 @@ class GeneratorNetwork(Composite):
         self.initial = None
         if condition_size and condition_as != "input":
             parts["initial"] = Linear(condition_size, self._layout.size, dtype=encoder.dtype, seed=rng)
-        parts["output"] = output
+        parts["output"] = make_output(
+            steps.kind, encoder.output_size, steps.width, gaussian=gaussian, end=end, dtype=encoder.dtype,
+            seed=rng,
+        )  # fmt: skip
         super().__init__(**parts)
         self.steps, self.rng = steps, rng
         self.reads_condition = bool(condition_size) and condition_as != "state"

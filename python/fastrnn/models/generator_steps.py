@@ -266,6 +266,11 @@ def _as_sets(name: str, row: int, sequence: Any) -> Sequence[Any]:
             raise TypeError(
                 f"{name}[{row}][{step}]: expected a set or a list of labels, got {type(labels).__name__}"
             )
+        if not isinstance(labels, (set, frozenset)) and len({*map(str, labels)}) < len(labels):
+            raise ValueError(
+                f"{name}[{row}][{step}]: expected each label once, got {list(labels)}; write a row of "
+                "0 and 1 as np.flatnonzero(row)"
+            )
     return [sorted(labels, key=str) if isinstance(labels, (set, frozenset)) else labels for labels in steps]
 
 

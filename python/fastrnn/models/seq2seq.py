@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn._arrays import Array
-from fastrnn._checks import as_choice, as_flag, as_generator, as_number, as_size
+from fastrnn._arrays import Array, Ids
+from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._plain import as_fields, as_mapping
 from fastrnn.data import length_buckets
 from fastrnn.decode import Sampling
+from fastrnn.decode.categorical import UniformStreams
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.examples import Examples, as_batch
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.sequences import as_rows, check_counts
 from fastrnn.models.seq2seq_network import Seq2SeqBatch, Seq2SeqNetwork
-from fastrnn.models.seq2seq_search import END, UNKNOWN, Found, beam_targets, draw_targets
+from fastrnn.models.seq2seq_search import END, UNKNOWN, Found, Limits, beam_targets, draw_targets
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,15 +54,17 @@ class Seq2Seq(SequenceModel):
     reverse_source : bool, default False
         Whether the encoder reads sources backwards. Attention is returned in the order of the source.
     copy : bool, default False
-        Whether an unknown symbol in a target (one with a count below `min_count`) is replaced by the source's
-        symbol with the largest attention. Without it no target has unknown symbols.
+        Whether `predict` may find the unknown symbol, and puts the source's symbol with the largest attention
+        in its place. It learns where from targets with symbols that occur fewer than `min_count` times.
+        Without it no target has unknown symbols.
     label_smoothing : float, default 0.0
+        The fraction of each target's probability that is spread over all symbols.
     beam_size : int, default 1
         Hypotheses for each source in `predict`; 1 takes the likeliest symbol at each step.
     length_penalty : float, default 0.0
         Of beam search: higher values favour longer targets.
     max_length : int, optional
-        Most symbols of a target, without its end; default: twice the longest one in training.
+        Most symbols of a target; default: twice the longest one in training.
 
     Attributes
     ----------
@@ -82,9 +86,9 @@ class Seq2Seq(SequenceModel):
     >>> model = fr.models.Seq2Seq(hidden_size=24, epochs=40, learning_rate=0.01, random_state=0).fit(X, y)
     >>> model.predict(["abb", "ba"])
     ['BBA', 'AB']
-    >>> (weights,) = model.attention_weights(["abb"])  # [target steps, source steps]
-    >>> weights.shape
-    (3, 3)
+    >>> targets, weights = model.predict(["abb"], return_attention=True)
+    >>> targets, weights[0].shape  # [target steps, source steps]
+    (['BBA'], (3, 3))
     """
 
     bidirectional: bool = True
@@ -98,19 +102,32 @@ class Seq2Seq(SequenceModel):
     length_penalty: float = 0.0
     max_length: int | None = None
 
-    def predict(self, X: Any) -> list[Any]:
+    def predict(self, X: Any, *, return_attention: bool = False) -> Any:
         """Return the likeliest target of each source that the search finds.
+
+        Parameters
+        ----------
+        X : sequence of sequences
+        return_attention : bool, default False
 
         Returns
         -------
         targets : list of str, or of lists of symbols
+        weights : list of ndarray, float [target steps, source steps]
+            With `return_attention`. Each row sums to 1. `fastrnn.plots.plot_attention` draws them.
 
         Raises
         ------
         NotFittedError, ValueError, TypeError
+            Also if the attention of a model without attention is asked for.
         """
         self._check_fitted("predict")
-        return self._decoded(X, self._search(X))
+        if as_flag("return_attention", return_attention) and self.attention is None:
+            raise ValueError("return_attention: expected False, as the model has attention=None")
+        rows = as_rows("X", X)
+        found = self._search(rows)
+        targets = self._decoded(rows, found)
+        return (targets, [self._in_order(one.weights) for one in found]) if return_attention else targets
 
     def sample(
         self,
@@ -129,35 +146,20 @@ class Seq2Seq(SequenceModel):
         temperature, top_k, top_p
             As for `fastrnn.decode.Sampling`.
         random_state : int, numpy.random.Generator or None
-        """
-        self._check_fitted("sample")
-        sampling = Sampling(temperature, top_k, top_p)
-        return self._decoded(X, self._search(X, sampling, as_generator(random_state)))
-
-    def attention_weights(self, X: Any) -> list[NDArray[Any]]:
-        """Return the attention with which `predict` finds each target.
+            With an int, the same source at the same place of X has the same target, in a batch of any size.
 
         Returns
         -------
-        weights : list of ndarray, float [target steps, source steps]
-            Each row sums to 1. `fastrnn.plots.plot_attention` draws them.
+        targets : list of str, or of lists of symbols
 
         Raises
         ------
-        ValueError
-            If the model has no attention.
+        NotFittedError, ValueError, TypeError
         """
-        self._check_fitted("attention_weights")
-        if self.network_.attention is None:
-            raise ValueError(
-                "attention: expected a model with attention, got None; write attention='additive'"
-            )
-        steps = [len(array) for array in self._source.encode("X", X, self.dtype)]
-        none = [np.zeros((0, count), self.dtype) for count in steps]
-        return [
-            empty if one.weights is None else self._in_order(one.weights)
-            for one, empty in zip(self._search(X), none, strict=True)
-        ]
+        self._check_fitted("sample")
+        rows = as_rows("X", X)
+        streams = UniformStreams(len(rows), random_state)
+        return self._decoded(rows, self._search(rows, Sampling(temperature, top_k, top_p), streams))
 
     def log_likelihood(self, X: Any, y: Any) -> NDArray[np.float64]:
         """Return the log-probability of each target, its end included, in nats.
@@ -174,12 +176,13 @@ class Seq2Seq(SequenceModel):
         return result
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the fraction of targets that `predict` finds exactly."""
+        """Return the fraction of targets that `predict` finds exactly, symbols that it copies included."""
         self._check_fitted("score")
-        self._examples(X, y)  # checks both
-        found = self._symbols(X, self._search(X))
-        wanted = [self._target.split("y", row, target) for row, target in enumerate(as_rows("y", y))]
-        return sum(map(list.__eq__, found, wanted)) / len(wanted)
+        sources, targets = as_rows("X", X), as_rows("y", y)
+        check_counts("X", len(sources), "y", len(targets))
+        wanted = [self._target.split("y", row, target) for row, target in enumerate(targets)]
+        found = self._found_symbols(sources, self._search(sources))
+        return sum(one == other for one, other in zip(found, wanted, strict=True)) / len(wanted)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
         """Train for one pass over further data; symbols that the first call did not see stay unknown."""
@@ -205,6 +208,8 @@ class Seq2Seq(SequenceModel):
         self._target = InputCodec.learn("y", targets, reserved=2, **options)
         if self._target.symbols is None:
             raise TypeError("y: expected texts, or lists of str or int, got features; see SequenceRegressor")
+        if self.copy and self._source.symbols is None:
+            raise ValueError("copy: expected False for features, of which there is no symbol to copy")
         self._texts = isinstance(targets[0], str)
         self.longest_ = max(map(len, self._target.encode("y", targets)))
         if self._source.symbols is None:
@@ -215,9 +220,13 @@ class Seq2Seq(SequenceModel):
         as_choice("context", self.context, _CONTEXTS)
         if self.attention is not None:
             as_choice("attention", self.attention, _ATTENTIONS)
-        for name in ("input_feeding", "copy"):
-            if as_flag(name, getattr(self, name)) and self.attention is None:
-                raise ValueError(f"{name}: expected False without attention; write attention='additive'")
+        if (as_flag("input_feeding", self.input_feeding) | as_flag("copy", self.copy)) and not self.attention:
+            name = "input_feeding" if self.input_feeding else "copy"
+            raise ValueError(f"{name}: expected False without attention; write attention='additive'")
+        if self.copy and self.min_count == 1:
+            raise ValueError(
+                "min_count: expected at least 2 with copy=True, got 1: no symbol of a target would be unknown"
+            )
         as_flag("reverse_source", self.reverse_source)
         as_number("label_smoothing", self.label_smoothing, least=0.0, below=1.0)
         as_size("beam_size", self.beam_size)
@@ -275,67 +284,62 @@ class Seq2Seq(SequenceModel):
         arrays = self._source.encode("X", X, self.dtype)
         return [np.ascontiguousarray(array[::-1]) for array in arrays] if self.reverse_source else arrays
 
-    def _in_order(self, weights: NDArray[Any]) -> NDArray[Any]:
+    def _in_order(self, weights: Array | None) -> Array:
         """Return attention weights in the order of the source."""
+        assert weights is not None
         return np.ascontiguousarray(weights[:, ::-1]) if self.reverse_source else weights
 
     def _search(
-        self, X: Any, sampling: Sampling | None = None, generator: np.random.Generator | None = None
+        self, sources: list[Any], sampling: Sampling | None = None, streams: UniformStreams | None = None
     ) -> list[Found]:
         """Return the target that is found for each source."""
-        arrays = self._sources(X)
+        self._check_own_settings()
+        arrays = self._sources(sources)
         found: list[Any] = [None] * len(arrays)
         for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
-            own = self._search_batch(*as_batch(arrays, rows), sampling, generator)
+            random = None if streams is None else partial(_points, streams, rows)
+            own = self._find(*as_batch(arrays, rows), sampling, random)
             for row, one in zip(rows.tolist(), own, strict=True):
                 found[row] = one
         return found
 
-    def _search_batch(
-        self,
-        x: Array,
-        lengths: NDArray[np.int64],
-        sampling: Sampling | None = None,
-        generator: np.random.Generator | None = None,
+    def _find(
+        self, x: Array, lengths: Ids, sampling: Sampling | None = None, random: Any = None
     ) -> list[Found]:
-        self._check_own_settings()
-        longest = 2 * self.longest_ if self.max_length is None else self.max_length
+        """Return the targets of a batch: drawn, or without a sampling, those that the settings search for."""
+        limits = Limits(2 * self.longest_ if self.max_length is None else self.max_length, self.copy)
         if sampling is None and self.beam_size > 1:
-            return beam_targets(
-                self.network_, x, lengths, longest, self.beam_size, self.length_penalty, unknown=self.copy
-            )
-        sampling, generator = sampling or Sampling(0.0), generator or np.random.default_rng(0)
-        return draw_targets(self.network_, x, lengths, longest, sampling, generator, unknown=self.copy)
+            return beam_targets(self.network_, x, lengths, limits, self.beam_size, self.length_penalty)
+        return draw_targets(self.network_, x, lengths, limits, sampling or Sampling(0.0), random)
 
-    def _decoded(self, X: Any, found: list[Found]) -> list[Any]:
-        """Return the targets of ids in the form of those in training."""
-        joint = "" if self._target.level == "char" else " "
-        targets = self._symbols(X, found)
-        return [joint.join(map(str, symbols)) for symbols in targets] if self._texts else targets
-
-    def _symbols(self, X: Any, found: list[Found]) -> list[list[Any]]:
-        """Return the symbols of ids, with unknown ones copied from the sources."""
+    def _found_symbols(self, sources: list[Any], found: list[Found]) -> list[list[Any]]:
+        """Return the symbols of targets, with those of the sources in place of the unknown ones."""
         assert self._target.symbols is not None
-        results: list[list[Any]] = []
-        for row, (source, one) in enumerate(zip(as_rows("X", X), found, strict=True)):
-            symbols = self._target.symbols.symbols
-            known = [symbols[i - 2] if i != UNKNOWN else None for i in one.ids.tolist()]
-            if UNKNOWN in one.ids and one.weights is not None and self._source.symbols is not None:
-                steps = self._source.split("X", row, source)
-                best = self._in_order(one.weights).argmax(axis=1)
-                known = [steps[best[t]] if symbol is None else symbol for t, symbol in enumerate(known)]
-            results.append([symbol for symbol in known if symbol is not None])
+        symbols, reserved = self._target.symbols.symbols, self._target.symbols.reserved
+        results = []
+        for row, one in enumerate(found):
+            ids = one.ids.tolist()
+            steps, best = [], ids
+            if UNKNOWN in ids:
+                steps = self._source.split("X", row, sources[row])
+                best = self._in_order(one.weights).argmax(axis=1).tolist()
+            pairs = zip(ids, best, strict=True)
+            results.append([steps[place] if i == UNKNOWN else symbols[i - reserved] for i, place in pairs])
         return results
 
+    def _decoded(self, sources: list[Any], found: list[Found]) -> list[Any]:
+        """Return targets in the form that those of training had."""
+        results = self._found_symbols(sources, found)
+        joint = "" if self._target.level == "char" else " "
+        return [joint.join(map(str, symbols)) for symbols in results] if self._texts else results
+
     def _score_examples(self, examples: Examples) -> float:
-        # An unknown symbol in a target counts as wrong here: `score` knows what was copied.
         right = 0
         for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
             batch = examples.batch(rows)
-            found = self._search_batch(batch.sources, batch.source_lengths)
-            for column, one in enumerate(found):
+            for column, one in enumerate(self._find(batch.sources, batch.source_lengths)):
                 wanted = batch.targets[: batch.lengths[column] - 1, column]
-                right += bool(np.array_equal(one.ids, wanted) and UNKNOWN not in wanted)
+                right += np.array_equal(one.ids, wanted) and (self.copy or UNKNOWN not in wanted)
         return right / len(examples)
 
     def _learned(self) -> dict[str, Any]:
@@ -356,3 +360,8 @@ class Seq2Seq(SequenceModel):
         self._texts, self.longest_ = fields["texts"], fields["longest"]
         if self._source.symbols is None:
             self.n_features_in_ = self._source.width
+
+
+def _points(streams: UniformStreams, rows: Ids, places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the next random number of each of these places of a batch, whose rows are these of all."""
+    return streams(rows[places])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from fastrnn.decode import Sampling, log_probabilities, next_probabilities, sele
 from fastrnn.decode.categorical import sample_categorical
 from fastrnn.models.seq2seq_network import Seq2SeqNetwork
 
-__all__ = ["Found", "beam_targets", "draw_targets"]
+__all__ = ["Found", "Limits", "beam_targets", "draw_targets"]
 
 UNKNOWN, END = 0, 1  # END is also what the decoder reads first
 
@@ -34,6 +35,21 @@ class Found(NamedTuple):
     ids: Ids
     weights: Array | None
     log_probability: float
+
+
+class Limits(NamedTuple):
+    """What a target may be.
+
+    Attributes
+    ----------
+    longest : int
+        Most symbols.
+    unknown : bool
+        Whether the unknown symbol may be among them.
+    """
+
+    longest: int
+    unknown: bool
 
 
 class _Decoder:
@@ -67,11 +83,9 @@ def draw_targets(
     network: Seq2SeqNetwork,
     sources: Array,
     lengths: Ids,
-    longest: int,
+    limits: Limits,
     sampling: Sampling,
-    generator: np.random.Generator,
-    *,
-    unknown: bool,
+    random: Callable[[NDArray[np.intp]], NDArray[np.float64]] | None,
 ) -> list[Found]:
     """Draw a target for each source; with temperature 0 take the likeliest symbol at each step.
 
@@ -80,25 +94,23 @@ def draw_targets(
     network : Seq2SeqNetwork
     sources : ndarray, int64 [S, N] or float [S, N, D]
     lengths : ndarray, int64 [N]
-    longest : int
-        Most symbols of a target; only the end symbol can follow them.
+    limits : Limits
     sampling : Sampling
-    generator : numpy.random.Generator
-    unknown : bool
-        Whether the unknown symbol may be drawn.
+    random : callable, optional
+        Returns the next random number in [0, 1) of each of some places in the batch; not used, and not
+        needed, with temperature 0.
     """
     decoder = _Decoder(network, sources, lengths)
     rows, read = np.arange(len(lengths)), np.full(len(lengths), END)
     ids: list[list[int]] = [[] for _ in lengths]
     weights: list[list[Array]] = [[] for _ in lengths]
     nats = np.zeros(len(lengths))
-    if not unknown:
+    if not limits.unknown:
         sampling = replace(sampling, banned=(UNKNOWN,))
-    for step in range(longest + 1):
+    for _ in range(limits.longest + 1):
         logits, seen = decoder.step(read)
-        read = sample_categorical(next_probabilities(logits, sampling), generator.random(len(rows)))
-        if step == longest:
-            read = np.full(len(rows), END)
+        points = np.zeros(len(rows)) if random is None else random(rows)
+        read = sample_categorical(next_probabilities(logits, sampling), points)
         nats[rows] += log_probabilities(logits)[np.arange(len(rows)), read]
         goes_on = read != END
         for place in np.flatnonzero(goes_on).tolist():
@@ -112,28 +124,34 @@ def draw_targets(
             kept = np.flatnonzero(goes_on)
             decoder.select(kept)
             rows, read = rows[kept], read[kept]
-    return [_found(own, given, total) for own, given, total in zip(ids, weights, nats.tolist(), strict=True)]
+    longest = limits.longest
+    results = []
+    for row, own in enumerate(ids):
+        given = None
+        if network.attention is not None:
+            given = np.array(weights[row][:longest], network.dtype).reshape(-1, lengths[row])
+        results.append(Found(np.array(own[:longest], np.int64), given, float(nats[row])))
+    return results
 
 
 def beam_targets(
     network: Seq2SeqNetwork,
     sources: Array,
     lengths: Ids,
-    longest: int,
+    limits: Limits,
     beam: int,
     penalty: float,
-    *,
-    unknown: bool,
 ) -> list[Found]:
     """Search for the likeliest target of each source, with a beam of hypotheses for each.
 
-    A finished hypothesis keeps its place in the beam; the search of all sources ends when all places are
-    finished, or with the end symbol after `longest` others. Hypotheses are compared by
-    ``log p / ((5 + n) / 6) ** penalty`` in the end (Wu et al. 2016, equation 14), and by log p in the beam.
+    A finished hypothesis keeps its place in the beam while its log p is among the highest. A source's search
+    ends when no hypothesis could score higher than the best finished one: its log p only falls, and the
+    penalty's divisor is largest at the longest. Scores are ``log p / ((5 + n) / 6) ** penalty``, where n
+    counts the end symbol (Wu et al. 2016, equation 14).
 
     Parameters
     ----------
-    network, sources, lengths, longest, unknown
+    network, sources, lengths, limits
         As for `draw_targets`.
     beam : int
         Hypotheses for each source.
@@ -148,13 +166,12 @@ def beam_targets(
     ended = np.zeros((count, beam), np.bool_)
     weights = np.zeros((count, beam, 0, len(sources)), network.dtype)
     read = np.full(count * beam, END)
-    for step in range(longest + 1):
+    largest = _divisor(limits.longest + 1, penalty)
+    for _ in range(limits.longest + 1):
         logits, seen = decoder.step(read)
         each = log_probabilities(logits).reshape(count, beam, -1)
-        if not unknown:
+        if not limits.unknown:
             each[:, :, UNKNOWN] = -np.inf
-        if step == longest:
-            each[:, :, :END] = each[:, :, END + 1 :] = -np.inf
         each[ended] = -np.inf
         each[ended, END] = 0.0
         symbols = each.shape[2]
@@ -169,20 +186,33 @@ def beam_targets(
             weights = np.concatenate([weights, seen.reshape(count, beam, 1, -1)], axis=2)
             weights = np.take_along_axis(weights, parents[:, :, None, None], axis=1)
         ended = np.take_along_axis(ended, parents, axis=1) | (chosen == END)
+        scores = np.where(ended, nats / _divisor(_sizes(ids, ended), penalty), -np.inf)
+        best_scores = scores.max(axis=1, keepdims=True)
+        hopeless = ~ended & (nats / largest <= best_scores)
+        over = (ended | hopeless).all(axis=1, keepdims=True)
+        nats[over & hopeless] = -np.inf
+        ended |= over
         if ended.all():
             break
         decoder.select((np.arange(count)[:, None] * beam + parents).reshape(-1))
         read = chosen.reshape(-1)
-    sizes = (ids != END).sum(axis=2) + 1
-    winners = (nats / ((5.0 + sizes) / 6.0) ** penalty).argmax(axis=1)
+    winners = (nats / _divisor(_sizes(ids, ended), penalty)).argmax(axis=1)
     result = []
     for row, place in enumerate(winners.tolist()):
-        best_ids = ids[row, place]
-        best_ids = best_ids[best_ids != END]
-        given = [] if seen is None else list(weights[row, place, : len(best_ids), : lengths[row]])
-        result.append(_found(best_ids.tolist(), given, float(nats[row, place])))
+        own = ids[row, place]
+        own = own[own != END][: limits.longest]
+        given = None
+        if network.attention is not None:
+            given = weights[row, place, : len(own), : lengths[row]].copy()
+        result.append(Found(own, given, float(nats[row, place])))
     return result
 
 
-def _found(ids: list[int], weights: list[Array], nats: float) -> Found:
-    return Found(np.array(ids, np.int64), np.stack(weights) if weights else None, nats)
+def _sizes(ids: Ids, ended: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the symbols of each hypothesis, the end symbol included."""
+    sizes: NDArray[np.int64] = (ids != END).sum(axis=2) + ended
+    return sizes
+
+
+def _divisor(sizes: Any, penalty: float) -> Any:
+    return ((5.0 + sizes) / 6.0) ** penalty

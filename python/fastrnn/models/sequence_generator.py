@@ -20,7 +20,7 @@ from fastrnn.models.base.sequences import as_rows, check_counts
 from fastrnn.models.generator_condition import Condition
 from fastrnn.models.generator_loop import generate_steps
 from fastrnn.models.generator_network import GeneratorBatch, GeneratorNetwork
-from fastrnn.models.generator_outputs import NumberOutput, make_output
+from fastrnn.models.generator_outputs import NumberOutput
 from fastrnn.models.generator_steps import NumberSteps, TokenSteps, learn_steps, steps_from_plain
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SequenceGenerator"]
 
-CONDITION_AS = ("state", "input", "both")
+_REFUSED = {"context_size": "; write condition_as='input'", "reverse": "", "bidirectional": ""}
 _LEAST_NOISE = 1e-6  # of standardized numbers that the model foresees without error
 
 
@@ -97,7 +97,8 @@ class SequenceGenerator(SequenceModel):
     >>> model = model.fit(["it", "en"] * 20, ["ciao", "hello"] * 20)
     >>> model.predict(["en", "it"])
     ['hello', 'ciao']
-    >>> model.generate(["en"], count=2, random_state=0), bool(model.log_likelihood(["en"], ["ciao"])[0] < -5)
+    >>> right, wrong = model.log_likelihood(["en", "en"], ["hello", "ciao"])
+    >>> model.generate(["en"], count=2, random_state=0), bool(right > -0.5 > -2 > wrong)
     (['hello', 'hello'], True)
 
     Chords from nothing, here three that always follow each other:
@@ -114,8 +115,6 @@ class SequenceGenerator(SequenceModel):
     numbers_as: str = "gaussian"
     learn_end: bool = True
     scheduled_sampling: float = 0.0
-
-    # Set by `fit`.
     steps_: str = field(init=False)
     conditions_: NDArray[Any] | None = field(init=False)
     labels_: NDArray[Any] | None = field(init=False)
@@ -214,7 +213,7 @@ class SequenceGenerator(SequenceModel):
         -------
         sequences : list
             Of str, if those in training were; else of lists of tokens; for labels, a list of sorted labels
-            for each step; for numbers, arrays, float64 [T, D]. None is empty, unless it continues a prefix.
+            for each step; for numbers, arrays, float64 [T, D]. Without a prefix each has at least one step.
 
         Raises
         ------
@@ -235,7 +234,6 @@ class SequenceGenerator(SequenceModel):
 
     def predict(self, X: Any = None) -> list[Any]:
         """Return a sequence for each row of X, one without X: ``generate`` with ``greedy=True``."""
-        self._check_fitted("predict")
         return self.generate(X, greedy=True)
 
     def log_likelihood(self, X: Any, y: Any) -> NDArray[np.float64]:
@@ -251,7 +249,7 @@ class SequenceGenerator(SequenceModel):
         log_likelihood : ndarray, float64 [N]
             Of all steps and, with `learn_end`, of the end.
         """
-        return np.array([-nats.sum() for nats in self.step_nats(X, y)])
+        return -np.array([nats.sum() for nats in self.step_nats(X, y)])
 
     def step_nats(self, X: Any, y: Any) -> list[NDArray[np.float64]]:
         """Return for each step of each sequence how unlikely it is after those before it, in nats.
@@ -280,12 +278,11 @@ class SequenceGenerator(SequenceModel):
         self._check_own_settings()
         if y is None:
             raise ValueError(
-                "y: expected the sequences to learn, got None; X is what they are conditioned on: write "
-                "fit(None, sequences) if that is nothing. (requires y to be passed, but the target y is None)"
+                "y: expected the sequences to learn, got None (requires y to be passed, but the target y is "
+                "None); X is what they are conditioned on: write fit(None, sequences) if that is nothing"
             )
         rows = as_rows("y", y)
-        if X is not None:
-            check_counts("X", len(as_rows("X", X)), "y", len(rows))
+        check_counts("X", len(rows) if X is None else len(as_rows("X", X)), "y", len(rows))
         self._condition = Condition.learn(X, standardize=self.standardize)
         self._steps = learn_steps(
             self.steps, rows, labels=self.labels, level=self.level, min_count=self.min_count,
@@ -297,14 +294,15 @@ class SequenceGenerator(SequenceModel):
         self.network_ = self._make_network(rng)
 
     def _check_own_settings(self) -> None:
-        as_choice("condition_as", self.condition_as, CONDITION_AS)
+        as_choice("condition_as", self.condition_as, ("state", "input", "both"))
         as_choice("numbers_as", self.numbers_as, ("gaussian", "squared"))
         as_flag("learn_end", self.learn_end)
         as_number("scheduled_sampling", self.scheduled_sampling, least=0.0, most=1.0)
         if as_flag("bidirectional", self.bidirectional):
             raise ValueError("bidirectional: expected False, as a generator does not know what comes after")
-        if "context_size" in (self.cell_options or {}):
-            raise ValueError("cell_options: expected no context_size; write condition_as='input'")
+        for name, hint in _REFUSED.items():
+            if name in (self.cell_options or {}):
+                raise ValueError(f"cell_options: expected no {name}{hint}")
 
     def _set_attributes(self) -> None:
         condition, steps = self._condition, self._steps
@@ -327,13 +325,9 @@ class SequenceGenerator(SequenceModel):
             dropout=self.dropout, cell_options=options, dtype=self.dtype, rng=rng,
             unknown=None if symbols is None else symbols.unknown_probabilities(self.unknown_alpha),
         )  # fmt: skip
-        output = make_output(
-            steps.kind, encoder.output_size, steps.width, gaussian=self.numbers_as == "gaussian",
-            end=self.learn_end, dtype=self.dtype, seed=rng,
-        )  # fmt: skip
         network = GeneratorNetwork(
-            encoder, output, steps, condition_size=size, condition_as=self.condition_as,
-            scheduled_sampling=self.scheduled_sampling, rng=rng,
+            encoder, steps, gaussian=self.numbers_as == "gaussian", end=self.learn_end, condition_size=size,
+            condition_as=self.condition_as, scheduled_sampling=self.scheduled_sampling, rng=rng,
         )  # fmt: skip
         self._set_noise(network)
         return network
@@ -341,8 +335,7 @@ class SequenceGenerator(SequenceModel):
     def _examples(self, X: Any, y: Any) -> Examples:
         sequences = self._steps.encode("y", y, self.dtype)
         condition = self._condition.encode(X, self.dtype)
-        if condition is not None:
-            check_counts("X", len(condition), "y", len(sequences))
+        check_counts("X", len(sequences if condition is None else condition), "y", len(sequences))
         pairs = [self._steps.pair(sequence, end=self.learn_end) for sequence in sequences]
         inputs, targets = [first for first, _ in pairs], [second for _, second in pairs]
 

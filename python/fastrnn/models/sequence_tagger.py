@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,13 +140,12 @@ class SequenceTagger(SequenceModel):
         """
         self._check_fitted("predict")
         threshold = as_number("threshold", self.threshold, least=0.0, most=1.0)
-        found: list[Any] = []
-        rows, lengths, outputs = self._outputs(X)
-        for z, length in zip(outputs, lengths, strict=True):
-            own = self.network_.choose(z, length, threshold)
-            own = own[:, :, 0].astype(np.int64) if self._binary else own
-            found += [own[:steps, column] for column, steps in enumerate(length.tolist())]
-        return [self._tags.decode(found[place]) for place in np.argsort(np.concatenate(rows))]
+
+        def choose(z: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[Any]:
+            chosen: NDArray[Any] = self.network_.choose(z, lengths, threshold)
+            return chosen[:, :, 0].astype(np.int64) if self._binary else chosen
+
+        return [self._tags.decode(found) for found in self._at_each_step(X, choose)]
 
     def predict_proba(self, X: Any) -> list[NDArray[np.float64]]:
         """Return the probability of each tag, or of each label, at each step.
@@ -161,13 +160,12 @@ class SequenceTagger(SequenceModel):
         NotFittedError, ValueError, TypeError
         """
         self._check_fitted("predict_proba")
-        found: list[Any] = []
-        rows, lengths, outputs = self._outputs(X)
-        for z, length in zip(outputs, lengths, strict=True):
-            own = self.network_.probabilities(z, length)
-            own = np.concatenate([1 - own, own], axis=2) if self._binary else own
-            found += [own[:steps, column] for column, steps in enumerate(length.tolist())]
-        return [found[place] for place in np.argsort(np.concatenate(rows))]
+
+        def probabilities(z: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+            p: NDArray[np.float64] = self.network_.probabilities(z, lengths)
+            return np.concatenate([1 - p, p], axis=2) if self._binary else p
+
+        return self._at_each_step(X, probabilities)
 
     def score(self, X: Any, y: Any) -> float:
         """Return the accuracy: the fraction of steps, of those known, whose tag or set of labels is right.
@@ -310,7 +308,7 @@ class SequenceTagger(SequenceModel):
         for number, words in enumerate(sequences):
             if any(not isinstance(word, str) for word in words):
                 raise TypeError(f"X[{number}]: expected words (str) with char_features, got ids")
-        if self.level == "char" and any(isinstance(row, str) for row in rows):
+        if self._codec.level == "char" and any(isinstance(row, str) for row in rows):
             raise ValueError(
                 'char_features: expected sequences of words, got characters; write level="word", or give '
                 "lists of words"
@@ -320,17 +318,18 @@ class SequenceTagger(SequenceModel):
     def _spelled(self, rows: list[Any]) -> SpelledWords | None:
         return None if self._characters is None else SpelledWords(self._words(rows), self._characters)
 
-    def _outputs(self, X: Any) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]], list[Any]]:
-        """Return the rows, lengths and outputs of each batch."""
+    def _at_each_step(self, X: Any, convert: Callable[..., NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return for each sequence what a function makes of a batch's outputs [T, N, K] and lengths."""
         given = as_rows("X", X)
         arrays, spelled = self._codec.encode_rows("X", given, self.dtype), self._spelled(given)
-        buckets = length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False)
-        lengths, outputs = [], []
-        for rows in buckets:
-            x, own = as_batch(arrays, rows)
-            lengths.append(own)
-            outputs.append(self.network_(x, own, None if spelled is None else spelled.batch(rows)))
-        return buckets, lengths, outputs
+        result: list[Any] = [None] * len(arrays)
+        for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
+            x, lengths = as_batch(arrays, rows)
+            words = None if spelled is None else spelled.batch(rows)
+            found = convert(self.network_(x, lengths, words), lengths)
+            for column, row in enumerate(rows.tolist()):
+                result[row] = found[: lengths[column], column].copy()
+        return result
 
     def _score_examples(self, examples: Examples) -> float:
         right = known = 0

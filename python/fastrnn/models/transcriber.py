@@ -62,8 +62,8 @@ class Transcriber(SequenceModel):
     noise : float, default 0.0
         In training, the standard deviation of Gaussian noise that is added to features.
     time_mask, feature_mask : int, default 0
-        In training, the maximum width of a mask: neighbouring frames, or features, that are set to 0, the mean
-        of standardized ones (SpecAugment). A time mask hides at most a fifth of a sequence.
+        In training, the maximum width of a mask: neighbouring frames, or features, that are set to 0, the
+        mean of standardized ones (SpecAugment). A time mask hides at most a fifth of a sequence.
     masks : int, default 2
         How many masks of each kind a sequence gets, each of random width, from 0 to the maximum, and place.
     decoder : {"greedy", "beam"}

@@ -136,9 +136,7 @@ def split_transcript(name: str, row: int, transcript: Any, level: str, as_text: 
     """
     if isinstance(transcript, str):
         if not as_text:
-            raise TypeError(
-                f"{name}[{row}]: expected a list of tokens as in {name}[0], got a str; write [...]"
-            )
+            raise TypeError(f"{name}[{row}]: expected a list of tokens as in {name}[0], got a str")
         return list(str(transcript)) if level == "char" else transcript.split()
     if as_text:
         raise TypeError(

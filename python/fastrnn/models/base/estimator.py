@@ -155,6 +155,10 @@ class SequenceModel(ScikitEstimator, ABC):
     def _restore(self, values: Mapping[str, Any]) -> None:
         """Set the learned attributes from plain values that come from a file, checking each."""
 
+    def _split(self, training: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
+        """Return the examples to train on and those held out for an early stop."""
+        return split_examples(training, self.validation_fraction, rng, getattr(self, "classes_", None))
+
     # ---- what users call
 
     def fit(self, X: Any, y: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
@@ -187,9 +191,7 @@ class SequenceModel(ScikitEstimator, ABC):
         if validation is not None:
             held_out = fresh._validation_examples(*_as_pair(validation))
         elif settings.early_stopping:
-            training, held_out = split_examples(
-                training, fresh.validation_fraction, rng, getattr(fresh, "classes_", None)
-            )
+            training, held_out = fresh._split(training, rng)
         fresh.history_ = fit_network(
             fresh.network_, training, held_out, settings, score=fresh._score_examples
         )

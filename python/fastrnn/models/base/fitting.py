@@ -214,12 +214,15 @@ def split_examples(
     ValueError
         If there is one example only, of all or of a stratum; the message names its class.
     """
+    names = None if examples.strata is None else names
     strata = np.zeros(len(examples), np.int64) if examples.strata is None else examples.strata
     held: list[int] = []
     for stratum in np.unique(strata):
         rows = rng.permutation(np.flatnonzero(strata == stratum))
         if len(rows) < 2:
-            what = "the examples" if names is None else f"the class {names[int(stratum)]!r}"
+            what = (
+                "the examples" if names is None else f"the class {np.asarray(names).tolist()[int(stratum)]!r}"
+            )
             raise ValueError(
                 f"y: expected at least 2 examples of each class for a validation split, but {what} has 1; "
                 "add one, leave it out, pass validation=(X, y) to fit, or set early_stopping=False"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,7 @@ class InputCodec:
         fields = as_fields(
             "input",
             values,
-            {"level": _as_level, "symbols": optional(as_mapping), "mean": _numbers, "scale": _numbers},
+            {"level": _as_level, "symbols": optional(as_mapping), "mean": _numbers, "scale": _scales},
         )
         symbols, mean, scale = fields["symbols"], fields["mean"], fields["scale"]
         if (symbols is None) != (mean is not None and scale is not None and len(mean) == len(scale) > 0):
@@ -256,6 +257,11 @@ def _from_list(name: str, row: int, steps: list[Any]) -> NDArray[Any]:
 
 def _as_level(name: str, value: Any) -> str:
     return as_choice(name, value, LEVELS)
+
+
+def _scales(name: str, value: Any) -> NDArray[np.float64] | None:
+    above = partial(as_number, above=0.0)
+    return None if value is None else np.array(as_list(name, value, above), np.float64)
 
 
 def _numbers(name: str, value: Any) -> NDArray[np.float64] | None:

@@ -9,9 +9,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from fastrnn._checks import as_number
 from fastrnn._files import read_regular
 from fastrnn._memory import limited_memory
-from fastrnn._plain import as_fields, as_mapping, as_text, errors_of_library, printable
+from fastrnn._plain import as_fields, as_list, as_mapping, as_text, errors_of_library, optional, printable
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.layers.description import plain_value
@@ -162,9 +163,8 @@ def _parse(content: bytes, kind: type[ModelT]) -> ModelT:
 def _as_history(name: str, value: Any) -> dict[str, list[float]]:
     history = {}
     for key, values in as_mapping(name, value).items():
-        if not isinstance(values, list):
-            raise TypeError(f"{name}.{key}: expected a list, got {type(values).__name__}")
-        history[key] = [float("nan") if one is None else float(one) for one in values]
+        numbers = as_list(f"{name}.{key}", values, optional(as_number))
+        history[key] = [float("nan") if number is None else number for number in numbers]
     return history
 
 

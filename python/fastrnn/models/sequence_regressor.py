@@ -1,0 +1,194 @@
+"""Predict numbers from sequences: one, or several, for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._checks import as_choice
+from fastrnn._plain import as_fields, as_mapping
+from fastrnn.data import length_buckets
+from fastrnn.models.base.estimator import SequenceModel
+from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.input_codec import InputCodec
+from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
+from fastrnn.models.number_targets import NumberTargets, r2_score
+from fastrnn.models.pooling import POOLINGS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["SequenceRegressor"]
+
+LOSSES = ("squared", "absolute", "huber")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SequenceRegressor(SequenceModel):
+    """Predict one number or several for whole sequences, of any lengths: texts, tokens, ids or features.
+
+    Targets are standardized as part of the model: it learns them with mean 0 and standard deviation 1, and
+    predicts in their own unit. The settings that all models share are those of
+    `fastrnn.models.SequenceModel`; the others:
+
+    Parameters
+    ----------
+    bidirectional : bool, default True
+    pooling : {"last", "mean", "max", "attention"}
+        What the output layer reads, as for `SequenceClassifier`.
+    loss : {"squared", "absolute", "huber"}
+        Of standardized targets; the predictions aim at the mean ("squared") or the median ("absolute").
+        "huber": squared up to an error of one standard deviation, absolute beyond.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By ``fit``, if a setting is wrong, or a target is not a finite number; the message names the row.
+
+    References
+    ----------
+    Huber (1964), "Robust Estimation of a Location Parameter".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> random = np.random.default_rng(0)
+    >>> X = [random.normal(size=random.integers(3, 9)) for _ in range(60)]
+    >>> y = [100 + 20 * x.mean() for x in X]
+    >>> model = fr.models.SequenceRegressor(
+    ...     hidden_size=8, pooling="mean", epochs=40, learning_rate=0.02, random_state=0
+    ... )
+    >>> model = model.fit(X, y)
+    >>> model.predict(X[:2]).shape, model.score(X, y) > 0.9
+    ((2,), True)
+
+    Several numbers for each sequence are the rows of a matrix [N, K]:
+
+    >>> model.fit(X, [[x.mean(), x.max()] for x in X]).predict(X[:2]).shape
+    (2, 2)
+    """
+
+    bidirectional: bool = True
+    pooling: str = "last"
+    loss: str = "squared"
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Return the number, or the numbers, of each sequence.
+
+        Parameters
+        ----------
+        X : sequence of sequences
+
+        Returns
+        -------
+        y : ndarray, float64 [N] or [N, K]
+            As the targets of training were, in their unit.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        self._check_fitted("predict")
+        arrays = self._encoded(X)
+        values = np.empty((len(arrays), len(self._targets.mean)))
+        for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
+            values[rows] = self.network_(*as_batch(arrays, rows))[0]
+        return self._targets.decode(values)
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return R^2, the coefficient of determination; of several numbers its mean over them."""
+        self._check_fitted("score")
+        return self._score_examples(self._examples(X, y))
+
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """Train for one pass over further data.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`. The first call decides on the standardization and on the known symbols.
+
+        Returns
+        -------
+        self
+        """
+        if not self.__sklearn_is_fitted__():
+            fresh = self._blank()
+            fresh._settings()
+            fresh._learn(X, y, fresh._generator())
+            fresh.history_, fresh.n_iter_ = {}, 0
+            fresh._continue(X, y)
+            self._adopt(fresh)
+        else:
+            self._continue(X, y)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import RegressorTags  # type: ignore[import-untyped]  # no stubs
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        tags.regressor_tags = RegressorTags()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
+        as_choice("pooling", self.pooling, POOLINGS)
+        as_choice("loss", self.loss, LOSSES)
+        if y is None:
+            raise ValueError("y: requires y to be passed, but the target y is None")
+        rows = as_rows("X", X)
+        check_counts("X", len(rows), "y", len(as_rows("y", y)))
+        self._codec = InputCodec.learn(
+            "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
+        )
+        self._targets = NumberTargets.learn(y)
+        if self._codec.symbols is None:
+            self.n_features_in_ = self._codec.width
+        self.network_ = self._make_network(rng)
+
+    def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
+        encoder, outputs = self._encoder(self._codec, rng), len(self._targets.mean)
+        return PooledNetwork(encoder, outputs, pooling=self.pooling, loss=self.loss, rng=rng)
+
+    def _examples(self, X: Any, y: Any) -> Examples:
+        arrays = self._encoded(X)
+        check_counts("X", len(arrays), "y", len(as_rows("y", y)))
+        wanted = self._targets.encode(y).astype(self.dtype)
+        weights = np.ones(len(arrays))
+
+        def make(rows: NDArray[np.int64]) -> PooledBatch:
+            return PooledBatch(*as_batch(arrays, rows), wanted[rows], weights[rows])
+
+        return Examples([len(array) for array in arrays], make)
+
+    def _score_examples(self, examples: Examples) -> float:
+        targets, predictions = [], []
+        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
+            batch = examples.batch(rows)
+            targets.append(batch.targets)
+            predictions.append(self.network_(batch.x, batch.lengths)[0])
+        return r2_score(
+            np.concatenate(targets).astype(np.float64), np.concatenate(predictions).astype(np.float64)
+        )
+
+    def _encoded(self, X: Any) -> list[NDArray[Any]]:
+        return self._codec.encode("X", X, self.dtype)
+
+    def _learned(self) -> dict[str, Any]:
+        return {"input": self._codec.to_plain(), "targets": self._targets.to_plain()}
+
+    def _restore(self, values: Mapping[str, Any]) -> None:
+        fields = as_fields("learned", values, {"input": as_mapping, "targets": as_mapping})
+        as_choice("pooling", self.pooling, POOLINGS)
+        as_choice("loss", self.loss, LOSSES)
+        self._codec = InputCodec.from_plain(fields["input"])
+        self._targets = NumberTargets.from_plain(fields["targets"])
+        if self._codec.symbols is None:
+            self.n_features_in_ = self._codec.width
