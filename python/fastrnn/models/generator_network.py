@@ -13,6 +13,7 @@ from fastrnn.layers import Composite, Linear, Module
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput, make_output
 from fastrnn.models.generator_steps import Steps
+from fastrnn.models.initial_state import StateLayout
 
 __all__ = ["GeneratorBatch", "GeneratorNetwork", "GeneratorStream"]
 
@@ -97,17 +98,10 @@ class GeneratorNetwork(Composite):
         rng: np.random.Generator,
     ) -> None:
         parts: dict[str, Module] = {"encoder": encoder}
-        spec = encoder.rnn.spec
-        # c of the sLSTM holds other quantities too, and is wider.
-        self._mapped = [
-            order for order, shape in enumerate(spec.state_shapes(1))
-            if spec.state_names[order] == "h" or shape[1:] == (spec.hidden_size,)
-        ]  # fmt: skip
-        self._widths = [spec.state_shapes(1)[order][1] for order in self._mapped]
+        self._layout = StateLayout(encoder.rnn)
         self.initial = None
         if condition_size and condition_as != "input":
-            width = spec.num_layers * sum(self._widths)
-            parts["initial"] = Linear(condition_size, width, dtype=encoder.dtype, seed=rng)
+            parts["initial"] = Linear(condition_size, self._layout.size, dtype=encoder.dtype, seed=rng)
         parts["output"] = make_output(
             steps.kind, encoder.output_size, steps.width, gaussian=gaussian, end=end, dtype=encoder.dtype,
             seed=rng,
@@ -150,7 +144,7 @@ class GeneratorNetwork(Composite):
         state, context, tape = None, batch.condition if self.reads_condition else None, None
         if self.initial is not None:
             values, tape = self.initial.forward(batch.condition)
-            state = self._as_state(values)
+            state = self._layout.state(values)
         y, _, encoder_tape = self.encoder.forward(batch.inputs, batch.lengths, state=state, context=context)
         real = batch.real
         losses, dh = self.output.nats_and_gradients(y[real], batch.targets[real], scale / batch.weight)
@@ -159,7 +153,7 @@ class GeneratorNetwork(Composite):
         _, dstate = self.encoder.backward(encoder_tape, dy)
         if self.initial is not None:
             assert tape is not None
-            self.initial.backward(tape, self._from_state(dstate), need_dx=False)
+            self.initial.backward(tape, self._layout.gradient(dstate), need_dx=False)
         return float(losses.sum()) / batch.weight
 
     def drawn_inputs(self, batch: GeneratorBatch) -> Array:
@@ -188,25 +182,8 @@ class GeneratorNetwork(Composite):
 
     def _condition(self, condition: Array | None) -> tuple[Any, Array | None]:
         """Return the initial state and the context."""
-        state = None if self.initial is None else self._as_state(self.initial(condition))
+        state = None if self.initial is None else self._layout.state(self.initial(condition))
         return state, condition if self.reads_condition else None
-
-    def _as_state(self, values: Array) -> Any:
-        """Return the state of all layers from the outputs of `initial`, [N, L * widths]."""
-        spec, rows = self.encoder.rnn.spec, len(values)
-        parts = [np.zeros((spec.num_layers, *shape), spec.dtype) for shape in spec.state_shapes(rows)]
-        each = values.reshape(rows, spec.num_layers, -1).swapaxes(0, 1)
-        begin = 0
-        for order, width in zip(self._mapped, self._widths, strict=True):
-            parts[order][...] = each[:, :, begin : begin + width]
-            begin += width
-        return tuple(parts) if len(parts) > 1 else parts[0]
-
-    def _from_state(self, dstate: Any) -> Array:
-        """Return the gradient of the outputs of `initial`: the reverse of `_as_state`."""
-        parts = dstate if isinstance(dstate, tuple) else (dstate,)
-        joined = np.concatenate([parts[order] for order in self._mapped], axis=2)
-        return np.ascontiguousarray(joined.swapaxes(0, 1)).reshape(joined.shape[1], -1)
 
 
 class GeneratorStream:

@@ -1,4 +1,4 @@
-"""The initial state of recurrent layers from a vector: a linear map."""
+"""Which numbers of a vector are which of a recurrent state: for initial states that are computed."""
 
 from __future__ import annotations
 
