@@ -34,6 +34,7 @@ MODELS = {
     "multiplicative": {"attention": "multiplicative"},
     "additive, input feeding": {"attention": "additive", "input_feeding": True},
     "multiplicative, input feeding": {"attention": "multiplicative", "input_feeding": True},
+    "the same with a GRU": {"attention": "multiplicative", "input_feeding": True, "cell": "gru"},
 }
 
 
