@@ -8,7 +8,7 @@ upper case: "Thursday, May 3, 1979", "3RD OF MAY 1979", "3.v.1979". The 10 % of 
 occur in training in no form. A date is right if all of its ten characters are, and if it ends there.
 
 Of 1,000 dates, with seeds 0, 1 and 2, additive and multiplicative attention have all right; without attention
-99.85 % of another 2,000 were right, with seed 0. One to two minutes for each training on a busy machine.
+97.4, 98.4 and 97.7 % are. Each training takes a quarter of a minute on one free core.
 """
 
 from __future__ import annotations

@@ -5,18 +5,21 @@
 Trains on strings of 1 to 12 letters. Strings of 13 to 20 letters ask whether the model has learned the rule,
 or only the lengths that it saw.
 
-Measured with --seed 0, on 500 strings of each group of lengths, the fraction that is reversed exactly::
+Measured on 500 strings of each group of lengths, the fraction that is reversed exactly, the mean of the
+seeds 0, 1 and 2::
 
     letters                          1-4    5-8   9-12  13-16  17-20
-    no attention                   0.988  0.436  0.006  0.000  0.000
-    no attention, source reversed  0.990  0.490  0.018  0.000  0.000
-    additive                       1.000  0.992  0.960  0.388  0.010
-    multiplicative                 1.000  0.986  0.882  0.400  0.008
-    additive, input feeding        1.000  1.000  0.976  0.450  0.004
-    multiplicative, input feeding  1.000  0.994  0.936  0.766  0.464
+    no attention                   0.985  0.453  0.013  0.000  0.000
+    no attention, source reversed  0.983  0.480  0.013  0.000  0.000
+    additive                       1.000  0.997  0.959  0.364  0.010
+    multiplicative                 0.997  0.984  0.898  0.480  0.094
+    additive, input feeding        1.000  1.000  0.981  0.413  0.003
+    multiplicative, input feeding  1.000  0.995  0.948  0.772  0.486
+    the same with a GRU            0.999  0.986  0.949  0.847  0.704
 
 Attention carries past the lengths of training, and furthest where scores are products and the decoder reads
-what it attended to; no form has learned the rule itself.
+what it attended to: with a GRU, of the longest strings, 0.728, 0.740 and 0.644. No form has learned the rule
+itself. A training takes half a minute on one core.
 """
 
 import argparse
