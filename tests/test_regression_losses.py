@@ -161,5 +161,5 @@ def test_what_does_not_fit_is_refused(call, error, message):
 def test_the_names_of_losses_are_those_of_layers():
     assert losses is fr.losses
     for name in losses.__all__:
-        other = {"quantile": "quantile_loss"}.get(name, name)
+        other = {"quantile": "quantile_loss", "ctc": "ctc_loss"}.get(name, name)
         assert getattr(losses, name) is getattr(fr.layers, other)

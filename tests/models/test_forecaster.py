@@ -158,9 +158,9 @@ def test_the_gradients_are_those_of_the_loss():
 @pytest.mark.parametrize(
     ("series", "error", "message"),
     [
-        (np.arange(60.0) + 0j, TypeError, "X: expected numbers: got complex128"),
-        (np.arange(60).astype("datetime64[D]"), TypeError, "X: expected numbers: got datetime64"),
-        (np.array(3.0), TypeError, "X: expected a series or a list of series, got ndarray"),
+        (np.arange(60.0) + 0j, TypeError, "series: expected numbers: got complex128"),
+        (np.arange(60).astype("datetime64[D]"), TypeError, "series: expected numbers: got datetime64"),
+        (np.array(3.0), TypeError, "series: expected a series or a list of series, got ndarray"),
     ],
 )
 def test_what_is_no_series_of_numbers_is_refused(series, error, message):
