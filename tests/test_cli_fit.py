@@ -403,3 +403,46 @@ def test_a_series_is_forecast_from_its_end_or_from_another_one(folder):
     assert failed.exit_code == 2
     assert "gap.csv" in failed.stderr
     assert not (folder / "no.safetensors").exists()
+
+
+def test_files_that_do_not_fit_into_one_are_refused_before_the_prediction(model, folder):
+    (folder / "other.csv").write_text("country,word\nen,hello\n")
+    wrong = run("predict", model, "words.csv", "other.csv")
+    assert wrong.exit_code == 2
+    assert "other.csv: expected the format and the columns of words.csv" in wrong.stderr
+    assert wrong.stdout == ""
+
+
+def test_json_and_a_file_to_write_are_not_both_taken(model):
+    wrong = run("predict", model, "words.csv", "--json", "--out", "never.json")
+    assert wrong.exit_code == 2
+    assert "--out: has no effect with --json" in wrong.stderr
+
+
+def test_sentences_of_two_files_stay_apart(folder):
+    lines = "1\ta\t_\tX\n2\tb\t_\tY\n"  # no blank line at the end
+    for name in ("one.conllu", "two.conllu"):
+        (folder / name).write_text(lines)
+    settings = ["--hidden-size", "4", "--epochs", "1", "--x", "form", "--y", "upos"]
+    run_well("fit", "tag", "one.conllu", "two.conllu", *settings, "--out", "t.safetensors")
+    (folder / "both.conllu").write_bytes(
+        run_well("predict", "t.safetensors", "one.conllu", "two.conllu").stdout.encode()
+    )
+    assert fr.data.read_conll(folder / "both.conllu", 1, layout="conllu") == [["a", "b"], ["a", "b"]]
+
+
+def test_a_line_of_text_keeps_its_quotes(model, folder):
+    (folder / "quotes.txt").write_text('say "hi"\n')
+    text = run_well("predict", model, "quotes.txt").stdout
+    assert text.startswith('say "hi"\t')
+
+
+@pytest.mark.parametrize("wrong", [{"y": 5}, {"x_as": "foo"}, {"x": ["a"]}, {"rate": -1}])
+def test_columns_in_a_strangers_file_are_checked(folder, fitted, wrong):
+    from fastrnn.models.base.model_file import write_model
+
+    (folder / "m.safetensors").write_bytes(fitted)
+    write_model("wrong.safetensors", fr.models.SequenceClassifier.load("m.safetensors"), wrong)
+    refused = run("predict", "wrong.safetensors", "words.csv")
+    assert refused.exit_code == 2
+    assert f"wrong.safetensors: source.{next(iter(wrong))}" in refused.stderr

@@ -178,10 +178,12 @@ class DataFile:
         if self.format == "conll":
             return self._conll_with(list(added.values()))
         columns = {**self._columns, **added}
-        delimiter = self.layout.delimiter or _DELIMITERS.get(self.format, "\t")
+        if self.format not in _DELIMITERS:  # lines and pairs of text, in which a quote is a character
+            return "".join("\t".join(map(str, row)) + "\n" for row in zip(*columns.values(), strict=True))
+        delimiter = self.layout.delimiter or _DELIMITERS[self.format]
         text = io.StringIO()
         writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-        if header and self.layout.header and self.format in _DELIMITERS:
+        if header and self.layout.header:
             writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
         return text.getvalue()

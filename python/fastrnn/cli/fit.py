@@ -21,6 +21,7 @@ from fastrnn.cli.standard_streams import show
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.text_input import check_standard_input
 from fastrnn.files.atomic_files import check_writable
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.models.base.model_file import write_model
 from fastrnn.train import TrainingDiverged
 
@@ -142,8 +143,9 @@ def _fit(
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
             stopped = _train(context, model, X, y_training, validation)
-        seconds = time.perf_counter() - started
-    write_model(out, model, columns.to_plain())
+        with defer_interrupts():
+            seconds = time.perf_counter() - started
+            write_model(out, model, columns.to_plain())
     _report(task, model, out, rows, seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)
@@ -169,6 +171,9 @@ def _train(
         warnings.simplefilter("always")
         try:
             model.fit(X, y, validation=validation)
+        except KeyboardInterrupt:
+            if not hasattr(model, "network_"):  # else it came after the last epoch: nothing is lost
+                raise
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; try a lower --learning-rate") from None
     for warning in caught:

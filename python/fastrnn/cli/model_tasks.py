@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import fastrnn.models
+from fastrnn._checks import as_choice, as_size
+from fastrnn._plain import Check, as_fields, as_list, as_text, printable
 from fastrnn.cli.data_files import DataFile
-from fastrnn.cli.sequence_cells import read_cells, read_sounds
+from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS, read_cells, read_sounds
+from fastrnn.train import CheckpointError
 
 __all__ = ["TASKS", "Columns", "ModelTask", "find_columns", "read_inputs", "read_targets", "task_of_kind"]
 
@@ -115,6 +118,27 @@ class Columns(NamedTuple):
     y_as: str
     rate: int | None = None  # samples a second, of sound
 
+    @classmethod
+    def of_file(cls, path: str, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a model's file says of its columns, checked: a stranger may have written it.
+
+        Raises
+        ------
+        CheckpointError
+            If a value is of another kind.
+        """
+        checks: dict[str, Check] = {
+            "x": as_text,
+            "y": lambda name, value: as_list(name, value, as_text),
+            "x_as": lambda name, value: as_choice(name, value, X_READINGS),
+            "y_as": lambda name, value: as_choice(name, value, Y_READINGS),
+            "rate": as_size,
+        }
+        try:
+            return as_fields("source", source, {}, checks)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"{path}: {printable(str(error))}") from error
+
     def to_plain(self) -> dict[str, Any]:
         """Return plain values for a file."""
         plain = {**self._asdict(), "y": list(self.y)}
@@ -144,6 +168,8 @@ def find_columns(
         if not value and (option == "--y" or task.needs_x):
             of = ", ".join(map(repr, file.names)) or "word, pos, chunk, ner, or 0, 1, 2 ..."
             raise ValueError(f"{option}: name the column of {file.name} to use, one of {of}")
+    if len(set(y)) < len(y):
+        raise ValueError(f"--y: expected different columns, got {', '.join(y)}")
     if len(y) > 1 and task.y_as != "number":
         raise ValueError(f"--y: expected one column for {task.name}, got {len(y)}")
     return Columns(x, tuple(y), x_as or task.x_as, y_as or task.y_as)

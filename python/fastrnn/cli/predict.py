@@ -17,7 +17,7 @@ from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_target
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
-from fastrnn.cli.standard_streams import show
+from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input
 from fastrnn.files.atomic_files import check_writable, write_atomically
 from fastrnn.models.base.model_file import kind_of_file, source_of_file
@@ -91,6 +91,8 @@ def command(
     next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %.
     """
     check_standard_input(files)
+    if as_json and out is not None:
+        raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
     _check_out(out, [model, *files])
     task = task_of_kind(model, kind_of_file(model))
     fitted = getattr(fastrnn.models, task.kind).load(model)
@@ -118,7 +120,9 @@ def command(
     if proba and not task.proba:
         raise ValueError(f"--proba: a {task.kind} has no probabilities of classes")
     with open_data(files, layout) as data:
-        columns = _columns(source_of_file(model), data[0], x, y, x_as, task)
+        _check_alike(data)
+        source = Columns.of_file(model, source_of_file(model))
+        columns = _columns(source, data[0], x, y, x_as, task)
         with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
             X, _ = read_inputs(data, columns)
             if temperature is None:
@@ -152,7 +156,8 @@ def _forecast(
     seed: int,
 ) -> dict[str, list[float]]:
     """Return the next steps of a series and their bands."""
-    columns = Columns(None, y or tuple(source_of_file(path).get("y", ())), "numbers", "number")
+    source = Columns.of_file(path, source_of_file(path))
+    columns = Columns(None, y or tuple(source.get("y", ())), "numbers", source.get("y_as") or "number")
     if not files:
         return forecast_table(model, [], columns, steps, seed)
     if not columns.y:
@@ -161,9 +166,20 @@ def _forecast(
         return forecast_table(model, data, columns, steps, seed)
 
 
+def _check_alike(data: Sequence[DataFile]) -> None:
+    """Check that the rows of all files fit into one."""
+    first = data[0]
+    for file in data[1:]:
+        if file.format != first.format or (first.format != "jsonl" and file.names != first.names):
+            raise ValueError(
+                f"{file.name}: expected the format and the columns of {first.name}, as one file is written: "
+                f"{first.format}, {', '.join(first.names)}; got {file.format}, {', '.join(file.names)}"
+            )
+
+
 def _write(out: str | None, text: str) -> None:
     if out is None:
-        show(text, end="")
+        write_data(text)
     else:
         write_atomically(out, text.encode())
 
@@ -227,6 +243,8 @@ def _with_predictions(
         added = _added(
             file, column, predictions[start:end], own, names, ";" if columns.y_as == "labels" else " "
         )
+        if file.format == "conll" and text and not text.endswith("\n\n"):
+            text += "\n"  # a blank line ends a sentence; at the end of a file it may be missing
         text += file.with_columns(added, header=not number)
         start = end
     return text

@@ -65,8 +65,8 @@ def _one_number(place: str, cell: Any, folder: Path) -> float:
 def _labels(place: str, cell: Any, folder: Path) -> set[Any]:
     if isinstance(cell, str):
         return {part.strip() for part in cell.split(";") if part.strip()}
-    if not isinstance(cell, list):
-        raise ValueError(f"{place}: expected labels, got {type(cell).__name__}")
+    if not isinstance(cell, list) or not all(isinstance(label, (str, int)) for label in cell):
+        raise ValueError(f"{place}: expected a list of labels, got {cell!r:.60}")
     return set(cell)
 
 

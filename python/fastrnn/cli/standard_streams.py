@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from typing import IO, Any
 
-__all__ = ["ForgivingStream", "open_closed_streams", "show"]
+__all__ = ["ForgivingStream", "open_closed_streams", "show", "write_data"]
 
 # C0 without tab and line feed, DEL, C1; the marks, embeddings, overrides and isolates of direction.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -52,6 +52,23 @@ def show(text: str = "", *, err: bool = False, end: str = "\n", stream: IO[str] 
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write((text + end).encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def write_data(text: str) -> None:
+    """Write data to standard output: to a terminal as `show` does, else in UTF-8, as into a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None or sys.stdout.isatty():
+        show(text, end="")
+        return
+    sys.stdout.flush()
+    buffer.write(text.encode())
+    buffer.flush()
 
 
 class ForgivingStream:

@@ -62,7 +62,7 @@ def _decode(name: str, file: bytes) -> tuple[NDArray[np.float32], int]:
         with wave.open(io.BytesIO(_plain_format(file)), "rb") as sound:
             channels, width, rate, expected = sound.getparams()[:4]
             content = sound.readframes(expected)
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last of a seek beyond the end
         reason = str(error) or "the file ends too early"
         raise ValueError(
             f"{name}: expected a WAV file of PCM samples (not compressed, no floats): {reason}"
