@@ -214,3 +214,18 @@ def test_what_features_refuse_names_the_argument(samples, options, message):
 def test_integer_samples_are_refused_since_their_scale_is_unknown():
     with pytest.raises(TypeError, match=r"samples: expected floats in \[-1, 1\], got int16"):
         log_mel(np.zeros(8, np.int16), RATE)
+
+
+def test_a_damaged_header_is_refused_or_read(tmp_path):
+    random, whole = np.random.default_rng(0), wav(range(100))
+    path, refused = tmp_path / "a.wav", 0
+    for _ in range(400):
+        content = bytearray(whole)
+        content[random.integers(44)] = random.integers(256)
+        path.write_bytes(content)
+        try:
+            read_wav(path)
+        except ValueError as error:
+            assert "a.wav: expected" in str(error)
+            refused += 1
+    assert 100 < refused < 400
