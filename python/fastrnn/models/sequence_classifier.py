@@ -187,7 +187,7 @@ class SequenceClassifier(SequenceModel):
         return self
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags  # type: ignore[import-untyped]  # no stubs
+        from sklearn.utils import ClassifierTags
 
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"

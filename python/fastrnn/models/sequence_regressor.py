@@ -130,7 +130,7 @@ class SequenceRegressor(SequenceModel):
         return self
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import RegressorTags  # type: ignore[import-untyped]  # no stubs
+        from sklearn.utils import RegressorTags
 
         tags = super().__sklearn_tags__()
         tags.estimator_type = "regressor"

@@ -66,7 +66,7 @@ class ScikitEstimator:
         return "network_" in self.__dict__
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags  # type: ignore[import-untyped]  # no stubs
+        from sklearn.utils import InputTags, Tags, TargetTags
 
         return Tags(
             estimator_type=None,
