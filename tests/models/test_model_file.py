@@ -196,3 +196,18 @@ def test_history_that_is_not_finite_survives(models, tmp_path):
     loss = SequenceClassifier.load(tmp_path / "m.safetensors").history_["loss"]
     assert np.isnan(loss[0])
     assert loss[1] == 1.0
+
+
+def test_settings_changed_after_fit_change_neither_the_network_nor_its_file(tmp_path):
+    X, y = ["ab", "ba", "abb", "baa"] * 4, ["x", "y", "x", "y"] * 4
+    model = fr.models.SequenceClassifier(hidden_size=4, epochs=2, random_state=0).fit(X, y)
+    before = model.predict_proba(X)
+    model.set_params(hidden_size=9, pooling="mean", threshold=0.3, cell="gru")
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    again = fr.models.SequenceClassifier.load(path)
+    assert np.array_equal(again.predict_proba(X), before)
+    assert np.array_equal(model.predict_proba(X), before)
+    assert (again.hidden_size, again.pooling, again.cell, again.threshold) == (4, "last", "lstm", 0.3)
+    again.save(path)
+    assert fr.models.SequenceClassifier.load(path).get_params() == again.get_params()

@@ -32,15 +32,12 @@ class SavedModel(Protocol):
     network_: Any
     history_: dict[str, list[float]]
     n_iter_: int
-    cell_options: Mapping[str, Any] | None
 
     def __init__(self, **settings: Any) -> None: ...
-    def get_params(self) -> dict[str, Any]:
-        """Return the settings by name."""
-
     @classmethod
     def _parameter_names(cls) -> list[str]: ...
     def _settings(self) -> Any: ...
+    def _settings_of_file(self) -> dict[str, Any]: ...
     def _learned(self) -> dict[str, Any]: ...
     def _restore(self, values: Mapping[str, Any]) -> None: ...
     def _make_network(self, rng: np.random.Generator) -> Any: ...
@@ -63,8 +60,9 @@ def write_model(
     # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
     from safetensors.numpy import save
 
-    settings = {name: plain_value(value) for name, value in model.get_params().items()}
-    settings["cell_options"] = _plain_mapping(model.cell_options)
+    given = model._settings_of_file()
+    settings = {name: plain_value(value) for name, value in given.items()}
+    settings["cell_options"] = _plain_mapping(given["cell_options"])
     if not isinstance(settings["random_state"], int):
         settings["random_state"] = None
     description = {

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NotFittedError", "ScikitEstimator"]
 
+# The settings that no network depends on: they may be changed after fit, and a file keeps the change.
+_OF_PREDICTION = frozenset(
+    {"batch_size", "beam_size", "decoder", "length_penalty", "max_length", "threshold", "verbose"}
+)
+
 
 class NotFittedError(ValueError, AttributeError):
     """A model was asked for a prediction before it was fitted.
@@ -94,7 +99,16 @@ class ScikitEstimator:
         # Other attributes are not the model's: scikit-learn sets some of its own while it fits a pipeline.
         for name in self.__dict__.get("_fitted_names", ()):
             self.__dict__.pop(name, None)
-        self.__dict__.update(learned, _fitted_names=tuple(learned))
+        names = (*learned, "_fitted_settings")
+        self.__dict__.update(learned, _fitted_settings=fitted.get_params(), _fitted_names=names)
+
+    def _settings_of_file(self) -> dict[str, Any]:
+        """Return the settings with which the model was fitted, but those of prediction as they are now.
+
+        Others may have been changed since: they count from the next fit on, not for the network that there is.
+        """
+        now = {name: value for name, value in self.get_params().items() if name in _OF_PREDICTION}
+        return {**self.__dict__["_fitted_settings"], **now}
 
     def _check_fitted(self, method: str) -> None:
         """Check that the model is fitted.
