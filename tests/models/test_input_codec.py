@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import fastrnn as fr
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.symbol_ids import SymbolIds
 
@@ -146,3 +147,20 @@ def test_a_table_of_symbols_says_what_it_holds():
     assert len(table) == 3
     assert "a" in table
     assert "z" not in table
+
+
+def test_numpy_strings_constant_columns_and_iterators():
+    X, y = np.array(["abc", "ab", "bca", "ca"] * 3), np.array(["p", "q"] * 6)
+    settings = {"hidden_size": 4, "epochs": 1, "random_state": 0}
+    one = fr.models.SequenceClassifier(**settings).fit(X, y)
+    other = fr.models.SequenceClassifier(**settings).fit(X.tolist(), y.tolist())
+    assert np.array_equal(one.predict_proba(X), other.predict_proba(X.tolist()))
+    codec = InputCodec.learn("X", [np.c_[np.arange(4.0), np.full(4, 0.1)]] * 3)
+    assert codec.scale[1] == 1.0
+    with pytest.raises(ValueError, match=r"X\[0\]: the features are too large for float32"):
+        codec.encode("X", [np.full((2, 2), 1e300)])
+    with pytest.raises(TypeError, match=r"X: expected a list, got generator; write list\(X\)"):
+        fr.models.SequenceClassifier(**settings).fit((x for x in X), y)
+    for options in ({"hidden_size": 7}, {"kind": "GRU"}):
+        with pytest.raises(ValueError, match="cell_options: expected options of the cell alone"):
+            fr.models.SequenceClassifier(**settings, cell_options=options).fit(X, y)

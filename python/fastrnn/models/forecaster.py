@@ -222,7 +222,9 @@ class Forecaster(SequenceModel):
             every = np.concatenate(known)
             self._known_width = every.shape[1]
             self._known_mean, self._known_scale = every.mean(axis=0), every.std(axis=0)
-            self._known_scale[self._known_scale == 0.0] = 1.0
+            self._known_scale[self._known_scale <= 1e-12 * np.abs(self._known_mean)] = 1.0
+            if not (np.isfinite(self._known_mean).all() and np.isfinite(self._known_scale).all()):
+                raise ValueError("exogenous: the numbers are too large to standardize; divide them first")
         kept = window + self._transform.lost + 1
         self._tails = [series[-kept:] for series in panel]
         own = self._known(y, self._single, [len(series) for series in panel])

@@ -56,7 +56,7 @@ class Condition:
                 mean, scale = vectors.mean(axis=0), vectors.std(axis=0)
             if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
                 raise ValueError("X: the features are too large to standardize; divide them first")
-            scale[scale == 0.0] = 1.0
+            scale[scale <= 1e-12 * np.abs(mean)] = 1.0
         return cls(None, mean, scale)
 
     @property

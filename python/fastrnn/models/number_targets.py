@@ -43,7 +43,7 @@ class NumberTargets:
             mean, scale = values.mean(axis=0), values.std(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
             raise ValueError("y: the targets are too large to standardize; divide them first")
-        scale[scale == 0.0] = 1.0
+        scale[scale <= 1e-12 * np.abs(mean)] = 1.0
         return cls(mean, scale, flat)
 
     def encode(self, y: Any) -> NDArray[np.float64]:

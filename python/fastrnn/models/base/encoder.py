@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
 from fastrnn._checks import as_choice, as_probability
+from fastrnn._plain import as_mapping
 from fastrnn.layers import Composite, Embedding, Module, Recurrent
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
@@ -203,6 +204,7 @@ def make_recurrent(
     """
     names = {row.name: row.layer for row in CELLS.values() if row.by_name}
     layer = names[as_choice("cell", cell, names)]
+    options = {} if cell_options is None else as_mapping("cell_options", cell_options)
     description = {
         "kind": layer,
         "input_size": input_size,
@@ -211,8 +213,11 @@ def make_recurrent(
         "bidirectional": bidirectional,
         "dropout": dropout,
         "dtype": np.dtype(dtype).name,
-        **({} if cell_options is None else cell_options),
     }
+    own = sorted(options.keys() & description.keys())
+    if own:
+        raise ValueError(f"cell_options: expected options of the cell alone, got {', '.join(own)}")
+    description |= options
     rnn = from_description(description, rng)
     assert isinstance(rnn, Recurrent)
     rnn.rng = rng

@@ -76,7 +76,7 @@ class SequenceModel(ScikitEstimator, ABC):
         Limit of the gradient's global norm.
     early_stopping : bool, default False
         Hold out a part of the training data, score it after each epoch, stop when the score has not risen for
-        `n_iter_no_change` epochs, and keep the best parameters.
+        `n_iter_no_change` epochs, and keep the best parameters (of equal scores, those of the lowest loss).
     validation_fraction : float, default 0.1
         The part that is held out. Not used if ``fit`` is given a validation set.
     n_iter_no_change : int, default 5

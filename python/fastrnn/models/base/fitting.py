@@ -131,7 +131,7 @@ class _Loop:
             self.history |= {"validation_loss": [], "validation_score": []}
         self.schedule: ConstantSchedule | None = None
         self.step = 0
-        self.best_score, self.waited = -math.inf, 0
+        self.best_score, self.waited = (-math.inf, -math.inf), 0
         self.best: Array | None = None
 
     @property
@@ -169,19 +169,19 @@ class _Loop:
         for name, value in entry.items():
             self.history[name].append(float(value))
         if self.settings.early_stopping and self.validation is not None:
-            self._observe(entry["validation_score"])
+            self._observe(entry["validation_score"], entry["validation_loss"])
 
     def keep_best(self) -> None:
         """Set the parameters to those of the best score."""
         if self.best is not None:
             self.network.parameters._writable_flat()[...] = self.best
 
-    def _observe(self, score: float) -> None:
-        if score > self.best_score:
-            self.best_score, self.waited = score, 0
+    def _observe(self, score: float, loss: float) -> None:
+        """Keep the parameters of the best score, of equal ones those of the lowest loss."""
+        self.waited = 0 if score > self.best_score[0] else self.waited + 1
+        if (score, -loss) > self.best_score:
+            self.best_score = (score, -loss)
             self.best = self.network.parameters.flat.copy()
-        else:
-            self.waited += 1
 
     def _new_schedule(self, batches: int) -> ConstantSchedule:
         settings = self.settings

@@ -92,7 +92,7 @@ class InputCodec:
                 mean, scale = steps.mean(axis=0), steps.std(axis=0)
             if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
                 raise ValueError(f"{name}: the features are too large to standardize; divide them first")
-            scale[scale == 0.0] = 1.0
+            scale[scale <= 1e-12 * np.abs(mean)] = 1.0  # a constant, but for rounding
         return cls(level, None, mean, scale)
 
     @property
@@ -124,7 +124,14 @@ class InputCodec:
         assert self.mean is not None
         assert self.scale is not None
         arrays = [_features(name, i, row, len(self.mean)) for i, row in enumerate(rows)]
-        return [((array - self.mean) / self.scale).astype(dtype) for array in arrays]
+        results = []
+        for row, array in enumerate(arrays):
+            with np.errstate(over="ignore"):
+                result = ((array - self.mean) / self.scale).astype(dtype)
+            if not np.isfinite(result).all():
+                raise ValueError(f"{name}[{row}]: the features are too large for {np.dtype(dtype)}")
+            results.append(result)
+        return results
 
     def split(self, name: str, row: int, sequence: Any) -> list[Any]:
         """Return the symbols of a sequence of symbols.

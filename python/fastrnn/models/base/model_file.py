@@ -63,6 +63,7 @@ def write_model(
     given = model._settings_of_file()
     settings = {name: plain_value(value) for name, value in given.items()}
     settings["cell_options"] = _plain_mapping(given["cell_options"])
+    settings["dtype"] = np.dtype(given["dtype"]).name
     if not isinstance(settings["random_state"], int):
         settings["random_state"] = None
     description = {

@@ -105,7 +105,7 @@ class ScikitEstimator:
     def _settings_of_file(self) -> dict[str, Any]:
         """Return the settings with which the model was fitted, but those of prediction as they are now.
 
-        Others may have been changed since: they count from the next fit on, not for the network that there is.
+        Others that were changed since count from the next fit on, not for the network that there is.
         """
         now = {name: value for name, value in self.get_params().items() if name in _OF_PREDICTION}
         return {**self.__dict__["_fitted_settings"], **now}

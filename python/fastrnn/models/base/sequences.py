@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,8 @@ def as_rows(name: str, values: Any) -> list[Any]:
         raise ValueError(f"{name}: 0 feature(s) (shape={values.shape}) while a minimum of 1 is required.")
     if isinstance(values, np.ndarray) and values.ndim == 0:
         raise TypeError(f"{name}: expected a list of sequences, got a single value, {values[()]!r}")
+    if isinstance(values, Iterator):  # it could be read once only
+        raise TypeError(f"{name}: expected a list, got {type(values).__name__}; write list({name})")
     if isinstance(values, (dict, set, frozenset)) or not isinstance(values, Iterable):
         raise TypeError(f"{name}: expected a list of sequences, got {type(values).__name__}")
     rows = list(values)
@@ -69,7 +71,8 @@ def as_steps(name: str, row: int, sequence: Any) -> Sequence[Any] | NDArray[Any]
     ValueError
         If it is a single number, or empty.
     """
-    if isinstance(sequence, (int, float, complex, np.generic)) or sequence is None:
+    number = isinstance(sequence, (int, float, complex, np.generic)) and not isinstance(sequence, str)
+    if number or sequence is None:
         raise ValueError(
             f"{name}[{row}]: expected a sequence of steps, got {type(sequence).__name__} ({sequence!r}). "
             f"Reshape your data: {name} is a list of sequences, one for each sample"
