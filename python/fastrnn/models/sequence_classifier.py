@@ -42,7 +42,7 @@ class SequenceClassifier(SequenceModel):
         steps, or their mean weighted by learned attention.
     class_weight : mapping of class to float, "balanced" or None
         The weight of each class in the loss; "balanced": inversely proportional to its frequency. Of several
-        labels, the weight of each label's presence.
+        labels, a sequence has the mean weight of those that it has, or 1.
     threshold : float, default 0.5
         With several labels, those with at least this probability are predicted.
 
