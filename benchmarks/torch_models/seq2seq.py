@@ -129,7 +129,7 @@ def twin_of(model: Seq2Seq) -> TorchSeq2Seq:
     """Return the model with additive attention in PyTorch, with equal parameters."""
     network = model.network_
     twin = TorchSeq2Seq(
-        model._source.width, model._target.width, model.embedding_size, model.hidden_size,
+        model._codec.width, model._target.width, model.embedding_size, model.hidden_size,
         input_feeding=network.feeds,
     )  # fmt: skip
     twin.to(getattr(torch, network.dtype.name))

@@ -6,7 +6,8 @@ import pytest
 import fastrnn as fr
 from fastrnn.models import NotFittedError, SequenceClassifier
 from fastrnn.models.base.encoder import CELL_NAMES, SequenceEncoder
-from fastrnn.models.classifier_network import LOSSES, PooledBatch, PooledNetwork
+from fastrnn.models.base.row_losses import LOSSES
+from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
 from fastrnn.models.pooling import POOLINGS
 from gradient_check import assert_gradient
 

@@ -7,14 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn._arrays import Array, Ids
-from fastrnn._dispatch import kernels
-from fastrnn.layers import AttentionPooling, Composite, Linear, Module, binary_cross_entropy
+from fastrnn.layers import AttentionPooling, Composite, Linear, Module
 from fastrnn.models.base.encoder import SequenceEncoder
+from fastrnn.models.base.row_losses import row_losses
 from fastrnn.models.pooling import PoolTape, pool, pool_backward, pool_forward
 
-__all__ = ["LOSSES", "PooledBatch", "PooledNetwork"]
-
-LOSSES = ("softmax", "sigmoid", "squared", "absolute", "huber")
+__all__ = ["PooledBatch", "PooledNetwork"]
 
 
 class PooledBatch(NamedTuple):
@@ -84,7 +82,7 @@ class PooledNetwork(Composite):
     def loss(self, batch: PooledBatch) -> float:
         """Return the weighted mean loss of a batch, without dropout."""
         z, _ = self(batch.x, batch.lengths)
-        losses, _ = self._losses(z, batch.targets)
+        losses, _ = row_losses(self.loss_kind, z, batch.targets)
         return float(losses @ batch.weights) / batch.weight
 
     def loss_and_gradients(self, batch: PooledBatch, scale: float = 1.0) -> float:
@@ -92,7 +90,7 @@ class PooledNetwork(Composite):
         y, state, tape = self.encoder.forward(batch.x, batch.lengths)
         pooled, pool_tape = pool_forward(self.pooling, self.encoder, y, state, batch.lengths, self.attention)
         z, output_tape = self.output.forward(pooled)
-        losses, dz = self._losses(z, batch.targets)
+        losses, dz = row_losses(self.loss_kind, z, batch.targets)
         dz *= (batch.weights * (scale / batch.weight)).astype(dz.dtype)[:, None]
         self._backward(tape, pool_tape, self.output.backward(output_tape, dz))
         return float(losses @ batch.weights) / batch.weight
@@ -101,24 +99,3 @@ class PooledNetwork(Composite):
         assert dpooled is not None
         dy, dstate = pool_backward(self.encoder, pool_tape, dpooled, self.attention)
         self.encoder.backward(tape, dy, dstate)
-
-    def _losses(self, z: Array, targets: Array) -> tuple[Array, Array]:
-        """Return the loss of each row, float64 [N], and the gradient of its outputs, [N, K]."""
-        if self.loss_kind == "softmax":
-            losses, dz = kernels.softmax_cross_entropy(z, targets)
-            return losses.astype(np.float64), dz
-        if self.loss_kind == "sigmoid":
-            _, dz = binary_cross_entropy(z, targets)
-            dz = dz * z.size  # it was that of the mean
-            magnitude = np.abs(z.astype(np.float64))
-            losses = np.maximum(z, 0) - z * targets + np.log1p(np.exp(-magnitude))
-            return losses.sum(axis=1), dz
-        error = z - targets
-        wide = error.astype(np.float64)
-        if self.loss_kind == "squared":
-            return (wide * wide).sum(axis=1), 2 * error
-        if self.loss_kind == "absolute":
-            return np.abs(wide).sum(axis=1), np.sign(error)
-        inside = np.abs(wide) <= 1.0
-        huber = np.where(inside, 0.5 * wide * wide, np.abs(wide) - 0.5)
-        return huber.sum(axis=1), np.clip(error, -1, 1)

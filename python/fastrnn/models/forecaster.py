@@ -16,6 +16,7 @@ from fastrnn.models.backtest import Backtest
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.fitting import mean_loss
 from fastrnn.models.closed_loop import ClosedLoop
 from fastrnn.models.forecast_network import ForecastBatch, ForecastNetwork
 from fastrnn.models.number_targets import r2_score
@@ -270,8 +271,6 @@ class Forecaster(SequenceModel):
         return first, training.subset(np.arange(last, len(training)))
 
     def _score_examples(self, examples: Examples) -> float:
-        from fastrnn.models.base.fitting import mean_loss
-
         return -mean_loss(self.network_, examples, self.batch_size)
 
     def _learned(self) -> dict[str, Any]:

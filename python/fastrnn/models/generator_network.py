@@ -11,6 +11,7 @@ from fastrnn._arrays import Array, Ids
 from fastrnn.decode import Sampling
 from fastrnn.layers import Composite, Linear, Module
 from fastrnn.models.base.encoder import SequenceEncoder
+from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput, make_output
 from fastrnn.models.generator_steps import Steps
 from fastrnn.models.initial_state import StateLayout
@@ -44,8 +45,7 @@ class GeneratorBatch(NamedTuple):
     @property
     def real(self) -> NDArray[np.bool_]:
         """Where there is a target, bool [T, N]."""
-        mask: NDArray[np.bool_] = np.arange(len(self.inputs))[:, None] < self.lengths
-        return mask
+        return steps_inside(len(self.inputs), self.lengths)
 
 
 class GeneratorNetwork(Composite):

@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers import AttentionPooling
 from fastrnn.models.base.encoder import SequenceEncoder, hidden_state, state_gradient
+from fastrnn.models.base.examples import steps_inside
 
 __all__ = ["POOLINGS", "PoolTape", "pool", "pool_backward", "pool_forward"]
 
@@ -80,7 +81,7 @@ def pool_backward(
         return attention.backward(tape.kept, dpooled), None
     if tape.pooling == "mean":
         share = dpooled / tape.lengths[:, None].astype(dpooled.dtype)
-        inside = np.arange(steps)[:, None] < tape.lengths
+        inside = steps_inside(steps, tape.lengths)
         return inside[:, :, None] * share, None
     dy = np.zeros(tape.shape, dpooled.dtype)
     dy[tape.kept, np.arange(rows)[:, None], np.arange(width)] = dpooled
@@ -93,7 +94,7 @@ def _pool(pooling: str, encoder: SequenceEncoder, y: Array, state: Any, lengths:
     if pooling == "mean":
         mean: Array = y.sum(axis=0) / lengths[:, None].astype(y.dtype)
         return mean, None
-    outside = np.arange(len(y))[:, None] >= lengths
+    outside = ~steps_inside(len(y), lengths)
     masked = np.where(outside[:, :, None], -np.inf, y)
     best = masked.argmax(axis=0)
     return np.take_along_axis(y, best[None], axis=0)[0], best

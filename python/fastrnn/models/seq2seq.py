@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array, Ids
 from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._plain import as_fields, as_mapping
-from fastrnn.data import length_buckets
 from fastrnn.decode import Sampling
 from fastrnn.decode.categorical import UniformStreams
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.examples import Examples, as_batch, batches_of
 from fastrnn.models.base.input_codec import InputCodec
-from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.seq2seq_network import Seq2SeqBatch, Seq2SeqNetwork
 from fastrnn.models.seq2seq_search import END, UNKNOWN, Found, Limits, beam_targets, draw_targets
 
@@ -171,49 +170,33 @@ class Seq2Seq(SequenceModel):
         self._check_fitted("log_likelihood")
         examples = self._examples(X, y)
         result = np.empty(len(examples))
-        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
-            result[rows] = -self.network_.nats(examples.batch(rows)).sum(axis=0)
+        for rows, batch in examples.batches(self.batch_size):
+            result[rows] = -self.network_.nats(batch).sum(axis=0)
         return result
 
     def score(self, X: Any, y: Any) -> float:
         """Return the fraction of targets that `predict` finds exactly, symbols that it copies included."""
         self._check_fitted("score")
-        sources, targets = as_rows("X", X), as_rows("y", y)
-        check_counts("X", len(sources), "y", len(targets))
+        sources, targets = as_pairs(X, y)
         wanted = [self._target.split("y", row, target) for row, target in enumerate(targets)]
         found = self._found_symbols(sources, self._search(sources))
         return sum(one == other for one, other in zip(found, wanted, strict=True)) / len(wanted)
 
     def partial_fit(self, X: Any, y: Any) -> Self:
         """Train for one pass over further data; symbols that the first call did not see stay unknown."""
-        if not self.__sklearn_is_fitted__():
-            fresh = self._blank()
-            fresh._settings()
-            fresh._learn(X, y, fresh._generator())
-            fresh.history_, fresh.n_iter_ = {}, 0
-            fresh._continue(X, y)
-            self._adopt(fresh)
-        else:
-            self._continue(X, y)
-        return self
+        return self._fit_further(X, y)
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
         self._check_own_settings()
-        if y is None:
-            raise ValueError("y: requires y to be passed, but the target y is None")
-        sources, targets = as_rows("X", X), as_rows("y", y)
-        check_counts("X", len(sources), "y", len(targets))
-        options: dict[str, Any] = {"level": self.level, "min_count": self.min_count}
-        self._source = InputCodec.learn("X", sources, standardize=self.standardize, **options)
-        self._target = InputCodec.learn("y", targets, reserved=2, **options)
+        sources, targets = as_pairs(X, y)
+        self._learn_input(sources)
+        self._target = InputCodec.learn("y", targets, level=self.level, min_count=self.min_count, reserved=2)
         if self._target.symbols is None:
             raise TypeError("y: expected texts, or lists of str or int, got features; see SequenceRegressor")
-        if self.copy and self._source.symbols is None:
+        if self.copy and self._codec.symbols is None:
             raise ValueError("copy: expected False for features, of which there is no symbol to copy")
         self._texts = isinstance(targets[0], str)
         self.longest_ = max(map(len, self._target.encode("y", targets)))
-        if self._source.symbols is None:
-            self.n_features_in_ = self._source.width
         self.network_ = self._make_network(rng)
 
     def _check_own_settings(self) -> None:
@@ -237,7 +220,7 @@ class Seq2Seq(SequenceModel):
             raise ValueError("cell_options: expected no context_size; write context='input'")
 
     def _make_network(self, rng: np.random.Generator) -> Seq2SeqNetwork:
-        encoder = self._encoder(self._source, rng)
+        encoder = self._encoder(self._codec, rng)
         options = dict(self.cell_options or {})
         if self.context != "state":
             options["context_size"] = encoder.output_size
@@ -281,7 +264,7 @@ class Seq2Seq(SequenceModel):
         return Examples([len(a) + len(b) for a, b in zip(sources, inputs, strict=True)], make)
 
     def _sources(self, X: Any) -> list[NDArray[Any]]:
-        arrays = self._source.encode("X", X, self.dtype)
+        arrays = self._encoded(X)
         return [np.ascontiguousarray(array[::-1]) for array in arrays] if self.reverse_source else arrays
 
     def _in_order(self, weights: Array | None) -> Array:
@@ -296,9 +279,9 @@ class Seq2Seq(SequenceModel):
         self._check_own_settings()
         arrays = self._sources(sources)
         found: list[Any] = [None] * len(arrays)
-        for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
+        for rows, x, lengths in batches_of(arrays, self.batch_size):
             random = None if streams is None else partial(_points, streams, rows)
-            own = self._find(*as_batch(arrays, rows), sampling, random)
+            own = self._find(x, lengths, sampling, random)
             for row, one in zip(rows.tolist(), own, strict=True):
                 found[row] = one
         return found
@@ -321,7 +304,7 @@ class Seq2Seq(SequenceModel):
             ids = one.ids.tolist()
             steps, best = [], ids
             if UNKNOWN in ids:
-                steps = self._source.split("X", row, sources[row])
+                steps = self._codec.split("X", row, sources[row])
                 best = self._in_order(one.weights).argmax(axis=1).tolist()
             pairs = zip(ids, best, strict=True)
             results.append([steps[place] if i == UNKNOWN else symbols[i - reserved] for i, place in pairs])
@@ -335,8 +318,7 @@ class Seq2Seq(SequenceModel):
 
     def _score_examples(self, examples: Examples) -> float:
         right = 0
-        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
-            batch = examples.batch(rows)
+        for _, batch in examples.batches(self.batch_size):
             for column, one in enumerate(self._find(batch.sources, batch.source_lengths)):
                 wanted = batch.targets[: batch.lengths[column] - 1, column]
                 right += np.array_equal(one.ids, wanted) and (self.copy or UNKNOWN not in wanted)
@@ -344,7 +326,7 @@ class Seq2Seq(SequenceModel):
 
     def _learned(self) -> dict[str, Any]:
         return {
-            "source": self._source.to_plain(),
+            "source": self._codec.to_plain(),
             "target": self._target.to_plain(),
             "texts": self._texts,
             "longest": self.longest_,
@@ -354,12 +336,11 @@ class Seq2Seq(SequenceModel):
         checks = {"source": as_mapping, "target": as_mapping, "texts": as_flag, "longest": as_size}
         fields = as_fields("learned", values, checks)
         self._check_own_settings()
-        self._source, self._target = map(InputCodec.from_plain, (fields["source"], fields["target"]))
+        self._set_codec(InputCodec.from_plain(fields["source"]))
+        self._target = InputCodec.from_plain(fields["target"])
         if self._target.symbols is None or self._target.symbols.reserved != 2:
             raise ValueError("learned.target: expected symbols after two reserved ids")
         self._texts, self.longest_ = fields["texts"], fields["longest"]
-        if self._source.symbols is None:
-            self.n_features_in_ = self._source.width
 
 
 def _points(streams: UniformStreams, rows: Ids, places: NDArray[np.intp]) -> NDArray[np.float64]:

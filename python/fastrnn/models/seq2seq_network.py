@@ -19,6 +19,7 @@ from fastrnn.layers import (
 )
 from fastrnn.layers.base.kept import frozen
 from fastrnn.models.base.encoder import SequenceEncoder, hidden_state, state_gradient
+from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.initial_state import StateLayout
 
 __all__ = ["Seq2SeqBatch", "Seq2SeqNetwork"]
@@ -51,8 +52,7 @@ class Seq2SeqBatch(NamedTuple):
     @property
     def real(self) -> NDArray[np.bool_]:
         """Where there is a target, bool [T, N]."""
-        mask: NDArray[np.bool_] = np.arange(len(self.inputs))[:, None] < self.lengths
-        return mask
+        return steps_inside(len(self.inputs), self.lengths)
 
 
 class _StepTape(NamedTuple):

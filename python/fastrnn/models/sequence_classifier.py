@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_number
 from fastrnn._plain import as_fields, as_list, as_mapping, optional
-from fastrnn.data import length_buckets
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.examples import Examples, as_batch, batches_of
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.labels import LabelIndex
-from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.base.row_losses import sigmoid, softmax
+from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.class_targets import ClassTargets
 from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
 from fastrnn.models.pooling import POOLINGS
@@ -148,8 +148,7 @@ class SequenceClassifier(SequenceModel):
             raise ValueError(f"pooling: expected 'attention', got {self.network_.pooling!r}")
         arrays = self._encoded(X)
         weights: list[Any] = [None] * len(arrays)
-        for rows in self._buckets(arrays):
-            x, lengths = as_batch(arrays, rows)
+        for rows, x, lengths in batches_of(arrays, self.batch_size):
             _, own = self.network_(x, lengths)
             for column, row in enumerate(rows):
                 weights[row] = own[column, : lengths[column]].astype(np.float64)
@@ -174,17 +173,7 @@ class SequenceClassifier(SequenceModel):
         -------
         self
         """
-        if not self.__sklearn_is_fitted__():
-            fresh = self._blank()
-            fresh._settings()
-            known = None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
-            fresh._learn(X, y, fresh._generator(), known)
-            fresh.history_, fresh.n_iter_ = {}, 0
-            fresh._continue(X, y)
-            self._adopt(fresh)
-        else:
-            self._continue(X, y)
-        return self
+        return self._fit_further(X, y, classes=classes)
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags
@@ -194,20 +183,14 @@ class SequenceClassifier(SequenceModel):
         tags.classifier_tags = ClassifierTags(multi_label=True)
         return tags
 
-    def _learn(self, X: Any, y: Any, rng: np.random.Generator, classes: LabelIndex | None = None) -> None:
+    def _learn(self, X: Any, y: Any, rng: np.random.Generator, classes: Any = None) -> None:
         as_choice("pooling", self.pooling, POOLINGS)
         as_number("threshold", self.threshold, least=0.0, most=1.0)
-        if y is None:
-            raise ValueError("y: requires y to be passed, but the target y is None")
-        rows = as_rows("X", X)
-        check_counts("X", len(rows), "y", len(as_rows("y", y)))
-        self._codec = InputCodec.learn(
-            "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
-        )
-        self._set_targets(ClassTargets.learn(y, classes))
+        rows, _ = as_pairs(X, y)
+        known = None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
+        self._learn_input(rows)
+        self._set_targets(ClassTargets.learn(y, known))
         self._weights = self._class_weights(y)
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width
         self.network_ = self._make_network(rng)
 
     def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
@@ -261,31 +244,19 @@ class SequenceClassifier(SequenceModel):
 
     def _score_examples(self, examples: Examples) -> float:
         right = 0
-        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
-            batch = examples.batch(rows)
+        for _, batch in examples.batches(self.batch_size):
             z, _ = self.network_(batch.x, batch.lengths)
             if self.multilabel_:
-                cut = np.log(max(self.threshold, 1e-300)) - np.log1p(-min(self.threshold, 1 - 1e-16))
-                right += int(((z >= cut) == (batch.targets > 0.5)).all(axis=1).sum())
+                right += int(((sigmoid(z) >= self.threshold) == (batch.targets > 0.5)).all(axis=1).sum())
             else:
                 right += int((z.argmax(axis=1) == batch.targets).sum())
         return right / len(examples)
 
-    def _encoded(self, X: Any) -> list[NDArray[Any]]:
-        return self._codec.encode("X", X, self.dtype)
-
-    def _buckets(self, arrays: list[NDArray[Any]]) -> list[NDArray[np.int64]]:
-        return length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False)
-
     def _probabilities(self, arrays: list[NDArray[Any]]) -> NDArray[np.float64]:
         result = np.empty((len(arrays), len(self.classes_)))
-        for rows in self._buckets(arrays):
-            z = self.network_(*as_batch(arrays, rows))[0].astype(np.float64)
-            if self.multilabel_:
-                result[rows] = 0.5 * (1 + np.tanh(0.5 * z))
-            else:
-                exponents = np.exp(z - z.max(axis=1, keepdims=True))
-                result[rows] = exponents / exponents.sum(axis=1, keepdims=True)
+        probabilities = sigmoid if self.multilabel_ else softmax
+        for rows, x, lengths in batches_of(arrays, self.batch_size):
+            result[rows] = probabilities(self.network_(x, lengths)[0])
         return result
 
     def _learned(self) -> dict[str, Any]:
@@ -296,13 +267,11 @@ class SequenceClassifier(SequenceModel):
         checks = {"input": as_mapping, "targets": as_mapping, "weights": optional(_as_weights)}
         fields = as_fields("learned", values, checks)
         as_choice("pooling", self.pooling, POOLINGS)
-        self._codec = InputCodec.from_plain(fields["input"])
+        self._set_codec(InputCodec.from_plain(fields["input"]))
         self._set_targets(ClassTargets.from_plain(fields["targets"]))
         self._weights = fields["weights"]
         if self._weights is not None and len(self._weights) != len(self.classes_):
             raise ValueError(f"weights: expected {len(self.classes_)}, got {len(self._weights)}")
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width
 
 
 def _as_weights(name: str, value: Any) -> NDArray[np.float64]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._plain import as_fields, as_list, as_mapping
-from fastrnn.data import length_buckets
 from fastrnn.decode import Sampling
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
@@ -159,17 +158,11 @@ class SequenceGenerator(SequenceModel):
         -------
         self
         """
-        model = self
-        if not self.__sklearn_is_fitted__():
-            model = self._blank()
-            model._settings()
-            model._learn(X, y, model._generator())
-            model.history_, model.n_iter_ = {}, 0
-        model._continue(X, y)
-        model._measure_noise(X, y)
-        if model is not self:
-            self._adopt(model)
-        return self
+        return self._fit_further(X, y)
+
+    def _continue(self, X: Any, y: Any) -> None:
+        super()._continue(X, y)
+        self._measure_noise(X, y)
 
     def generate(
         self,
@@ -349,8 +342,7 @@ class SequenceGenerator(SequenceModel):
     def _nats(self, examples: Examples) -> list[NDArray[np.float64]]:
         result: list[Any] = [None] * len(examples)
         wider = self._steps.log_scale if isinstance(self._steps, NumberSteps) else 0.0
-        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
-            batch = examples.batch(rows)
+        for rows, batch in examples.batches(self.batch_size):
             nats = self.network_.nats(batch)
             for column, row in enumerate(rows):
                 own = nats[: batch.lengths[column], column]
@@ -367,8 +359,8 @@ class SequenceGenerator(SequenceModel):
         if self.steps_ != "numbers" or self.numbers_as != "squared":
             return
         examples = self._examples(X, y)
-        buckets = length_buckets(examples.lengths, self.batch_size, shuffle=False)
-        errors = np.concatenate([self.network_.errors(examples.batch(rows)) for rows in buckets])
+        batches = examples.batches(self.batch_size)
+        errors = np.concatenate([self.network_.errors(batch) for _, batch in batches])
         self._noise = np.maximum(np.sqrt((errors * errors).mean(axis=0)), _LEAST_NOISE).tolist()
         self._set_noise(self.network_)
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice
 from fastrnn._plain import as_fields, as_mapping
-from fastrnn.data import length_buckets
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.examples import Examples, as_batch, batches_of
 from fastrnn.models.base.input_codec import InputCodec
-from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
 from fastrnn.models.number_targets import NumberTargets, r2_score
 from fastrnn.models.pooling import POOLINGS
@@ -97,8 +96,8 @@ class SequenceRegressor(SequenceModel):
         self._check_fitted("predict")
         arrays = self._encoded(X)
         values = np.empty((len(arrays), len(self._targets.mean)))
-        for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
-            values[rows] = self.network_(*as_batch(arrays, rows))[0]
+        for rows, x, lengths in batches_of(arrays, self.batch_size):
+            values[rows] = self.network_(x, lengths)[0]
         return self._targets.decode(values)
 
     def score(self, X: Any, y: Any) -> float:
@@ -118,16 +117,7 @@ class SequenceRegressor(SequenceModel):
         -------
         self
         """
-        if not self.__sklearn_is_fitted__():
-            fresh = self._blank()
-            fresh._settings()
-            fresh._learn(X, y, fresh._generator())
-            fresh.history_, fresh.n_iter_ = {}, 0
-            fresh._continue(X, y)
-            self._adopt(fresh)
-        else:
-            self._continue(X, y)
-        return self
+        return self._fit_further(X, y)
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import RegressorTags
@@ -141,16 +131,9 @@ class SequenceRegressor(SequenceModel):
     def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
         as_choice("pooling", self.pooling, POOLINGS)
         as_choice("loss", self.loss, LOSSES)
-        if y is None:
-            raise ValueError("y: requires y to be passed, but the target y is None")
-        rows = as_rows("X", X)
-        check_counts("X", len(rows), "y", len(as_rows("y", y)))
-        self._codec = InputCodec.learn(
-            "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
-        )
+        rows, _ = as_pairs(X, y)
+        self._learn_input(rows)
         self._targets = NumberTargets.learn(y)
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width
         self.network_ = self._make_network(rng)
 
     def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
@@ -170,16 +153,12 @@ class SequenceRegressor(SequenceModel):
 
     def _score_examples(self, examples: Examples) -> float:
         targets, predictions = [], []
-        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
-            batch = examples.batch(rows)
+        for _, batch in examples.batches(self.batch_size):
             targets.append(batch.targets)
             predictions.append(self.network_(batch.x, batch.lengths)[0])
         return r2_score(
             np.concatenate(targets).astype(np.float64), np.concatenate(predictions).astype(np.float64)
         )
-
-    def _encoded(self, X: Any) -> list[NDArray[Any]]:
-        return self._codec.encode("X", X, self.dtype)
 
     def _learned(self) -> dict[str, Any]:
         return {"input": self._codec.to_plain(), "targets": self._targets.to_plain()}
@@ -188,7 +167,5 @@ class SequenceRegressor(SequenceModel):
         fields = as_fields("learned", values, {"input": as_mapping, "targets": as_mapping})
         as_choice("pooling", self.pooling, POOLINGS)
         as_choice("loss", self.loss, LOSSES)
-        self._codec = InputCodec.from_plain(fields["input"])
+        self._set_codec(InputCodec.from_plain(fields["input"]))
         self._targets = NumberTargets.from_plain(fields["targets"])
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width

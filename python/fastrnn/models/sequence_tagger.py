@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._plain import as_fields, as_list, as_mapping, optional
-from fastrnn.data import length_buckets, pad_batch
+from fastrnn.data import pad_batch
 from fastrnn.layers import allowed_transitions
 from fastrnn.models.base.encoder import CELL_NAMES
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.examples import Examples, as_batch, batches_of
 from fastrnn.models.base.input_codec import InputCodec
-from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.base.symbol_ids import SymbolIds
 from fastrnn.models.step_labels import StepLabels
 from fastrnn.models.tag_order import check_order
@@ -189,35 +189,17 @@ class SequenceTagger(SequenceModel):
         -------
         self
         """
-        if not self.__sklearn_is_fitted__():
-            fresh = self._blank()
-            fresh._settings()
-            if classes is not None:
-                fresh._tags = StepLabels.learn(y, classes)
-            fresh._learn(X, y, fresh._generator())
-            fresh.history_, fresh.n_iter_ = {}, 0
-            fresh._continue(X, y)
-            self._adopt(fresh)
-        else:
-            self._continue(X, y)
-        return self
+        return self._fit_further(X, y, classes=classes)
 
-    def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
+    def _learn(self, X: Any, y: Any, rng: np.random.Generator, classes: Any = None) -> None:
         self._check_own_settings()
-        if y is None:
-            raise ValueError("y: requires y to be passed, but the target y is None")
-        rows = as_rows("X", X)
-        check_counts("X", len(rows), "y", len(as_rows("y", y)))
-        self._codec = InputCodec.learn(
-            "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
-        )
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width
+        rows, _ = as_pairs(X, y)
+        self._learn_input(rows)
         self._characters = None
         if self.char_features is not None:
             words = {word for sequence in self._words(rows) for word in sequence}
             self._characters = SymbolIds.learn(sorted(words))
-        self._set_tags(self.__dict__.get("_tags") or StepLabels.learn(y))
+        self._set_tags(StepLabels.learn(y, classes))
         self._weights = self._tags.weights(self.class_weight, y)
         self.network_ = self._make_network(rng)
 
@@ -323,8 +305,7 @@ class SequenceTagger(SequenceModel):
         given = as_rows("X", X)
         arrays, spelled = self._codec.encode_rows("X", given, self.dtype), self._spelled(given)
         result: list[Any] = [None] * len(arrays)
-        for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
-            x, lengths = as_batch(arrays, rows)
+        for rows, x, lengths in batches_of(arrays, self.batch_size):
             words = None if spelled is None else spelled.batch(rows)
             found = convert(self.network_(x, lengths, words), lengths)
             for column, row in enumerate(rows.tolist()):
@@ -333,8 +314,7 @@ class SequenceTagger(SequenceModel):
 
     def _score_examples(self, examples: Examples) -> float:
         right = known = 0
-        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
-            batch = examples.batch(rows)
+        for _, batch in examples.batches(self.batch_size):
             z = self.network_(batch.x, batch.lengths, batch.words)
             chosen = self.network_.choose(z, batch.lengths, self.threshold)
             counted, same = batch.targets >= 0, chosen == batch.targets
@@ -362,9 +342,7 @@ class SequenceTagger(SequenceModel):
         }
         fields = as_fields("learned", values, checks)
         self._check_own_settings()
-        self._codec = InputCodec.from_plain(fields["input"])
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width
+        self._set_codec(InputCodec.from_plain(fields["input"]))
         self._set_tags(StepLabels.from_plain(fields["tags"]))
         characters, self._weights = fields["characters"], fields["weights"]
         if (characters is None) != (self.char_features is None):

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
-from fastrnn._dispatch import kernels
 from fastrnn.data import pad_batch
 from fastrnn.layers import CRF, Composite, Linear, Module
 from fastrnn.models.base.encoder import SequenceEncoder
+from fastrnn.models.base.row_losses import row_losses, sigmoid, softmax
 from fastrnn.models.word_characters import WordBatch, WordCharacters
 
 __all__ = ["LOSSES", "TaggedBatch", "TaggerNetwork"]
@@ -122,17 +122,15 @@ class TaggerNetwork(Composite):
             return pad_batch(paths, np.arange(len(paths)))[0]
         if self.loss_kind == "softmax":
             return np.asarray(z.argmax(axis=2))
-        return np.asarray(_sigmoid(z) >= threshold)
+        return np.asarray(sigmoid(z) >= threshold)
 
     def probabilities(self, z: Array, lengths: Ids) -> Array:
         """Return the probability of each tag, or of each yes, float64 [T, N, K]."""
         if self.crf is not None:
             return self.crf.marginals(z, lengths)[0].astype(np.float64)
         if self.loss_kind == "sigmoid":
-            return _sigmoid(z)
-        wide = z.astype(np.float64)
-        exponents = np.exp(wide - wide.max(axis=2, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=2, keepdims=True))
+            return sigmoid(z)
+        return softmax(z)
 
     def loss(self, batch: TaggedBatch) -> float:
         """Return the weighted mean loss of a batch's targets, without dropout."""
@@ -141,7 +139,7 @@ class TaggerNetwork(Composite):
             total = self.crf.losses(z, batch.targets, batch.lengths).sum(dtype=np.float64)
             return float(total) / batch.weight
         counted = batch.weights > 0
-        losses, _ = self._losses(z[counted], batch.targets[counted])
+        losses, _ = row_losses(self.loss_kind, z[counted], batch.targets[counted], self._pos_weight)
         return float(losses @ batch.weights[counted]) / batch.weight
 
     def loss_and_gradients(self, batch: TaggedBatch, scale: float = 1.0) -> float:
@@ -163,7 +161,7 @@ class TaggerNetwork(Composite):
             counted = batch.weights > 0
             weights = batch.weights[counted]
             z, output = self.output.forward(y[counted])
-            losses, dz = self._losses(z, batch.targets[counted])
+            losses, dz = row_losses(self.loss_kind, z, batch.targets[counted], self._pos_weight)
             loss = float(losses @ weights) / batch.weight
             dz *= (weights * (scale / batch.weight)).astype(dz.dtype)[:, None]
             dy = np.zeros_like(y)
@@ -174,15 +172,3 @@ class TaggerNetwork(Composite):
             assert djoined is not None
             self.characters.backward(characters, djoined)
         return loss
-
-    def _losses(self, z: Array, targets: Array) -> tuple[Array, Array]:
-        """Return the loss of each step, float64 [M], and the gradient of its outputs, [M, K]."""
-        if self.loss_kind == "softmax":
-            losses, dz = kernels.softmax_cross_entropy(z, targets)
-            return losses.astype(np.float64), dz
-        losses, dz = kernels.binary_cross_entropy(z, targets, self._pos_weight, 1.0, 0.0)
-        return losses.sum(axis=1, dtype=np.float64), dz
-
-
-def _sigmoid(z: Array) -> Array:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * z.astype(np.float64))))

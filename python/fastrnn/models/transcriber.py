@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_size
 from fastrnn._plain import as_fields, as_mapping
-from fastrnn.data import length_buckets
 from fastrnn.layers import ctc_align
 from fastrnn.models.augmentation import Augmentation
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.examples import Examples, as_batch, batches_of
 from fastrnn.models.base.input_codec import InputCodec
-from fastrnn.models.base.sequences import as_rows, check_counts
+from fastrnn.models.base.row_losses import softmax
+from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.edit_distance import edit_distance
 from fastrnn.models.transcriber_network import BLANK, TranscriberBatch, TranscriberNetwork, check_frames
 from fastrnn.models.transcript_decoding import (
@@ -178,11 +178,9 @@ class Transcriber(SequenceModel):
         arrays = self._encoded(X)
         result: list[Any] = [None] * len(arrays)
         for rows, z, frames in self._logits(arrays):
-            wide = z.astype(np.float64)
-            exponents = np.exp(wide - wide.max(axis=2, keepdims=True))
-            exponents /= exponents.sum(axis=2, keepdims=True)
+            probabilities = softmax(z)
             for column, row in enumerate(rows):
-                result[row] = exponents[: frames[column], column].copy()
+                result[row] = probabilities[: frames[column], column].copy()
         return result
 
     def align(self, X: Any, y: Any) -> list[list[AlignedSymbol]]:
@@ -276,27 +274,11 @@ class Transcriber(SequenceModel):
         -------
         self
         """
-        if not self.__sklearn_is_fitted__():
-            fresh = self._blank()
-            fresh._settings()
-            fresh._learn(X, y, fresh._generator(), symbols)
-            fresh.history_, fresh.n_iter_ = {}, 0
-            fresh._continue(X, y)
-            self._adopt(fresh)
-        else:
-            self._continue(X, y)
-        return self
+        return self._fit_further(X, y, symbols=symbols)
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator, symbols: Any = None) -> None:
-        if y is None:
-            raise ValueError("y: requires y to be passed, but the target y is None")
-        rows, texts = as_rows("X", X), as_rows("y", y)
-        check_counts("X", len(rows), "y", len(texts))
-        self._codec = InputCodec.learn(
-            "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
-        )
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width
+        rows, texts = as_pairs(X, y)
+        self._learn_input(rows)
         self._transcripts = TranscriptCodec.learn("y", texts, level=self.level, known=symbols)
         self.symbols_ = list(self._transcripts.symbols.symbols)
         self.network_ = self._make_network(rng)
@@ -340,8 +322,7 @@ class Transcriber(SequenceModel):
 
     def _score_examples(self, examples: Examples) -> float:
         search, right = self._search(), 0
-        for rows in length_buckets(examples.lengths, self.batch_size, shuffle=False):
-            batch = examples.batch(rows)
+        for _, batch in examples.batches(self.batch_size):
             z, frames = self.network_(batch.x, batch.lengths)
             wanted = np.split(batch.targets, np.cumsum(batch.target_lengths)[:-1])
             right += sum(map(np.array_equal, search(z, frames), wanted))
@@ -358,13 +339,10 @@ class Transcriber(SequenceModel):
         found = self._read(arrays, self._search(**decoding))
         return [self._transcripts.symbols.decode(ids) for ids in found], wanted
 
-    def _encoded(self, X: Any) -> list[NDArray[Any]]:
-        return self._codec.encode("X", X, self.dtype)
-
     def _logits(self, arrays: list[NDArray[Any]]) -> Iterator[tuple[Ids, Array, Ids]]:
         """Yield row numbers, their logits [T', N, 1 + K], and their frames."""
-        for rows in length_buckets([len(array) for array in arrays], self.batch_size, shuffle=False):
-            yield rows, *self.network_(*as_batch(arrays, rows))
+        for rows, x, lengths in batches_of(arrays, self.batch_size):
+            yield rows, *self.network_(x, lengths)
 
     def _read(self, arrays: list[NDArray[Any]], search: TextSearch) -> list[Ids]:
         """Return the ids of each sequence's transcript."""
@@ -392,8 +370,6 @@ class Transcriber(SequenceModel):
 
     def _restore(self, values: Mapping[str, Any]) -> None:
         fields = as_fields("learned", values, {"input": as_mapping, "transcripts": as_mapping})
-        self._codec = InputCodec.from_plain(fields["input"])
+        self._set_codec(InputCodec.from_plain(fields["input"]))
         self._transcripts = TranscriptCodec.from_plain(fields["transcripts"])
         self.symbols_ = list(self._transcripts.symbols.symbols)
-        if self._codec.symbols is None:
-            self.n_features_in_ = self._codec.width

@@ -11,6 +11,7 @@ from fastrnn._dispatch import kernels
 from fastrnn.layers import Composite, Linear
 from fastrnn.models.augmentation import Augmentation
 from fastrnn.models.base.encoder import SequenceEncoder
+from fastrnn.models.base.examples import steps_inside
 
 __all__ = ["BLANK", "TranscriberBatch", "TranscriberNetwork", "check_frames", "join_frames"]
 
@@ -135,7 +136,7 @@ def join_frames(x: Array, lengths: Ids, count: int) -> tuple[Array, Ids]:
     steps, rows, width = x.shape
     after = _frames_after(steps, count)
     wide = np.zeros((after * count, rows, width), x.dtype)
-    inside = (np.arange(steps)[:, None] < lengths)[:, :, None]
+    inside = steps_inside(steps, lengths)[:, :, None]
     np.copyto(wide[:steps], x, where=inside)
     joined = wide.reshape(after, count, rows, width).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(joined.reshape(after, rows, count * width)), _frames_after(lengths, count)

@@ -22,12 +22,13 @@ from fastrnn.models.base.fitting import (
     new_optimizer,
     split_examples,
 )
+from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.scikit_estimator import ScikitEstimator
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from fastrnn.models.base.input_codec import InputCodec
     from fastrnn.train import Optimizer
 
 __all__ = ["SequenceModel"]
@@ -295,9 +296,38 @@ class SequenceModel(ScikitEstimator, ABC):
             joined_size=joined_size,
         )
 
-    def _continue(self, X: Any, y: Any, epochs: int = 1) -> None:
-        """Train a fitted model further, with the constant learning rate; see ``partial_fit``."""
-        settings = replace(self._settings(), epochs=epochs, schedule="constant", early_stopping=False)
+    def _learn_input(self, X: Any) -> None:
+        """Learn how sequences become arrays."""
+        self._set_codec(
+            InputCodec.learn("X", X, level=self.level, min_count=self.min_count, standardize=self.standardize)
+        )
+
+    def _set_codec(self, codec: InputCodec) -> None:
+        self._codec = codec
+        if codec.symbols is None:
+            self.n_features_in_ = codec.width
+
+    def _encoded(self, X: Any) -> list[NDArray[Any]]:
+        """Return sequences as arrays."""
+        return self._codec.encode("X", X, self.dtype)
+
+    def _fit_further(self, X: Any, y: Any, **known: Any) -> Self:
+        """Do what ``partial_fit`` does; the first time `_learn` gets what is known of later calls."""
+        if self.__sklearn_is_fitted__():
+            self._continue(X, y)
+            return self
+        fresh = self._blank()
+        fresh._settings()
+        learn: Any = fresh._learn
+        learn(X, y, fresh._generator(), **known)
+        fresh.history_, fresh.n_iter_ = {}, 0
+        fresh._continue(X, y)
+        self._adopt(fresh)
+        return self
+
+    def _continue(self, X: Any, y: Any) -> None:
+        """Train a fitted model for one more pass, with the constant learning rate."""
+        settings = replace(self._settings(), epochs=1, schedule="constant", early_stopping=False)
         optimizer: Optimizer = self.__dict__.get("_optimizer") or new_optimizer(self.network_, settings)
         before = self.network_.parameters.flat.copy()
         try:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.data import pad_batch
+from fastrnn.data import length_buckets, pad_batch
 
-__all__ = ["Batch", "Examples", "Network", "as_batch"]
+__all__ = ["Batch", "Examples", "Network", "as_batch", "batches_of", "steps_inside"]
 
 
 class Batch(Protocol):
@@ -61,6 +61,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def batches(self, batch_size: int) -> Iterator[tuple[NDArray[np.int64], Any]]:
+        """Yield the row numbers and the batch of similar examples, each example once."""
+        for rows in length_buckets(self.lengths, batch_size, shuffle=False):
+            yield rows, self.batch(rows)
+
     def subset(self, rows: NDArray[np.int64]) -> Examples:
         """Return some of the examples."""
         make, strata = self.batch, self.strata
@@ -74,3 +79,17 @@ def as_batch(
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return some sequences as a padded batch, time first, and their lengths."""
     return pad_batch(arrays, rows)
+
+
+def batches_of(
+    arrays: Sequence[NDArray[Any]], batch_size: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]]:
+    """Yield the row numbers, the padded batch and the lengths of similar sequences, each sequence once."""
+    for rows in length_buckets([len(array) for array in arrays], batch_size, shuffle=False):
+        yield rows, *as_batch(arrays, rows)
+
+
+def steps_inside(steps: int, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which steps of a batch are real, bool [T, N]."""
+    inside: NDArray[np.bool_] = np.arange(steps)[:, None] < lengths
+    return inside

@@ -194,8 +194,7 @@ class _Loop:
 def mean_loss(network: Any, examples: Examples, batch_size: int) -> float:
     """Return the mean loss of examples, without dropout."""
     total = weight = 0.0
-    for rows in length_buckets(examples.lengths, batch_size, shuffle=False):
-        batch = examples.batch(rows)
+    for _, batch in examples.batches(batch_size):
         if batch.weight:
             total += network.loss(batch) * batch.weight
             weight += batch.weight

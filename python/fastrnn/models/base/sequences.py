@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_rows", "as_steps", "check_counts"]
+__all__ = ["as_pairs", "as_rows", "as_steps", "check_counts"]
 
 
 def as_rows(name: str, values: Any) -> list[Any]:
@@ -88,6 +88,23 @@ def as_steps(name: str, row: int, sequence: Any) -> Sequence[Any] | NDArray[Any]
         raise ValueError(f"{name}[{row}]: expected at least one step, got an empty sequence")
     steps: Sequence[Any] | NDArray[Any] = sequence
     return steps
+
+
+def as_pairs(X: Any, y: Any) -> tuple[list[Any], list[Any]]:
+    """Return the sequences and the targets of a training set as lists of equal length.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a list.
+    ValueError
+        If there are no targets, no sequences, or not as many of both.
+    """
+    if y is None:
+        raise ValueError("y: requires y to be passed, but the target y is None")
+    rows, targets = as_rows("X", X), as_rows("y", y)
+    check_counts("X", len(rows), "y", len(targets))
+    return rows, targets
 
 
 def check_counts(x_name: str, rows: int, y_name: str, targets: int) -> None:
