@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.training_step import TrainingStep, training_step
 from fastrnn.models import Seq2Seq
-from fastrnn.train import Adam
 
 PAIRS, SOURCES, TARGETS, SYMBOLS = 64, (10, 40), (10, 40), 60
 EMBEDDING, HIDDEN = 64, 128
-RATE = 1e-3
-
-
-class Case(NamedTuple):
-    """A training step in both; each returns the loss."""
-
-    name: str
-    run_fastrnn: Callable[[], float]
-    run_torch: Callable[[], float]
 
 
 class TorchSeq2Seq(nn.Module):
@@ -88,12 +76,12 @@ class TorchSeq2Seq(nn.Module):
         return torch.tanh(self.combine(torch.cat([context, d], dim=2)))
 
 
-def case(seed: int = 0) -> list[Case]:
+def case(seed: int = 0) -> list[TrainingStep]:
     """Return a training step with attention over all steps at once, and one with input feeding."""
     return [make_case(seed, input_feeding=False), make_case(seed, input_feeding=True)]
 
 
-def make_case(seed: int, *, input_feeding: bool) -> Case:
+def make_case(seed: int, *, input_feeding: bool) -> TrainingStep:
     """Return a training step on a batch of random pairs of texts."""
     random = np.random.default_rng(seed)
     X, y = ([random_text(random, *limits) for _ in range(PAIRS)] for limits in (SOURCES, TARGETS))
@@ -103,26 +91,11 @@ def make_case(seed: int, *, input_feeding: bool) -> Case:
     )  # fmt: skip
     model._learn(X, y, model._generator())
     batch = model._examples(X, y).batch(np.arange(PAIRS))
-    network, optimizer = model.network_, Adam(model.network_, RATE)
+    network = model.network_
     twin = twin_of(model)
-    theirs = torch.optim.Adam(twin.parameters(), RATE)
     tensors = as_tensors(batch)
-
-    def run_fastrnn() -> float:
-        network.zero_gradients()
-        loss: float = network.loss_and_gradients(batch)
-        optimizer.step()
-        return loss
-
-    def run_torch() -> float:
-        theirs.zero_grad()
-        loss = twin(*tensors)
-        loss.backward()
-        theirs.step()
-        return float(loss.detach())
-
     name = "Seq2Seq, additive attention" + (", input feeding" if input_feeding else "")
-    return Case(name, run_fastrnn, run_torch)
+    return training_step(name, network, batch, twin, (*tensors,))
 
 
 def twin_of(model: Seq2Seq) -> TorchSeq2Seq:

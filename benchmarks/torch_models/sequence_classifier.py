@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.training_step import TrainingStep, training_step
 from fastrnn.models import SequenceClassifier
-from fastrnn.train import Adam
 
 ROWS, LENGTHS, SYMBOLS, CLASSES = 64, (4, 20), 60, 18  # names and their languages
 EMBEDDING, HIDDEN = 64, 128
-RATE = 1e-3
-
-
-class Case(NamedTuple):
-    """A training step in both; each returns the loss."""
-
-    name: str
-    run_fastrnn: Callable[[], float]
-    run_torch: Callable[[], float]
 
 
 class TorchClassifier(nn.Module):
@@ -48,12 +36,12 @@ class TorchClassifier(nn.Module):
         return nn.functional.cross_entropy(self.output(pooled), targets)
 
 
-def case(seed: int = 0) -> list[Case]:
+def case(seed: int = 0) -> list[TrainingStep]:
     """Return a training step that pools by the last states, and one by the mean."""
     return [make_case(seed, "last"), make_case(seed, "mean")]
 
 
-def make_case(seed: int, pooling: str) -> Case:
+def make_case(seed: int, pooling: str) -> TrainingStep:
     """Return a training step on a batch of sequences of random symbols."""
     random = np.random.default_rng(seed)
     X = [random.integers(0, SYMBOLS, random.integers(*LENGTHS)).tolist() for _ in range(ROWS)]
@@ -63,7 +51,7 @@ def make_case(seed: int, pooling: str) -> Case:
     )
     model._learn(X, y, model._generator())
     batch = model._examples(X, y).batch(np.arange(ROWS))
-    network, optimizer = model.network_, Adam(model.network_, RATE)
+    network = model.network_
     twin = TorchClassifier(network.parameters["encoder.embedding.weight"].shape[0], pooling)
     twin.load_state_dict(
         {
@@ -71,20 +59,15 @@ def make_case(seed: int, pooling: str) -> Case:
             for name in twin.state_dict()
         }
     )
-    theirs = torch.optim.Adam(twin.parameters(), RATE)
     x, lengths, targets = torch.tensor(batch.x), torch.tensor(batch.lengths), torch.tensor(batch.targets)
-
-    def run_fastrnn() -> float:
-        network.zero_gradients()
-        loss: float = network.loss_and_gradients(batch)
-        optimizer.step()
-        return loss
-
-    def run_torch() -> float:
-        theirs.zero_grad()
-        loss = twin(x, lengths, targets)
-        loss.backward()
-        theirs.step()
-        return float(loss.detach())
-
-    return Case(f"SequenceClassifier, {pooling}", run_fastrnn, run_torch)
+    return training_step(
+        f"SequenceClassifier, {pooling}",
+        network,
+        batch,
+        twin,
+        (
+            x,
+            lengths,
+            targets,
+        ),
+    )

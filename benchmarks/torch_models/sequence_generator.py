@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.training_step import TrainingStep, training_step
 from fastrnn.models import SequenceGenerator
-from fastrnn.train import Adam
 
 TEXTS, LENGTHS, LETTERS, CLASSES = 64, (10, 60), 60, 10
 EMBEDDING, HIDDEN = 64, 128
-RATE = 1e-3
-
-
-class Case(NamedTuple):
-    """A training step in both; each returns the loss."""
-
-    name: str
-    run_fastrnn: Callable[[], float]
-    run_torch: Callable[[], float]
 
 
 class TorchGenerator(nn.Module):
@@ -53,12 +41,12 @@ class TorchGenerator(nn.Module):
         return nn.functional.cross_entropy(z.flatten(0, 1), targets.flatten(), ignore_index=-1)
 
 
-def case(seed: int = 0) -> list[Case]:
+def case(seed: int = 0) -> list[TrainingStep]:
     """Return a training step with the class as initial state, and one with it as an input of each step."""
     return [make_case(seed, "state"), make_case(seed, "input")]
 
 
-def make_case(seed: int, condition_as: str) -> Case:
+def make_case(seed: int, condition_as: str) -> TrainingStep:
     """Return a training step on a batch of random texts, each of a class."""
     random = np.random.default_rng(seed)
     alphabet = [chr(ord("A") + letter) for letter in range(LETTERS)]
@@ -71,27 +59,12 @@ def make_case(seed: int, condition_as: str) -> Case:
     )  # fmt: skip
     model._learn(X, y, model._generator())
     batch = model._examples(X, y).batch(np.arange(TEXTS))
-    network, optimizer = model.network_, Adam(model.network_, RATE)
+    network = model.network_
     twin = TorchGenerator(model._steps.width, CLASSES, condition_as)
     twin.load_state_dict({name: torch.tensor(value) for name, value in weights(model).items()})
-    theirs = torch.optim.Adam(twin.parameters(), RATE)
     targets = np.where(batch.real, batch.targets, -1)
     tensors = [torch.tensor(array) for array in (batch.inputs, batch.lengths, targets, batch.condition)]
-
-    def run_fastrnn() -> float:
-        network.zero_gradients()
-        loss: float = network.loss_and_gradients(batch)
-        optimizer.step()
-        return loss
-
-    def run_torch() -> float:
-        theirs.zero_grad()
-        loss = twin(*tensors)
-        loss.backward()
-        theirs.step()
-        return float(loss.detach())
-
-    return Case(f"SequenceGenerator, the class as {condition_as}", run_fastrnn, run_torch)
+    return training_step(f"SequenceGenerator, the class as {condition_as}", network, batch, twin, (*tensors,))
 
 
 def weights(model: SequenceGenerator) -> dict[str, np.ndarray]:

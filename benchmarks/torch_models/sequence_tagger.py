@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +10,11 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.crf_cases import torch_losses
+from benchmarks.training_step import TrainingStep, training_step
 from fastrnn.models import SequenceTagger
-from fastrnn.train import Adam
 
 SENTENCES, LENGTHS, WORDS, TAGS = 32, (5, 30), 5000, 17
 EMBEDDING, HIDDEN, CHAR_EMBEDDING, CHAR_HIDDEN = 64, 100, 32, 32
-RATE = 1e-3
-
-
-class Case(NamedTuple):
-    """A training step in both; each returns the loss."""
-
-    name: str
-    run_fastrnn: Callable[[], float]
-    run_torch: Callable[[], float]
 
 
 class TorchTagger(nn.Module):
@@ -60,12 +50,12 @@ class TorchTagger(nn.Module):
         return losses.sum() / inside.sum()
 
 
-def case(seed: int = 0) -> list[Case]:
+def case(seed: int = 0) -> list[TrainingStep]:
     """Return a training step with a softmax, and one with a CRF."""
     return [make_case(seed, crf=False), make_case(seed, crf=True)]
 
 
-def make_case(seed: int, *, crf: bool) -> Case:
+def make_case(seed: int, *, crf: bool) -> TrainingStep:
     """Return a training step on a batch of sentences of invented words, the frequent ones short."""
     random = np.random.default_rng(seed)
     letters = list("abcdefghijklmnopqrstuvwxyz")
@@ -86,10 +76,9 @@ def make_case(seed: int, *, crf: bool) -> Case:
     )  # fmt: skip
     model._learn(X, y, model._generator())
     batch = model._examples(X, y).batch(np.arange(SENTENCES))
-    network, optimizer = model.network_, Adam(model.network_, RATE)
+    network = model.network_
     twin = TorchTagger(*(network.parameters[f"{part}.embedding.weight"].shape[0] for part in PARTS), crf)
     twin.load_state_dict({theirs: torch.tensor(network.parameters[ours]) for theirs, ours in names(twin)})
-    theirs = torch.optim.Adam(twin.parameters(), RATE)
     tensors = {
         name: torch.tensor(array)
         for name, array in {
@@ -98,21 +87,7 @@ def make_case(seed: int, *, crf: bool) -> Case:
             "places": np.maximum(batch.words.places, 0),
         }.items()
     }  # fmt: skip
-
-    def run_fastrnn() -> float:
-        network.zero_gradients()
-        loss: float = network.loss_and_gradients(batch)
-        optimizer.step()
-        return loss
-
-    def run_torch() -> float:
-        theirs.zero_grad()
-        loss = twin(tensors)
-        loss.backward()
-        theirs.step()
-        return float(loss.detach())
-
-    return Case(f"SequenceTagger, {'CRF' if crf else 'softmax'}", run_fastrnn, run_torch)
+    return training_step(f"SequenceTagger, {'CRF' if crf else 'softmax'}", network, batch, twin, (tensors,))
 
 
 PARTS = ("encoder", "characters")

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.training_step import TrainingStep, training_step
 from fastrnn.models import Transcriber
-from fastrnn.train import Adam
 
 RECORDINGS, FRAMES, FEATURES, SYMBOLS, TEXTS = 32, (100, 200), 40, 27, (8, 20)
 HIDDEN, LAYERS, JOINED = 128, 2, 2
-RATE = 1e-3
-
-
-class Case(NamedTuple):
-    """A training step in both; each returns the loss."""
-
-    name: str
-    run_fastrnn: Callable[[], float]
-    run_torch: Callable[[], float]
 
 
 class TorchTranscriber(nn.Module):
@@ -46,7 +34,7 @@ class TorchTranscriber(nn.Module):
         return losses / counts.sum()
 
 
-def case(seed: int = 0) -> Case:
+def case(seed: int = 0) -> TrainingStep:
     """Return a training step on a batch of recordings of 1 to 2 seconds, 100 frames a second."""
     random = np.random.default_rng(seed)
     alphabet = "abcdefghijklmnopqrstuvwxyz "
@@ -55,7 +43,7 @@ def case(seed: int = 0) -> Case:
     model = Transcriber(hidden_size=HIDDEN, num_layers=LAYERS, stack_frames=JOINED, random_state=seed)
     model._learn(X, y, model._generator(), alphabet)
     batch = model._examples(X, y).batch(np.arange(RECORDINGS))
-    network, optimizer = model.network_, Adam(model.network_, RATE)
+    network = model.network_
     twin = TorchTranscriber()
     ours = {"rnn": "encoder.rnn", "output": "output"}
     weights = {}
@@ -63,20 +51,5 @@ def case(seed: int = 0) -> Case:
         module, _, parameter = name.partition(".")
         weights[name] = torch.tensor(network.parameters[f"{ours[module]}.{parameter}"])
     twin.load_state_dict(weights)
-    theirs = torch.optim.Adam(twin.parameters(), RATE)
     tensors = [torch.tensor(np.asarray(array)) for array in batch]
-
-    def run_fastrnn() -> float:
-        network.zero_gradients()
-        loss: float = network.loss_and_gradients(batch)
-        optimizer.step()
-        return loss
-
-    def run_torch() -> float:
-        theirs.zero_grad()
-        loss = twin(*tensors)
-        loss.backward()
-        theirs.step()
-        return float(loss.detach())
-
-    return Case(f"Transcriber, LSTM {LAYERS} x 2 x {HIDDEN}, CTC", run_fastrnn, run_torch)
+    return training_step(f"Transcriber, LSTM {LAYERS} x 2 x {HIDDEN}, CTC", network, batch, twin, (*tensors,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["AttentionLayer"]
 
 
-class AttentionLayer(Composite):
+class AttentionLayer(Composite, ABC):
     """Attention of T queries to a memory, whatever the score: what `AdditiveAttention` and the other share.
 
     Attributes
@@ -237,11 +238,11 @@ class AttentionLayer(Composite):
 
     # What each kind has of its own.
 
-    def _keys(self, values: Array) -> tuple[Array, LinearTape | None]:
-        raise NotImplementedError
+    @abstractmethod
+    def _keys(self, values: Array) -> tuple[Array, LinearTape | None]: ...
 
-    def _keys_backward(self, tape: Any, dkeys: Array, dscore: Any, needed: bool) -> Array | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _keys_backward(self, tape: Any, dkeys: Array, dscore: Any, needed: bool) -> Array | None: ...
 
     def _score(self) -> Array | None:
         return None
