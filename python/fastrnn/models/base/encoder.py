@@ -100,7 +100,7 @@ class SequenceEncoder(Composite):
         self.embedding = None
         super().__init__(**parts)
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
-        self.output_size = self.rnn.directions * self.rnn.output_size // self.rnn.directions
+        self.output_size = self.rnn.output_size
 
     def __call__(
         self,

@@ -130,7 +130,7 @@ class _Loop:
         if validation is not None:
             self.history |= {"validation_loss": [], "validation_score": []}
         self.schedule: ConstantSchedule | None = None
-        self.step = 0
+        self.step, self.weight = 0, 0.0  # of all examples
         self.best_score, self.waited = (-math.inf, -math.inf), 0
         self.best: Array | None = None
 
@@ -146,11 +146,11 @@ class _Loop:
         buckets = length_buckets(self.training.lengths, self.settings.batch_size, seed=self.network.rng)
         if self.schedule is None:
             self.schedule = self._new_schedule(len(buckets))
-        batches = [self.training.batch(rows) for rows in buckets]
-        usual = sum(batch.weight for batch in batches) / len(batches)
+            self.weight = sum(batch.weight for _, batch in self.training.batches(self.settings.batch_size))
+        usual = self.weight / len(buckets)
         total = weight = 0.0
         rate = 0.0
-        for batch in batches:
+        for batch in map(self.training.batch, buckets):
             if batch.weight == 0.0:
                 continue
             self.step += 1
