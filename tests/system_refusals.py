@@ -36,8 +36,10 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(vo
     return create(thread, how, run, argument);
 }
 
+// One allocation fails, though several threads count: a count below zero fails none.
 static int refuses(void) {
-    if (allocations_until_failure == 0 || --allocations_until_failure > 0) return 0;
+    if (__atomic_load_n(&allocations_until_failure, __ATOMIC_RELAXED) <= 0) return 0;
+    if (__atomic_sub_fetch(&allocations_until_failure, 1, __ATOMIC_RELAXED) != 0) return 0;
     errno = ENOMEM;
     return 1;
 }
