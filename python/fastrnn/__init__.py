@@ -4,8 +4,8 @@ The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Li
 `AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
 `Stack` and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a
 complete model; ``models`` has those with ``fit``. `Vocabulary` turns text into ids. The subpackages
-``losses``, ``train``, ``decode``, ``interop``, ``plots`` and ``reference`` hold the rest. Everything is
-imported on first use.
+``losses``, ``train``, ``decode``, ``inspect``, ``interop``, ``plots`` and ``reference`` hold the rest.
+Everything is imported on first use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any
 from fastrnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastrnn import data, decode, interop, language, layers, losses, models, plots, reference, train
+    from fastrnn import (
+        data,
+        decode,
+        inspect,
+        interop,
+        language,
+        layers,
+        losses,
+        models,
+        plots,
+        reference,
+        train,
+    )
     from fastrnn._dispatch import available_isas, get_num_threads, isa, set_num_threads, thread_counters
     from fastrnn.data import ChunkedText, Vocabulary
     from fastrnn.language import LanguageModel
@@ -49,6 +61,7 @@ if TYPE_CHECKING:
 _SUBPACKAGES = (
     "data",
     "decode",
+    "inspect",
     "interop",
     "language",
     "layers",
@@ -116,6 +129,7 @@ __all__ = [
     "decode",
     "get_num_threads",
     "init",
+    "inspect",
     "interop",
     "isa",
     "language",
