@@ -1,3 +1,6 @@
 """Look inside recurrent networks: gradients through time, gates and states, reports."""
 
-__all__: list[str] = []
+from fastrnn.inspect.gradients import state_gradients
+from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
+
+__all__ = ["StateGradients", "state_gradients"]
