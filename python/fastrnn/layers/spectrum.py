@@ -63,7 +63,8 @@ def spectral_radius(W: Any) -> float:
     0.0
     """
     matrix = _square(W).astype(np.float64)
-    if not has_cycle(*np.nonzero(matrix), len(matrix)):
+    rows, columns = np.nonzero(matrix)
+    if not has_cycle(rows, columns, len(matrix)):
         return 0.0
     if len(matrix) <= _DENSE:
         return float(np.abs(eigenvalues(matrix)[0]))
@@ -73,9 +74,9 @@ def spectral_radius(W: Any) -> float:
 def largest_modulus(product: Callable[[Floats], Floats], size: int, *, tolerance: float = TOLERANCE) -> float:
     """Return the spectral radius of a matrix of which only the product with a vector is known.
 
-    Arnoldi's iteration, without restarts: the Krylov space grows until the largest Ritz value is an eigenvalue
-    of a matrix that differs by at most `tolerance` times it. If 1,200 vectors do not suffice, the largest Ritz
-    value is returned all the same: of random matrices its error is then far below 1e-3.
+    Arnoldi's iteration, without restarts: the Krylov space grows until the largest Ritz value is an
+    eigenvalue of a matrix that differs by at most `tolerance` times it. If 1,200 vectors do not suffice, the
+    largest Ritz value is returned all the same.
 
     Parameters
     ----------
