@@ -1,3 +1,5 @@
 """Look inside recurrent networks: gradients through time, gates and states, reports."""
 
-__all__: list[str] = []
+from fastrnn.inspect.trace import NextSteps, Trace, trace
+
+__all__ = ["NextSteps", "Trace", "trace"]
