@@ -1,5 +1,7 @@
 """Look inside recurrent networks: gradients through time, gates and states, reports."""
 
+from fastrnn.inspect import properties
 from fastrnn.inspect.trace import NextSteps, Trace, trace
+from fastrnn.inspect.units import UnitScore, chance_correlations, rank_units
 
-__all__ = ["NextSteps", "Trace", "trace"]
+__all__ = ["NextSteps", "Trace", "UnitScore", "chance_correlations", "properties", "rank_units", "trace"]
