@@ -1,6 +1,19 @@
 """Look inside recurrent networks: gradients through time, gates and states, reports."""
 
+from fastrnn.inspect import properties
 from fastrnn.inspect.gradients import state_gradients
-from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
+from fastrnn.inspect.trace import NextSteps, Trace, trace
+from fastrnn.inspect.units import UnitScore, chance_correlations, rank_units
+from fastrnn.layers import StateGradients
 
-__all__ = ["StateGradients", "state_gradients"]
+__all__ = [
+    "NextSteps",
+    "StateGradients",
+    "Trace",
+    "UnitScore",
+    "chance_correlations",
+    "properties",
+    "rank_units",
+    "state_gradients",
+    "trace",
+]
