@@ -59,8 +59,8 @@ class Trajectory:
         own = as_layer(layer)
         if own.directions == 2:
             raise ValueError(
-                "layer: expected one direction, got a bidirectional layer, whose states do not follow from each "
-                "other; load the parameters of one direction into a layer of its own"
+                "layer: expected one direction, got a bidirectional layer, whose states do not follow from "
+                "each other; load the parameters of one direction into a layer of its own"
             )
         if any(own.options.zoneout):
             raise ValueError(
