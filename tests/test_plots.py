@@ -68,7 +68,8 @@ def test_gradient_norms_are_drawn_with_the_slope_that_begins_at_the_first():
     curve, slope, other = axes.lines
     assert curve.get_xdata().tolist() == [0, 1, 2, 3, 5]
     np.testing.assert_allclose(curve.get_ydata(), slope.get_ydata()[[0, 1, 2, 3, 5]])  # geometric mean
-    assert slope.get_label() == "tanh: -0.500 a step"
+    assert curve.get_label() == "tanh, predicted -0.500 a step"
+    assert other.get_label() == "lstm"
     assert other.get_ydata().tolist() == [1] * 6
     assert axes.get_yscale() == "log"
     (axes,) = plot_gradient_norms([1.0, 0.5], lags=[3, 9]).axes

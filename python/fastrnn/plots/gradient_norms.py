@@ -77,18 +77,17 @@ def plot_gradient_norms(
         color = f"C{k}"
         middle, low, high = _summary(curve)
         real = np.isfinite(middle)
-        axes.plot(steps[real], middle[real], color=color, linewidth=1.8, label=name or None)
+        predicted = f"predicted {slopes[name]:+.3f} a step" if name in slopes else ""
+        label = ", ".join(part for part in (name, predicted) if part)
+        axes.plot(steps[real], middle[real], color=color, linewidth=1.8, label=label or None)
         if curve.shape[1] > 1:
             axes.fill_between(steps[real], low[real], high[real], color=color, alpha=0.18, linewidth=0)
         lowest, highest = min(lowest, middle[real].min()), max(highest, middle[real].max())
         if name in slopes:
             first = int(np.flatnonzero(real)[0])
             line = np.log(middle[first]) + slopes[name] * (steps - steps[first])
-            label = f"{name}: {slopes[name]:+.3f} a step" if name else f"{slopes[name]:+.3f} a step"
             shown = line > np.log(lowest) - 2.0
-            axes.plot(
-                steps[shown], np.exp(line[shown]), color=color, linewidth=1.2, linestyle="--", label=label
-            )
+            axes.plot(steps[shown], np.exp(line[shown]), color=color, linewidth=1.2, linestyle="--")
     axes.set_ylim(lowest / 3.0, highest * 3.0)
     axes.set_xlabel("Lag, steps back from the loss")
     axes.set_ylabel("Norm of the gradient")
