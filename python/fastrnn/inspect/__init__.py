@@ -1,3 +1,5 @@
 """Look inside recurrent networks: gradients through time, gates and states, reports."""
 
-__all__: list[str] = []
+from fastrnn.train.update_ratios import update_ratios
+
+__all__ = ["update_ratios"]

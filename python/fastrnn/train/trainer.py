@@ -14,6 +14,7 @@ from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.average import Average
 from fastrnn.train.clipping import as_limit
 from fastrnn.train.data_match import check_data
+from fastrnn.train.diagnosing import begin_diagnosis, is_due
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.gradients import StepOptions, step_gradients
 from fastrnn.train.optimizer import Optimizer
@@ -63,6 +64,10 @@ class Trainer:
         See `LanguageModel.loss_and_gradients`; not used in validation.
     checkpoint_every : int, optional
         See `LanguageModel.loss_and_gradients`: less memory for long sequences, the same bits.
+    diagnose_every : int, optional
+        Diagnose the first step and then every so many: a `Diagnosis` in the record, and a `TrainingWarning`
+        when gradients vanish or explode, once of each kind. The training has the same bits. A diagnosis costs
+        about as much as a step.
 
     Raises
     ------
@@ -98,6 +103,7 @@ class Trainer:
         accumulate: int = 1,
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,
+        diagnose_every: int | None = None,
     ) -> None:
         check_data("data", model, data)
         if validation is not None:
@@ -115,6 +121,7 @@ class Trainer:
             validation.check_ids(model.vocabulary_size)
         self.validation = validation
         self.average = average
+        self._diagnose_every = None if diagnose_every is None else as_size("diagnose_every", diagnose_every)
         self._options = StepOptions(accumulate, label_smoothing, checkpoint_every).checked()
         if average is not None and average.model is not model:
             raise ValueError(
@@ -226,9 +233,12 @@ class Trainer:
         """Take one step, without its validation. If an exception is raised, nothing has changed."""
         started = time.perf_counter()
         before, random = self._progress, self.model.rng.bit_generator.state
+        step = before.step + 1
         try:
+            finish = None
+            if is_due(step, self._diagnose_every):
+                finish = begin_diagnosis(self.model, self.data, before.batches, before.carried)
             done = step_gradients(self.model, self.data, before.batches, before.carried, self._options)
-            step = before.step + 1
             norm, scale = checked_scale(self.optimizer, done.loss, step, self.clip_norm, self.clip_value)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
             with defer_interrupts():
@@ -237,12 +247,23 @@ class Trainer:
                     self.average.update()
                 speed = done.tokens / (time.perf_counter() - started)
                 record = Record(step, done.batches / len(self.data), done.loss, norm, speed, rate)
-                self._progress = before.stepped(record, done.batches, done.carried)
+                watch = None
+                if self._diagnose_every is not None:
+                    record = replace(record, diagnosis=None if finish is None else finish())
+                    watch, warnings = before.watch.observed(
+                        record, self.model.rnn, self.clip_norm, clipped=self._clips
+                    )
+                    record = replace(record, warnings=warnings)
+                self._progress = before.stepped(record, done.batches, done.carried, watch)
         except BaseException:
             # After a deferred interrupt the step is complete: its random numbers stay used.
             if self._progress is before:
                 self.model.rng.bit_generator.state = random
             raise
+
+    @property
+    def _clips(self) -> bool:
+        return self.clip_norm is not None or self.clip_value is not None
 
     def _finish(self) -> Record:
         """Validate if due, and return the record of the step."""

@@ -1,0 +1,51 @@
+"""The diagnosis of a training step, measured before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastrnn.train.diagnosis import Diagnosis
+from fastrnn.train.gradient_flow import gradients_by_lag
+from fastrnn.train.update_ratios import update_ratios
+
+if TYPE_CHECKING:
+    from fastrnn.data.batching import TrainingData
+    from fastrnn.language import LanguageModel
+
+__all__ = ["begin_diagnosis", "is_due"]
+
+
+def is_due(step: int, every: int | None) -> bool:
+    """Return whether a step is to be diagnosed: the first, and then every so many."""
+    return every is not None and (step == 1 or step % every == 0)
+
+
+def begin_diagnosis(
+    model: LanguageModel, data: TrainingData, first: int, carried: Any
+) -> Callable[[], Diagnosis]:
+    """Measure the gradients through time of the next step, and return a function to call after the step.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Its gradients change, and are to be set to zero. Its parameters and its generator do not.
+    data : TrainingData
+    first : int
+        Index of the step's first batch.
+    carried : ndarray, tuple of ndarray or None
+        The recurrent state at its start.
+    """
+    random = model.rng.bit_generator.state
+    try:
+        lags, norms = gradients_by_lag(model, data.batch(first), None if first % len(data) == 0 else carried)
+    finally:
+        model.rng.bit_generator.state = random
+    before = {name: value.copy() for name, value in model.parameters.items() if name not in model.frozen}
+
+    def finish() -> Diagnosis:
+        return Diagnosis(
+            update_ratios(before, {name: model.parameters[name] for name in before}), lags, norms
+        )
+
+    return finish
