@@ -117,8 +117,8 @@ class GradientWatch:
         ungated = [part for part in parts_of(rnn) if part.gates == 1]
         advice = (*(_UNGATED if ungated else _GATED), _SHORTER)
         message = (
-            f"gradients vanish: less than 1/1000 is left after {diagnosis.horizon:.0f} of the {diagnosis.window} "
-            "steps back, and nothing is learnt from before"
+            f"gradients vanish: less than 1/1000 is left after {diagnosis.horizon:.0f} of the "
+            f"{diagnosis.window} steps back, and nothing is learnt from before"
         )
         return TrainingWarning("vanishing_gradients", record.step, message, advice)
 
