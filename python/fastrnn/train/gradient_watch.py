@@ -19,11 +19,11 @@ __all__ = ["GradientWatch"]
 # Vanishing: the network sees less than this fraction of the window, in this many diagnoses in a row, over at
 # least this many steps, as a new LSTM sees few steps back until it has learnt to keep something.
 _FRACTION, _DIAGNOSES, _STEPS = 0.1, 3, 500
-# Exploding: a gradient grows this much on its way back; or its norm is this many times the usual, and nothing
-# clips it; or it is this many times the limit in most steps.
-_GROWTH, _SPIKE, _FAR_ABOVE = 100.0, 100.0, 10.0
+# Exploding, where nothing clips: gradients grow this much on their way back, or their norm is this many times
+# the usual. Where the norm is clipped: it is this many times the limit in most steps.
+_GROWTH, _SPIKE, _FAR_ABOVE = 20.0, 100.0, 10.0
 # The usual norm is a geometric mean over about this many steps, known after some.
-_MEMORY, _KNOWN = 50, 20
+_MEMORY, _KNOWN = 50, 5
 
 _UNGATED = ("an LSTM or GRU", "orthogonal or identity recurrent weights")
 _GATED = ("a larger bias of the forget gate",)
@@ -116,6 +116,11 @@ class GradientWatch:
             return None
         ungated = [part for part in parts_of(rnn) if part.gates == 1]
         advice = (*(_UNGATED if ungated else _GATED), _SHORTER)
+        if diagnosis.horizon == 0.0:
+            message = "gradients vanish: none reaches the states at all, whose units are saturated or dead"
+            return TrainingWarning(
+                "vanishing_gradients", record.step, message, ("a lower learning rate", *advice)
+            )
         message = (
             f"gradients vanish: less than 1/1000 is left after {diagnosis.horizon:.0f} of the "
             f"{diagnosis.window} steps back, and nothing is learnt from before"
@@ -123,19 +128,21 @@ class GradientWatch:
         return TrainingWarning("vanishing_gradients", record.step, message, advice)
 
     def _exploding(self, record: Record, clip_norm: float | None, *, clipped: bool) -> TrainingWarning | None:
-        diagnosis, norm = record.diagnosis, record.gradient_norm
-        usual = math.exp(self.log_norm)
+        diagnosis, norm, usual = record.diagnosis, record.gradient_norm, math.exp(self.log_norm)
         advice = ["a lower learning rate", "smaller or orthogonal recurrent weights", "a shorter window"]
-        if not clipped:
-            advice.insert(0, "clipping the gradient's norm")
-        if diagnosis is not None and diagnosis.growth > _GROWTH:
-            message = f"they grow {diagnosis.growth:.3g} times over {diagnosis.window} steps back"
-        elif not clipped and self.steps >= _KNOWN and norm > _SPIKE * usual:
-            message = f"their norm is {norm:.3g}, usually {usual:.2g}, and nothing clips it"
-        elif clip_norm is not None and self.steps >= _KNOWN and self.far_above > 0.5:
-            message = f"in most steps their norm is more than {_FAR_ABOVE:.0f} times the limit {clip_norm:g}"
+        if clip_norm is not None and self.steps >= _MEMORY and self.far_above > 0.5:
+            found = f"in most steps their norm is more than {_FAR_ABOVE:.0f} times the limit {clip_norm:g}"
+        elif clipped:
+            return None
+        elif diagnosis is not None and diagnosis.growth > _GROWTH:
+            found = f"they grow {diagnosis.growth:.3g} times over {diagnosis.window} steps back"
+        elif self.steps >= _KNOWN and norm > _SPIKE * usual:
+            found = f"their norm is {norm:.3g}, usually {usual:.2g}"
         else:
             return None
+        if not clipped:
+            found += ", and nothing clips them"
+            advice.insert(0, "clipping the gradient's norm")
         return TrainingWarning(
-            "exploding_gradients", record.step, f"gradients explode: {message}", tuple(advice)
+            "exploding_gradients", record.step, f"gradients explode: {found}", tuple(advice)
         )

@@ -263,7 +263,7 @@ class Trainer:
 
     @property
     def _clips(self) -> bool:
-        return self.clip_norm is not None or self.clip_value is not None
+        return any(limit is not None and limit < np.inf for limit in (self.clip_norm, self.clip_value))
 
     def _finish(self) -> Record:
         """Validate if due, and return the record of the step."""
