@@ -58,7 +58,8 @@ def gradients_by_lag(
     lags : tuple of int
         k, from 1 to the number of steps.
     norms : dict of str to tuple of float
-        For each layer, relative to the first, which is 1; all 0 if no gradient arrives there at all.
+        For each layer, relative to the first, which is 1; all 0 if no gradient arrives there at all, infinite
+        where it overflows.
     """
     whole = arrange(model.length, batch.inputs, batch.targets, batch.lengths)
     last, rows = _longest_rows(whole.targets)
@@ -104,7 +105,7 @@ def _norms(dstate: Any, *, stack: bool) -> dict[str, Array]:
 
 def _relative(norms: Array) -> tuple[float, ...]:
     """Return the root mean square over rows of norms [lags, N], each relative to its first."""
-    rows = norms[:, norms[0] > 0.0]
+    rows = norms[:, norms[0] != 0.0]
     if not rows.size:
         return (0.0,) * len(norms)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -21,7 +21,7 @@ __all__ = ["GradientWatch"]
 _FRACTION, _DIAGNOSES, _STEPS = 0.1, 3, 500
 # Exploding, where nothing clips: gradients grow this much on their way back, or their norm is this many times
 # the usual. Where the norm is clipped: it is this many times the limit in most steps.
-_GROWTH, _SPIKE, _FAR_ABOVE = 20.0, 100.0, 10.0
+_GROWTH, _SPIKE, _FAR_ABOVE = 20.0, 20.0, 10.0
 # The usual norm is a geometric mean over about this many steps, known after some.
 _MEMORY, _KNOWN = 50, 5
 
