@@ -143,6 +143,11 @@ def test_the_gradient_at_a_lag_is_that_of_the_state_before_so_many_steps(name):
     assert list(norms) == (["l0", "l1"] if options else ["layer0.l0", "layer0.l1", "layer1.l0"])
 
 
+def test_checkpoints_change_no_bit_of_the_gradients():
+    model, batch = make_model(dropout=0.0), ChunkedText(IDS, 3, 40).batch(0)
+    assert gradients_by_lag(model, batch, None) == gradients_by_lag(model, batch, None, 6)
+
+
 def by_layer(dstate, model):
     """The norm of each row's gradient by the name of the layer, [N] each."""
     if isinstance(model.rnn, fr.Stack):

@@ -22,7 +22,7 @@ def is_due(step: int, every: int | None) -> bool:
 
 
 def begin_diagnosis(
-    model: LanguageModel, data: TrainingData, first: int, carried: Any
+    model: LanguageModel, data: TrainingData, first: int, carried: Any, checkpoint_every: int | None = None
 ) -> Callable[[], Diagnosis]:
     """Measure the gradients through time of the next step, and return a function to call after the step.
 
@@ -35,10 +35,13 @@ def begin_diagnosis(
         Index of the step's first batch.
     carried : ndarray, tuple of ndarray or None
         The recurrent state at its start.
+    checkpoint_every : int, optional
+        As in the step itself.
     """
     random = model.rng.bit_generator.state
     try:
-        lags, norms = gradients_by_lag(model, data.batch(first), None if first % len(data) == 0 else carried)
+        state = None if first % len(data) == 0 else carried
+        lags, norms = gradients_by_lag(model, data.batch(first), state, checkpoint_every)
     finally:
         model.rng.bit_generator.state = random
     before = {name: value.copy() for name, value in model.parameters.items() if name not in model.frozen}

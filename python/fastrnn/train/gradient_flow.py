@@ -36,7 +36,7 @@ def lags_within(steps: int) -> tuple[int, ...]:
 
 
 def gradients_by_lag(
-    model: LanguageModel, batch: Batch, state: Any
+    model: LanguageModel, batch: Batch, state: Any, checkpoint_every: int | None = None
 ) -> tuple[tuple[int, ...], dict[str, tuple[float, ...]]]:
     """Measure how the gradient of the last step's loss changes on its way back through a batch.
 
@@ -52,6 +52,8 @@ def gradients_by_lag(
     batch : Batch
     state : ndarray, tuple of ndarray or None
         The recurrent state before the batch.
+    checkpoint_every : int, optional
+        See `LanguageModel.loss_and_gradients`.
 
     Returns
     -------
@@ -66,10 +68,11 @@ def gradients_by_lag(
     lags = lags_within(last + 1)
     state = select_rows(state, rows)
     rnn: Any = model.rnn
+    options = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     tapes = []
     for start, end in pairwise([last + 1 - lag for lag in reversed(lags)] + [last + 1]):
         x = layer_inputs(model, *_part(whole, slice(start, end), rows))
-        y, state, tape = rnn.forward(x, state)
+        y, state, tape = rnn.forward(x, state, **options)
         tapes.append(tape)
     targets = np.ascontiguousarray(whole.targets[last : last + 1, rows])
     _, dy = output_gradients(model, y, whole._replace(targets=targets), 1.0, 0.0)  # y of one step

@@ -46,12 +46,10 @@ class TrainingProgress:
     waited: int = 0
     watch: GradientWatch = field(default_factory=GradientWatch)
 
-    def stepped(
-        self, record: Record, batches: int, carried: Any, watch: GradientWatch | None = None
-    ) -> TrainingProgress:
-        """Return the progress after a step; `watch` is the new one if it changed."""
-        done = replace(self, step=record.step, batches=batches, carried=carried, unfinished=record)
-        return done if watch is None else replace(done, watch=watch)
+    def stepped(self, record: Record, batches: int, carried: Any, watch: GradientWatch) -> TrainingProgress:
+        """Return the progress after a step."""
+        new = {"batches": batches, "carried": carried, "watch": watch}
+        return replace(self, step=record.step, unfinished=record, **new)
 
     def evaluated(self, loss: float) -> TrainingProgress:
         """Return the progress after an evaluation: keep its loss if it is the best."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ from fastrnn.train.average import Average
 from fastrnn.train.clipping import as_limit
 from fastrnn.train.data_match import check_data
 from fastrnn.train.diagnosing import begin_diagnosis, is_due
+from fastrnn.train.diagnosis import Diagnosis
 from fastrnn.train.evaluation import Evaluation, validate
+from fastrnn.train.gradient_watch import GradientWatch
 from fastrnn.train.gradients import StepOptions, step_gradients
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import Adam
@@ -231,13 +233,11 @@ class Trainer:
 
     def _make_step(self) -> None:
         """Take one step, without its validation. If an exception is raised, nothing has changed."""
-        started = time.perf_counter()
         before, random = self._progress, self.model.rng.bit_generator.state
         step = before.step + 1
         try:
-            finish = None
-            if is_due(step, self._diagnose_every):
-                finish = begin_diagnosis(self.model, self.data, before.batches, before.carried)
+            diagnosed = self._begin_diagnosis(before)
+            started = time.perf_counter()
             done = step_gradients(self.model, self.data, before.batches, before.carried, self._options)
             norm, scale = checked_scale(self.optimizer, done.loss, step, self.clip_norm, self.clip_value)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
@@ -247,13 +247,7 @@ class Trainer:
                     self.average.update()
                 speed = done.tokens / (time.perf_counter() - started)
                 record = Record(step, done.batches / len(self.data), done.loss, norm, speed, rate)
-                watch = None
-                if self._diagnose_every is not None:
-                    record = replace(record, diagnosis=None if finish is None else finish())
-                    watch, warnings = before.watch.observed(
-                        record, self.model.rnn, self.clip_norm, clipped=self._clips
-                    )
-                    record = replace(record, warnings=warnings)
+                record, watch = self._watched(before, replace(record, diagnosis=diagnosed()))
                 self._progress = before.stepped(record, done.batches, done.carried, watch)
         except BaseException:
             # After a deferred interrupt the step is complete: its random numbers stay used.
@@ -261,9 +255,21 @@ class Trainer:
                 self.model.rng.bit_generator.state = random
             raise
 
-    @property
-    def _clips(self) -> bool:
-        return any(limit is not None and limit < np.inf for limit in (self.clip_norm, self.clip_value))
+    def _begin_diagnosis(self, before: TrainingProgress) -> Callable[[], Diagnosis | None]:
+        """Measure what is to be measured before a step, and return what completes the diagnosis after it."""
+        if not is_due(before.step + 1, self._diagnose_every):
+            return lambda: None
+        position = before.batches, before.carried
+        return begin_diagnosis(self.model, self.data, *position, self._options.checkpoint_every)
+
+    def _watched(self, before: TrainingProgress, record: Record) -> tuple[Record, GradientWatch]:
+        """Return the record with what there is to warn of, and the watch over the gradients after it."""
+        if self._diagnose_every is None:
+            return record, before.watch
+        limits = self.clip_norm, self.clip_value
+        clipped = any(limit is not None and limit < np.inf for limit in limits)
+        watch, warnings = before.watch.observed(record, self.model.rnn, self.clip_norm, clipped=clipped)
+        return replace(record, warnings=warnings), watch
 
     def _finish(self) -> Record:
         """Validate if due, and return the record of the step."""
