@@ -123,7 +123,7 @@ class GradientWatch:
             )
         message = (
             f"gradients vanish: less than 1/1000 is left after {diagnosis.horizon:.0f} of the "
-            f"{diagnosis.window} steps back, and nothing is learnt from before"
+            f"{diagnosis.window} steps back, so hardly anything further back is learnt"
         )
         return TrainingWarning("vanishing_gradients", record.step, message, advice)
 
