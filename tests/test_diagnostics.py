@@ -305,9 +305,9 @@ def test_gradients_that_vanish_for_long_are_told_once():
     (warning,) = watched(diagnoses([5] * 8))
     assert (warning.about, warning.step) == ("vanishing_gradients", 750)
     assert str(warning) == (
-        "gradients vanish: less than 1/1000 is left after 5 of the 100 steps back, so hardly anything further "
-        "back is learnt; try an LSTM or GRU, orthogonal or identity recurrent weights or a shorter window, "
-        "which costs less and loses little"
+        "gradients vanish: less than 1/1000 is left after 5 of the 100 steps back, so hardly anything "
+        "further back is learnt; try an LSTM or GRU, orthogonal or identity recurrent weights or a shorter "
+        "window, which costs less and loses little"
     )
     (warning,) = watched(diagnoses([5] * 8), LSTM)
     assert warning.advice[0] == "a larger bias of the forget gate"

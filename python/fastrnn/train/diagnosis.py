@@ -99,7 +99,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class TrainingWarning:
-    """Something about a training that somebody should know, once.
+    """That gradients vanish or explode in a training: what was measured, and what to try.
 
     Attributes
     ----------
@@ -110,6 +110,17 @@ class TrainingWarning:
         What was measured.
     advice : tuple of str
         What to try.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> model = fr.LanguageModel(3, cell="rnn", hidden_size=16, num_layers=1, seed=0)
+    >>> fr.init.orthogonal(model, 3.0, seed=0)
+    >>> data = fr.ChunkedText([0, 1, 2] * 50, batch_size=2, seq_length=40)
+    >>> for record in fr.train.train(model, data, 10, clip_norm=None, diagnose_every=10):
+    ...     for warning in record.warnings:
+    ...         print(warning.step, warning.about)
+    1 exploding_gradients
     """
 
     about: str
