@@ -21,8 +21,8 @@ from fastrnn.train import (
     TrainingState,
     TrainingWarning,
 )
-from fastrnn.train.gradient_flow import gradients_by_lag, lags_within
 from fastrnn.train.gradient_watch import GradientWatch
+from fastrnn.train.state_measures import lags_within, measure_states
 from training_cases import IDS, VOCABULARY, make_model, make_trainer, parameters_of, same_arrays, without_time
 
 V = len(VOCABULARY)
@@ -128,7 +128,7 @@ def test_the_gradient_at_a_lag_is_that_of_the_state_before_so_many_steps(name):
     model = stacked() if options is None else make_model(dtype="float64", dropout=0.0, **options)
     data = ChunkedText(IDS[:600], 3, 21)
     batch, state = data.batch(1), model.advance(data.batch(0).inputs)
-    lags, norms = gradients_by_lag(model, batch, state)
+    lags, norms, _ = measure_states(model, batch, state)
     assert lags == (1, 2, 3, 4, 6, 8, 12, 16, 21)
     targets = np.full_like(batch.targets, -1)
     targets[-1] = batch.targets[-1]
@@ -145,7 +145,23 @@ def test_the_gradient_at_a_lag_is_that_of_the_state_before_so_many_steps(name):
 
 def test_checkpoints_change_no_bit_of_the_gradients():
     model, batch = make_model(dropout=0.0), ChunkedText(IDS, 3, 40).batch(0)
-    assert gradients_by_lag(model, batch, None) == gradients_by_lag(model, batch, None, 6)
+    assert measure_states(model, batch, None, 6) == measure_states(model, batch, None)._replace(saturation={})
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "slstm", "layer norm", "stack"])
+def test_the_saturation_is_that_of_the_whole_batch(name):
+    options = MODELS[name]
+    model = stacked() if options is None else make_model(dtype="float64", dropout=0.0, **options)
+    scaled(model, 8.0)
+    batch = ChunkedText(IDS, 3, 21).batch(0)
+    found = measure_states(model, batch, None).saturation
+    tape = model.rnn.forward(batch.inputs)[2]
+    parts = zip(model.rnn.layers, tape.layers, strict=True) if options is None else [(model.rnn, tape)]
+    expected = [gates for layer, part in parts for gates in fr.inspect.saturation(layer, part)]
+    assert list(found) == (["l0", "l1"] if options else ["layer0.l0", "layer0.l1", "layer1.l0"])
+    for gates, own in zip(expected, found.values(), strict=True):
+        assert own == pytest.approx({gate: np.mean(one.either) for gate, one in gates.items()}, abs=1e-12)
+    assert max(own for gates in found.values() for own in gates.values()) > 0.05
 
 
 def by_layer(dstate, model):
@@ -184,12 +200,12 @@ def test_the_horizon_of_a_linear_network_is_known(decay, horizon):
 
 def test_a_gradient_that_grows_or_overflows_says_so():
     data = ChunkedText(IDS, 4, 40)
-    (norms,) = gradients_by_lag(linear_model(1.5), data.batch(0), None)[1].values()
+    (norms,) = measure_states(linear_model(1.5), data.batch(0), None).gradient_norms.values()
     assert norms[-1] == pytest.approx(1.5**39, rel=1e-4)
     model = linear_model(100.0)
     for name in ("rnn.weight_ih_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"):
         model.parameters[name] = np.zeros_like(model.parameters[name])  # h stays 0, and only gradients grow
-    diagnosis = Diagnosis({"w": 0.5}, *gradients_by_lag(model, data.batch(0), None))
+    diagnosis = Diagnosis({"w": 0.5}, *measure_states(model, data.batch(0), None))
     assert diagnosis.growth == math.inf
     assert diagnosis.horizon == 40
     assert Diagnosis.from_json(json.loads(json.dumps(diagnosis.to_json(), allow_nan=False))) == diagnosis
@@ -207,7 +223,7 @@ def test_of_sentences_the_longest_rows_count():
     model = linear_model(0.5)
     rows = [np.resize(IDS, size) for size in (3, 9, 5, 9)]
     batch = SentenceBatches(rows, 4, seed=0).batch(0)
-    lags, norms = gradients_by_lag(model, batch, None)
+    lags, norms, _ = measure_states(model, batch, None)
     assert lags[-1] == 9
     assert norms["l0"] == pytest.approx([0.5 ** (lag - 1) for lag in lags], rel=1e-4)
 
@@ -398,7 +414,7 @@ def test_a_network_that_explodes_is_warned_of_before_it_diverges():
 @pytest.mark.parametrize("with_loss", [True, False])
 def test_a_record_survives_json(with_loss):
     warning = TrainingWarning("vanishing_gradients", 7, "gradients vanish", ("one thing", "another"))
-    diagnosis = Diagnosis({"w": math.inf, "b": 0.25}, (1, 2), {"l0": (1.0, 0.5)})
+    diagnosis = Diagnosis({"w": math.inf, "b": 0.25}, (1, 2), {"l0": (1.0, 0.5)}, {"l0": {"h": 0.5}})
     record = Record(7, 0.5, 2.0, 1.0, 1e3, 0.1, 2.5 if with_loss else None, diagnosis, (warning,))
     values = json.loads(json.dumps(record.to_json(), allow_nan=False))
     assert Record.from_json(values) == record
@@ -441,6 +457,7 @@ def test_an_interrupted_evaluation_keeps_the_diagnosis_and_the_warning(monkeypat
         (("diagnosis", "lags"), [1, 2, 3], "expected a number for each of the lags"),
         (("diagnosis", "gradient_norms"), {"l0": [1.0, "x"]}, r"gradient_norms.l0\[1\]"),
         (("diagnosis", "update_ratios"), {"w": -1.0}, "update_ratios.w"),
+        (("diagnosis", "saturation"), {"l0": {"i": 1.5}}, "saturation.l0.i"),
         (("warnings",), [{"kind": "warning"}], "about: missing"),
         (("warnings",), 3, "warnings: expected a list"),
     ],

@@ -553,7 +553,7 @@ def test_a_training_saved_before_there_was_more_to_save_goes_on():
 
 # --- TensorBoard ---
 
-DIAGNOSIS = Diagnosis({"w": 0.25}, (1, 2), {"l0": (1.0, 4.0), "l1": (1.0, 0.5)})
+DIAGNOSIS = Diagnosis({"w": 0.25}, (1, 2), {"l0": (1.0, 4.0), "l1": (1.0, 0.5)}, {"l0": {"i": 0.125}})
 WARNING = TrainingWarning("exploding_gradients", 2, "gradients explode", ("this", "that"))
 RECORDS = [
     Record(1, 0.5, 2.25, 1.5, 1000.0, 0.125),
@@ -577,6 +577,7 @@ def scalars_of(record):
             "gradient_horizon/l0": 2.0,
             "gradient_horizon/l1": 2.0,
             "gradients/horizon": 2.0,
+            "saturation/l0.i": 0.125,
             "gradients/growth": 4.0,
         }
     return {(name, value, record.step) for name, value in named.items() if value is not None}

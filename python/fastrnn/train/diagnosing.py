@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.train.diagnosis import Diagnosis
-from fastrnn.train.gradient_flow import gradients_by_lag
+from fastrnn.train.state_measures import measure_states
 from fastrnn.train.update_ratios import update_ratios
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def is_due(step: int, every: int | None) -> bool:
 def begin_diagnosis(
     model: LanguageModel, data: TrainingData, first: int, carried: Any, checkpoint_every: int | None = None
 ) -> Callable[[], Diagnosis]:
-    """Measure the gradients through time of the next step, and return a function to call after the step.
+    """Measure the states of the next step, and return a function to call after the step.
 
     Parameters
     ----------
@@ -41,14 +41,13 @@ def begin_diagnosis(
     random = model.rng.bit_generator.state
     try:
         state = None if first % len(data) == 0 else carried
-        lags, norms = gradients_by_lag(model, data.batch(first), state, checkpoint_every)
+        measures = measure_states(model, data.batch(first), state, checkpoint_every)
     finally:
         model.rng.bit_generator.state = random
     before = {name: value.copy() for name, value in model.parameters.items() if name not in model.frozen}
 
     def finish() -> Diagnosis:
-        return Diagnosis(
-            update_ratios(before, {name: model.parameters[name] for name in before}), lags, norms
-        )
+        after = {name: model.parameters[name] for name in before}
+        return Diagnosis(update_ratios(before, after), *measures)
 
     return finish

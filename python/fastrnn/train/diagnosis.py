@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -33,6 +33,9 @@ class Diagnosis:
         For each layer, named as in its parameters ("l0", or "layer1.l0" in a stack), the norm of the gradient
         of its state (h, with c for an LSTM) at each lag, relative to that at lag 1. The gradient is that of
         the loss of the last step alone, measured before the update on eight rows of the batch at most.
+    saturation : dict of str to dict of str to float
+        For each layer and gate, the fraction of units and steps that are saturated; see
+        `fastrnn.inspect.saturation`. Empty with `checkpoint_every`, which keeps no gates.
 
     References
     ----------
@@ -50,6 +53,7 @@ class Diagnosis:
     update_ratios: dict[str, float]
     lags: tuple[int, ...]
     gradient_norms: dict[str, tuple[float, ...]]
+    saturation: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def window(self) -> int:
@@ -80,6 +84,7 @@ class Diagnosis:
             "gradient_norms": plain,
             "horizon": self.horizon,
             "growth": _finite(self.growth),
+            "saturation": self.saturation,
         }
 
     @classmethod
@@ -94,7 +99,7 @@ class Diagnosis:
         fields = as_diagnosis("diagnosis", value)
         norms = {name: tuple(map(_number, norms)) for name, norms in fields["gradient_norms"].items()}
         ratios = {name: _number(ratio) for name, ratio in fields["update_ratios"].items()}
-        return cls(ratios, tuple(fields["lags"]), norms)
+        return cls(ratios, tuple(fields["lags"]), norms, fields["saturation"])
 
 
 @dataclass(frozen=True)
@@ -151,10 +156,12 @@ class TrainingWarning:
 def as_diagnosis(name: str, value: Any) -> dict[str, Any]:
     """Check what `Diagnosis.to_json` returned."""
     norm = optional(partial(as_number, least=0.0))
+    fraction = partial(as_number, least=0.0, most=1.0)
     required: dict[str, Check] = {
         "update_ratios": partial(_as_named, check=norm),
         "lags": partial(as_list, check=as_count),
         "gradient_norms": partial(_as_named, check=partial(as_list, check=norm)),
+        "saturation": partial(_as_named, check=partial(_as_named, check=fraction)),
     }
     fields = as_fields(name, value, required, {"horizon": norm, "growth": norm})
     lengths = {len(fields["lags"]), *map(len, fields["gradient_norms"].values())}

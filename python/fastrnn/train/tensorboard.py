@@ -99,6 +99,11 @@ def _curves(diagnosis: Diagnosis) -> dict[str, float]:
     return {
         **{f"update_ratio/{name}": ratio for name, ratio in diagnosis.update_ratios.items()},
         **{f"gradient_horizon/{name}": horizon for name, horizon in diagnosis.horizons.items()},
+        **{
+            f"saturation/{layer}.{gate}": fraction
+            for layer, gates in diagnosis.saturation.items()
+            for gate, fraction in gates.items()
+        },
         "gradients/horizon": diagnosis.horizon,
         "gradients/growth": diagnosis.growth,
     }

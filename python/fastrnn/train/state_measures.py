@@ -1,25 +1,47 @@
-"""Gradients through time in training: how much of a step's loss reaches the states before it."""
+"""The states of a training step: how much of its loss reaches them, and how saturated they are."""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastrnn._arrays import NO_TARGET, Array, Ids
 from fastrnn.language.backbone import layer_inputs
 from fastrnn.language.losses import arrange, output_gradients, select_rows
-from fastrnn.layers import Stack
+from fastrnn.layers import Stack, StackTape, Tape
+from fastrnn.layers.recurrent.engine.saturation import saturation_of
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import Batch
     from fastrnn.language import LanguageModel
     from fastrnn.language.length_outputs import ModelBatch
 
-__all__ = ["gradients_by_lag", "lags_within"]
+__all__ = ["StateMeasures", "lags_within", "measure_states"]
 
 _MOST_ROWS = 8  # a step's loss needs no more to say how far its gradient reaches
+_SATURATED = 0.9  # as in `fastrnn.inspect.saturation`
+
+
+class StateMeasures(NamedTuple):
+    """What `measure_states` finds; `Diagnosis` says more.
+
+    Attributes
+    ----------
+    lags : tuple of int
+        k, from 1 to the number of steps.
+    gradient_norms : dict of str to tuple of float
+        For each layer and lag, relative to the first, which is 1; all 0 if no gradient arrives there at all,
+        infinite where it overflows.
+    saturation : dict of str to dict of str to float
+        For each layer and gate; empty with `checkpoint_every`, as no gates are kept.
+    """
+
+    lags: tuple[int, ...]
+    gradient_norms: dict[str, tuple[float, ...]]
+    saturation: dict[str, dict[str, float]]
 
 
 def lags_within(steps: int) -> tuple[int, ...]:
@@ -35,9 +57,9 @@ def lags_within(steps: int) -> tuple[int, ...]:
     return tuple(sorted({lag for lag in lags if lag < steps} | {steps}))
 
 
-def gradients_by_lag(
+def measure_states(
     model: LanguageModel, batch: Batch, state: Any, checkpoint_every: int | None = None
-) -> tuple[tuple[int, ...], dict[str, tuple[float, ...]]]:
+) -> StateMeasures:
     """Measure how the gradient of the last step's loss changes on its way back through a batch.
 
     The gradient is that of the recurrent state k steps before the end (h, and c where there is one), from the
@@ -57,11 +79,7 @@ def gradients_by_lag(
 
     Returns
     -------
-    lags : tuple of int
-        k, from 1 to the number of steps.
-    norms : dict of str to tuple of float
-        For each layer, relative to the first, which is 1; all 0 if no gradient arrives there at all, infinite
-        where it overflows.
+    measures : StateMeasures
     """
     whole = arrange(model.length, batch.inputs, batch.targets, batch.lengths)
     last, rows = _longest_rows(whole.targets)
@@ -80,7 +98,8 @@ def gradients_by_lag(
     for tape in reversed(tapes):
         _, dstate = rnn.backward(tape, dy if dstate is None else None, dstate, need_dx=False)
         norms.append(_norms(dstate, stack=isinstance(rnn, Stack)))
-    return lags, {name: _relative(np.stack([step[name] for step in norms])) for name in norms[0]}
+    relative = {name: _relative(np.stack([step[name] for step in norms])) for name in norms[0]}
+    return StateMeasures(lags, relative, _saturation(tapes))
 
 
 def _longest_rows(targets: Ids) -> tuple[int, Ids]:
@@ -115,3 +134,22 @@ def _relative(norms: Array) -> tuple[float, ...]:
         found = np.sqrt(np.square(rows / rows[0]).mean(axis=1))
     found[np.isnan(found)] = np.inf  # infinity less infinity: it has overflowed
     return tuple(found.tolist())
+
+
+def _saturation(tapes: list[Any]) -> dict[str, dict[str, float]]:
+    """Return the fraction of units and steps that are saturated, of each gate of each layer."""
+    found: dict[str, dict[str, float]] = {}
+    steps = sum(tape.steps for tape in tapes)
+    for tape in tapes:
+        stack = isinstance(tape, StackTape)
+        parts = {f"layer{i}.": part for i, part in enumerate(tape.layers)} if stack else {"": tape}
+        for prefix, part in parts.items():
+            if not isinstance(part, Tape):
+                continue
+            for index, gates in enumerate(saturation_of(part, _SATURATED)):
+                own = found.setdefault(f"{prefix}l{index}", {})
+                for name, gate in gates.items():
+                    fraction = float(gate.either.mean())
+                    if not math.isnan(fraction):  # the activation has an end
+                        own[name] = own.get(name, 0.0) + fraction * tape.steps / steps
+    return found
