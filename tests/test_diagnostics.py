@@ -336,6 +336,17 @@ def test_a_network_that_sees_little_for_a_while_is_not_told(horizons):
     assert not watched(diagnoses(horizons))
 
 
+def test_the_short_rest_of_a_text_at_an_epochs_end_counts_neither_way():
+    records = diagnoses([5] * 8)
+    for i in (1, 3, 4):
+        records[i] = record_of(250 * i, horizon=4, window=4)  # seen whole, but less than a tenth of 100 steps
+    (warning,) = watched(records)
+    assert warning.step == 1250
+    records[5] = record_of(1250, horizon=11, window=11)
+    (warning,) = watched(records[:8] + diagnoses([5] * 11)[8:])
+    assert warning.step == 2000
+
+
 def test_frequent_diagnoses_do_not_warn_before_500_steps():
     (warning,) = watched(diagnoses([5] * 80, every=10))
     assert warning.step == 510

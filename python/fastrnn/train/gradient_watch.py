@@ -42,8 +42,9 @@ class GradientWatch:
         Mean logarithm of the gradient's norm over the last steps.
     far_above : float
         Fraction of the last steps in which the norm was many times the limit.
-    short, short_since : int
-        Diagnoses in a row of a network that sees little of its window, and the step of the first.
+    short, short_since, window : int
+        Diagnoses in a row of a network that sees little of its window, the step of the first, and the largest
+        window of them.
     warned : tuple of str
         What has been warned of: each once.
     """
@@ -53,6 +54,7 @@ class GradientWatch:
     far_above: float = 0.0
     short: int = 0
     short_since: int = 0
+    window: int = 0
     warned: tuple[str, ...] = ()
 
     def observed(
@@ -86,7 +88,7 @@ class GradientWatch:
 
     def _counted(self, record: Record, clip_norm: float | None) -> GradientWatch:
         weight = 1.0 / min(self.steps + 1, _MEMORY)
-        short, since = self._shortness(record)
+        short, since, window = self._shortness(record)
         log = math.log(max(record.gradient_norm, 1e-300))
         far = clip_norm is not None and record.gradient_norm > _FAR_ABOVE * clip_norm
         return replace(
@@ -96,23 +98,27 @@ class GradientWatch:
             far_above=self.far_above + weight * (far - self.far_above),
             short=short,
             short_since=since,
+            window=window,
         )
 
-    def _shortness(self, record: Record) -> tuple[int, int]:
-        """Return `short` and `short_since` after a step."""
-        diagnosis = record.diagnosis
+    def _shortness(self, record: Record) -> tuple[int, int, int]:
+        """Return `short`, `short_since` and `window` after a step."""
+        diagnosis, same = record.diagnosis, (self.short, self.short_since, self.window)
         if diagnosis is None:
-            return self.short, self.short_since
-        if diagnosis.horizon >= _FRACTION * diagnosis.window:
-            return 0, 0
-        return self.short + 1, self.short_since or record.step
+            return same
+        window = max(self.window, diagnosis.window)
+        if diagnosis.horizon >= _FRACTION * window:
+            return 0, 0, 0
+        if diagnosis.horizon >= _FRACTION * diagnosis.window:  # the rest of an epoch's text: too short to say
+            return same
+        return self.short + 1, self.short_since or record.step, window
 
     def _vanishing(self, record: Record, rnn: Recurrent[Any] | Stack) -> TrainingWarning | None:
         diagnosis = record.diagnosis
         if diagnosis is None:
             return None
-        short, since = self._shortness(record)
-        if short < _DIAGNOSES or record.step - since < _STEPS:
+        short, since, _ = self._shortness(record)
+        if short == self.short or short < _DIAGNOSES or record.step - since < _STEPS:
             return None
         ungated = [part for part in parts_of(rnn) if part.gates == 1]
         advice = (*(_UNGATED if ungated else _GATED), _SHORTER)

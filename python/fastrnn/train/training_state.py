@@ -104,7 +104,7 @@ def _as_record(name: str, value: Any) -> dict[str, Any]:
 
 
 def _as_watch(name: str, value: Any) -> dict[str, Any]:
-    counts = dict.fromkeys(("steps", "short", "short_since"), as_count)
+    counts = dict.fromkeys(("steps", "short", "short_since", "window"), as_count)
     numbers = dict.fromkeys(("log_norm", "far_above"), as_finite)
     warned = partial(as_list, check=partial(as_choice, choices=ABOUT))
     return as_fields(name, value, {**counts, **numbers, "warned": warned})
