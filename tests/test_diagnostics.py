@@ -143,6 +143,19 @@ def test_the_gradient_at_a_lag_is_that_of_the_state_before_so_many_steps(name):
     assert list(norms) == (["l0", "l1"] if options else ["layer0.l0", "layer0.l1", "layer1.l0"])
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_the_gradients_are_those_that_inspect_finds_for_every_step(cell):
+    model = make_model(cell, num_layers=1, dtype="float64", dropout=0.0)
+    batch = ChunkedText(IDS, 3, 21).batch(0)
+    lags, norms, _ = measure_states(model, batch, None)
+    y, _, tape = model.rnn.forward(batch.inputs)
+    dy = np.zeros_like(y)
+    dy[-1] = model.output.losses_and_gradients(np.ascontiguousarray(y[-1]), batch.targets[-1], scale=1.0)[1]
+    rows = np.linalg.norm(fr.inspect.state_gradients(model.rnn, tape, dy).h[0], axis=-1)  # [T, N]
+    expected = [np.sqrt(((rows[20 - lag] / rows[19]) ** 2).mean()) for lag in lags[:-1]]
+    assert norms["l0"][:-1] == pytest.approx(expected, rel=1e-9)
+
+
 def test_checkpoints_change_no_bit_of_the_gradients():
     model, batch = make_model(dropout=0.0), ChunkedText(IDS, 3, 40).batch(0)
     assert measure_states(model, batch, None, 6) == measure_states(model, batch, None)._replace(saturation={})
