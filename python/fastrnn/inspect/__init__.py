@@ -9,6 +9,7 @@ from fastrnn.inspect.trace import NextSteps, Trace, trace
 from fastrnn.inspect.units import UnitScore, chance_correlations, rank_units
 from fastrnn.layers import StateGradients
 from fastrnn.layers.spectrum import eigenvalues, spectral_radius
+from fastrnn.train.update_ratios import update_ratios
 
 __all__ = [
     "NextSteps",
@@ -28,4 +29,5 @@ __all__ = [
     "spectral_radius",
     "state_gradients",
     "trace",
+    "update_ratios",
 ]

@@ -66,6 +66,7 @@ def write_model(
     settings["dtype"] = np.dtype(given["dtype"]).name
     if not isinstance(settings["random_state"], int):
         settings["random_state"] = None
+    settings["initialize"] = None  # a function; the file has the parameters themselves
     description = {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,

@@ -1,0 +1,227 @@
+"""What the scripts of this folder share: eight networks of as many parameters, a table, and a picture."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastrnn as fr
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Task:
+    """A task: its data, the model that learns it, and how well it is done.
+
+    Attributes
+    ----------
+    title, metric : str
+        For the table.
+    model : class
+        A model of `fastrnn.models`.
+    settings : dict
+        Those of the model that all cells share.
+    training, validation : (X, y)
+        The validation data are measured after each epoch.
+    measure : callable
+        Takes a fitted model and returns the metric, of data that it has not seen.
+    lag : int
+        The steps between cause and effect.
+    parameters : int
+        How many each network may have.
+    own : dict of str to dict
+        Further settings of some networks.
+    curve : callable
+        Makes a curve for the picture of a history, default: the validation loss.
+    """
+
+    title: str
+    metric: str
+    model: type
+    settings: dict[str, Any]
+    training: tuple[Any, Any]
+    validation: tuple[Any, Any]
+    measure: Callable[[Any], float | tuple[float, ...]]
+    lag: int
+    parameters: int
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
+    curve: Callable[[dict[str, list[float]]], list[float]] = lambda history: history["validation_loss"]
+
+
+class Result(NamedTuple):
+    """A row of the table, and a line in each half of the picture.
+
+    Attributes
+    ----------
+    parameters, trained : int
+        All numbers of a network that is not zero by design, and those of them that training sets.
+    seconds : float
+        Of processor time, one thread.
+    curve : list of float
+        After each epoch.
+    gradients : ndarray, float64 [lag + 1], or None
+        The norm of dL/dh at each lag before the last step, of lag 0 first.
+    """
+
+    name: str
+    metric: tuple[float, ...]
+    hidden_size: int
+    parameters: int
+    trained: int
+    seconds: float
+    steps: int
+    curve: list[float]
+    gradients: Floats | None
+
+
+def networks(lag: int) -> dict[str, Callable[[int], dict[str, Any]]]:
+    """Return the networks by name: the settings of each, given how many units it has.
+
+    vanilla : h = tanh(W x + U h' + b), Elman (1990).
+    IRNN : relu in place of tanh, U begins as the identity, Le et al. (2015).
+    leaky : a part of h' is kept, of each unit another, Jaeger et al. (2007): time constants from 1 step to
+        the whole lag.
+    skip : a further matrix reads the h of some steps ago, Lin et al. (1996): gradients take steps as long.
+    GRU, LSTM, minGRU : Cho et al. (2014), Hochreiter and Schmidhuber (1997), Feng et al. (2024). The gates
+        begin open for times up to the lag, Tallec and Ollivier (2018).
+    """
+
+    def leaks(units: int) -> tuple[float, ...]:
+        return tuple(np.exp(-1.0 / np.geomspace(1.0, lag, units)).tolist())
+
+    return {
+        "vanilla": lambda units: {"cell": "rnn", "initialize": fr.init.orthogonal},
+        "IRNN": lambda units: {
+            "cell": "rnn", "cell_options": {"nonlinearity": "relu"}, "initialize": fr.init.identity,
+        },
+        "leaky": lambda units: {
+            "cell": "rnn", "cell_options": {"leak": leaks(units)}, "initialize": fr.init.orthogonal,
+        },
+        "skip": lambda units: {
+            "cell": "rnn", "cell_options": {"skip": max(lag // 10, 2)}, "initialize": fr.init.orthogonal,
+        },
+        "GRU": lambda units: {"cell": "gru", "initialize": lambda network: remember(network, lag)},
+        "LSTM": lambda units: {"cell": "lstm", "initialize": lambda network: remember(network, lag)},
+        "minGRU": lambda units: {"cell": "mingru", "initialize": lambda network: remember(network, lag)},
+    }  # fmt: skip
+
+
+def remember(network: Any, lag: int) -> None:
+    """Set the biases of the gates so that units keep what they hold for 1 to `lag` steps at first.
+
+    A gate of sigmoid(ln t) = t / (t + 1) keeps for about t steps. The times are drawn uniformly (Tallec and
+    Ollivier 2018, "Can Recurrent Neural Networks Warp Time?", equation 15), the same for each fit.
+    """
+    rnn = network.encoder.rnn
+    units = rnn.hidden_size
+    bias = np.log(np.random.default_rng(0).uniform(1.0, max(lag - 1.0, 2.0), units))
+    with rnn.parameters.edit() as views:
+        views["bias_ih_l0"][...] = 0.0
+        if "bias_hh_l0" in views:
+            views["bias_hh_l0"][...] = 0.0
+        if isinstance(rnn, fr.LSTM):  # i, f, g, o
+            views["bias_ih_l0"][:units], views["bias_ih_l0"][units : 2 * units] = -bias, bias
+        elif isinstance(rnn, fr.GRU):  # r, z, n: z is what is kept
+            views["bias_ih_l0"][units : 2 * units] = bias
+        else:  # z, n: z is what is new
+            views["bias_ih_l0"][:units] = -bias
+
+
+def train(task: Task, name: str, settings: Callable[[int], dict[str, Any]], seed: int) -> Result:
+    """Train a model with as many units as the number of parameters allows."""
+
+    def model(units: int, **others: Any) -> Any:
+        own = {**task.settings, **settings(units), **task.own.get(name, {}), **others}
+        return task.model(**own, hidden_size=units, random_state=seed)
+
+    units, parameters = units_for(task, model)
+    started = time.process_time()
+    fitted = model(units).fit(*task.training, validation=task.validation)
+    seconds = time.process_time() - started
+    assert fitted.network_.parameters.flat.size == parameters
+    batches = -(-len(task.training[1]) // fitted.batch_size)
+    metric = tuple(np.atleast_1d(task.measure(fitted)).tolist())
+    return Result(
+        name, metric, units, parameters, parameters, seconds, fitted.n_iter_ * batches,
+        task.curve(fitted.history_), gradient_norms(fitted, task),
+    )  # fmt: skip
+
+
+def units_for(task: Task, model: Callable[..., Any]) -> tuple[int, int]:
+    """Return the most units with which a network has no more parameters than allowed, and how many it has.
+
+    The number of parameters is a quadratic of the number of units: three small networks tell which.
+    """
+    few = tuple(part if part is None else part[:50] for part in task.training)
+    one, two, three = (model(units, epochs=1).fit(*few).network_.parameters.flat.size for units in (1, 2, 3))
+
+    def count(units: int) -> int:
+        return one + (units - 1) * (two - one) + (units - 1) * (units - 2) // 2 * (three - 2 * two + one)
+
+    units = 1
+    while count(units + 1) <= task.parameters:
+        units += 1
+    return units, count(units)
+
+
+def gradient_norms(model: Any, task: Task) -> Floats | None:
+    return None
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return the options that all scripts have."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("--networks", nargs="+", choices=[*networks(100)], default=[*networks(100)])
+    result.add_argument("--seeds", type=int, default=1, help="so many sets of data and trainings")
+    result.add_argument("--plot", help="a picture to write, of the training and of gradients over time")
+    result.add_argument(
+        "--small", action="store_true", help="a run of a few seconds, in which little is learned"
+    )
+    return result
+
+
+def run(make_task: Callable[[int], Task], arguments: argparse.Namespace, suffix: str = "") -> list[Result]:
+    """Train all networks with all seeds, print a table, and draw a picture if asked for one.
+
+    Parameters
+    ----------
+    make_task : callable
+        Takes a seed.
+    arguments : Namespace
+        Of `parser`.
+    suffix : str
+        Joined to the name of the picture.
+    """
+    tasks = [make_task(seed) for seed in range(arguments.seeds)]
+    task, first = tasks[0], []
+    print(f"{task.title}: {task.metric}")
+    print(f"{'':8}{'units':>7}{'parameters':>12}{'steps':>8}{'CPU s':>8}   {task.metric}")
+    for name in arguments.networks:
+        settings = networks(task.lag)[name]
+        results = [train(one, name, settings, seed) for seed, one in enumerate(tasks)]
+        shown = results[0]
+        seconds = sum(result.seconds for result in results) / len(results)
+        metrics = " |".join("".join(f"{one:9.4g}" for one in result.metric) for result in results)
+        print(
+            f"{name:8}{shown.hidden_size:7}{shown.parameters:12}{shown.steps:8}{seconds:8.1f}  {metrics}",
+            flush=True,
+        )
+        first.append(shown)
+    if arguments.plot:
+        path = Path(arguments.plot)
+        draw(first, task, str(path.with_name(f"{path.stem}{suffix}{path.suffix}")))
+    return first
+
+
+def draw(results: list[Result], task: Task, path: str) -> None:
+    """Draw the training, and the norms of gradients at each lag, as two pictures side by side."""
