@@ -1,0 +1,168 @@
+"""The report: one HTML file in which to look at every unit of a model while it reads a text."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._checks import as_number, as_size
+from fastrnn.data import Vocabulary
+from fastrnn.data.reading import split_lines
+from fastrnn.files.atomic_files import check_writable, write_atomically
+from fastrnn.inspect.evaluation import named_layers
+from fastrnn.inspect.lag_gradients import POSITIONS, lag_norms
+from fastrnn.inspect.report_data import (
+    SATURATED,
+    Signal,
+    choose_units,
+    pack_losses,
+    pack_signal,
+    pack_symbols,
+    packed,
+    signals_of,
+)
+from fastrnn.inspect.report_page import build_page
+from fastrnn.inspect.trace import Trace, trace
+from fastrnn.language import LanguageModel
+from fastrnn.train import Checkpoint
+
+__all__ = ["Report", "report"]
+
+_TOP = 10  # likeliest next symbols
+
+
+class Report(NamedTuple):
+    """What `report` has written, in figures.
+
+    Attributes
+    ----------
+    path : str
+    bytes : int
+        The file's size.
+    symbols : int
+        T, the symbols of the text that it shows.
+    loss : float or None
+        Mean loss of the predicted symbols, in nats; None if the model predicts none.
+    units : dict of str to int
+        For each layer, how many of its units the file has room for.
+    best : dict of str to UnitScore
+        For each property, the gate or state of a unit with the strongest correlation.
+    """
+
+    path: str
+    bytes: int
+    symbols: int
+    loss: float | None
+    units: dict[str, int]
+    best: dict[str, Any]
+
+
+def report(
+    model: Any,
+    text: Any,
+    path: str | os.PathLike[str],
+    *,
+    vocabulary: Vocabulary | None = None,
+    length: int = 3000,
+    properties: Mapping[str, Any] | None = None,
+    title: str | None = None,
+    max_size: float = 8e6,
+) -> Report:
+    """Write one HTML file in which to look at every unit of a model while it reads a text.
+
+    The file needs no network and no server. It shows the text coloured by any gate or state of any unit, by the
+    loss, or by a property; the units ranked by how well they track a property; the likeliest next symbols; the
+    norm of the gradient against lag; and how much is saturated. What comes from the model or the text is shown as
+    text, whatever it contains: nothing of it runs.
+
+    Parameters
+    ----------
+    model : LanguageModel, Checkpoint or a model with ``fit`` that reads symbols
+        As for `trace`.
+    text : str or sequence of str
+        As for `trace`.
+    path : path
+        The file to write, atomically; one that exists is replaced.
+    vocabulary : Vocabulary, optional
+        Of a language model; a Checkpoint has it.
+    length : int, default 3000
+        Symbols to show, the first of the text.
+    properties : mapping of str to array_like, float [T], optional
+        Further properties by which to rank units: a number for each of the symbols shown.
+    title : str, optional
+        The page's heading.
+    max_size : float, default 8e6
+        Bytes for the values of gates and states. If there is no room for all units, the file has those of
+        each layer that track a property best.
+
+    Returns
+    -------
+    report : Report
+
+    Raises
+    ------
+    ValueError
+        If the text is empty or has a symbol that the model lacks, the data are no symbols, or a property has another
+        length.
+    TypeError
+        If the model is of a kind that cannot be traced; the message lists those that can.
+    OSError
+        If the file cannot be written.
+
+    Notes
+    -----
+    Values are rounded to a byte: gates in 0 .. 1 to 1/255, values in -1 .. 1 to 1/127, others to 1/127 of a
+    unit's largest. Losses, probabilities and correlations are float32.
+
+    References
+    ----------
+    Karpathy, Johnson, Li (2015), "Visualizing and Understanding Recurrent Networks", for units coloured over a
+    text and the shares of saturated gates.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import fastrnn as fr
+    >>> vocabulary = fr.Vocabulary.from_text("to be or not")
+    >>> model = fr.LanguageModel(len(vocabulary), hidden_size=4, num_layers=1, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "report.html")
+    ...     written = fr.inspect.report(model, "not to be", path, vocabulary=vocabulary)
+    ...     page = path.read_text(encoding="utf-8")
+    >>> written.symbols, written.units, page.startswith("<!doctype html>")
+    (9, {'l0': 4}, True)
+    """
+    check_writable(path)
+    if isinstance(model, Checkpoint):
+        model, vocabulary = model.model, model.vocabulary if vocabulary is None else vocabulary
+    count = as_size("length", length)
+    room = as_number("max_size", max_size, above=0.0)
+    try:
+        seen = trace(model, _beginning(text, vocabulary, count), vocabulary=vocabulary)
+    except ValueError as error:
+        raise ValueError(str(error).replace("data:", "text:", 1)) from None
+    if seen.symbols is None:
+        raise ValueError("text: expected symbols, got numbers; see `trace`, and `fastrnn.plots` to draw it")
+    data, summary = _gather(model, vocabulary, seen, properties or {}, int(room))
+    heading = title or f"{type(model).__name__} reads {seen.steps:,} symbols"
+    content = build_page(heading, data).encode()
+    write_atomically(path, content)
+    return Report(os.fspath(path), len(content), **summary)
+
+
+def _beginning(text: Any, vocabulary: Vocabulary | None, count: int) -> Any:
+    """Return the first symbols of a text."""
+    if not isinstance(text, str) or vocabulary is None or vocabulary.level == "char":
+        return text[:count]
+    end = [] if vocabulary.eos_id is None else [vocabulary.symbols[vocabulary.eos_id]]
+    tokens: list[str] = []
+    for line in split_lines(text):
+        tokens += vocabulary.tokens(line) + end
+        if len(tokens) >= count:
+            break
+    return tokens[:count]

@@ -1,0 +1,177 @@
+"""The data of the report: a trace, its ranking and its gradients as compact plain values for the page's script."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._arrays import Array
+from fastrnn.inspect.shown_symbols import describe_symbol
+
+__all__ = ["SATURATED", "Signal", "choose_units", "pack_losses", "pack_signal", "pack_symbols", "packed", "signals_of"]
+
+#: A gate is saturated at its lower or upper end within 0.1; what lies in -1 .. 1, beyond 0.9.
+SATURATED = 0.1
+_GATES = {
+    "lstm": {"i": "input gate", "f": "forget gate", "g": "new values", "o": "output gate", "r": "relevance gate"},
+    "gru": {"r": "reset gate", "z": "update gate", "n": "new state", "hn": "recurrent part of the new state"},
+    "slstm": {"i": "input gate", "log_f": "logarithm of the forget gate", "z": "new values", "o": "output gate"},
+    "mingru": {"z": "update gate", "n": "new state"},
+    "minlstm": {"f": "forget gate", "i": "input gate", "n": "new state", "share": "share of the new state"},
+}
+_STATES = {"h": "hidden state", "c": "cell state", "n": "normaliser", "m": "stabiliser"}
+
+
+class Signal(NamedTuple):
+    """One gate or state of one layer.
+
+    Attributes
+    ----------
+    layer, name, title : str
+    values : ndarray, float [T, H]
+    gate : bool
+    """
+
+    layer: str
+    name: str
+    title: str
+    values: Array
+    gate: bool
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a value is negative; the scale then has its zero in the middle."""
+        return bool((self.values < 0).any())
+
+    @property
+    def bound(self) -> float | None:
+        """1 if all values lie in -1 .. 1; None without a common bound."""
+        return 1.0 if bool((np.abs(self.values) <= 1).all()) else None
+
+    def saturation(self) -> tuple[float, float] | None:
+        """Return the shares of values near the lower and the upper end; None for values without ends."""
+        if self.bound is None:
+            return None
+        low = self.values < (SATURATED - 1 if self.is_signed else SATURATED)
+        return float(low.mean()), float((self.values > 1 - SATURATED).mean())
+
+
+def signals_of(trace: Any, cells: Mapping[str, str]) -> list[Signal]:
+    """Return all gates and states of a trace, layer by layer; `cells` names the cell of each layer."""
+    found = []
+    for layer in trace.layers:
+        for name, values in trace.gates[layer].items():
+            title = _GATES.get(cells[layer], {}).get(name, "new value")
+            found.append(Signal(layer, name, title, values, gate=True))
+        for name, values in trace.states[layer].items():
+            found.append(Signal(layer, name, _STATES.get(name, "state"), values, gate=False))
+    return found
+
+
+def packed(values: Any, dtype: str) -> str:
+    """Return numbers as base64 of their little-endian bytes.
+
+    Examples
+    --------
+    >>> packed([1, 2], "<u2")
+    'AQACAA=='
+    """
+    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode("ascii")
+
+
+def choose_units(
+    signals: Sequence[Signal], correlations: Sequence[NDArray[np.float64]], max_bytes: int
+) -> dict[str, list[int]]:
+    """Return the units of each layer that fit a size: all, or those that track a property best.
+
+    Parameters
+    ----------
+    signals : sequence of Signal
+    correlations : sequence of ndarray, float64 [properties, H]
+        Of each signal.
+    max_bytes : int
+        Of all values as base64, a byte each before it.
+
+    Returns
+    -------
+    units : dict of str to list of int
+        For each layer, in ascending order; at least one.
+    """
+    steps = len(signals[0].values)
+    each = max(1, int(max_bytes * 3 / 4 / (steps * len(signals))))
+    widths = {signal.layer: signal.values.shape[1] for signal in signals}
+    units = {}
+    for layer, width in widths.items():
+        best = np.zeros(width)
+        for signal, own in zip(signals, correlations, strict=True):
+            if signal.layer == layer and len(own) and own.shape[1] == width:
+                best = np.maximum(best, np.nan_to_num(np.abs(own)).max(axis=0))
+        chosen = np.argsort(-best, kind="stable")[:each]
+        units[layer] = sorted(int(unit) for unit in chosen)
+    return units
+
+
+def pack_signal(signal: Signal, units: Sequence[int], correlations: NDArray[np.float64]) -> dict[str, Any]:
+    """Return one gate or state, each value rounded to a byte: 1/255 of 0 .. 1, or 1/127 of the largest.
+
+    Parameters
+    ----------
+    signal : Signal
+    units : sequence of int
+    correlations : ndarray, float64 [properties, H]
+    """
+    width = signal.values.shape[1]
+    kept = [unit for unit in units if unit < width]
+    values = signal.values[:, kept].T.astype(np.float64)
+    levels = 127 if signal.is_signed else 255
+    top = np.full(len(kept), signal.bound) if signal.bound else np.abs(values).max(axis=1)
+    scale = np.where(top > 0, top, 1.0) / levels
+    rounded = np.rint(values / scale[:, None])
+    return {
+        "layer": signal.layer,
+        "name": signal.name,
+        "title": signal.title,
+        "kind": "diverging" if signal.is_signed else "sequence",
+        "bounded": signal.bound is not None,
+        "width": width,
+        "units": kept,
+        "scale": packed(scale, "<f4"),
+        "values": packed(rounded, "i1" if signal.is_signed else "u1"),
+        "correlations": packed(correlations[:, kept], "<f4"),
+    }
+
+
+def pack_symbols(
+    symbols: Sequence[str], others: Iterable[Sequence[str]], *, ending: Sequence[str]
+) -> tuple[list[dict[str, Any]], str, list[str]]:
+    """Return the table of all symbols, the text as places in it, and the other lists as places.
+
+    Parameters
+    ----------
+    symbols : sequence of str
+        The text.
+    others : iterable of sequence of str
+    ending : sequence of str
+        Symbols that end a line.
+    """
+    places: dict[str, int] = {}
+
+    def place(symbol: str) -> int:
+        return places.setdefault(symbol, len(places))
+
+    text = packed([place(symbol) for symbol in symbols], "<u4")
+    rest = [packed([place(symbol) for symbol in row], "<u4") for row in others]
+    table = [describe_symbol(symbol, ends=symbol in ending) for symbol in places]
+    return table, text, rest
+
+
+def pack_losses(losses: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the losses, and the loss at which the colour is full: the 98th percentile, at least 1 nat."""
+    known = losses[np.isfinite(losses)]
+    top = max(1.0, math.ceil(2 * float(np.quantile(known, 0.98))) / 2) if len(known) else 1.0
+    return {"losses": packed(losses, "<f4"), "lossTop": top}
