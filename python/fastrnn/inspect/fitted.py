@@ -52,7 +52,7 @@ def _with_own_name(read: Callable[..., Reading], model: Any, data: Any, context:
         return read(model, data, context)
     except (ValueError, TypeError) as error:
         text = str(error).replace("data[0]", "data").replace("X[0]", "context").replace("X: ", "context: ")
-        raise type(error)(text.replace("exogenous: ", "context: ").replace("series: ", "data: ")) from None
+        raise type(error)(text.replace("exogenous: ", "context: ")) from None
 
 
 def _read_one(model: Any, data: Any, context: Any) -> Reading:
@@ -85,9 +85,10 @@ def _read_transcriber(model: Transcriber, data: Any, context: Any) -> Reading:
 
 def _read_forecaster(model: Forecaster, data: Any, context: Any) -> Reading:
     """Return what a forecaster reads: each value but the last, with what is known of the next step."""
-    (series,), single = model._panel(data, "series", model._transform.lost + 2)
+    panel, single = model._panel(data, "data", model._transform.lost + 2)
     if not single:
-        raise ValueError("data: expected one series, got a list")
+        raise ValueError(f"data: expected one series, got a list of {len(panel)}")
+    (series,) = panel
     (known,) = model._known(context, True, [len(series)])
     return _reading(model, model._inputs(series, known))._replace(offset=model._transform.lost)
 

@@ -353,7 +353,7 @@ def _trace_of(
     """Return the trace of recorded arrays."""
     if reading.backward:
         arrays = {name: array[::-1] for name, array in arrays.items()}
-    for array in arrays.values():
+    for array in (*arrays.values(), *([] if loss is None else [loss])):
         array.flags.writeable = False
 
     def group(*, gates: bool) -> dict[str, dict[str, Array]]:
