@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
 from fastrnn.inspect.evaluation import evaluate
-from fastrnn.inspect.gradients import state_gradients
+
+try:
+    from fastrnn.inspect.gradients import state_gradients
+except ImportError:
+    state_gradients = None
 from fastrnn.language import LanguageModel
 from fastrnn.layers import Recurrent
 
@@ -38,6 +42,8 @@ def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
         The first column is lag 0: the step whose output predicts the symbol. None if the text is too short, or
         the model is of another kind.
     """
+    if state_gradients is None:
+        return None
     lags = min(MOST_LAGS, (reading.steps - 1) // 2 - 1)
     supported = isinstance(model, LanguageModel) and isinstance(model.rnn, Recurrent)
     if not supported or reading.context is not None or lags < 1:

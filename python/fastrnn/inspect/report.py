@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,27 +13,15 @@ from fastrnn._checks import as_number, as_size
 from fastrnn.data import Vocabulary
 from fastrnn.data.reading import split_lines
 from fastrnn.files.atomic_files import check_writable, write_atomically
-from fastrnn.inspect.evaluation import named_layers
-from fastrnn.inspect.lag_gradients import POSITIONS, lag_norms
-from fastrnn.inspect.report_data import (
-    SATURATED,
-    Signal,
-    choose_units,
-    pack_losses,
-    pack_signal,
-    pack_symbols,
-    packed,
-    signals_of,
-)
+from fastrnn.inspect.properties import standard_properties
+from fastrnn.inspect.report_contents import Contents
 from fastrnn.inspect.report_page import build_page
 from fastrnn.inspect.trace import Trace, trace
-from fastrnn.language import LanguageModel
+from fastrnn.inspect.units import UnitScore, _as_property
+from fastrnn.models import SequenceModel
 from fastrnn.train import Checkpoint
 
 __all__ = ["Report", "report"]
-
-_TOP = 10  # likeliest next symbols
-
 
 class Report(NamedTuple):
     """What `report` has written, in figures.
@@ -59,7 +46,7 @@ class Report(NamedTuple):
     symbols: int
     loss: float | None
     units: dict[str, int]
-    best: dict[str, Any]
+    best: dict[str, UnitScore]
 
 
 def report(
@@ -143,20 +130,36 @@ def report(
     count = as_size("length", length)
     room = as_number("max_size", max_size, above=0.0)
     try:
-        seen = trace(model, _beginning(text, vocabulary, count), vocabulary=vocabulary)
+        seen = trace(model, _beginning(model, text, vocabulary, count), vocabulary=vocabulary)
     except ValueError as error:
         raise ValueError(str(error).replace("data:", "text:", 1)) from None
     if seen.symbols is None:
-        raise ValueError("text: expected symbols, got numbers; see `trace`, and `fastrnn.plots` to draw it")
-    data, summary = _gather(model, vocabulary, seen, properties or {}, int(room))
-    heading = title or f"{type(model).__name__} reads {seen.steps:,} symbols"
-    content = build_page(heading, data).encode()
-    write_atomically(path, content)
-    return Report(os.fspath(path), len(content), **summary)
+        raise ValueError("text: expected symbols, got numbers; `trace` and `fastrnn.plots` show those")
+    known = standard_properties(seen.symbols) | _checked(seen, properties or {})
+    contents = Contents(model, vocabulary, seen, known, int(room))
+    page = build_page(title or type(model).__name__, contents.to_plain()).encode()
+    write_atomically(path, page)
+    units = {layer: len(kept) for layer, kept in contents.units.items()}
+    best = contents.tracking.best(contents.signals)
+    return Report(os.fspath(path), len(page), seen.steps, contents.loss, units, best)
 
 
-def _beginning(text: Any, vocabulary: Vocabulary | None, count: int) -> Any:
+def _checked(seen: Trace, properties: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Return a user's properties, checked."""
+    found = {}
+    for name, values in properties.items():
+        try:
+            found[str(name)] = _as_property(seen, values)
+        except (ValueError, TypeError) as error:
+            text = str(error).removeprefix("property: ")
+            raise type(error)(f"properties[{name!r}]: {text}") from None
+    return found
+
+
+def _beginning(model: Any, text: Any, vocabulary: Vocabulary | None, count: int) -> Any:
     """Return the first symbols of a text."""
+    if isinstance(model, SequenceModel) and isinstance(text, str):
+        return model._codec.split("text", 0, text)[:count]
     if not isinstance(text, str) or vocabulary is None or vocabulary.level == "char":
         return text[:count]
     end = [] if vocabulary.eos_id is None else [vocabulary.symbols[vocabulary.eos_id]]

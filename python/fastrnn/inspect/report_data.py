@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,14 +116,17 @@ def choose_units(
     return units
 
 
-def pack_signal(signal: Signal, units: Sequence[int], correlations: NDArray[np.float64]) -> dict[str, Any]:
+def pack_signal(
+    signal: Signal, units: Sequence[int], ranked: NDArray[np.float64], measured: NDArray[np.float64]
+) -> dict[str, Any]:
     """Return one gate or state, each value rounded to a byte: 1/255 of 0 .. 1, or 1/127 of the largest.
 
     Parameters
     ----------
     signal : Signal
     units : sequence of int
-    correlations : ndarray, float64 [properties, H]
+    ranked, measured : ndarray, float64 [properties, H]
+        Correlations; see `Tracking`.
     """
     width = signal.values.shape[1]
     kept = [unit for unit in units if unit < width]
@@ -142,21 +145,22 @@ def pack_signal(signal: Signal, units: Sequence[int], correlations: NDArray[np.f
         "units": kept,
         "scale": packed(scale, "<f4"),
         "values": packed(rounded, "i1" if signal.is_signed else "u1"),
-        "correlations": packed(correlations[:, kept], "<f4"),
+        "ranked": packed(ranked[:, kept], "<f4"),
+        "correlations": packed(measured[:, kept], "<f4"),
     }
 
 
 def pack_symbols(
-    symbols: Sequence[str], others: Iterable[Sequence[str]], *, ending: Sequence[str]
-) -> tuple[list[dict[str, Any]], str, list[str]]:
-    """Return the table of all symbols, the text as places in it, and the other lists as places.
+    symbols: Sequence[str], others: Iterable[str], *, ending: Collection[str]
+) -> tuple[list[dict[str, Any]], str, str]:
+    """Return the table of all symbols, the text as places in it, and the other symbols as places.
 
     Parameters
     ----------
     symbols : sequence of str
         The text.
-    others : iterable of sequence of str
-    ending : sequence of str
+    others : iterable of str
+    ending : collection of str
         Symbols that end a line.
     """
     places: dict[str, int] = {}
@@ -165,7 +169,7 @@ def pack_symbols(
         return places.setdefault(symbol, len(places))
 
     text = packed([place(symbol) for symbol in symbols], "<u4")
-    rest = [packed([place(symbol) for symbol in row], "<u4") for row in others]
+    rest = packed([place(symbol) for symbol in others], "<u4")
     table = [describe_symbol(symbol, ends=symbol in ending) for symbol in places]
     return table, text, rest
 

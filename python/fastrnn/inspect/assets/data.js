@@ -24,6 +24,7 @@ class TraceValues {
     this.steps = steps;
     this.signed = packed.kind === "diverging";
     this.scale = unpack(packed.scale, Float32Array);
+    this.ranked = unpack(packed.ranked, Float32Array);
     this.correlations = unpack(packed.correlations, Float32Array);
   }
 
@@ -111,16 +112,17 @@ class ReportData {
     }));
   }
 
-  /** Return every unit of some traces with its correlation with a property, the strongest first. */
+  /**
+   * Return every unit of some traces with its correlation with a property. They are ranked by the first half
+   * of the text; the correlation is that in the second half, which had no say.
+   */
   ranked(traces, property) {
     const found = traces.flatMap((trace) =>
-      trace.units.map((unit, row) => ({
-        trace,
-        unit,
-        row,
-        correlation: trace.correlations[property * trace.units.length + row],
-      })),
+      trace.units.map((unit, row) => {
+        const place = property * trace.units.length + row;
+        return { trace, unit, rank: Math.abs(trace.ranked[place]), correlation: trace.correlations[place] };
+      }),
     );
-    return found.sort((one, other) => Math.abs(other.correlation) - Math.abs(one.correlation));
+    return found.sort((one, other) => other.rank - one.rank);
   }
 }

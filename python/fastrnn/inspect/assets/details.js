@@ -117,5 +117,6 @@ function lossText(loss) {
 }
 
 function plainNumber(value) {
+  if (!Number.isFinite(value)) return "\u2013";
   return Number.isInteger(value) ? String(value) : value.toFixed(3);
 }

@@ -180,8 +180,8 @@ function fits(words, trace, unit) {
 
 function countNote(shown, found) {
   if (!found) return "No unit fits the search.";
-  if (shown === found) return `${found} found`;
-  return `The first ${shown} of ${found.toLocaleString("en")}; search for others.`;
+  const list = shown === found ? `${found} found.` : `The first ${shown} of ${found.toLocaleString("en")}; search for others.`;
+  return `${list} Ranked by the first half of the text; the correlation is that in the second.`;
 }
 
 /** Fill a box with radio buttons: `choices` are [value, title]. */

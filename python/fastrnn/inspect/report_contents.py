@@ -1,0 +1,228 @@
+"""What a report shows: gathered from a trace, in plain values for the page's script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.data import Vocabulary
+from fastrnn.inspect.evaluation import named_layers
+from fastrnn.inspect.lag_gradients import POSITIONS, lag_norms
+from fastrnn.inspect.report_data import (
+    SATURATED,
+    Signal,
+    choose_units,
+    pack_losses,
+    pack_signal,
+    pack_symbols,
+    packed,
+    signals_of,
+)
+from fastrnn.inspect.trace import NextSteps, Trace
+from fastrnn.inspect.tracking import Tracking, track
+from fastrnn.language import LanguageModel
+
+__all__ = ["Contents"]
+
+_TOP = 10  # likeliest next symbols
+_CELLS = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU", "slstm": "sLSTM", "mingru": "MinGRU", "minlstm": "MinLSTM"}
+# A page opens with the first of the properties, in their order, that a unit tracks at least so well.
+_TRACKED = 0.5
+
+
+@dataclass
+class Contents:
+    """All that a report shows of a trace.
+
+    Parameters
+    ----------
+    model
+        What was traced.
+    vocabulary : Vocabulary, optional
+    seen : Trace
+        With symbols.
+    properties : mapping of str to ndarray, float64 [T]
+    room : int
+        Bytes for the values of gates and states.
+    """
+
+    model: Any
+    vocabulary: Vocabulary | None
+    seen: Trace
+    properties: Mapping[str, NDArray[np.float64]]
+    room: int
+
+    @cached_property
+    def signals(self) -> list[Signal]:
+        """All gates and states."""
+        return signals_of(self.seen, {name: spec.cell for name, spec in named_layers(self._reading.rnn)})
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """How well units track the properties."""
+        return track(self.signals, self.properties)
+
+    @cached_property
+    def units(self) -> dict[str, list[int]]:
+        """The units of each layer that the page has room for."""
+        return choose_units(self.signals, self.tracking.ranked, self.room)
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss of the symbols that were predicted, in nats."""
+        if self.seen.loss is None or not np.isfinite(self.seen.loss).any():
+            return None
+        return float(np.nanmean(self.seen.loss))
+
+    @property
+    def _reading(self) -> Any:
+        assert self.seen._reading is not None
+        return self.seen._reading
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what the page's script reads."""
+        return {
+            "subtitle": self._subtitle(),
+            "facts": self._facts(),
+            "rounding": self._rounding(),
+            "unitOfText": self._unit_of_text,
+            "words": self._unit_of_text == "Word",
+            **self._text(),
+            "traces": [
+                pack_signal(signal, self.units[signal.layer], ranked, measured)
+                for signal, ranked, measured in zip(
+                    self.signals, self.tracking.ranked, self.tracking.measured, strict=True
+                )
+            ],
+            "properties": [
+                {"title": _title(name), "values": packed(values, "<f4")}
+                for name, values in self.properties.items()
+            ],
+            "start": self._start(),
+            "gradients": self._gradients(),
+            "saturation": self._saturation(),
+        }
+
+    @property
+    def _unit_of_text(self) -> str:
+        assert self.seen.symbols is not None
+        return "Character" if all(len(symbol) <= 1 for symbol in self.seen.symbols) else "Word"
+
+    def _subtitle(self) -> str:
+        sizes: dict[tuple[str, int], int] = {}
+        for _, spec in named_layers(self._reading.rnn):
+            key = (_CELLS.get(spec.cell, spec.cell), spec.hidden_size)
+            sizes[key] = sizes.get(key, 0) + 1
+        layers = ", ".join(
+            f"{cell} with {count} {'layer' if count == 1 else 'layers'} of {width:,} units"
+            for (cell, width), count in sizes.items()
+        )
+        return f"{type(self.model).__name__}: {layers}"
+
+    def _facts(self) -> list[list[str]]:
+        what = self._unit_of_text.lower()
+        facts = [["Parameters", f"{self._reading.module.num_parameters:,}"], [f"{what.title()}s", f"{self.seen.steps:,}"]]
+        if self._reading.output is not None and self._reading.output.size:
+            facts.append(["Symbols known", f"{self._reading.output.size:,}"])
+        if self.loss is not None:
+            perplexity = math.exp(min(self.loss, 700.0))
+            facts += [
+                ["Mean loss", f"{self.loss:.3f} nats"],
+                ["Perplexity", f"{perplexity:,.2f}" if perplexity < 1e6 else f"{perplexity:.1e}"],
+                [f"Bits per {what}", f"{self.loss / math.log(2):.3f}"],
+            ]
+        return facts
+
+    def _rounding(self) -> str:
+        left_out = {
+            layer: width
+            for layer, width in {one.layer: one.values.shape[1] for one in self.signals}.items()
+            if len(self.units[layer]) < width
+        }
+        rounding = (
+            "Values are rounded: from 0 to 1 to 1/255, from \N{MINUS SIGN}1 to 1 to 1/127, others to 1/127 or "
+            "1/255 of the unit's largest. Losses and probabilities are float32."
+        )
+        if not left_out:
+            return rounding
+        few = ", ".join(f"{len(self.units[layer])} of {width} of {layer}" for layer, width in left_out.items())
+        return f"{rounding} To keep the file small it has not all units, but those that track a property best: {few}."
+
+    def _text(self) -> dict[str, Any]:
+        """Return the symbols, their losses and the likeliest next ones."""
+        assert self.seen.symbols is not None
+        following = self._following()
+        rows = [] if following is None or following.symbols is None else following.symbols
+        ends = {"\n"}
+        if self.vocabulary is not None and self.vocabulary.eos_id is not None:
+            ends.add(self.vocabulary.symbols[self.vocabulary.eos_id])
+        table, ids, likeliest = pack_symbols(self.seen.symbols, chain.from_iterable(rows), ending=ends)
+        text: dict[str, Any] = {"symbols": table, "ids": ids, "top": None, "losses": None}
+        if self.seen.loss is not None:
+            text |= pack_losses(self.seen.loss)
+        if following is not None:
+            probabilities = packed(following.probabilities, "<f4")
+            text["top"] = {"count": following.ids.shape[1], "ids": likeliest, "probabilities": probabilities}
+        return text
+
+    def _following(self) -> NextSteps | None:
+        output = self._reading.output
+        if output is None or output.probabilities is None or output.symbols is None:
+            return None
+        return self.seen.top(min(_TOP, output.size))
+
+    def _start(self) -> dict[str, int]:
+        """Return the unit and the property with which the page opens."""
+        best = self.tracking.best(self.signals)
+        if not best:
+            return {"trace": 0, "unit": self.units[self.signals[0].layer][0], "property": 0}
+        tracked = [name for name, score in best.items() if abs(score.correlation) >= _TRACKED]
+        name = tracked[0] if tracked else max(best, key=lambda each: abs(best[each].correlation))
+        score = best[name]
+        names = [(signal.layer, signal.name) for signal in self.signals]
+        return {
+            "trace": names.index((score.layer, score.name)),
+            "unit": score.unit,
+            "property": list(best).index(name),
+        }
+
+    def _gradients(self) -> dict[str, Any] | None:
+        norms = lag_norms(self.model, self._reading)
+        if norms is None or not (np.isfinite(norms).all() and norms.any()):
+            return None
+        note = (
+            f"How far back a loss reaches: the norm of dL/dh, so many steps before the step that predicts a symbol, "
+            f"L being the symbol's loss. Mean over up to {POSITIONS} positions in the text."
+        )
+        layers = [
+            {"title": layer, "norms": [float(f"{norm:.4g}") for norm in row]}
+            for layer, row in zip(self.seen.layers, norms, strict=True)
+        ]
+        return {"note": note, "lags": list(range(norms.shape[1])), "layers": layers}
+
+    def _saturation(self) -> dict[str, Any]:
+        rows = [
+            {"label": f"{signal.layer} {signal.name}", "low": shares[0], "high": shares[1]}
+            for signal in self.signals
+            if (shares := signal.saturation()) is not None
+        ]
+        near = f"{1 - SATURATED:g}"
+        note = (
+            f"The share of values near their ends, over all units and {self._unit_of_text.lower()}s: low is below "
+            f"{SATURATED:g} (below \N{MINUS SIGN}{near} where values may be negative), high is above {near}. "
+            "Little gradient passes there."
+        )
+        return {"note": note, "rows": rows}
+
+
+def _title(name: str) -> str:
+    """Return the name of a property as a title."""
+    title = name.replace("_", " ")
+    return title[:1].upper() + title[1:]

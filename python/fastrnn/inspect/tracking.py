@@ -1,0 +1,72 @@
+"""How well every gate and state of every unit tracks every property of a text, measured where it had no say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.inspect.report_data import Signal
+from fastrnn.inspect.units import UnitScore, correlations
+
+__all__ = ["Tracking", "track"]
+
+Floats = NDArray[np.float64]
+
+
+class Tracking(NamedTuple):
+    """Correlations of units with properties.
+
+    Attributes
+    ----------
+    properties : dict of str to ndarray, float64 [T]
+    ranked : list of ndarray, float64 [properties, H]
+        For each signal the correlations over the first half of the text, by which units are ranked.
+    measured : list of ndarray, float64 [properties, H]
+        The same over the second half; where a property is constant in one half, both are over the whole text.
+    """
+
+    properties: Mapping[str, Floats]
+    ranked: list[Floats]
+    measured: list[Floats]
+
+    def best(self, signals: Sequence[Signal]) -> dict[str, UnitScore]:
+        """Return for each property the unit that ranks first."""
+        found = {}
+        for row, name in enumerate(self.properties):
+            number = int(np.argmax([np.abs(own[row]).max() for own in self.ranked]))
+            unit = int(np.abs(self.ranked[number][row]).argmax())
+            found[name] = UnitScore(
+                signals[number].layer,
+                signals[number].name,
+                unit,
+                float(self.measured[number][row, unit]),
+                float(self.ranked[number][row, unit]),
+            )
+        return found
+
+
+def track(signals: Sequence[Signal], properties: Mapping[str, Floats]) -> Tracking:
+    """Return the correlations of all units of some signals with some properties."""
+    parts = [_halves(values) for values in properties.values()]
+    ranked, measured = [], []
+    for signal in signals:
+        shape = (len(parts), signal.values.shape[1])
+        for side, own in ((0, ranked), (1, measured)):
+            rows = [
+                correlations(signal.values, values, part[side])
+                for values, part in zip(properties.values(), parts, strict=True)
+            ]
+            own.append(np.array(rows, np.float64).reshape(shape))
+    return Tracking(properties, ranked, measured)
+
+
+def _halves(values: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which steps are ranked by, and which are measured on."""
+    known = ~np.isnan(values)
+    first = np.arange(len(values)) < len(values) / 2
+    halves = (known & first, known & ~first)
+    varied = all(part.any() and np.ptp(values[part]) > 0 for part in halves)
+    return halves if varied else (known, known)
