@@ -1,6 +1,18 @@
 """Look inside recurrent networks: gradients through time, gates and states, reports."""
 
+from fastrnn.inspect import properties
 from fastrnn.inspect.report import Report, report
 from fastrnn.inspect.trace import NextSteps, Trace, trace
+from fastrnn.inspect.units import UnitScore, chance_correlations, rank_units
 
-__all__ = ["NextSteps", "Report", "Trace", "report", "trace"]
+__all__ = [
+    "NextSteps",
+    "Report",
+    "Trace",
+    "UnitScore",
+    "chance_correlations",
+    "properties",
+    "rank_units",
+    "report",
+    "trace",
+]

@@ -39,8 +39,8 @@ def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
     Returns
     -------
     norms : ndarray, float64 [L*directions, lags + 1], or None
-        The first column is lag 0: the step whose output predicts the symbol. None if the text is too short, or
-        the model is of another kind.
+        The first column is lag 0: the step whose output predicts the symbol. None if the text is too short,
+        or the model is of another kind.
     """
     if state_gradients is None:
         return None

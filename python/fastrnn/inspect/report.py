@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_number, as_size
 from fastrnn.data import Vocabulary
-from fastrnn.data.reading import split_lines
 from fastrnn.files.atomic_files import check_writable, write_atomically
 from fastrnn.inspect.properties import standard_properties
 from fastrnn.inspect.report_contents import Contents
 from fastrnn.inspect.report_page import build_page
-from fastrnn.inspect.trace import Trace, trace
+from fastrnn.inspect.text_trace import trace_text
+from fastrnn.inspect.trace import Trace
 from fastrnn.inspect.units import UnitScore, _as_property
-from fastrnn.models import SequenceModel
 from fastrnn.train import Checkpoint
 
 __all__ = ["Report", "report"]
+
 
 class Report(NamedTuple):
     """What `report` has written, in figures.
@@ -62,10 +62,10 @@ def report(
 ) -> Report:
     """Write one HTML file in which to look at every unit of a model while it reads a text.
 
-    The file needs no network and no server. It shows the text coloured by any gate or state of any unit, by the
-    loss, or by a property; the units ranked by how well they track a property; the likeliest next symbols; the
-    norm of the gradient against lag; and how much is saturated. What comes from the model or the text is shown as
-    text, whatever it contains: nothing of it runs.
+    The file needs no network and no server. It shows the text coloured by any gate or state of any unit, by
+    the loss, or by a property; the units ranked by how well they track a property; the likeliest next
+    symbols; the norm of the gradient against lag; and how much is saturated. What comes from the model or the
+    text is shown as text, whatever it contains: nothing of it runs.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def report(
     Raises
     ------
     ValueError
-        If the text is empty or has a symbol that the model lacks, the data are no symbols, or a property has another
-        length.
+        If the text is empty or has a symbol that the model lacks, the model reads numbers, or a property has
+        another length.
     TypeError
         If the model is of a kind that cannot be traced; the message lists those that can.
     OSError
@@ -108,8 +108,8 @@ def report(
 
     References
     ----------
-    Karpathy, Johnson, Li (2015), "Visualizing and Understanding Recurrent Networks", for units coloured over a
-    text and the shares of saturated gates.
+    Karpathy, Johnson, Li (2015), "Visualizing and Understanding Recurrent Networks", for units coloured over
+    a text and the shares of saturated gates.
 
     Examples
     --------
@@ -129,14 +129,10 @@ def report(
         model, vocabulary = model.model, model.vocabulary if vocabulary is None else vocabulary
     count = as_size("length", length)
     room = as_number("max_size", max_size, above=0.0)
-    try:
-        seen = trace(model, _beginning(model, text, vocabulary, count), vocabulary=vocabulary)
-    except ValueError as error:
-        raise ValueError(str(error).replace("data:", "text:", 1)) from None
-    if seen.symbols is None:
-        raise ValueError("text: expected symbols, got numbers; `trace` and `fastrnn.plots` show those")
+    seen, line_ends = trace_text(model, text, vocabulary, count)
+    assert seen.symbols is not None
     known = standard_properties(seen.symbols) | _checked(seen, properties or {})
-    contents = Contents(model, vocabulary, seen, known, int(room))
+    contents = Contents(model, seen, line_ends, known, int(room))
     page = build_page(title or type(model).__name__, contents.to_plain()).encode()
     write_atomically(path, page)
     units = {layer: len(kept) for layer, kept in contents.units.items()}
@@ -154,18 +150,3 @@ def _checked(seen: Trace, properties: Mapping[str, Any]) -> dict[str, NDArray[np
             text = str(error).removeprefix("property: ")
             raise type(error)(f"properties[{name!r}]: {text}") from None
     return found
-
-
-def _beginning(model: Any, text: Any, vocabulary: Vocabulary | None, count: int) -> Any:
-    """Return the first symbols of a text."""
-    if isinstance(model, SequenceModel) and isinstance(text, str):
-        return model._codec.split("text", 0, text)[:count]
-    if not isinstance(text, str) or vocabulary is None or vocabulary.level == "char":
-        return text[:count]
-    end = [] if vocabulary.eos_id is None else [vocabulary.symbols[vocabulary.eos_id]]
-    tokens: list[str] = []
-    for line in split_lines(text):
-        tokens += vocabulary.tokens(line) + end
-        if len(tokens) >= count:
-            break
-    return tokens[:count]

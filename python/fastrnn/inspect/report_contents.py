@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.data import Vocabulary
 from fastrnn.inspect.evaluation import named_layers
 from fastrnn.inspect.lag_gradients import POSITIONS, lag_norms
 from fastrnn.inspect.report_data import (
@@ -32,7 +31,14 @@ from fastrnn.language import LanguageModel
 __all__ = ["Contents"]
 
 _TOP = 10  # likeliest next symbols
-_CELLS = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU", "slstm": "sLSTM", "mingru": "MinGRU", "minlstm": "MinLSTM"}
+_CELLS = {
+    "elman": "RNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "slstm": "sLSTM",
+    "mingru": "MinGRU",
+    "minlstm": "MinLSTM",
+}
 # A page opens with the first of the properties, in their order, that a unit tracks at least so well.
 _TRACKED = 0.5
 
@@ -45,17 +51,18 @@ class Contents:
     ----------
     model
         What was traced.
-    vocabulary : Vocabulary, optional
     seen : Trace
         With symbols.
+    line_ends : list of int
+        The steps after which a line ends.
     properties : mapping of str to ndarray, float64 [T]
     room : int
         Bytes for the values of gates and states.
     """
 
     model: Any
-    vocabulary: Vocabulary | None
     seen: Trace
+    line_ends: list[int]
     properties: Mapping[str, NDArray[np.float64]]
     room: int
 
@@ -128,7 +135,10 @@ class Contents:
 
     def _facts(self) -> list[list[str]]:
         what = self._unit_of_text.lower()
-        facts = [["Parameters", f"{self._reading.module.num_parameters:,}"], [f"{what.title()}s", f"{self.seen.steps:,}"]]
+        facts = [
+            ["Parameters", f"{self._reading.module.num_parameters:,}"],
+            [f"{what.title()}s", f"{self.seen.steps:,}"],
+        ]
         if self._reading.output is not None and self._reading.output.size:
             facts.append(["Symbols known", f"{self._reading.output.size:,}"])
         if self.loss is not None:
@@ -152,7 +162,9 @@ class Contents:
         )
         if not left_out:
             return rounding
-        few = ", ".join(f"{len(self.units[layer])} of {width} of {layer}" for layer, width in left_out.items())
+        few = ", ".join(
+            f"{len(self.units[layer])} of {width} of {layer}" for layer, width in left_out.items()
+        )
         return f"{rounding} To keep the file small it has not all units, but those that track a property best: {few}."
 
     def _text(self) -> dict[str, Any]:
@@ -160,11 +172,14 @@ class Contents:
         assert self.seen.symbols is not None
         following = self._following()
         rows = [] if following is None or following.symbols is None else following.symbols
-        ends = {"\n"}
-        if self.vocabulary is not None and self.vocabulary.eos_id is not None:
-            ends.add(self.vocabulary.symbols[self.vocabulary.eos_id])
-        table, ids, likeliest = pack_symbols(self.seen.symbols, chain.from_iterable(rows), ending=ends)
-        text: dict[str, Any] = {"symbols": table, "ids": ids, "top": None, "losses": None}
+        table, ids, likeliest = pack_symbols(self.seen.symbols, chain.from_iterable(rows))
+        text: dict[str, Any] = {
+            "symbols": table,
+            "ids": ids,
+            "lineEnds": self.line_ends,
+            "top": None,
+            "losses": None,
+        }
         if self.seen.loss is not None:
             text |= pack_losses(self.seen.loss)
         if following is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +13,34 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array
 from fastrnn.inspect.shown_symbols import describe_symbol
 
-__all__ = ["SATURATED", "Signal", "choose_units", "pack_losses", "pack_signal", "pack_symbols", "packed", "signals_of"]
+__all__ = [
+    "SATURATED",
+    "Signal",
+    "choose_units",
+    "pack_losses",
+    "pack_signal",
+    "pack_symbols",
+    "packed",
+    "signals_of",
+]
 
 #: A gate is saturated at its lower or upper end within 0.1; what lies in -1 .. 1, beyond 0.9.
 SATURATED = 0.1
 _GATES = {
-    "lstm": {"i": "input gate", "f": "forget gate", "g": "new values", "o": "output gate", "r": "relevance gate"},
+    "lstm": {
+        "i": "input gate",
+        "f": "forget gate",
+        "g": "new values",
+        "o": "output gate",
+        "r": "relevance gate",
+    },
     "gru": {"r": "reset gate", "z": "update gate", "n": "new state", "hn": "recurrent part of the new state"},
-    "slstm": {"i": "input gate", "log_f": "logarithm of the forget gate", "z": "new values", "o": "output gate"},
+    "slstm": {
+        "i": "input gate",
+        "log_f": "logarithm of the forget gate",
+        "z": "new values",
+        "o": "output gate",
+    },
     "mingru": {"z": "update gate", "n": "new state"},
     "minlstm": {"f": "forget gate", "i": "input gate", "n": "new state", "share": "share of the new state"},
 }
@@ -150,9 +170,7 @@ def pack_signal(
     }
 
 
-def pack_symbols(
-    symbols: Sequence[str], others: Iterable[str], *, ending: Collection[str]
-) -> tuple[list[dict[str, Any]], str, str]:
+def pack_symbols(symbols: Sequence[str], others: Iterable[str]) -> tuple[list[dict[str, Any]], str, str]:
     """Return the table of all symbols, the text as places in it, and the other symbols as places.
 
     Parameters
@@ -160,8 +178,6 @@ def pack_symbols(
     symbols : sequence of str
         The text.
     others : iterable of str
-    ending : collection of str
-        Symbols that end a line.
     """
     places: dict[str, int] = {}
 
@@ -170,7 +186,7 @@ def pack_symbols(
 
     text = packed([place(symbol) for symbol in symbols], "<u4")
     rest = packed([place(symbol) for symbol in others], "<u4")
-    table = [describe_symbol(symbol, ends=symbol in ending) for symbol in places]
+    table = [describe_symbol(symbol) for symbol in places]
     return table, text, rest
 
 

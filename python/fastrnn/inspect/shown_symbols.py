@@ -44,21 +44,17 @@ def _visible_character(character: str) -> str:
     return character
 
 
-def describe_symbol(symbol: str, *, ends: bool) -> dict[str, Any]:
+def describe_symbol(symbol: str) -> dict[str, Any]:
     """Return what the page knows of a symbol.
 
-    Parameters
-    ----------
-    symbol : str
-    ends : bool
-        Whether a line ends after it.
+    ``shown`` is what stands in the text, ``name`` the symbol by itself, where a space is seen too, and ``mark``
+    whether what is shown is a sign in its place.
 
-    Returns
-    -------
-    description : dict
-        ``shown``: in the text; ``name``: by itself, where a space is seen too; ``mark``: whether what is
-        shown is a sign in its place; ``ends``.
+    Examples
+    --------
+    >>> describe_symbol(" ")
+    {'shown': ' ', 'name': '␣', 'mark': False}
     """
     shown = visible(symbol)
     name = shown.replace(" ", "␣") if not symbol.strip(" ") else shown
-    return {"shown": shown, "name": name, "mark": shown != symbol, "ends": ends}
+    return {"shown": shown, "name": name, "mark": shown != symbol}

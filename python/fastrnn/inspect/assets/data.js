@@ -84,6 +84,7 @@ class ReportData {
       ...property,
       values: unpack(property.values, Float32Array),
     }));
+    this.lineEnds = new Set(packed.lineEnds);
     this.places = this.placesInLines();
   }
 
@@ -91,10 +92,10 @@ class ReportData {
   placesInLines() {
     let line = 1;
     let column = 0;
-    return Array.from(this.ids, (id) => {
+    return Array.from(this.ids, (_, t) => {
       column += 1;
       const place = { line, column };
-      if (this.symbols[id].ends) [line, column] = [line + 1, 0];
+      if (this.lineEnds.has(t)) [line, column] = [line + 1, 0];
       return place;
     });
   }

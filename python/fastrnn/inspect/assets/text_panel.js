@@ -14,7 +14,7 @@ class TextPanel {
 
   span(symbol, t) {
     const kinds = [symbol.mark ? "mark" : "", this.data.words ? "word" : ""].join(" ").trim();
-    const text = symbol.shown + (symbol.ends ? "\n" : "");
+    const text = symbol.shown + (this.data.lineEnds.has(t) ? "\n" : "");
     return make("span", { role: "option", id: `s${t}`, class: kinds, "aria-selected": "false" }, text);
   }
 
