@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -26,19 +26,11 @@ from fastrnn.inspect.report_data import (
 )
 from fastrnn.inspect.trace import NextSteps, Trace
 from fastrnn.inspect.tracking import Tracking, track
-from fastrnn.language import LanguageModel
 
 __all__ = ["Contents"]
 
 _TOP = 10  # likeliest next symbols
-_CELLS = {
-    "elman": "RNN",
-    "lstm": "LSTM",
-    "gru": "GRU",
-    "slstm": "sLSTM",
-    "mingru": "MinGRU",
-    "minlstm": "MinLSTM",
-}
+_CELLS = {"elman": "RNN", "slstm": "sLSTM", "mingru": "MinGRU", "minlstm": "MinLSTM", "jordan": "Jordan"}
 # A page opens with the first of the properties, in their order, that a unit tracks at least so well.
 _TRACKED = 0.5
 
@@ -125,7 +117,7 @@ class Contents:
     def _subtitle(self) -> str:
         sizes: dict[tuple[str, int], int] = {}
         for _, spec in named_layers(self._reading.rnn):
-            key = (_CELLS.get(spec.cell, spec.cell), spec.hidden_size)
+            key = (_CELLS.get(spec.cell, spec.cell.upper()), spec.hidden_size)
             sizes[key] = sizes.get(key, 0) + 1
         layers = ", ".join(
             f"{cell} with {count} {'layer' if count == 1 else 'layers'} of {width:,} units"
@@ -157,15 +149,15 @@ class Contents:
             if len(self.units[layer]) < width
         }
         rounding = (
-            "Values are rounded: from 0 to 1 to 1/255, from \N{MINUS SIGN}1 to 1 to 1/127, others to 1/127 or "
-            "1/255 of the unit's largest. Losses and probabilities are float32."
+            "Values are rounded to a byte: from 0 to 1 to 1/255, from \N{MINUS SIGN}1 to 1 to 1/127, others to "
+            "1/127 of the unit's largest. Losses, probabilities and correlations are float32."
         )
         if not left_out:
             return rounding
         few = ", ".join(
-            f"{len(self.units[layer])} of {width} of {layer}" for layer, width in left_out.items()
+            f"{len(self.units[layer])} of {width} in {layer}" for layer, width in left_out.items()
         )
-        return f"{rounding} To keep the file small it has not all units, but those that track a property best: {few}."
+        return f"{rounding} To keep the file small, it holds the units that track a property best: {few}."
 
     def _text(self) -> dict[str, Any]:
         """Return the symbols, their losses and the likeliest next ones."""
@@ -213,8 +205,8 @@ class Contents:
         if norms is None or not (np.isfinite(norms).all() and norms.any()):
             return None
         note = (
-            f"How far back a loss reaches: the norm of dL/dh, so many steps before the step that predicts a symbol, "
-            f"L being the symbol's loss. Mean over up to {POSITIONS} positions in the text."
+            "How far back a loss reaches: the norm of dL/dh, so many steps before the step that predicts a "
+            f"symbol, L being the symbol's loss. Mean over up to {POSITIONS} positions in the text."
         )
         layers = [
             {"title": layer, "norms": [float(f"{norm:.4g}") for norm in row]}
@@ -230,9 +222,9 @@ class Contents:
         ]
         near = f"{1 - SATURATED:g}"
         note = (
-            f"The share of values near their ends, over all units and {self._unit_of_text.lower()}s: low is below "
-            f"{SATURATED:g} (below \N{MINUS SIGN}{near} where values may be negative), high is above {near}. "
-            "Little gradient passes there."
+            f"The share of values near their ends, over all units and {self._unit_of_text.lower()}s: low is "
+            f"below {SATURATED:g} (\N{MINUS SIGN}{near} where values may be negative), high is above {near}. "
+            "A saturated gate lets little gradient through."
         )
         return {"note": note, "rows": rows}
 

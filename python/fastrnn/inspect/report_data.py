@@ -1,4 +1,4 @@
-"""The data of the report: a trace, its ranking and its gradients as compact plain values for the page's script."""
+"""Gates, states and symbols as compact plain values for the script of the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _GATES = {
     "gru": {"r": "reset gate", "z": "update gate", "n": "new state", "hn": "recurrent part of the new state"},
     "slstm": {
         "i": "input gate",
-        "log_f": "logarithm of the forget gate",
+        "log_f": "log of the forget gate",
         "z": "new values",
         "o": "output gate",
     },

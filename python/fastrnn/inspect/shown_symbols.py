@@ -1,4 +1,4 @@
-"""Symbols as a page shows them: nothing invisible, nothing that commands the reader's browser or its direction."""
+"""Symbols as a page shows them: nothing invisible, nothing that changes the direction of writing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 200  # characters shown of one symbol
 
 
 def visible(symbol: str) -> str:
-    """Return a symbol with a visible sign for each character that has none, or that acts on its neighbours.
+    r"""Return a symbol with a visible sign for each character that has none, or that acts on its neighbours.
 
     Line ends, tabs and control characters become the signs that Unicode has for them. Characters that change
     the direction of writing, are invisible or belong to no script become their code point in brackets. A mark
@@ -21,7 +21,7 @@ def visible(symbol: str) -> str:
 
     Examples
     --------
-    >>> visible("a\\n"), visible("\\x00"), visible("\\u202e"), visible("\\u0301")
+    >>> visible("a\n"), visible("\x00"), visible("\u202e"), visible("\u0301")
     ('a⏎', '␀', '⟨U+202E⟩', '◌́')
     """
     shown = "".join(map(_visible_character, symbol[:_LONGEST]))
@@ -47,8 +47,8 @@ def _visible_character(character: str) -> str:
 def describe_symbol(symbol: str) -> dict[str, Any]:
     """Return what the page knows of a symbol.
 
-    ``shown`` is what stands in the text, ``name`` the symbol by itself, where a space is seen too, and ``mark``
-    whether what is shown is a sign in its place.
+    ``shown`` is what stands in the text, ``name`` the symbol by itself, where a space is seen too, and
+    ``mark`` whether what is shown is a sign in its place.
 
     Examples
     --------

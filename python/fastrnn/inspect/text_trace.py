@@ -62,7 +62,8 @@ def trace_text(model: Any, text: Any, vocabulary: Vocabulary | None, count: int)
     seen = _joined(traces)
     if seen.symbols is None:
         raise ValueError(
-            "text: expected symbols, as a report shows a text, got numbers; trace and fastrnn.plots show those"
+            "text: expected symbols, as a report shows a text, got numbers; `trace` and `fastrnn.plots` "
+            "show those"
         )
     eos = None if vocabulary is None or vocabulary.eos_id is None else vocabulary.symbols[vocabulary.eos_id]
     found = {step for step, symbol in enumerate(seen.symbols) if symbol in ("\n", eos)}
@@ -120,19 +121,19 @@ def _joined(traces: Sequence[Trace]) -> Trace:
         joined.flags.writeable = False
         return joined
 
-    groups = [
-        {
+    def group(kind: str) -> dict[str, dict[str, Array]]:
+        return {
             layer: {name: join([getattr(one, kind)[layer][name] for one in traces]) for name in own}
             for layer, own in getattr(longest, kind).items()
         }
-        for kind in ("gates", "states")
-    ]
+
     symbols = [symbol for one in traces for symbol in one.symbols or ()]
     return Trace(
         tuple(symbols),
         join([one.ids for one in traces if one.ids is not None]),
         longest.layers,
-        *groups,
+        group("gates"),
+        group("states"),
         join([one.outputs for one in traces]),
         join([one.loss for one in traces if one.loss is not None]),
         0,

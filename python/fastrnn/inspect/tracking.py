@@ -1,4 +1,4 @@
-"""How well every gate and state of every unit tracks every property of a text, measured where it had no say."""
+"""How well each gate and state of each unit tracks each property of a text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class Tracking(NamedTuple):
 def track(signals: Sequence[Signal], properties: Mapping[str, Floats]) -> Tracking:
     """Return the correlations of all units of some signals with some properties."""
     parts = [_halves(values) for values in properties.values()]
-    ranked, measured = [], []
+    ranked: list[Floats] = []
+    measured: list[Floats] = []
     for signal in signals:
         shape = (len(parts), signal.values.shape[1])
         for side, own in ((0, ranked), (1, measured)):
