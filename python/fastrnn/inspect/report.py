@@ -29,8 +29,8 @@ class Report(NamedTuple):
     Attributes
     ----------
     path : str
-    bytes : int
-        The file's size.
+    size : int
+        Bytes of the file.
     symbols : int
         T, the symbols of the text that it shows.
     loss : float or None
@@ -42,7 +42,7 @@ class Report(NamedTuple):
     """
 
     path: str
-    bytes: int
+    size: int
     symbols: int
     loss: float | None
     units: dict[str, int]

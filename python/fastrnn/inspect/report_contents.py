@@ -149,8 +149,8 @@ class Contents:
             if len(self.units[layer]) < width
         }
         rounding = (
-            "Values are rounded to a byte: from 0 to 1 to 1/255, from \N{MINUS SIGN}1 to 1 to 1/127, others to "
-            "1/127 of the unit's largest. Losses, probabilities and correlations are float32."
+            "Values are rounded to a byte: from 0 to 1 to 1/255, from \N{MINUS SIGN}1 to 1 to 1/127, others "
+            "to 1/127 of the unit's largest. Losses, probabilities and correlations are float32."
         )
         if not left_out:
             return rounding
