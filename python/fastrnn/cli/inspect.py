@@ -105,8 +105,7 @@ def _as_text(written: Report) -> str:
         lines.append("the unit that tracks each property best, and its correlation:")
         width = max(map(len, written.best))
         for name, (layer, signal, unit, correlation, *_) in written.best.items():
-            lines.append(
-                f"  {name.replace('_', ' '):{width}}  {layer} {signal:2} {unit:4}  {correlation:+.2f}"
-            )
+            title = name.replace("_", " ").ljust(width)
+            lines.append(f"  {title}  {layer} {signal:2} {unit:4}  {correlation:+.2f}")
     lines.append(f"written: {written.path}, {written.size / 1e6:.1f} MB; open it in a browser")
     return "\n".join(lines)
