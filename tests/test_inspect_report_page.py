@@ -106,7 +106,7 @@ def current(page):
 def check_details(page, seen, t, layer, name, unit):
     """Compare what the page says of a symbol with the trace."""
     signal = seen.signal(layer, name)
-    step = max(1.0, np.abs(signal[:, unit]).max()) / 127
+    step = float(max(1.0, np.abs(signal[:, unit]).max())) / 127
     assert number(text_of(page, "#value")) == pytest.approx(signal[t, unit], abs=step / 2 + 0.0051)
     assert number(text_of(page, "#symbol-loss")) == pytest.approx(seen.loss[t], abs=0.00051)
     likeliest = seen.top(10)
