@@ -1,6 +1,7 @@
 """Look inside recurrent networks: gradients through time, gates and states, reports."""
 
 from fastrnn.inspect import properties
+from fastrnn.inspect.gradients import state_gradients
 from fastrnn.inspect.report import Report, report
 from fastrnn.inspect.trace import NextSteps, Trace, trace
 from fastrnn.inspect.units import UnitScore, chance_correlations, rank_units
@@ -14,5 +15,6 @@ __all__ = [
     "properties",
     "rank_units",
     "report",
+    "state_gradients",
     "trace",
 ]

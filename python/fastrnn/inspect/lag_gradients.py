@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
 from fastrnn.inspect.evaluation import evaluate
-
-try:
-    from fastrnn.inspect.gradients import state_gradients
-except ImportError:
-    state_gradients = None
+from fastrnn.inspect.gradients import state_gradients
 from fastrnn.language import LanguageModel
 from fastrnn.layers import Recurrent
 
@@ -42,8 +38,6 @@ def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
         The first column is lag 0: the step whose output predicts the symbol. None if the text is too short,
         or the model is of another kind.
     """
-    if state_gradients is None:
-        return None
     lags = min(MOST_LAGS, (reading.steps - 1) // 2 - 1)
     supported = isinstance(model, LanguageModel) and isinstance(model.rnn, Recurrent)
     if not supported or reading.context is not None or lags < 1:
@@ -57,8 +51,8 @@ def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
     targets = np.array([reading.ids[first + steps - reading.before] for first in starts])
     dy = np.zeros_like(y)
     dy[-1] = _output_gradient(copy, np.ascontiguousarray(y[-1]), targets)
-    norms = state_gradients(copy.rnn, tape, dy).norms("h")
-    return norms[:, : -lags - 2 : -1].mean(axis=2, dtype=np.float64)
+    norms: NDArray[np.float64] = state_gradients(copy.rnn, tape, dy).against_lag()[:, : lags + 1]
+    return norms.mean(axis=2)
 
 
 def _output_gradient(model: LanguageModel, h: Array, targets: NDArray[np.int64]) -> Array:
