@@ -104,6 +104,29 @@ def test_a_property_of_the_users_own_is_ranked_too(model, tmp_path):
     assert written(tmp_path / "a.html")["properties"][-1]["title"] == "Mine"
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_gradient_norms_against_lag_are_those_of_the_output_and_of_backpropagation(cell, tmp_path):
+    own = make_model(cell=cell, num_layers=1, dtype="float64")
+    report(own, TEXT, tmp_path / "a.html")
+    found = written(tmp_path / "a.html")["gradients"]
+    ids, rnn, output = own.vocabulary.encode(TEXT), own.model.rnn, own.model.output
+    assert found["lags"] == list(range(101))
+    norms = []
+    for first in np.linspace(0, len(ids) - 1 - 202, 16).round().astype(int):
+        before, after = ids[first : first + 197], ids[first + 197 : first + 202]  # 5 steps to go back
+        y, _, tape = rnn.forward(after[:, None], rnn(before[:, None])[1])
+        p = np.exp(output(y[-1])) / np.exp(output(y[-1])).sum()
+        p[0, ids[first + 202]] -= 1
+        dy = np.zeros_like(y)
+        dy[-1] = p @ output.parameters["weight"]
+        dstate = rnn.backward(tape, dy)[1]
+        dh = dstate[0] if cell == "lstm" else dstate
+        norms.append((np.linalg.norm(dy[-1]), np.linalg.norm(dh)))
+    lag_0, lag_5 = np.mean(norms, axis=0)
+    assert found["layers"][0]["norms"][0] == pytest.approx(lag_0, rel=1e-3)
+    assert found["layers"][0]["norms"][5] == pytest.approx(lag_5, rel=1e-3)
+
+
 def test_saturated_shares_are_those_of_the_gates(model, tmp_path):
     own = make_model()
     with own.model.parameters.edit() as parameters:

@@ -105,19 +105,21 @@ def current(page):
 
 def check_details(page, seen, t, layer, name, unit):
     """Compare what the page says of a symbol with the trace."""
-    signal = seen.signal(layer, name)
-    step = float(max(1.0, np.abs(signal[:, unit]).max())) / 127
-    assert number(text_of(page, "#value")) == pytest.approx(signal[t, unit], abs=step / 2 + 0.0051)
+
+    def shown(name):
+        values = seen.signal(layer, name)[:, unit]  # rounded to a byte, then to two digits
+        return pytest.approx(values[t], abs=float(max(1.0, np.abs(values).max())) / 254 + 0.0051)
+
+    assert number(text_of(page, "#value")) == shown(name)
     assert number(text_of(page, "#symbol-loss")) == pytest.approx(seen.loss[t], abs=0.00051)
     likeliest = seen.top(10)
     for k, row in enumerate(page.locator("#next tr").all()[:10]):
-        symbol, shown = row.locator("th").inner_text(), row.locator(".number").inner_text()
+        symbol, chance = row.locator("th").inner_text(), row.locator(".number").inner_text()
         assert symbol == {" ": "␣", "\n": "⏎"}.get(likeliest.symbols[t][k], likeliest.symbols[t][k])
-        assert number(shown) == pytest.approx(100 * likeliest.probabilities[t][k], abs=0.51)
-        assert ("✓" in shown) == (likeliest.symbols[t][k] == TEXT[t + 1])
+        assert number(chance) == pytest.approx(100 * likeliest.probabilities[t][k], abs=0.51)
+        assert ("✓" in chance) == (likeliest.symbols[t][k] == TEXT[t + 1])
     for row in page.locator("#gates tr").all():
-        other = seen.signal(layer, row.locator("th").inner_text())[t, unit]
-        assert number(row.locator(".number").inner_text()) == pytest.approx(other, abs=step / 2 + 0.0051)
+        assert number(row.locator(".number").inner_text()) == shown(row.locator("th").inner_text())
 
 
 def test_a_click_on_a_symbol_shows_its_numbers(page, seen, tmp_path):

@@ -12,7 +12,7 @@ from fastrnn._arrays import Array
 from fastrnn.inspect.evaluation import evaluate
 from fastrnn.inspect.gradients import state_gradients
 from fastrnn.language import LanguageModel
-from fastrnn.layers import Recurrent
+from fastrnn.layers import Recurrent, Tape
 
 __all__ = ["POSITIONS", "lag_norms"]
 
@@ -36,11 +36,10 @@ def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
     -------
     norms : ndarray, float64 [L*directions, lags + 1], or None
         The first column is lag 0: the step whose output predicts the symbol. None if the text is too short,
-        or the model is of another kind.
+        the model is of another kind, or its layers are a Stack, have zoneout or read a context.
     """
     lags = min(MOST_LAGS, (reading.steps - 1) // 2 - 1)
-    supported = isinstance(model, LanguageModel) and isinstance(model.rnn, Recurrent)
-    if not supported or reading.context is not None or lags < 1:
+    if lags < 1 or not _is_supported(model):
         return None
     steps = 2 * (lags + 1)
     count = min(POSITIONS, reading.steps - steps)
@@ -48,11 +47,20 @@ def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
     copy = deepcopy(model)
     x = np.stack([reading.inputs(first, first + steps) for first in starts], axis=1)
     y, _, tape = evaluate(copy.rnn, x)
+    assert isinstance(tape, Tape)
     targets = np.array([reading.ids[first + steps - reading.before] for first in starts])
     dy = np.zeros_like(y)
     dy[-1] = _output_gradient(copy, np.ascontiguousarray(y[-1]), targets)
-    norms: NDArray[np.float64] = state_gradients(copy.rnn, tape, dy).against_lag()[:, : lags + 1]
-    return norms.mean(axis=2)
+    norms = state_gradients(copy.rnn, tape, dy).against_lag()[:, : lags + 1]
+    return np.asarray(norms.mean(axis=2))
+
+
+def _is_supported(model: Any) -> bool:
+    """Return whether a model predicts symbols, and the tape of an evaluation is one for its backward pass."""
+    if not isinstance(model, LanguageModel) or not isinstance(model.rnn, Recurrent):
+        return False
+    options = model.rnn.options
+    return not options.context_size and not options.zoneout_h and not options.zoneout_c
 
 
 def _output_gradient(model: LanguageModel, h: Array, targets: NDArray[np.int64]) -> Array:
