@@ -60,7 +60,7 @@ def _is_supported(model: Any) -> bool:
     if not isinstance(model, LanguageModel) or not isinstance(model.rnn, Recurrent):
         return False
     options = model.rnn.options
-    return not options.context_size and not options.zoneout_h and not options.zoneout_c
+    return not options.context_size and not any(options.zoneout)
 
 
 def _output_gradient(model: LanguageModel, h: Array, targets: NDArray[np.int64]) -> Array:
