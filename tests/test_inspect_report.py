@@ -142,6 +142,7 @@ def test_saturated_shares_are_those_of_the_gates(model, tmp_path):
 def test_the_file_keeps_to_a_size_by_leaving_out_units_that_track_nothing(model, tmp_path):
     made = report(model, TEXT, tmp_path / "a.html", max_size=12 * len(TEXT) * 2 * 4 / 3)
     assert made.units == {"l0": 2, "l1": 2}
+    assert made.left_out == {"l0": 4, "l1": 4}
     seen, data = trace(model, TEXT), written(tmp_path / "a.html")
     for layer in seen.layers:
         best = [score for score in made.best.values() if score.layer == layer]
@@ -170,13 +171,15 @@ def test_a_model_of_separate_lines_reads_each_from_a_zero_state(tmp_path):
     scores = fr.decode.score(own, vocabulary, lines)
     np.testing.assert_allclose(found, np.concatenate([-one.log_probabilities for one in scores]), rtol=1e-5)
     assert data["lineEnds"] == [4, 8, 12]
+    assert (data["unitOfText"], data["words"]) == ("Character", False)
 
 
 def test_words_and_models_with_fit_have_reports_too(tmp_path):
     vocabulary = fr.Vocabulary.from_text("the cat saw the dog\n", level="word", eos="<eos>")
     own = fr.LanguageModel(len(vocabulary), hidden_size=4, num_layers=1, seed=0)
     assert report(own, "the dog saw\nthe cat\n", tmp_path / "a.html", vocabulary=vocabulary).symbols == 7
-    assert written(tmp_path / "a.html")["lineEnds"] == [3, 6]
+    data = written(tmp_path / "a.html")
+    assert (data["lineEnds"], data["unitOfText"], data["words"]) == ([3, 6], "Word", True)
     tagger = SequenceClassifier(hidden_size=4, epochs=1, random_state=0).fit(["abab", "bbaa"] * 4, [0, 1] * 4)
     made = report(tagger, "abba", tmp_path / "b.html")
     assert (made.symbols, made.loss) == (4, None)
@@ -274,6 +277,15 @@ def test_a_model_of_numbers_is_refused_with_those_that_read_text(tmp_path):
         report("model", "abc", tmp_path / "a.html")
 
 
+@pytest.mark.parametrize("name", ["rnn.weight_hh_l0", "output.bias"])
+def test_a_model_that_diverged_is_refused(name, tmp_path):
+    own = make_model()
+    with own.model.parameters.edit() as parameters:
+        parameters[name][...] = np.nan
+    with pytest.raises(ValueError, match=r"model: expected finite numbers, .* its parameters are unusable"):
+        report(own, TEXT, tmp_path / "a.html")
+
+
 def test_an_old_report_stays_if_the_new_one_cannot_be_made(model, tmp_path):
     (tmp_path / "a.html").write_text("old")
     with pytest.raises(ValueError, match="text:"):
@@ -304,7 +316,7 @@ def test_the_command_writes_the_report_of_the_function(folder):
     report(load_checkpoint("m.safetensors"), TEXT, "b.html", length=100, title="m.safetensors")
     assert (folder / "a.html").read_bytes() == (folder / "b.html").read_bytes()
     assert re.match(r"100 symbols, loss \d\.\d{4} nats per symbol, perplexity \d", result.stdout)
-    assert re.search(r"^  line position +l[01] [ifgohc]  +\d  [+-]\d\.\d\d$", result.stdout, re.M)
+    assert re.search(r"^  line_position +l[01] [ifgohc]  +\d  [+-]\d\.\d\d$", result.stdout, re.M)
     assert re.search(r"^written: a.html, 0\.\d MB; open it in a browser$", result.stdout, re.M)
 
 

@@ -167,7 +167,7 @@ def test_the_text_is_coloured_by_a_unit_the_loss_or_a_property(page, seen):
 
 
 def test_units_are_ranked_searched_and_chosen(page, seen):
-    page.select_option("#property", label="Line position")
+    page.select_option("#property", label="Position in the line")
     first = rank_units(seen, fr.inspect.properties.line_position, count=None)
     rows = page.locator("#ranking [role=option]").all()
     assert len(rows) == len(first) == 2 * 6 * 6

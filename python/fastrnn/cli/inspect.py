@@ -87,6 +87,7 @@ def _as_json(written: Report) -> dict[str, Any]:
         "loss": written.loss,
         "perplexity": _perplexity(written.loss),
         "units": written.units,
+        "left_out": written.left_out,
         "best": best,
     }
 
@@ -105,7 +106,12 @@ def _as_text(written: Report) -> str:
         lines.append("the unit that tracks each property best, and its correlation:")
         width = max(map(len, written.best))
         for name, (layer, signal, unit, correlation, *_) in written.best.items():
-            title = name.replace("_", " ").ljust(width)
-            lines.append(f"  {title}  {layer} {signal:2} {unit:4}  {correlation:+.2f}")
+            lines.append(f"  {name:{width}}  {layer} {signal:2} {unit:4}  {correlation:+.2f}")
+    for layer, count in written.left_out.items():
+        kept = written.units[layer]
+        lines.append(
+            f"{layer}: the file has {kept:,} of {kept + count:,} units, those that track a property best; "
+            "a smaller --length leaves room for more"
+        )
     lines.append(f"written: {written.path}, {written.size / 1e6:.1f} MB; open it in a browser")
     return "\n".join(lines)

@@ -36,7 +36,9 @@ class Report(NamedTuple):
     loss : float or None
         Mean loss of the predicted symbols, in nats; None if the model predicts none.
     units : dict of str to int
-        For each layer, how many of its units the file has room for.
+        For each layer, how many of its units the file holds.
+    left_out : dict of str to int
+        For each layer with units that the file has no room for, their number.
     best : dict of str to UnitScore
         For each property, the gate or state of a unit with the strongest correlation.
     """
@@ -46,6 +48,7 @@ class Report(NamedTuple):
     symbols: int
     loss: float | None
     units: dict[str, int]
+    left_out: dict[str, int]
     best: dict[str, UnitScore]
 
 
@@ -94,8 +97,8 @@ def report(
     Raises
     ------
     ValueError
-        If the text is empty or has a symbol that the model lacks, the model reads numbers, or a property has
-        another length.
+        If the text is empty or has a symbol that the model lacks, the model reads numbers or computes NaN, or
+        a property has another length.
     TypeError
         If the model is of a kind that cannot be traced; the message lists those that can.
     OSError
@@ -129,15 +132,22 @@ def report(
         model, vocabulary = model.model, model.vocabulary if vocabulary is None else vocabulary
     count = as_size("length", length)
     room = as_number("max_size", max_size, above=0.0)
-    seen, line_ends = trace_text(model, text, vocabulary, count)
+    read = trace_text(model, text, vocabulary, count)
+    seen = read.trace
     assert seen.symbols is not None
     known = standard_properties(seen.symbols) | _checked(seen, properties or {})
-    contents = Contents(model, seen, line_ends, known, int(room))
+    contents = Contents(model, read, known, int(room))
     page = build_page(title or type(model).__name__, contents.to_plain()).encode()
     write_atomically(path, page)
-    units = {layer: len(kept) for layer, kept in contents.units.items()}
-    best = contents.tracking.best(contents.signals)
-    return Report(os.fspath(path), len(page), seen.steps, contents.loss, units, best)
+    return Report(
+        os.fspath(path),
+        len(page),
+        seen.steps,
+        contents.loss,
+        {layer: len(kept) for layer, kept in contents.units.items()},
+        contents.left_out,
+        contents.tracking.best(contents.signals),
+    )
 
 
 def _checked(seen: Trace, properties: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:

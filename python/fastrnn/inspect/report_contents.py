@@ -18,12 +18,14 @@ from fastrnn.inspect.report_data import (
     SATURATED,
     Signal,
     choose_units,
+    layer_widths,
     pack_losses,
     pack_signal,
     pack_symbols,
     packed,
     signals_of,
 )
+from fastrnn.inspect.text_trace import TextTrace
 from fastrnn.inspect.trace import NextSteps, Trace
 from fastrnn.inspect.tracking import Tracking, track
 
@@ -31,6 +33,18 @@ __all__ = ["Contents"]
 
 _TOP = 10  # likeliest next symbols
 _CELLS = {"elman": "RNN", "slstm": "sLSTM", "mingru": "MinGRU", "minlstm": "MinLSTM", "jordan": "Jordan"}
+_TITLES = {
+    "line_position": "Position in the line",
+    "at_line_start": "Start of a line",
+    "word_position": "Position in the word",
+    "at_word_start": "Start of a word",
+    "word_number": "Words in the line",
+    "is_upper": "Upper case",
+    "is_letter": "Letters",
+    "is_digit": "Digits",
+    "is_space": "White space",
+    "is_punctuation": "Punctuation",
+}
 # A page opens with the first of the properties, in their order, that a unit tracks at least so well.
 _TRACKED = 0.5
 
@@ -43,20 +57,21 @@ class Contents:
     ----------
     model
         What was traced.
-    seen : Trace
-        With symbols.
-    line_ends : list of int
-        The steps after which a line ends.
+    text : TextTrace
     properties : mapping of str to ndarray, float64 [T]
     room : int
         Bytes for the values of gates and states.
     """
 
     model: Any
-    seen: Trace
-    line_ends: list[int]
+    text: TextTrace
     properties: Mapping[str, NDArray[np.float64]]
     room: int
+
+    @property
+    def seen(self) -> Trace:
+        """The trace."""
+        return self.text.trace
 
     @cached_property
     def signals(self) -> list[Signal]:
@@ -72,6 +87,13 @@ class Contents:
     def units(self) -> dict[str, list[int]]:
         """The units of each layer that the page has room for."""
         return choose_units(self.signals, self.tracking.ranked, self.room)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """For each layer with units that the page has no room for, their number."""
+        widths = layer_widths(self.signals)
+        missing = {layer: widths[layer] - len(kept) for layer, kept in self.units.items()}
+        return {layer: count for layer, count in missing.items() if count}
 
     @property
     def loss(self) -> float | None:
@@ -92,8 +114,8 @@ class Contents:
             "facts": self._facts(),
             "rounding": self._rounding(),
             "unitOfText": self._unit_of_text,
-            "words": self._unit_of_text == "Word",
-            **self._text(),
+            "words": self.text.words,
+            **self._symbols(),
             "traces": [
                 pack_signal(signal, self.units[signal.layer], ranked, measured)
                 for signal, ranked, measured in zip(
@@ -111,8 +133,7 @@ class Contents:
 
     @property
     def _unit_of_text(self) -> str:
-        assert self.seen.symbols is not None
-        return "Character" if all(len(symbol) <= 1 for symbol in self.seen.symbols) else "Word"
+        return "Word" if self.text.words else "Character"
 
     def _subtitle(self) -> str:
         sizes: dict[tuple[str, int], int] = {}
@@ -143,41 +164,37 @@ class Contents:
         return facts
 
     def _rounding(self) -> str:
-        left_out = {
-            layer: width
-            for layer, width in {one.layer: one.values.shape[1] for one in self.signals}.items()
-            if len(self.units[layer]) < width
-        }
         rounding = (
             "Values are rounded to a byte: from 0 to 1 to 1/255, from \N{MINUS SIGN}1 to 1 to 1/127, others "
             "to 1/127 of the unit's largest. Losses, probabilities and correlations are float32."
         )
-        if not left_out:
+        if not self.left_out:
             return rounding
         few = ", ".join(
-            f"{len(self.units[layer])} of {width} in {layer}" for layer, width in left_out.items()
+            f"{len(self.units[layer])} of {len(self.units[layer]) + count} in {layer}"
+            for layer, count in self.left_out.items()
         )
         return f"{rounding} To keep the file small, it holds the units that track a property best: {few}."
 
-    def _text(self) -> dict[str, Any]:
+    def _symbols(self) -> dict[str, Any]:
         """Return the symbols, their losses and the likeliest next ones."""
         assert self.seen.symbols is not None
         following = self._following()
         rows = [] if following is None or following.symbols is None else following.symbols
         table, ids, likeliest = pack_symbols(self.seen.symbols, chain.from_iterable(rows))
-        text: dict[str, Any] = {
+        found: dict[str, Any] = {
             "symbols": table,
             "ids": ids,
-            "lineEnds": self.line_ends,
+            "lineEnds": self.text.line_ends,
             "top": None,
             "losses": None,
         }
         if self.seen.loss is not None:
-            text |= pack_losses(self.seen.loss)
+            found |= pack_losses(self.seen.loss)
         if following is not None:
             probabilities = packed(following.probabilities, "<f4")
-            text["top"] = {"count": following.ids.shape[1], "ids": likeliest, "probabilities": probabilities}
-        return text
+            found["top"] = {"count": following.ids.shape[1], "ids": likeliest, "probabilities": probabilities}
+        return found
 
     def _following(self) -> NextSteps | None:
         output = self._reading.output
@@ -231,5 +248,5 @@ class Contents:
 
 def _title(name: str) -> str:
     """Return the name of a property as a title."""
-    title = name.replace("_", " ")
+    title = _TITLES.get(name, name.replace("_", " "))
     return title[:1].upper() + title[1:]

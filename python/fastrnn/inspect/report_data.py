@@ -17,6 +17,7 @@ __all__ = [
     "SATURATED",
     "Signal",
     "choose_units",
+    "layer_widths",
     "pack_losses",
     "pack_signal",
     "pack_symbols",
@@ -104,6 +105,14 @@ def packed(values: Any, dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode("ascii")
 
 
+def layer_widths(signals: Sequence[Signal]) -> dict[str, int]:
+    """Return the number of units of each layer; its h may have fewer, if it is projected."""
+    widths: dict[str, int] = {}
+    for signal in signals:
+        widths[signal.layer] = max(widths.get(signal.layer, 0), signal.values.shape[1])
+    return widths
+
+
 def choose_units(
     signals: Sequence[Signal], correlations: Sequence[NDArray[np.float64]], max_bytes: int
 ) -> dict[str, list[int]]:
@@ -124,9 +133,8 @@ def choose_units(
     """
     steps = len(signals[0].values)
     each = max(1, int(max_bytes * 3 / 4 / (steps * len(signals))))
-    widths = {signal.layer: signal.values.shape[1] for signal in signals}
     units = {}
-    for layer, width in widths.items():
+    for layer, width in layer_widths(signals).items():
         best = np.zeros(width)
         for signal, own in zip(signals, correlations, strict=True):
             if signal.layer == layer and len(own) and own.shape[1] == width:

@@ -25,10 +25,13 @@ class TextTrace(NamedTuple):
     trace : Trace
     line_ends : list of int
         The steps after which a line ends.
+    words : bool
+        Whether the symbols are words.
     """
 
     trace: Trace
     line_ends: list[int]
+    words: bool
 
 
 def trace_text(model: Any, text: Any, vocabulary: Vocabulary | None, count: int) -> TextTrace:
@@ -48,7 +51,7 @@ def trace_text(model: Any, text: Any, vocabulary: Vocabulary | None, count: int)
     Raises
     ------
     ValueError, TypeError
-        As `trace`, and if the model reads no symbols.
+        As `trace`, and if the model reads no symbols or computes NaN.
     """
     try:
         if isinstance(model, LanguageModel) and isinstance(text, str) and vocabulary is not None:
@@ -65,9 +68,30 @@ def trace_text(model: Any, text: Any, vocabulary: Vocabulary | None, count: int)
             "text: expected symbols, as a report shows a text, got numbers; `trace` and `fastrnn.plots` "
             "show those"
         )
+    _check_finite(seen)
+    words = sum(len(symbol) > 1 for symbol in seen.symbols) > len(seen) / 2
+    if vocabulary is not None:
+        words = vocabulary.level == "word"
     eos = None if vocabulary is None or vocabulary.eos_id is None else vocabulary.symbols[vocabulary.eos_id]
     found = {step for step, symbol in enumerate(seen.symbols) if symbol in ("\n", eos)}
-    return TextTrace(seen, sorted(found.union(ends.tolist())))
+    return TextTrace(seen, sorted(found.union(ends.tolist())), words)
+
+
+def _check_finite(seen: Trace) -> None:
+    """Raise ValueError if a model computes NaN or infinity."""
+    arrays = {
+        f"{name} of {layer}": array
+        for group in (seen.gates, seen.states)
+        for layer, own in group.items()
+        for name, array in own.items()
+    }
+    if seen.loss is not None:
+        arrays["the loss"] = np.nan_to_num(seen.loss[1:], nan=np.nan, posinf=0.0)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"model: expected finite numbers, got others in {name}; its parameters are unusable"
+            )
 
 
 def _pieces(model: LanguageModel, vocabulary: Vocabulary, text: str, count: int) -> Iterator[list[str]]:

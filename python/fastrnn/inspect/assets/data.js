@@ -24,6 +24,7 @@ class TraceValues {
     this.steps = steps;
     this.signed = packed.kind === "diverging";
     this.scale = unpack(packed.scale, Float32Array);
+    this.fulls = new Map();
     this.ranked = unpack(packed.ranked, Float32Array);
     this.correlations = unpack(packed.correlations, Float32Array);
   }
@@ -51,8 +52,11 @@ class TraceValues {
    */
   full(row) {
     if (!this.signed && this.bounded) return 1;
-    const sizes = this.bytes.slice(row * this.steps, (row + 1) * this.steps).map(Math.abs).sort();
-    return sizes[Math.floor(0.99 * (this.steps - 1))] * this.scale[row];
+    if (!this.fulls.has(row)) {
+      const sizes = this.bytes.slice(row * this.steps, (row + 1) * this.steps).map(Math.abs).sort();
+      this.fulls.set(row, sizes[Math.floor(0.99 * (this.steps - 1))] * this.scale[row]);
+    }
+    return this.fulls.get(row);
   }
 
   /** Return the largest value that a unit can show. */

@@ -1,5 +1,8 @@
 // The details of one symbol: the unit's value, the loss, all gates of the unit, the likeliest next symbols.
 
+// Steps shown before a symbol, and after it.
+const AROUND = 10;
+
 class DetailsPanel {
   constructor(data, box, brief) {
     Object.assign(this, { data, box, brief });
@@ -17,7 +20,14 @@ class DetailsPanel {
     );
     this.box.replaceChildren(
       make("div", {}, this.heading(symbol, t), this.numbers(t, trace, unit, property)),
-      make("div", {}, make("h3", {}, `Unit ${unit} at this step`), this.gates(t, trace, unit)),
+      make(
+        "div",
+        {},
+        make("h3", {}, `Unit ${unit} at this step`),
+        this.gates(t, trace, unit),
+        make("h3", {}, "and around it"),
+        this.around(t, trace, unit),
+      ),
       ...(data.top ? [make("div", {}, make("h3", {}, "Likeliest next"), this.next(t))] : []),
     );
   }
@@ -55,16 +65,35 @@ class DetailsPanel {
     );
   }
 
+  /** Return all gates and states of the unit. */
+  signalsOf(trace, unit) {
+    return this.data.traces.filter(({ layer, units }) => layer === trace.layer && units.includes(unit));
+  }
+
   /** Return the values of all gates and states of the same unit. */
   gates(t, trace, unit) {
-    const own = this.data.traces.filter(({ layer, units }) => layer === trace.layer && units.includes(unit));
-    const rows = own.map((each) => {
+    const rows = this.signalsOf(trace, unit).map((each) => {
       const row = each.rowOf(unit);
       const value = each.at(row, t);
       const bar = valueBar(value, each.top(row), each.signed);
       return barRow(each.name, bar, each.text(row, t), each === trace ? "chosen" : "");
     });
     return make("table", { class: "bars", id: "gates" }, make("tbody", {}, ...rows));
+  }
+
+  /** Return the colours of the same at the steps around; their values are those of a click there. */
+  around(t, trace, unit) {
+    const { data } = this;
+    const first = Math.max(0, Math.min(t - AROUND, data.steps - 2 * AROUND - 1));
+    const steps = Array.from({ length: Math.min(data.steps, 2 * AROUND + 1) }, (_, k) => first + k);
+    const line = (kind, name, cells) => make("div", { class: kind }, make("span", {}, name), ...cells);
+    const symbols = steps.map((step) => make("span", {}, data.words ? "" : data.symbolAt(step).shown));
+    const rows = this.signalsOf(trace, unit).map((each) => {
+      const row = each.rowOf(unit);
+      const full = each.full(row) || 1;
+      return line(each.kind, each.name, steps.map((step) => tintedCell(each.at(row, step) / full, step === t)));
+    });
+    return make("div", { class: "around", "aria-hidden": "true" }, line("", "", symbols), ...rows);
   }
 
   next(t) {
@@ -77,6 +106,14 @@ class DetailsPanel {
     }
     return make("table", { class: "bars", id: "next" }, make("tbody", {}, ...rows));
   }
+}
+
+/** Return a cell with the colour of an amount in -1 .. 1. */
+function tintedCell(amount, here) {
+  const kinds = ["cell", amount < 0 ? "below" : "", here ? "here" : ""];
+  const cell = make("span", { class: kinds.filter(Boolean).join(" ") });
+  cell.style.setProperty("--amount", Math.round(100 * Math.min(1, Math.abs(amount))));
+  return cell;
 }
 
 function nextRow(name, probability, isTrue) {
