@@ -50,24 +50,17 @@ class Tracking(NamedTuple):
 
 def track(signals: Sequence[Signal], properties: Mapping[str, Floats]) -> Tracking:
     """Return the correlations of all units of some signals with some properties."""
-    parts = [_halves(values) for values in properties.values()]
-    ranked: list[Floats] = []
-    measured: list[Floats] = []
-    for signal in signals:
-        shape = (len(parts), signal.values.shape[1])
-        for side, own in ((0, ranked), (1, measured)):
-            rows = [
-                correlations(signal.values, values, part[side])
-                for values, part in zip(properties.values(), parts, strict=True)
-            ]
-            own.append(np.array(rows, np.float64).reshape(shape))
-    return Tracking(properties, ranked, measured)
+    if not properties:
+        none = [np.zeros((0, signal.values.shape[1])) for signal in signals]
+        return Tracking(properties, none, none)
+    halves = np.concatenate([_halves(values) for values in properties.values()])
+    found = [correlations(signal.values, halves) for signal in signals]
+    return Tracking(properties, [both[::2] for both in found], [both[1::2] for both in found])
 
 
-def _halves(values: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which steps are ranked by, and which are measured on."""
-    known = ~np.isnan(values)
-    first = np.arange(len(values)) < len(values) / 2
-    halves = (known & first, known & ~first)
-    varied = all(part.any() and np.ptp(values[part]) > 0 for part in halves)
-    return halves if varied else (known, known)
+def _halves(values: Floats) -> Floats:
+    """Return the values to rank by and those to measure on, float64 [2, T]; NaN does not count."""
+    first = np.arange(len(values)) < round(len(values) / 2)
+    halves = np.where([first, ~first], values, np.nan)
+    varied = all(len(own) and np.ptp(own) > 0 for own in (half[~np.isnan(half)] for half in halves))
+    return halves if varied else np.stack([values, values])
