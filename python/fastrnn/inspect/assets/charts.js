@@ -81,7 +81,8 @@ class StripChart {
   }
 
   stepAt(clientX) {
-    const place = (clientX - this.box.getBoundingClientRect().left - this.left) / (this.width - this.left - 4);
+    const place =
+      (clientX - this.box.getBoundingClientRect().left - this.left) / (this.width - this.left - 4);
     return Math.min(this.steps - 1, Math.max(0, Math.floor(place * this.steps)));
   }
 
@@ -159,7 +160,10 @@ class DecayChart {
         ...this.horizontalMarks(),
         ...this.verticalMarks(),
         ...this.layers.map(({ norms }, number) =>
-          svg("path", { class: `line s${number % 4}`, d: path(this.lags.map((lag, k) => [this.x(lag), this.y(norms[k])])) }),
+          svg("path", {
+            class: `line s${number % 4}`,
+            d: path(this.lags.map((lag, k) => [this.x(lag), this.y(norms[k])])),
+          }),
         ),
         ...this.names(),
       ),
@@ -186,7 +190,11 @@ class DecayChart {
     const bottom = this.height - 24;
     return [
       ...marks.map((lag) => svg("text", { x: this.x(lag), y: bottom, "text-anchor": "middle" }, String(lag))),
-      svg("text", { x: (this.x(0) + this.x(last)) / 2, y: bottom + 18, "text-anchor": "middle" }, "lag, in steps"),
+      svg(
+        "text",
+        { x: (this.x(0) + this.x(last)) / 2, y: bottom + 18, "text-anchor": "middle" },
+        "lag, in steps",
+      ),
     ];
   }
 
@@ -206,9 +214,18 @@ class DecayChart {
 
 /** Return a table of the same numbers. */
 function decayTable({ lags, layers }) {
-  const head = make("tr", {}, ...["lag", ...layers.map(({ title }) => title)].map((text) => make("th", { scope: "col" }, text)));
+  const head = make(
+    "tr",
+    {},
+    ...["lag", ...layers.map(({ title }) => title)].map((text) => make("th", { scope: "col" }, text)),
+  );
   const rows = lags.map((lag, k) =>
-    make("tr", {}, make("th", { scope: "row" }, String(lag)), ...layers.map(({ norms }) => make("td", {}, norms[k].toExponential(2)))),
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, String(lag)),
+      ...layers.map(({ norms }) => make("td", {}, norms[k].toExponential(2))),
+    ),
   );
   return make("table", { class: "values" }, make("thead", {}, head), make("tbody", {}, ...rows));
 }

@@ -53,7 +53,10 @@ class TraceValues {
   full(row) {
     if (!this.signed && this.bounded) return 1;
     if (!this.fulls.has(row)) {
-      const sizes = this.bytes.slice(row * this.steps, (row + 1) * this.steps).map(Math.abs).sort();
+      const sizes = this.bytes
+        .slice(row * this.steps, (row + 1) * this.steps)
+        .map(Math.abs)
+        .sort();
       this.fulls.set(row, sizes[Math.floor(0.99 * (this.steps - 1))] * this.scale[row]);
     }
     return this.fulls.get(row);

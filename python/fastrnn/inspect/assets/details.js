@@ -43,7 +43,11 @@ class DetailsPanel {
         {},
         `Line ${line}, column ${column}`,
         make("br"),
-        make("span", { class: "muted" }, `${this.data.unitOfText} ${t + 1} of ${this.data.steps.toLocaleString("en")}`),
+        make(
+          "span",
+          { class: "muted" },
+          `${this.data.unitOfText} ${t + 1} of ${this.data.steps.toLocaleString("en")}`,
+        ),
       ),
     );
   }
@@ -55,7 +59,11 @@ class DetailsPanel {
     if (data.losses) {
       const loss = data.losses[t];
       pairs.push(["Loss", lossText(loss), "symbol-loss"]);
-      pairs.push(["Probability", Number.isFinite(loss) ? percent(Math.exp(-loss)) : "not predicted", "probability"]);
+      pairs.push([
+        "Probability",
+        Number.isFinite(loss) ? percent(Math.exp(-loss)) : "not predicted",
+        "probability",
+      ]);
     }
     if (chosen) pairs.push([chosen.title, plainNumber(chosen.values[t]), "property-value"]);
     return make(
@@ -91,7 +99,11 @@ class DetailsPanel {
     const rows = this.signalsOf(trace, unit).map((each) => {
       const row = each.rowOf(unit);
       const full = each.full(row) || 1;
-      return line(each.kind, each.name, steps.map((step) => tintedCell(each.at(row, step) / full, step === t)));
+      return line(
+        each.kind,
+        each.name,
+        steps.map((step) => tintedCell(each.at(row, step) / full, step === t)),
+      );
     });
     return make("div", { class: "around", "aria-hidden": "true" }, line("", "", symbols), ...rows);
   }
@@ -100,7 +112,9 @@ class DetailsPanel {
     const { data } = this;
     const truth = t + 1 < data.steps ? data.ids[t + 1] : -1;
     const likeliest = data.nextAt(t);
-    const rows = likeliest.map(({ id, probability }) => nextRow(data.symbols[id].name, probability, id === truth));
+    const rows = likeliest.map(({ id, probability }) =>
+      nextRow(data.symbols[id].name, probability, id === truth),
+    );
     if (truth >= 0 && !likeliest.some(({ id }) => id === truth)) {
       rows.push(nextRow(data.symbols[truth].name, Math.exp(-data.losses[t + 1]), true));
     }
@@ -130,7 +144,11 @@ function valueBar(value, top, isSigned) {
   const bar = make("i");
   bar.style.setProperty("--from", `${100 * from}%`);
   bar.style.setProperty("--size", `${100 * size}%`);
-  return make("div", { class: `meter ${isSigned ? (value < 0 ? "minus" : "plus") : ""}`, "aria-hidden": "true" }, bar);
+  return make(
+    "div",
+    { class: `meter ${isSigned ? (value < 0 ? "minus" : "plus") : ""}`, "aria-hidden": "true" },
+    bar,
+  );
 }
 
 function barRow(name, bar, text, kind) {

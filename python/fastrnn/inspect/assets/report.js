@@ -67,7 +67,10 @@ class Page {
     if (!this.data.losses) return;
     const slider = element("loss");
     slider.setAttribute("aria-valuenow", t + 1);
-    slider.setAttribute("aria-valuetext", `${t + 1} of ${this.data.steps}, loss ${lossText(this.data.losses[t])}`);
+    slider.setAttribute(
+      "aria-valuetext",
+      `${t + 1} of ${this.data.steps}, loss ${lossText(this.data.losses[t])}`,
+    );
   }
 
   showSources() {
@@ -143,7 +146,10 @@ class Page {
     element("loss-figure").hidden = !this.data.losses;
     if (!this.data.losses) return;
     const { losses, lossTop } = this.data;
-    const lines = [{ values: losses, kind: "thin" }, { values: smoothed(losses, 51), kind: "line loss" }];
+    const lines = [
+      { values: losses, kind: "thin" },
+      { values: smoothed(losses, 51), kind: "line loss" },
+    ];
     const [, high] = range(losses);
     this.loss.show(lines, 0, Math.max(high, lossTop), 1);
     const slider = element("loss");
@@ -186,7 +192,12 @@ function fillSaturation({ saturation }) {
     text ? make("th", { scope: "col", class: k === 3 ? "number" : "" }, text) : make("td"),
   );
   const rows = saturation.rows.map(({ label, low, high }) => {
-    const bar = make("div", { class: "share", "aria-hidden": "true" }, make("i", { class: "low" }), make("i", { class: "high" }));
+    const bar = make(
+      "div",
+      { class: "share", "aria-hidden": "true" },
+      make("i", { class: "low" }),
+      make("i", { class: "high" }),
+    );
     bar.firstChild.style.setProperty("--size", `${100 * low}%`);
     bar.lastChild.style.setProperty("--size", `${100 * high}%`);
     return make(
@@ -199,7 +210,12 @@ function fillSaturation({ saturation }) {
     );
   });
   element("saturation").append(
-    make("table", { class: "shares" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)),
+    make(
+      "table",
+      { class: "shares" },
+      make("thead", {}, make("tr", {}, ...head)),
+      make("tbody", {}, ...rows),
+    ),
   );
 }
 

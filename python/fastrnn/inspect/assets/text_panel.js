@@ -37,7 +37,10 @@ class TextPanel {
     this.box.classList.add(kind);
     this.spans.forEach((span, t) => {
       const value = amount(t);
-      span.style.setProperty("--amount", Number.isFinite(value) ? Math.round(100 * Math.min(1, Math.abs(value))) : 0);
+      span.style.setProperty(
+        "--amount",
+        Number.isFinite(value) ? Math.round(100 * Math.min(1, Math.abs(value))) : 0,
+      );
       span.classList.toggle("below", value < 0);
     });
   }
@@ -73,15 +76,24 @@ class TextPanel {
   target(key, control) {
     const here = this.pinned;
     switch (key) {
-      case "ArrowLeft": return here - 1;
-      case "ArrowRight": return here + 1;
-      case "ArrowUp": return this.otherLine(here, -1);
-      case "ArrowDown": return this.otherLine(here, 1);
-      case "PageUp": return this.otherLine(here, -10);
-      case "PageDown": return this.otherLine(here, 10);
-      case "Home": return control ? 0 : this.endOfLine(here, -1);
-      case "End": return control ? this.spans.length - 1 : this.endOfLine(here, 1);
-      default: return null;
+      case "ArrowLeft":
+        return here - 1;
+      case "ArrowRight":
+        return here + 1;
+      case "ArrowUp":
+        return this.otherLine(here, -1);
+      case "ArrowDown":
+        return this.otherLine(here, 1);
+      case "PageUp":
+        return this.otherLine(here, -10);
+      case "PageDown":
+        return this.otherLine(here, 10);
+      case "Home":
+        return control ? 0 : this.endOfLine(here, -1);
+      case "End":
+        return control ? this.spans.length - 1 : this.endOfLine(here, 1);
+      default:
+        return null;
     }
   }
 
@@ -93,7 +105,8 @@ class TextPanel {
   endOfLine(t, direction) {
     const { top } = this.place(t);
     let end = t;
-    while (this.spans[end + direction] && Math.abs(this.place(end + direction).top - top) < 4) end += direction;
+    while (this.spans[end + direction] && Math.abs(this.place(end + direction).top - top) < 4)
+      end += direction;
     return end;
   }
 

@@ -7,9 +7,21 @@ class UnitPanel {
   constructor(data, { onChoose, onProperty }) {
     Object.assign(this, { data, onChoose, onProperty, rows: [] });
     this.parts = Object.fromEntries(
-      ["layer", "layer-field", "traces", "trace-title", "unit", "unit-count", "unit-before", "unit-after", "property", "scope", "search", "ranking", "ranking-note"].map(
-        (id) => [id, document.getElementById(id)],
-      ),
+      [
+        "layer",
+        "layer-field",
+        "traces",
+        "trace-title",
+        "unit",
+        "unit-count",
+        "unit-before",
+        "unit-after",
+        "property",
+        "scope",
+        "search",
+        "ranking",
+        "ranking-note",
+      ].map((id) => [id, document.getElementById(id)]),
     );
     this.layers = [...new Set(data.traces.map(({ layer }) => layer))];
     this.fill();
@@ -21,7 +33,9 @@ class UnitPanel {
     const { layer, property } = this.parts;
     layer.append(...this.layers.map((name) => make("option", { value: name }, name)));
     this.parts["layer-field"].hidden = this.layers.length < 2;
-    property.append(...this.data.properties.map(({ title }, number) => make("option", { value: number }, title)));
+    property.append(
+      ...this.data.properties.map(({ title }, number) => make("option", { value: number }, title)),
+    );
   }
 
   listen() {
@@ -46,7 +60,9 @@ class UnitPanel {
 
   /** Choose a unit; if the report leaves it out, the nearest that it has. */
   choose(trace, unit) {
-    const near = trace.units.reduce((best, each) => (Math.abs(each - unit) < Math.abs(best - unit) ? each : best));
+    const near = trace.units.reduce((best, each) =>
+      Math.abs(each - unit) < Math.abs(best - unit) ? each : best,
+    );
     this.onChoose(trace, near);
   }
 
@@ -71,7 +87,8 @@ class UnitPanel {
 
   show(trace, unit, property) {
     const changed = this.trace !== trace;
-    const sorted = this.property === property && (!changed || this.parts.scope.value === "all") && this.rows.length;
+    const sorted =
+      this.property === property && (!changed || this.parts.scope.value === "all") && this.rows.length;
     Object.assign(this, { trace, unit, property });
     if (changed) this.showTraces();
     this.showUnit();
@@ -83,8 +100,16 @@ class UnitPanel {
     const { trace } = this;
     this.parts.layer.value = trace.layer;
     const own = this.data.traces.filter(({ layer }) => layer === trace.layer);
-    segments(this.parts.traces, "trace", own.map((each) => [each.name, each.title]), trace.name, (name) =>
-      this.choose(own.find((each) => each.name === name), this.unit),
+    segments(
+      this.parts.traces,
+      "trace",
+      own.map((each) => [each.name, each.title]),
+      trace.name,
+      (name) =>
+        this.choose(
+          own.find((each) => each.name === name),
+          this.unit,
+        ),
     );
     this.parts["trace-title"].textContent = trace.title;
   }
@@ -97,7 +122,9 @@ class UnitPanel {
     unit.setAttribute("aria-valuemin", units[0]);
     unit.setAttribute("aria-valuemax", units[units.length - 1]);
     this.parts["unit-count"].textContent =
-      units.length === width ? `0 to ${width - 1}` : `${units.length} of ${width}: those that track a property best`;
+      units.length === width
+        ? `0 to ${width - 1}`
+        : `${units.length} of ${width}: those that track a property best`;
   }
 
   /** List the units that fit the search, the strongest correlation first. */
@@ -120,7 +147,8 @@ class UnitPanel {
   }
 
   row({ trace, unit, correlation }, number) {
-    const name = this.layers.length > 1 ? `${trace.layer} \u00b7 ${trace.name} ${unit}` : `${trace.name} ${unit}`;
+    const name =
+      this.layers.length > 1 ? `${trace.layer} \u00b7 ${trace.name} ${unit}` : `${trace.name} ${unit}`;
     const known = Number.isFinite(correlation);
     const bar = make("i");
     bar.style.setProperty("--size", `${known ? 100 * Math.abs(correlation) : 0}%`);
@@ -141,15 +169,20 @@ class UnitPanel {
   markRow() {
     const { ranking } = this.parts;
     const number = this.rowNumber;
-    for (const old of ranking.querySelectorAll("[aria-selected=true]")) old.setAttribute("aria-selected", "false");
+    for (const old of ranking.querySelectorAll("[aria-selected=true]"))
+      old.setAttribute("aria-selected", "false");
     ranking.removeAttribute("aria-activedescendant");
     if (number < 0) return;
     const row = ranking.children[number];
     row.setAttribute("aria-selected", "true");
     ranking.setAttribute("aria-activedescendant", row.id);
-    const [top, bottom] = [row.offsetTop - ranking.offsetTop, row.offsetTop - ranking.offsetTop + row.offsetHeight];
+    const [top, bottom] = [
+      row.offsetTop - ranking.offsetTop,
+      row.offsetTop - ranking.offsetTop + row.offsetHeight,
+    ];
     if (top < ranking.scrollTop) ranking.scrollTop = top;
-    else if (bottom > ranking.scrollTop + ranking.clientHeight) ranking.scrollTop = bottom - ranking.clientHeight;
+    else if (bottom > ranking.scrollTop + ranking.clientHeight)
+      ranking.scrollTop = bottom - ranking.clientHeight;
   }
 
   clicked(event) {
@@ -160,7 +193,14 @@ class UnitPanel {
   pressed(event) {
     const here = this.rowNumber;
     const last = this.rows.length - 1;
-    const targets = { ArrowDown: here + 1, ArrowUp: here - 1, PageDown: here + 8, PageUp: here - 8, Home: 0, End: last };
+    const targets = {
+      ArrowDown: here + 1,
+      ArrowUp: here - 1,
+      PageDown: here + 8,
+      PageUp: here - 8,
+      Home: 0,
+      End: last,
+    };
     if (!(event.key in targets) || last < 0) return;
     event.preventDefault();
     this.chooseRow(Math.min(last, Math.max(0, targets[event.key])));
@@ -175,12 +215,17 @@ class UnitPanel {
 /** Return whether each word of a search begins a word of a unit's name; a number is the whole number. */
 function fits(words, trace, unit) {
   const names = `${trace.layer} ${trace.name} ${trace.title} unit ${unit}`.toLowerCase().split(/\s+/);
-  return words.every((word) => names.some((name) => (/^\d+$/.test(word) ? name === word : name.startsWith(word))));
+  return words.every((word) =>
+    names.some((name) => (/^\d+$/.test(word) ? name === word : name.startsWith(word))),
+  );
 }
 
 function countNote(shown, found) {
   if (!found) return "No unit fits the search.";
-  const list = shown === found ? `${found} found.` : `The first ${shown} of ${found.toLocaleString("en")}; search for others.`;
+  const list =
+    shown === found
+      ? `${found} found.`
+      : `The first ${shown} of ${found.toLocaleString("en")}; search for others.`;
   return `${list} Ranked by the first half of the text; the correlation is that in the second.`;
 }
 
