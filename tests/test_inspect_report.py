@@ -127,6 +127,25 @@ def test_gradient_norms_against_lag_are_those_of_the_output_and_of_backpropagati
     assert found["layers"][0]["norms"][5] == pytest.approx(lag_5, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("settings", "text", "reason"),
+    [
+        ({"cell_options": {"zoneout": 0.1}}, TEXT, "the layers have zoneout"),
+        ({"cell": "gru"}, TEXT[:4], "the text is too short"),
+        ({}, TEXT, "the layers are a Stack"),
+    ],
+)
+def test_where_there_are_no_gradient_norms_the_page_says_why(settings, text, reason, tmp_path):
+    vocabulary = fr.Vocabulary.from_text(TEXT)
+    stack = fr.Stack(fr.GRU(len(vocabulary), 8, seed=0), fr.LSTM(8, 6, seed=0), connect="plain")
+    sizes = settings and {"hidden_size": 6, "num_layers": 1, **settings}
+    own = fr.LanguageModel(len(vocabulary), seed=0, **(sizes or {"rnn": stack}))
+    report(own, text, tmp_path / "a.html", vocabulary=vocabulary)
+    gradients = written(tmp_path / "a.html")["gradients"]
+    assert gradients["layers"] == []
+    assert reason in gradients["note"]
+
+
 def test_saturated_shares_are_those_of_the_gates(model, tmp_path):
     own = make_model()
     with own.model.parameters.edit() as parameters:

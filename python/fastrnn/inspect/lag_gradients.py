@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array
 from fastrnn.inspect.evaluation import evaluate
 from fastrnn.inspect.gradients import state_gradients
+from fastrnn.inspect.reading import Reading
 from fastrnn.language import LanguageModel
 from fastrnn.layers import Recurrent, Tape
 
@@ -20,7 +20,7 @@ __all__ = ["POSITIONS", "lag_norms"]
 POSITIONS, MOST_LAGS = 16, 100
 
 
-def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
+def lag_norms(model: LanguageModel, reading: Reading) -> NDArray[np.float64] | str:
     """Return the mean norm of dL/dh at each lag, L being the loss of the next symbol.
 
     The layers read windows of the text of twice as many steps as there are lags, so that the states of the
@@ -34,33 +34,32 @@ def lag_norms(model: Any, reading: Any) -> NDArray[np.float64] | None:
 
     Returns
     -------
-    norms : ndarray, float64 [L*directions, lags + 1], or None
-        The first column is lag 0: the step whose output predicts the symbol. None if the text is too short,
-        the model is of another kind, or its layers are a Stack, have zoneout or read a context.
+    norms : ndarray, float64 [L*directions, lags + 1], or str
+        The first column is lag 0: the step whose output predicts the symbol. A str says why there are none.
     """
     lags = min(MOST_LAGS, (reading.steps - 1) // 2 - 1)
-    if lags < 1 or not _is_supported(model):
-        return None
+    if lags < 1:
+        return "the text is too short"
+    if not isinstance(model.rnn, Recurrent):
+        return "the layers are a Stack"
+    if any(model.rnn.options.zoneout):
+        return "the layers have zoneout, whose backward pass needs the units that training keeps"
+    assert reading.ids is not None
     steps = 2 * (lags + 1)
     count = min(POSITIONS, reading.steps - steps)
     starts = np.linspace(0, reading.steps - 1 - steps, count).round().astype(int)
     copy = deepcopy(model)
     x = np.stack([reading.inputs(first, first + steps) for first in starts], axis=1)
     y, _, tape = evaluate(copy.rnn, x)
+    assert isinstance(copy.rnn, Recurrent)
     assert isinstance(tape, Tape)
     targets = np.array([reading.ids[first + steps - reading.before] for first in starts])
     dy = np.zeros_like(y)
     dy[-1] = _output_gradient(copy, np.ascontiguousarray(y[-1]), targets)
-    norms = state_gradients(copy.rnn, tape, dy).against_lag()[:, : lags + 1]
-    return np.asarray(norms.mean(axis=2))
-
-
-def _is_supported(model: Any) -> bool:
-    """Return whether a model predicts symbols, and the tape of an evaluation is one for its backward pass."""
-    if not isinstance(model, LanguageModel) or not isinstance(model.rnn, Recurrent):
-        return False
-    options = model.rnn.options
-    return not options.context_size and not any(options.zoneout)
+    norms = state_gradients(copy.rnn, tape, dy).against_lag()[:, : lags + 1].mean(axis=2)
+    if not np.isfinite(norms).all() or not norms.any():
+        return "they are not finite, or all zero"
+    return np.asarray(norms)
 
 
 def _output_gradient(model: LanguageModel, h: Array, targets: NDArray[np.int64]) -> Array:

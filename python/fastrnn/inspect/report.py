@@ -137,7 +137,7 @@ def report(
     assert seen.symbols is not None
     known = standard_properties(seen.symbols) | _checked(seen, properties or {})
     contents = Contents(model, read, known, int(room))
-    page = build_page(title or type(model).__name__, contents.to_plain()).encode()
+    page = build_page(title or f"Report of a {type(model).__name__}", contents.to_plain()).encode()
     write_atomically(path, page)
     return Report(
         os.fspath(path),

@@ -28,6 +28,7 @@ from fastrnn.inspect.report_data import (
 from fastrnn.inspect.text_trace import TextTrace
 from fastrnn.inspect.trace import NextSteps, Trace
 from fastrnn.inspect.tracking import Tracking, track
+from fastrnn.language import LanguageModel
 
 __all__ = ["Contents"]
 
@@ -136,15 +137,19 @@ class Contents:
         return "Word" if self.text.words else "Character"
 
     def _subtitle(self) -> str:
-        sizes: dict[tuple[str, int], int] = {}
+        """Return the kind of the model and of its layers, such as "LSTM with 2 layers of 256 units"."""
+        counts: dict[tuple[str, int, int], int] = {}
         for _, spec in named_layers(self._reading.rnn):
-            key = (_CELLS.get(spec.cell, spec.cell.upper()), spec.hidden_size)
-            sizes[key] = sizes.get(key, 0) + 1
-        layers = ", ".join(
-            f"{cell} with {count} {'layer' if count == 1 else 'layers'} of {width:,} units"
-            for (cell, width), count in sizes.items()
-        )
-        return f"{type(self.model).__name__}: {layers}"
+            key = (_CELLS.get(spec.cell, spec.cell.upper()), spec.directions, spec.hidden_size)
+            counts[key] = counts.get(key, 0) + 1
+        parts = []
+        for (cell, directions, width), both in counts.items():
+            count = both // directions
+            layers = (
+                f"{count} {'bidirectional ' if directions == 2 else ''}{'layer' if count == 1 else 'layers'}"
+            )
+            parts.append(f"{cell} with {layers} of {width:,} {'unit' if width == 1 else 'units'}")
+        return f"{type(self.model).__name__}: {', '.join(parts)}"
 
     def _facts(self) -> list[list[str]]:
         what = self._unit_of_text.lower()
@@ -218,9 +223,12 @@ class Contents:
         }
 
     def _gradients(self) -> dict[str, Any] | None:
-        norms = lag_norms(self.model, self._reading)
-        if norms is None or not (np.isfinite(norms).all() and norms.any()):
+        """Return the norms against lag, or why there are none; None for a model that predicts no symbols."""
+        if not isinstance(self.model, LanguageModel):
             return None
+        norms = lag_norms(self.model, self._reading)
+        if isinstance(norms, str):
+            return {"note": f"There are none: {norms}.", "lags": [], "layers": []}
         note = (
             "How far back a loss reaches: the norm of dL/dh, so many steps before the step that predicts a "
             f"symbol, L being the symbol's loss. Mean over up to {POSITIONS} positions in the text."

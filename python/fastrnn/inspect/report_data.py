@@ -56,6 +56,8 @@ class Signal(NamedTuple):
     layer, name, title : str
     values : ndarray, float [T, H]
     gate : bool
+    alone : bool
+        Whether it is all that there is of its layer: the state of a vanilla network.
     """
 
     layer: str
@@ -63,6 +65,7 @@ class Signal(NamedTuple):
     title: str
     values: Array
     gate: bool
+    alone: bool = False
 
     @property
     def is_signed(self) -> bool:
@@ -76,7 +79,7 @@ class Signal(NamedTuple):
 
     def saturation(self) -> tuple[float, float] | None:
         """Return the shares of values near the lower and the upper end; None for values without ends."""
-        if self.bound is None:
+        if self.bound is None or not (self.gate or self.alone):
             return None
         low = self.values < (SATURATED - 1 if self.is_signed else SATURATED)
         return float(low.mean()), float((self.values > 1 - SATURATED).mean())
@@ -90,7 +93,8 @@ def signals_of(trace: Any, cells: Mapping[str, str]) -> list[Signal]:
             title = _GATES.get(cells[layer], {}).get(name, "new value")
             found.append(Signal(layer, name, title, values, gate=True))
         for name, values in trace.states[layer].items():
-            found.append(Signal(layer, name, _STATES.get(name, "state"), values, gate=False))
+            alone = not trace.gates[layer] and len(trace.states[layer]) == 1
+            found.append(Signal(layer, name, _STATES.get(name, "state"), values, gate=False, alone=alone))
     return found
 
 

@@ -12,6 +12,7 @@ function signed(value, digits = 2) {
 }
 
 function percent(share) {
+  if (share === 0) return "0 %";
   if (share >= 0.9995) return share === 1 ? "100 %" : "> 99.9 %";
   if (share > 0 && share < 0.0005) return "< 0.1 %";
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;

@@ -103,7 +103,7 @@ class Page {
     const digits = top === 1 ? 0 : 2;
     return {
       kind: trace.signed ? "diverging" : "sequence",
-      title: `${unitName(this.data, trace, unit)}: ${trace.title} after each symbol`,
+      title: `${unitName(this.data, trace, unit)}: ${trace.title} at each symbol`,
       low: trace.signed ? signed(-top, digits) : "0",
       high: trace.signed ? signed(top, digits) : top.toFixed(digits),
       amount: (t) => trace.at(row, t) / top,
@@ -181,6 +181,8 @@ function fillGradients({ gradients }) {
   element("gradients-card").hidden = !gradients;
   if (!gradients) return;
   element("gradients-note").textContent = gradients.note;
+  for (const part of ["gradients", "gradients-details"]) element(part).hidden = !gradients.layers.length;
+  if (!gradients.layers.length) return;
   element("gradients-table").append(decayTable(gradients));
   new DecayChart(element("gradients"), gradients);
 }
