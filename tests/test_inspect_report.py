@@ -127,19 +127,34 @@ def test_gradient_norms_against_lag_are_those_of_the_output_and_of_backpropagati
     assert found["layers"][0]["norms"][5] == pytest.approx(lag_5, rel=1e-3)
 
 
+def test_a_stack_of_layers_has_the_gradient_norms_of_the_same_layers_in_one(tmp_path):
+    own, n = make_model(cell="gru"), 23
+    parts = fr.GRU(n, 6, seed=0), fr.GRU(6, 6, seed=0)
+    for number, part in enumerate(parts):
+        names = {name: f"rnn.{name[:-1]}{number}" for name in part.parameters}
+        part.load_state_dict({name: own.model.parameters[own_name] for name, own_name in names.items()})
+    stacked = fr.LanguageModel(n, rnn=fr.Stack(*parts, connect="plain"), seed=0)
+    for name in ("weight", "bias"):
+        with stacked.parameters.edit() as parameters:
+            parameters[f"output.{name}"][...] = own.model.parameters[f"output.{name}"]
+    norms = []
+    for one in (own.model, stacked):
+        report(one, TEXT, tmp_path / "a.html", vocabulary=own.vocabulary)
+        layers = written(tmp_path / "a.html")["gradients"]["layers"]
+        norms.append([layer["norms"] for layer in layers])
+    np.testing.assert_allclose(norms[0], norms[1], rtol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("settings", "text", "reason"),
     [
         ({"cell_options": {"zoneout": 0.1}}, TEXT, "the layers have zoneout"),
         ({"cell": "gru"}, TEXT[:4], "the text is too short"),
-        ({}, TEXT, "the layers are a Stack"),
     ],
 )
 def test_where_there_are_no_gradient_norms_the_page_says_why(settings, text, reason, tmp_path):
     vocabulary = fr.Vocabulary.from_text(TEXT)
-    stack = fr.Stack(fr.GRU(len(vocabulary), 8, seed=0), fr.LSTM(8, 6, seed=0), connect="plain")
-    sizes = settings and {"hidden_size": 6, "num_layers": 1, **settings}
-    own = fr.LanguageModel(len(vocabulary), seed=0, **(sizes or {"rnn": stack}))
+    own = fr.LanguageModel(len(vocabulary), hidden_size=6, num_layers=1, seed=0, **settings)
     report(own, text, tmp_path / "a.html", vocabulary=vocabulary)
     gradients = written(tmp_path / "a.html")["gradients"]
     assert gradients["layers"] == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,10 @@ from fastrnn.inspect.evaluation import evaluate
 from fastrnn.inspect.gradients import state_gradients
 from fastrnn.inspect.reading import Reading
 from fastrnn.language import LanguageModel
-from fastrnn.layers import Recurrent, Tape
+from fastrnn.layers import Recurrent, Stack, StateGradients, Tape
+from fastrnn.layers.description import parts_of
+from fastrnn.layers.stack.connections import backward_through
+from fastrnn.layers.stack.stack import StackTape
 
 __all__ = ["POSITIONS", "lag_norms"]
 
@@ -40,9 +45,7 @@ def lag_norms(model: LanguageModel, reading: Reading) -> NDArray[np.float64] | s
     lags = min(MOST_LAGS, (reading.steps - 1) // 2 - 1)
     if lags < 1:
         return "the text is too short"
-    if not isinstance(model.rnn, Recurrent):
-        return "the layers are a Stack"
-    if any(model.rnn.options.zoneout):
+    if any(any(layer.options.zoneout) for layer in parts_of(model.rnn)):
         return "the layers have zoneout, whose backward pass needs the units that training keeps"
     assert reading.ids is not None
     steps = 2 * (lags + 1)
@@ -51,15 +54,30 @@ def lag_norms(model: LanguageModel, reading: Reading) -> NDArray[np.float64] | s
     copy = deepcopy(model)
     x = np.stack([reading.inputs(first, first + steps) for first in starts], axis=1)
     y, _, tape = evaluate(copy.rnn, x)
-    assert isinstance(copy.rnn, Recurrent)
-    assert isinstance(tape, Tape)
     targets = np.array([reading.ids[first + steps - reading.before] for first in starts])
     dy = np.zeros_like(y)
     dy[-1] = _output_gradient(copy, np.ascontiguousarray(y[-1]), targets)
-    norms = state_gradients(copy.rnn, tape, dy).against_lag()[:, : lags + 1].mean(axis=2)
+    norms = _norms(copy.rnn, tape, dy)[:, : lags + 1].mean(axis=2)
     if not np.isfinite(norms).all() or not norms.any():
         return "they are not finite, or all zero"
     return np.asarray(norms)
+
+
+def _norms(rnn: Recurrent[Any] | Stack, tape: Tape | StackTape, dy: Array) -> NDArray[np.float64]:
+    """Return the norms against lag of all layers, lowest first; the layers' own gradients may change."""
+    if isinstance(rnn, Recurrent):
+        assert isinstance(tape, Tape)
+        return state_gradients(rnn, tape, dy).against_lag()
+    assert isinstance(tape, StackTape)
+    tapes, found = tape.layers, [StateGradients.of(own) for own in tape.layers]
+
+    def run(index: int, dresult: Array) -> Array | None:
+        layer, own = rnn.layers[index], tapes[index]
+        return layer.backward(own, dresult, need_dx=index > 0, state_gradients=found[index])[0]
+
+    passes = [partial(run, index) for index in range(len(tapes))]
+    backward_through(rnn.connect, dy, passes, tape.dropout, [layer.output_size for layer in rnn.layers])
+    return np.concatenate([own.against_lag() for own in found])
 
 
 def _output_gradient(model: LanguageModel, h: Array, targets: NDArray[np.int64]) -> Array:

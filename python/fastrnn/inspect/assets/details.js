@@ -25,7 +25,7 @@ class DetailsPanel {
         {},
         make("h3", {}, `Unit ${unit} at this step`),
         this.gates(t, trace, unit),
-        make("h3", {}, "and around it"),
+        make("h3", { "aria-hidden": "true" }, "and around it"),
         this.around(t, trace, unit),
       ),
       ...(data.top ? [make("div", {}, make("h3", {}, "Likeliest next"), this.next(t))] : []),

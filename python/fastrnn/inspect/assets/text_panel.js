@@ -15,7 +15,9 @@ class TextPanel {
   span(symbol, t) {
     const kinds = [symbol.mark ? "mark" : "", this.data.words ? "word" : ""].join(" ").trim();
     const text = symbol.shown + (this.data.lineEnds.has(t) ? "\n" : "");
-    return make("span", { role: "option", id: `s${t}`, class: kinds, "aria-selected": "false" }, text);
+    const span = make("span", { role: "option", id: `s${t}`, class: kinds, "aria-selected": "false" }, text);
+    if (!symbol.shown.trim()) span.setAttribute("aria-label", "space");
+    return span;
   }
 
   stepOf(target) {
