@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,7 @@ from fastrnn.inspect.evaluation import evaluate
 from fastrnn.inspect.gradients import state_gradients
 from fastrnn.inspect.reading import Reading
 from fastrnn.language import LanguageModel
-from fastrnn.layers import Recurrent, Stack, StateGradients, Tape
 from fastrnn.layers.description import parts_of
-from fastrnn.layers.stack.connections import backward_through
-from fastrnn.layers.stack.stack import StackTape
 
 __all__ = ["POSITIONS", "lag_norms"]
 
@@ -53,31 +49,18 @@ def lag_norms(model: LanguageModel, reading: Reading) -> NDArray[np.float64] | s
     starts = np.linspace(0, reading.steps - 1 - steps, count).round().astype(int)
     copy = deepcopy(model)
     x = np.stack([reading.inputs(first, first + steps) for first in starts], axis=1)
-    y, _, tape = evaluate(copy.rnn, x)
+    rnn: Any = copy.rnn  # a layer with its tape, or a Stack with its own
+    tape: Any
+    y, _, tape = evaluate(rnn, x)
     targets = np.array([reading.ids[first + steps - reading.before] for first in starts])
     dy = np.zeros_like(y)
     dy[-1] = _output_gradient(copy, np.ascontiguousarray(y[-1]), targets)
-    norms = _norms(copy.rnn, tape, dy)[:, : lags + 1].mean(axis=2)
+    found: Any = state_gradients(rnn, tape, dy)
+    layers = found if isinstance(found, list) else [found]
+    norms = np.concatenate([own.against_lag() for own in layers])[:, : lags + 1].mean(axis=2)
     if not np.isfinite(norms).all() or not norms.any():
         return "they are not finite, or all zero"
     return np.asarray(norms)
-
-
-def _norms(rnn: Recurrent[Any] | Stack, tape: Tape | StackTape, dy: Array) -> NDArray[np.float64]:
-    """Return the norms against lag of all layers, lowest first; the layers' own gradients may change."""
-    if isinstance(rnn, Recurrent):
-        assert isinstance(tape, Tape)
-        return state_gradients(rnn, tape, dy).against_lag()
-    assert isinstance(tape, StackTape)
-    tapes, found = tape.layers, [StateGradients.of(own) for own in tape.layers]
-
-    def run(index: int, dresult: Array) -> Array | None:
-        layer, own = rnn.layers[index], tapes[index]
-        return layer.backward(own, dresult, need_dx=index > 0, state_gradients=found[index])[0]
-
-    passes = [partial(run, index) for index in range(len(tapes))]
-    backward_through(rnn.connect, dy, passes, tape.dropout, [layer.output_size for layer in rnn.layers])
-    return np.concatenate([own.against_lag() for own in found])
 
 
 def _output_gradient(model: LanguageModel, h: Array, targets: NDArray[np.int64]) -> Array:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fastrnn.inspect.evaluation import named_layers
 from fastrnn.inspect.lag_gradients import POSITIONS, lag_norms
 from fastrnn.inspect.report_data import (
-    SATURATED,
     Signal,
     choose_units,
     layer_widths,
@@ -25,6 +24,7 @@ from fastrnn.inspect.report_data import (
     packed,
     signals_of,
 )
+from fastrnn.inspect.saturation import shares_by_gate
 from fastrnn.inspect.text_trace import TextTrace
 from fastrnn.inspect.trace import NextSteps, Trace
 from fastrnn.inspect.tracking import Tracking, track
@@ -240,16 +240,19 @@ class Contents:
         return {"note": note, "lags": list(range(norms.shape[1])), "layers": layers}
 
     def _saturation(self) -> dict[str, Any]:
-        rows = [
-            {"label": f"{signal.layer} {signal.name}", "low": shares[0], "high": shares[1]}
-            for signal in self.signals
-            if (shares := signal.saturation()) is not None
-        ]
-        near = f"{1 - SATURATED:g}"
+        rows = []
+        for layer, spec in named_layers(self._reading.rnn):
+            h = self.seen.states[layer]["h"]
+            gates = [self.seen.gates[layer][name] for name in spec.gate_names]
+            for name, shares in shares_by_gate(spec, gates, h).items():
+                means = [
+                    None if np.isnan(one).all() else float(one.mean()) for one in (shares.low, shares.high)
+                ]
+                rows.append({"label": f"{layer} {name}", "low": means[0], "high": means[1]})
         note = (
             f"The share of values near their ends, over all units and {self._unit_of_text.lower()}s: low is "
-            f"below {SATURATED:g} (\N{MINUS SIGN}{near} where values may be negative), high is above {near}. "
-            "A saturated gate lets little gradient through."
+            "below 0.1 (\N{MINUS SIGN}0.9 where values may be negative), high is above 0.9. A saturated gate "
+            "lets little gradient through."
         )
         return {"note": note, "rows": rows}
 

@@ -14,7 +14,6 @@ from fastrnn._arrays import Array
 from fastrnn.inspect.shown_symbols import describe_symbol
 
 __all__ = [
-    "SATURATED",
     "Signal",
     "choose_units",
     "layer_widths",
@@ -25,8 +24,6 @@ __all__ = [
     "signals_of",
 ]
 
-#: A gate is saturated at its lower or upper end within 0.1; what lies in -1 .. 1, beyond 0.9.
-SATURATED = 0.1
 _GATES = {
     "lstm": {
         "i": "input gate",
@@ -56,8 +53,6 @@ class Signal(NamedTuple):
     layer, name, title : str
     values : ndarray, float [T, H]
     gate : bool
-    alone : bool
-        Whether it is all that there is of its layer: the state of a vanilla network.
     """
 
     layer: str
@@ -65,7 +60,6 @@ class Signal(NamedTuple):
     title: str
     values: Array
     gate: bool
-    alone: bool = False
 
     @property
     def is_signed(self) -> bool:
@@ -77,13 +71,6 @@ class Signal(NamedTuple):
         """1 if all values lie in -1 .. 1; None without a common bound."""
         return 1.0 if bool((np.abs(self.values) <= 1).all()) else None
 
-    def saturation(self) -> tuple[float, float] | None:
-        """Return the shares of values near the lower and the upper end; None for values without ends."""
-        if self.bound is None or not (self.gate or self.alone):
-            return None
-        low = self.values < (SATURATED - 1 if self.is_signed else SATURATED)
-        return float(low.mean()), float((self.values > 1 - SATURATED).mean())
-
 
 def signals_of(trace: Any, cells: Mapping[str, str]) -> list[Signal]:
     """Return all gates and states of a trace, layer by layer; `cells` names the cell of each layer."""
@@ -93,8 +80,7 @@ def signals_of(trace: Any, cells: Mapping[str, str]) -> list[Signal]:
             title = _GATES.get(cells[layer], {}).get(name, "new value")
             found.append(Signal(layer, name, title, values, gate=True))
         for name, values in trace.states[layer].items():
-            alone = not trace.gates[layer] and len(trace.states[layer]) == 1
-            found.append(Signal(layer, name, _STATES.get(name, "state"), values, gate=False, alone=alone))
+            found.append(Signal(layer, name, _STATES.get(name, "state"), values, gate=False))
     return found
 
 

@@ -206,9 +206,9 @@ function fillSaturation({ saturation }) {
       "tr",
       {},
       make("th", { scope: "row" }, label),
-      make("td", {}, percent(low)),
+      make("td", {}, low === null ? "\u2013" : percent(low)),
       make("td", { class: "bar" }, bar),
-      make("td", { class: "number" }, percent(high)),
+      make("td", { class: "number" }, high === null ? "\u2013" : percent(high)),
     );
   });
   element("saturation").append(
