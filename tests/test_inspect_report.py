@@ -186,6 +186,17 @@ def test_the_file_keeps_to_a_size_by_leaving_out_units_that_track_nothing(model,
     assert "2 of 6 in l0, 2 of 6 in l1" in data["rounding"]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_page_opens_with_a_unit_that_it_has(seed, tmp_path):
+    vocabulary = fr.Vocabulary.from_text(TEXT)
+    options = {"hidden_size": 9, "num_layers": 1, "cell_options": {"proj_size": 2}}
+    own = fr.LanguageModel(len(vocabulary), seed=seed, **options)
+    report(own, TEXT, tmp_path / "a.html", vocabulary=vocabulary, max_size=1.0)
+    data = written(tmp_path / "a.html")
+    assert all(len(one["units"]) == 1 for one in data["traces"])
+    assert data["start"]["unit"] in data["traces"][data["start"]["trace"]]["units"]
+
+
 def test_nothing_of_the_model_changes(model, tmp_path):
     own = model.model
     before = own.parameters.flat.copy(), own.gradients.flat.copy(), own.rng.bit_generator.state

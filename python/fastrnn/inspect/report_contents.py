@@ -110,6 +110,7 @@ class Contents:
 
     def to_plain(self) -> dict[str, Any]:
         """Return what the page's script reads."""
+        traces = self._traces()
         return {
             "subtitle": self._subtitle(),
             "facts": self._facts(),
@@ -117,17 +118,12 @@ class Contents:
             "unitOfText": self._unit_of_text,
             "words": self.text.words,
             **self._symbols(),
-            "traces": [
-                pack_signal(signal, self.units[signal.layer], ranked, measured)
-                for signal, ranked, measured in zip(
-                    self.signals, self.tracking.ranked, self.tracking.measured, strict=True
-                )
-            ],
+            "traces": traces,
             "properties": [
                 {"title": _title(name), "values": packed(values, "<f4")}
                 for name, values in self.properties.items()
             ],
-            "start": self._start(),
+            "start": self._start(traces),
             "gradients": self._gradients(),
             "saturation": self._saturation(),
         }
@@ -207,20 +203,29 @@ class Contents:
             return None
         return self.seen.top(min(_TOP, output.size))
 
-    def _start(self) -> dict[str, int]:
+    def _traces(self) -> list[dict[str, Any]]:
+        """Return the gates and states, without those of which no unit is kept."""
+        signals = zip(self.signals, self.tracking.ranked, self.tracking.measured, strict=True)
+        packed_signals = (pack_signal(one, self.units[one.layer], *both) for one, *both in signals)
+        return [trace for trace in packed_signals if trace["units"]]
+
+    def _start(self, traces: list[dict[str, Any]]) -> dict[str, int]:
         """Return the unit and the property with which the page opens."""
-        best = self.tracking.best(self.signals)
-        if not best:
-            return {"trace": 0, "unit": self.units[self.signals[0].layer][0], "property": 0}
-        tracked = [name for name, score in best.items() if abs(score.correlation) >= _TRACKED]
-        name = tracked[0] if tracked else max(best, key=lambda each: abs(best[each].correlation))
-        score = best[name]
-        names = [(signal.layer, signal.name) for signal in self.signals]
-        return {
-            "trace": names.index((score.layer, score.name)),
-            "unit": score.unit,
-            "property": list(best).index(name),
-        }
+        start = {"trace": 0, "unit": traces[0]["units"][0], "property": 0}
+        strongest = 0.0
+        for number, score in enumerate(self.tracking.best(self.signals).values()):
+            places = (
+                place
+                for place, one in enumerate(traces)
+                if (one["layer"], one["name"]) == score[:2] and score.unit in one["units"]
+            )
+            place, correlation = next(places, None), abs(score.correlation)
+            if place is not None and correlation > strongest:
+                start = {"trace": place, "unit": score.unit, "property": number}
+                strongest = correlation
+                if correlation >= _TRACKED:
+                    break
+        return start
 
     def _gradients(self) -> dict[str, Any] | None:
         """Return the norms against lag, or why there are none; None for a model that predicts no symbols."""
