@@ -11,6 +11,12 @@ random = np.random.default_rng(0)
 TEXT = "".join(random.choice(list("ab (\n)"), size=400))
 
 
+@pytest.fixture(autouse=True)
+def same_numbers(monkeypatch):
+    """Let each test draw the same numbers, whichever ran before."""
+    monkeypatch.setitem(globals(), "random", np.random.default_rng(1))
+
+
 def made_up(signals, symbols=TEXT):
     """Return a trace with given states, by layer and name."""
     layers = tuple(dict.fromkeys(layer for layer, _ in signals))
