@@ -92,7 +92,8 @@ def rank_units(
     ------
     ValueError
         If the property has another length than the trace, is not finite, or is constant in one of the parts;
-        if there is no such layer or name, or the trace is of numbers and the property callable.
+        if there is no such layer or name, the trace is not finite, or it is of numbers and the property
+        callable.
     TypeError
         If the property is not numbers.
 
@@ -192,6 +193,8 @@ def correlations(signal: Array, values: Floats) -> Floats:
     """
     inside = ~np.isnan(values)
     count = inside.sum(axis=1)[:, None]
+    largest = np.nanmax(np.abs(values), axis=1)[:, None]
+    values = values / np.where(largest > 0.0, largest, 1.0)  # whose squares are representable
     centred = np.where(inside, values - np.nanmean(values, axis=1)[:, None], 0.0)
     mean = signal.mean(axis=0, dtype=np.float64)
     total, squares, products = np.zeros((3, len(values), signal.shape[1]))
@@ -266,8 +269,11 @@ def _signals(
                 raise ValueError(f"{what}: expected some of {', '.join(there)}, got {one!r}")
     for layer in trace.layers if layers is None else layers:
         for name, signal in {**trace.states[layer], **trace.gates[layer]}.items():
-            if names is None or name in names:
-                yield layer, name, signal
+            if names is not None and name not in names:
+                continue
+            if not np.isfinite(signal).all():
+                raise ValueError(f"trace: expected finite numbers, got others in {name} of {layer}")
+            yield layer, name, signal
 
 
 def _with_threshold(
