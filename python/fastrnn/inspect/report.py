@@ -100,7 +100,8 @@ def report(
         If the text is empty or has a symbol that the model lacks, the model reads numbers or computes NaN, or
         a property has another length.
     TypeError
-        If the model is of a kind that cannot be traced; the message lists those that can.
+        If the model is of a kind that cannot be traced; the message lists those that can. If `properties` is
+        no mapping of names to numbers.
     OSError
         If the file cannot be written.
 
@@ -152,6 +153,8 @@ def report(
 
 def _checked(seen: Trace, properties: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     """Return a user's properties, checked."""
+    if not isinstance(properties, Mapping):
+        raise TypeError(f"properties: expected a mapping of names to arrays, got {type(properties).__name__}")
     found = {}
     for name, values in properties.items():
         try:

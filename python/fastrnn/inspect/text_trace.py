@@ -60,7 +60,8 @@ def trace_text(model: Any, text: Any, vocabulary: Vocabulary | None, count: int)
             pieces = [_first_symbols(model, text, count)]
         traces = [trace(model, piece, vocabulary=vocabulary) for piece in pieces or [[]]]
     except ValueError as error:
-        raise ValueError(str(error).replace("data:", "text:", 1)) from None
+        message = str(error).replace("data:", "text:", 1).replace("text[0]:", "text:", 1)
+        raise ValueError(message) from None
     ends = np.cumsum([one.steps for one in traces])[:-1] - 1
     seen = _joined(traces)
     if seen.symbols is None:
