@@ -17,7 +17,7 @@ from fastrnn.inspect.report_contents import Contents
 from fastrnn.inspect.report_page import build_page
 from fastrnn.inspect.text_trace import trace_text
 from fastrnn.inspect.trace import Trace
-from fastrnn.inspect.units import UnitScore, _as_property
+from fastrnn.inspect.units import UnitScore, as_property
 from fastrnn.train import Checkpoint
 
 __all__ = ["Report", "report"]
@@ -158,7 +158,7 @@ def _checked(seen: Trace, properties: Mapping[str, Any]) -> dict[str, NDArray[np
     found = {}
     for name, values in properties.items():
         try:
-            found[str(name)] = _as_property(seen, values)
+            found[str(name)] = as_property(seen, values)
         except (ValueError, TypeError) as error:
             text = str(error).removeprefix("property: ")
             raise type(error)(f"properties[{name!r}]: {text}") from None

@@ -12,7 +12,7 @@ from fastrnn._arrays import Array, as_array
 from fastrnn._checks import as_number, as_size
 from fastrnn.inspect.trace import Trace
 
-__all__ = ["UnitScore", "chance_correlations", "rank_units"]
+__all__ = ["UnitScore", "as_property", "chance_correlations", "correlations", "rank_units"]
 
 Floats = NDArray[np.float64]
 _ROWS = 4096  # steps of a signal that are converted to float64 at a time
@@ -113,7 +113,7 @@ def rank_units(
     >>> best.correlation > 0.9, best.auc
     (True, 1.0)
     """
-    values = _as_property(trace, property)
+    values = as_property(trace, property)
     part = as_number("held_out", held_out, least=0.0, below=1.0)
     most = None if count is None else as_size("count", count)
     ranked, measured = _split(values, part)
@@ -171,7 +171,7 @@ def chance_correlations(
     >>> bool(fr.inspect.chance_correlations(seen, x == 1).max() < 0.3)
     True
     """
-    values, times = _as_property(trace, property), as_size("shifts", shifts)
+    values, times = as_property(trace, property), as_size("shifts", shifts)
     least = max(trace.steps // 10, 1)
     random = np.random.default_rng(as_size("seed", seed, least=0))
     steps = random.integers(least, max(trace.steps - least, least) + 1, size=times)
@@ -211,7 +211,7 @@ def correlations(signal: Array, values: Floats) -> Floats:
     return np.where(constant, 0.0, np.clip(products / norm, -1.0, 1.0))
 
 
-def _as_property(trace: Trace, property: Any) -> Floats:
+def as_property(trace: Trace, property: Any) -> Floats:
     """Return the numbers of a property, float64 [T]."""
     if not isinstance(trace, Trace):
         raise TypeError(f"trace: expected a Trace, got {type(trace).__name__}")
