@@ -42,6 +42,7 @@ def make_task(length: int, small: bool, seed: int) -> compare.Task:
         lag=length,
         parameters=300 if small else 5000,
         own={"IRNN": {"learning_rate": 0.0005}},
+        curve_name="mean squared error",
         curve=lambda history: [loss * y.var() for loss in history["validation_loss"]],
     )
 

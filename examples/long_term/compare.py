@@ -39,6 +39,7 @@ class Task:
         How many each network may have.
     own : dict of str to dict
         Further settings of some networks.
+    curve_name : str
     curve : callable
         Makes a curve for the picture of a history, default: the validation loss.
     """
@@ -53,6 +54,7 @@ class Task:
     lag: int
     parameters: int
     own: dict[str, dict[str, Any]] = field(default_factory=dict)
+    curve_name: str = "validation loss, nats"
     curve: Callable[[dict[str, list[float]]], list[float]] = lambda history: history["validation_loss"]
 
 
@@ -106,12 +108,19 @@ def networks(lag: int) -> dict[str, Callable[[int], dict[str, Any]]]:
             "cell": "rnn", "cell_options": {"leak": leaks(units)}, "initialize": fr.init.orthogonal,
         },
         "skip": lambda units: {
-            "cell": "rnn", "cell_options": {"skip": max(lag // 10, 2)}, "initialize": fr.init.orthogonal,
+            "cell": "rnn", "cell_options": {"skip": max(lag // 10, 2)}, "initialize": carry,
         },
         "GRU": lambda units: {"cell": "gru", "initialize": lambda network: remember(network, lag)},
         "LSTM": lambda units: {"cell": "lstm", "initialize": lambda network: remember(network, lag)},
         "minGRU": lambda units: {"cell": "mingru", "initialize": lambda network: remember(network, lag)},
     }  # fmt: skip
+
+
+def carry(network: Any) -> None:
+    """Let the skip connections carry h unchanged at first: an orthogonal matrix."""
+    with network.encoder.rnn.parameters.edit() as views:
+        skip = views["weight_skip_l0"]
+        skip[...] = np.linalg.qr(np.random.default_rng(0).normal(size=skip.shape))[0]
 
 
 def remember(network: Any, lag: int) -> None:
@@ -173,6 +182,10 @@ def units_for(task: Task, model: Callable[..., Any]) -> tuple[int, int]:
 
 
 def gradient_norms(model: Any, task: Task) -> Floats | None:
+    """Return the norm of dL/dh_t at each lag before the last step, the median over some sequences.
+
+    L is any loss of the last step, scaled so that the norm is 1 there: its gradient is a random direction.
+    """
     return None
 
 
@@ -225,3 +238,19 @@ def run(make_task: Callable[[int], Task], arguments: argparse.Namespace, suffix:
 
 def draw(results: list[Result], task: Task, path: str) -> None:
     """Draw the training, and the norms of gradients at each lag, as two pictures side by side."""
+    from matplotlib.figure import Figure  # an extra: pip install "fastrnn[plot]"
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, result in enumerate(results):
+        style = {"label": result.name, "color": f"C{number}"}
+        steps = np.linspace(0, result.steps, len(result.curve) + 1)[1:]
+        if result.curve:
+            left.plot(steps, result.curve, marker="." if len(steps) < 30 else "", **style)
+        if result.gradients is not None:
+            right.plot(result.gradients, **style)
+    left.set(title=task.title, xlabel="steps of training", ylabel=task.curve_name, yscale="log")
+    right.set(title="after training", xlabel="lag in steps", ylabel="norm of dL/dh, 1 at lag 0", yscale="log")
+    right.set_ylim(1e-12, 1e3)
+    left.legend()
+    figure.savefig(path, dpi=100)

@@ -49,6 +49,7 @@ def make_task(small: bool, seed: int) -> compare.Task:
         measure=lambda model: valid_time(model, test, starts, ahead),
         lag=WINDOW,
         parameters=400 if small else 5000,
+        curve_name="squared error of a step, standardized",
         own={"IRNN": {"learning_rate": 0.001}},
     )
 

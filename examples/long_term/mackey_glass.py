@@ -48,6 +48,7 @@ def make_task(small: bool, seed: int) -> compare.Task:
         measure=lambda model: far_error(model, test, starts) / float(series.std()),
         lag=AHEAD,
         parameters=400 if small else 5000,
+        curve_name="squared error of a step, standardized",
         own={"IRNN": {"learning_rate": 0.001}},
     )
 

@@ -4,7 +4,8 @@
 
 Experiment 1 of Hochreiter and Schmidhuber (1997). A string counts as right if at each of its steps the k most
 probable symbols are the k legal ones: for the last but one this is the symbol that the string began with.
-The strings of the test do not occur in training.
+A tenth of all strings, drawn at random, is for the test, and as many for validation: these do not occur in
+training.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import compare
 import fastrnn as fr
 from fastrnn.data.synthetic import embedded_reber, legal_continuations
 
-STRINGS = 3000  # of training, each as often as the grammar makes it
+STRINGS = 4000  # drawn for training, the held-out ones among them
 SETTINGS = {
     "bidirectional": False,
     "embedding_size": None,
@@ -30,11 +31,13 @@ SETTINGS = {
 
 def make_task(small: bool, seed: int) -> compare.Task:
     """Return the task: each symbol but the last is tagged with the next one."""
-    count = 100 if small else STRINGS
-    strings = embedded_reber(3 * count, seed=seed)
-    test = sorted(set(strings[2 * count :]))[: count // 3]
-    training = [text for text in strings if text not in set(test)]
-    training, validation = training[:count], training[count : count + count // 5]
+    count = 200 if small else STRINGS
+    strings = embedded_reber(5 * count, seed=seed)
+    different = sorted(set(strings))
+    held_out = np.random.default_rng(seed).permutation(different)[: len(different) // 5].tolist()
+    validation, test = held_out[::2], held_out[1::2]
+    excluded = set(held_out)
+    training = [text for text in strings[:count] if text not in excluded]
 
     def pairs(texts: list[str]) -> tuple[list[str], list[str]]:
         return [text[:-1] for text in texts], [text[1:] for text in texts]
