@@ -24,7 +24,7 @@ SETTINGS = {
     "embedding_size": None,
     "unknown_alpha": 0.0,  # all symbols are known
     "batch_size": 64,
-    "epochs": 20,
+    "epochs": 30,
     "learning_rate": 0.01,
 }
 

@@ -23,8 +23,8 @@ SETTINGS = {
     "embedding_size": None,
     "unknown_alpha": 0.0,  # all symbols are known
     "batch_size": 50,
-    "epochs": 10,
-    "learning_rate": 0.005,
+    "epochs": 30,
+    "learning_rate": 0.01,
 }
 
 

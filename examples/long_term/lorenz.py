@@ -20,7 +20,7 @@ from fastrnn.data.synthetic import lorenz
 
 TRAINING, AHEAD, READ, STARTS = 3000, 500, 100, 50
 STEP, EXPONENT = 0.02, 0.906  # time from step to step; the largest Lyapunov exponent
-WINDOW, SHIFT = 100, 20  # steps of an example, and from one example to the next
+WINDOW, SHIFT = 100, 5  # steps of an example, and from one example to the next
 SETTINGS = {
     "steps": "numbers",
     "numbers_as": "squared",
@@ -47,7 +47,7 @@ def make_task(small: bool, seed: int) -> compare.Task:
         training=(None, examples),
         validation=(None, [test[i : i + window] for i in range(0, len(test) - window + 1, window)]),
         measure=lambda model: valid_time(model, test, starts, ahead),
-        lag=WINDOW,
+        lag=10,
         parameters=400 if small else 5000,
         curve_name="squared error of a step, standardized",
         own={"IRNN": {"learning_rate": 0.001}},

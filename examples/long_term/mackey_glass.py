@@ -19,7 +19,7 @@ import fastrnn as fr
 from fastrnn.data.synthetic import mackey_glass
 
 TRAINING, AHEAD, READ, STARTS = 3000, 84, 300, 50
-WINDOW, SHIFT = 200, 20  # steps of an example, and from one example to the next
+WINDOW, SHIFT = 200, 5  # steps of an example, and from one example to the next
 SETTINGS = {
     "steps": "numbers",
     "numbers_as": "squared",
@@ -46,7 +46,7 @@ def make_task(small: bool, seed: int) -> compare.Task:
         training=(None, examples),
         validation=(None, [test[i : i + window] for i in range(0, len(test) - window + 1, window)]),
         measure=lambda model: far_error(model, test, starts) / float(series.std()),
-        lag=AHEAD,
+        lag=17,
         parameters=400 if small else 5000,
         curve_name="squared error of a step, standardized",
         own={"IRNN": {"learning_rate": 0.001}},

@@ -24,7 +24,7 @@ SETTINGS = {
     "embedding_size": None,
     "unknown_alpha": 0.0,  # all symbols are known
     "batch_size": 50,
-    "epochs": 15,
+    "epochs": 40,
     "learning_rate": 0.01,
 }
 
