@@ -181,12 +181,21 @@ def units_for(task: Task, model: Callable[..., Any]) -> tuple[int, int]:
     return units, count(units)
 
 
-def gradient_norms(model: Any, task: Task) -> Floats | None:
-    """Return the norm of dL/dh_t at each lag before the last step, the median over some sequences.
+def gradient_norms(model: Any, task: Task) -> Floats:
+    """Return the norm of dL/dh at each lag before the last step, the median over some long sequences.
 
-    L is any loss of the last step, scaled so that the norm is 1 there: its gradient is a random direction.
+    L is a loss of the last step; its gradient there is of norm 1, in a random direction.
     """
-    return None
+    rnn = model.network_.encoder.rnn
+    examples = model._examples(*task.validation)  # as the model reads them
+    batch = examples.batch(np.argsort(-examples.lengths, kind="stable")[:20])
+    y, _, tape = rnn.forward(batch[0], None, batch.lengths)
+    last, every = batch.lengths - 1, np.arange(len(batch.lengths))
+    directions = np.random.default_rng(0).normal(size=(len(every), y.shape[2]))
+    dy = np.zeros_like(y)
+    dy[last, every] = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    norms = fr.inspect.state_gradients(rnn, tape, dy).against_lag()[0]
+    return np.array(np.median(norms[: last.min() + 1], axis=1))
 
 
 def parser(description: str) -> argparse.ArgumentParser:

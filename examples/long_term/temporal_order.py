@@ -43,8 +43,6 @@ def make_task(relevant: int, small: bool, seed: int) -> compare.Task:
         lag=length,
         parameters=400 if small else 5000,
         own={"IRNN": {"learning_rate": 0.0005}},
-        curve_name="wrong, fraction",
-        curve=lambda history: [1 - score for score in history["validation_score"]],
     )
 
 
