@@ -159,7 +159,10 @@ n_iter_no_change
     ridge_: float = field(init=False)
     ridge_errors_: dict[float, float] = field(init=False)
 
-    _pooling = None
+    @property
+    def _pooling(self) -> str | None:
+        """How states become one vector for each sequence; None if there is an output at each step."""
+        return None
 
     # ---- what a model defines
 

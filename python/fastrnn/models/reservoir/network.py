@@ -235,7 +235,7 @@ def step_weights(
     """
     step = np.arange(start, start + steps)[:, None]
     if pooling == "last":
-        return (step == lengths - 1).astype(np.float64)
+        return np.asarray(step == lengths - 1, np.float64)
     counted: NDArray[np.float64] = ((step >= washout) & (step < lengths)).astype(np.float64)
     if pooling == "mean":
         counted /= lengths - washout

@@ -46,10 +46,14 @@ class TrainableReservoir(FittedModel):
     window: int
     batch_size: int
     validation_fraction: float
-    _pooling: str | None
     _accumulator: Any
     _carried: Any
     _optimizer: Any
+
+    @property
+    @abstractmethod
+    def _pooling(self) -> str | None:
+        """How states become one vector for each sequence; None if there is an output at each step."""
 
     @abstractmethod
     def _data(self, X: Any, y: Any) -> Data:
