@@ -54,11 +54,6 @@ struct CompressedRows {
     Ids ends, columns;
 };
 
-template <class T>
-std::unique_ptr<T[], AlignedDelete> allocate(Index count) {
-    return allocate_aligned<T>(count, "packed weights", "use fewer connections");
-}
-
 // An immutable packed snapshot.
 class PackedReservoir : public std::enable_shared_from_this<PackedReservoir> {
    public:
@@ -68,41 +63,51 @@ class PackedReservoir : public std::enable_shared_from_this<PackedReservoir> {
    protected:
     explicit PackedReservoir(const CompressedRows& from) {
         const Index slices = SparseWeights<float>::count_slices(from.H);
-        rows_ = allocate<std::uint32_t>(slices * slice_rows);
-        starts_ = allocate<Index>(slices + 1);
-        size_ = slice_rows * order_rows(from.ends.data(), from.H, rows_.get(), starts_.get());
+        rows_ = take<std::uint32_t>(slices * slice_rows);
+        starts_ = take<Index>(slices + 1);
+        size_ = slice_rows * order_rows(from.ends.data(), from.H, rows_, starts_);
         if (SparseWeights<float>::fits_narrow(from.H))
-            narrow_ = allocate<std::uint16_t>(size_);
+            narrow_ = take<std::uint16_t>(size_);
         else
-            wide_ = allocate<std::uint32_t>(size_);
+            wide_ = take<std::uint32_t>(size_);
+    }
+
+    template <class T>
+    T* take(Index count) {
+        blocks_.push_back(allocate_aligned<char>(count * Index(sizeof(T)), "packed weights", "use fewer connections"));
+        return reinterpret_cast<T*>(blocks_.back().get());
     }
 
     Index size_ = 0;
-    std::unique_ptr<std::uint32_t[], AlignedDelete> rows_, wide_;
-    std::unique_ptr<std::uint16_t[], AlignedDelete> narrow_;
-    std::unique_ptr<Index[], AlignedDelete> starts_;
+    std::uint32_t *rows_ = nullptr, *wide_ = nullptr;
+    std::uint16_t* narrow_ = nullptr;
+    Index* starts_ = nullptr;
+
+   private:
+    std::vector<std::unique_ptr<char[], AlignedDelete>> blocks_;
 };
 
 template <class S>
 class PackedReservoirOf : public PackedReservoir {
    public:
     PackedReservoirOf(const S* data, const CompressedRows& from, const S* leak, ReservoirUnit unit)
-        : PackedReservoir(from), weights_(allocate<S>(size_)), leak_(allocate<S>(2 * round_up_to_lanes<S>(from.H))) {
+        : PackedReservoir(from) {
         const Index H = from.H, padded = round_up_to_lanes<S>(H);
+        S *const weights = take<S>(size_), *const leaks = take<S>(2 * padded);
         SparseWeights<S>& w = reservoir_.weights;
         w.H = H, w.slices = SparseWeights<S>::count_slices(H);
-        w.rows = rows_.get(), w.starts = starts_.get(), w.weights = weights_.get();
-        w.columns = narrow_.get(), w.wide_columns = wide_.get();
+        w.rows = rows_, w.starts = starts_, w.weights = weights;
+        w.columns = narrow_, w.wide_columns = wide_;
         if (narrow_)
-            pack_slices(w, data, from.columns.data(), from.ends.data(), weights_.get(), narrow_.get());
+            pack_slices(w, data, from.columns.data(), from.ends.data(), weights, narrow_);
         else
-            pack_slices(w, data, from.columns.data(), from.ends.data(), weights_.get(), wide_.get());
+            pack_slices(w, data, from.columns.data(), from.ends.data(), weights, wide_);
         for (Index i = 0; i < padded; ++i) {
-            leak_[i] = i < H ? leak[i] : S(0);
-            leak_[padded + i] = i < H ? S(1) - leak[i] : S(0);
+            leaks[i] = i < H ? leak[i] : S(0);
+            leaks[padded + i] = i < H ? S(1) - leak[i] : S(0);
         }
-        reservoir_.leak = leak_.get();
-        reservoir_.kept = leak_.get() + padded;
+        reservoir_.leak = leaks;
+        reservoir_.kept = leaks + padded;
         reservoir_.unit = unit;
     }
 
@@ -124,7 +129,6 @@ class PackedReservoirOf : public PackedReservoir {
 
    private:
     SparseReservoir<S> reservoir_;
-    std::unique_ptr<S[], AlignedDelete> weights_, leak_;
 };
 
 template <class S>

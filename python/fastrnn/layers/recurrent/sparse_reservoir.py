@@ -19,8 +19,8 @@ RESERVOIR_UNITS = ("tanh", "relu", "identity", "sigmoid")
 class CompressedRows(NamedTuple):
     """A sparse square matrix W [H, H] in compressed rows (CSR); SciPy's CSR arrays have the same attributes.
 
-    Row i has the elements ``data[indptr[i]:indptr[i + 1]]`` in the columns ``indices[...]`` of the same slice, in any
-    order. Columns that occur twice are added up.
+    Row i has the elements ``data[indptr[i]:indptr[i + 1]]`` in the columns ``indices[...]`` of the same
+    slice, in any order. Columns that occur twice are added up.
     """
 
     data: Any  # float [K]
@@ -105,8 +105,9 @@ class SparseReservoir:
         state : array_like, float [N, H], optional
             h_0. Default: zeros.
         overwrite : bool
-            Whether the states may take the place of the inputs, so that no other array of their size is needed.
-            The inputs must be a writable C-contiguous array then. If the run is interrupted, they are lost.
+            Whether the states may take the place of the inputs, so that no other array of their size is
+            needed. The inputs must be a writable C-contiguous array then. If the run is interrupted, they are
+            lost.
 
         Returns
         -------
