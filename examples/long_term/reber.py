@@ -10,6 +10,7 @@ training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ SETTINGS = {
     "epochs": 40,
     "learning_rate": 0.01,
 }
+RESERVOIR = {"spectral_radius": 0.9, "input_scaling": 0.5}
+SYMBOLS = "BEPSTVX"
 
 
 def make_task(small: bool, seed: int) -> compare.Task:
@@ -42,35 +45,44 @@ def make_task(small: bool, seed: int) -> compare.Task:
     def pairs(texts: list[str]) -> tuple[list[str], list[str]]:
         return [text[:-1] for text in texts], [text[1:] for text in texts]
 
+    settings = SETTINGS | ({"epochs": 1} if small else {})
     return compare.Task(
         title="embedded Reber grammar",
-        metric="strings right; steps right; last symbol but one right",
-        model=fr.models.SequenceTagger,
-        settings=SETTINGS | ({"epochs": 1} if small else {}),
-        training=pairs(training),
-        validation=pairs(validation),
-        measure=lambda model: measure(model, test),
+        metric="strings, steps, last symbols but one: right",
         lag=20,
         parameters=400 if small else 3000,
+        trained=compare.Recipe(
+            fr.models.SequenceTagger, settings, pairs(training),
+            lambda model: right(test, model.predict_proba(pairs(test)[0]), model.classes_.tolist()),
+            validation=pairs(validation),
+        ),
+        reservoir=compare.Recipe(
+            fr.models.EchoStateNetwork, RESERVOIR,
+            tuple(compare.one_hot(part, SYMBOLS) for part in pairs(training)),
+            lambda model: right(test, model.predict(compare.one_hot(pairs(test)[0], SYMBOLS)), SYMBOLS),
+        ),
         own={"IRNN": {"learning_rate": 0.001}},
-    )
+    )  # fmt: skip
 
 
-def measure(model: Any, strings: list[str]) -> tuple[float, float, float]:
-    """Return the fractions of strings, of steps and of last symbols but one that are right."""
-    symbols = model.classes_.tolist()
-    steps, last = [], []
-    for text, probabilities in zip(
-        strings, model.predict_proba([text[:-1] for text in strings]), strict=True
-    ):
-        right = []
-        for legal, p in zip(legal_continuations(text, embedded=True)[1:-1], probabilities, strict=True):
-            best = [symbols[i] for i in np.argsort(-p)[: len(legal)]]
-            right.append(set(best) == set(legal))
-        steps.append(right)
-        last.append(right[-2])
-    every = [right for one in steps for right in one]
-    return float(np.mean([all(one) for one in steps])), float(np.mean(every)), float(np.mean(last))
+def right(strings: list[str], scores: Any, symbols: Sequence[str]) -> tuple[float, float, float]:
+    """Return the fractions of strings, of steps and of last symbols but one that are right.
+
+    Parameters
+    ----------
+    strings : list of str
+    scores : list of ndarray, float [T - 1, V]
+        For each symbol after the first, of each symbol.
+    symbols : sequence of str
+    """
+    results = []
+    for text, own in zip(strings, scores, strict=True):
+        legal = legal_continuations(text, embedded=True)[1:-1]
+        best = [{symbols[i] for i in np.argsort(-p)[: len(one)]} for p, one in zip(own, legal, strict=True)]
+        results.append([a == set(b) for a, b in zip(best, legal, strict=True)])
+    every = [step for one in results for step in one]
+    whole, last = [all(one) for one in results], [one[-2] for one in results]
+    return float(np.mean(whole)), float(np.mean(every)), float(np.mean(last))
 
 
 def main() -> None:
