@@ -26,7 +26,7 @@ SETTINGS = {
 }
 
 
-RESERVOIR = {"pooling": "last", "spectral_radius": 1.0, "input_scaling": 0.1, "standardize": False}
+RESERVOIR = {"pooling": "last", "spectral_radius": 1.0, "standardize": False}
 
 
 def make_task(length: int, small: bool, seed: int) -> compare.Task:
@@ -48,7 +48,9 @@ def make_task(length: int, small: bool, seed: int) -> compare.Task:
         trained=compare.Recipe(
             fr.models.SequenceRegressor, settings, (X, y), error, validation=(X_valid, y_valid)
         ),
-        reservoir=compare.Recipe(fr.models.EchoStateRegressor, RESERVOIR, (X, y), error),
+        reservoir=compare.Recipe(
+            fr.models.EchoStateRegressor, RESERVOIR | {"leak_rate": 5 / length}, (X, y), error
+        ),
         own={"IRNN": {"learning_rate": 0.0005}},
         curve_name="mean squared error",
         curve=lambda history: [loss * y.var() for loss in history["validation_loss"]],

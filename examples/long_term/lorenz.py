@@ -31,9 +31,9 @@ SETTINGS = {
     "dtype": "float64",
 }
 RESERVOIR = {
-    "spectral_radius": 0.9,
-    "input_scaling": 0.05,
-    "bias_scaling": 0.5,
+    "spectral_radius": 0.5,
+    "input_scaling": 0.02,
+    "bias_scaling": 1.0,
     "washout": 100,
     "ridge": 1e-8,
 }

@@ -28,7 +28,13 @@ SETTINGS = {
     "learning_rate": 0.005,
     "dtype": "float64",
 }
-RESERVOIR = {"spectral_radius": 0.9, "leak_rate": 0.3, "washout": 100, "ridge": 1e-8}
+RESERVOIR = {
+    "spectral_radius": 1.2,
+    "leak_rate": 0.4,
+    "bias_scaling": 0.5,
+    "washout": 100,
+    "ridge": 1e-9,
+}
 
 
 def make_task(small: bool, seed: int) -> compare.Task:

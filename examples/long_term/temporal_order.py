@@ -27,7 +27,12 @@ SETTINGS = {
 }
 
 
-RESERVOIR = {"pooling": "last", "spectral_radius": 1.0, "input_scaling": 0.1}
+RESERVOIR = {
+    "pooling": "last",
+    "leak_rate": 0.05,  # slow units: without them nothing of the first letter is left
+    "spectral_radius": 1.0,
+    "input_scaling": 0.1,
+}
 
 
 def make_task(relevant: int, small: bool, seed: int) -> compare.Task:
