@@ -6,7 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from fastrnn.plots import plot_attention, plot_forecast, plot_gates, plot_piano_roll, plot_unit
+from fastrnn.plots import (
+    plot_attention,
+    plot_forecast,
+    plot_gates,
+    plot_gradient_norms,
+    plot_piano_roll,
+    plot_unit,
+)
 
 pytestmark = pytest.mark.usefixtures("matplotlib")
 
@@ -54,6 +61,22 @@ def test_gates_are_drawn_one_below_the_other():
     assert plot_gates({"f": f}).axes[0].get_xlabel() == "Step"
 
 
+def test_gradient_norms_are_drawn_with_the_slope_that_begins_at_the_first():
+    norms = np.exp(-0.5 * np.arange(6.0))[:, None] * [1.0, np.e**2]
+    norms[4] = 0.0  # not drawn
+    (axes,) = plot_gradient_norms({"tanh": norms, "lstm": np.ones(6)}, {"tanh": -0.5}).axes
+    curve, slope, other = axes.lines
+    assert curve.get_xdata().tolist() == [0, 1, 2, 3, 5]
+    np.testing.assert_allclose(curve.get_ydata(), slope.get_ydata()[[0, 1, 2, 3, 5]])  # geometric mean
+    assert curve.get_label() == "tanh, predicted -0.500 a step"
+    assert other.get_label() == "lstm"
+    assert other.get_ydata().tolist() == [1] * 6
+    assert axes.get_yscale() == "log"
+    (axes,) = plot_gradient_norms([1.0, 0.5], lags=[3, 9]).axes
+    assert axes.lines[0].get_xdata().tolist() == [3, 9]
+    assert axes.get_legend() is None
+
+
 def test_a_unit_is_drawn_over_the_lines_of_its_text():
     values = [1.0, 2.0, -4.0, 0.0, 3.0, 0.5]
     axes = plot_unit(values, "a $\nbc", columns=3).axes[0]
@@ -89,6 +112,7 @@ def test_the_attention_over_one_sequence_can_be_drawn_as_a_row_or_over_its_text(
         lambda path: plot_forecast([1], LEVELS, path=path),
         lambda path: plot_gates({"f": [[0.5]]}, "a", path),
         lambda path: plot_unit([0.0], "$", path),
+        lambda path: plot_gradient_norms([1.0, 0.5], path=path),
     ],
 )
 def test_a_plot_is_written_in_the_format_of_its_suffix(kind, draw, tmp_path):
@@ -124,6 +148,13 @@ def test_a_suffix_that_names_no_format_is_refused(tmp_path):
         (lambda: plot_gates({"f": [[np.inf]]}), r"gates\['f'\]: expected finite numbers"),
         (lambda: plot_gates({"f": [[1.0]]}, "ab"), "symbols: expected one for each of 1 steps, got 2"),
         (lambda: plot_gates({"f": [[1.0]]}, units=[1]), "units: expected 0 .. 0, got 1"),
+        (lambda: plot_gradient_norms({}), "norms: expected at least one array"),
+        (lambda: plot_gradient_norms([0.0, np.nan]), "norms: expected a norm above 0"),
+        (lambda: plot_gradient_norms({"a": [np.inf]}), r"norms\['a'\]: expected finite numbers"),
+        (lambda: plot_gradient_norms({"a": [1.0], "b": [1.0, 2.0]}), r"norms\['b'\]: expected 1 lags"),
+        (lambda: plot_gradient_norms([[[1.0]]]), r"norms: expected \[K\] or \[K, N\]"),
+        (lambda: plot_gradient_norms({"a": [1.0]}, {"b": -1.0}), "rates: expected names of norms"),
+        (lambda: plot_gradient_norms([1.0], lags=[0, 1]), "lags: expected 1 integers"),
         (lambda: plot_unit([1.0], "ab"), r"activation: expected a number .* here 2, .* got shape \[1\]"),
         (
             lambda: plot_unit([], ""),

@@ -16,7 +16,7 @@ from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
 
-__all__ = ["backpropagate", "check_backward", "state_gradients"]
+__all__ = ["backpropagate", "check_backward", "check_tape", "state_gradients"]
 
 
 def check_backward(layer: Any, tape: Any, dy: Any, dstate: Any) -> None:
@@ -27,12 +27,23 @@ def check_backward(layer: Any, tape: Any, dy: Any, dstate: Any) -> None:
     ValueError, TypeError
         As for `Recurrent.backward`.
     """
+    check_tape(layer, tape)
+    if dy is None and dstate is None:
+        raise ValueError("dy, dstate: expected at least one gradient, got None for both")
+
+
+def check_tape(layer: Any, tape: Any) -> None:
+    """Check that a tape is a layer's.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is another layer's, or something else.
+    """
     if not isinstance(tape, (Tape, CheckpointedTape)):
         raise TypeError(f"tape: expected the Tape that forward returned, got {type(tape).__name__}")
     if tape._owner is not layer and tape._owner._identity != layer._identity:
         raise ValueError("tape: expected one of this layer, got another layer's")
-    if dy is None and dstate is None:
-        raise ValueError("dy, dstate: expected at least one gradient, got None for both")
 
 
 def backpropagate(
