@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Ids, as_dtype
 from fastrnn._checks import as_choice, as_number, as_size
 from fastrnn.layers import RNN
+from fastrnn.models.reservoir.network import ReservoirLayer
+from fastrnn.models.reservoir.sparse_layer import MOST_DENSE, SparseLayer
 from fastrnn.models.reservoir.topologies import TOPOLOGIES, RecurrentWeights, make_weights
 
 __all__ = ["ReservoirSettings", "make_groups", "read_columns", "reservoir_layer"]
@@ -87,7 +89,7 @@ class ReservoirSettings:
 
 def make_groups(
     settings: ReservoirSettings, inputs: int, feedback: int, rng: np.random.Generator
-) -> list[list[RNN]]:
+) -> list[list[ReservoirLayer]]:
     """Return the layers of each group with random weights.
 
     Parameters
@@ -126,16 +128,25 @@ def make_groups(
                 settings.topology, size, settings.spectral_radius[depth], density=settings.density,
                 rewiring=settings.rewiring, rng=rng,
             )  # fmt: skip
-            layer = reservoir_layer(settings, depth, len(below))
+            connections = len(recurrent.values) if recurrent.density <= MOST_DENSE else None
+            layer = reservoir_layer(settings, depth, len(below), connections)
             _set_weights(layer, weight_in * below, bias, recurrent)
             group.append(layer)
         groups.append(group)
     return groups
 
 
-def reservoir_layer(settings: ReservoirSettings, depth: int, width: int) -> RNN:
-    """Return a layer of any weights that reads vectors of a width."""
-    leak = 1.0 - settings.leak_rate[depth] or None  # None: a plain layer, whose kernels are faster
+def reservoir_layer(
+    settings: ReservoirSettings, depth: int, width: int, connections: int | None
+) -> ReservoirLayer:
+    """Return a layer of any weights that reads vectors of a width; sparse, if there are `connections`."""
+    rate = settings.leak_rate[depth]
+    if connections is not None:
+        return SparseLayer(
+            width, settings.hidden_size, connections, leak_rate=rate, nonlinearity=settings.nonlinearity,
+            dtype=settings.dtype,
+        )  # fmt: skip
+    leak = 1.0 - rate or None  # None: a plain layer, whose kernels are faster
     return RNN(
         width, settings.hidden_size, nonlinearity=settings.nonlinearity, leak=leak, dtype=settings.dtype,
         seed=0,
@@ -162,13 +173,17 @@ def read_columns(settings: ReservoirSettings, inputs: int, feedback: int) -> lis
     return [np.array([*group, *back], np.int64) for group in settings.input_groups]
 
 
-def _set_weights(layer: RNN, weight_in: Floats, bias: Floats, recurrent: RecurrentWeights) -> None:
+def _set_weights(layer: ReservoirLayer, weight_in: Floats, bias: Floats, recurrent: RecurrentWeights) -> None:
     with layer.parameters.edit() as views:
         views["weight_ih_l0"][...] = weight_in
         views["bias_ih_l0"][...] = bias
-        views["bias_hh_l0"][...] = 0.0
-        views["weight_hh_l0"][...] = 0.0
-        views["weight_hh_l0"][recurrent.rows, recurrent.columns] = recurrent.values
+        if isinstance(layer, SparseLayer):
+            views["connections_l0"][...] = recurrent.values
+        else:
+            views["bias_hh_l0"][...] = 0.0
+            views["weight_hh_l0"][...] = recurrent.dense()
+    if isinstance(layer, SparseLayer):
+        layer.set_pattern(recurrent.columns, np.cumsum(np.bincount(recurrent.rows, minlength=recurrent.size)))
 
 
 def _for_layers(name: str, value: Any, layers: int, **limits: float) -> tuple[float, ...]:

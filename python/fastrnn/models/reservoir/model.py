@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag, as_number, as_size
-from fastrnn._plain import as_fields, as_list
 from fastrnn.models.base.fitting import FitSettings, History
-from fastrnn.models.base.model_file import FURTHER
-from fastrnn.models.reservoir.build import ReservoirSettings, make_groups, read_columns, reservoir_layer
-from fastrnn.models.reservoir.network import ReservoirNetwork
+from fastrnn.models.reservoir.build import ReservoirSettings, make_groups
 from fastrnn.models.reservoir.noise import NoisyReservoirs
 from fastrnn.models.reservoir.passes import Carried, Pass
 from fastrnn.models.reservoir.readouts import ReadoutSettings, accumulate, check_one_pass, solve
+from fastrnn.models.reservoir.rls import RecursiveLeastSquares
 from fastrnn.models.reservoir.training_on import Data, TrainableReservoir
 
 if TYPE_CHECKING:
@@ -173,10 +170,6 @@ n_iter_no_change
         Called on a blank copy of the model: nothing is lost if it raises.
         """
 
-    @abstractmethod
-    def _features(self) -> int:
-        """Return the number of features that a readout may read: D, or 0 if the inputs are ids."""
-
     # ---- what users call
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -273,12 +266,13 @@ n_iter_no_change
             raise ValueError(f"carry: expected {before} series, as in the last call, got {len(data.inputs)}")
         if not carry:
             self._check_washout(data)
-        here = self._pass(data, carried)
-        rows, error = accumulate(self._accumulator, here.blocks())
-        learned = solve(settings, self._accumulator, self._pass(data, carried) if choose else here)
+        here, sums = self._pass(data, carried), self._accumulator
+        assert sums is not None
+        rows, error = accumulate(sums, here.blocks())
+        learned = solve(settings, sums, self._pass(data, carried) if choose else here)
         loss = error / max(rows, 1)
-        if settings.readout == "ridge":
-            loss = self._accumulator.training_error(learned.readout)
+        if not isinstance(sums, RecursiveLeastSquares):
+            loss = sums.training_error(learned.readout)
         self._carried = self._end(data, carried, here)
         self.ridge_, self.ridge_errors_ = learned.ridge, learned.errors
         self.history_["loss"].append(loss)
@@ -307,7 +301,7 @@ n_iter_no_change
         steps = np.array([len(one) for one in data.inputs]) + (0 if carried is None else carried.steps)
         return Carried(here.finals, steps.astype(np.int64), np.stack([one[-1] for one in data.targets]))
 
-    # ---- settings and files
+    # ---- settings
 
     def _settings(self) -> FitSettings:
         ReservoirSettings.of(self)
@@ -317,68 +311,3 @@ n_iter_no_change
         as_size("window", self.window)
         as_flag("input_to_readout", self.input_to_readout)
         return self._training_settings()
-
-    def _network(
-        self, settings: ReservoirSettings, groups: Sequence[Sequence[Any]], rng: np.random.Generator
-    ) -> ReservoirNetwork:
-        network = ReservoirNetwork(
-            groups, read_columns(settings, self._inputs, self._feedback),
-            features=self._features() if self.input_to_readout else 0, outputs=self._outputs,
-            pooling=self._pooling, rng=rng,
-        )  # fmt: skip
-        network.freeze("group*")
-        return network
-
-    def _make_network(self, rng: np.random.Generator) -> ReservoirNetwork:
-        settings = ReservoirSettings.of(self)
-        columns = read_columns(settings, self._inputs, self._feedback)
-        widths = [self._inputs + self._feedback if one is None else len(one) for one in columns]
-        groups = [
-            [
-                reservoir_layer(settings, depth, width if depth == 0 else settings.hidden_size)
-                for depth in range(settings.num_layers)
-            ]
-            for width in widths
-        ]
-        return self._network(settings, groups, rng)
-
-    def _learned(self) -> dict[str, Any]:
-        return {
-            "inputs": self._inputs, "feedback": self._feedback, "outputs": self._outputs,
-            "unfrozen": self.unfrozen_, "ridge": self.ridge_, "noise_seed": self._noise_seed,
-            "ridges": [*self.ridge_errors_], "ridge_errors": [*self.ridge_errors_.values()],
-        }  # fmt: skip
-
-    def _restore(self, values: Mapping[str, Any]) -> None:
-        numbers: dict[str, Any] = {
-            "inputs": _as_count, "feedback": _as_count, "outputs": as_size, "unfrozen": as_flag,
-            "ridge": as_number, "noise_seed": _as_count, "ridges": _as_numbers, "ridge_errors": _as_numbers,
-        }  # fmt: skip
-        fields = as_fields("learned", values, numbers)
-        self._inputs, self._feedback = fields["inputs"], fields["feedback"]
-        self._outputs, self.unfrozen_ = fields["outputs"], fields["unfrozen"]
-        self.ridge_, self._noise_seed = fields["ridge"], fields["noise_seed"]
-        self.ridge_errors_ = dict(zip(fields["ridges"], fields["ridge_errors"], strict=True))
-        self._carried, self._optimizer, self._accumulator = None, None, None
-
-    def _tensors(self) -> dict[str, NDArray[Any]]:
-        if self._accumulator is None:
-            return {}
-        return {f"{FURTHER}{name}": array for name, array in self._accumulator.to_tensors().items()}
-
-    def _restore_tensors(self, tensors: dict[str, NDArray[Any]]) -> None:
-        if self.unfrozen_:
-            self.unfreeze()
-            super()._restore_tensors(tensors)
-            return
-        self._accumulator = ReadoutSettings.of(self).accumulator(self.network_.width, self._outputs)
-        self._accumulator.load_tensors({name.removeprefix(FURTHER): one for name, one in tensors.items()})
-
-
-def _as_count(name: str, value: Any) -> int:
-    return as_size(name, value, least=0)
-
-
-def _as_numbers(name: str, value: Any) -> list[float]:
-    numbers: list[float] = as_list(name, value, as_number)
-    return numbers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,14 @@ from fastrnn._arrays import Array, Ids
 from fastrnn.layers import RNN, Composite, Linear
 from fastrnn.layers.base.kept import frozen
 from fastrnn.models.base.row_losses import row_losses
+from fastrnn.models.reservoir.sparse_layer import SparseLayer
 
-__all__ = ["POOLINGS", "ReservoirBatch", "ReservoirNetwork", "States", "step_weights"]
+__all__ = ["POOLINGS", "ReservoirBatch", "ReservoirLayer", "ReservoirNetwork", "States", "step_weights"]
 
 POOLINGS = ("last", "mean")
 
+#: A reservoir layer; only a dense one can be trained.
+ReservoirLayer: TypeAlias = "RNN | SparseLayer"
 #: The state of each reservoir layer, [1, N, H].
 States = list[Array]
 
@@ -57,7 +61,7 @@ class ReservoirNetwork(Composite):
 
     Parameters
     ----------
-    groups : sequence of sequence of RNN
+    groups : sequence of sequence of RNN or SparseLayer
     columns : sequence of (ndarray, int64, or None)
         The columns of x that each group reads; None: all.
     features : int
@@ -83,7 +87,7 @@ class ReservoirNetwork(Composite):
 
     def __init__(
         self,
-        groups: Sequence[Sequence[RNN]],
+        groups: Sequence[Sequence[ReservoirLayer]],
         columns: Sequence[Ids | None],
         *,
         features: int,
@@ -133,6 +137,21 @@ class ReservoirNetwork(Composite):
         if self.before_epoch is not None:
             self.before_epoch()
 
+    def to_dense(self) -> ReservoirNetwork:
+        """Return the same network with dense layers, which can be trained; itself if it has no others."""
+        if not any(isinstance(layer, SparseLayer) for layer in self.layers):
+            return self
+        groups = [
+            [layer.to_dense() if isinstance(layer, SparseLayer) else copy.deepcopy(layer) for layer in group]
+            for group in self.groups
+        ]
+        dense = ReservoirNetwork(
+            groups, self.columns, features=self.features, outputs=self.readout.out_features,
+            pooling=self.pooling, rng=self.rng,
+        )  # fmt: skip
+        dense.readout.load_state_dict(self.readout.state_dict())
+        return dense
+
     def keep_pattern(self) -> None:
         """From now on recurrent weights that are 0 stay 0 in training."""
         patterns = [layer.parameters["weight_hh_l0"] != 0 for layer in self.layers]
@@ -149,7 +168,7 @@ class ReservoirNetwork(Composite):
         tapes = []
         for layer, below in self._walk(batch.x, parts):
             state = None if batch.state is None else batch.state[len(parts)]
-            y, _, tape = layer.forward(below, state, batch.lengths)
+            y, _, tape = _trainable(layer).forward(below, state, batch.lengths)
             parts.append(y)
             tapes.append(tape)
         vectors = self._pooled(self.vectors(batch.x, parts), batch)
@@ -160,7 +179,7 @@ class ReservoirNetwork(Composite):
         self._backward(tapes, self._unpooled(dvectors, batch))
         return loss
 
-    def _walk(self, x: Array, parts: list[Array]) -> Iterator[tuple[RNN, Array]]:
+    def _walk(self, x: Array, parts: list[Array]) -> Iterator[tuple[ReservoirLayer, Array]]:
         """Yield each layer and what it reads, which may be the last of `parts`."""
         for columns, group in zip(self.columns, self.groups, strict=True):
             below = x if columns is None else frozen(np.ascontiguousarray(x[..., columns]))
@@ -177,7 +196,7 @@ class ReservoirNetwork(Composite):
             for depth in reversed(range(len(group))):
                 index -= 1
                 dy = own[index] if dabove is None else own[index] + dabove
-                dabove, _ = group[depth].backward(tapes[index], dy, need_dx=depth > 0)
+                dabove, _ = _trainable(group[depth]).backward(tapes[index], dy, need_dx=depth > 0)
         for layer, pattern in zip(self.layers, self._patterns or [], strict=False):
             if pattern is not None:
                 layer.gradients["weight_hh_l0"] *= pattern
@@ -202,6 +221,11 @@ class ReservoirNetwork(Composite):
         dy = np.zeros_like(y)
         dy[counted] = rows / rows.dtype.type(batch.weight)
         return float(losses.sum() / batch.weight), dy
+
+
+def _trainable(layer: ReservoirLayer) -> RNN:
+    assert isinstance(layer, RNN)
+    return layer
 
 
 def step_weights(

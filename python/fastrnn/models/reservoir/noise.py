@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn.layers import RNN
 from fastrnn.models.reservoir.network import ReservoirNetwork, States
+from fastrnn.models.reservoir.sparse_layer import SparseLayer
 
 __all__ = ["NoisyReservoirs"]
 
@@ -29,7 +30,9 @@ class NoisyReservoirs:
 
     def __init__(self, network: ReservoirNetwork, deviation: float, rng: np.random.Generator) -> None:
         self.network, self.deviation, self.rng = network, deviation, rng
-        self._layers = [_with_noise_inputs(layer) for layer in network.layers]
+        self._layers = [
+            layer if isinstance(layer, SparseLayer) else _with_noise_inputs(layer) for layer in network.layers
+        ]
 
     def states(self, x: Array, lengths: Any, state: States | None = None) -> tuple[list[Array], States]:
         """Do what `ReservoirNetwork.states` does."""
@@ -40,8 +43,12 @@ class NoisyReservoirs:
         for layer, below in self.network._walk(x, parts):
             index = len(parts)
             drawn = self.rng.normal(scale=self.deviation, size=(*below.shape[:2], layer.hidden_size))
-            noisy = np.concatenate([below, drawn.astype(below.dtype)], axis=2)
-            y, final = self._layers[index](noisy, None if state is None else state[index], lengths)
+            noise, own = drawn.astype(below.dtype), self._layers[index]
+            before = None if state is None else state[index]
+            if isinstance(own, SparseLayer):
+                y, final = own(below, before, lengths, noise=noise)
+            else:
+                y, final = own(np.concatenate([below, noise], axis=2), before, lengths)
             parts.append(y)
             finals.append(final)
         return parts, finals

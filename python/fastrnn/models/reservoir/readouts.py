@@ -14,7 +14,7 @@ from fastrnn.models.reservoir.passes import Pass
 from fastrnn.models.reservoir.ridge import LeaveOneOut, Moments, Readout
 from fastrnn.models.reservoir.rls import RecursiveLeastSquares
 
-__all__ = ["LearnedReadout", "ReadoutSettings", "check_one_pass", "solve"]
+__all__ = ["Accumulator", "LearnedReadout", "ReadoutSettings", "accumulate", "check_one_pass", "solve"]
 
 READOUTS = ("ridge", "rls")
 Accumulator = Moments | RecursiveLeastSquares

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
 from fastrnn.models.base.examples import Examples
-from fastrnn.models.base.fitted_model import FittedModel
 from fastrnn.models.base.fitting import fit_network, mean_loss, new_optimizer
+from fastrnn.models.reservoir.saved_reservoir import SavedReservoir
 from fastrnn.models.reservoir.windows import Windows, whole_sequences
 
 if TYPE_CHECKING:
@@ -38,22 +38,13 @@ class Data(NamedTuple):
     name: str
 
 
-class TrainableReservoir(FittedModel):
+class TrainableReservoir(SavedReservoir):
     """A fitted model of reservoirs that can be unfrozen and trained on."""
 
-    unfrozen_: bool
     washout: int
     window: int
     batch_size: int
     validation_fraction: float
-    _accumulator: Any
-    _carried: Any
-    _optimizer: Any
-
-    @property
-    @abstractmethod
-    def _pooling(self) -> str | None:
-        """How states become one vector for each sequence; None if there is an output at each step."""
 
     @abstractmethod
     def _data(self, X: Any, y: Any) -> Data:
@@ -62,7 +53,8 @@ class TrainableReservoir(FittedModel):
     def unfreeze(self) -> Self:
         """Make the reservoirs trainable: `fit_further` and `partial_fit` then train all weights by gradient.
 
-        Predictions stay as they are. Recurrent weights that are 0 stay 0. What the closed form has
+        Predictions stay as they are; those of a sparse reservoir to rounding, as its kernels are the dense
+        ones from now on. Recurrent weights that are 0 stay 0. What the closed form has
         accumulated is dropped, as its states are about to change.
 
         Returns
@@ -75,9 +67,10 @@ class TrainableReservoir(FittedModel):
             If the model is not fitted.
         """
         self._check_fitted("unfreeze")
-        self.network_.unfreeze()
-        self.network_.freeze("*.bias_hh_l0")  # bias_ih is enough
-        self.unfrozen_, self._accumulator, self._carried = True, None, None
+        network = self.network_.to_dense()
+        network.unfreeze()
+        network.freeze("*.bias_hh_l0")  # bias_ih is enough
+        self.network_, self.unfrozen_, self._accumulator, self._carried = network, True, None, None
         return self
 
     def fit_further(self, X: Any, y: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
