@@ -19,13 +19,13 @@ import compare
 import fastrnn as fr
 from fastrnn.data.synthetic import embedded_reber, legal_continuations
 
-STRINGS = 4000  # drawn for training, the held-out ones among them
+STRINGS = 8000  # drawn for training, the held-out ones among them
 SETTINGS = {
     "bidirectional": False,
     "embedding_size": None,
     "unknown_alpha": 0.0,  # all symbols are known
     "batch_size": 50,
-    "epochs": 40,
+    "epochs": 25,
     "learning_rate": 0.01,
 }
 RESERVOIR = {"spectral_radius": 0.6, "input_scaling": 1.0}
