@@ -12,6 +12,7 @@
     EACH(gru)                  \
     EACH(lstm)                 \
     EACH(slstm)                \
+    EACH(sparse_reservoir)     \
     EACH(stream)               \
     EACH(variant)              \
     EACH(linear)               \

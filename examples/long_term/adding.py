@@ -8,6 +8,8 @@ Who answers 1 whatever the numbers are has a mean squared error of 1/6 = 0.167.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import compare
@@ -24,6 +26,9 @@ SETTINGS = {
 }
 
 
+RESERVOIR = {"pooling": "last", "spectral_radius": 1.0, "standardize": False}
+
+
 def make_task(length: int, small: bool, seed: int) -> compare.Task:
     """Return the problem for sequences of a length."""
     random = np.random.default_rng(seed)
@@ -31,17 +36,23 @@ def make_task(length: int, small: bool, seed: int) -> compare.Task:
     X, y = adding_problem(count, length, seed=random)
     X_valid, y_valid = adding_problem(count // 10, length, seed=random)
     X_test, y_test = adding_problem(count // 10, length, seed=random)
+
+    def error(model: Any) -> float:
+        return float(((model.predict(X_test) - y_test) ** 2).mean())
+
     return compare.Task(
         title=f"adding problem, {length} steps",
         metric="mean squared error of the sum",
-        model=fr.models.SequenceRegressor,
-        settings=settings,
-        training=(X, y),
-        validation=(X_valid, y_valid),
-        measure=lambda model: float(((model.predict(X_test) - y_test) ** 2).mean()),
         lag=length,
         parameters=300 if small else 5000,
+        trained=compare.Recipe(
+            fr.models.SequenceRegressor, settings, (X, y), error, validation=(X_valid, y_valid)
+        ),
+        reservoir=compare.Recipe(
+            fr.models.EchoStateRegressor, RESERVOIR | {"leak_rate": 5 / length}, (X, y), error
+        ),
         own={"IRNN": {"learning_rate": 0.0005}},
+        curve_name="mean squared error",
         curve=lambda history: [loss * y.var() for loss in history["validation_loss"]],
     )
 
