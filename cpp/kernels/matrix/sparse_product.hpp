@@ -11,13 +11,15 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
+#include <vector>
 
 #include "kernels/vector/scalar.hpp"
 
 namespace fastrnn {
 
 inline constexpr Index slice_rows = 8;
+
+constexpr Index count_slices(Index H) { return (H + slice_rows - 1) / slice_rows; }
 
 // W [H, H]; the owner of the arrays outlives it. x has H + 1 elements, of which the last is 0.
 template <class S>
@@ -31,8 +33,6 @@ struct SparseWeights {
     const std::uint32_t* wide_columns = nullptr;
 
     Index groups() const { return starts[slices]; }
-    static constexpr bool fits_narrow(Index H) { return H <= std::numeric_limits<std::uint16_t>::max(); }
-    static constexpr Index count_slices(Index H) { return (H + slice_rows - 1) / slice_rows; }
 
     // The slices of a piece, about equal numbers of elements each.
     Range part(int piece, int pieces) const {
@@ -46,28 +46,29 @@ struct SparseWeights {
 // Sorts the rows by length, longest first, and finds where slices start; returns the number of groups. `ends`: where
 // each row begins in the arrays of W, and the end, [H + 1].
 inline Index order_rows(const std::int64_t* ends, Index H, std::uint32_t* rows, Index* starts) {
-    const auto length = [&](std::uint32_t row) { return row < H ? ends[row + 1] - ends[row] : 0; };
-    const Index slices = SparseWeights<float>::count_slices(H);
-    for (Index i = 0; i < slices * slice_rows; ++i) rows[i] = std::uint32_t(std::min(i, H));
-    std::sort(rows, rows + H,
-              [&](std::uint32_t a, std::uint32_t b) { return length(a) != length(b) ? length(a) > length(b) : a < b; });
+    const auto length = [&](Index row) { return row < H ? std::size_t(ends[row + 1] - ends[row]) : 0; };
+    std::size_t longest = 0;
+    for (Index row = 0; row < H; ++row) longest = std::max(longest, length(row));
+    std::vector<Index> longer(longest + 1);  // rows that are longer than this
+    for (Index row = 0; row < H; ++row)
+        if (length(row) > 0) ++longer[length(row) - 1];
+    for (std::size_t n = longest; n-- > 0;) longer[n] += longer[n + 1];
+    const Index slices = count_slices(H);
+    for (Index row = 0; row < H; ++row) rows[longer[length(row)]++] = std::uint32_t(row);
+    for (Index i = H; i < slices * slice_rows; ++i) rows[i] = std::uint32_t(H);
     starts[0] = 0;
     for (Index s = 0; s < slices; ++s) starts[s + 1] = starts[s] + Index(length(rows[s * slice_rows]));
     return starts[slices];
 }
 
-// Fills weights and columns, [groups][8] each, from compressed rows.
-template <class S, class Column>
-void pack_slices(const SparseWeights<S>& w, const S* data, const std::int64_t* indices, const std::int64_t* ends,
-                 S* weights, Column* columns) {
-    for (Index s = 0; s < w.slices; ++s)
-        for (Index k = w.starts[s]; k < w.starts[s + 1]; ++k)
-            for (Index lane = 0; lane < slice_rows; ++lane) {
-                const Index row = w.rows[s * slice_rows + lane], to = k * slice_rows + lane;
-                const std::int64_t from = row < w.H ? ends[row] + (k - w.starts[s]) : 0;
-                const bool real = row < w.H && from < ends[row + 1];
-                weights[to] = real ? data[from] : S(-0.0);
-                columns[to] = real ? Column(indices[from]) : Column(w.H);
+// Lists which element of the compressed rows each element of the slices is, [groups][8]; -1 is none.
+inline void list_elements(const std::uint32_t* rows, const Index* starts, const std::int64_t* ends, Index H,
+                          std::int64_t* from) {
+    for (Index s = 0; s < count_slices(H); ++s)
+        for (Index k = starts[s]; k < starts[s + 1]; ++k)
+            for (Index i = s * slice_rows; i < (s + 1) * slice_rows; ++i) {
+                const std::int64_t next = rows[i] < H ? ends[rows[i]] + (k - starts[s]) : 0;
+                *from++ = rows[i] < H && next < ends[rows[i] + 1] ? next : -1;
             }
 }
 
@@ -90,7 +91,8 @@ FASTRNN_INLINE void read_columns(const std::uint32_t* from, Index (&to)[slice_ro
 // y[row] = W x for the rows of some slices. Scalars: gather instructions gain little on some CPUs and lose much on
 // others. y: H + 1 elements; the last takes what belongs to no row.
 template <class S, class Column>
-void multiply_slices(const SparseWeights<S>& w, const Column* columns, Range slices, const S* x, S* y) {
+EIGEN_DONT_INLINE void multiply_slices(const SparseWeights<S>& w, const Column* columns, Range slices, const S* x,
+                                       S* y) {
     for (Index s = slices.begin; s < slices.end; ++s) {
         S sum[slice_rows] = {};
         for (Index k = w.starts[s]; k < w.starts[s + 1]; ++k) {
@@ -106,7 +108,8 @@ void multiply_slices(const SparseWeights<S>& w, const Column* columns, Range sli
 
 // The same for as many vectors x as there are lanes, x and y [H + 1][lanes].
 template <class S, class Column>
-void multiply_slices_by_lanes(const SparseWeights<S>& w, const Column* columns, Range slices, const S* x, S* y) {
+EIGEN_DONT_INLINE void multiply_slices_by_lanes(const SparseWeights<S>& w, const Column* columns, Range slices,
+                                                const S* x, S* y) {
     for (Index s = slices.begin; s < slices.end; ++s) {
         Vec<S> sum[slice_rows];
         for (auto& one : sum) one = set(S(0));

@@ -127,7 +127,7 @@ class ReservoirSteps {
     }
 
     // h_t of a vector of units of one row.
-    Vec<S> next(Index t, Index i, Index n, Vec<S> sum) const {
+    EIGEN_DONT_INLINE Vec<S> next(Index t, Index i, Index n, Vec<S> sum) const {
         S* const y = p_.states + (t * p_.N + rows_.first + n) * H_ + i;
         const Vec<S> value = activate(r_.unit, sum + load_first(y, H_ - i));
         const Vec<S> h = fma(load(r_.leak + i), value, load(r_.kept + i) * load_first(before(t, n) + i, H_ - i));
