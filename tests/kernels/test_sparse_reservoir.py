@@ -7,6 +7,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import reference
+from fastrnn._dispatch import kernels
 from fastrnn.layers.recurrent.sparse_reservoir import RESERVOIR_UNITS, CompressedRows, SparseReservoir
 
 DTYPES = ["float32", "float64"]
@@ -104,7 +105,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(dtype):
 @pytest.mark.parametrize("N", [1, 3, 40])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_same_bits_on_one_two_and_three_threads(dtype, N):
-    H = 700  # of one group of rows, threads share every step from 200,000 elements on
+    H = 700  # of one group of rows, threads share every step from 100,000 elements on
     reservoir = SparseReservoir(random_rows(H, 0.7, dtype), leak_rate=0.5)
     inputs, state, _ = problem(H, N, 3, dtype)
     alone = reservoir.run(inputs, state)
@@ -129,6 +130,22 @@ def test_the_same_bits_at_once_in_chunks_and_step_by_step(dtype, N):
     for t in range(9):
         state = reservoir.step(inputs[t], state)
         assert state.tobytes() == whole[t].tobytes()
+
+
+@pytest.mark.parametrize("H", [50, 65_600])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_same_bits_with_gather_instructions_and_without(dtype, H):
+    random = np.random.default_rng(2)
+    counts = random.integers(9, size=H)
+    rows = random.integers(H, size=counts.sum()), np.r_[0, np.cumsum(counts)]
+    data, results = random.normal(size=counts.sum()).astype(dtype), []
+    inputs, state, leak = problem(H, 2, 3, dtype)
+    for gathers in (True, False, None):
+        packed = kernels.sparse_reservoir_pack(data, *rows, leak, "tanh", gathers)
+        states, last = inputs.copy(), state.copy()
+        kernels.sparse_reservoir_run(packed, states, last)
+        results.append(states.tobytes() + last.tobytes())
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize("N", [1, 4])

@@ -61,11 +61,14 @@ class PackedReservoir : public std::enable_shared_from_this<PackedReservoir> {
     virtual void run(py::handle states, py::handle state) const = 0;
 
    protected:
-    explicit PackedReservoir(const CompressedRows& w)
-        : rows_(take<std::uint32_t>(count_slices(w.H) * slice_rows)), starts_(take<Index>(count_slices(w.H) + 1)) {
-        size_ = slice_rows * order_rows(w.ends.data(), w.H, rows_, starts_);
+    // `height`: rows of a slice.
+    PackedReservoir(const CompressedRows& w, Index height)
+        : slices_((w.H + height - 1) / height),
+          rows_(take<std::uint32_t>(slices_ * height)),
+          starts_(take<Index>(slices_ + 1)) {
+        size_ = height * order_rows(w.ends.data(), w.H, height, rows_, starts_);
         elements_.resize(std::size_t(size_));
-        list_elements(rows_, starts_, w.ends.data(), w.H, elements_.data());
+        list_elements(rows_, starts_, w.ends.data(), w.H, height, elements_.data());
         const auto column = [&](Index i) {
             const std::int64_t from = elements_[std::size_t(i)];
             return from < 0 ? w.H : Index(w.columns.data()[from]);
@@ -89,6 +92,7 @@ class PackedReservoir : public std::enable_shared_from_this<PackedReservoir> {
     std::vector<std::unique_ptr<char[], AlignedDelete>> blocks_;
 
    protected:
+    const Index slices_;
     std::uint32_t *const rows_, *wide_ = nullptr;
     std::uint16_t* narrow_ = nullptr;
     Index* const starts_;
@@ -99,8 +103,9 @@ class PackedReservoir : public std::enable_shared_from_this<PackedReservoir> {
 template <class S>
 class PackedReservoirOf : public PackedReservoir {
    public:
-    PackedReservoirOf(const S* data, const CompressedRows& from, const S* leak, ReservoirUnit unit)
-        : PackedReservoir(from) {
+    PackedReservoirOf(const S* data, const CompressedRows& from, const S* leak, ReservoirUnit unit,
+                      const py::object& gathers)
+        : PackedReservoir(from, slice_rows<S>) {
         const Index H = from.H, padded = round_up_to_lanes<S>(H);
         S *const weights = take<S>(size_), *const leaks = take<S>(2 * padded);
         for (Index i = 0; i < size_; ++i) {
@@ -112,7 +117,9 @@ class PackedReservoirOf : public PackedReservoir {
             leaks[i] = i < H ? leak[i] : S(0);
             leaks[padded + i] = i < H ? S(1) - leak[i] : S(0);
         }
-        reservoir_.weights = {H, count_slices(H), rows_, starts_, weights, narrow_, wide_};
+        SparseWeights<S>& w = reservoir_.weights;
+        w = {H, slices_, rows_, starts_, weights, narrow_, wide_};
+        w.gathers = gathers.is_none() ? prefers_gathers(w) : has_gather && gathers.cast<bool>();
         reservoir_.leak = leaks;
         reservoir_.kept = leaks + padded;
         reservoir_.unit = unit;
@@ -139,11 +146,13 @@ class PackedReservoirOf : public PackedReservoir {
 };
 
 template <class S>
-py::object pack(py::object data, py::object indices, py::object indptr, py::object leak, ReservoirUnit unit) {
+py::object pack(py::object data, py::object indices, py::object indptr, py::object leak, ReservoirUnit unit,
+                const py::object& gathers) {
     const auto values = expect<S>(data, "data", {{"K", any}});
     const auto leaks = expect<S>(leak, "leak", {{"H", any}});
     const CompressedRows from(std::move(indices), std::move(indptr), leaks.shape(0), values.shape(0));
-    return share<PackedReservoir>(std::make_shared<PackedReservoirOf<S>>(values.data(), from, leaks.data(), unit));
+    return share<PackedReservoir>(
+        std::make_shared<PackedReservoirOf<S>>(values.data(), from, leaks.data(), unit, gathers));
 }
 
 }  // namespace
@@ -152,11 +161,13 @@ void register_sparse_reservoir(py::module_& m) {
     shared_class<PackedReservoir>(m, "PackedReservoir");
     m.def(
         "sparse_reservoir_pack",
-        [](py::object data, py::object indices, py::object indptr, py::object leak, const std::string& nonlinearity) {
+        [](py::object data, py::object indices, py::object indptr, py::object leak, const std::string& nonlinearity,
+           const py::object& gathers) {
             const ReservoirUnit unit = unit_of(nonlinearity);
-            return (is_double(data) ? pack<double> : pack<float>)(data, indices, indptr, leak, unit);
+            return (is_double(data) ? pack<double> : pack<float>)(data, indices, indptr, leak, unit, gathers);
         },
         py::arg("data"), py::arg("indices"), py::arg("indptr"), py::arg("leak"), py::arg("nonlinearity"),
+        py::arg("gathers") = py::none(),
         "Return packed recurrent weights: compressed rows [H, H], and a leak rate for each unit.");
     m.def(
         "sparse_reservoir_run",
