@@ -1,8 +1,10 @@
-"""One reservoir in fastrnn and in reservoirpy, from equal matrices: its states, and a whole fit, in one process.
+"""One reservoir in fastrnn and in reservoirpy, from equal matrices: its states, and a whole fit.
 
-`benchmarks.reservoirs` starts this module once for each number of threads. Results are compared first. Then
-both run in turn, A B A B. reservoirpy gets what is fastest for it: compressed rows or a dense array, and for
-float32 also a state in float32; by itself it starts from one in float64, and converts W in every step.
+`benchmarks.reservoirs` starts this module in a process of its own for each reservoir and number of threads.
+Results are compared first. Then both run in turn, A B A B. reservoirpy gets what is fastest for it:
+compressed rows or a dense array, and for float32 also a state in float32; by itself it starts from one in
+float64, and converts W in every step. On one thread, times are those of the CPU, which other programs disturb
+less.
 """
 
 from __future__ import annotations
@@ -50,23 +52,17 @@ class Ours:
         self.layer = self.model.network_.layers[0]
 
     def states(self) -> np.ndarray:
+        """Return the states, [T, H]."""
         return np.asarray(self.layer(self.x[:, np.newaxis])[0][:, 0])
 
-    def fit(self) -> np.ndarray:
-        """Fit the readout of the network that there is; return predictions."""
+    def fit(self, states: np.ndarray) -> np.ndarray:
+        """Fit the readout of the network that there is; return what it says of some states."""
         network = self.model.network_
         fresh = copy.copy(self.model)
         fresh._accumulator = ReadoutSettings.of(fresh).accumulator(network.width, 1)
         fresh._carried, fresh.history_ = None, {"loss": []}
         fresh._add(fresh._data([self.x], [self.y]))
-        return np.asarray(network.readout(self.last))
-
-    @property
-    def last(self) -> np.ndarray:
-        """States on which predictions are compared: the same few for both."""
-        return np.ascontiguousarray(self.kept)
-
-    kept: np.ndarray
+        return np.asarray(network.readout(states))
 
 
 class Theirs:
@@ -93,30 +89,34 @@ class Theirs:
         self.model = self.reservoir >> self.ridge
 
     def start(self) -> None:
+        """Set the state to zero, which each run continues from."""
         self.reservoir.state = {"out": np.zeros(self.reservoir.units, self.dtype)}
 
     def states(self) -> np.ndarray:
+        """Return the states, [T, H]."""
         self.start()
         return np.asarray(self.reservoir.run(self.x))
 
-    def fit(self, last: np.ndarray) -> np.ndarray:
+    def fit(self, states: np.ndarray) -> np.ndarray:
+        """Fit the readout; return what it says of some states."""
         self.start()
         self.model.fit(self.x, self.y, warmup=WASHOUT)
-        return np.asarray(last @ self.ridge.Wout + self.ridge.bias)
+        return np.asarray(states @ self.ridge.Wout + self.ridge.bias)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+def in_turn(
+    ours: Callable[[], object], theirs: Callable[[], object], job: dict[str, Any], rounds: int
+) -> dict[str, float]:
+    """Return the medians of the seconds of both, and of their ratio."""
+    clock = time.process_time if job["threads"] == 1 else time.perf_counter
 
-
-def in_turn(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> dict[str, float]:
-    """Return the medians of both, and of their ratio."""
-    samples = []
-    for _ in range(rounds):
+    def seconds(call: Callable[[], object]) -> float:
         gc.collect()
-        samples.append((seconds(ours), seconds(theirs)))
+        started = clock()
+        call()
+        return clock() - started
+
+    samples = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
     return {
         "fastrnn": statistics.median(a for a, _ in samples),
         "reservoirpy": statistics.median(b for _, b in samples),
@@ -138,37 +138,32 @@ def compare(what: str, ours: np.ndarray, theirs: np.ndarray, scale: float, toler
 def measure(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Compare and measure one reservoir."""
     units, density, dtype = job["units"], job["density"], job["dtype"]
-    series = mackey_glass(max(job["state_steps"], job["fit_steps"]))
+    series = mackey_glass(max(job["state_steps"], job["fit_steps"])).astype(dtype)
     name = f"{units} units, density {density:g}, {dtype}"
     ours = Ours(units, density, dtype, series)
     theirs = Theirs(ours, dtype)
+
+    def take(steps: int) -> None:
+        for peer in (ours, theirs):
+            peer.x, peer.y = series[:steps], series[1 : steps + 1]
+
     point: dict[str, Any] = {key: job[key] for key in ("units", "density", "dtype", "threads")}
-    for peer in (ours, theirs):
-        peer.x, peer.y = peer.x[: job["state_steps"]], peer.y[: job["state_steps"]]
+    take(job["state_steps"])
     states = ours.states()
-    point["states_differ"] = compare(
-        name, states, theirs.states(), float(np.abs(states).max()), TOLERANCE[dtype]
-    )
-    ours.kept = states[-500:].copy()
+    largest = float(np.abs(states).max())
+    point["states_differ"] = compare(name, states, theirs.states(), largest, TOLERANCE[dtype])
+    some = states[-500:].copy()
     del states
-    point["states"] = {"steps": job["state_steps"], **in_turn(ours.states, theirs.states, job["rounds"])}
-    yield {**point, "load": os.getloadavg()[0]}
-    if not job["fit_steps"]:
-        return
-    for peer in (ours, theirs):
-        peer.x, peer.y = (
-            series[: job["fit_steps"]].astype(dtype),
-            series[1 : job["fit_steps"] + 1].astype(dtype),
-        )
-    found: list[np.ndarray] = [np.empty(0), np.empty(0)]
+    timing = in_turn(ours.states, theirs.states, job, job["rounds"])
+    point["states"] = {"steps": job["state_steps"], **timing}
+    take(job["fit_steps"])
+    found: list[np.ndarray] = [some, some]
 
-    def ours_fit() -> None:
-        found[0] = ours.fit()
+    def fit(which: int) -> None:
+        found[which] = (ours, theirs)[which].fit(some)
 
-    def theirs_fit() -> None:
-        found[1] = theirs.fit(ours.last)
-
-    point["fit"] = {"steps": job["fit_steps"], **in_turn(ours_fit, theirs_fit, job["fit_rounds"])}
+    timing = in_turn(lambda: fit(0), lambda: fit(1), job, job["fit_rounds"])
+    point["fit"] = {"steps": job["fit_steps"], **timing}
     deviation = float(found[1].std())
     point["predictions_differ"] = compare(name, *found, deviation, PREDICTION_TOLERANCE[dtype])
     yield {**point, "load": os.getloadavg()[0]}

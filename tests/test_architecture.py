@@ -185,6 +185,7 @@ ROOMS = {
     "base": (),
     "dense": ("base",),
     "loss": ("dense",),
+    "spectrum": ("base",),
     "recurrent.options": ("base",),
     "recurrent.shapes": ("recurrent.options",),
     "recurrent.spec": ("recurrent.shapes",),

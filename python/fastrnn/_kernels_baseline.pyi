@@ -130,6 +130,8 @@ def recurrent_backward(
     need_dx: bool,
     directions: int = 1,
     drestarts: list[Any] | None = None,  # added to: what a segment's resets send back to the first state
+    # for each (h [T, N, P], c [T, N, carried] where there is one): written, the gradients of all states
+    state_gradients: list[Any] | None = None,
 ) -> list[tuple[_Floats | None, _State]]: ...
 
 # --- a stack of layers, one step per call, with its own state ---

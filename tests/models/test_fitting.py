@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import fastrnn as fr
 from fastrnn.models import SequenceClassifier
 from fastrnn.models.base import fitting
 from fastrnn.models.base.examples import Examples
@@ -195,3 +196,37 @@ def test_a_progress_bar_is_drawn_when_asked_for(monkeypatch):
     small(verbose=True).fit(WORDS, VOWELS, validation=(WORDS, VOWELS))
     assert "6/6" in stream.getvalue()
     assert "validation" in stream.getvalue()
+
+
+def test_the_network_is_initialized_by_the_given_function_before_it_is_trained(tmp_path):
+    seen = []
+
+    def start(network):
+        fr.init.identity(network)
+        seen.append(network.encoder.rnn.parameters["weight_hh_l0"].copy())
+
+    settings = {"cell": "rnn", "bidirectional": False, "learning_rate": 1e-30, "initialize": start}
+    for model in (small(**settings).fit(WORDS, VOWELS), small(**settings).partial_fit(WORDS, VOWELS)):
+        recurrent = model.network_.encoder.rnn.parameters["weight_hh_l0"]
+        assert np.allclose(recurrent, np.eye(6), rtol=0, atol=1e-20)
+    model.partial_fit(WORDS, VOWELS)  # a network that is trained already
+    assert len(seen) == 2
+
+    model.save(tmp_path / "model.safetensors")
+    loaded = SequenceClassifier.load(tmp_path / "model.safetensors")
+    assert loaded.initialize is None
+    assert np.array_equal(flat(loaded), flat(model))
+
+
+def test_a_function_that_fails_leaves_the_model_as_it_was():
+    model = small().fit(WORDS, VOWELS)
+    before = flat(model)
+    model.set_params(initialize=fr.init.identity)  # of an LSTM
+    with pytest.raises(ValueError, match="module: expected RNN layers, got LSTM"):
+        model.fit(WORDS, VOWELS)
+    assert np.array_equal(flat(model), before)
+
+
+def test_what_initializes_is_a_function():
+    with pytest.raises(TypeError, match="initialize: expected a function, got str"):
+        small(initialize="identity").fit(WORDS, VOWELS)

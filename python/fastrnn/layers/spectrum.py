@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, as_array, as_ids
 
-__all__ = ["eigenvalues", "has_cycle", "largest_modulus", "spectral_radius"]
+__all__ = ["eigenvalues", "has_cycle", "largest_modulus", "spectral_radius", "square_matrix"]
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def eigenvalues(W: Any) -> NDArray[np.complex128]:
     >>> eigenvalues(np.array([[0.0, 2.0], [-2.0, 0.0]]))
     array([0.+2.j, 0.-2.j])
     """
-    values = np.linalg.eigvals(_square(W).astype(np.float64)).astype(np.complex128)
+    values = np.linalg.eigvals(square_matrix(W).astype(np.float64)).astype(np.complex128)
     order = np.lexsort((-values.imag, -values.real, -np.abs(values)))
     result: NDArray[np.complex128] = values[order]
     return result
@@ -62,7 +62,7 @@ def spectral_radius(W: Any) -> float:
     >>> spectral_radius(np.array([[0.0, 1.0], [0.0, 0.0]]))
     0.0
     """
-    matrix = _square(W).astype(np.float64)
+    matrix = square_matrix(W).astype(np.float64)
     rows, columns = np.nonzero(matrix)
     if not has_cycle(rows, columns, len(matrix)):
         return 0.0
@@ -151,7 +151,14 @@ def has_cycle(rows: Any, columns: Any, size: int) -> bool:
         entering -= np.bincount(rows[free[columns]], minlength=size)
 
 
-def _square(W: Any) -> Array:
+def square_matrix(W: Any) -> Array:
+    """Check a square matrix of finite floats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not one.
+    """
     matrix = as_array("W", W, np.dtype(np.float64))
     if matrix.dtype.kind != "f":
         raise TypeError(f"W: expected floats, got {matrix.dtype}")

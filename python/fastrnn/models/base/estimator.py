@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,9 @@ class SequenceModel(FittedModel, ABC):
         before the output. In training only.
     cell_options : mapping, optional
         Further keywords of the cell, such as ``layer_norm`` or ``zoneout``; see `fastrnn.LSTM`.
+    initialize : callable, optional
+        Called with the new network before the training, to change its initial parameters in place: a function
+        of `fastrnn.init` such as ``fr.init.identity``, or one of your own. Files do not keep it.
     level : {"char", "word"}
         What a sequence given as one str is a sequence of.
     min_count : int, default 1
@@ -103,6 +106,7 @@ class SequenceModel(FittedModel, ABC):
     embedding_size: int | None = 64
     dropout: float = 0.0
     cell_options: Mapping[str, Any] | None = None
+    initialize: Callable[[Any], object] | None = None
     level: str = "char"
     min_count: int = 1
     unknown_alpha: float = 0.25
@@ -173,7 +177,7 @@ class SequenceModel(FittedModel, ABC):
         """
         fresh = self._blank()
         settings, rng = fresh._settings(), fresh._generator()
-        fresh._learn(X, y, rng)
+        fresh._begin(X, y, rng)
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
             held_out = fresh._validation_examples(*_as_pair(validation))
@@ -199,6 +203,8 @@ class SequenceModel(FittedModel, ABC):
         as_flag("bidirectional", self.bidirectional)
         as_number("unknown_alpha", self.unknown_alpha, least=0.0)
         as_dtype(self.dtype)
+        if self.initialize is not None and not callable(self.initialize):
+            raise TypeError(f"initialize: expected a function, got {type(self.initialize).__name__}")
         return self._training_settings()
 
     def _validation_examples(self, X: Any, y: Any) -> Examples:
@@ -209,6 +215,13 @@ class SequenceModel(FittedModel, ABC):
             raise ValueError(f"validation: {error}") from error
         except TypeError as error:
             raise TypeError(f"validation: {error}") from error
+
+    def _begin(self, X: Any, y: Any, rng: np.random.Generator, **known: Any) -> None:
+        """Learn from the training data what `_learn` does, and set the network's first parameters."""
+        learn: Any = self._learn
+        learn(X, y, rng, **known)
+        if self.initialize is not None:
+            self.initialize(self.network_)
 
     def _encoder(
         self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0, *, stacked: int = 1
@@ -252,8 +265,7 @@ class SequenceModel(FittedModel, ABC):
             return self
         fresh = self._blank()
         fresh._settings()
-        learn: Any = fresh._learn
-        learn(X, y, fresh._generator(), **known)
+        fresh._begin(X, y, fresh._generator(), **known)
         fresh.history_, fresh.n_iter_ = {}, 0
         fresh._continue(X, y)
         self._adopt(fresh)

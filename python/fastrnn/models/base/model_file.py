@@ -75,6 +75,8 @@ def write_model(
     settings["dtype"] = np.dtype(given["dtype"]).name
     if not isinstance(settings["random_state"], int):
         settings["random_state"] = None
+    if "initialize" in given:
+        settings["initialize"] = None  # a function; the file has the parameters themselves
     description = {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
