@@ -155,6 +155,28 @@ def test_lags_count_from_the_end_of_each_row_against_the_direction():
     np.testing.assert_allclose(every.unit_norms(), np.linalg.norm(every.h, axis=2))
 
 
+def test_a_stack_has_the_gradients_of_each_of_its_layers():
+    stack = fr.Stack(
+        fr.GRU(4, 5, dtype="float64", seed=0), fr.LSTM(5, 5, dtype="float64", seed=1), connect="residual"
+    )
+    x = np.random.default_rng(0).normal(size=(6, 2, 4))
+    y, _, tape = stack.forward(x)
+    dy = np.random.default_rng(1).normal(size=y.shape)
+    lower, upper = fr.inspect.state_gradients(stack, tape, dy)
+    assert not stack.gradients.flat.any()
+    expected = fr.inspect.state_gradients(stack.layers[1], tape.layers[1], dy)
+    np.testing.assert_array_equal(upper.h, expected.h)
+    np.testing.assert_array_equal(upper.c, expected.c)
+    through = stack.layers[1].backward(tape.layers[1], dy)[0] + dy
+    np.testing.assert_allclose(
+        lower.h, fr.inspect.state_gradients(stack.layers[0], tape.layers[0], through).h, rtol=1e-12
+    )
+    with pytest.raises(ValueError, match="state_gradients: expected one for each of 2 layers, got 1"):
+        stack.backward(tape, dy, state_gradients=[lower])
+    with pytest.raises(TypeError, match="tape: expected the StackTape"):
+        fr.inspect.state_gradients(stack, tape.layers[0], dy)
+
+
 def test_tiny_float32_gradients_do_not_vanish_in_the_norm():
     h = np.full((1, 2, 1, 4), 1e-30, "float32")
     every = StateGradients(h, None, np.array([2]), (False,))

@@ -4,6 +4,7 @@ from fastrnn.inspect import properties
 from fastrnn.inspect.dynamics import jacobian_norms, jacobian_product, lyapunov_exponents
 from fastrnn.inspect.gradients import state_gradients
 from fastrnn.inspect.powers import power_norms
+from fastrnn.inspect.report import Report, report
 from fastrnn.inspect.saturation import Saturation, saturation
 from fastrnn.inspect.trace import NextSteps, Trace, trace
 from fastrnn.inspect.units import UnitScore, chance_correlations, rank_units
@@ -13,6 +14,7 @@ from fastrnn.train.update_ratios import update_ratios
 
 __all__ = [
     "NextSteps",
+    "Report",
     "Saturation",
     "StateGradients",
     "Trace",
@@ -25,6 +27,7 @@ __all__ = [
     "power_norms",
     "properties",
     "rank_units",
+    "report",
     "saturation",
     "spectral_radius",
     "state_gradients",

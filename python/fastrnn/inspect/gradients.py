@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, overload
 
-from fastrnn.layers import CheckpointedTape, Recurrent, StateGradients, Tape
+from fastrnn.layers import CheckpointedTape, Recurrent, Stack, StackTape, StateGradients, Tape
 from fastrnn.layers.recurrent.engine.backpropagation import state_gradients as run
 
 __all__ = ["state_gradients"]
 
 
+@overload
 def state_gradients(
     layer: Recurrent[Any], tape: Tape | CheckpointedTape, dy: Any, dstate: Any = None
-) -> StateGradients:
+) -> StateGradients: ...
+
+
+@overload
+def state_gradients(layer: Stack, tape: StackTape, dy: Any, dstate: Any = None) -> list[StateGradients]: ...
+
+
+def state_gradients(layer: Any, tape: Any, dy: Any, dstate: Any = None) -> Any:
     """Return the gradient of the loss with respect to every h, and every c, of a recurrent layer.
 
     One backward pass on the native kernels. ``layer.gradients`` stay as they are; ``layer.backward(...,
@@ -20,9 +29,9 @@ def state_gradients(
 
     Parameters
     ----------
-    layer : Recurrent
-        RNN, GRU, LSTM or any other recurrent layer.
-    tape : Tape or CheckpointedTape
+    layer : Recurrent or Stack
+        RNN, GRU, LSTM or any other recurrent layer, or a stack of them.
+    tape : Tape, CheckpointedTape or StackTape
         From ``layer.forward``.
     dy : array_like, float, of y's shape, or None
         Gradient of the loss with respect to y; None for zero.
@@ -32,7 +41,8 @@ def state_gradients(
     Returns
     -------
     StateGradients
-        ``h``, float [L*directions, T, N, P], and ``c`` or None; time-major, even with ``batch_first``.
+        ``h``, float [L*directions, T, N, P], and ``c`` or None; time-major, even with ``batch_first``. Of a
+        stack a list of them, one for each layer.
 
     Raises
     ------
@@ -62,7 +72,13 @@ def state_gradients(
     >>> [f"{norm:.1e}" for norm in gradients.against_lag()[0, [0, 1, 10, 40], 0]]
     ['4.0e+00', '4.7e-01', '3.1e-03', '2.0e-09']
     """
-    return run(as_layer(layer), tape, dy, dstate)
+    if not isinstance(layer, Stack):
+        return run(as_layer(layer), tape, dy, dstate)
+    if not isinstance(tape, StackTape):
+        raise TypeError(f"tape: expected the StackTape that forward returned, got {type(tape).__name__}")
+    every = [StateGradients.of(one) for one in tape.layers]
+    copy.deepcopy(layer).backward(tape, dy, dstate, need_dx=False, state_gradients=every)
+    return every
 
 
 def as_layer(layer: Any) -> Recurrent[Any]:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
-from fastrnn.layers.recurrent.engine.tape import LayerTape, Tape
+from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.options import CellOptions
+from fastrnn.layers.recurrent.spec import RecurrentSpec
 
-__all__ = ["Saturation", "saturation_of"]
+__all__ = ["Saturation", "gate_saturation", "saturation_of"]
 
 Floats = NDArray[np.float64]
 
@@ -50,14 +51,21 @@ class Saturation:
 
 def saturation_of(tape: Tape, threshold: float) -> list[dict[str, Saturation]]:
     """Return how often each gate and unit is saturated, for each layer and direction; see `inspect`."""
-    spec = tape._spec
+    real, spec = _real_steps(tape), tape._spec
     return [
-        {
-            name: _shares(values, activation, threshold)
-            for name, values, activation in _signals(spec.options, spec.gate_names, one, _real_steps(tape))
-        }
+        gate_saturation(spec, None if one.gates is None else one.gates[real], one.y[real], threshold)
         for one in tape.layers
     ]
+
+
+def gate_saturation(
+    spec: RecurrentSpec, gates: Array | None, h: Array, threshold: float
+) -> dict[str, Saturation]:
+    """Return the same for one layer and direction, from its gates [steps, gates, H] and h [steps, H]."""
+    return {
+        name: _shares(values, activation, threshold)
+        for name, values, activation in _signals(spec.options, spec.gate_names, gates, h)
+    }
 
 
 def _real_steps(tape: Tape) -> NDArray[np.bool_]:
@@ -70,18 +78,18 @@ def _real_steps(tape: Tape) -> NDArray[np.bool_]:
 
 
 def _signals(
-    options: CellOptions, names: tuple[str, ...], tape: LayerTape, real: NDArray[np.bool_]
+    options: CellOptions, names: tuple[str, ...], kept: Array | None, h: Array
 ) -> list[tuple[str, Array, str]]:
     """Return name, values [steps, H] and activation of every gate and unit of a layer and direction."""
-    if tape.gates is None:  # a vanilla network: its state is its activation
-        return [("h", tape.y[real], options.candidate_activation)]
+    if kept is None:  # a vanilla network: its state is its activation
+        return [("h", h, options.candidate_activation)]
     gates, candidate = options.gate_activation, options.candidate_activation
     activations = {"g": candidate, "n": candidate, "z": candidate if options.cell == "slstm" else gates}
     signals = []
     for k, name in enumerate(names):
         if name in ("hn", "share"):  # no gate's output
             continue
-        values = tape.gates[:, :, k][real]
+        values = kept[:, k]
         if name == "log_f":
             name, values = "f", np.exp(values)
         signals.append((name, values, activations.get(name, gates)))
