@@ -85,11 +85,14 @@ def test_a_stream_in_pieces_is_the_whole_series(settings):
     np.testing.assert_allclose(stream.network_.readout.parameters["weight"], weight, rtol=1e-8, atol=1e-10)
 
 
-def test_states_are_made_a_few_steps_at_a_time_and_the_result_is_the_same(monkeypatch):
+@pytest.mark.parametrize("settings", [{}, {"input_to_readout": True}, {"density": 1.0, "leak_rate": 0.5}])
+def test_states_are_made_a_few_steps_at_a_time_and_the_result_is_the_same(settings, monkeypatch):
     xs = [series(steps, seed=steps)[0] for steps in (150, 90, 150, 33)]
     ys = [x[:, 0] ** 2 for x in xs]
-    expected = network(ridge="loo").fit(xs, ys)
+    settings = {"ridge": "loo", "input_to_readout": False, **settings}
+    expected = network(**settings).fit(xs, ys)
     monkeypatch.setattr(passes, "_CHUNK", 1)  # 16 steps, the least
+    monkeypatch.setattr(passes, "_TALL", 1)
     most = []
     states = fr.models.reservoir.network.ReservoirNetwork.states
 
@@ -98,7 +101,7 @@ def test_states_are_made_a_few_steps_at_a_time_and_the_result_is_the_same(monkey
         return states(self, x, *rest)
 
     monkeypatch.setattr(fr.models.reservoir.network.ReservoirNetwork, "states", watched)
-    found = network(ridge="loo").fit(xs, ys)
+    found = network(**settings).fit(xs, ys)
     assert max(most) == 16
     weight = expected.network_.readout.parameters["weight"]
     np.testing.assert_allclose(found.network_.readout.parameters["weight"], weight, rtol=1e-7, atol=1e-9)

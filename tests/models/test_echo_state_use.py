@@ -79,7 +79,7 @@ def test_generation_with_feedback_reads_inputs_too():
 
 
 def test_a_linear_orthogonal_reservoir_remembers_almost_as_many_inputs_as_it_has_units():
-    model = network(hidden_size=25, topology="orthogonal", nonlinearity="identity", spectral_radius=0.9)
+    model = network(hidden_size=25, topology="orthogonal", nonlinearity="identity", spectral_radius=0.8)
     capacity = model.memory_capacity(steps=3000)
     assert 23.8 < capacity.total < 24.1  # and one for the input of the step itself, delay 0
     assert capacity.by_delay.shape == (50,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,12 @@ from fastrnn.models.reservoir.closed_loop import continue_outputs, continue_seri
 from fastrnn.models.reservoir.memory_capacity import MemoryCapacity, measure_capacity
 from fastrnn.models.reservoir.model import EchoStateModel
 from fastrnn.models.reservoir.network import ReservoirNetwork
+from fastrnn.models.reservoir.series_arrays import as_series, check_columns
 from fastrnn.models.reservoir.training_on import Data
-from fastrnn.models.series_panel import as_panel, check_long_enough
+from fastrnn.models.series_panel import check_long_enough
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["EchoStateNetwork"]
 
@@ -80,6 +84,30 @@ class EchoStateNetwork(EchoStateModel):
 
     feedback_scaling: float | Sequence[float] = 0.0
 
+    def partial_fit(self, X: Any, y: Any = None, *, carry: bool = False) -> Self:
+        """Fit the readout to further data, and those before: in one pass, as if all had been there at once.
+
+        Once unfrozen, train for one pass over the data by backpropagation through time.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        carry : bool, default False
+            Whether the series go on where those of the last call ended, with their states; there must be as
+            many. Default: they are others, each with its washout.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `fit`, or if there are several ridges to choose from.
+        """
+        return self._fit_part(X, y, carry=carry)
+
     def predict(self, X: Any = None, *, steps: int | None = None) -> Any:
         """Return the output at each step.
 
@@ -132,8 +160,8 @@ class EchoStateNetwork(EchoStateModel):
                 f"generate: expected a model whose outputs are its next inputs, got {self._inputs} inputs "
                 f"and {self._outputs} outputs; fit(series) without y makes one, or set feedback_scaling"
             )
-        past, single, flat = as_panel("warmup", warmup)
-        _check_columns("warmup", past, back or self._inputs)
+        past, single, flat = as_series("warmup", warmup)
+        check_columns("warmup", past, back or self._inputs)
         if back and self._inputs:
             known = self._known("inputs", inputs, [len(one) + count for one in past])
         elif inputs is not None:
@@ -252,7 +280,7 @@ class EchoStateNetwork(EchoStateModel):
 
     # ---- what the base class asks for
 
-    def _learn(self, X: Any, y: Any) -> tuple[int, int, int]:
+    def _learn(self, X: Any, y: Any, **known: Any) -> tuple[int, int, int]:
         settings = ReservoirSettings.of(self)
         if settings.has_feedback and y is None:
             raise ValueError(
@@ -261,7 +289,7 @@ class EchoStateNetwork(EchoStateModel):
             )
         inputs = 0
         if X is not None:
-            panel, _, flat = as_panel("X", X)
+            panel, _, flat = as_series("X", X)
             inputs = panel[0].shape[1]
             if not (y is None or flat):
                 self.n_features_in_ = inputs
@@ -270,7 +298,7 @@ class EchoStateNetwork(EchoStateModel):
         if y is None:
             self._flat = flat
             return inputs, 0, inputs
-        targets, _, self._flat = as_panel("y", y)
+        targets, _, self._flat = as_series("y", y)
         outputs = targets[0].shape[1]
         return inputs, outputs if settings.has_feedback else 0, outputs
 
@@ -281,13 +309,13 @@ class EchoStateNetwork(EchoStateModel):
         if y is None:
             if self._feedback or self._outputs != self._inputs:
                 raise ValueError("y: expected targets as in training, got None")
-            panel, single, _ = as_panel("X", X)
-            _check_columns("X", panel, self._inputs)
+            panel, single, _ = as_series("X", X)
+            check_columns("X", panel, self._inputs)
             check_long_enough("X", panel, single, 2, ", one of them the last target")
             inputs, targets = [one[:-1] for one in panel], [one[1:] for one in panel]
             return Data([one.astype(self.network_.dtype) for one in inputs], targets, "" if single else "X")
-        targets, single, _ = as_panel("y", y)
-        _check_columns("y", targets, self._outputs)
+        targets, single, _ = as_series("y", y)
+        check_columns("y", targets, self._outputs)
         panel = self._known("X", X, [len(one) for one in targets])
         if self._feedback:
             before = [np.concatenate([np.zeros((1, self._outputs)), one[:-1]]) for one in targets]
@@ -304,8 +332,8 @@ class EchoStateNetwork(EchoStateModel):
             return [np.zeros((as_size("steps", steps), 0))], True
         if steps is not None:
             raise ValueError("steps: expected None, as X has as many, got a number")
-        panel, single, _ = as_panel("X", X)
-        _check_columns("X", panel, self._inputs)
+        panel, single, _ = as_series("X", X)
+        check_columns("X", panel, self._inputs)
         return panel, single
 
     def _known(self, name: str, X: Any, lengths: list[int]) -> list[Floats]:
@@ -314,8 +342,8 @@ class EchoStateNetwork(EchoStateModel):
             if X is not None:
                 raise ValueError(f"{name}: expected None, as in training, got inputs")
             return [np.zeros((length, 0)) for length in lengths]
-        panel, single, _ = as_panel(name, X)
-        _check_columns(name, panel, self._inputs)
+        panel, single, _ = as_series(name, X)
+        check_columns(name, panel, self._inputs)
         if len(panel) != len(lengths):
             raise ValueError(f"{name}: expected {len(lengths)} series, got {len(panel)}")
         for row, (one, length) in enumerate(zip(panel, lengths, strict=True)):
@@ -356,8 +384,3 @@ class EchoStateNetwork(EchoStateModel):
         self._flat = fields["flat"]
         if fields["features"] is not None:
             self.n_features_in_ = fields["features"]
-
-
-def _check_columns(name: str, panel: list[Floats], width: int) -> None:
-    if panel[0].shape[1] != width:
-        raise ValueError(f"{name}: expected {width} columns as in training, got {panel[0].shape[1]}")

@@ -164,8 +164,10 @@ n_iter_no_change
     # ---- what a model defines
 
     @abstractmethod
-    def _learn(self, X: Any, y: Any) -> tuple[int, int, int]:
+    def _learn(self, X: Any, y: Any, **known: Any) -> tuple[int, int, int]:
         """Check the training data; set the learned attributes; return D, the outputs fed back, and O.
+
+        `known` is what a first ``partial_fit`` says of later calls.
 
         Called on a blank copy of the model: nothing is lost if it raises.
         """
@@ -197,28 +199,10 @@ n_iter_no_change
         self._adopt(fresh)
         return self
 
-    def partial_fit(self, X: Any, y: Any = None, *, carry: bool = False) -> Self:
-        """Fit the readout to further data, and those before: in one pass, as if all had been there at once.
+    # ---- the closed form
 
-        Once unfrozen, train for one pass over the data by backpropagation through time.
-
-        Parameters
-        ----------
-        X, y
-            As for `fit`.
-        carry : bool, default False
-            Whether the series go on where those of the last call ended, with their states; there must be as
-            many. Default: they are others, each with its washout.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            As for `fit`, or if there are several ridges to choose from.
-        """
+    def _fit_part(self, X: Any, y: Any, *, carry: bool = False, **known: Any) -> Self:
+        """Do what ``partial_fit`` does; the first time `_learn` gets what is known of later calls."""
         carry = as_flag("carry", carry)
         if self.__sklearn_is_fitted__() and self.unfrozen_:
             if carry:
@@ -237,18 +221,16 @@ n_iter_no_change
                 "carry: expected False in the first call, which has nothing to go on from, got True"
             )
         fresh = self._blank()
-        fresh._begin(X, y)
+        fresh._begin(X, y, **known)
         fresh._add(fresh._data(X, y))
         self._adopt(fresh)
         return self
 
-    # ---- the closed form
-
-    def _begin(self, X: Any, y: Any) -> None:
+    def _begin(self, X: Any, y: Any, **known: Any) -> None:
         """Check the settings, learn the shapes of the data and make the network."""
         self._settings()
         rng = self._generator()
-        self._inputs, self._feedback, self._outputs = self._learn(X, y)
+        self._inputs, self._feedback, self._outputs = self._learn(X, y, **known)
         settings = ReservoirSettings.of(self)
         groups = make_groups(settings, self._inputs, self._feedback, rng)
         self.network_ = self._network(settings, groups, rng)

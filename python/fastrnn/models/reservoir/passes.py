@@ -17,7 +17,8 @@ __all__ = ["Carried", "Pass", "chunks"]
 
 Floats = NDArray[np.float64]
 
-_CHUNK = 2**22  # numbers of states that are in memory at once, about
+_CHUNK = 2**22  # numbers of states that are in memory at once, about; 2 to 4 times as many of wide reservoirs
+_TALL = 2500  # rows that are enough for a fast product of second moments, however wide
 
 
 class Carried(NamedTuple):
@@ -72,18 +73,30 @@ class Pass:
         before: Ids | int = 0 if carried is None else carried.steps
         self._washout = np.maximum(np.full(len(inputs), washout) - before, 0)
 
-    def blocks(self) -> Iterator[tuple[Floats, Floats]]:
-        """Yield what the readout reads, z [m, K], and the targets of the same rows, y [m, O].
-
-        z may be overwritten. After the last block `finals` has the states at the ends of all sequences, if
-        they ran in one batch.
-        """
+    def _parts(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield the rows of each chunk."""
         for rows in self._batches():
             x, lengths = pad_batch(self.inputs, rows)
             if self.network.pooling is None:
                 yield from self._steps(rows, x, lengths)
             else:
                 yield self._pooled(rows, x, lengths), np.stack([self.targets[row] for row in rows])
+
+    def blocks(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield what the readout reads, z [m, K], and the targets of the same rows, y [m, O].
+
+        z may be overwritten. m is large enough for a fast product ``z.T @ z``, but in the last block. After
+        it `finals` has the states at the ends of all sequences, if they ran in one batch.
+        """
+        least, held, rows = min(self.network.width // 2, _TALL), [], 0
+        for block in self._parts():
+            held.append(block)
+            rows += len(block[0])
+            if rows >= least:
+                yield _joined(held)
+                held, rows = [], 0
+        if held:
+            yield _joined(held)
 
     def _batches(self) -> list[Ids]:
         if self.carried is not None:
@@ -94,7 +107,8 @@ class Pass:
         targets, _ = pad_batch([self.targets[row] for row in rows], np.arange(len(rows)))
         for start, weights, vectors in self._chunks(rows, x, lengths):
             counted = weights != 0
-            yield vectors[counted].astype(np.float64), targets[start : start + len(counted)][counted]
+            z = vectors.reshape(-1, vectors.shape[2]) if counted.all() else vectors[counted]
+            yield z.astype(np.float64, copy=False), targets[start : start + len(counted)][counted]
 
     def _pooled(self, rows: Ids, x: Array, lengths: Ids) -> Floats:
         total = np.zeros((len(lengths), self.network.width))
@@ -116,6 +130,12 @@ class Pass:
             self.finals = [one[:, order] for one in state or []]
 
 
+def _joined(blocks: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate([z for z, _ in blocks]), np.concatenate([y for _, y in blocks])
+
+
 def chunks(x: Array, lengths: Ids, width: int) -> Iterator[tuple[int, Array, Ids]]:
     """Yield the first step, the inputs and the lengths of each chunk of a batch in time.
 
@@ -126,7 +146,8 @@ def chunks(x: Array, lengths: Ids, width: int) -> Iterator[tuple[int, Array, Ids
     width : int
         K: the numbers of one step of one sequence that are in memory.
     """
-    steps = max(_CHUNK // max(x.shape[1] * width, 1), 16)
+    rows = max(_CHUNK // width, min(width // 2, _TALL))
+    steps = max(rows // max(x.shape[1], 1), 16)
     for start in range(0, len(x), steps):
         part = x[start : start + steps]
         yield start, part, np.clip(lengths - start, 0, len(part))

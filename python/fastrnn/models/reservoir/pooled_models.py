@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,17 @@ from fastrnn._plain import as_fields, as_mapping
 from fastrnn.models.base.examples import batches_of
 from fastrnn.models.base.fitting import FitSettings
 from fastrnn.models.base.input_codec import LEVELS, InputCodec
-from fastrnn.models.base.sequences import as_pairs, check_counts
+from fastrnn.models.base.labels import LabelIndex
+from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.class_targets import ClassTargets
 from fastrnn.models.number_targets import NumberTargets, r2_score
 from fastrnn.models.reservoir.model import EchoStateModel
 from fastrnn.models.reservoir.network import POOLINGS, step_weights
 from fastrnn.models.reservoir.passes import chunks
 from fastrnn.models.reservoir.training_on import Data
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["EchoStateClassifier", "EchoStateRegressor", "PooledEchoState"]
 
@@ -38,7 +42,7 @@ class PooledEchoState(EchoStateModel):
     standardize: bool = True
 
     @abstractmethod
-    def _learn_targets(self, y: Any) -> int:
+    def _learn_targets(self, y: Any, **known: Any) -> int:
         """Learn what the targets are; return the number of outputs."""
 
     @abstractmethod
@@ -50,13 +54,13 @@ class PooledEchoState(EchoStateModel):
         as_choice("level", self.level, LEVELS)
         return super()._settings()
 
-    def _learn(self, X: Any, y: Any) -> tuple[int, int, int]:
+    def _learn(self, X: Any, y: Any, **known: Any) -> tuple[int, int, int]:
         rows, _ = as_pairs(X, y)
         codec = InputCodec.learn(
             "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
         )
         self._set_codec(codec)
-        return codec.width, 0, self._learn_targets(y)
+        return codec.width, 0, self._learn_targets(y, **known)
 
     def _set_codec(self, codec: InputCodec) -> None:
         self._codec = codec
@@ -144,6 +148,25 @@ class EchoStateClassifier(PooledEchoState):
     (['slow', 'fast'], 1.0)
     """
 
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """Fit the readout to further data too: in one pass, as if all had been there at once.
+
+        The first call decides on the known symbols and the standardization. Once unfrozen, train for one pass
+        over the data by backpropagation through time.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        classes : sequence, optional
+            In the first call: all that there will be. Default: those in y.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit_part(X, y, classes=classes)
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the class of each sequence.
 
@@ -190,8 +213,9 @@ class EchoStateClassifier(PooledEchoState):
         tags.classifier_tags = ClassifierTags()
         return tags
 
-    def _learn_targets(self, y: Any) -> int:
-        self._set_targets(ClassTargets.learn(y))
+    def _learn_targets(self, y: Any, classes: Any = None, **known: Any) -> int:
+        labels = None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
+        self._set_targets(ClassTargets.learn(y, labels))
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
     def _set_targets(self, targets: ClassTargets) -> None:
@@ -246,6 +270,23 @@ class EchoStateRegressor(PooledEchoState):
     True
     """
 
+    def partial_fit(self, X: Any, y: Any) -> Self:
+        """Fit the readout to further data too: in one pass, as if all had been there at once.
+
+        The first call decides on the known symbols and the standardization. Once unfrozen, train for one pass
+        over the data by backpropagation through time.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit_part(X, y)
+
     def predict(self, X: Any) -> Floats:
         """Return the number, or the numbers, of each sequence.
 
@@ -280,7 +321,7 @@ class EchoStateRegressor(PooledEchoState):
         tags.target_tags.multi_output = True
         return tags
 
-    def _learn_targets(self, y: Any) -> int:
+    def _learn_targets(self, y: Any, **known: Any) -> int:
         self._targets = NumberTargets.learn(y)
         return len(self._targets.mean)
 
