@@ -6,7 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from fastrnn.plots import plot_attention, plot_forecast, plot_piano_roll
+from fastrnn.plots import (
+    plot_attention,
+    plot_forecast,
+    plot_gates,
+    plot_gradient_norms,
+    plot_piano_roll,
+    plot_unit,
+)
 
 pytestmark = pytest.mark.usefixtures("matplotlib")
 
@@ -41,6 +48,61 @@ def test_a_forecast_has_a_band_a_median_and_the_truth():
     assert axes.collections[0].get_paths()[0].get_extents().bounds == (3, 1, 1, 4)
 
 
+def test_gates_are_drawn_one_below_the_other():
+    f, c = np.array([[0.5, 0.25, 1], [0, 1, 0.5]]), np.array([[0, -2, 5], [1, 0.5, 7]])
+    figure = plot_gates({"f": f, "c": c}, "a\n", units=[1, 0])
+    upper, lower, *_ = figure.axes
+    np.testing.assert_array_equal(upper.images[0].get_array(), f[:, [1, 0]].T)
+    np.testing.assert_array_equal(lower.images[0].get_array(), c[:, [1, 0]].T)
+    assert (upper.images[0].get_clim(), lower.images[0].get_clim()) == ((0, 1), (-2, 2))
+    assert (upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()) == ("f", "c", "Symbol")
+    assert [label.get_text() for label in lower.get_xticklabels()] == ["a", "⏎"]
+    assert [label.get_text() for label in lower.get_yticklabels()] == ["1", "0"]
+    assert plot_gates({"f": f}).axes[0].get_xlabel() == "Step"
+
+
+def test_gradient_norms_are_drawn_with_the_slope_that_begins_at_the_first():
+    norms = np.exp(-0.5 * np.arange(6.0))[:, None] * [1.0, np.e**2]
+    norms[4] = 0.0  # not drawn
+    (axes,) = plot_gradient_norms({"tanh": norms, "lstm": np.ones(6)}, {"tanh": -0.5}).axes
+    curve, slope, other = axes.lines
+    assert curve.get_xdata().tolist() == [0, 1, 2, 3, 5]
+    np.testing.assert_allclose(curve.get_ydata(), slope.get_ydata()[[0, 1, 2, 3, 5]])  # geometric mean
+    assert curve.get_label() == "tanh, predicted -0.500 a step"
+    assert other.get_label() == "lstm"
+    assert other.get_ydata().tolist() == [1] * 6
+    assert axes.get_yscale() == "log"
+    (axes,) = plot_gradient_norms([1.0, 0.5], lags=[3, 9]).axes
+    assert axes.lines[0].get_xdata().tolist() == [3, 9]
+    assert axes.get_legend() is None
+
+
+def test_a_unit_is_drawn_over_the_lines_of_its_text():
+    values = [1.0, 2.0, -4.0, 0.0, 3.0, 0.5]
+    axes = plot_unit(values, "a $\nbc", columns=3).axes[0]
+    grid = axes.images[0].get_array().filled(np.nan)
+    np.testing.assert_array_equal(grid, [[1, 2, -4], [0, np.nan, np.nan], [3, 0.5, np.nan]])
+    assert axes.images[0].get_clim() == (-4, 4)
+    assert [(text.get_text(), text.get_position()) for text in axes.texts] == [
+        ("a", (0, 0)), ("$", (2, 0)), ("⏎", (0, 1)), ("b", (0, 2)), ("c", (1, 2))
+    ]  # fmt: skip
+
+
+def test_words_stand_apart_and_activations_that_are_never_negative_begin_at_zero():
+    axes = plot_unit([0.5, 0.25, 2.0], ["to", "\t", "be"], columns=4).axes[0]
+    grid = axes.images[0].get_array().filled(np.nan)
+    np.testing.assert_array_equal(grid, [[0.5, 0.5, np.nan, 0.25], [2, 2, np.nan, np.nan]])
+    assert axes.images[0].get_clim() == (0, 2)
+    assert "".join(text.get_text() for text in axes.texts) == "to⇥be"
+    assert plot_unit([0.5], "a", limits=(0, 3)).axes[0].images[0].get_clim() == (0, 3)
+
+
+def test_the_attention_over_one_sequence_can_be_drawn_as_a_row_or_over_its_text():
+    weights = np.array([0.2, 0.8], np.float32)
+    assert plot_attention(weights[None], "ab", ["class"]).axes[0].images[0].get_array().shape == (1, 2)
+    assert plot_unit(weights, "ab", label="Attention").axes[1].get_xlabel() == "Attention"
+
+
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 @pytest.mark.parametrize(
     "draw",
@@ -48,6 +110,9 @@ def test_a_forecast_has_a_band_a_median_and_the_truth():
         lambda path: plot_piano_roll([[60]], path),
         lambda path: plot_attention([[1.0]], ["a"], ["b"], path),
         lambda path: plot_forecast([1], LEVELS, path=path),
+        lambda path: plot_gates({"f": [[0.5]]}, "a", path),
+        lambda path: plot_unit([0.0], "$", path),
+        lambda path: plot_gradient_norms([1.0, 0.5], path=path),
     ],
 )
 def test_a_plot_is_written_in_the_format_of_its_suffix(kind, draw, tmp_path):
@@ -74,6 +139,33 @@ def test_a_suffix_that_names_no_format_is_refused(tmp_path):
         (lambda: plot_forecast([1], {0.5: [1], 0.9: [1, 2]}), r"quantiles\[0.9\]: expected 1 steps"),
         (lambda: plot_forecast([1], LEVELS, truth=[1]), "truth: expected 2 steps"),
         (lambda: plot_forecast([], LEVELS), r"history: expected shape \[T\]"),
+        (lambda: plot_gates({}), "gates: expected at least one; an RNN has none: draw its states"),
+        (lambda: plot_gates({"f": [1.0]}), r"gates\['f'\]: expected \[T, H\].*got \[1\]"),
+        (
+            lambda: plot_gates({"f": [[1.0]], "i": [[1.0, 2.0]]}),
+            r"gates\['i'\]: .* here \[1, 1\], got \[1, 2\]",
+        ),
+        (lambda: plot_gates({"f": [[np.inf]]}), r"gates\['f'\]: expected finite numbers"),
+        (lambda: plot_gates({"f": [[1.0]]}, "ab"), "symbols: expected one for each of 1 steps, got 2"),
+        (lambda: plot_gates({"f": [[1.0]]}, units=[1]), "units: expected 0 .. 0, got 1"),
+        (lambda: plot_gradient_norms({}), "norms: expected at least one array"),
+        (lambda: plot_gradient_norms([0.0, np.nan]), "norms: expected a norm above 0"),
+        (lambda: plot_gradient_norms({"a": [np.inf]}), r"norms\['a'\]: expected finite numbers"),
+        (lambda: plot_gradient_norms({"a": [1.0], "b": [1.0, 2.0]}), r"norms\['b'\]: expected 1 lags"),
+        (lambda: plot_gradient_norms([[[1.0]]]), r"norms: expected \[K\] or \[K, N\]"),
+        (lambda: plot_gradient_norms({"a": [1.0]}, {"b": -1.0}), "rates: expected names of norms"),
+        (lambda: plot_gradient_norms([1.0], lags=[0, 1]), "lags: expected 1 integers"),
+        (lambda: plot_unit([1.0], "ab"), r"activation: expected a number .* here 2, .* got shape \[1\]"),
+        (
+            lambda: plot_unit([], ""),
+            "activation: expected a number for each of the symbols, here 0, at least one",
+        ),
+        (lambda: plot_unit([np.nan], "a"), "activation: expected finite numbers"),
+        (
+            lambda: plot_unit(np.zeros(5001), "a" * 5001),
+            "symbols: expected at most 5000 .* got 5001; draw a part",
+        ),
+        (lambda: plot_unit([1.0], "a", limits=(1, 1)), "limits: expected two numbers in ascending order"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw, message):

@@ -20,6 +20,14 @@ MASKS = {
 FORCED = [
     name for name, (layer, options) in VARIANTS.items() if layer is fr.Jordan and not options.get("reverse")
 ]
+PLAIN = [
+    ("RNN", {}),
+    ("RNN", {"nonlinearity": "relu"}),
+    ("GRU", {}),
+    ("GRU", {"reset_after": False}),
+    ("LSTM", {}),
+    ("SLSTM", {}),
+]
 STACKS = [(1, False), (2, False), (1, True), (2, True)]
 
 
@@ -44,14 +52,18 @@ def masks_of(torch, variant, tape, i):
     return {name: torch.as_tensor(np.array(mask), dtype=torch.float64) for name, mask in masks.items()}
 
 
-def run(torch, rnn, tensors, batch, tape=None):
-    """Run the stack in PyTorch on tensors (x, context, state, parameters): y, and the last state's arrays."""
+def run(torch, rnn, tensors, batch, tape=None, every=None):
+    """Run the stack in PyTorch on tensors (x, context, state, parameters): y, and the last state's arrays.
+
+    The states of all steps are added to `every`, a list for each layer and direction.
+    """
     v, (T, N) = rnn.options, tensors["x"].shape[:2]
     lengths = torch.as_tensor(batch.get("lengths", np.full(N, T)))
     how = {
         "running": torch.arange(T)[:, None] < lengths,
         "reset": torch.as_tensor(batch.get("reset", np.zeros((T, N), bool))),
         "targets": torch.as_tensor(batch["targets"]) if "targets" in batch else None,
+        "every": [] if every is None else every,
     }
     y, lasts = tensors["x"], []
     for layer in range(rnn.num_layers):
@@ -122,10 +134,11 @@ def check_training(torch, rnn, x, more):
     dy = random.normal(size=y.shape)
     dlast = random_state(rnn, lambda *shape: random.normal(size=shape), x.shape[1])
     dcontext = np.zeros_like(more["context"]) if "context" in more else None
-    dx, dstate = rnn.backward(tape, dy, dlast, dcontext=dcontext)
+    dstates, every = fr.layers.StateGradients.of(tape), []
+    dx, dstate = rnn.backward(tape, dy, dlast, dcontext=dcontext, state_gradients=dstates)
 
     leaves, tensors = as_tensors(torch, rnn, x, more)
-    y_, last_ = run(torch, rnn, tensors, more, tape)
+    y_, last_ = run(torch, rnn, tensors, more, tape, every)
     loss = sum(
         (one * torch.from_numpy(d)).sum() for one, d in zip((y_, *last_), (dy, *parts_of(dlast)), strict=True)
     )
@@ -144,6 +157,22 @@ def check_training(torch, rnn, x, more):
         else:
             assert leaf.grad.any(), one
             assert_close(gradients[one], leaf.grad, one)
+    for name in ("h", "c") if "c" in rnn.state_names else ("h",):
+        wanted = torch.stack([torch.stack([gradient(torch, step[name]) for step in own]) for own in every])
+        assert wanted.any()
+        assert_close(getattr(dstates, name), wanted, f"gradients of every {name}")
+
+
+def gradient(torch, tensor):
+    """Return the gradient that autograd kept; zeros if the loss does not depend on the tensor."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+
+
+@pytest.mark.parametrize("given", BATCHES)
+@pytest.mark.parametrize(("kind", "options"), PLAIN)
+def test_training_of_plain_cells(torch, kind, options, given):
+    rnn = getattr(fr, kind)(4, 5, num_layers=2, bidirectional=True, dtype="float64", seed=2, **options)
+    check_training(torch, rnn, *batch(rnn, BATCHES[given]))
 
 
 @pytest.mark.parametrize("given", BATCHES)

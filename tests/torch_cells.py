@@ -138,7 +138,9 @@ def slstm(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> di
     most = kept.maximum(log_i).where(n0 > 0, log_i)
     i, f = (log_i - most).exp(), (kept - most).exp()
     c, n = f * c0 + i * z.tanh() * m["candidate"], f * n0 + i
-    return {"h": projected(v, w, o.sigmoid() * c / n), "c": joined([c, n, most])}
+    memory = joined([c, n, most])
+    c, n, _ = memory.chunk(3, 1)  # so that h reads the state whose gradient autograd keeps
+    return {"h": projected(v, w, o.sigmoid() * c / n), "c": memory}
 
 
 def mingru(v: CellOptions, w: Tensors, gx: Any, state: Tensors, m: Tensors) -> dict[str, Any]:
@@ -169,9 +171,11 @@ def run_steps(
 ) -> tuple[Any, Any]:
     """Run one layer and direction over [T, N, G*H]; return every h and the last state.
 
-    `how` has the masks, the batch's running and reset, bool [T, N], and the targets [T, N, P] to feed back,
-    or None.
+    `how` has the masks, the batch's running and reset, bool [T, N], the targets [T, N, P] to feed back, or
+    None, and a list to which the states of all steps are added, in the order of time, with their gradients.
     """
+    every: list[Any] = [None] * len(gx)
+    how["every"].append(every)
     state, outputs = dict(first), [None] * len(gx)
     order = range(len(gx))
     for t in reversed(order) if how["reverse"] else order:
@@ -179,8 +183,14 @@ def run_steps(
         m = {name: mask[t] if mask.dim() == 3 else mask for name, mask in how["masks"].items()}
         new = CELLS[v.cell](v, w, gx[t], state, m)
         new["h"] = m["zone_h"] * state["h"] + (1 - m["zone_h"]) * new["h"]
+        every[t] = dict(new)
         if "c" in state and v.cell in ("lstm", "jordan"):
             new["c"] = m["zone_c"] * state["c"] + (1 - m["zone_c"]) * new["c"]
+        if v.zoneout[1]:
+            every[t]["c"] = new["c"]
+        for name in ("h", "c"):
+            if name in state:
+                every[t][name].retain_grad()
         if v.skip:
             new["past"] = torch.cat([state["past"][:, 1:], new["h"][:, None]], 1)
         running = how["running"][t]

@@ -11,6 +11,7 @@
     EACH(gru)                  \
     EACH(lstm)                 \
     EACH(slstm)                \
+    EACH(sparse_reservoir)     \
     EACH(stream)               \
     EACH(variant)              \
     EACH(linear)               \

@@ -17,7 +17,7 @@ class BackwardPass {
     struct BackwardArguments {
         py::object dy, dlast, gradients;
         bool need_dx = false;
-        py::object drestart;
+        py::object drestart, dstates;
         int direction = 0, directions = 1;
     };
 
@@ -51,6 +51,7 @@ class BackwardPass {
         problem_.dinitial = dinitial_.mutable_data();
         problem_.drestart = drestart_.mutable_data("drestart");
         problem_.resumed = segment_.first > 0;
+        problem_.dstates = expect_dstates(given.dstates);
         problem_.interrupt = &interrupt;
         read_tape();
         expect_gradients(given.gradients);
@@ -74,6 +75,8 @@ class BackwardPass {
     void run_link(const Worker& worker, Index link) const { packed_.backward_link(problem_, *scratch_, worker, link); }
 
     void finish() {
+        clear_padding(problem_.dstates.h, packed_.sizes().P, problem_.batch);
+        clear_padding(problem_.dstates.c, packed_.sizes().carried, problem_.batch);
         if (problem_.batch.tokens() == 0) return pass_through();
         if (dx_ && !tape_.lengths.is_none()) clear_padding(problem_.dx, packed_.sizes().D, problem_.batch);
     }
@@ -98,6 +101,24 @@ class BackwardPass {
         const Index width = given.directions * packed_.sizes().P;
         if (given.dy.is_none()) return new_array<S>("dy", {T_, N_, width}, true);
         return expect<S>(given.dy, "dy", {{"T", T_}, {"N", N_}, {"H", width}});
+    }
+
+    // Checks the arrays for the gradients of every h and, where there is one, every c.
+    State<S> expect_dstates(py::handle given) {
+        const CellSizes& sizes = packed_.sizes();
+        State<S> dstates;
+        if (given.is_none()) return dstates;
+        const std::size_t count = sizes.carried ? 2 : 1;
+        if (!py::isinstance<py::tuple>(given) || py::len(given) != count)
+            throw py::type_error("state_gradients: expected a tuple of " + std::to_string(count) + " arrays for " +
+                                 packed_.cell());
+        const auto take = [&](std::size_t i, Index width) {
+            held_.push_back(given[py::int_(i)]);
+            return expect_writable<S>(held_.back(), "state_gradients", {{"T", T_}, {"N", N_}, {"width", width}});
+        };
+        dstates.h = take(0, sizes.P);
+        if (sizes.carried) dstates.c = take(1, sizes.carried);
+        return dstates;
     }
 
     void read_tape() {

@@ -69,7 +69,8 @@ py::list recurrent_forward(const py::list& packed_list, py::object x, py::object
 // Returns results in the order of the layers, although the last layer runs first.
 template <class S>
 py::list recurrent_backward(const py::list& packed_list, const py::list& tapes, py::object dy, py::object dlasts,
-                            const py::list& gradients, bool need_dx, int directions, py::object drestarts) {
+                            const py::list& gradients, bool need_dx, int directions, py::object drestarts,
+                            py::object state_gradients) {
     const auto packed = expect_packed<S>(packed_list, directions);
     const std::size_t count = packed.size();
     for (const auto& [list, name] : {std::pair(&tapes, "tapes"), std::pair(&gradients, "gradients")})
@@ -90,6 +91,7 @@ py::list recurrent_backward(const py::list& packed_list, const py::list& tapes, 
         given.gradients = gradients[i];
         given.need_dx = need_dx || (directions == 1 && i > 0);
         given.drestart = entry(drestarts, i, count, "drestarts");
+        given.dstates = entry(state_gradients, i, count, "state_gradients");
         if (directions == 2) given.direction = int(i), given.directions = 2;
         passes.push_back(std::make_unique<BackwardPass<S>>(*packed[i], *held.back(), given, interrupt));
     }
@@ -147,12 +149,13 @@ void register_recurrent(py::module_& m) {
     m.def(
         "recurrent_backward",
         [](const py::list& packed, const py::list& tapes, py::object dy, py::object dstates, const py::list& gradients,
-           bool need_dx, int directions, py::object drestarts) {
+           bool need_dx, int directions, py::object drestarts, py::object state_gradients) {
             const auto run = is_packed_double(packed) ? &recurrent_backward<double> : &recurrent_backward<float>;
-            return run(packed, tapes, dy, dstates, gradients, need_dx, directions, drestarts);
+            return run(packed, tapes, dy, dstates, gradients, need_dx, directions, drestarts, state_gradients);
         },
         py::arg("packed"), py::arg("tapes"), py::arg("dy"), py::arg("dstates"), py::arg("gradients"),
         py::arg("need_dx"), py::arg("directions") = 1, py::arg("drestarts") = py::none(),
+        py::arg("state_gradients") = py::none(),
         "Backpropagate through time: add to gradients, return a list of (dx or None, gradient of the first state). "
         "With "
         "two directions, dy is [T, N, 2 P] and each direction returns its own dx.");

@@ -29,6 +29,9 @@ struct BackwardProblem {
     State<S> drestart;     // added to: what resets of later segments sent back; or null
     bool resumed = false;  // not the first segment: dinitial excludes what resets send back
     PassSums<S> sums;      // carried from segment to segment; null in a whole pass
+    // [T, N, P] and [T, N, carried] the gradients of every h and c, over all paths from them to the loss; or null. Not
+    // written after a row's end.
+    State<S> dstates;
     ParameterGradients<S> d;
     Interrupt* interrupt = nullptr;
     bool by_units = false;  // how a team shares the steps
@@ -224,6 +227,13 @@ FASTRNN_INLINE Vec<S> uncut(Vec<S> d, const BackwardRows<S>& rows, Index row, In
     return set(S(0));
 }
 
+// Keeps a vector of the gradient of this step's h or c (`array`, `width` wide) for the caller, who may not want it.
+template <class S>
+FASTRNN_INLINE void keep_gradient(S* array, Index width, const BackwardRows<S>& rows, Index row, Index unit, Vec<S> d,
+                                  Index left) {
+    if (array) store_first(array + rows.problem->batch.at(rows.step, row) * width + unit, d, left);
+}
+
 // The gradient over the recurrent connection for rows begin .. end-1: stores rows.dgates_next[row] + a0 (K scalars)
 // times `panels` in rows.dh, or adds it if `carry`.
 template <class S>
@@ -235,15 +245,20 @@ void recurrent_product(const BackwardRows<S>& rows, Index a0, const S* panels, I
     multiply_panels(product, rows.begin, end);
 }
 
-// The gradient of h at one step, without dy: the recurrent product, then epilogue(dh, row, unit) over all rows. Rows
-// that end at this step have rows.dh alone.
+// The gradient of h at one step: the recurrent product and dy, then epilogue(dh, row, unit) over all rows. Rows that
+// end at this step have rows.dh and dy alone.
 template <class S, class Epilogue>
 void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry,
                         Epilogue&& epilogue) {
     recurrent_product(rows, a0, panels, K, carry, rows.running);
     for (Index row = rows.begin; row < rows.end; ++row)
-        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>)
-            epilogue(uncut(load(rows.dh[row] + unit), rows, row, unit, rows.dh0), row, unit);
+        for (Index unit = rows.units.begin; unit < rows.units.end; unit += lanes<S>) {
+            const Index P = rows.problem->sizes.P, left = P - unit;
+            const Vec<S> dh =
+                uncut(load(rows.dh[row] + unit), rows, row, unit, rows.dh0) + load_first(rows.dy[row] + unit, left);
+            keep_gradient(rows.problem->dstates.h, P, rows, row, unit, dh, left);
+            epilogue(dh, row, unit);
+        }
 }
 
 // dx of some tokens of a chunk: gate gradients times W_ih.

@@ -75,7 +75,6 @@ struct Elman {
     void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index width = weights.H - unit;
         const Vec<S> h = load_first(rows.h[row] + unit, width);
-        dh = dh + load_first(rows.dy[row] + unit, width);
         store_first(rows.dgates[row] + unit, rectified ? where_positive(h, dh) : dh * dtanh(h), width);
     }
 

@@ -120,7 +120,6 @@ struct GruResetAfter : GruBase<S> {
 
     void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
         const Vec<S> r = load_first(tape, width), z = load_first(tape + H, width);
         const Vec<S> n = load_first(tape + 2 * H, width), hn = load_first(tape + 3 * H, width);
@@ -251,7 +250,6 @@ struct GruResetBefore : GruBase<S> {
 
     void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
         const Vec<S> z = load_first(tape + H, width), n = load_first(tape + 2 * H, width);
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);

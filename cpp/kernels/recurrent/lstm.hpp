@@ -90,12 +90,12 @@ struct Lstm {
 
     void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
         const Vec<S> i = load_first(tape, width), f = load_first(tape + H, width);
         const Vec<S> g = load_first(tape + 2 * H, width), o = load_first(tape + 3 * H, width);
         const Vec<S> tanh_c = tanh(load_first(rows.c[row] + unit, width));
         const Vec<S> dc = fma(dh * o, dtanh(tanh_c), uncut(load(rows.dc[row] + unit), rows, row, unit, rows.dc0));
+        keep_gradient(rows.problem->dstates.c, H, rows, row, unit, dc, width);
         store(rows.dc[row] + unit, dc * f);
         S* const d = rows.dgates[row] + unit;
         store_first(d, dc * g * dsigmoid(i), width);

@@ -74,16 +74,18 @@ struct SlstmUpdate {
 template <class S>
 struct SlstmGradients {
     Vec<S> log_i, f, z, o;  // of i~, of the sums of f and o, and of z after its tanh
+    SlstmMemory<S> memory;  // after the step
     SlstmMemory<S> before;
 
     // dh, the tape's gates, and d: what reaches the memory after the step from later steps.
     FASTRNN_INLINE SlstmGradients(Vec<S> dh, Vec<S> i, Vec<S> log_f, Vec<S> z_, Vec<S> open,
-                                  const SlstmMemory<S>& memory, const SlstmMemory<S>& earlier, SlstmMemory<S> d) {
-        const Vec<S> forget = exp((log_f + earlier.m) - memory.m), ratio = memory.c / memory.n;
-        const Vec<S> scale = d.m - fma(d.c, memory.c, d.n * memory.n);
-        const Vec<S> dratio = dh * open / memory.n;
+                                  const SlstmMemory<S>& reached, const SlstmMemory<S>& earlier, SlstmMemory<S> d) {
+        const Vec<S> forget = exp((log_f + earlier.m) - reached.m), ratio = reached.c / reached.n;
+        const Vec<S> scale = d.m - fma(d.c, reached.c, d.n * reached.n);
+        const Vec<S> dratio = dh * open / reached.n;
         d.c = d.c + dratio;
         d.n = d.n - dratio * ratio;
+        memory = d;
         const Vec<S> scale_of_f = where_positive(set(S(1)) - i, scale);
         log_i = fma(i, fma(d.c, z_, d.n), scale - scale_of_f);
         const Vec<S> dlog_f = fma(forget, fma(d.c, earlier.c, d.n * earlier.n), scale_of_f);
@@ -105,6 +107,14 @@ SlstmMemory<S> memory_gradient(const BackwardRows<S>& rows, Index H, Index row, 
     const auto sum = SlstmMemory<S>::load(initial, H, width);
     SlstmMemory<S>{sum.c + d.c, sum.n + d.n, sum.m + d.m}.store(initial, H, width);
     return {set(S(0)), set(S(0)), set(S(0))};
+}
+
+// Keeps the gradient of the second state after this step for the caller, who may not want it.
+template <class S>
+FASTRNN_INLINE void keep_memory_gradient(const BackwardRows<S>& rows, Index H, Index row, Index unit,
+                                         const SlstmMemory<S>& d) {
+    const Index at = rows.problem->batch.at(rows.step, row) * 3 * H + unit;
+    if (S* const c = rows.problem->dstates.c) d.store(c + at, H, H - unit);
 }
 
 template <class S>
@@ -170,13 +180,13 @@ struct Slstm {
 
     void backward_finish(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        dh = dh + load_first(rows.dy[row] + unit, width);
         const S* const tape = rows.gates[row] + unit;
         const Vec<S> i = load_first(tape, width), log_f = load_first(tape + H, width);
         const Vec<S> z = load_first(tape + 2 * H, width), o = load_first(tape + 3 * H, width);
         const auto memory = SlstmMemory<S>::load(rows.c[row] + unit, H, width);
         const auto before = SlstmMemory<S>::load(rows.c_prev[row] + unit, H, width);
         const SlstmGradients<S> d(dh, i, log_f, z, o, memory, before, memory_gradient(rows, H, row, unit));
+        keep_memory_gradient(rows, H, row, unit, d.memory);
         d.before.store(rows.dc[row] + unit, H, width);
 
         S* const dgates = rows.dgates[row] + unit;

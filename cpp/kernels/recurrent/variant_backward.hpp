@@ -148,6 +148,7 @@ void Variant<S>::output_gradients(const BackwardRows<S>& rows) const {
             const Index left = P - i;
             Vec<S> dh = masked(load_first(rows.dy[row] + i, left), mask, i, left) + load(rows.dh[row] + i);
             if (ring) dh = dh + load_first(ring + i, left);
+            keep_gradient(p.dstates.h, P, rows, row, i, dh, left);
             Vec<S> carry = set(S(0));
             if (zone) {
                 const Vec<S> keep = load_first(zone + i, left);

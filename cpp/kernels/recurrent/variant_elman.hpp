@@ -30,6 +30,7 @@ void Variant<S>::elman_gradients(const BackwardRows<S>& rows) const {
         if (sizes.carried) {
             const S* const zone = part(rows.problem->options.zone_c, rows.problem->batch.at(rows.step, g.row), sizes.H);
             const Vec<S> carried = g.dc(), kept = zone ? g.at(zone) * carried : set(S(0));
+            g.keep_dc(zone ? carried : d + carried);
             d = d + (carried - kept);
             store(rows.dc[g.row] + g.unit, kept);
         }

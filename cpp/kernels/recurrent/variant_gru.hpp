@@ -53,10 +53,12 @@ void Variant<S>::gru_gradients(const BackwardRows<S>& rows) const {
             g.put_gate(1, activation_gradient(gate_activation, z, d * (before - masked(n, mask, g.unit, g.left))));
         const Vec<S> dn = masked(d * (set(S(1)) - z), mask, g.unit, g.left);
         const Vec<S> sum = g.put_gate(2, activation_gradient(candidate_activation, n, dn));
-        if (sizes.carried)
+        if (sizes.carried) {
+            g.keep_dc(d);
             store(rows.dc[g.row] + g.unit, z * d);
-        else
+        } else {
             g.carry(z * d);
+        }
         if (!after) return;
         const Vec<S> reset = g.gate(0);
         const Vec<S> dr = g.put_gate(0, activation_gradient(gate_activation, reset, sum * g.gate(3)));

@@ -156,7 +156,8 @@ void Variant<S>::lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Ind
     const Vec<S> i = g.gate(at.i), candidate_value = g.gate(at.g), f = coupled ? one - i : g.gate(at.f);
     const Vec<S> entering = masked(candidate_value, mask, unit, g.left);
     Vec<S> dc = load(rows.scratch[row] + layout.out + unit), dbefore = set(S(0));
-    if (const S* const zone = part(p.options.zone_c, p.batch.at(rows.step, row), H)) {
+    const S* const zone = part(p.options.zone_c, p.batch.at(rows.step, row), H);
+    if (zone) {
         const Vec<S> keep = g.at(zone);
         dc = fma(one - keep, carried, dc);
         dbefore = keep * carried;
@@ -167,6 +168,7 @@ void Variant<S>::lstm_cell_gradients(const BackwardRows<S>& rows, Index row, Ind
         Vec<S>& seen = peeps_before ? dbefore : dc;
         seen = fma(g.at(rows.dgates[row] + layout.gates + at.o * H), g.at(weights.peephole[2]), seen);
     }
+    g.keep_dc(zone ? carried : dc);  // after a zoneout, the output reads another c
     if (cell_clip > S(0)) {
         const Vec<S> raw = fma(f, before, i * entering), clip = set(cell_clip);
         dc = where_positive(max(raw, set(S(0)) - raw) - clip, set(S(0)), dc);  // a c equal to the clip is not clipped

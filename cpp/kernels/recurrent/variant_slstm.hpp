@@ -38,6 +38,7 @@ void Variant<S>::slstm_gradients(const BackwardRows<S>& rows) const {
         const auto before = SlstmMemory<S>::load(rows.c_prev[g.row] + g.unit, H, g.left);
         const SlstmGradients<S> d(g.dq(), g.gate(0), g.gate(1), entering, g.gate(3), memory, before,
                                   memory_gradient(rows, H, g.row, g.unit));
+        keep_memory_gradient(rows, H, g.row, g.unit, d.memory);
         d.before.store(rows.dc[g.row] + g.unit, H, g.left);
         g.put_gate(0, d.log_i);
         g.put_gate(1, d.f);

@@ -113,6 +113,8 @@ struct UnitGradients {
     FASTRNN_INLINE Vec<S> at(const S* values) const { return load_first(values + unit, left); }
     FASTRNN_INLINE Vec<S> dq() const { return load_first(rows.scratch[row] + layout.dq + unit, left); }
     FASTRNN_INLINE Vec<S> dc() const { return load(rows.dc[row] + unit); }
+    // Keeps the gradient of c after this step, which may be more than what later steps sent back.
+    FASTRNN_INLINE void keep_dc(Vec<S> d) const { keep_gradient(rows.problem->dstates.c, H, rows, row, unit, d, left); }
     // Column `column` of the token's gradients, for array `number` of H.
     FASTRNN_INLINE void put(Index column, Index number, Vec<S> d) const {
         store_first(rows.dgates[row] + column + number * H + unit, d, left);

@@ -15,7 +15,7 @@ from fastrnn._plain import parse_json
 __all__ = ["NOT_OPTIONS", "changed_settings", "setting_options"]
 
 #: Settings that have an option of another name, or none.
-NOT_OPTIONS = frozenset({"random_state", "verbose"})
+NOT_OPTIONS = frozenset({"initialize", "random_state", "verbose"})
 _ENTRY = re.compile(r"^(\w+(?:, \w+)*)(?: : (.*))?$")
 _CHOICES = re.compile(r'^\{("\w+"(?:, "\w+")*)\}')
 

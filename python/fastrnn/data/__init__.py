@@ -1,5 +1,6 @@
 """Data: readers of text, tables, tagged sentences and sound; text as ids, vocabularies, and batches."""
 
+from fastrnn.data import synthetic
 from fastrnn.data.batching import Batch, ChunkedText, TrainingData
 from fastrnn.data.buckets import length_buckets, pad_batch
 from fastrnn.data.conll import read_conll, write_conll
@@ -34,5 +35,6 @@ __all__ = [
     "read_wav",
     "split_words",
     "standard_library_text",
+    "synthetic",
     "write_conll",
 ]

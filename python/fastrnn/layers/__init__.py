@@ -23,6 +23,7 @@ from fastrnn.layers.loss.regression import huber, mean_squared_error, quantile_l
 from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
 from fastrnn.layers.loss.tag_schemes import allowed_transitions
 from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
+from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
 from fastrnn.layers.recurrent.engine.stream import Stream
 from fastrnn.layers.recurrent.engine.tape import LayerTape, Tape
 from fastrnn.layers.recurrent.gru import GRU
@@ -69,6 +70,7 @@ __all__ = [
     "Stack",
     "StackStream",
     "StackTape",
+    "StateGradients",
     "Stream",
     "Tape",
     "TiedSoftmax",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.plots.figure import new_figure, save_figure
+from fastrnn.plots.figure import new_figure, save_figure, visible
 
 __all__ = ["plot_attention"]
 
@@ -58,16 +58,15 @@ def plot_attention(
     image = axes.imshow(array, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     turned = any(len(symbol) > 2 for symbol in source)
     axes.set_xticks(
-        range(len(source)), _visible(source), rotation=60 if turned else 0, ha="right" if turned else "center"
+        range(len(source)), _labels(source), rotation=60 if turned else 0, ha="right" if turned else "center"
     )
-    axes.set_yticks(range(len(target)), _visible(target))
+    axes.set_yticks(range(len(target)), _labels(target))
     axes.set_xlabel("Source")
     axes.set_ylabel("Target")
     figure.colorbar(image, ax=axes, label="Attention weight", shrink=0.9)
     return save_figure(figure, path)
 
 
-def _visible(symbols: Sequence[str]) -> list[str]:
-    shown = {" ": "␣", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
+def _labels(symbols: Sequence[str]) -> list[str]:
     # A dollar sign would begin a formula.
-    return [shown.get(symbol, symbol.replace("$", r"\$")) for symbol in symbols]
+    return [symbol.replace("$", r"\$") for symbol in visible(symbols)]

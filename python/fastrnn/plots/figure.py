@@ -5,22 +5,31 @@ from __future__ import annotations
 import importlib
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fastrnn.files.atomic_files import write_atomically
 
-__all__ = ["new_figure", "save_figure"]
+__all__ = ["new_figure", "new_panels", "save_figure", "visible"]
+
+_SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
 def new_figure(width: float, height: float) -> tuple[Any, Any]:
     """Create a figure with one pair of axes; sizes in inches."""
+    figure, (axes,) = new_panels(width, height, 1)
+    return figure, axes
+
+
+def new_panels(width: float, height: float, count: int) -> tuple[Any, list[Any]]:
+    """Create a figure with axes one below the other, which share the x axis; sizes in inches."""
     try:
         module = importlib.import_module("matplotlib.figure")
     except ImportError as error:
         raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from error
     figure = module.Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
+    return figure, list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str] | None) -> Any:
@@ -34,3 +43,19 @@ def save_figure(figure: Any, path: str | os.PathLike[str] | None) -> Any:
         figure.savefig(content, format=kind, dpi=150)
         write_atomically(path, content.getvalue())
     return figure
+
+
+def visible(symbols: Sequence[str]) -> list[str]:
+    r"""Return symbols as labels show them: a sign for a space and each control character.
+
+    Examples
+    --------
+    >>> visible(["a", " ", "\n", "\r"])
+    ['a', '␣', '⏎', '␍']
+    """
+    return ["".join(_SHOWN.get(one) or _sign(one) for one in symbol) for symbol in symbols]
+
+
+def _sign(character: str) -> str:
+    code = ord(character)
+    return chr(0x2400 + code) if code < 0x20 else character

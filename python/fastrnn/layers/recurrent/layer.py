@@ -14,14 +14,11 @@ from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
+from fastrnn.layers.recurrent.engine.backpropagation import backpropagate, check_backward
 from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights, learned_signs
-from fastrnn.layers.recurrent.engine.segments import (
-    AnyTape,
-    CheckpointedTape,
-    backward_segments,
-    forward_segments,
-)
-from fastrnn.layers.recurrent.engine.sequence_pass import backward, forward, infer
+from fastrnn.layers.recurrent.engine.segments import AnyTape, CheckpointedTape, forward_segments
+from fastrnn.layers.recurrent.engine.sequence_pass import forward, infer
+from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
 from fastrnn.layers.recurrent.engine.stream import Stream
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.options import without_numpy
@@ -184,6 +181,7 @@ class Recurrent(Module, Generic[StateT]):
         *,
         need_dx: bool = True,
         dcontext: Array | None = None,
+        state_gradients: StateGradients | None = None,
     ) -> tuple[Array | None, StateT]:
         """Backpropagate through time; add to `gradients`.
 
@@ -199,6 +197,8 @@ class Recurrent(Module, Generic[StateT]):
             Whether to compute dx.
         dcontext : ndarray, float, of the context's shape, optional
             The gradient with respect to the context is added to it.
+        state_gradients : StateGradients, optional
+            ``StateGradients.of(tape)``: is filled with the gradient of every step's state.
 
         Returns
         -------
@@ -214,15 +214,10 @@ class Recurrent(Module, Generic[StateT]):
         TypeError
             If an array has a wrong dtype.
         """
-        if not isinstance(tape, (Tape, CheckpointedTape)):
-            raise TypeError(f"tape: expected the Tape that forward returned, got {type(tape).__name__}")
-        if tape._owner is not self and tape._owner._identity != self._identity:
-            raise ValueError("tape: expected one of this layer, got another layer's")
-        if dy is None and dstate is None:
-            raise ValueError("dy, dstate: expected at least one gradient, got None for both")
+        check_backward(self, tape, dy, dstate)
         own = self._weights.gradient_groups(self.gradients)
         gradients, parts = arguments.with_dcontext(self.spec, own, dcontext, tape.context_shape, tape.alone)
-        result = self._backward(tape, gradients, dy, dstate, need_dx)
+        result = self._backward(tape, gradients, dy, dstate, need_dx, state_gradients)
         for into, part in parts:
             into += part
         return result
@@ -280,13 +275,10 @@ class Recurrent(Module, Generic[StateT]):
         return *self._result(y, finals, alone=batch.alone), tape
 
     def _backward(
-        self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool
+        self, tape: AnyTape, gradients: list[Group], dy: Any, dstate: Any, need_dx: bool, every: Any = None
     ) -> tuple[Array | None, StateT]:
-        """Run BPTT; add to the given groups of gradients."""
-        dy = None if dy is None else arguments.as_dy(self.spec, dy, tape.steps, tape.rows, alone=tape.alone)
-        dstates = arguments.as_states(self.spec, "dstate", dstate, tape.rows, alone=tape.alone)
-        run: Any = backward if isinstance(tape, Tape) else backward_segments
-        dx, firsts = run(tape, gradients, dy, dstates, need_dx)
+        """Run BPTT; add to the given groups of gradients, and to those of a learned state."""
+        dx, firsts = backpropagate(tape, gradients, dy, dstate, need_dx, every)
         if tape.learned_state:
             for i, parts in enumerate(firsts):
                 for name, part in zip(self.state_names, parts, strict=True):

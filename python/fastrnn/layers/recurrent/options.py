@@ -122,6 +122,16 @@ CELLS: dict[str, Cell] = {
 }
 
 
+# What a tape keeps of the cells whose gates no option changes.
+_GATES_KEPT = {
+    "elman": ("n",),
+    "jordan": ("n",),
+    "slstm": ("i", "log_f", "z", "o"),
+    "mingru": ("z", "n"),
+    "minlstm": ("f", "i", "n", "share"),
+}
+
+
 class SLSTMOptions(SharedOptions, total=False):
     """Keywords of `fastrnn.SLSTM`, which has no others."""
 
@@ -275,6 +285,16 @@ class CellOptions:
     def gates(self) -> int:
         """G: rows of weight_ih in units of H."""
         return CELLS[self.cell].gates - self.coupled + self.relevance
+
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """Names of the gates that a tape keeps, in their order; see `fastrnn.layers.LayerTape`."""
+        if self.cell == "lstm":
+            last = ("r",) if self.relevance else ()
+            return ("i", *(() if self.coupled else ("f",)), "g", "o", *last)
+        if self.cell == "gru":
+            return ("r", "z", "n", *(("hn",) if self.reset_after else ()))
+        return () if self.plain and self.cell == "elman" else _GATES_KEPT[self.cell]
 
     @property
     def has_product(self) -> bool:

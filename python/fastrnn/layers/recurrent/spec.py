@@ -114,6 +114,29 @@ class RecurrentSpec:
         return self.options.gates
 
     @property
+    def gate_names(self) -> tuple[str, ...]:
+        """Names of the gates that a tape keeps, along the third axis of `LayerTape.gates`.
+
+        LSTM: i, f, g, o, without f if coupled, then r with a relevance gate. GRU: r, z, n, then hn, which is
+        ``W_hn h' + b_hn``, with ``reset_after``. SLSTM: i, log_f, z, o, where i is ``exp(log_i - m)``.
+        MinGRU: z, n. MinLSTM: f, i, n, share, which is ``i / (f + i)``. RNN: none, or with options n, the new
+        value; Jordan: n.
+        """
+        return self.options.gate_names
+
+    @property
+    def carried_names(self) -> tuple[str, ...]:
+        """Names of the states in `LayerTape.c`, side by side: c; of an SLSTM c, n and m; none without c."""
+        if "c" not in self.state_names:
+            return ()
+        return ("c", "n", "m") if self.cell == "slstm" else ("c",)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers and directions in their order: l0, l0_reverse, l1, ..., as parameters end."""
+        return tuple(suffix[1:] for suffix in suffixes(self.num_layers, self.directions))
+
+    @property
     def count(self) -> int:
         """Number of layers and directions, L*directions."""
         return self.num_layers * self.directions

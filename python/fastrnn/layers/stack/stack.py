@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
-from fastrnn.layers.base.kept import Kept, frozen
+from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.layer import Recurrent
@@ -27,58 +27,17 @@ from fastrnn.layers.stack.connections import (
     reject_ids,
 )
 from fastrnn.layers.stack.stream import StackStream
+from fastrnn.layers.stack.tape import StackTape, check_state_gradients
 
 if TYPE_CHECKING:
     from fastrnn._checks import Seed
+    from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
     from fastrnn.layers.recurrent.engine.tape import Tape
 
 __all__ = ["Stack", "StackTape"]
 
 # One entry for each layer: that layer's own state.
 StackState: TypeAlias = tuple[Any, ...]
-
-
-class StackTape(Kept):
-    """What ``forward`` of a `Stack` keeps for ``backward``.
-
-    The rules of `fastrnn.layers.Tape` apply to its arrays.
-
-    Attributes
-    ----------
-    steps, rows : int
-        T and N of the pass.
-    layers : tuple of Tape
-        One for each layer.
-    dropout : tuple of (ndarray [T, N, width] or None)
-        Masks applied to the outputs of all layers but the last.
-    """
-
-    __slots__ = ("_shape", "_stack", "alone", "dropout", "layers", "rows", "steps")
-
-    def __init__(
-        self, stack: Stack, layers: list[Tape], dropout: list[Array | None], shape: tuple[int, ...]
-    ) -> None:
-        self._stack, self._shape = stack, shape
-        self.layers, self.dropout = tuple(layers), tuple(dropout)
-        self.alone = self.layers[0].alone
-        self.steps, self.rows = self.layers[0].steps, self.layers[0].rows
-
-    @property
-    def nbytes(self) -> int:
-        """Total bytes of the arrays that the forward pass made and the tape keeps."""
-        total = sum(tape.nbytes for tape in self.layers)
-        total += sum(mask.nbytes for mask in self.dropout if mask is not None)
-        for below, tape in pairwise(self.layers):
-            x = tape.layers[0].x
-            if not np.may_share_memory(x, below.layers[-1].y):
-                total += x.nbytes
-        return total
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return StackTape, (self._stack, list(self.layers), list(self.dropout), self._shape)
-
-    def __repr__(self) -> str:
-        return f"<StackTape of {self._stack!r}: {self.steps} steps of {self.rows} sequences>"
 
 
 class Stack(Composite):
@@ -283,6 +242,7 @@ class Stack(Composite):
         *,
         need_dx: bool = True,
         dcontext: Array | None = None,
+        state_gradients: Sequence[StateGradients] | None = None,
     ) -> tuple[Array | None, StackState]:
         """Backpropagate through time and add to `gradients`.
 
@@ -298,6 +258,8 @@ class Stack(Composite):
             False skips the computation of dx.
         dcontext : ndarray, float, of the context's shape, optional
             The gradient with respect to the context is added to it.
+        state_gradients : sequence of StateGradients, optional
+            For each layer one for its tape: they are filled with the gradients of every step's state.
 
         Returns
         -------
@@ -325,12 +287,15 @@ class Stack(Composite):
         dstates = as_entries(self.layers, "dstate", dstate, tape.rows, alone=tape.alone)
         if dcontext is not None and not self.context_size:
             raise ValueError("dcontext: expected None, as no layer has a context_size")
+        every = check_state_gradients(tape, state_gradients)
         firsts: list[Any] = []
 
         def run(index: int, dresult: Array) -> Array | None:
             layer, given = self.layers[index], (tape.layers[index], dresult, dstates[index])
             own = dcontext if layer.options.context_size else None
-            dread, first = layer.backward(*given, need_dx=need_dx or index > 0, dcontext=own)
+            dread, first = layer.backward(
+                *given, need_dx=need_dx or index > 0, dcontext=own, state_gradients=every[index]
+            )
             firsts.insert(0, first)
             return dread
 

@@ -175,7 +175,12 @@ def forward_segments(
 
 
 def backward_segments(
-    tape: CheckpointedTape, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
+    tape: CheckpointedTape,
+    gradients: list[Group],
+    dy: Array | None,
+    dstates: States | None,
+    need_dx: bool,
+    every: States | None = None,
 ) -> tuple[Array | None, States]:
     """Do what `backward` does, and run each segment forward again first."""
     both = tape._spec.directions == 2
@@ -189,7 +194,7 @@ def backward_segments(
         parts: States = []
         for i, run in enumerate(tape._levels[number]):
             part = columns(dx, i) if both and dx is not None else dx
-            one, first = run.backward(own, part, dstates, number > 0 or need_dx)
+            one, first = run.backward(own, part, dstates, number > 0 or need_dx, every)
             below = one if below is None or one is None else np.add(below, one, out=below)
             parts += first
         firsts = parts + firsts
@@ -245,7 +250,12 @@ class Run:
 
     @named_memory("dx", FEWER_TOKENS)
     def backward(
-        self, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
+        self,
+        gradients: list[Group],
+        dy: Array | None,
+        dstates: States | None,
+        need_dx: bool,
+        every: States | None,
     ) -> tuple[Array | None, States]:
         first, count = self.layers.start, len(self.layers)
         carried: list[Any] = [None] * count
@@ -266,6 +276,7 @@ class Run:
             for own in reversed(self._together()):
                 layers = slice(first + own.start, first + own.stop)
                 groups, dcontext = self._of_segment(gradients[layers], begin, end)
+                kept = None if every is None else self._parts(every[layers], begin, end)
                 results = kernels.recurrent_backward(
                     self.weights.packed[layers],
                     tapes[own],
@@ -275,7 +286,11 @@ class Run:
                     own.start > 0 or need_dx,
                     1,
                     back[own],
+                    kept,
                 )
+                for whole, some in zip(every[layers] if every else (), kept or (), strict=True):
+                    for array, one in zip(whole, some, strict=True):
+                        self._put(array, one, begin, end)
                 if dcontext is not None:
                     self._put(gradients[layers.start]["context"], dcontext, begin, end)
                 part, carried[own] = results[0][0], [state for _, state in results]
@@ -284,6 +299,10 @@ class Run:
             if dx is not None and part is not None:
                 self._put(dx, part, begin, end)
         return dx, carried
+
+    def _parts(self, arrays: States, begin: int, end: int) -> States:
+        """Return new arrays for some steps of arrays of all steps."""
+        return [tuple([np.zeros((end - begin, *a.shape[1:]), a.dtype) for a in parts]) for parts in arrays]
 
     def _with_sums(self, group: Group) -> Group:
         """Add the sums that all segments add to before they become gradients, as in a whole pass."""

@@ -103,9 +103,17 @@ def level_options(
 
 
 def backward(
-    tape: Tape, gradients: list[Group], dy: Array | None, dstates: States | None, need_dx: bool
+    tape: Tape,
+    gradients: list[Group],
+    dy: Array | None,
+    dstates: States | None,
+    need_dx: bool,
+    every: States | None = None,
 ) -> tuple[Array | None, States]:
-    """Run BPTT through all layers, the last one first; add to the gradients."""
+    """Run BPTT through all layers, the last one first; add to the gradients.
+
+    `every`: arrays for the gradients of every step's state, [T, N, P] and [T, N, carried], of each layer.
+    """
     spec, weights = tape._spec, tape._weights
     own = dropped_weight_gradients(weights, gradients)
     firsts: States = []
@@ -119,6 +127,8 @@ def backward(
             own[level],
             level.start > 0 or need_dx,
             spec.directions,
+            None,
+            None if every is None else every[level],
         )
         dx = results[0][0]
         if both and dx is not None:

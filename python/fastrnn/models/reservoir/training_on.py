@@ -1,0 +1,167 @@
+"""Training a fitted echo state model on: all weights, by backpropagation through time."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn._arrays import Array
+from fastrnn.models.base.examples import Examples
+from fastrnn.models.base.fitting import fit_network, mean_loss, new_optimizer
+from fastrnn.models.reservoir.saved_reservoir import SavedReservoir
+from fastrnn.models.reservoir.windows import Windows, whole_sequences
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Data", "TrainableReservoir"]
+
+
+class Data(NamedTuple):
+    """Encoded sequences and their targets.
+
+    Attributes
+    ----------
+    inputs : list of ndarray, float [T, D] or int64 [T]
+        What the network reads, fed-back outputs included.
+    targets : list of ndarray, float64 [T, O] or [O]
+    name : str
+        What messages call the sequences; "" if there is one series.
+    """
+
+    inputs: list[Array]
+    targets: list[NDArray[np.float64]]
+    name: str
+
+
+class TrainableReservoir(SavedReservoir):
+    """A fitted model of reservoirs that can be unfrozen and trained on."""
+
+    washout: int
+    window: int
+    batch_size: int
+    validation_fraction: float
+
+    @abstractmethod
+    def _data(self, X: Any, y: Any) -> Data:
+        """Encode data for training."""
+
+    def unfreeze(self) -> Self:
+        """Make the reservoirs trainable: `fit_further` and `partial_fit` then train all weights by gradient.
+
+        Predictions stay as they are; those of a sparse reservoir to rounding, as its kernels are the dense
+        ones from now on. Recurrent weights that are 0 stay 0. What the closed form has
+        accumulated is dropped, as its states are about to change.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        """
+        self._check_fitted("unfreeze")
+        network = self.network_.to_dense()
+        network.unfreeze()
+        network.freeze("*.bias_hh_l0")  # bias_ih is enough
+        self.network_, self.unfrozen_, self._accumulator, self._carried = network, True, None, None
+        return self
+
+    def fit_further(self, X: Any, y: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
+        """Train the unfrozen network on by backpropagation through time, for `epochs` passes.
+
+        The loss is the mean squared error, as of the ridge regression. Series are cut into windows of
+        `window` steps, each starting in the state in which the network reaches it; outputs that are fed back
+        are the true ones. Sequences with one target each are not cut.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        validation : (X, y), optional
+            Measured after each epoch; with `early_stopping` it decides when to stop.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            Also if the model is not unfrozen.
+        TrainingDiverged
+            If a loss is not finite; the weights are those before the call.
+        """
+        self._check_fitted("fit_further")
+        if not self.unfrozen_:
+            raise ValueError("fit_further: expected an unfrozen model; call unfreeze() first")
+        return self._train(X, y, validation)
+
+    def _train(self, X: Any, y: Any, validation: Any, **changes: Any) -> Self:
+        """Train the unfrozen network; it is as before if that fails."""
+        settings = replace(self._settings(), **changes)
+        training, held_out = self._examples(self._data(X, y)), None
+        if validation is not None:
+            held_out = self._examples(self._data(*validation), follow=True)
+        elif settings.early_stopping:
+            training, held_out = self._split(training)
+        optimizer = self._optimizer
+        if optimizer is None or changes == {}:
+            optimizer = new_optimizer(self.network_, settings)
+        before = self.network_.parameters.flat.copy()
+        self.network_.keep_pattern()
+        try:
+            history = fit_network(
+                self.network_, training, held_out, settings, score=self._score_examples, optimizer=optimizer
+            )
+        except BaseException:
+            self.network_.parameters._writable_flat()[...] = before
+            raise
+        finally:
+            self.network_.before_epoch = None
+        self._optimizer = optimizer
+        for name, values in history.items():
+            self.history_.setdefault(name, []).extend(values)
+        self.n_iter_ = len(self.history_["loss"])
+        return self
+
+    def _examples(self, data: Data, *, follow: bool = False) -> Examples:
+        self._check_washout(data)
+        if self._pooling is not None:
+            return whole_sequences(self.network_, data.inputs, data.targets, self.washout)
+        windows = Windows(
+            self.network_, data.inputs, data.targets, washout=self.washout, window=self.window,
+            batch_size=self.batch_size, follow=follow,
+        )  # fmt: skip
+        if not follow:
+            self.network_.before_epoch = windows.refresh
+        return windows.examples()
+
+    def _split(self, training: Examples) -> tuple[Examples, Examples]:
+        """Hold out the last windows or sequences."""
+        count = max(round(self.validation_fraction * len(training)), 1)
+        if count >= len(training):
+            raise ValueError(
+                f"X: expected at least 2 sequences, or windows of {self.window} steps, to hold out one, got "
+                f"{len(training)}; pass validation=(X, y), or set early_stopping=False"
+            )
+        rows = np.arange(len(training))
+        return training.subset(rows[:-count]), training.subset(rows[-count:])
+
+    def _score_examples(self, examples: Examples) -> float:
+        return -mean_loss(self.network_, examples, self.batch_size)
+
+    def _check_washout(self, data: Data) -> None:
+        for row, one in enumerate(data.inputs):
+            if len(one) <= self.washout:
+                name = f"{data.name}[{row}]" if data.name else "X"
+                raise ValueError(
+                    f"{name}: expected more than {self.washout} steps, the washout, got {len(one)}; lower "
+                    "washout" + (", or leave it out" if data.name else "")
+                )
