@@ -33,9 +33,9 @@ CHAOS = {
 }  # fmt: skip
 LINEAR = {"hidden_size": 50, "topology": "orthogonal", "nonlinearity": "identity", "spectral_radius": 0.9}
 NARMA = {
-    "hidden_size": 50, "density": 1.0, "input_scaling": 0.3, "bias_scaling": 0.2, "ridge": "loo",
-    "washout": 100, "epochs": 600, "batch_size": 4, "learning_rate": 0.0003, "window": 50,
-    "early_stopping": True, "n_iter_no_change": 600,
+    "hidden_size": 100, "density": 1.0, "input_scaling": 0.3, "bias_scaling": 0.2, "ridge": "loo",
+    "washout": 100, "epochs": 400, "batch_size": 80, "learning_rate": 0.001, "window": 50,
+    "solve_readout": True, "early_stopping": True, "n_iter_no_change": 400,
 }  # fmt: skip
 NAMES = {
     "hidden_size": 200, "density": 1.0, "input_scaling": 0.5, "ridge": "loo", "epochs": 15, "batch_size": 32,

@@ -195,6 +195,12 @@ def test_training_on_needs_an_unfrozen_model_and_a_failure_leaves_its_weights():
     model.unfreeze()
     with pytest.raises(ValueError, match=r"^validation: X: expected 60 steps, as there are targets, got 9$"):
         model.fit_further(X, Y, validation=(X[:9], Y))
+    refused(
+        lambda: model.set_params(solve_readout=True, early_stopping=True).fit_further(X, Y),
+        "validation: expected a pair (X, y) with early_stopping and solve_readout, as the readout is solved "
+        "on all of X, got None",
+    )
+    model.set_params(solve_readout=False, early_stopping=False)
     model.set_params(learning_rate=1e200, clip_norm=None)
     before = model.predict(X)
     with pytest.raises(fr.train.TrainingDiverged), np.errstate(all="ignore"):
