@@ -97,7 +97,12 @@ def slstm_pack(
 class PackedReservoir: ...
 
 def sparse_reservoir_pack(  # of W [H, H] in compressed rows
-    data: _Floats, indices: _Ids, indptr: _Ids, leak: _Floats, nonlinearity: str
+    data: _Floats,
+    indices: _Ids,
+    indptr: _Ids,
+    leak: _Floats,
+    nonlinearity: str,
+    gathers: bool | None = None,  # gather instructions: whether to use them, or whether they are faster here
 ) -> PackedReservoir: ...
 def sparse_reservoir_run(packed: PackedReservoir, states: _Floats, state: _Floats) -> None: ...  # in place
 def variant_pack(

@@ -61,15 +61,25 @@ class PackedReservoir : public std::enable_shared_from_this<PackedReservoir> {
     virtual void run(py::handle states, py::handle state) const = 0;
 
    protected:
-    explicit PackedReservoir(const CompressedRows& from) {
-        const Index slices = SparseWeights<float>::count_slices(from.H);
-        rows_ = take<std::uint32_t>(slices * slice_rows);
-        starts_ = take<Index>(slices + 1);
-        size_ = slice_rows * order_rows(from.ends.data(), from.H, rows_, starts_);
-        if (SparseWeights<float>::fits_narrow(from.H))
+    // `height`: rows of a slice.
+    PackedReservoir(const CompressedRows& w, Index height)
+        : slices_((w.H + height - 1) / height),
+          rows_(take<std::uint32_t>(slices_ * height)),
+          starts_(take<Index>(slices_ + 1)) {
+        size_ = height * order_rows(w.ends.data(), w.H, height, rows_, starts_);
+        elements_.resize(std::size_t(size_));
+        list_elements(rows_, starts_, w.ends.data(), w.H, height, elements_.data());
+        const auto column = [&](Index i) {
+            const std::int64_t from = elements_[std::size_t(i)];
+            return from < 0 ? w.H : Index(w.columns.data()[from]);
+        };
+        if (w.H <= std::numeric_limits<std::uint16_t>::max()) {
             narrow_ = take<std::uint16_t>(size_);
-        else
+            for (Index i = 0; i < size_; ++i) narrow_[i] = std::uint16_t(column(i));
+        } else {
             wide_ = take<std::uint32_t>(size_);
+            for (Index i = 0; i < size_; ++i) wide_[i] = std::uint32_t(column(i));
+        }
     }
 
     template <class T>
@@ -78,34 +88,38 @@ class PackedReservoir : public std::enable_shared_from_this<PackedReservoir> {
         return reinterpret_cast<T*>(blocks_.back().get());
     }
 
-    Index size_ = 0;
-    std::uint32_t *rows_ = nullptr, *wide_ = nullptr;
-    std::uint16_t* narrow_ = nullptr;
-    Index* starts_ = nullptr;
-
    private:
     std::vector<std::unique_ptr<char[], AlignedDelete>> blocks_;
+
+   protected:
+    const Index slices_;
+    std::uint32_t *const rows_, *wide_ = nullptr;
+    std::uint16_t* narrow_ = nullptr;
+    Index* const starts_;
+    Index size_ = 0;                      // of the weights
+    std::vector<std::int64_t> elements_;  // where they come from, while they are packed
 };
 
 template <class S>
 class PackedReservoirOf : public PackedReservoir {
    public:
-    PackedReservoirOf(const S* data, const CompressedRows& from, const S* leak, ReservoirUnit unit)
-        : PackedReservoir(from) {
+    PackedReservoirOf(const S* data, const CompressedRows& from, const S* leak, ReservoirUnit unit,
+                      const py::object& gathers)
+        : PackedReservoir(from, slice_rows<S>) {
         const Index H = from.H, padded = round_up_to_lanes<S>(H);
         S *const weights = take<S>(size_), *const leaks = take<S>(2 * padded);
-        SparseWeights<S>& w = reservoir_.weights;
-        w.H = H, w.slices = SparseWeights<S>::count_slices(H);
-        w.rows = rows_, w.starts = starts_, w.weights = weights;
-        w.columns = narrow_, w.wide_columns = wide_;
-        if (narrow_)
-            pack_slices(w, data, from.columns.data(), from.ends.data(), weights, narrow_);
-        else
-            pack_slices(w, data, from.columns.data(), from.ends.data(), weights, wide_);
+        for (Index i = 0; i < size_; ++i) {
+            const std::int64_t element = elements_[std::size_t(i)];
+            weights[i] = element < 0 ? S(-0.0) : data[element];
+        }
+        elements_ = {};
         for (Index i = 0; i < padded; ++i) {
             leaks[i] = i < H ? leak[i] : S(0);
             leaks[padded + i] = i < H ? S(1) - leak[i] : S(0);
         }
+        SparseWeights<S>& w = reservoir_.weights;
+        w = {H, slices_, rows_, starts_, weights, narrow_, wide_};
+        w.gathers = gathers.is_none() ? prefers_gathers(w) : has_gather && gathers.cast<bool>();
         reservoir_.leak = leaks;
         reservoir_.kept = leaks + padded;
         reservoir_.unit = unit;
@@ -132,11 +146,13 @@ class PackedReservoirOf : public PackedReservoir {
 };
 
 template <class S>
-py::object pack(py::object data, py::object indices, py::object indptr, py::object leak, ReservoirUnit unit) {
+py::object pack(py::object data, py::object indices, py::object indptr, py::object leak, ReservoirUnit unit,
+                const py::object& gathers) {
     const auto values = expect<S>(data, "data", {{"K", any}});
     const auto leaks = expect<S>(leak, "leak", {{"H", any}});
     const CompressedRows from(std::move(indices), std::move(indptr), leaks.shape(0), values.shape(0));
-    return share<PackedReservoir>(std::make_shared<PackedReservoirOf<S>>(values.data(), from, leaks.data(), unit));
+    return share<PackedReservoir>(
+        std::make_shared<PackedReservoirOf<S>>(values.data(), from, leaks.data(), unit, gathers));
 }
 
 }  // namespace
@@ -145,11 +161,13 @@ void register_sparse_reservoir(py::module_& m) {
     shared_class<PackedReservoir>(m, "PackedReservoir");
     m.def(
         "sparse_reservoir_pack",
-        [](py::object data, py::object indices, py::object indptr, py::object leak, const std::string& nonlinearity) {
+        [](py::object data, py::object indices, py::object indptr, py::object leak, const std::string& nonlinearity,
+           const py::object& gathers) {
             const ReservoirUnit unit = unit_of(nonlinearity);
-            return (is_double(data) ? pack<double> : pack<float>)(data, indices, indptr, leak, unit);
+            return (is_double(data) ? pack<double> : pack<float>)(data, indices, indptr, leak, unit, gathers);
         },
         py::arg("data"), py::arg("indices"), py::arg("indptr"), py::arg("leak"), py::arg("nonlinearity"),
+        py::arg("gathers") = py::none(),
         "Return packed recurrent weights: compressed rows [H, H], and a leak rate for each unit.");
     m.def(
         "sparse_reservoir_run",

@@ -35,7 +35,7 @@ struct ReservoirProblem {
     S *states = nullptr, *state = nullptr;
     Interrupt* interrupt = nullptr;
 
-    Index elements(const SparseReservoir<S>& r) const { return slice_rows * r.weights.groups() + 8 * r.weights.H; }
+    Index elements(const SparseReservoir<S>& r) const { return slice_rows<S> * r.weights.groups() + 8 * r.weights.H; }
 };
 
 // Consecutive rows of the batch that are computed together: one, or at most as many as there are lanes.
@@ -44,9 +44,9 @@ struct ReservoirRows {
     bool by_lanes = false;
 };
 
-// Two rows one by one take about as long as a vector of rows together.
+// Three rows one by one take about as long as a vector of rows together.
 template <class S>
-inline constexpr Index least_rows_by_lanes = lanes<S> < 3 ? lanes<S> : 3;
+inline constexpr Index least_rows_by_lanes = lanes<S> < 4 ? lanes<S> : 4;
 
 // The i-th of the groups of rows that a batch is cut into; their number is that for which the rows are used up.
 template <class S>
@@ -101,8 +101,10 @@ class ReservoirSteps {
 
     // h_t of some units, from a multiple of the lanes on.
     void finish(Index t, Range units) {
-        for (Index i = units.begin; i < units.end; i += lanes<S>)
-            rows_.by_lanes ? finish_lanes(t, i) : finish_row(t, i);
+        if (!rows_.by_lanes)
+            return advance(units, sums_ + units.begin, at(t, 0) + units.begin, before(t, 0) + units.begin,
+                           h_ + units.begin);
+        for (Index i = units.begin; i < units.end; i += lanes<S>) finish_lanes(t, i);
     }
 
     // Writes h_T.
@@ -112,34 +114,33 @@ class ReservoirSteps {
     }
 
    private:
-    void finish_row(Index t, Index i) { store_first(h_ + i, next(t, i, 0, load(sums_ + i)), H_ - i); }
-
     void finish_lanes(Index t, Index i) {
         alignas(64) S tile[lanes<S> * lanes<S>];
         transpose_block(sums_ + i * lanes<S>, lanes<S>, tile, lanes<S>);
         for (Index n = 0; n < rows_.count; ++n) {
             S* const row = tile + n * lanes<S>;
-            store(row, next(t, i, n, load(row)));
+            advance({i, std::min(i + lanes<S>, H_)}, row, at(t, n) + i, before(t, n) + i, row);
         }
         if (H_ - i >= lanes<S>) return transpose_block(tile, lanes<S>, h_ + i * lanes<S>, lanes<S>);
         for (Index unit = 0; unit < H_ - i; ++unit)
             for (Index n = 0; n < rows_.count; ++n) h_[(i + unit) * lanes<S> + n] = tile[n * lanes<S> + unit];
     }
 
-    // h_t of a vector of units of one row.
-    Vec<S> next(Index t, Index i, Index n, Vec<S> sum) const {
-        S* const y = p_.states + (t * p_.N + rows_.first + n) * H_ + i;
-        const Vec<S> value = activate(r_.unit, sum + load_first(y, H_ - i));
-        const Vec<S> h = fma(load(r_.leak + i), value, load(r_.kept + i) * load_first(before(t, n) + i, H_ - i));
-        store_first(y, h, H_ - i);
-        return h;
+    // h_t of some units of one row; pointers are those of the first. y: u_t, becomes h_t; h: a copy.
+    EIGEN_DONT_INLINE void advance(Range units, const S* sums, S* y, const S* before, S* h) const {
+        for (Index i = units.begin, j = 0; i < units.end; i += lanes<S>, j += lanes<S>) {
+            const Index count = units.end - i;
+            const Vec<S> value = activate(r_.unit, load_first(sums + j, count) + load_first(y + j, count));
+            const Vec<S> next = fma(load(r_.leak + i), value, load(r_.kept + i) * load_first(before + j, count));
+            store_first(y + j, next, count);
+            store_first(h + j, next, count);
+        }
     }
 
+    S* at(Index t, Index n) const { return p_.states + (t * p_.N + rows_.first + n) * H_; }
+
     // h' of a row at step t.
-    const S* before(Index t, Index n) const {
-        const Index row = rows_.first + n;
-        return t == 0 ? p_.state + row * H_ : p_.states + ((t - 1) * p_.N + row) * H_;
-    }
+    const S* before(Index t, Index n) const { return t == 0 ? p_.state + (rows_.first + n) * H_ : at(t - 1, n); }
 
     const SparseReservoir<S>& r_;
     const ReservoirProblem<S>& p_;
@@ -169,7 +170,7 @@ void run_rows(const SparseReservoir<S>& r, const ReservoirProblem<S>& p, const W
 // Several groups of rows: each thread computes all steps of some. One group: threads share each step, if it is long.
 template <class S>
 void run_reservoir(const SparseReservoir<S>& r, const ReservoirProblem<S>& p, int threads, Workspace& workspace) {
-    constexpr double shared_elements = 1e5;  // per thread and step, worth two meetings
+    constexpr double shared_elements = 5e4;  // per thread and step, worth two meetings
     const Index groups = count_reservoir_rows<S>(p.N);
     if (groups == 0) return;
     const double step = double(p.elements(r)), work = step * double(p.T) * double(groups);
