@@ -198,7 +198,7 @@ class EchoStateNetwork(EchoStateModel):
         for one in panel:
             x = one.astype(self.network_.dtype)[:, None]
             parts, _ = self.network_.states(x, None)
-            found.append(np.concatenate(parts, axis=2)[:, 0])
+            found.append((np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0])[:, 0])
         return found[0] if single else found
 
     def memory_capacity(
