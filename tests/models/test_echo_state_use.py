@@ -291,3 +291,15 @@ def test_a_prediction_is_the_same_alone_and_among_others_and_changes_nothing():
         for x, found in zip(xs, together, strict=True):
             np.testing.assert_array_equal(model.predict(x), found)
         assert pickle.dumps(model.network_.state_dict()) == before
+
+
+def test_settings_changed_after_fit_count_from_the_next_fit_on(tmp_path):
+    X = [series(steps, seed=steps)[0] for steps in range(8, 20)]
+    model = fr.models.EchoStateRegressor(hidden_size=10, washout=3, random_state=0).fit(X, range(12))
+    before = model.predict(X)
+    model.set_params(washout=6, pooling="last", leak_rate=0.2)
+    np.testing.assert_array_equal(model.predict(X), before)
+    model.save(tmp_path / "m.safetensors")
+    loaded = fr.models.EchoStateRegressor.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict(X), before)
+    assert (model.fit(X, range(12)).predict(X) != before).any()

@@ -239,6 +239,7 @@ n_iter_no_change
         settings = ReservoirSettings.of(self)
         groups = make_groups(settings, self._inputs, self._feedback, rng)
         self.network_ = self._network(settings, groups, rng)
+        self._washout = self.washout
         self._noise_seed = int(rng.integers(2**63))
         self._accumulator = ReadoutSettings.of(self).accumulator(self.network_.width, self._outputs)
         self._carried: Carried | None = None
@@ -277,7 +278,7 @@ n_iter_no_change
             for one, last in zip(inputs, carried.outputs, strict=True):
                 one[0, self._inputs :] = last
         return Pass(
-            self.network_, inputs, data.targets, washout=self.washout, batch_size=self.batch_size,
+            self.network_, inputs, data.targets, washout=self._washout, batch_size=self.batch_size,
             noisy=noisy, carried=carried,
         )  # fmt: skip
 

@@ -46,7 +46,7 @@ class Data(NamedTuple):
 class TrainableReservoir(SavedReservoir):
     """A fitted model of reservoirs that can be unfrozen and trained on."""
 
-    washout: int
+    _washout: int
     window: int
     solve_readout: bool
     batch_size: int
@@ -162,9 +162,9 @@ class TrainableReservoir(SavedReservoir):
             if not follow:
                 network.before_epoch = settle
             own = settle if follow else None
-            return whole_sequences(network, data.inputs, data.targets, self.washout, own)
+            return whole_sequences(network, data.inputs, data.targets, self._washout, own)
         windows = Windows(
-            network, data.inputs, data.targets, washout=self.washout, window=self.window,
+            network, data.inputs, data.targets, washout=self._washout, window=self.window,
             batch_size=self.batch_size, follow=follow, settle=settle,
         )  # fmt: skip
         if not follow:
@@ -173,7 +173,7 @@ class TrainableReservoir(SavedReservoir):
 
     def _plain_pass(self, data: Data) -> Pass:
         return Pass(
-            self.network_, data.inputs, data.targets, washout=self.washout, batch_size=self.batch_size
+            self.network_, data.inputs, data.targets, washout=self._washout, batch_size=self.batch_size
         )
 
     def _split(self, training: Examples) -> tuple[Examples, Examples]:
@@ -192,9 +192,9 @@ class TrainableReservoir(SavedReservoir):
 
     def _check_washout(self, data: Data) -> None:
         for row, one in enumerate(data.inputs):
-            if len(one) <= self.washout:
+            if len(one) <= self._washout:
                 name = f"{data.name}[{row}]" if data.name else "X"
                 raise ValueError(
-                    f"{name}: expected more than {self.washout} steps, the washout, got {len(one)}; lower "
+                    f"{name}: expected more than {self._washout} steps, the washout, got {len(one)}; lower "
                     "washout" + (", or leave it out" if data.name else "")
                 )
