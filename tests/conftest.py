@@ -2,8 +2,10 @@
 
 import importlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -20,7 +22,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
 #: Libraries that some functions use or are used with; each is the name of a fixture.
-EXTRAS = {"sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu"}
+EXTRAS = {"sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu", "browser"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,3 +58,18 @@ def _extra_fixture(name: str) -> Callable[[], ModuleType]:
 sklearn, pandas, mido, matplotlib, seqeval, sacrebleu = map(
     _extra_fixture, ("sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu")
 )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start a headless Chromium, or skip the test without Playwright or a browser (not if it is required)."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if os.environ.get("FASTRNN_REQUIRE_EXTRAS") == "1":
+        assert found is not None, f"expected one of {', '.join(names)} on PATH (apt-get install chromium)"
+    elif found is None:
+        pytest.skip("no Chromium is installed (FASTRNN_REQUIRE_EXTRAS=1 requires it)")
+    with _extra("playwright.sync_api").sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

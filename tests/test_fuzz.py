@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fastrnn.layers.recurrent import layer as recurrent_layer
+from fastrnn.layers.recurrent.engine import backpropagation
 from fuzz.layers import failure_of, report, run
 from fuzz.plan import LAYERS, Plan, draw_plan
 
@@ -42,15 +42,16 @@ def test_a_line_repeats_a_plan():
 
 
 def test_it_finds_a_wrong_gradient_and_describes_the_smallest_layer_that_has_it(monkeypatch):
-    right = recurrent_layer.backward
+    right = backpropagation.backward
 
-    def wrong(tape, gradients, dy, dstates, need_dx):
-        dx, firsts = right(tape, gradients, dy, dstates, need_dx)
+    def wrong(tape, *given):
+        gradients = given[0]
+        dx, firsts = right(tape, *given)
         if tape._spec.options.peephole:
             gradients[0]["weight_peephole"][0, 0] += 1e-3
         return dx, firsts
 
-    monkeypatch.setattr(recurrent_layer, "backward", wrong)
+    monkeypatch.setattr(backpropagation, "backward", wrong)
     options = {"dtype": "float64", "num_layers": 2, "peephole": True, "zoneout": 0.1, "bias": False}
     plan = Plan("LSTM", (5, 9), options, 7, 4, lengths="int32", state=True, seed=4)
     failure = failure_of(plan)

@@ -17,6 +17,8 @@ LAYERS = {
     "gru": lambda **more: fr.GRU(2, 4, seed=1, **more),
     "lstm": lambda **more: fr.LSTM(2, 3, num_layers=2, seed=1, **more),
     "lstm proj context": lambda **more: fr.LSTM(2, 3, proj_size=2, context_size=2, seed=1, **more),
+    "jordan": lambda **more: fr.Jordan(2, 4, 3, hidden_recurrence=True, seed=1, **more),
+    "lstm coupled relevance": lambda **more: fr.LSTM(2, 3, coupled=True, relevance=True, seed=1, **more),
     "mingru": lambda **more: fr.MinGRU(2, 4, seed=1, **more),
 }
 
@@ -140,6 +142,14 @@ def test_products_of_triangular_matrices_keep_small_singular_values():
     for _ in range(2000):
         same.multiply_left(2.0 * np.eye(3))
     np.testing.assert_allclose(same.log_singular_values(), 2000 * np.log(2.0), rtol=1e-12)
+
+
+def test_a_run_begins_with_the_learned_state():
+    layer = fr.GRU(2, 3, learn_state=True, dtype="float64", seed=1)
+    layer.load_state_dict({**layer.state_dict(), "initial_h": np.full((1, 3), 0.7)})
+    x = np.random.default_rng(0).normal(size=(4, 2))
+    given = fr.inspect.jacobian_product(layer, x, np.full((1, 3), 0.7))
+    np.testing.assert_array_equal(fr.inspect.jacobian_product(layer, x), given)
 
 
 def test_looking_leaves_the_layer_as_it_was():

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import pickle
 
 import numpy as np
 import pytest
@@ -266,6 +267,15 @@ def test_traces_are_read_only_and_say_what_they_are():
     for array in arrays_of(seen).values():
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
+
+
+def test_a_pickled_trace_has_its_arrays_and_not_its_model():
+    seen = trace(language_model(), TEXT, vocabulary=VOCABULARY)
+    again = pickle.loads(pickle.dumps(seen))
+    assert_same_bits(again, seen)
+    assert again.symbols == seen.symbols
+    with pytest.raises(ValueError, match=r"top: .* a pickled trace has left its model"):
+        again.top()
 
 
 def test_the_largest_come_in_order_and_ties_by_index():

@@ -11,6 +11,12 @@ random = np.random.default_rng(0)
 TEXT = "".join(random.choice(list("ab (\n)"), size=400))
 
 
+@pytest.fixture(autouse=True)
+def same_numbers(monkeypatch):
+    """Let each test draw the same numbers, whichever ran before."""
+    monkeypatch.setitem(globals(), "random", np.random.default_rng(1))
+
+
 def made_up(signals, symbols=TEXT):
     """Return a trace with given states, by layer and name."""
     layers = tuple(dict.fromkeys(layer for layer, _ in signals))
@@ -41,19 +47,23 @@ def test_a_planted_unit_is_found_and_its_correlation_is_that_of_the_held_out_par
 
 
 def test_the_correlation_of_every_unit_is_pearsons():
-    signal, values = noise(300, 7), random.normal(size=300)
-    steps = random.random(300) < 0.7
-    expected = [np.corrcoef(signal[steps, u].astype(float), values[steps])[0, 1] for u in range(7)]
-    np.testing.assert_allclose(correlations(signal, values, steps), expected, rtol=1e-9)
+    signal, values = noise(5000, 7) + 100, random.normal(size=(3, 5000))
+    values[random.random((3, 5000)) < 0.3] = np.nan
+    found = correlations(signal, values)
+    for own, given in zip(found, values, strict=True):
+        steps = ~np.isnan(given)
+        expected = [np.corrcoef(signal[steps, u].astype(float), given[steps])[0, 1] for u in range(7)]
+        np.testing.assert_allclose(own, expected, rtol=1e-8)
 
 
 def test_a_constant_unit_correlates_with_nothing():
-    signal = np.full((50, 3), 0.1, np.float32)
-    signal[:, 1] = np.arange(50)
-    values = np.arange(50.0)
-    found = correlations(signal, values, np.ones(50, bool))
-    assert found[[0, 2]].tolist() == [0, 0]
-    assert found[1] == pytest.approx(1)
+    signal = np.full((50, 4), 0.1, np.float32)
+    signal[:, 1], signal[25:, 3] = np.arange(50), 7.3
+    values = np.stack([np.arange(50.0), np.where(np.arange(50) < 25, np.arange(50.0), np.nan)])
+    whole, half = correlations(signal, values)
+    assert (whole[[0, 2]].tolist(), half[[0, 2, 3]].tolist()) == ([0, 0], [0, 0, 0])
+    assert (whole[1], half[1]) == (pytest.approx(1), pytest.approx(1))
+    assert whole[3] > 0.8
 
 
 def test_steps_without_a_value_do_not_count():

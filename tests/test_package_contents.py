@@ -37,7 +37,8 @@ def test_it_holds_the_package_its_metadata_and_nothing_else(files):
         top = path.parts[0]
         assert top == "fastrnn" or top.endswith(".dist-info") or path.name in {"fastrnn", "fastrnn.exe"}, path
         assert (
-            path.suffix in {".py", ".pyi", ".so", ".pyd", ".typed", ".txt", ".json", ""}
+            path.suffix
+            in {".py", ".pyi", ".so", ".pyd", ".typed", ".txt", ".json", ".html", ".css", ".js", ""}
             or ".dist-info" in top
         ), path
         assert not {"tests", "benchmarks", "include", "cpp"} & set(path.parts), path

@@ -100,7 +100,7 @@ def test_words_stand_apart_and_activations_that_are_never_negative_begin_at_zero
 def test_the_attention_over_one_sequence_can_be_drawn_as_a_row_or_over_its_text():
     weights = np.array([0.2, 0.8], np.float32)
     assert plot_attention(weights[None], "ab", ["class"]).axes[0].images[0].get_array().shape == (1, 2)
-    assert plot_unit(weights, "ab", label="Attention").axes[1].get_ylabel() == "Attention"
+    assert plot_unit(weights, "ab", label="Attention").axes[1].get_xlabel() == "Attention"
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])

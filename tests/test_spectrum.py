@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastrnn.layers.spectrum import eigenvalues, has_cycle, largest_modulus, spectral_radius
+from fastrnn.layers.spectrum import eigenvalues, has_cycle, is_nilpotent, largest_modulus, spectral_radius
 
 
 def test_eigenvalues_come_with_the_largest_modulus_first():
@@ -35,6 +35,32 @@ def test_a_nilpotent_and_a_zero_matrix_have_a_radius_of_exactly_0():
     assert spectral_radius(np.zeros((3, 3))) == 0.0
     assert not has_cycle([], [], 4)
     assert has_cycle([2], [2], 3)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 30, 100])
+def test_a_matrix_that_is_nilpotent_but_for_rounding_has_a_radius_of_0(size):
+    random = np.random.default_rng(size)
+    basis = np.linalg.qr(random.normal(size=(size, size)))[0]
+    for strict in (np.eye(size, k=1), np.triu(1e50 * random.normal(size=(size, size)), 1)):
+        assert spectral_radius(basis @ strict @ basis.T) == 0.0
+    assert spectral_radius(np.array([[5.0, -3.0, 2.0], [15.0, -9.0, 6.0], [10.0, -6.0, 4.0]])) == 0.0
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 30, 100, 400])
+def test_what_is_not_nilpotent_is_not_taken_for_it(size):
+    random = np.random.default_rng(size)
+    dense = random.normal(size=(size, size))
+    hollow = dense * (1 - np.eye(size))
+    assert not is_nilpotent(dense)
+    assert not is_nilpotent(hollow)
+    assert not is_nilpotent(
+        dense * (random.random((size, size)) < 2 / size) + np.eye(size, k=1) + np.eye(size, k=-1)
+    )
+    assert not is_nilpotent(np.triu(dense, 1) + 1e-6 * np.eye(size))
+    assert not is_nilpotent(np.outer(dense[0], dense[1]))
+    assert not is_nilpotent(0.3 * np.roll(np.eye(size), 1, axis=0))
+    assert not is_nilpotent(np.linalg.qr(dense)[0])
+    assert not is_nilpotent(1e-200 * dense)
 
 
 @pytest.mark.parametrize(

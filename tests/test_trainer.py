@@ -20,16 +20,19 @@ from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train import (
     SGD,
     Adam,
+    Diagnosis,
     ExponentialAverage,
     Record,
     TensorBoardLog,
     Trainer,
     TrainingDiverged,
     TrainingState,
+    TrainingWarning,
     Validation,
     evaluate,
     train,
 )
+from fastrnn.train.diagnosing import begin_diagnosis
 from fastrnn.train.gradients import step_gradients
 from training_cases import IDS, VOCABULARY, make_model, make_trainer, parameters_of, same_arrays, without_time
 
@@ -38,7 +41,8 @@ CELLS = ["rnn", "gru", "lstm"]
 
 def make_full_trainer(**options):
     """Make a trainer that uses every part of a step."""
-    trainer = make_trainer(accumulate=3, label_smoothing=0.1, checkpoint_every=7, **options)
+    parts = {"accumulate": 3, "label_smoothing": 0.1, "checkpoint_every": 7, "diagnose_every": 2}
+    trainer = make_trainer(**parts, **options)
     trainer.data = ChunkedText(IDS[:3000], 4, 20, backward_length=33)
     trainer.average = ExponentialAverage(trainer.model, 0.9)
     return trainer
@@ -260,7 +264,10 @@ def test_ctrl_c_while_parameters_move_waits_for_the_whole_step(monkeypatch, befo
 
 def interrupt_at_line(trainer, number):
     """Run a step and raise Ctrl-C at a given line of it; return False past the last line."""
-    functions = (Trainer._make_step, defer_interrupts.__wrapped__, step_gradients, ExponentialAverage.update)
+    functions = (
+        Trainer._make_step, defer_interrupts.__wrapped__, step_gradients, ExponentialAverage.update,
+        begin_diagnosis,
+    )  # fmt: skip
     codes = [function.__code__ for function in functions]
     lines = 0
 
@@ -546,7 +553,13 @@ def test_a_training_saved_before_there_was_more_to_save_goes_on():
 
 # --- TensorBoard ---
 
-RECORDS = [Record(1, 0.5, 2.25, 1.5, 1000.0, 0.125), Record(2, 1.0, 2.0, 1.0, 1000.0, 0.125, 2.5)]
+DIAGNOSIS = Diagnosis({"w": 0.25}, (1, 2), {"l0": (1.0, 4.0), "l1": (1.0, 0.5)}, {"l0": {"i": 0.125}})
+WARNING = TrainingWarning("exploding_gradients", 2, "gradients explode", ("this", "that"))
+RECORDS = [
+    Record(1, 0.5, 2.25, 1.5, 1000.0, 0.125),
+    Record(2, 1.0, 2.0, 1.0, 1000.0, 0.125, 2.5, DIAGNOSIS, (WARNING,)),
+]
+TEXT_OF_WARNING = "gradients explode; try this or that"
 
 
 def scalars_of(record):
@@ -558,6 +571,15 @@ def scalars_of(record):
         "train/epoch": record.epoch,
         "validation/loss": record.valid_loss,
     }
+    if record.diagnosis is not None:
+        named |= {
+            "update_ratio/w": 0.25,
+            "gradient_horizon/l0": 2.0,
+            "gradient_horizon/l1": 2.0,
+            "gradients/horizon": 2.0,
+            "saturation/l0.i": 0.125,
+            "gradients/growth": 4.0,
+        }
     return {(name, value, record.step) for name, value in named.items() if value is not None}
 
 
@@ -571,6 +593,9 @@ def test_records_become_scalars(monkeypatch, tmp_path):
         def add_scalar(self, tag, value, step):
             calls.append((tag, value, step))
 
+        def add_text(self, tag, text, step):
+            calls.append((tag, text, step))
+
         def close(self):
             calls.append("close")
 
@@ -579,7 +604,8 @@ def test_records_become_scalars(monkeypatch, tmp_path):
         for record in RECORDS:
             log.write(record)
     assert calls[0] == ("open", str(tmp_path), None)
-    assert set(calls[1:-1]) == scalars_of(RECORDS[0]) | scalars_of(RECORDS[1])
+    texts = {("warnings/exploding_gradients", TEXT_OF_WARNING, 2)}
+    assert set(calls[1:-1]) == scalars_of(RECORDS[0]) | scalars_of(RECORDS[1]) | texts
     assert calls[-1] == "close"
     TensorBoardLog(tmp_path, resumed_at=7)
     assert calls[-1] == ("open", str(tmp_path), 8)  # hides an earlier log's entries from step 8 on
@@ -600,10 +626,15 @@ def test_tensorboardx_writes_what_tensorboard_reads(tmp_path):
             log.write(record)
     log.close()  # closing again does nothing
     (file,) = tmp_path.iterdir()
-    content, found = file.read_bytes(), set()
+    content, found, texts = file.read_bytes(), set(), []
     while content:  # a length, its checksum, an event, its checksum
         size = struct.unpack("<Q", content[:8])[0]
         event = Event.FromString(content[12 : 12 + size])
-        found |= {(value.tag, value.simple_value, event.step) for value in event.summary.value}
+        for value in event.summary.value:
+            if value.tensor.string_val:
+                texts.append((value.tag, value.tensor.string_val[0].decode(), event.step))
+            else:
+                found.add((value.tag, value.simple_value, event.step))
         content = content[16 + size :]
     assert found == scalars_of(RECORDS[0]) | scalars_of(RECORDS[1])
+    assert texts == [("warnings/exploding_gradients/text_summary", TEXT_OF_WARNING, 2)]

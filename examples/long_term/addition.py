@@ -22,7 +22,7 @@ SETTINGS = {
     "embedding_size": None,
     "unknown_alpha": 0.0,  # all symbols are known
     "batch_size": 64,
-    "epochs": 30,
+    "epochs": 20,
     "learning_rate": 0.01,
 }
 RESERVOIR = {"spectral_radius": 0.9, "input_scaling": 0.5}

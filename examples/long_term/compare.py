@@ -287,18 +287,18 @@ def run(make_task: Callable[[int], Task], arguments: argparse.Namespace, suffix:
 
 def draw(results: list[Result], task: Task, path: str) -> None:
     """Draw the training, and the norms of gradients at each lag, as two pictures side by side."""
-    from matplotlib.figure import Figure  # an extra: pip install "fastrnn[plot]"
+    from fastrnn.plots import plot_gradient_norms  # needs matplotlib
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    lags = min(len(result.gradients) for result in results)
+    figure = plot_gradient_norms({result.name: result.gradients[:lags] for result in results})
+    figure.set_size_inches(10, 4)
+    places, (right,) = figure.add_gridspec(1, 2), figure.axes
+    right.set_subplotspec(places[1])
+    right.set(title="after training", ylim=(1e-12, 1e3), ylabel="norm of dL/dh, 1 at lag 0")
+    left = figure.add_subplot(places[0])
     for number, result in enumerate(results):
-        style = {"label": result.name, "color": f"C{number}"}
         steps = np.linspace(0, result.steps, len(result.curve) + 1)[1:]
         if result.curve:
-            left.plot(steps, result.curve, marker="." if len(steps) < 30 else "", **style)
-        right.plot(result.gradients, **style)
+            left.plot(steps, result.curve, color=f"C{number}")
     left.set(title=task.title, xlabel="steps of training", ylabel=task.curve_name, yscale="log")
-    right.set(title="after training", xlabel="lag in steps", ylabel="norm of dL/dh, 1 at lag 0", yscale="log")
-    right.set_ylim(1e-12, 1e3)
-    right.legend()
     figure.savefig(path, dpi=100)

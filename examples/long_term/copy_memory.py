@@ -29,7 +29,8 @@ SETTINGS = {
 }
 
 
-RESERVOIR = {"spectral_radius": 1.0, "input_scaling": 0.1}
+# Almost linear, a rotation: so inputs are kept as they are (White, Lee, Sompolinsky 2004).
+RESERVOIR = {"topology": "orthogonal", "spectral_radius": 1.0, "input_scaling": 0.01}
 
 
 def make_task(arguments: argparse.Namespace, seed: int) -> compare.Task:

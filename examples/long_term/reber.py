@@ -28,7 +28,7 @@ SETTINGS = {
     "epochs": 40,
     "learning_rate": 0.01,
 }
-RESERVOIR = {"spectral_radius": 0.9, "input_scaling": 0.5}
+RESERVOIR = {"spectral_radius": 0.6, "input_scaling": 1.0}
 SYMBOLS = "BEPSTVX"
 
 

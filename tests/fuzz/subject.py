@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+import fastrnn as fr
+
 from .batch import Batch, arguments, draw_batch, gradient_arguments
 from .expected import reference_results
 from .plan import Plan
@@ -19,6 +21,8 @@ SENSITIVITY = 50.0
 LARGEST = 1e4
 #: Gradients by an sLSTM's zero c, n and m have the factor exp(-log_i): not compared where that is huge.
 OF_ZERO = ("dc_0", "dinitial_c")
+#: Begins the names of gradients of every step's state, which are compared bit by bit only.
+EVERY = "every_d"
 #: Where unbounded cells grow: beyond this nothing is compared.
 TOO_LARGE = 1e30
 
@@ -91,8 +95,10 @@ class Subject:
         dcontext = None
         if rnn.options.context_size:
             dcontext = np.zeros(np.shape(given["context"]), rnn.dtype)
-        dx, first = rnn.backward(tape, **gradients, need_dx=need_dx, dcontext=dcontext)
+        every = fr.layers.StateGradients.of(tape)
+        dx, first = rnn.backward(tape, **gradients, need_dx=need_dx, dcontext=dcontext, state_gradients=every)
         results = self.named(rnn, y, last)
+        results |= {f"{EVERY}h": every.h} | ({} if every.c is None else {f"{EVERY}c": every.c})
         results |= {f"d{name}": gradient.copy() for name, gradient in rnn.gradients.items()}
         for name, part in zip(rnn.state_names, parts_of(first), strict=True):
             results[f"d{name}_0"] = part
@@ -124,6 +130,7 @@ def assert_close(what: str, subject: Subject, got: Arrays, tape: Any = None) -> 
             raise Growth
     if subject.plan.layer == "SLSTM" and not subject.plan.state and subject.saturated:
         wanted, got = ({n: a for n, a in r.items() if n not in OF_ZERO} for r in (wanted, got))
+    got = {name: array for name, array in got.items() if not name.startswith(EVERY)}  # the reference has none
     if missing := wanted.keys() ^ got.keys():
         raise Difference(f"{what}: {sorted(missing)} are in one of the two only")
     allowed = {name: TOLERANCE[dtype] * max(1.0, _largest(a)) for name, a in wanted.items()}

@@ -243,6 +243,31 @@ def test_a_segment_with_resets_needs_where_to_send_their_gradients():
         kernels.recurrent_backward(*arguments, drestarts=[wrong])
 
 
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ([], TypeError, "state_gradients: expected None or a list of 1"),
+        ([(np.zeros((T, N, H)),)], TypeError, "state_gradients: expected a tuple of 2 arrays for lstm"),
+        ([np.zeros((T, N, H))], TypeError, "state_gradients: expected a tuple of 2 arrays for lstm"),
+        (
+            [(np.zeros((T, N, H)), np.zeros((T, N, H - 1)))],
+            ValueError,
+            rf"state_gradients: expected \[{T}, {N}, {H}\]",
+        ),
+        ([(np.zeros((T, N, H), "f"), np.zeros((T, N, H)))], TypeError, "state_gradients: expected float64"),
+        ([(read_only(np.zeros((T, N, H))), np.zeros((T, N, H)))], ValueError, "state_gradients: .*read-only"),
+    ],
+)
+def test_arrays_for_the_gradients_of_all_states(given, kind, message):
+    case = make_case("lstm", (T, N, D, H))
+    packed = pack(case)
+    _, _, tape = forward(case, packed)
+    gradients = zero_gradients(case)
+    with pytest.raises(kind, match=message):
+        kernels.recurrent_backward([packed], [tape], case.dy, None, [gradients], True, state_gradients=given)
+    assert not any(d.any() for d in gradients.values())
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_is_computed_if_anything_is_refused(variant):
     case = make_case(variant, (T, N, D, H))

@@ -30,10 +30,27 @@ def test_the_history_has_an_entry_for_each_epoch():
     model = small().fit(WORDS, VOWELS, validation=(["lala", "kiku"], ["i", "u"]))
     assert model.n_iter_ == 6
     assert set(model.history_) == {
-        "loss", "learning_rate", "seconds", "validation_loss", "validation_score",
+        "loss", "learning_rate", "gradient_norm", "gradient_norm_max", "seconds", "validation_loss",
+        "validation_score",
     }  # fmt: skip
     assert all(len(values) == 6 for values in model.history_.values())
-    assert set(small().fit(WORDS, VOWELS).history_) == {"loss", "learning_rate", "seconds"}
+    assert not {"validation_loss", "validation_score"} & set(small().fit(WORDS, VOWELS).history_)
+
+
+def test_the_history_has_the_mean_and_the_largest_norm_of_the_gradients_before_clipping(monkeypatch):
+    norms = []
+
+    def watched(*arguments):
+        norms.append(update(*arguments))
+        return norms[-1]
+
+    update = fitting.clipped_update
+    monkeypatch.setattr(fitting, "clipped_update", watched)
+    history = small(epochs=2, batch_size=3, clip_norm=1e-3).fit(WORDS, VOWELS).history_
+    epochs = np.split(np.array(norms), 2)
+    assert min(norms) > 1e-3
+    assert history["gradient_norm"] == pytest.approx([np.mean(epoch) for epoch in epochs])
+    assert history["gradient_norm_max"] == [max(epoch) for epoch in epochs]
 
 
 def test_the_cosine_schedule_ends_near_0_and_the_constant_one_stays():
@@ -230,3 +247,11 @@ def test_a_function_that_fails_leaves_the_model_as_it_was():
 def test_what_initializes_is_a_function():
     with pytest.raises(TypeError, match="initialize: expected a function, got str"):
         small(initialize="identity").fit(WORDS, VOWELS)
+
+
+def test_partial_fit_after_a_second_fit_trains_the_new_network():
+    X, y = ["lili", "mimi", "lulu", "mumu"] * 2, ["i", "i", "u", "u"] * 2
+    model = fr.models.SequenceClassifier(hidden_size=4, epochs=1, random_state=0).fit(X, y)
+    model.partial_fit(X, y).fit(X, y)
+    before = model.predict_proba(X)
+    assert (model.partial_fit(X, y).predict_proba(X) != before).any()

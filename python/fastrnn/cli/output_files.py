@@ -1,4 +1,4 @@
-"""The files that ``fastrnn train`` writes, each with a name of its own."""
+"""The files that commands write, each with a name of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastrnn.files.atomic_files import check_writable
 
-__all__ = ["OutputFiles"]
+__all__ = ["OutputFiles", "check_output"]
 
 
 class OutputFiles:
@@ -61,6 +61,21 @@ class OutputFiles:
                 raise ValueError(f"--tensorboard: {tensorboard}: expected a folder of its own, not --out's")
         for path in outputs:
             check_writable(path)
+
+
+def check_output(out: str, inputs: Iterable[str]) -> None:
+    """Check that a command's file can be written and overwrites no input.
+
+    Raises
+    ------
+    ValueError
+        If it is one of the inputs.
+    OSError
+        If it cannot be written.
+    """
+    if any(_same(out, path) for path in inputs):
+        raise ValueError(f"--out: {out}: is an input; it would be overwritten")
+    check_writable(out)
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +15,11 @@ from fastrnn.cli.model_options import changed_settings
 from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_targets, task_of_kind
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.output_files import check_output
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input
-from fastrnn.files.atomic_files import check_writable, write_atomically
+from fastrnn.files.atomic_files import write_atomically
 from fastrnn.models.base.model_file import kind_of_file, source_of_file
 
 __all__ = ["command"]
@@ -93,7 +93,8 @@ def command(
     check_standard_input(files)
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
-    _check_out(out, [model, *files])
+    if out is not None:
+        check_output(out, [model, *files])
     task = task_of_kind(model, kind_of_file(model))
     fitted = getattr(fastrnn.models, task.kind).load(model)
     fitted.set_params(**changed_settings(fitted, assignments))
@@ -182,15 +183,6 @@ def _write(out: str | None, text: str) -> None:
         write_data(text)
     else:
         write_atomically(out, text.encode())
-
-
-def _check_out(out: str | None, inputs: Sequence[str]) -> None:
-    if out is None:
-        return
-    for path in inputs:
-        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
-            raise ValueError(f"--out: {out}: is an input; it would be overwritten")
-    check_writable(out)
 
 
 def _columns(

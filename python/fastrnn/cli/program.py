@@ -22,6 +22,7 @@ _COMMANDS = {
     "eval": "fastrnn.cli.evaluate",
     "score": "fastrnn.cli.score",
     "next": "fastrnn.cli.next",
+    "inspect": "fastrnn.cli.inspect",
     "fit": "fastrnn.cli.fit",
     "predict": "fastrnn.cli.predict",
     "bench": "fastrnn.cli.bench",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from fastrnn.cli.memory import describe_bytes
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.decode import sample, samples
-from fastrnn.train import Record
+from fastrnn.train import Record, TrainingWarning
 
 __all__ = ["Summary", "describe_evaluation", "describe_start", "sample_lines", "summarize"]
 
@@ -82,6 +83,7 @@ class Summary:
     best_valid_loss: float | None
     best_step: int | None
     seconds: float
+    warnings: list[dict[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -99,7 +101,9 @@ class Summary:
         return "\n".join(lines)
 
 
-def summarize(run: TrainingRun, record: Record | None, stopped: str, seconds: float) -> Summary:
+def summarize(
+    run: TrainingRun, record: Record | None, stopped: str, seconds: float, warnings: Sequence[TrainingWarning]
+) -> Summary:
     """Return the summary of a finished training run, from its last record and the reason it stopped."""
     known = math.isfinite(run.trainer.best_loss)
     return Summary(
@@ -113,4 +117,5 @@ def summarize(run: TrainingRun, record: Record | None, stopped: str, seconds: fl
         best_valid_loss=run.trainer.best_loss if known else None,
         best_step=run.trainer.best_step if known else None,
         seconds=round(seconds, 3),
+        warnings=[warning.to_json() for warning in warnings],
     )

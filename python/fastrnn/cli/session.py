@@ -15,7 +15,7 @@ from fastrnn.cli.output import print_json
 from fastrnn.cli.progress_bar import ProgressBar
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.training_run import TrainingRun
-from fastrnn.train import Record, TrainingDiverged
+from fastrnn.train import Record, TrainingDiverged, TrainingWarning
 
 __all__ = ["Session"]
 
@@ -35,6 +35,7 @@ class Session:
         self._record: Record | None = None
         self._stopped = "steps"
         self._warned: set[str] = set()
+        self._warnings: list[TrainingWarning] = []
         self._signals = StopSignals()
         self._progress = ProgressBar(run.trainer.step, run.total_steps, to_stderr=as_json)
 
@@ -60,7 +61,8 @@ class Session:
             self._progress.close()
             if self._run.board is not None:
                 self._run.board.close()
-        summary = report.summarize(self._run, self._record, self._stopped, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        summary = report.summarize(self._run, self._record, self._stopped, seconds, self._warnings)
         if self._as_json:
             print_json(summary.to_json())
         else:
@@ -88,6 +90,9 @@ class Session:
             self._record = record
             self._progress.show(record)
             self._try(partial(self._run.log, record))
+            for warning in record.warnings:
+                self._warnings.append(warning)
+                self._progress.warn(f"step {record.step}: {warning}")
             self._signals.check()
             if record.valid_loss is not None:
                 self._progress.say(report.describe_evaluation(record))

@@ -91,6 +91,7 @@ class TrainingSettings:
     eval_every: int = 250
     patience: int | None = None
     sample_every: int = 500
+    diagnose_every: int | None = None
     tensorboard: str | None = None
     seed: int = 0
     encoding: str = "utf-8"
@@ -149,6 +150,11 @@ class TrainingSettings:
     def has_end_symbol(self) -> bool:
         """Whether a symbol ends each line of words, or each sentence."""
         return self.length_model == "eos" if self.sentences else self.level == "word"
+
+    @property
+    def diagnosis_steps(self) -> int | None:
+        """Steps between diagnoses; None for none."""
+        return self.eval_every if self.diagnose_every is None else self.diagnose_every or None
 
     @property
     def embedding_width(self) -> int | None:
@@ -312,6 +318,13 @@ _OPTIONS = [
         absent="never",
     ),
     _option("--sample-every", _COUNT, "Steps between printed samples; 0 for none."),
+    _option(
+        "--diagnose-every",
+        _COUNT,
+        "Steps between diagnoses in the log: update-to-weight ratios, gradients through time; with a warning "
+        "if gradients vanish or explode; 0 for none.",
+        absent="--eval-every",
+    ),
     click.option(
         "--tensorboard",
         type=click.Path(file_okay=False),

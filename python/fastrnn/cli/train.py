@@ -49,10 +49,11 @@ def command(
     """Train a language model on FILES, or by default on the Python standard library's source.
 
     - is standard input. Saves the last model with everything that --resume needs (OUT.safetensors), the model
-    with the lowest validation loss (OUT.best.safetensors), and a log with one JSON object per step
-    (OUT.jsonl). Ctrl-C, SIGTERM and SIGHUP stop and save. With --resume, options given now replace the saved
-    ones where they can; --steps counts from the start of the training. The texts are read again where the log
-    beside the resumed file confirms that the training began with them; otherwise give them again.
+    with the lowest validation loss (OUT.best.safetensors), and a log with one JSON object per step and per
+    warning (OUT.jsonl). Ctrl-C, SIGTERM and SIGHUP stop and save. With --resume, options given now replace
+    the saved ones where they can; --steps counts from the start of the training. The texts are read again
+    where the log beside the resumed file confirms that the training began with them; otherwise give them
+    again.
     """
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)

@@ -1,10 +1,9 @@
-"""The log of a training run: a JSON object for each step, each step once."""
+"""The log of a training run: a JSON object for each step, each step once, and one for each warning."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ __all__ = ["TrainingLog"]
 
 
 class TrainingLog:
-    """A file with one line for each step of a training.
+    """A file with one line for each step of a training, and one more, with a ``kind``, for each warning.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ class TrainingLog:
         self._settings = settings
 
     def write(self, record: Record) -> None:
-        """Append the record of a step.
+        """Append the record of a step, and then its warnings.
 
         Raises
         ------
@@ -44,13 +43,15 @@ class TrainingLog:
             If the file cannot be written.
         """
         first = {} if self._begun or self._settings is None else {"settings": self._settings}
-        line = json.dumps({**asdict(record), **first}) + "\n"
+        values = record.to_json()
+        warnings = values.pop("warnings", [])
+        lines = "".join(json.dumps(one) + "\n" for one in [{**values, **first}, *warnings])
         with defer_interrupts(), name_file_in_errors(self.path):
             if self._resumed_at is not None and not self._begun:
                 rewind(self.path, self._resumed_at)
             new = self._resumed_at is None and not self._begun
             with self.path.open("w" if new else "a", encoding="utf-8") as file:
-                file.write(line)
+                file.write(lines)
             self._begun = True
 
 
@@ -67,15 +68,15 @@ def rewind(path: Path, step: int) -> None:
     if not path.exists():
         return
     content = path.read_bytes()
-    kept: dict[tuple[str, int], bytes] = {}
+    kept: dict[tuple[str, int], bytes] = {}  # by kind and step, or number of the line
     for number, line in enumerate(content.splitlines(keepends=True)):
-        found = _step_of(line)
+        kind, found = _kind_and_step(line)
         if not line.endswith(b"\n"):
             continue
         if found is None:  # not ours: kept as it is
             kept["line", number] = line
         elif found <= step:
-            kept["step", found] = line
+            kept[kind, found] = line
     new = b"".join(kept.values())
     if content.startswith(new):
         os.truncate(path, len(new))  # the same file, for those who follow it
@@ -83,9 +84,11 @@ def rewind(path: Path, step: int) -> None:
         write_atomically(path, new)
 
 
-def _step_of(line: bytes) -> int | None:
+def _kind_and_step(line: bytes) -> tuple[str, int | None]:
+    """Return what kind of record a line holds, and of which step; None if it holds none."""
     try:
-        step = json.loads(line)["step"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return step if isinstance(step, int) else None
+        record = json.loads(line)
+        step, kind = record["step"], f"{record.get('kind', 'step')} {record.get('about', '')}"
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "", None
+    return kind, step if isinstance(step, int) else None

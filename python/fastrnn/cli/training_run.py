@@ -96,6 +96,7 @@ class TrainingRun:
             average=training_parts.make_average(settings, self.model),
             accumulate=settings.accumulate,
             label_smoothing=settings.label_smoothing,
+            diagnose_every=settings.diagnosis_steps,
         )
         self.saved_step: int | None = None
         self._logged_step = 0

@@ -141,7 +141,8 @@ class Trace:
         reading = self._reading
         if reading is None or reading.output is None or reading.output.probabilities is None:
             raise ValueError(
-                "top: expected the trace of a model that predicts the next symbol, such as a LanguageModel"
+                "top: expected the trace of a model that predicts the next symbol, such as a LanguageModel; "
+                "a copy or a pickled trace has left its model"
             )
         if reading.module.parameters.version != self._version:
             raise ValueError("top: the model's parameters have changed since the trace; trace it again")
@@ -162,6 +163,10 @@ class Trace:
 
     def __len__(self) -> int:
         return self.steps
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The model stays behind: a trace is sent to another process for its arrays.
+        return {**self.__dict__, "_reading": None}
 
     def __repr__(self) -> str:
         return f"<Trace of {self.steps} steps: {', '.join(self.layers)}>"

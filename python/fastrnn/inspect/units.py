@@ -116,10 +116,10 @@ def rank_units(
     part = as_number("held_out", held_out, least=0.0, below=1.0)
     most = None if count is None else as_size("count", count)
     ranked, measured = _split(values, part)
+    both = np.where([ranked, measured], values, np.nan)
     found = []
     for layer, name, signal in _signals(trace, layers, names):
-        own = correlations(signal, values, ranked)
-        held = own if ranked is measured else correlations(signal, values, measured)
+        own, held = correlations(signal, both)
         found += [UnitScore(layer, name, u, float(held[u]), float(own[u])) for u in range(len(own))]
     found.sort(key=lambda score: -abs(score.ranked_by))
     best = found[:most]
@@ -173,48 +173,39 @@ def chance_correlations(
     values, times = _as_property(trace, property), as_size("shifts", shifts)
     least = max(trace.steps // 10, 1)
     random = np.random.default_rng(as_size("seed", seed, least=0))
-    moved = [
-        np.roll(values, int(random.integers(least, max(trace.steps - least, least) + 1)))
-        for _ in range(times)
-    ]
+    steps = random.integers(least, max(trace.steps - least, least) + 1, size=times)
+    moved = np.stack([np.roll(values, count) for count in steps])
     result = np.zeros(times)
     for _, _, signal in _signals(trace, layers, names):
-        for number, own in enumerate(moved):
-            inside = ~np.isnan(own)
-            result[number] = max(result[number], np.abs(correlations(signal, own, inside)).max())
+        result = np.maximum(result, np.abs(correlations(signal, moved)).max(axis=1))
     return result
 
 
-def correlations(signal: Array, values: Floats, steps: NDArray[np.bool_]) -> Floats:
-    """Return the correlation of each unit with a property over some steps, float64 [H]; 0 of constant units.
+def correlations(signal: Array, values: Floats) -> Floats:
+    """Return the correlations of all units with some properties, float64 [K, H]; 0 of constant units.
 
     Parameters
     ----------
     signal : ndarray, float [T, H]
-    values : ndarray, float64 [T]
-    steps : ndarray, bool [T]
+    values : ndarray, float64 [K, T]
+        Each with NaN at the steps that do not count for it.
     """
-    H, count = signal.shape[1], int(steps.sum())
-    centred = np.where(steps, values - values[steps].mean(), 0.0)
-    mean = np.zeros(H)
-    for _, wide in _parts(signal, steps):
-        mean += wide.sum(axis=0) / count
-    product, square = np.zeros(H), np.zeros(H)
-    for rows, wide in _parts(signal, steps):
-        wide -= mean
-        product += centred[rows][steps[rows]] @ wide
-        square += np.einsum("tu,tu->u", wide, wide)
-    # What is left of a constant unit is rounding.
-    constant = square <= count * (1e-12 * np.abs(mean) + 1e-30) ** 2
-    norm = np.sqrt(np.where(constant, 1.0, square) * (centred @ centred))
-    return np.where(constant, 0.0, np.clip(product / norm, -1.0, 1.0))
-
-
-def _parts(signal: Array, steps: NDArray[np.bool_]) -> Iterator[tuple[slice, Floats]]:
-    """Yield some steps of a signal in float64, a part of them at a time."""
+    inside = ~np.isnan(values)
+    count = inside.sum(axis=1)[:, None]
+    centred = np.where(inside, values - np.nanmean(values, axis=1)[:, None], 0.0)
+    mean = signal.mean(axis=0, dtype=np.float64)
+    total, squares, products = np.zeros((3, len(values), signal.shape[1]))
     for first in range(0, len(signal), _ROWS):
         rows = slice(first, first + _ROWS)
-        yield rows, signal[rows][steps[rows]].astype(np.float64)
+        wide, counted = signal[rows] - mean, inside[:, rows].astype(np.float64)
+        total += counted @ wide
+        products += centred[:, rows] @ wide
+        squares += counted @ np.square(wide, out=wide)
+    spread = squares - total * total / count
+    # What is left of a constant unit is rounding.
+    constant = spread <= 1e-13 * squares + count * (1e-12 * np.abs(mean)) ** 2
+    norm = np.sqrt(np.where(constant, 1.0, spread) * np.square(centred).sum(axis=1)[:, None])
+    return np.where(constant, 0.0, np.clip(products / norm, -1.0, 1.0))
 
 
 def _as_property(trace: Trace, property: Any) -> Floats:

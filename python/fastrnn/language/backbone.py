@@ -28,6 +28,7 @@ __all__ = [
     "check_contexts",
     "forward_backbone",
     "infer",
+    "layer_inputs",
     "output_mask",
 ]
 
@@ -91,7 +92,7 @@ def infer(
     plain = lengths is None and left is None and context is None
     if plain and (projected := _projected(model, ids)) is not None:
         return projected(ids, state)
-    return model.rnn(_layer_inputs(model, ids, left), state, lengths, context=context)
+    return model.rnn(layer_inputs(model, ids, left), state, lengths, context=context)
 
 
 def forward_backbone(
@@ -105,7 +106,7 @@ def forward_backbone(
         y, state, tape = projected.forward(batch.ids, state, checkpoint_every)
         return BackboneTape(y, state, tape, batch, (None, None), projected)
     words = _word_mask(model, batch.ids)
-    x = _layer_inputs(model, batch.ids, batch.left, words)
+    x = layer_inputs(model, batch.ids, batch.left, words)
     mask = None if model.embedding is None else _mask(model, x)
     x = x if mask is None else x * mask
     if model.embedding is not None:
@@ -170,7 +171,7 @@ def add_penalties(
     return dh
 
 
-def _layer_inputs(model: BackboneModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
+def layer_inputs(model: BackboneModel, ids: Ids, left: Ids | None, words: Array | None = None) -> Array:
     """Return the input of the recurrent layers: ids, or their vectors times the mask `words`."""
     if model.embedding is None:
         return ids

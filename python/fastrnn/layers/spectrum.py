@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, as_array, as_ids
 
-__all__ = ["eigenvalues", "has_cycle", "largest_modulus", "spectral_radius", "square_matrix"]
+__all__ = ["eigenvalues", "has_cycle", "is_nilpotent", "largest_modulus", "spectral_radius", "square_matrix"]
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +42,9 @@ def eigenvalues(W: Any) -> NDArray[np.complex128]:
 def spectral_radius(W: Any) -> float:
     """Return the largest modulus of a square matrix's eigenvalues.
 
-    A matrix whose nonzero entries form no cycle is nilpotent: exactly 0 is returned. Up to 500 rows all
-    eigenvalues are computed; of a larger matrix, Arnoldi's iteration finds the largest (`largest_modulus`).
+    A matrix whose nonzero entries form no cycle is nilpotent: exactly 0 is returned. Up to 500 rows that is
+    also so for a matrix that is nilpotent but for rounding (`is_nilpotent`), and all eigenvalues of others
+    are computed; of a larger matrix, Arnoldi's iteration finds the largest (`largest_modulus`).
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ def spectral_radius(W: Any) -> float:
     if not has_cycle(rows, columns, len(matrix)):
         return 0.0
     if len(matrix) <= _DENSE:
+        if is_nilpotent(matrix):
+            return 0.0
         return float(np.abs(eigenvalues(matrix)[0]))
     return largest_modulus(lambda v: np.asarray(matrix @ v), len(matrix))
 
@@ -120,6 +123,37 @@ def largest_modulus(product: Callable[[Floats], Floats], size: int, *, tolerance
                 break
         basis[k + 1] = v / rest
     return found
+
+
+def is_nilpotent(W: Any) -> bool:
+    """Return whether some power of a square matrix is zero but for rounding.
+
+    Its eigenvalues cannot tell: those of a nilpotent matrix of 30 rows may be computed as a third of its
+    norm. Here the matrix is squared until the power is at least the number of rows, with a bound on the
+    rounding errors: a power's trace, the sum of the eigenvalues' powers, or its norm decides.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a square matrix of finite floats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_nilpotent(np.array([[1.0, -1.0], [1.0, -1.0]])), is_nilpotent(np.array([[1.0, -1.0], [1.0, 0.0]]))
+    (True, False)
+    """
+    power = square_matrix(W).astype(np.float64)
+    size, exponent = len(power), 1
+    rounding = 4.0 * np.sqrt(size) * np.finfo(np.float64).eps
+    error = rounding  # of the power, relative to its norm
+    power = power / (np.abs(power).max() or 1.0)
+    while (norm := float(np.linalg.norm(power, 2))) > error:
+        power, error = power / norm, error / norm
+        if exponent >= size or abs(np.trace(power)) > size * error:
+            return False
+        power, error, exponent = power @ power, 2.0 * error + rounding, 2 * exponent
+    return True
 
 
 def has_cycle(rows: Any, columns: Any, size: int) -> bool:

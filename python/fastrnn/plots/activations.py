@@ -166,7 +166,9 @@ def plot_unit(
     for value, (line, column, text) in zip(values, places, strict=True):
         grid[line, column : column + len(text)] = value
     colors = _colors(values, limits, pale=True)
-    figure, axes = new_figure(used * _CELL[0] + 1.3, lines * _CELL[1] + 0.3)
+    flat = lines < 7  # too low for a scale at the side
+    size = used * _CELL[0] + (0.2 if flat else 1.3), lines * _CELL[1] + (0.75 if flat else 0.3)
+    figure, axes = new_figure(max(size[0], 2.2), size[1])
     image = axes.imshow(grid, aspect="auto", interpolation="nearest", **colors)
     axes.axis("off")
     for line, column, text in places:
@@ -177,7 +179,11 @@ def plot_unit(
                     column + offset, line, character, ha="center", va="center_baseline", fontsize=8.5,
                     family="DejaVu Sans Mono", color="0.45" if sign else "black", parse_math=False,
                 )  # fmt: skip
-    bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, aspect=min(4.0 * lines, 25.0), label=label)
+    if flat:
+        side: dict[str, Any] = {"location": "bottom", "aspect": 12, "shrink": min(1.0, 1.8 / size[0])}
+    else:
+        side = {"pad": 0.01, "fraction": 0.04, "aspect": 25}
+    bar = figure.colorbar(image, ax=axes, label=label, **side)
     bar.outline.set_linewidth(0.5)
     return save_figure(figure, path)
 

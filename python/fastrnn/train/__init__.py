@@ -4,6 +4,7 @@ from fastrnn.train.average import Average
 from fastrnn.train.averaging import ExponentialAverage, NonMonotonicAverage
 from fastrnn.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from fastrnn.train.clipping import clip_gradient_norm, clip_gradient_value, gradient_norm
+from fastrnn.train.diagnosis import Diagnosis, TrainingWarning
 from fastrnn.train.evaluation import Evaluation, evaluate, evaluate_sentences
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import SGD, Adam, AdamW, RMSprop
@@ -23,6 +24,7 @@ __all__ = [
     "CheckpointError",
     "ConstantSchedule",
     "CosineSchedule",
+    "Diagnosis",
     "Evaluation",
     "ExponentialAverage",
     "NonMonotonicAverage",
@@ -35,6 +37,7 @@ __all__ = [
     "Trainer",
     "TrainingDiverged",
     "TrainingState",
+    "TrainingWarning",
     "Validation",
     "clip_gradient_norm",
     "clip_gradient_value",

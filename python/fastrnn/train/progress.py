@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
+from fastrnn.train.gradient_watch import GradientWatch
 from fastrnn.train.records import Record
 from fastrnn.train.training_state import pack_carried, unpack_carried
 
@@ -31,6 +32,8 @@ class TrainingProgress:
         Lowest validation loss of all evaluations, and the step it was reached at.
     lowest, waited : float, int
         Lowest loss of the scheduled evaluations, and the number of them since.
+    watch : GradientWatch
+        What is known of the size of the gradients.
     """
 
     step: int = 0
@@ -41,10 +44,12 @@ class TrainingProgress:
     best_step: int = 0
     lowest: float = math.inf
     waited: int = 0
+    watch: GradientWatch = field(default_factory=GradientWatch)
 
-    def stepped(self, record: Record, batches: int, carried: Any) -> TrainingProgress:
+    def stepped(self, record: Record, batches: int, carried: Any, watch: GradientWatch) -> TrainingProgress:
         """Return the progress after a step."""
-        return replace(self, step=record.step, batches=batches, carried=carried, unfinished=record)
+        new = {"batches": batches, "carried": carried, "watch": watch}
+        return replace(self, step=record.step, unfinished=record, **new)
 
     def evaluated(self, loss: float) -> TrainingProgress:
         """Return the progress after an evaluation: keep its loss if it is the best."""
@@ -68,7 +73,8 @@ class TrainingProgress:
             "best": [_finite(self.best_loss), self.best_step],
             "patience": [_finite(self.lowest), self.waited],
             "carried": carried,
-            "unfinished": None if self.unfinished is None else asdict(self.unfinished),
+            "unfinished": None if self.unfinished is None else self.unfinished.to_json(),
+            "watch": self.watch.to_json(),
         }
         return values, arrays
 
@@ -80,11 +86,12 @@ class TrainingProgress:
             step,
             int(values.get("batches", step)),  # older files had one batch per step
             unpack_carried(values["carried"], arrays),
-            None if unfinished is None else Record(**unfinished),
+            None if unfinished is None else Record.from_json(unfinished),
             _number(values["best"][0]),
             int(values["best"][1]),
             _number(values["patience"][0]),
             int(values["patience"][1]),
+            GradientWatch.from_json(values["watch"]) if "watch" in values else GradientWatch(),
         )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_size
 from fastrnn.data.sentences import SentenceBatches
+from fastrnn.train.diagnosis import Diagnosis, TrainingWarning
 
 __all__ = ["Record", "TrainingDiverged", "Validation", "check_finite"]
 
@@ -44,6 +47,10 @@ class Record:
     valid_loss : float or None
         Mean over the validation data, in nats per token, after the step; computed with the averaged
         parameters if there are any. None if no validation was due.
+    diagnosis : Diagnosis or None
+        None if none was due; see ``diagnose_every`` of `Trainer`.
+    warnings : tuple of TrainingWarning
+        What this step made known about the training; most often empty.
     """
 
     step: int
@@ -53,6 +60,35 @@ class Record:
     tokens_per_second: float
     learning_rate: float
     valid_loss: float | None = None
+    diagnosis: Diagnosis | None = None
+    warnings: tuple[TrainingWarning, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return values that JSON can hold, without a diagnosis and warnings if there are none."""
+        values = {
+            name: value for name, value in asdict(self).items() if name not in ("diagnosis", "warnings")
+        }
+        if self.diagnosis is not None:
+            values["diagnosis"] = self.diagnosis.to_json()
+        if self.warnings:
+            values["warnings"] = [warning.to_json() for warning in self.warnings]
+        return values
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Record:
+        """Return the record that `to_json` described.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If its diagnosis or a warning has a wrong form.
+        """
+        diagnosis, warnings = value.get("diagnosis"), value.get("warnings", ())
+        named = {
+            "diagnosis": None if diagnosis is None else Diagnosis.from_json(diagnosis),
+            "warnings": tuple(map(TrainingWarning.from_json, warnings)),
+        }
+        return cls(**{**value, **named})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import os
 import secrets
 from typing import Any
 
+from fastrnn.train.diagnosis import Diagnosis
 from fastrnn.train.records import Record
 
 __all__ = ["TensorBoardLog"]
@@ -77,6 +78,10 @@ class TensorBoardLog:
             value = getattr(record, name)
             if value is not None:
                 self._writer.add_scalar(tag, value, record.step)
+        for tag, value in ({} if record.diagnosis is None else _curves(record.diagnosis)).items():
+            self._writer.add_scalar(tag, value, record.step)
+        for warning in record.warnings:
+            self._writer.add_text(f"warnings/{warning.about}", str(warning), record.step)
 
     def close(self) -> None:
         """Flush and close the log. Closing it again does nothing."""
@@ -87,3 +92,18 @@ class TensorBoardLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _curves(diagnosis: Diagnosis) -> dict[str, float]:
+    """Return the numbers of a diagnosis by the names of their curves."""
+    return {
+        **{f"update_ratio/{name}": ratio for name, ratio in diagnosis.update_ratios.items()},
+        **{f"gradient_horizon/{name}": horizon for name, horizon in diagnosis.horizons.items()},
+        **{
+            f"saturation/{layer}.{gate}": fraction
+            for layer, gates in diagnosis.saturation.items()
+            for gate, fraction in gates.items()
+        },
+        "gradients/horizon": diagnosis.horizon,
+        "gradients/growth": diagnosis.growth,
+    }

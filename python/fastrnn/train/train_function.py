@@ -24,6 +24,7 @@ def train(
     *,
     clip_norm: float | None = 5.0,
     validation: Validation | None = None,
+    diagnose_every: int | None = None,
 ) -> Iterator[Record]:
     """Train a model and yield a record of each step. `Trainer` has more options and can be resumed.
 
@@ -39,6 +40,8 @@ def train(
     clip_norm : float, optional
         Limit on the gradient's global norm; None for no limit.
     validation : Validation, optional
+    diagnose_every : int, optional
+        Steps between diagnoses, see `Trainer`.
 
     Yields
     ------
@@ -57,4 +60,7 @@ def train(
     >>> [record.step for record in train(model, data, 3)]
     [1, 2, 3]
     """
-    yield from Trainer(model, data, optimizer, clip_norm=clip_norm, validation=validation).run(steps)
+    trainer = Trainer(
+        model, data, optimizer, clip_norm=clip_norm, validation=validation, diagnose_every=diagnose_every
+    )
+    yield from trainer.run(steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,10 @@ from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.average import Average
 from fastrnn.train.clipping import as_limit
 from fastrnn.train.data_match import check_data
+from fastrnn.train.diagnosing import begin_diagnosis, is_due
+from fastrnn.train.diagnosis import Diagnosis
 from fastrnn.train.evaluation import Evaluation, validate
+from fastrnn.train.gradient_watch import GradientWatch
 from fastrnn.train.gradients import StepOptions, step_gradients
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import Adam
@@ -63,6 +66,10 @@ class Trainer:
         See `LanguageModel.loss_and_gradients`; not used in validation.
     checkpoint_every : int, optional
         See `LanguageModel.loss_and_gradients`: less memory for long sequences, the same bits.
+    diagnose_every : int, optional
+        Diagnose the first step and then every so many: a `Diagnosis` in the record, and a `TrainingWarning`
+        when gradients vanish or explode, once of each kind. The training has the same bits. A diagnosis costs
+        about as much as a step.
 
     Raises
     ------
@@ -98,6 +105,7 @@ class Trainer:
         accumulate: int = 1,
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,
+        diagnose_every: int | None = None,
     ) -> None:
         check_data("data", model, data)
         if validation is not None:
@@ -115,6 +123,7 @@ class Trainer:
             validation.check_ids(model.vocabulary_size)
         self.validation = validation
         self.average = average
+        self._diagnose_every = None if diagnose_every is None else as_size("diagnose_every", diagnose_every)
         self._options = StepOptions(accumulate, label_smoothing, checkpoint_every).checked()
         if average is not None and average.model is not model:
             raise ValueError(
@@ -224,11 +233,12 @@ class Trainer:
 
     def _make_step(self) -> None:
         """Take one step, without its validation. If an exception is raised, nothing has changed."""
-        started = time.perf_counter()
         before, random = self._progress, self.model.rng.bit_generator.state
+        step = before.step + 1
         try:
+            diagnosed = self._begin_diagnosis(before)
+            started = time.perf_counter()
             done = step_gradients(self.model, self.data, before.batches, before.carried, self._options)
-            step = before.step + 1
             norm, scale = checked_scale(self.optimizer, done.loss, step, self.clip_norm, self.clip_value)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
             with defer_interrupts():
@@ -236,13 +246,31 @@ class Trainer:
                 if self.average is not None:
                     self.average.update()
                 speed = done.tokens / (time.perf_counter() - started)
-                record = Record(step, done.batches / len(self.data), done.loss, norm, speed, rate)
-                self._progress = before.stepped(record, done.batches, done.carried)
+                epoch = done.batches / len(self.data)
+                record = Record(step, epoch, done.loss, norm, speed, rate, diagnosis=diagnosed())
+                record, watch = self._watched(before, record)
+                self._progress = before.stepped(record, done.batches, done.carried, watch)
         except BaseException:
             # After a deferred interrupt the step is complete: its random numbers stay used.
             if self._progress is before:
                 self.model.rng.bit_generator.state = random
             raise
+
+    def _begin_diagnosis(self, before: TrainingProgress) -> Callable[[], Diagnosis | None]:
+        """Measure what is to be measured before a step, and return what completes the diagnosis after it."""
+        if not is_due(before.step + 1, self._diagnose_every):
+            return lambda: None
+        position = before.batches, before.carried
+        return begin_diagnosis(self.model, self.data, *position, self._options.checkpoint_every)
+
+    def _watched(self, before: TrainingProgress, record: Record) -> tuple[Record, GradientWatch]:
+        """Return the record with what there is to warn of, and the watch over the gradients after it."""
+        if self._diagnose_every is None:
+            return record, before.watch
+        limits = self.clip_norm, self.clip_value
+        clipped = any(limit is not None and limit < np.inf for limit in limits)
+        watch, warnings = before.watch.observed(record, self.model.rnn, self.clip_norm, clipped=clipped)
+        return replace(record, warnings=warnings) if warnings else record, watch
 
     def _finish(self) -> Record:
         """Validate if due, and return the record of the step."""

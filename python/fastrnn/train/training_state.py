@@ -22,6 +22,7 @@ from fastrnn._plain import (
     as_texts,
     optional,
 )
+from fastrnn.train.diagnosis import ABOUT, as_diagnosis, as_warning
 
 __all__ = [
     "TrainingState",
@@ -94,7 +95,19 @@ def _as_form(name: str, value: Any) -> Any:
 def _as_record(name: str, value: Any) -> dict[str, Any]:
     numbers = ("epoch", "loss", "gradient_norm", "tokens_per_second", "learning_rate")
     required: dict[str, Check] = {"step": as_count, **dict.fromkeys(numbers, as_finite)}
-    return as_fields(name, value, required, {"valid_loss": optional(as_finite)})
+    others: dict[str, Check] = {
+        "valid_loss": optional(as_finite),
+        "diagnosis": as_diagnosis,
+        "warnings": partial(as_list, check=as_warning),
+    }
+    return as_fields(name, value, required, others)
+
+
+def _as_watch(name: str, value: Any) -> dict[str, Any]:
+    counts = dict.fromkeys(("steps", "short", "short_since", "window"), as_count)
+    numbers = dict.fromkeys(("log_norm", "far_above"), as_finite)
+    warned = partial(as_list, check=partial(as_choice, choices=ABOUT))
+    return as_fields(name, value, {**counts, **numbers, "warned": warned})
 
 
 def _as_best(name: str, value: Any) -> list[Any]:
@@ -131,6 +144,7 @@ _NEW_VALUES: dict[str, Check] = {
     "order": optional(partial(as_size, least=0, most=2**63 - 1)),
     "average": optional(_as_average),
     "frozen": as_texts,
+    "watch": _as_watch,
 }
 
 

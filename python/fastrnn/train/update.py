@@ -31,13 +31,14 @@ def checked_scale(
 
 def clipped_update(
     optimizer: Optimizer, loss: float, step: int, learning_rate: float, clip_norm: float | None
-) -> None:
-    """Make a step of the optimizer, with the gradients clipped by norm.
+) -> float:
+    """Make a step of the optimizer, with the gradients clipped by norm; return the norm before clipping.
 
     Raises
     ------
     TrainingDiverged
         If the loss or the norm of the gradients is NaN or infinite; then nothing has changed.
     """
-    _, scale = checked_scale(optimizer, loss, step, clip_norm)
+    norm, scale = checked_scale(optimizer, loss, step, clip_norm)
     optimizer.step(learning_rate, gradient_scale=scale)
+    return norm

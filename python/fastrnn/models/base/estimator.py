@@ -93,8 +93,8 @@ class SequenceModel(FittedModel, ABC):
     network_ : Module
         The layers, with their parameters and gradients.
     history_ : dict of str to list of float
-        For each epoch: "loss", "learning_rate", "seconds"; with validation also "validation_loss" and
-        "validation_score".
+        For each epoch: "loss", "learning_rate", "gradient_norm" (mean over its steps, before clipping),
+        "gradient_norm_max", "seconds"; with validation also "validation_loss" and "validation_score".
     n_iter_ : int
         Epochs made.
     """

@@ -87,7 +87,8 @@ def fit_network(
     Returns
     -------
     history : dict of str to list of float
-        "loss", "learning_rate", "seconds", and with validation "validation_loss" and "validation_score".
+        "loss", "learning_rate", "gradient_norm" (mean over the steps, before clipping), "gradient_norm_max",
+        "seconds", and with validation "validation_loss" and "validation_score".
 
     Raises
     ------
@@ -126,7 +127,8 @@ class _Loop:
     ) -> None:
         self.network, self.training, self.validation = network, training, validation
         self.settings, self.score, self.optimizer = settings, score, optimizer
-        self.history: History = {"loss": [], "learning_rate": [], "seconds": []}
+        names = ["loss", "learning_rate", "gradient_norm", "gradient_norm_max", "seconds"]
+        self.history: History = {name: [] for name in names}
         if validation is not None:
             self.history |= {"validation_loss": [], "validation_score": []}
         self.schedule: ConstantSchedule | None = None
@@ -150,6 +152,7 @@ class _Loop:
         usual = self.weight / len(buckets)
         total = weight = 0.0
         rate = 0.0
+        norms: list[float] = []
         for batch in map(self.training.batch, buckets):
             if batch.weight == 0.0:
                 continue
@@ -158,10 +161,16 @@ class _Loop:
             self.network.zero_gradients()
             loss = self.network.loss_and_gradients(batch, batch.weight / usual)
             with defer_interrupts():
-                clipped_update(self.optimizer, loss, self.step, rate, self.settings.clip_norm)
+                norm = clipped_update(self.optimizer, loss, self.step, rate, self.settings.clip_norm)
+            norms.append(norm)
             total += loss * batch.weight
             weight += batch.weight
-        entry = {"loss": total / weight if weight else math.nan, "learning_rate": rate}
+        entry = {
+            "loss": total / weight if weight else math.nan,
+            "learning_rate": rate,
+            "gradient_norm": float(np.mean(norms)) if norms else math.nan,
+            "gradient_norm_max": max(norms, default=math.nan),
+        }
         if self.validation is not None:
             entry["validation_loss"] = mean_loss(self.network, self.validation, self.settings.batch_size)
             entry["validation_score"] = self.score(self.validation)

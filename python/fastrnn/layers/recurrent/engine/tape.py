@@ -34,7 +34,7 @@ class LayerTape(Protocol):
 
     @property
     def gates(self) -> Array | None:
-        """Every gate, float [T, N, gates, H].
+        """Every gate, float [T, N, gates, H]; ``rnn.spec.gate_names`` has their names.
 
         LSTM: i, f, g, o; with options those that exist, then r. GRU: r, z, n, and with ``reset_after`` also
         ``W_hn h' + b_hn``. RNN: None, because y is enough; with options n, the new value. SLSTM: ``exp(log_i
