@@ -33,12 +33,12 @@ CHAOS = {
 }  # fmt: skip
 LINEAR = {"hidden_size": 50, "topology": "orthogonal", "nonlinearity": "identity", "spectral_radius": 0.9}
 NARMA = {
-    "hidden_size": 100, "input_scaling": 0.3, "bias_scaling": 0.2, "ridge": "loo", "washout": 100,
-    "epochs": 60, "batch_size": 8, "learning_rate": 0.001, "window": 100, "early_stopping": True,
-    "n_iter_no_change": 60,
+    "hidden_size": 50, "density": 1.0, "input_scaling": 0.3, "bias_scaling": 0.2, "ridge": "loo",
+    "washout": 100, "epochs": 600, "batch_size": 4, "learning_rate": 0.0003, "window": 50,
+    "early_stopping": True, "n_iter_no_change": 600,
 }  # fmt: skip
 NAMES = {
-    "hidden_size": 200, "input_scaling": 0.5, "ridge": "loo", "epochs": 15, "batch_size": 32,
+    "hidden_size": 200, "density": 1.0, "input_scaling": 0.5, "ridge": "loo", "epochs": 15, "batch_size": 32,
     "learning_rate": 0.001, "dtype": "float32", "early_stopping": True, "n_iter_no_change": 15,
 }  # fmt: skip
 
@@ -105,7 +105,7 @@ def trained_on(model: Any, training: Any, held_out: Any, measure: Any) -> tuple[
 
 def narma(small: bool) -> None:
     """Predict a system with a memory of ten steps: 4,000 steps to learn, 1,000 to stop, 2,000 to test."""
-    ends = (300, 400, 600) if small else (4000, 5000, 7000)
+    ends = (300, 450, 650) if small else (4000, 5000, 7000)
     for seed in range(1 if small else 3):
         u, y = narma10(ends[2], seed=seed)
         settings = {**NARMA, "epochs": 2} if small else NARMA

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
 from fastrnn.models.base.examples import Examples
+from fastrnn.models.base.fitted_model import validation_examples
 from fastrnn.models.base.fitting import fit_network, mean_loss, new_optimizer
 from fastrnn.models.reservoir.saved_reservoir import SavedReservoir
 from fastrnn.models.reservoir.windows import Windows, whole_sequences
@@ -108,7 +109,9 @@ class TrainableReservoir(SavedReservoir):
         settings = replace(self._settings(), **changes)
         training, held_out = self._examples(self._data(X, y)), None
         if validation is not None:
-            held_out = self._examples(self._data(*validation), follow=True)
+            held_out = validation_examples(
+                validation, lambda X, y: self._examples(self._data(X, y), follow=True)
+            )
         elif settings.early_stopping:
             training, held_out = self._split(training)
         optimizer = self._optimizer
