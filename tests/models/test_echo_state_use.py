@@ -168,6 +168,24 @@ def test_training_on_lowers_the_loss_and_moves_the_reservoir(settings):
     assert (found[weight != 0] != weight[weight != 0]).all()
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_the_readout_may_be_solved_again_for_each_reservoir(early_stopping):
+    x, y = series(400)
+    settings = {"epochs": 6, "learning_rate": 0.003, "window": 50, "solve_readout": True}
+    model = network(ridge=0.1, leak_rate=0.8, early_stopping=early_stopping, **settings).fit(x, y)
+    start = model.history_["loss"][0]
+    model.unfreeze().fit_further(x, y, validation=(x[:80], y[:80]))
+    assert model.history_["loss"][1] == pytest.approx(start, rel=1e-3)  # up to what a step within changes
+    parameters = model.network_.readout.parameters
+    z = np.column_stack([x, model.states(x)])[5:]
+    one = np.column_stack([np.ones(len(z)), z])
+    penalty = np.diag([0.0, *[0.1] * z.shape[1]])
+    best = np.linalg.solve(one.T @ one + penalty, one.T @ y[5:])
+    np.testing.assert_allclose(parameters["weight"].T, best[1:], rtol=1e-8, atol=1e-10)
+    assert np.mean((one @ best - y[5:]) ** 2) < 0.98 * start
+    assert model.network_.frozen == ("group0_layer0.bias_hh_l0",)
+
+
 def test_partial_fit_of_an_unfrozen_model_is_one_epoch_and_fit_starts_anew():
     x, y = series()
     model = network().fit(x, y)
@@ -273,3 +291,15 @@ def test_a_prediction_is_the_same_alone_and_among_others_and_changes_nothing():
         for x, found in zip(xs, together, strict=True):
             np.testing.assert_array_equal(model.predict(x), found)
         assert pickle.dumps(model.network_.state_dict()) == before
+
+
+def test_settings_changed_after_fit_count_from_the_next_fit_on(tmp_path):
+    X = [series(steps, seed=steps)[0] for steps in range(8, 20)]
+    model = fr.models.EchoStateRegressor(hidden_size=10, washout=3, random_state=0).fit(X, range(12))
+    before = model.predict(X)
+    model.set_params(washout=6, pooling="last", leak_rate=0.2)
+    np.testing.assert_array_equal(model.predict(X), before)
+    model.save(tmp_path / "m.safetensors")
+    loaded = fr.models.EchoStateRegressor.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict(X), before)
+    assert (model.fit(X, range(12)).predict(X) != before).any()

@@ -122,10 +122,14 @@ EIGEN_DONT_INLINE void gather_slices([[maybe_unused]] const SparseWeights<S>& w,
                                      [[maybe_unused]] Range slices, [[maybe_unused]] const S* x,
                                      [[maybe_unused]] S* y) {
     if constexpr (has_gather) {
+        const Index end = w.groups() * lanes<S> - 1;
         for (Index s = slices.begin; s < slices.end; ++s) {
             Vec<S> sum = set(S(0));
-            for (Index k = w.starts[s] * lanes<S>; k < w.starts[s + 1] * lanes<S>; k += lanes<S>)
+            for (Index k = w.starts[s] * lanes<S>; k < w.starts[s + 1] * lanes<S>; k += lanes<S>) {
+                prefetch(w.weights + std::min<Index>(k + 1024 / sizeof(S), end));
+                prefetch(columns + std::min<Index>(k + 512 / sizeof(Column), end));
                 sum = fma(load(w.weights + k), gather(x, columns + k), sum);
+            }
             alignas(64) S sums[lanes<S>];
             store(sums, sum);
             for (int i = 0; i < lanes<S>; ++i) y[w.rows[s * lanes<S> + i]] = sums[i];

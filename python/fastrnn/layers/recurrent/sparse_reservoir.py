@@ -9,7 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, Ids, as_array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_choice, as_number
 from fastrnn._dispatch import kernels
-from fastrnn._memory import FEWER_TOKENS, named_memory
+from fastrnn._memory import FEWER_TOKENS, named_memory, out_of_memory
 
 __all__ = ["RESERVOIR_UNITS", "CompressedRows", "SparseReservoir"]
 
@@ -184,8 +184,10 @@ class SparseReservoir:
 
 
 def _writable_copy(name: str, array: Array) -> Array:
-    with named_memory(name, FEWER_TOKENS):
+    try:  # not `named_memory`, which takes as long as a short step
         return array.copy()
+    except MemoryError:
+        raise out_of_memory(name, array.nbytes, FEWER_TOKENS) from None
 
 
 def _compressed_rows(weight: Any) -> tuple[Array, Ids, Ids]:

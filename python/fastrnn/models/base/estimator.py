@@ -13,7 +13,7 @@ from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
 from fastrnn.models.base.encoder import CELL_NAMES, SequenceEncoder
 from fastrnn.models.base.examples import Examples
-from fastrnn.models.base.fitted_model import FittedModel
+from fastrnn.models.base.fitted_model import FittedModel, validation_examples
 from fastrnn.models.base.fitting import (
     FitSettings,
     History,
@@ -180,7 +180,7 @@ class SequenceModel(FittedModel, ABC):
         fresh._begin(X, y, rng)
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
-            held_out = fresh._validation_examples(*_as_pair(validation))
+            held_out = validation_examples(validation, fresh._examples)
         elif settings.early_stopping:
             training, held_out = fresh._split(training, rng)
         fresh.history_ = fit_network(
@@ -206,15 +206,6 @@ class SequenceModel(FittedModel, ABC):
         if self.initialize is not None and not callable(self.initialize):
             raise TypeError(f"initialize: expected a function, got {type(self.initialize).__name__}")
         return self._training_settings()
-
-    def _validation_examples(self, X: Any, y: Any) -> Examples:
-        """Encode validation data; what is wrong with them is not said of the training data."""
-        try:
-            return self._examples(X, y)
-        except ValueError as error:
-            raise ValueError(f"validation: {error}") from error
-        except TypeError as error:
-            raise TypeError(f"validation: {error}") from error
 
     def _begin(self, X: Any, y: Any, rng: np.random.Generator, **known: Any) -> None:
         """Learn from the training data what `_learn` does, and set the network's first parameters."""
@@ -288,9 +279,3 @@ class SequenceModel(FittedModel, ABC):
         for name, values in history.items():
             self.history_.setdefault(name, []).extend(values)
         self.n_iter_ = len(self.history_["loss"])
-
-
-def _as_pair(validation: Any) -> tuple[Any, Any]:
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(f"validation: expected a pair (X, y), got {type(validation).__name__}")
-    return validation[0], validation[1]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastrnn._checks import as_choice, as_flag, as_number, as_size
+from fastrnn.models.base.examples import Examples
 from fastrnn.models.base.fitting import SCHEDULES, FitSettings
 from fastrnn.models.base.scikit_estimator import ScikitEstimator
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["FittedModel"]
+__all__ = ["FittedModel", "validation_examples"]
 
 
 class FittedModel(ScikitEstimator, ABC):
@@ -111,3 +112,21 @@ class FittedModel(ScikitEstimator, ABC):
             n_iter_no_change=as_size("n_iter_no_change", own.n_iter_no_change),
             verbose=as_flag("verbose", own.verbose),
         )
+
+
+def validation_examples(validation: Any, encode: Callable[[Any, Any], Examples]) -> Examples:
+    """Encode a pair (X, y) for validation; what is wrong with them is not said of the training data.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no pair, or as `encode` does.
+    """
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError(f"validation: expected a pair (X, y), got {type(validation).__name__}")
+    try:
+        return encode(*validation)
+    except ValueError as error:
+        raise ValueError(f"validation: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"validation: {error}") from error

@@ -183,7 +183,7 @@ def _set_weights(layer: ReservoirLayer, weight_in: Floats, bias: Floats, recurre
             views["bias_hh_l0"][...] = 0.0
             views["weight_hh_l0"][...] = recurrent.dense()
     if isinstance(layer, SparseLayer):
-        layer.set_pattern(recurrent.columns, np.cumsum(np.bincount(recurrent.rows, minlength=recurrent.size)))
+        layer.set_pattern(recurrent.columns, recurrent.row_ends())
 
 
 def _for_layers(name: str, value: Any, layers: int, **limits: float) -> tuple[float, ...]:

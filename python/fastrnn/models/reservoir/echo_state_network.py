@@ -198,7 +198,7 @@ class EchoStateNetwork(EchoStateModel):
         for one in panel:
             x = one.astype(self.network_.dtype)[:, None]
             parts, _ = self.network_.states(x, None)
-            found.append(np.concatenate(parts, axis=2)[:, 0])
+            found.append((np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0])[:, 0])
         return found[0] if single else found
 
     def memory_capacity(
@@ -263,7 +263,7 @@ class EchoStateNetwork(EchoStateModel):
         self._check_washout(data)
         found = self._predicted([one[:, : self._inputs].astype(np.float64) for one in data.inputs])
         pairs = [
-            (one[self.washout :], own[self.washout :]) for one, own in zip(data.targets, found, strict=True)
+            (one[self._washout :], own[self._washout :]) for one, own in zip(data.targets, found, strict=True)
         ]
         return r2_score(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
 

@@ -91,6 +91,10 @@ n_iter_no_change
     window : int, default 100
         Of `fit_further`: steps after which backpropagation through time is truncated; the state is carried
         on.
+    solve_readout : bool, default False
+        Of `fit_further`: train the reservoirs alone, and solve the readout in closed form, with `ridge_`,
+        before each epoch, before validation and at the end (variable projection). For large readout weights,
+        to which small changes of the states matter; best with few large batches.
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None
         With an int, ``fit`` is repeatable.
     dtype : {"float64", "float32"}
@@ -144,6 +148,7 @@ n_iter_no_change
     validation_fraction: float = 0.1
     n_iter_no_change: int = 5
     window: int = 100
+    solve_readout: bool = False
     random_state: Any = None
     dtype: str = "float64"
     verbose: bool = False
@@ -234,6 +239,7 @@ n_iter_no_change
         settings = ReservoirSettings.of(self)
         groups = make_groups(settings, self._inputs, self._feedback, rng)
         self.network_ = self._network(settings, groups, rng)
+        self._washout = self.washout
         self._noise_seed = int(rng.integers(2**63))
         self._accumulator = ReadoutSettings.of(self).accumulator(self.network_.width, self._outputs)
         self._carried: Carried | None = None
@@ -272,7 +278,7 @@ n_iter_no_change
             for one, last in zip(inputs, carried.outputs, strict=True):
                 one[0, self._inputs :] = last
         return Pass(
-            self.network_, inputs, data.targets, washout=self.washout, batch_size=self.batch_size,
+            self.network_, inputs, data.targets, washout=self._washout, batch_size=self.batch_size,
             noisy=noisy, carried=carried,
         )  # fmt: skip
 
@@ -292,4 +298,5 @@ n_iter_no_change
         as_size("washout", self.washout, least=0)
         as_size("window", self.window)
         as_flag("input_to_readout", self.input_to_readout)
+        as_flag("solve_readout", self.solve_readout)
         return self._training_settings()

@@ -73,67 +73,88 @@ class Pass:
         before: Ids | int = 0 if carried is None else carried.steps
         self._washout = np.maximum(np.full(len(inputs), washout) - before, 0)
 
-    def _parts(self) -> Iterator[tuple[Floats, Floats]]:
-        """Yield the rows of each chunk."""
-        for rows in self._batches():
-            x, lengths = pad_batch(self.inputs, rows)
-            if self.network.pooling is None:
-                yield from self._steps(rows, x, lengths)
-            else:
-                yield self._pooled(rows, x, lengths), np.stack([self.targets[row] for row in rows])
-
     def blocks(self) -> Iterator[tuple[Floats, Floats]]:
         """Yield what the readout reads, z [m, K], and the targets of the same rows, y [m, O].
 
-        z may be overwritten. m is large enough for a fast product ``z.T @ z``, but in the last block. After
-        it `finals` has the states at the ends of all sequences, if they ran in one batch.
+        z may be overwritten, and is so for the next block. m is large enough for a fast product ``z.T @ z``,
+        if there are as many rows. After the last block `finals` has the states at the ends of all sequences,
+        if they ran in one batch.
         """
-        least, held, rows = min(self.network.width // 2, _TALL), [], 0
-        for block in self._parts():
-            held.append(block)
-            rows += len(block[0])
-            if rows >= least:
-                yield _joined(held)
-                held, rows = [], 0
-        if held:
-            yield _joined(held)
+        rows = _Rows(self.network, min(self.network.width // 2, _TALL))
+        for batch in self._batches():
+            x, lengths = pad_batch(self.inputs, batch)
+            if self.network.pooling is None:
+                yield from self._steps(rows, batch, x, lengths)
+            else:
+                yield self._pooled(batch, x, lengths), np.stack([self.targets[row] for row in batch])
+        yield from rows.rest()
 
     def _batches(self) -> list[Ids]:
         if self.carried is not None:
             return [np.arange(len(self.inputs))]
         return length_buckets([len(one) for one in self.inputs], self.batch_size, shuffle=False)
 
-    def _steps(self, rows: Ids, x: Array, lengths: Ids) -> Iterator[tuple[Floats, Floats]]:
-        targets, _ = pad_batch([self.targets[row] for row in rows], np.arange(len(rows)))
-        for start, weights, vectors in self._chunks(rows, x, lengths):
+    def _steps(self, rows: _Rows, batch: Ids, x: Array, lengths: Ids) -> Iterator[tuple[Floats, Floats]]:
+        targets, _ = pad_batch([self.targets[row] for row in batch], np.arange(len(batch)))
+        for start, weights, part, states in self._chunks(batch, x, lengths):
             counted = weights != 0
-            z = vectors.reshape(-1, vectors.shape[2]) if counted.all() else vectors[counted]
-            yield z.astype(np.float64, copy=False), targets[start : start + len(counted)][counted]
+            yield from rows.add(part, states, targets[start : start + len(counted)], counted)
 
     def _pooled(self, rows: Ids, x: Array, lengths: Ids) -> Floats:
         total = np.zeros((len(lengths), self.network.width))
-        for _, weights, vectors in self._chunks(rows, x, lengths):
-            total += np.einsum("tn,tnk->nk", weights, vectors)
+        for _, weights, part, states in self._chunks(rows, x, lengths):
+            total += np.einsum("tn,tnk->nk", weights, self.network.vectors(part, states))
         return total
 
-    def _chunks(self, rows: Ids, x: Array, lengths: Ids) -> Iterator[tuple[int, Floats, Array]]:
-        """Yield the first step, the weights of steps and what the readout reads, [T, N, K], of each chunk."""
+    def _chunks(self, rows: Ids, x: Array, lengths: Ids) -> Iterator[tuple[int, Floats, Array, list[Array]]]:
+        """Yield the first step, the weights of steps, the inputs and the states of each chunk."""
         network, run = self.network, self.noisy or self.network
         state = None if self.carried is None else self.carried.state
         washout = self._washout[rows]
         for start, part, own in chunks(x, lengths, network.width):
             states, state = run.states(part, own, state)
             weights = step_weights(network.pooling, len(part), lengths, washout, start)
-            yield start, weights, network.vectors(part, states)
+            yield start, weights, part, states
         if len(rows) == len(self.inputs):
             order = np.argsort(rows)
             self.finals = [one[:, order] for one in state or []]
 
 
-def _joined(blocks: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    if len(blocks) == 1:
-        return blocks[0]
-    return np.concatenate([z for z, _ in blocks]), np.concatenate([y for _, y in blocks])
+class _Rows:
+    """Rows for the readout, collected in one array until there are enough of them."""
+
+    def __init__(self, network: ReservoirNetwork, least: int) -> None:
+        self.network, self.least = network, least
+        self._z = np.empty((0, network.width))
+        self._y: list[Floats] = []
+        self._filled = 0
+
+    def add(
+        self, x: Array, states: list[Array], targets: Floats, counted: NDArray[np.bool_]
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """Add the rows of a chunk; yield those that there are once they are enough."""
+        count = int(np.count_nonzero(counted))
+        if self._filled + count > len(self._z):
+            yield from self.rest()
+            if count > len(self._z):
+                self._z = np.empty((max(count, 2 * self.least), self.network.width))
+        begin, place = 0, slice(self._filled, self._filled + count)
+        features = [x[..., : self.network.features]] if self.network.features else []
+        for part in (*features, *states):
+            end = begin + part.shape[2]
+            self._z[place, begin:end] = part.reshape(-1, part.shape[2]) if counted.all() else part[counted]
+            begin = end
+        self._y.append(targets[counted])
+        self._filled += count
+        if self._filled >= max(self.least, 1):
+            yield from self.rest()
+
+    def rest(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield the rows that there are."""
+        if self._filled:
+            y, filled = np.concatenate(self._y), self._filled
+            self._y, self._filled = [], 0
+            yield self._z[:filled], y
 
 
 def chunks(x: Array, lengths: Ids, width: int) -> Iterator[tuple[int, Array, Ids]]:

@@ -91,7 +91,7 @@ class PooledEchoState(EchoStateModel):
             total, state = np.zeros((len(rows), network.width)), None
             for start, part, own in chunks(x, lengths, network.width):
                 parts, state = network.states(part, own, state)
-                weights = step_weights(network.pooling, len(part), lengths, self.washout, start)
+                weights = step_weights(network.pooling, len(part), lengths, self._washout, start)
                 total += np.einsum("tn,tnk->nk", weights, network.vectors(part, parts))
             results[rows] = network.readout(total.astype(network.dtype))
         return results

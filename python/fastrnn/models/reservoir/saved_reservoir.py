@@ -28,6 +28,7 @@ class SavedReservoir(FittedModel):
     num_layers: int
     num_reservoirs: int
     input_to_readout: bool
+    washout: int
     unfrozen_: bool
     ridge_: float
     ridge_errors_: dict[float, float]
@@ -35,6 +36,7 @@ class SavedReservoir(FittedModel):
     _feedback: int
     _outputs: int
     _noise_seed: int
+    _washout: int
     _accumulator: Accumulator | None
     _carried: Any
     _optimizer: Any
@@ -101,7 +103,7 @@ class SavedReservoir(FittedModel):
         layers = self.num_layers * self.num_reservoirs
         if len(self._connections) != layers:
             raise ValueError(f"connections: expected {layers}, got {len(self._connections)}")
-        self._carried, self._optimizer, self._accumulator = None, None, None
+        self._washout, self._carried, self._optimizer, self._accumulator = self.washout, None, None, None
 
     def _tensors(self) -> dict[str, NDArray[Any]]:
         tensors: dict[str, NDArray[Any]] = {}

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Ids
 from fastrnn._checks import as_choice, as_number, as_size
+from fastrnn.layers.recurrent.sparse_reservoir import CompressedRows, SparseReservoir
 from fastrnn.layers.spectrum import eigenvalues, has_cycle, largest_modulus
+from fastrnn.models.reservoir.sparse_layer import MOST_DENSE
 
 __all__ = ["TOPOLOGIES", "RecurrentWeights", "make_weights"]
 
@@ -17,6 +19,7 @@ Floats = NDArray[np.float64]
 
 TOPOLOGIES = ("random", "small_world", "cycle", "orthogonal")
 _ALL_EIGENVALUES = 300  # rows up to which all eigenvalues are computed
+_TOLERANCE = 1e-6  # of the largest modulus of others
 
 
 class RecurrentWeights(NamedTuple):
@@ -46,10 +49,9 @@ class RecurrentWeights(NamedTuple):
         matrix[self.rows, self.columns] = self.values
         return matrix
 
-    def product(self, v: Floats) -> Floats:
-        """Return the matrix times a vector."""
-        sums: Floats = np.bincount(self.rows, self.values * v[self.columns], self.size).astype(np.float64)
-        return sums
+    def row_ends(self) -> Ids:
+        """Return where each row of entries ends, int64 [H]."""
+        return np.cumsum(np.bincount(self.rows, minlength=self.size))
 
     def scaled(self, radius: float, density: str) -> RecurrentWeights:
         """Return the matrix scaled to a spectral radius.
@@ -81,10 +83,12 @@ class RecurrentWeights(NamedTuple):
     def _radius(self) -> float:
         if self.size <= _ALL_EIGENVALUES:
             return float(np.abs(eigenvalues(self.dense())[0]))
-        if self.density > 0.1:
+        if self.density > MOST_DENSE:
             matrix = self.dense()
-            return largest_modulus(lambda v: np.asarray(matrix @ v), self.size)
-        return largest_modulus(self.product, self.size)
+            return largest_modulus(lambda v: np.asarray(matrix @ v), self.size, tolerance=_TOLERANCE)
+        weight = CompressedRows(self.values, self.columns, np.append(0, self.row_ends()))
+        linear, nothing = SparseReservoir(weight, nonlinearity="identity"), np.zeros((1, self.size))
+        return largest_modulus(lambda v: linear.step(nothing, v[None])[0], self.size, tolerance=_TOLERANCE)
 
 
 def make_weights(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
+from fastrnn._checks import as_flag
 from fastrnn.models.base.examples import Examples
+from fastrnn.models.base.fitted_model import validation_examples
 from fastrnn.models.base.fitting import fit_network, mean_loss, new_optimizer
+from fastrnn.models.reservoir.passes import Pass
 from fastrnn.models.reservoir.saved_reservoir import SavedReservoir
+from fastrnn.models.reservoir.settling import SettledReadout
 from fastrnn.models.reservoir.windows import Windows, whole_sequences
 
 if TYPE_CHECKING:
@@ -41,8 +46,9 @@ class Data(NamedTuple):
 class TrainableReservoir(SavedReservoir):
     """A fitted model of reservoirs that can be unfrozen and trained on."""
 
-    washout: int
+    _washout: int
     window: int
+    solve_readout: bool
     batch_size: int
     validation_fraction: float
 
@@ -78,7 +84,8 @@ class TrainableReservoir(SavedReservoir):
 
         The loss is the mean squared error, as of the ridge regression. Series are cut into windows of
         `window` steps, each starting in the state in which the network reaches it; outputs that are fed back
-        are the true ones. Sequences with one target each are not cut.
+        are the true ones. Sequences with one target each are not cut. With `solve_readout` gradients move the
+        reservoirs alone.
 
         Parameters
         ----------
@@ -101,47 +108,73 @@ class TrainableReservoir(SavedReservoir):
         self._check_fitted("fit_further")
         if not self.unfrozen_:
             raise ValueError("fit_further: expected an unfrozen model; call unfreeze() first")
-        return self._train(X, y, validation)
+        return self._train(X, y, validation, solve=as_flag("solve_readout", self.solve_readout))
 
-    def _train(self, X: Any, y: Any, validation: Any, **changes: Any) -> Self:
-        """Train the unfrozen network; it is as before if that fails."""
-        settings = replace(self._settings(), **changes)
-        training, held_out = self._examples(self._data(X, y)), None
+    def _train(self, X: Any, y: Any, validation: Any, *, solve: bool = False, **changes: Any) -> Self:
+        """Train the unfrozen network; it is as before if that fails. `solve`: the readout in closed form."""
+        settings, data = replace(self._settings(), **changes), self._data(X, y)
+        if solve and settings.early_stopping and validation is None:
+            raise ValueError(
+                "validation: expected a pair (X, y) with early_stopping and solve_readout, as the readout is "
+                "solved on all of X, got None"
+            )
+        network = self.network_
+        settle = SettledReadout(network, partial(self._plain_pass, data), self.ridge_) if solve else None
+        training, held_out = self._examples(data, settle), None
         if validation is not None:
-            held_out = self._examples(self._data(*validation), follow=True)
+            held_out = validation_examples(
+                validation, lambda X, y: self._examples(self._data(X, y), settle, follow=True)
+            )
         elif settings.early_stopping:
             training, held_out = self._split(training)
+        before, frozen = network.parameters.flat.copy(), network.frozen
+        network.keep_pattern()
+        if solve:
+            network.freeze("readout")
         optimizer = self._optimizer
         if optimizer is None or changes == {}:
-            optimizer = new_optimizer(self.network_, settings)
-        before = self.network_.parameters.flat.copy()
-        self.network_.keep_pattern()
+            optimizer = new_optimizer(network, settings)
         try:
             history = fit_network(
-                self.network_, training, held_out, settings, score=self._score_examples, optimizer=optimizer
+                network, training, held_out, settings, score=self._score_examples, optimizer=optimizer
             )
+            if settle is not None:
+                settle()
         except BaseException:
-            self.network_.parameters._writable_flat()[...] = before
+            network.parameters._writable_flat()[...] = before
             raise
         finally:
-            self.network_.before_epoch = None
-        self._optimizer = optimizer
+            network.before_epoch = None
+            network.unfreeze()
+            network.freeze(*frozen)
+        self._optimizer = None if solve else optimizer
         for name, values in history.items():
             self.history_.setdefault(name, []).extend(values)
         self.n_iter_ = len(self.history_["loss"])
         return self
 
-    def _examples(self, data: Data, *, follow: bool = False) -> Examples:
+    def _examples(
+        self, data: Data, settle: SettledReadout | None = None, *, follow: bool = False
+    ) -> Examples:
         self._check_washout(data)
+        network = self.network_
         if self._pooling is not None:
-            return whole_sequences(self.network_, data.inputs, data.targets, self.washout)
+            if not follow:
+                network.before_epoch = settle
+            own = settle if follow else None
+            return whole_sequences(network, data.inputs, data.targets, self._washout, own)
         windows = Windows(
-            self.network_, data.inputs, data.targets, washout=self.washout, window=self.window,
-            batch_size=self.batch_size, follow=follow,
+            network, data.inputs, data.targets, washout=self._washout, window=self.window,
+            batch_size=self.batch_size, follow=follow, settle=settle,
         )  # fmt: skip
         if not follow:
-            self.network_.before_epoch = windows.refresh
+            network.before_epoch = windows.refresh
         return windows.examples()
+
+    def _plain_pass(self, data: Data) -> Pass:
+        return Pass(
+            self.network_, data.inputs, data.targets, washout=self._washout, batch_size=self.batch_size
+        )
 
     def _split(self, training: Examples) -> tuple[Examples, Examples]:
         """Hold out the last windows or sequences."""
@@ -159,9 +192,9 @@ class TrainableReservoir(SavedReservoir):
 
     def _check_washout(self, data: Data) -> None:
         for row, one in enumerate(data.inputs):
-            if len(one) <= self.washout:
+            if len(one) <= self._washout:
                 name = f"{data.name}[{row}]" if data.name else "X"
                 raise ValueError(
-                    f"{name}: expected more than {self.washout} steps, the washout, got {len(one)}; lower "
+                    f"{name}: expected more than {self._washout} steps, the washout, got {len(one)}; lower "
                     "washout" + (", or leave it out" if data.name else "")
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,8 @@ class Windows:
         Series that run at once.
     follow : bool
         Whether to refresh the states whenever the weights have changed: for validation.
+    settle : callable, optional
+        Called before states are refreshed: makes the readout what it should be.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Windows:
         window: int,
         batch_size: int,
         follow: bool = False,
+        settle: Callable[[], None] | None = None,
     ) -> None:
+        self.settle = settle
         self.network, self.inputs, self.targets = network, inputs, targets
         self.washout, self.window, self.batch_size, self.follow = washout, window, batch_size, follow
         self.places = [
@@ -76,6 +80,8 @@ class Windows:
     def refresh(self) -> None:
         """Run all series with the weights as they are, and keep the states at the start of each window."""
         network = self.network
+        if self.settle is not None:
+            self.settle()
         shapes = [(1, len(self.places), layer.output_size) for layer in network.layers]
         self._states = [np.zeros(shape, network.dtype) for shape in shapes]
         for rows in length_buckets([len(one) for one in self.inputs], self.batch_size, shuffle=False):
@@ -115,10 +121,13 @@ def whole_sequences(
     inputs: Sequence[Array],
     targets: Sequence[NDArray[np.float64]],
     washout: int,
+    settle: Callable[[], None] | None = None,
 ) -> Examples:
-    """Return examples of whole sequences with one target [O] each."""
+    """Return examples of whole sequences with one target [O] each; `settle` is called before each batch."""
 
     def make(rows: Ids) -> ReservoirBatch:
+        if settle is not None:
+            settle()
         x, lengths = pad_batch(inputs, rows)
         wanted = np.stack([targets[row] for row in rows]).astype(network.dtype)
         return ReservoirBatch(
