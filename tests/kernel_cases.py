@@ -154,6 +154,14 @@ def results_without_cell(dtype: str) -> dict[str, np.ndarray]:
     for kind in ("squared", "huber", "quantile"):
         pair = kernels.regression_loss(dy, dy[:, 0].copy(), targets > 0, kind, pos_weight, 0.25)
         results |= {kind: pair[0], f"{kind}: gradient": pair[1]}
+    there = random.random((450, 450)) < 0.9
+    indices, indptr = np.flatnonzero(there) % 450, np.r_[0, np.cumsum(there.sum(axis=1))]
+    rows = normal(len(indices)) / 20, indices, indptr
+    for unit, N in (("tanh", 1), ("sigmoid", 21)):
+        reservoir = kernels.sparse_reservoir_pack(*rows, np.abs(normal(450)) / 5, unit)
+        states, state = normal(9, N, 450), normal(N, 450)
+        kernels.sparse_reservoir_run(reservoir, states, state)
+        results |= {f"reservoir {unit}": states, f"reservoir {unit}: state": state}
     dtable = normal(123, 70)
     kernels.embedding_backward(np.abs(targets), x, dtable)
     results |= {"embedding": kernels.embedding_forward(np.abs(targets), weight), "dtable": dtable}

@@ -18,14 +18,28 @@ def test_there_are_examples():
     assert {path.parent.name for path in EXAMPLES} >= {"examples", "long_term"}
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(FOLDER).with_suffix("")))
-def test_the_example_runs(path, tmp_path):
+def run(path, folder, *options):
     # The package that this process has imported, in a folder of its own for what the script writes.
     package = str(Path(fastrnn.__file__).resolve().parents[1])
     environment = {**os.environ, "PYTHONPATH": package, "PYTHONIOENCODING": "utf-8"}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", str(path), "--small"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(path), "--small", *options],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(FOLDER).with_suffix("")))
+def test_the_example_runs(path, tmp_path):
+    result = run(path, tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
+
+
+def test_networks_compared_at_equal_parameters_are_drawn(tmp_path, matplotlib):
+    options = ("--networks", "vanilla", "LSTM", "ESN", "--plot", "picture.png")
+    result = run(FOLDER / "long_term" / "temporal_order.py", tmp_path, *options)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    parameters = [int(line.split()[2]) for line in result.stdout.splitlines()[2:]]
+    assert len(parameters) == 3
+    assert all(330 < count <= 400 for count in parameters)

@@ -1,6 +1,5 @@
 // The compiled module of one instruction set.
-#include <pybind11/pybind11.h>
-
+#include "bindings/python/pybind11.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/runtime/workspace.hpp"
 
@@ -12,6 +11,7 @@
     EACH(gru)                  \
     EACH(lstm)                 \
     EACH(slstm)                \
+    EACH(sparse_reservoir)     \
     EACH(stream)               \
     EACH(variant)              \
     EACH(linear)               \

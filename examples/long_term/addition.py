@@ -10,8 +10,6 @@ its characters are. A tenth of all sums, drawn at random, is for the test, and a
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 import compare
@@ -27,6 +25,8 @@ SETTINGS = {
     "epochs": 20,
     "learning_rate": 0.01,
 }
+RESERVOIR = {"spectral_radius": 0.9, "input_scaling": 0.5}
+SYMBOLS = "0123456789+= ."
 
 
 def as_steps(sums: tuple[list[str], list[str]], digits: int) -> tuple[list[str], list[str]]:
@@ -48,23 +48,35 @@ def make_task(digits: int, small: bool, seed: int) -> compare.Task:
     )
     excluded = set(held_out)
     training = [text for text in sums[0] if text not in excluded]
+    training_steps = as_steps((training, [answers[text] for text in training]), digits)
+    settings = SETTINGS | ({"epochs": 1} if small else {})
     return compare.Task(
         title=f"addition, numbers of 1 to {digits} digits",
         metric="sums right",
-        model=fr.models.SequenceTagger,
-        settings=SETTINGS | ({"epochs": 1} if small else {}),
-        training=as_steps((training, [answers[text] for text in training]), digits),
-        validation=validation,
-        measure=lambda model: right(model, *test),
         lag=2 * digits + 2,
         parameters=800 if small else 10_000,
+        trained=compare.Recipe(
+            fr.models.SequenceTagger, settings, training_steps,
+            lambda model: right(model.predict(test[0]), test[1]), validation=validation,
+        ),
+        reservoir=compare.Recipe(
+            fr.models.EchoStateNetwork, RESERVOIR,
+            tuple(compare.one_hot(part, SYMBOLS) for part in training_steps),
+            lambda model: right(read(model, test[0]), test[1]),
+        ),
         own={"IRNN": {"learning_rate": 0.001}},
-    )
+    )  # fmt: skip
 
 
-def right(model: Any, X: list[str], y: list[str]) -> float:
+def read(model: fr.models.EchoStateNetwork, texts: list[str]) -> list[str]:
+    """Return the answers of an ESN."""
+    outputs = model.predict(compare.one_hot(texts, SYMBOLS))
+    return ["".join(SYMBOLS[i] for i in one.argmax(axis=1)) for one in outputs]
+
+
+def right(answers: list[str], wanted: list[str]) -> float:
     """Return the fraction of sums of which all characters are right."""
-    return sum(a == b for a, b in zip(model.predict(X), y, strict=True)) / len(y)
+    return sum(a == b for a, b in zip(answers, wanted, strict=True)) / len(wanted)
 
 
 def main() -> None:

@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import compare
 import fastrnn as fr
 from fastrnn.data.synthetic import mackey_glass
 
 TRAINING, AHEAD, READ, STARTS = 3000, 84, 300, 50
-WINDOW, SHIFT = 200, 20  # steps of an example, and from one example to the next
+WINDOW, SHIFT = 200, 5  # steps of an example, and from one example to the next
 SETTINGS = {
     "steps": "numbers",
     "numbers_as": "squared",
@@ -28,6 +27,13 @@ SETTINGS = {
     "epochs": 60,
     "learning_rate": 0.005,
     "dtype": "float64",
+}
+RESERVOIR = {
+    "spectral_radius": 1.2,
+    "leak_rate": 0.4,
+    "bias_scaling": 0.5,
+    "washout": 100,
+    "ridge": 1e-9,
 }
 
 
@@ -38,28 +44,34 @@ def make_task(small: bool, seed: int) -> compare.Task:
     series = mackey_glass(count + READ + AHEAD + 20 * starts, discard=1000 + 500 * seed)
     training, test = series[:count], series[count:]
     examples = [training[i : i + window] for i in range(0, count - window + 1, SHIFT)]
+    whole = [test[i : i + window] for i in range(0, len(test) - window + 1, window)]
+    beginnings = [test[20 * i : 20 * i + READ] for i in range(starts)]
+    truth = np.array([test[20 * i + READ + AHEAD - 1] for i in range(starts)])
+
+    def error(paths: Any) -> float:
+        found = np.array([np.ravel(path)[-1] for path in paths])
+        return float(np.sqrt(np.mean((found - truth) ** 2)) / series.std())
+
+    settings = SETTINGS | ({"epochs": 1} if small else {})
     return compare.Task(
         title=f"Mackey-Glass, {count} steps of training",
         metric=f"NRMSE {AHEAD} steps ahead",
-        model=fr.models.SequenceGenerator,
-        settings=SETTINGS | ({"epochs": 1} if small else {}),
-        training=(None, examples),
-        validation=(None, [test[i : i + window] for i in range(0, len(test) - window + 1, window)]),
-        measure=lambda model: far_error(model, test, starts) / float(series.std()),
-        lag=AHEAD,
+        lag=17,
         parameters=400 if small else 5000,
+        trained=compare.Recipe(
+            fr.models.SequenceGenerator, settings, (None, examples),
+            lambda model: error(
+                model.generate(prefix=one, max_length=AHEAD, greedy=True)[0] for one in beginnings
+            ),
+            validation=(None, whole),
+        ),
+        reservoir=compare.Recipe(
+            fr.models.EchoStateNetwork, RESERVOIR, (training, None),
+            lambda model: error(model.generate(AHEAD, warmup=beginnings)),
+        ),
         own={"IRNN": {"learning_rate": 0.001}},
-    )
-
-
-def far_error(model: Any, series: NDArray[np.float64], starts: int) -> float:
-    """Return the root mean square error at the last of the steps ahead, over beginnings 20 steps apart."""
-    errors = []
-    for start in range(0, 20 * starts, 20):
-        end = start + READ
-        (found,) = model.generate(prefix=series[start:end], max_length=AHEAD, greedy=True)
-        errors.append(found[-1, 0] - series[end + AHEAD - 1])
-    return float(np.sqrt(np.mean(np.square(errors))))
+        curve_name="squared error of a step, standardized",
+    )  # fmt: skip
 
 
 def main() -> None:

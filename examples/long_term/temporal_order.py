@@ -3,10 +3,15 @@
     python examples/long_term/temporal_order.py
     python examples/long_term/temporal_order.py --relevant 3
 
-Experiments 6a and 6b of Hochreiter and Schmidhuber (1997). Who guesses has 25 % right, or 12.5 %.
+Experiments 6a and 6b of Hochreiter and Schmidhuber (1997). Who guesses has 25 % right, or 12.5 %. Measured on
+2,500 texts with seeds 0, 1, 2, about 5,000 parameters each, 4 to 10 seconds each on one thread: IRNN, leaky,
+GRU, LSTM, minGRU and ESN have 100 % right with each seed; skip connections 24.3, 100 and 100 %; the vanilla
+network 23.5, 25.8 and 23.0 %.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +30,14 @@ SETTINGS = {
 }
 
 
+RESERVOIR = {
+    "pooling": "last",
+    "leak_rate": 0.05,  # slow units: without them nothing of the first letter is left
+    "spectral_radius": 1.0,
+    "input_scaling": 0.1,
+}
+
+
 def make_task(relevant: int, small: bool, seed: int) -> compare.Task:
     """Return the task with so many letters that count."""
     random = np.random.default_rng(seed)
@@ -32,18 +45,21 @@ def make_task(relevant: int, small: bool, seed: int) -> compare.Task:
     X, y = temporal_order(count, length, relevant=relevant, seed=random)
     X_valid, y_valid = temporal_order(count // 5, length, relevant=relevant, seed=random)
     X_test, y_test = temporal_order(count // 2, length, relevant=relevant, seed=random)
+
+    def right(model: Any) -> float:
+        return float(model.score(X_test, y_test))
+
+    settings = SETTINGS | ({"epochs": 1} if small else {})
     return compare.Task(
         title=f"temporal order, {relevant} letters, {length} steps",
         metric="right",
-        model=fr.models.SequenceClassifier,
-        settings=SETTINGS | ({"epochs": 1} if small else {}),
-        training=(X, y),
-        validation=(X_valid, y_valid),
-        measure=lambda model: model.score(X_test, y_test),
         lag=length,
         parameters=400 if small else 5000,
+        trained=compare.Recipe(
+            fr.models.SequenceClassifier, settings, (X, y), right, validation=(X_valid, y_valid)
+        ),
+        reservoir=compare.Recipe(fr.models.EchoStateClassifier, RESERVOIR, (X, y), right),
         own={"IRNN": {"learning_rate": 0.0005}},
-        curve=lambda history: [1 - score for score in history["validation_score"]],
     )
 
 

@@ -93,6 +93,18 @@ def lstm_pack(
 def slstm_pack(
     weight_ih: _Floats, weight_hh: _Floats, bias_ih: _Floats | None, bias_hh: _Floats | None
 ) -> _Packed: ...
+
+class PackedReservoir: ...
+
+def sparse_reservoir_pack(  # of W [H, H] in compressed rows
+    data: _Floats,
+    indices: _Ids,
+    indptr: _Ids,
+    leak: _Floats,
+    nonlinearity: str,
+    gathers: bool | None = None,  # gather instructions: whether to use them, or whether they are faster here
+) -> PackedReservoir: ...
+def sparse_reservoir_run(packed: PackedReservoir, states: _Floats, state: _Floats) -> None: ...  # in place
 def variant_pack(
     kind: str, hidden_size: int, weights: dict[str, Any], options: dict[str, Any]
 ) -> _Packed: ...

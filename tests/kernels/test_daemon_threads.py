@@ -28,6 +28,9 @@ crf, emissions = fr.CRF(9, seed=4), random.normal(size=(20, 10, 9)).astype("f")
 memory = random.normal(size=(480, 64)).astype("f")
 attended = (
     random.normal(size=(20, 16, 64)).astype("f"), memory, memory, memory[0].copy(), 1.0, np.full(16, 30))
+connections = random.normal(size=90_000), np.arange(90_000) % 300, np.arange(301) * 300
+reservoir = kernels.sparse_reservoir_pack(*connections, np.full(300, 0.5), "tanh")
+states, state = random.normal(size=(9, 40, 300)), np.zeros((40, 300))
 flat = [random.normal(size=500_000).astype("f") ** 2 for _ in range(4)]
 loops = {
     "forward": lambda: rnn(x),
@@ -46,6 +49,7 @@ loops = {
     "mask": lambda: kernels.dropout_mask(1, 2, 0, 500, 500, 1 << 31, 0.0, 2.0, False),
     "attention": lambda: kernels.attention_backward(
         *attended, *kernels.attention_forward(*attended, None, 30)[::-1], None, None, True),
+    "reservoir": lambda: kernels.sparse_reservoir_run(reservoir, states, state),
     "sigmoid": lambda: kernels.sigmoid(flat[0]),
 }
 names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -71,6 +75,7 @@ KINDS = (
     "regression",
     "mask",
     "attention",
+    "reservoir",
     "sigmoid",
 )
 

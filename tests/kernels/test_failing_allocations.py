@@ -83,6 +83,13 @@ def attention():
     back.append(kernels.attention_backward(*pooled))
     rows = kernels.attention_rows(normal_values, np.array([4, 300]))
     return context, weights, back, rows, kernels.attention_steps(rows, rows, np.array([4, 300]), 300)
+def reservoir():
+    indices, indptr = np.arange(60) % 30, np.arange(31) * 2
+    packed = kernels.sparse_reservoir_pack(normal_rows, indices, indptr, np.abs(normal_rows[:30]), "tanh")
+    states, state = np.ones((2, 3, 30), "f"), np.ones((3, 30), "f")
+    kernels.sparse_reservoir_run(packed, states, state)
+    return states, state
+normal_rows = normal(60)
 normal_values = normal(300, 2, 5)
 attended = normal(307, 5), normal(3, 2, 5), normal(5), np.array([300, 7])
 calls = {
@@ -111,6 +118,7 @@ calls = {
     "ctc": ctc,
     "regression": lambda: kernels.regression_loss(
         rows, rows[:, 0].copy(), rows[:, 0] > 0, "huber", rows[0], 1.0),
+    "reservoir": reservoir,
     "mask": lambda: [kernels.dropout_mask(1, 2, 0, 30, 50, 1 << 31, 0.0, 2.0, False), kernels.tanh(x)],
 }
 name, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -150,7 +158,7 @@ CALLS = (
         "training",
     ),
     *("attention", "fresh training", "directions", "softmax", "optimizers", "embedding", "crf", "ctc"),
-    *("regression", "mask"),
+    *("regression", "reservoir", "mask"),
 )
 
 

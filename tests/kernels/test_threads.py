@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
+from fastrnn.layers.recurrent.sparse_reservoir import SparseReservoir
 from kernel_cases import (
     PARAMETERS,
     assert_same_bits,
@@ -274,3 +275,11 @@ def test_ctrl_c_in_a_long_field_adds_nothing_to_its_gradients():
     tags = np.zeros((20_000, 1), np.int64)
     assert interrupted(lambda: crf.losses_and_gradients(emissions, tags)) < 1.0
     assert not crf.gradients.flat.any()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill is not Ctrl-C there")
+@pytest.mark.parametrize("rows", [1, 3])
+def test_ctrl_c_in_a_reservoir(rows):
+    weight = np.ones(50_000), np.arange(50_000) % 500, np.arange(501) * 100
+    reservoir, inputs = SparseReservoir(weight), np.zeros((50_000, rows, 500))
+    assert interrupted(lambda: reservoir.run(inputs, overwrite=True)) < 1.0

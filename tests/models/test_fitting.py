@@ -247,3 +247,11 @@ def test_a_function_that_fails_leaves_the_model_as_it_was():
 def test_what_initializes_is_a_function():
     with pytest.raises(TypeError, match="initialize: expected a function, got str"):
         small(initialize="identity").fit(WORDS, VOWELS)
+
+
+def test_partial_fit_after_a_second_fit_trains_the_new_network():
+    X, y = ["lili", "mimi", "lulu", "mumu"] * 2, ["i", "i", "u", "u"] * 2
+    model = fr.models.SequenceClassifier(hidden_size=4, epochs=1, random_state=0).fit(X, y)
+    model.partial_fit(X, y).fit(X, y)
+    before = model.predict_proba(X)
+    assert (model.partial_fit(X, y).predict_proba(X) != before).any()

@@ -73,6 +73,48 @@ def test_the_regressor_passes_the_checks_of_scikit_learn_that_apply_to_sequences
     assert passed > 35
 
 
+def test_echo_state_models_of_sequences_pass_the_checks_of_scikit_learn_that_apply(checks):
+    for kind, other in (("Classifier", "check_regressors_train"), ("Regressor", "check_classifiers_train")):
+        model = getattr(fr.models, f"EchoState{kind}")(hidden_size=12, density=1.0, random_state=0)
+        failed, skipped, passed = checks(model)
+        assert {name: text for name, text in failed.items() if name not in EXPECTED} == {}
+        assert failed.keys() == EXPECTED.keys() - {other}
+        assert all("array_api" in name for name in skipped)
+        assert passed > 40
+
+
+STEPS = "rows are steps in time: their order counts, and one column may be left out"
+EXPECTED_OF_SERIES = {
+    "check_methods_sample_order_invariance": STEPS,
+    "check_methods_subset_invariance": STEPS,
+    "check_fit1d": STEPS,
+    "check_fit2d_predict1d": "the message says how many columns are expected, in our words",
+    "check_n_features_in_after_fitting": "the message says how many columns are expected, in our words",
+    "check_regressors_train": "a list of lists is several series",
+}
+
+
+def test_the_echo_state_network_passes_the_checks_of_scikit_learn_that_apply_to_series(checks):
+    failed, skipped, passed = checks(fr.models.EchoStateNetwork(hidden_size=12, density=1.0, random_state=0))
+    assert {name: text for name, text in failed.items() if name not in EXPECTED_OF_SERIES} == {}
+    assert failed.keys() == EXPECTED_OF_SERIES.keys()
+    assert all("array_api" in name for name in skipped)
+    assert passed > 40
+
+
+def test_a_grid_search_chooses_the_leak_rate_of_a_reservoir(sklearn):
+    from sklearn.base import clone
+    from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=400)
+    y = np.convolve(x, 0.9 ** np.arange(40))[:400]
+    model = fr.models.EchoStateNetwork(hidden_size=10, input_scaling=0.05, washout=20, random_state=0)
+    search = GridSearchCV(model, {"spectral_radius": [0.01, 0.9]}, cv=TimeSeriesSplit(3)).fit(x[:, None], y)
+    assert search.best_params_ == {"spectral_radius": 0.9}
+    assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()
+
+
 def test_a_pipeline_prepares_sequences_for_a_model(sklearn):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer

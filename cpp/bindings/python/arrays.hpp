@@ -2,9 +2,6 @@
 // passed: "x: expected [T, N, 128], got [50, 32, 64]".
 #pragma once
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-
 #include <algorithm>
 #include <initializer_list>
 #include <limits>
@@ -12,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/python/pybind11.hpp"
 #include "bindings/python/result_memory.hpp"
 #include "bindings/python/tracemalloc_hook.h"
 #include "kernels/runtime/workspace.hpp"

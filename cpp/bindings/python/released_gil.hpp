@@ -1,8 +1,7 @@
 // Runs kernels without the GIL: its release for a scope, and interrupts that poll Python's signals.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
+#include "bindings/python/pybind11.hpp"
 #include "kernels/runtime/interrupt.hpp"
 
 namespace fastrnn::bindings {

@@ -2,10 +2,9 @@
 // unchecked.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
 #include <memory>
 
+#include "bindings/python/pybind11.hpp"
 #include "kernels/runtime/workspace.hpp"
 
 namespace fastrnn::bindings {

@@ -1,12 +1,11 @@
 // The thread pool of run_team: workers started one by one when first needed, and again in a forked child.
 #include "bindings/python/thread_pool.hpp"
 
-#include <pybind11/pybind11.h>
-
 #include <cstdlib>
 #include <system_error>
 #include <thread>
 
+#include "bindings/python/pybind11.hpp"
 #include "kernels/runtime/parallel.hpp"
 #include "kernels/runtime/spin.hpp"
 

@@ -9,6 +9,7 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`,
   `binary_cross_entropy`, `squared_error`, `huber`, `quantile_loss`, `ctc_loss`
 - sequences of tags: `crf_loss`, `crf_marginals`, `crf_viterbi`
+- reservoirs: `reservoir_forward`
 - attention: `attention_forward`, `attention_backward`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
 
@@ -47,6 +48,7 @@ from fastrnn.reference.loss import (
 from fastrnn.reference.lstm import lstm_backward, lstm_forward, lstm_step
 from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, rows_step, sgd_step
 from fastrnn.reference.regression import huber, quantile_loss, squared_error
+from fastrnn.reference.reservoir import dense_from_rows, reservoir_forward
 from fastrnn.reference.stack import CELLS, Cell, Rows, stack_backward, stack_forward
 from fastrnn.reference.time_loop import Tape
 from fastrnn.reference.variants import VariantTape, variant_backward, variant_forward
@@ -71,6 +73,7 @@ __all__ = [
     "crf_marginals",
     "crf_viterbi",
     "ctc_loss",
+    "dense_from_rows",
     "drelu",
     "dsigmoid",
     "dtanh",
@@ -93,6 +96,7 @@ __all__ = [
     "one_hot",
     "quantile_loss",
     "relu",
+    "reservoir_forward",
     "rmsprop_step",
     "rows_step",
     "sgd_step",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastrnn.layers import Recurrent, Stack
 from fastrnn.layers.description import parts_of
@@ -18,7 +17,7 @@ __all__ = ["GradientWatch"]
 
 # Vanishing: the network sees less than this fraction of the window, in this many diagnoses in a row, over at
 # least this many steps, as a new LSTM sees few steps back until it has learnt to keep something.
-_FRACTION, _DIAGNOSES, _STEPS = 0.1, 3, 500
+_FRACTION, _DIAGNOSES, _STEPS = 0.1, 4, 500
 # Exploding, where nothing clips: gradients grow this much on their way back, or their norm is this many times
 # the usual. Where the norm is clipped: it is this many times the limit in most steps.
 _GROWTH, _SPIKE, _FAR_ABOVE = 20.0, 20.0, 10.0
@@ -30,8 +29,7 @@ _GATED = ("a larger bias of the forget gate",)
 _SHORTER = "a shorter window, which costs less and loses little"
 
 
-@dataclass(frozen=True)
-class GradientWatch:
+class GradientWatch(NamedTuple):
     """What the steps so far say of the size of the gradients, and of what has been warned.
 
     Attributes
@@ -74,31 +72,31 @@ class GradientWatch:
         """
         found = [self._vanishing(record, rnn), self._exploding(record, clip_norm, clipped=clipped)]
         warnings = tuple(one for one in found if one is not None and one.about not in self.warned)
-        after = self._counted(record, clip_norm)
-        return replace(after, warned=(*self.warned, *(one.about for one in warnings))), warnings
+        warned = (*self.warned, *(one.about for one in warnings))
+        return self._counted(record, clip_norm, warned), warnings
 
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
-        return {**asdict(self), "warned": list(self.warned)}
+        return {**self._asdict(), "warned": list(self.warned)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> GradientWatch:
         """Return the watch that `to_json` described."""
         return cls(**{**value, "warned": tuple(value["warned"])})
 
-    def _counted(self, record: Record, clip_norm: float | None) -> GradientWatch:
+    def _counted(self, record: Record, clip_norm: float | None, warned: tuple[str, ...]) -> GradientWatch:
         weight = 1.0 / min(self.steps + 1, _MEMORY)
         short, since, window = self._shortness(record)
         log = math.log(max(record.gradient_norm, 1e-300))
         far = clip_norm is not None and record.gradient_norm > _FAR_ABOVE * clip_norm
-        return replace(
-            self,
+        return GradientWatch(
             steps=self.steps + 1,
             log_norm=self.log_norm + weight * (log - self.log_norm),
             far_above=self.far_above + weight * (far - self.far_above),
             short=short,
             short_since=since,
             window=window,
+            warned=warned,
         )
 
     def _shortness(self, record: Record) -> tuple[int, int, int]:

@@ -246,8 +246,9 @@ class Trainer:
                 if self.average is not None:
                     self.average.update()
                 speed = done.tokens / (time.perf_counter() - started)
-                record = Record(step, done.batches / len(self.data), done.loss, norm, speed, rate)
-                record, watch = self._watched(before, replace(record, diagnosis=diagnosed()))
+                epoch = done.batches / len(self.data)
+                record = Record(step, epoch, done.loss, norm, speed, rate, diagnosis=diagnosed())
+                record, watch = self._watched(before, record)
                 self._progress = before.stepped(record, done.batches, done.carried, watch)
         except BaseException:
             # After a deferred interrupt the step is complete: its random numbers stay used.
@@ -269,7 +270,7 @@ class Trainer:
         limits = self.clip_norm, self.clip_value
         clipped = any(limit is not None and limit < np.inf for limit in limits)
         watch, warnings = before.watch.observed(record, self.model.rnn, self.clip_norm, clipped=clipped)
-        return replace(record, warnings=warnings), watch
+        return replace(record, warnings=warnings) if warnings else record, watch
 
     def _finish(self) -> Record:
         """Validate if due, and return the record of the step."""

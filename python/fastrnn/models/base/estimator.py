@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,8 @@ from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
 from fastrnn.models.base.encoder import CELL_NAMES, SequenceEncoder
 from fastrnn.models.base.examples import Examples
+from fastrnn.models.base.fitted_model import FittedModel, validation_examples
 from fastrnn.models.base.fitting import (
-    SCHEDULES,
     FitSettings,
     History,
     fit_network,
@@ -23,7 +22,6 @@ from fastrnn.models.base.fitting import (
     split_examples,
 )
 from fastrnn.models.base.input_codec import InputCodec
-from fastrnn.models.base.scikit_estimator import ScikitEstimator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +33,7 @@ __all__ = ["SequenceModel"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class SequenceModel(ScikitEstimator, ABC):
+class SequenceModel(FittedModel, ABC):
     """The base class of all models with ``fit``, not for direct use, with the settings that they share.
 
     Parameters
@@ -148,18 +146,6 @@ class SequenceModel(ScikitEstimator, ABC):
     def _score_examples(self, examples: Examples) -> float:
         """Return the score of encoded examples, higher is better."""
 
-    @abstractmethod
-    def _make_network(self, rng: np.random.Generator) -> Any:
-        """Return the network that the settings and the learned attributes describe."""
-
-    @abstractmethod
-    def _learned(self) -> dict[str, Any]:
-        """Return the learned attributes as plain values, ready for ``json.dumps``."""
-
-    @abstractmethod
-    def _restore(self, values: Mapping[str, Any]) -> None:
-        """Set the learned attributes from plain values that come from a file, checking each."""
-
     def _split(self, training: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
         """Return the examples to train on and those held out for an early stop."""
         return split_examples(training, self.validation_fraction, rng, getattr(self, "classes_", None))
@@ -194,7 +180,7 @@ class SequenceModel(ScikitEstimator, ABC):
         fresh._begin(X, y, rng)
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
-            held_out = fresh._validation_examples(*_as_pair(validation))
+            held_out = validation_examples(validation, fresh._examples)
         elif settings.early_stopping:
             training, held_out = fresh._split(training, rng)
         fresh.history_ = fit_network(
@@ -203,36 +189,6 @@ class SequenceModel(ScikitEstimator, ABC):
         fresh.n_iter_ = len(fresh.history_["loss"])
         self._adopt(fresh)
         return self
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one safetensors file; `load` of its class reads it.
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        OSError
-            If the file cannot be written; an existing one stays as it was.
-        """
-        from fastrnn.models.base.model_file import write_model
-
-        self._check_fitted("save")
-        write_model(path, self)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return the model of a file that `save` wrote.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is damaged, or holds a model of another kind.
-        OSError
-            If the file cannot be read.
-        """
-        from fastrnn.models.base.model_file import read_model
-
-        return read_model(path, cls)
 
     # ---- what models use
 
@@ -246,41 +202,10 @@ class SequenceModel(ScikitEstimator, ABC):
         as_probability("dropout", self.dropout)
         as_flag("bidirectional", self.bidirectional)
         as_number("unknown_alpha", self.unknown_alpha, least=0.0)
-        as_number("validation_fraction", self.validation_fraction, above=0.0, below=1.0)
         as_dtype(self.dtype)
         if self.initialize is not None and not callable(self.initialize):
             raise TypeError(f"initialize: expected a function, got {type(self.initialize).__name__}")
-        return FitSettings(
-            epochs=as_size("epochs", self.epochs),
-            batch_size=as_size("batch_size", self.batch_size),
-            learning_rate=as_number("learning_rate", self.learning_rate, above=0.0),
-            schedule=as_choice("schedule", self.schedule, SCHEDULES),
-            weight_decay=as_number("weight_decay", self.weight_decay, least=0.0),
-            clip_norm=None if self.clip_norm is None else as_number("clip_norm", self.clip_norm, above=0.0),
-            early_stopping=as_flag("early_stopping", self.early_stopping),
-            n_iter_no_change=as_size("n_iter_no_change", self.n_iter_no_change),
-            verbose=as_flag("verbose", self.verbose),
-        )
-
-    def _validation_examples(self, X: Any, y: Any) -> Examples:
-        """Encode validation data; what is wrong with them is not said of the training data."""
-        try:
-            return self._examples(X, y)
-        except ValueError as error:
-            raise ValueError(f"validation: {error}") from error
-        except TypeError as error:
-            raise TypeError(f"validation: {error}") from error
-
-    def _generator(self) -> np.random.Generator:
-        """Return the generator of `random_state`; a seed makes the same one each time."""
-        state = self.random_state
-        if isinstance(state, np.random.RandomState):
-            return np.random.default_rng(state.randint(2**31))
-        if state is None or isinstance(state, (int, np.integer, np.random.Generator)):
-            return np.random.default_rng(state)
-        raise TypeError(
-            f"random_state: expected an int, a numpy.random.Generator or None, got {type(state).__name__}"
-        )
+        return self._training_settings()
 
     def _begin(self, X: Any, y: Any, rng: np.random.Generator, **known: Any) -> None:
         """Learn from the training data what `_learn` does, and set the network's first parameters."""
@@ -354,9 +279,3 @@ class SequenceModel(ScikitEstimator, ABC):
         for name, values in history.items():
             self.history_.setdefault(name, []).extend(values)
         self.n_iter_ = len(self.history_["loss"])
-
-
-def _as_pair(validation: Any) -> tuple[Any, Any]:
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(f"validation: expected a pair (X, y), got {type(validation).__name__}")
-    return validation[0], validation[1]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
 from fastrnn._files import read_regular
@@ -19,11 +20,15 @@ from fastrnn.layers.description import plain_value
 from fastrnn.train.checkpoint import FORMAT_VERSION, CheckpointError
 from fastrnn.train.checkpoint_header import METADATA_KEY, read_description, read_tensors
 
-__all__ = ["SavedModel", "kind_of_file", "read_model", "source_of_file", "write_model"]
+__all__ = ["FURTHER", "SavedModel", "kind_of_file", "read_model", "source_of_file", "write_model"]
 
 # Modules within modules check their memory each; a file of this size may claim so many times its bytes, and
 # these bytes more.
 _NESTING, _SLACK = 8, 1 << 20
+
+
+#: How names of tensors begin that are not the network's parameters.
+FURTHER = "further."
 
 
 class SavedModel(Protocol):
@@ -40,6 +45,8 @@ class SavedModel(Protocol):
     def _settings_of_file(self) -> dict[str, Any]: ...
     def _learned(self) -> dict[str, Any]: ...
     def _restore(self, values: Mapping[str, Any]) -> None: ...
+    def _tensors(self) -> dict[str, NDArray[Any]]: ...
+    def _restore_tensors(self, tensors: dict[str, NDArray[Any]]) -> None: ...
     def _make_network(self, rng: np.random.Generator) -> Any: ...
     def _blank(self: ModelT) -> ModelT: ...
     def _adopt(self: ModelT, fitted: ModelT) -> None: ...
@@ -53,7 +60,8 @@ def write_model(
 ) -> None:
     """Write a fitted model atomically.
 
-    The tensors are the network's parameters. The header's metadata has one key, ``fastrnn``, whose value is
+    The tensors are the network's parameters, and what else the model keeps as arrays, under names that begin
+    with ``further.``. The header's metadata has one key, ``fastrnn``, whose value is
     JSON: ``format_version``, ``package_version``, ``kind`` (the class), ``settings``, ``learned`` and
     ``history``; and ``source``, where it is given: what a program remembers of the data, plain values.
     """
@@ -62,11 +70,13 @@ def write_model(
 
     given = model._settings_of_file()
     settings = {name: plain_value(value) for name, value in given.items()}
-    settings["cell_options"] = _plain_mapping(given["cell_options"])
+    if "cell_options" in given:
+        settings["cell_options"] = _plain_mapping(given["cell_options"])
     settings["dtype"] = np.dtype(given["dtype"]).name
     if not isinstance(settings["random_state"], int):
         settings["random_state"] = None
-    settings["initialize"] = None  # a function; the file has the parameters themselves
+    if "initialize" in given:
+        settings["initialize"] = None  # a function; the file has the parameters themselves
     description = {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
@@ -79,7 +89,7 @@ def write_model(
         description["source"] = dict(source)
     metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
     with errors_of_library("safetensors"):
-        content = save(dict(model.network_.state_dict()), metadata)
+        content = save({**model.network_.state_dict(), **model._tensors()}, metadata)
     write_atomically(path, content)
 
 
@@ -151,8 +161,10 @@ def _parse(content: bytes, kind: type[ModelT]) -> ModelT:
     size = sum(array.nbytes for array in tensors.values())
     with limited_memory(_NESTING * size + _SLACK):
         network = model._make_network(np.random.default_rng(0))
-    network.load_state_dict(tensors)
+    own = {name: array for name, array in tensors.items() if not name.startswith(FURTHER)}
+    network.load_state_dict(own)
     model.network_ = network
+    model._restore_tensors({name: array for name, array in tensors.items() if name not in own})
     model.history_ = fields["history"]
     model.n_iter_ = len(model.history_.get("loss", []))
     result = model._blank()

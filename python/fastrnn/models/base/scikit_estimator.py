@@ -97,7 +97,8 @@ class ScikitEstimator:
         settings = self._parameter_names()
         learned = {name: value for name, value in fitted.__dict__.items() if name not in settings}
         # Other attributes are not the model's: scikit-learn sets some of its own while it fits a pipeline.
-        for name in self.__dict__.get("_fitted_names", ()):
+        # `_optimizer` is: partial_fit made it for the network that goes.
+        for name in (*self.__dict__.get("_fitted_names", ()), "_optimizer"):
             self.__dict__.pop(name, None)
         names = (*learned, "_fitted_settings")
         self.__dict__.update(learned, _fitted_settings=fitted.get_params(), _fitted_names=names)
