@@ -186,6 +186,22 @@ def test_impossible_counts_are_refused():
         fr.inspect.jacobian_norms(layer, x[:0])
 
 
+def test_a_run_that_is_not_finite_has_no_jacobians():
+    layer, x = fr.GRU(3, 4, seed=0), np.zeros((5, 3), "float32")
+    state = np.full((1, 4), np.nan, "float32")
+    x[2] = np.inf
+    grows = fr.RNN(3, 1, nonlinearity="relu", dtype="float64", seed=0)
+    grows.parameters["weight_hh_l0"] = [[1e200]]
+    grows.parameters["bias_ih_l0"] = [1.0]
+    for look in (fr.inspect.jacobian_norms, fr.inspect.jacobian_product, fr.inspect.lyapunov_exponents):
+        with pytest.raises(ValueError, match="x: expected a run with finite states, got others after step 2"):
+            look(layer, x)
+        with pytest.raises(ValueError, match="state: expected finite numbers"):
+            look(layer, x[:2], state)
+        with pytest.raises(ValueError, match="after step 2: an input is not finite, or the states grow"):
+            look(grows, np.zeros((5, 3)))
+
+
 def test_power_norms_are_between_the_radius_and_the_largest_singular_value():
     W = np.random.default_rng(0).normal(size=(6, 6)) / 3
     norms = fr.inspect.power_norms(W, 30)

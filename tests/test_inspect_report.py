@@ -322,6 +322,14 @@ def test_a_model_of_numbers_is_refused_with_those_that_read_text(tmp_path):
         report("model", "abc", tmp_path / "a.html")
 
 
+def test_an_empty_text_and_properties_without_names_are_named_for_every_model(model, tmp_path):
+    own = SequenceClassifier(hidden_size=4, epochs=1).fit(["ab", "ba"], [0, 1])
+    with pytest.raises(ValueError, match=r"^text: expected at least one step"):
+        report(own, "", tmp_path / "a.html")
+    with pytest.raises(TypeError, match="properties: expected a mapping of names to arrays, got list"):
+        report(model, TEXT, tmp_path / "a.html", properties=[[1.0]])
+
+
 @pytest.mark.parametrize("name", ["rnn.weight_hh_l0", "output.bias"])
 def test_a_model_that_diverged_is_refused(name, tmp_path):
     own = make_model()

@@ -312,7 +312,7 @@ KEEP = "keep: expected names of i, f, g, o, h, c, got 'z'"
         (lambda: trace(GRU, np.zeros((2, 4), "f")), ValueError, r"data: expected \[T, 3\]"),
         (lambda: trace(GRU, [0, -2]), ValueError, "data: expected ids in -1 .. 2, got -2 at position 1"),
         (lambda: trace(GRU, []), ValueError, "data: expected"),
-        (lambda: trace(GRU, [0], vocabulary=VOCABULARY), ValueError, "vocabulary: expected None, as a GRU"),
+        (lambda: trace(GRU, [0], vocabulary=VOCABULARY), ValueError, "vocabulary: expected None, as"),
         (lambda: trace(OTHER, [0]), ValueError, r"context: expected \[2\] or \[1, 2\].*got None"),
         (lambda: trace(OTHER, [0], context=[[1.0], [2.0]]), ValueError, r"context: expected \[1, 2\]"),
         (lambda: trace(fr.Linear(3, 4), [0]), TypeError, "or one of SequenceClassifier, .* got Linear"),

@@ -174,3 +174,18 @@ RANKED = "different values in the steps ranked by, got 0 everywhere; trace a lon
 def test_what_cannot_be_ranked_is_named(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_the_scale_of_a_property_changes_nothing(scale):
+    seen, wanted = made_up({("l0", "h"): noise()}), random.normal(size=400)
+    (plain,), (scaled,) = (rank_units(seen, factor * wanted, count=1) for factor in (1.0, scale))
+    assert scaled == pytest.approx(plain)
+
+
+def test_a_trace_that_is_not_finite_is_not_ranked():
+    states = noise()
+    states[3, 2] = np.nan
+    for rank in (rank_units, chance_correlations):
+        with pytest.raises(ValueError, match="trace: expected finite numbers, got others in h of l0"):
+            rank(made_up({("l0", "h"): states}), np.arange(400))

@@ -165,7 +165,8 @@ def test_a_suffix_that_names_no_format_is_refused(tmp_path):
             lambda: plot_unit(np.zeros(5001), "a" * 5001),
             "symbols: expected at most 5000 .* got 5001; draw a part",
         ),
-        (lambda: plot_unit([1.0], "a", limits=(1, 1)), "limits: expected two numbers in ascending order"),
+        (lambda: plot_unit([1.0], "a", limits=(1, 1)), "limits: expected two finite numbers in ascending"),
+        (lambda: plot_unit([1.0], "a", limits=(0, np.inf)), "limits: expected two finite numbers"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw, message):
@@ -184,3 +185,16 @@ def test_no_global_state_of_pyplot_is_touched():
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "matplotlib.figure" in run.stdout
     assert "matplotlib.pyplot" not in run.stdout
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_half_of_a_surrogate_pair_can_be_drawn(suffix, tmp_path):
+    path = tmp_path / f"a.{suffix}"
+    plot_unit([1.0, 2.0], "a\ud83d", path)
+    plot_gates({"f": [[1.0], [2.0]]}, "a\ud83d", path)
+    assert path.stat().st_size > 1000
+
+
+def test_rates_without_names_are_refused():
+    with pytest.raises(TypeError, match="rates: expected a mapping of names to numbers, got list"):
+        plot_gradient_norms([1.0, 2.0], [0.5])

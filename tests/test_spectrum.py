@@ -63,6 +63,12 @@ def test_what_is_not_nilpotent_is_not_taken_for_it(size):
     assert not is_nilpotent(1e-200 * dense)
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_a_large_matrix_of_very_large_or_small_entries_has_its_radius_too(scale):
+    W = np.random.default_rng(0).normal(size=(600, 600)) / 600**0.5
+    assert spectral_radius(scale * W) == pytest.approx(scale * spectral_radius(W), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("W", "kind", "message"),
     [

@@ -336,6 +336,23 @@ def test_held_signals_are_delivered_after_the_body(number):
         signal.signal(number, before)
 
 
+def test_a_held_signal_that_is_ignored_does_not_take_the_place_of_another():
+    came = []
+    before = (
+        signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.signal(signal.SIGTERM, lambda number, _: came.append(number)),
+    )
+    try:
+        with defer_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+        assert came == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
 def test_another_thread_trains_as_well():
     records = []
     thread = threading.Thread(target=lambda: records.extend(make_trainer().run(10)))

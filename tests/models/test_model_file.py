@@ -70,7 +70,8 @@ def test_a_file_is_safetensors_with_the_parameters_and_a_description(models, tmp
     assert description["kind"] == "SequenceClassifier"
     assert description["settings"]["pooling"] == "attention"
     assert description["learned"]["targets"] == {"classes": ["i", "u"], "multilabel": False, "matrix": False}
-    assert set(description["history"]) == {"loss", "learning_rate", "seconds"}
+    kept = {"loss", "learning_rate", "seconds", "gradient_norm", "gradient_norm_max"}
+    assert set(description["history"]) == kept
     assert kind_of_file(path) == "SequenceClassifier"
     assert source_of_file(path) == {}
     write_model(path, models[0], {"x": "word"})

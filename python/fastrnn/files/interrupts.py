@@ -39,13 +39,15 @@ def defer_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or None in handlers.values():
         yield
         return
+    # One that is ignored stays so: recorded here, it would take the place of one that is not.
+    handlers = {number: one for number, one in handlers.items() if one is not signal.SIG_IGN}
     received: list[int] = []
     try:
-        for number in STOP_SIGNALS:
+        for number in handlers:
             signal.signal(number, lambda number, frame: received.append(number))
         yield
     finally:
-        for number in STOP_SIGNALS:
-            signal.signal(number, handlers[number])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if received:
             signal.raise_signal(received[0])

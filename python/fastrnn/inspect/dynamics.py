@@ -38,7 +38,8 @@ def jacobian_norms(layer: Any, x: Any, state: Any = None, *, context: Any = None
     Raises
     ------
     ValueError
-        If the layer is bidirectional or has a zoneout, or an argument has a wrong shape.
+        If the layer is bidirectional or has a zoneout, an argument has a wrong shape, or a state is not
+        finite.
     TypeError
         If `layer` is not a recurrent layer, or an argument has a wrong dtype.
 

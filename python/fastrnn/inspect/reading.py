@@ -17,7 +17,7 @@ from fastrnn.language.vocabulary_match import check_vocabulary
 from fastrnn.layers import Module, Recurrent, Stack
 from fastrnn.models.base.row_losses import softmax
 
-__all__ = ["Output", "Reading", "read_language_model", "read_layers"]
+__all__ = ["Output", "Reading", "line_end", "read_language_model", "read_layers", "tokens_of"]
 
 
 class Output(NamedTuple):
@@ -106,8 +106,8 @@ def read_layers(rnn: Recurrent[Any] | Stack, data: Any, context: Any) -> Reading
                 f"{list(array.shape)}"
             )
         x = as_floats("data", data, rnn.dtype, ("T", rnn.input_size))
-    check_some(len(x), "step")
-    given = as_context(context, rnn, len(x))
+    _check_some(len(x), "step")
+    given = _as_context(context, rnn, len(x))
     return Reading(rnn, rnn, lambda first, last: x[first:last], len(x), context=given)
 
 
@@ -129,7 +129,7 @@ def read_language_model(
             raise TypeError(f"vocabulary: expected a Vocabulary, got {type(vocabulary).__name__}")
         check_vocabulary(model, vocabulary)
     symbols, ids = _symbols_and_ids(model, data, vocabulary)
-    check_some(len(ids), "symbol")
+    _check_some(len(ids), "symbol")
     before = 0 if model.start is None else 1
     read = ids if model.start is None else np.concatenate([[model.start], ids])
 
@@ -159,11 +159,11 @@ def read_language_model(
         symbols=symbols,
         ids=ids,
         output=Output(losses, probabilities, model.vocabulary_size, names),
-        context=as_context(context, model.rnn, len(read)),
+        context=_as_context(context, model.rnn, len(read)),
     )
 
 
-def as_context(context: Any, rnn: Recurrent[Any] | Stack, steps: int) -> Array | None:
+def _as_context(context: Any, rnn: Recurrent[Any] | Stack, steps: int) -> Array | None:
     """Check a context: float [C], or [steps, C] of each step.
 
     Raises
@@ -184,7 +184,7 @@ def as_context(context: Any, rnn: Recurrent[Any] | Stack, steps: int) -> Array |
     return as_floats("context", context, rnn.dtype, (size,) if alone else (steps, size))
 
 
-def check_some(count: int, what: str) -> None:
+def _check_some(count: int, what: str) -> None:
     """Raise ValueError if there is nothing to read."""
     if not count:
         raise ValueError(f"data: expected at least one {what}, got none")
@@ -213,7 +213,7 @@ def _symbols_and_ids(
             "vocabulary: expected that of the model, to read a text, got None; write trace(model, text, "
             "vocabulary=vocabulary), or pass the Checkpoint as the model"
         )
-    tokens = _tokens(vocabulary, data) if isinstance(data, str) else list(data)
+    tokens = tokens_of(vocabulary, data) if isinstance(data, str) else list(data)
     id_of = {symbol: index for index, symbol in enumerate(vocabulary.symbols)}
     unknown = vocabulary.unknown_id
     if vocabulary.unknown == "skip":
@@ -223,12 +223,29 @@ def _symbols_and_ids(
     return tuple(tokens), np.array([id_of.get(token, unknown) for token in tokens], np.int64)
 
 
-def _tokens(vocabulary: Vocabulary, text: str) -> list[str]:
-    """Return the symbols of a text: its characters, or its words, with the end symbol after each line."""
+def tokens_of(vocabulary: Vocabulary, text: str, most: int | None = None) -> list[str]:
+    """Return the first symbols of a text: its characters, or its words, with the end symbol after each line.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    text : str
+    most : int, optional
+        How many; default all.
+    """
     if vocabulary.level == "char":
-        return list(text)
-    end = [] if vocabulary.eos_id is None else [vocabulary.symbols[vocabulary.eos_id]]
-    return [token for line in split_lines(text) for token in vocabulary.tokens(line) + end]
+        return list(text[:most])
+    end, tokens = line_end(vocabulary), list[str]()
+    for line in split_lines(text):
+        tokens += vocabulary.tokens(line) + end
+        if most is not None and len(tokens) >= most:
+            break
+    return tokens[:most]
+
+
+def line_end(vocabulary: Vocabulary) -> list[str]:
+    """Return the symbol at the end of a line, or nothing if a vocabulary has none."""
+    return [] if vocabulary.eos_id is None else [vocabulary.symbols[vocabulary.eos_id]]
 
 
 def _check_known(tokens: Sequence[Any], known: Any, level: str) -> None:

@@ -17,7 +17,7 @@ from fastrnn.inspect.report_contents import Contents
 from fastrnn.inspect.report_page import build_page
 from fastrnn.inspect.text_trace import trace_text
 from fastrnn.inspect.trace import Trace
-from fastrnn.inspect.units import UnitScore, _as_property
+from fastrnn.inspect.units import UnitScore, as_property
 from fastrnn.train import Checkpoint
 
 __all__ = ["Report", "report"]
@@ -100,7 +100,8 @@ def report(
         If the text is empty or has a symbol that the model lacks, the model reads numbers or computes NaN, or
         a property has another length.
     TypeError
-        If the model is of a kind that cannot be traced; the message lists those that can.
+        If the model is of a kind that cannot be traced; the message lists those that can. If `properties` is
+        no mapping of names to numbers.
     OSError
         If the file cannot be written.
 
@@ -152,10 +153,12 @@ def report(
 
 def _checked(seen: Trace, properties: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     """Return a user's properties, checked."""
+    if not isinstance(properties, Mapping):
+        raise TypeError(f"properties: expected a mapping of names to arrays, got {type(properties).__name__}")
     found = {}
     for name, values in properties.items():
         try:
-            found[str(name)] = _as_property(seen, values)
+            found[str(name)] = as_property(seen, values)
         except (ValueError, TypeError) as error:
             text = str(error).removeprefix("property: ")
             raise type(error)(f"properties[{name!r}]: {text}") from None

@@ -10,6 +10,7 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn.data import Vocabulary
 from fastrnn.data.reading import split_lines
+from fastrnn.inspect.reading import line_end, tokens_of
 from fastrnn.inspect.trace import Trace, trace
 from fastrnn.language import LanguageModel
 from fastrnn.models import SequenceModel
@@ -60,7 +61,8 @@ def trace_text(model: Any, text: Any, vocabulary: Vocabulary | None, count: int)
             pieces = [_first_symbols(model, text, count)]
         traces = [trace(model, piece, vocabulary=vocabulary) for piece in pieces or [[]]]
     except ValueError as error:
-        raise ValueError(str(error).replace("data:", "text:", 1)) from None
+        message = str(error).replace("data:", "text:", 1).replace("text[0]:", "text:", 1)
+        raise ValueError(message) from None
     ends = np.cumsum([one.steps for one in traces])[:-1] - 1
     seen = _joined(traces)
     if seen.symbols is None:
@@ -72,8 +74,8 @@ def trace_text(model: Any, text: Any, vocabulary: Vocabulary | None, count: int)
     words = sum(len(symbol) > 1 for symbol in seen.symbols) > len(seen) / 2
     if vocabulary is not None:
         words = vocabulary.level == "word"
-    eos = None if vocabulary is None or vocabulary.eos_id is None else vocabulary.symbols[vocabulary.eos_id]
-    found = {step for step, symbol in enumerate(seen.symbols) if symbol in ("\n", eos)}
+    ending = ["\n", *([] if vocabulary is None else line_end(vocabulary))]
+    found = {step for step, symbol in enumerate(seen.symbols) if symbol in ending}
     return TextTrace(seen, sorted(found.union(ends.tolist())), words)
 
 
@@ -97,27 +99,14 @@ def _check_finite(seen: Trace) -> None:
 def _pieces(model: LanguageModel, vocabulary: Vocabulary, text: str, count: int) -> Iterator[list[str]]:
     """Yield the symbols of the texts that a language model reads one by one: its lines, or all at once."""
     if model.start != -1:
-        yield _first_tokens(vocabulary, text, count)
+        yield tokens_of(vocabulary, text, count)
         return
-    end = [] if vocabulary.eos_id is None else [vocabulary.symbols[vocabulary.eos_id]]
+    end = line_end(vocabulary)
     for line in split_lines(text):
         tokens = vocabulary.tokens(line)
         if tokens and count > 0:
             yield (tokens + end)[:count]
             count -= len(tokens) + len(end)
-
-
-def _first_tokens(vocabulary: Vocabulary, text: str, count: int) -> list[str]:
-    """Return the first symbols of a text: of words, with the end symbol after each line."""
-    if vocabulary.level == "char":
-        return list(text[:count])
-    end = [] if vocabulary.eos_id is None else [vocabulary.symbols[vocabulary.eos_id]]
-    tokens: list[str] = []
-    for line in split_lines(text):
-        tokens += vocabulary.tokens(line) + end
-        if len(tokens) >= count:
-            break
-    return tokens[:count]
 
 
 def _first_symbols(model: Any, text: Any, count: int) -> Any:

@@ -279,7 +279,7 @@ def _read(model: Any, data: Any, vocabulary: Any, context: Any) -> Reading:
     if isinstance(model, LanguageModel):
         return read_language_model(model, data, vocabulary, context)
     if vocabulary is not None:
-        raise ValueError(f"vocabulary: expected None, as a {type(model).__name__} has none of its own")
+        raise ValueError(f"vocabulary: expected None, as the model, {type(model).__name__}, has none")
     reading = None
     if isinstance(model, (Recurrent, Stack)):
         reading = read_layers(model, data, context)

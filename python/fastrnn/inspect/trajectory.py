@@ -91,6 +91,14 @@ class Trajectory:
         for t in range(self.steps):
             given = self._arguments(t, t + 1, 1)
             states[t + 1] = self._flat(self._layer(given.pop("x"), self._parts(states[t]), **given)[1])
+        if not np.isfinite(states).all():
+            step = int(np.flatnonzero(~np.isfinite(states).all(axis=(1, 2)))[0])
+            raise ValueError(
+                f"x: expected a run with finite states, got others after step {step - 1}: an input is not "
+                "finite, or the states grow without bound"
+                if step
+                else "state: expected finite numbers, got others"
+            )
         return states
 
     def pull_back(self, begin: int, end: int, state: Floats, vectors: Floats) -> Floats:

@@ -12,7 +12,7 @@ from fastrnn._arrays import Array, as_array
 from fastrnn._checks import as_number, as_size
 from fastrnn.inspect.trace import Trace
 
-__all__ = ["UnitScore", "chance_correlations", "rank_units"]
+__all__ = ["UnitScore", "as_property", "chance_correlations", "correlations", "rank_units"]
 
 Floats = NDArray[np.float64]
 _ROWS = 4096  # steps of a signal that are converted to float64 at a time
@@ -92,7 +92,8 @@ def rank_units(
     ------
     ValueError
         If the property has another length than the trace, is not finite, or is constant in one of the parts;
-        if there is no such layer or name, or the trace is of numbers and the property callable.
+        if there is no such layer or name, the trace is not finite, or it is of numbers and the property
+        callable.
     TypeError
         If the property is not numbers.
 
@@ -112,7 +113,7 @@ def rank_units(
     >>> best.correlation > 0.9, best.auc
     (True, 1.0)
     """
-    values = _as_property(trace, property)
+    values = as_property(trace, property)
     part = as_number("held_out", held_out, least=0.0, below=1.0)
     most = None if count is None else as_size("count", count)
     ranked, measured = _split(values, part)
@@ -170,7 +171,7 @@ def chance_correlations(
     >>> bool(fr.inspect.chance_correlations(seen, x == 1).max() < 0.3)
     True
     """
-    values, times = _as_property(trace, property), as_size("shifts", shifts)
+    values, times = as_property(trace, property), as_size("shifts", shifts)
     least = max(trace.steps // 10, 1)
     random = np.random.default_rng(as_size("seed", seed, least=0))
     steps = random.integers(least, max(trace.steps - least, least) + 1, size=times)
@@ -192,6 +193,8 @@ def correlations(signal: Array, values: Floats) -> Floats:
     """
     inside = ~np.isnan(values)
     count = inside.sum(axis=1)[:, None]
+    largest = np.nanmax(np.abs(values), axis=1)[:, None]
+    values = values / np.where(largest > 0.0, largest, 1.0)  # whose squares are representable
     centred = np.where(inside, values - np.nanmean(values, axis=1)[:, None], 0.0)
     mean = signal.mean(axis=0, dtype=np.float64)
     total, squares, products = np.zeros((3, len(values), signal.shape[1]))
@@ -208,7 +211,7 @@ def correlations(signal: Array, values: Floats) -> Floats:
     return np.where(constant, 0.0, np.clip(products / norm, -1.0, 1.0))
 
 
-def _as_property(trace: Trace, property: Any) -> Floats:
+def as_property(trace: Trace, property: Any) -> Floats:
     """Return the numbers of a property, float64 [T]."""
     if not isinstance(trace, Trace):
         raise TypeError(f"trace: expected a Trace, got {type(trace).__name__}")
@@ -266,8 +269,11 @@ def _signals(
                 raise ValueError(f"{what}: expected some of {', '.join(there)}, got {one!r}")
     for layer in trace.layers if layers is None else layers:
         for name, signal in {**trace.states[layer], **trace.gates[layer]}.items():
-            if names is None or name in names:
-                yield layer, name, signal
+            if names is not None and name not in names:
+                continue
+            if not np.isfinite(signal).all():
+                raise ValueError(f"trace: expected finite numbers, got others in {name} of {layer}")
+            yield layer, name, signal
 
 
 def _with_threshold(

@@ -71,7 +71,9 @@ def spectral_radius(W: Any) -> float:
         if is_nilpotent(matrix):
             return 0.0
         return float(np.abs(eigenvalues(matrix)[0]))
-    return largest_modulus(lambda v: np.asarray(matrix @ v), len(matrix))
+    scale = float(np.abs(matrix).max())  # products of very large or small entries would over- or underflow
+    matrix /= scale
+    return scale * largest_modulus(lambda v: np.asarray(matrix @ v), len(matrix))
 
 
 def largest_modulus(product: Callable[[Floats], Floats], size: int, *, tolerance: float = TOLERANCE) -> float:

@@ -219,8 +219,8 @@ def _colors(
         low, high = (-largest, largest) if signed else (0.0, 1.0 if not pale and largest <= 1 else largest)
     else:
         low, high = map(float, limits)
-        if not low < high:
-            raise ValueError(f"limits: expected two numbers in ascending order, got {limits}")
+        if not -np.inf < low < high < np.inf:
+            raise ValueError(f"limits: expected two finite numbers in ascending order, got {limits}")
         signed = low < 0 < high
     ends = ((0.14, 0.86) if signed else (0.0, 0.6)) if pale else ((0.06, 0.94) if signed else (0.0, 0.95))
     picked = colormaps["RdBu" if signed else "Blues"](np.linspace(*ends, 256))

@@ -13,7 +13,7 @@ from fastrnn.files.atomic_files import write_atomically
 
 __all__ = ["new_figure", "new_panels", "save_figure", "visible"]
 
-_SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+_SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥", "\x7f": "␡"}
 
 
 def new_figure(width: float, height: float) -> tuple[Any, Any]:
@@ -46,7 +46,7 @@ def save_figure(figure: Any, path: str | os.PathLike[str] | None) -> Any:
 
 
 def visible(symbols: Sequence[str]) -> list[str]:
-    r"""Return symbols as labels show them: a sign for a space and each control character.
+    r"""Return symbols as labels show them: a sign for a space, each control character and half of a pair.
 
     Examples
     --------
@@ -58,4 +58,6 @@ def visible(symbols: Sequence[str]) -> list[str]:
 
 def _sign(character: str) -> str:
     code = ord(character)
+    if 0xD800 <= code < 0xE000:  # half of a surrogate pair, which no font draws and no file holds
+        return "\N{REPLACEMENT CHARACTER}"
     return chr(0x2400 + code) if code < 0x20 else character

@@ -67,6 +67,8 @@ def plot_gradient_norms(
     steps = np.arange(K) if lags is None else np.asarray(lags)
     if steps.shape != (K,) or steps.dtype.kind not in "iu":
         raise ValueError(f"lags: expected {K} integers, got shape {[*steps.shape]} of {steps.dtype}")
+    if rates is not None and not isinstance(rates, Mapping):
+        raise TypeError(f"rates: expected a mapping of names to numbers, got {type(rates).__name__}")
     slopes = {name: as_number(f"rates[{name!r}]", rate) for name, rate in (rates or {}).items()}
     if unknown := slopes.keys() - curves.keys():
         raise ValueError(f"rates: expected names of norms, {sorted(curves)}, got {sorted(unknown)[0]!r}")
