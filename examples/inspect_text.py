@@ -77,6 +77,9 @@ def main() -> None:
         checkpoint, text = load_checkpoint(arguments.model), Path(arguments.text).read_text(encoding="utf-8")
 
     seen = trace(checkpoint, text)
+    text = "".join(seen.symbols)  # without what the vocabulary skips
+    if len(text) != seen.steps:
+        raise SystemExit("MODEL: expected a model of characters, got one of words")
     print(f"{seen.steps:,} symbols, {np.nanmean(seen.loss):.3f} nats each; layers {', '.join(seen.layers)}\n")
     print(f"{'property':22}{'best unit':>14}{'held out':>10}{'ranked by':>11}{'chance':>8}{'AUC':>7}")
     best: dict[str, list[UnitScore]] = {}
@@ -102,8 +105,10 @@ def main() -> None:
 def draw(seen: Trace, text: str, chosen: list[UnitScore], arguments: argparse.Namespace) -> None:
     """Draw the unit that tracks a property best, in the held-out half of the text."""
     gap = "\n\n" if "\n\n" in text[len(text) // 2 :] else "\n"
-    start = text.index(gap, len(text) // 2) + len(gap)
-    part = "".join(text[start:].splitlines(keepends=True)[:DRAWN])
+    start = text.find(gap, len(text) // 2) + len(gap)
+    if start < len(text) // 2:  # a text of one line
+        start = len(text) // 2
+    part = "".join(text[start : start + 1000].splitlines(keepends=True)[:DRAWN])
     rows, unit = slice(start, start + len(part)), chosen[0]
     signal = seen.signal(unit.layer, unit.name)[rows, unit.unit]
     if arguments.draw:

@@ -170,3 +170,24 @@ def test_properties_that_are_the_same_everywhere_are_left_out():
 def test_what_is_no_text_is_named(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kind", "message"),
+    [
+        ("(", ValueError, r"pattern: expected a regular expression, got '\('"),
+        (b"a", TypeError, "pattern: expected a str or a re.Pattern of str, got bytes"),
+        (re.compile(b"a"), TypeError, "pattern: expected a str or a re.Pattern of str"),
+    ],
+)
+def test_what_is_no_pattern_of_a_text_is_named(pattern, kind, message):
+    with pytest.raises(kind, match=message):
+        properties.inside_matches("(ab)", pattern)
+
+
+def test_brackets_nested_deeper_than_could_be_searched_each_time_are_counted():
+    deep = 200_000
+    depth = properties.bracket_depth("(" * deep + ")" * deep)
+    assert depth.max() == depth[deep - 1] == deep
+    assert depth[-1] == 0
+    assert not properties.bracket_depth("(" * deep + "]" * deep).any()

@@ -16,9 +16,10 @@ an apostrophe inside a word, are told by what follows.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,13 +122,20 @@ def inside_matches(text: Text, pattern: str | re.Pattern[str]) -> Floats:
     pattern : str or re.Pattern
         A str is compiled with ``re.MULTILINE``: ``^`` and ``$`` are at every line.
 
+    Raises
+    ------
+    ValueError
+        If the pattern is not a regular expression.
+    TypeError
+        If it is neither a str nor compiled from one.
+
     Examples
     --------
     >>> inside_matches("ROMEO:\nO me!", r"^[A-Z]+:$").astype(int).tolist()
     [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
     """
     symbols = _symbols(text)
-    found = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
+    found = _as_pattern(pattern)
     whole = text if isinstance(text, str) else "".join(symbols)
     change = np.zeros(len(whole) + 1)
     for match in found.finditer(whole):
@@ -289,6 +297,18 @@ def _symbols(text: Text) -> Sequence[str]:
     return text
 
 
+def _as_pattern(pattern: Any) -> re.Pattern[str]:
+    """Return a compiled regular expression for texts."""
+    if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str):
+        return pattern
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern: expected a str or a re.Pattern of str, got {type(pattern).__name__}")
+    try:
+        return re.compile(pattern, re.MULTILINE)
+    except re.error as error:
+        raise ValueError(f"pattern: expected a regular expression, got {pattern!r}: {error}") from None
+
+
 def _pairs(name: str, marks: Sequence[str], size: int | None = None) -> list[tuple[str, str]]:
     """Return the opening and the closing character of each kind of mark."""
     given = [marks] if isinstance(marks, str) else list(marks)
@@ -332,18 +352,21 @@ def _nesting(symbols: Sequence[str], marks: Iterable[_Mark]) -> Floats:
     """Return how many pairs of marks are open after each symbol; a mark of no kind ends all that are open."""
     change = np.zeros(len(symbols))
     waiting: list[tuple[int, int]] = []  # place and kind of what is open
+    count: Counter[int] = Counter()  # of each kind in it
     for place, opens, closes in marks:
         if opens is None and closes is None:
             waiting.clear()
-            continue
-        kinds = [kind for _, kind in waiting]
-        if closes is not None and closes in kinds:
-            last = len(kinds) - 1 - kinds[::-1].index(closes)
-            change[waiting[last][0]] += 1
+            count.clear()
+        elif closes is not None and count[closes]:
+            kind = None
+            while kind != closes:
+                start, kind = waiting.pop()
+                count[kind] -= 1
+            change[start] += 1
             change[place] -= 1
-            del waiting[last:]
         elif opens is not None:
             waiting.append((place, opens))
+            count[opens] += 1
     return np.cumsum(change)
 
 
