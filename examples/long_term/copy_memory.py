@@ -5,6 +5,9 @@
 
 Arjovsky, Shah, Bengio (2016) have 8 symbols, 10 of them, and delays of 100 to 750; here a smaller form is the
 default. Counted are the symbols to repeat, without the blanks: who guesses has 1 / symbols right.
+
+Measured with seed 0, about 5,000 parameters each, 20 to 26 seconds of one thread (minGRU 54, ESN 0.9): skip
+and GRU 100 %, LSTM 97 %, IRNN 92 %, leaky 69 %, ESN 68 %, minGRU 58 %, vanilla 24 %.
 """
 
 from __future__ import annotations
