@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_size
-from fastrnn.plots.figure import new_figure, new_panels, save_figure, visible
+from fastrnn.plots.figure import matplotlib_module, new_figure, new_panels, save_figure, visible
 
 __all__ = ["plot_gates", "plot_unit"]
 
@@ -210,9 +210,6 @@ def _colors(
     values: NDArray[np.float64], limits: tuple[float, float] | None = None, *, pale: bool = False
 ) -> dict[str, Any]:
     """Return the colour map of values, and its ends; `pale`: so that black letters stay readable."""
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
     largest = float(np.abs(values).max()) or 1.0
     signed = bool(values.min() < 0)
     if limits is None:
@@ -223,8 +220,9 @@ def _colors(
             raise ValueError(f"limits: expected two finite numbers in ascending order, got {limits}")
         signed = low < 0 < high
     ends = ((0.14, 0.86) if signed else (0.0, 0.6)) if pale else ((0.06, 0.94) if signed else (0.0, 0.95))
-    picked = colormaps["RdBu" if signed else "Blues"](np.linspace(*ends, 256))
-    return {"cmap": ListedColormap(picked), "vmin": low, "vmax": high}
+    whole = matplotlib_module("matplotlib").colormaps["RdBu" if signed else "Blues"]
+    picked = matplotlib_module("matplotlib.colors").ListedColormap(whole(np.linspace(*ends, 256)))
+    return {"cmap": picked, "vmin": low, "vmax": high}
 
 
 def _as_gates(gates: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:

@@ -11,9 +11,17 @@ from typing import Any
 
 from fastrnn.files.atomic_files import write_atomically
 
-__all__ = ["new_figure", "new_panels", "save_figure", "visible"]
+__all__ = ["matplotlib_module", "new_figure", "new_panels", "save_figure", "visible"]
 
 _SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥", "\x7f": "␡"}
+
+
+def matplotlib_module(name: str) -> Any:
+    """Return matplotlib or one of its modules, an extra that type checkers need not see."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from error
 
 
 def new_figure(width: float, height: float) -> tuple[Any, Any]:
@@ -24,11 +32,7 @@ def new_figure(width: float, height: float) -> tuple[Any, Any]:
 
 def new_panels(width: float, height: float, count: int) -> tuple[Any, list[Any]]:
     """Create a figure with axes one below the other, which share the x axis; sizes in inches."""
-    try:
-        module = importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "fastrnn[plot]"') from error
-    figure = module.Figure(figsize=(width, height), layout="constrained")
+    figure = matplotlib_module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
 
 
