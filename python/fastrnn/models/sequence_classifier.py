@@ -17,6 +17,7 @@ from fastrnn.models.base.examples import Examples, as_batch, batches_of
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.labels import LabelIndex
 from fastrnn.models.base.row_losses import sigmoid, softmax
+from fastrnn.models.base.scikit_estimator import classifier_tags
 from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.class_targets import ClassTargets
 from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
@@ -176,12 +177,7 @@ class SequenceClassifier(SequenceModel):
         return self._fit_further(X, y, classes=classes)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier"
-        tags.classifier_tags = ClassifierTags(multi_label=True)
-        return tags
+        return classifier_tags(super().__sklearn_tags__(), multi_label=True)
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator, classes: Any = None) -> None:
         as_choice("pooling", self.pooling, POOLINGS)

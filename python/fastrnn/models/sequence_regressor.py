@@ -14,6 +14,7 @@ from fastrnn._plain import as_fields, as_mapping
 from fastrnn.models.base.estimator import SequenceModel
 from fastrnn.models.base.examples import Examples, as_batch, batches_of
 from fastrnn.models.base.input_codec import InputCodec
+from fastrnn.models.base.scikit_estimator import regressor_tags
 from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
 from fastrnn.models.number_targets import NumberTargets, r2_score
@@ -120,13 +121,7 @@ class SequenceRegressor(SequenceModel):
         return self._fit_further(X, y)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import RegressorTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "regressor"
-        tags.regressor_tags = RegressorTags()
-        tags.target_tags.multi_output = True
-        return tags
+        return regressor_tags(super().__sklearn_tags__())
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
         as_choice("pooling", self.pooling, POOLINGS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["NotFittedError", "ScikitEstimator"]
+__all__ = ["NotFittedError", "ScikitEstimator", "classifier_tags", "regressor_tags"]
 
 # The settings that no network depends on: they may be changed after fit, and a file keeps the change.
 _OF_PREDICTION = frozenset(
@@ -124,3 +124,20 @@ class ScikitEstimator:
         module = sys.modules.get("sklearn.exceptions")
         kind = NotFittedError if module is None else module.NotFittedError
         raise kind(f"This {type(self).__name__} is not fitted yet; call fit before {method}")
+
+
+def classifier_tags(tags: Any, *, multi_label: bool = False) -> Any:
+    """Return scikit-learn's tags as those of a classifier."""
+    from sklearn.utils import ClassifierTags
+
+    tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags(multi_label=multi_label)
+    return tags
+
+
+def regressor_tags(tags: Any) -> Any:
+    """Return scikit-learn's tags as those of a regressor, of one number or several."""
+    from sklearn.utils import RegressorTags
+
+    tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+    tags.target_tags.multi_output = True
+    return tags

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag, as_size
 from fastrnn._plain import as_fields, as_mapping, optional
+from fastrnn.models.base.scikit_estimator import regressor_tags
 from fastrnn.models.number_targets import r2_score
 from fastrnn.models.reservoir.build import ReservoirSettings, make_groups
 from fastrnn.models.reservoir.closed_loop import continue_outputs, continue_series, step_outputs
@@ -268,12 +269,7 @@ class EchoStateNetwork(EchoStateModel):
         return r2_score(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import RegressorTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "regressor"
-        tags.regressor_tags = RegressorTags()
-        tags.target_tags.multi_output = True
+        tags = regressor_tags(super().__sklearn_tags__())
         tags.target_tags.required = False
         tags.input_tags.string = False
         return tags

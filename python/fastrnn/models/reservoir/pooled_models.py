@@ -16,6 +16,7 @@ from fastrnn.models.base.examples import batches_of
 from fastrnn.models.base.fitting import FitSettings
 from fastrnn.models.base.input_codec import LEVELS, InputCodec
 from fastrnn.models.base.labels import LabelIndex
+from fastrnn.models.base.scikit_estimator import classifier_tags, regressor_tags
 from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.class_targets import ClassTargets
 from fastrnn.models.number_targets import NumberTargets, r2_score
@@ -206,12 +207,7 @@ class EchoStateClassifier(PooledEchoState):
         return float((self.predict(X) == self.classes_[self._targets.encode(y, np.float64)]).mean())
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier"
-        tags.classifier_tags = ClassifierTags()
-        return tags
+        return classifier_tags(super().__sklearn_tags__())
 
     def _learn_targets(self, y: Any, classes: Any = None, **known: Any) -> int:
         labels = None if classes is None else LabelIndex.learn("classes", as_rows("classes", classes))
@@ -313,13 +309,7 @@ class EchoStateRegressor(PooledEchoState):
         return r2_score(self._targets.encode(y), self._outputs_of(X))
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import RegressorTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "regressor"
-        tags.regressor_tags = RegressorTags()
-        tags.target_tags.multi_output = True
-        return tags
+        return regressor_tags(super().__sklearn_tags__())
 
     def _learn_targets(self, y: Any, **known: Any) -> int:
         self._targets = NumberTargets.learn(y)
