@@ -21,7 +21,7 @@ from fastrnn.models.base.fitting import (
     new_optimizer,
     split_examples,
 )
-from fastrnn.models.base.input_codec import InputCodec
+from fastrnn.models.base.input_codec import InputCodec, ReadsSequences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ __all__ = ["SequenceModel"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class SequenceModel(FittedModel, ABC):
+class SequenceModel(ReadsSequences, FittedModel, ABC):
     """The base class of all models with ``fit``, not for direct use, with the settings that they share.
 
     Parameters
@@ -233,17 +233,6 @@ class SequenceModel(FittedModel, ABC):
             unknown=None if symbols is None else symbols.unknown_probabilities(self.unknown_alpha),
             joined_size=joined_size,
         )
-
-    def _learn_input(self, X: Any) -> None:
-        """Learn how sequences become arrays."""
-        self._set_codec(
-            InputCodec.learn("X", X, level=self.level, min_count=self.min_count, standardize=self.standardize)
-        )
-
-    def _set_codec(self, codec: InputCodec) -> None:
-        self._codec = codec
-        if codec.symbols is None:
-            self.n_features_in_ = codec.width
 
     def _encoded(self, X: Any) -> list[NDArray[Any]]:
         """Return sequences as arrays."""

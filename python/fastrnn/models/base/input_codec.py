@@ -15,7 +15,7 @@ from fastrnn.data import split_words
 from fastrnn.models.base.sequences import as_rows, as_steps
 from fastrnn.models.base.symbol_ids import SymbolIds
 
-__all__ = ["LEVELS", "InputCodec"]
+__all__ = ["LEVELS", "InputCodec", "ReadsSequences"]
 
 LEVELS = ("char", "word")
 _FLOATS = "floats"
@@ -273,3 +273,22 @@ def _scales(name: str, value: Any) -> NDArray[np.float64] | None:
 
 def _numbers(name: str, value: Any) -> NDArray[np.float64] | None:
     return None if value is None else np.array(as_list(name, value, as_number), np.float64)
+
+
+class ReadsSequences:
+    """What models share that learn from their training data how sequences become arrays."""
+
+    level: str
+    min_count: int
+    standardize: bool
+
+    def _learn_input(self, X: Any) -> None:
+        """Learn how sequences become arrays."""
+        self._set_codec(
+            InputCodec.learn("X", X, level=self.level, min_count=self.min_count, standardize=self.standardize)
+        )
+
+    def _set_codec(self, codec: InputCodec) -> None:
+        self._codec = codec
+        if codec.symbols is None:
+            self.n_features_in_ = codec.width

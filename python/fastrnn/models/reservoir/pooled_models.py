@@ -14,7 +14,7 @@ from fastrnn._checks import as_choice
 from fastrnn._plain import as_fields, as_mapping
 from fastrnn.models.base.examples import batches_of
 from fastrnn.models.base.fitting import FitSettings
-from fastrnn.models.base.input_codec import LEVELS, InputCodec
+from fastrnn.models.base.input_codec import LEVELS, InputCodec, ReadsSequences
 from fastrnn.models.base.labels import LabelIndex
 from fastrnn.models.base.scikit_estimator import classifier_tags, regressor_tags
 from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class PooledEchoState(EchoStateModel):
+class PooledEchoState(ReadsSequences, EchoStateModel):
     """The base class of echo state models with one target for each sequence, not for direct use."""
 
     pooling: str = "mean"
@@ -57,16 +57,8 @@ class PooledEchoState(EchoStateModel):
 
     def _learn(self, X: Any, y: Any, **known: Any) -> tuple[int, int, int]:
         rows, _ = as_pairs(X, y)
-        codec = InputCodec.learn(
-            "X", rows, level=self.level, min_count=self.min_count, standardize=self.standardize
-        )
-        self._set_codec(codec)
-        return codec.width, 0, self._learn_targets(y, **known)
-
-    def _set_codec(self, codec: InputCodec) -> None:
-        self._codec = codec
-        if codec.symbols is None:
-            self.n_features_in_ = codec.width
+        self._learn_input(rows)
+        return self._codec.width, 0, self._learn_targets(y, **known)
 
     def _features(self) -> int:
         return 0 if self._codec.symbols is not None else self._inputs
