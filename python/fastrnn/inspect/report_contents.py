@@ -28,7 +28,7 @@ from fastrnn.inspect.text_trace import TextTrace
 from fastrnn.inspect.trace import NextSteps, Trace
 from fastrnn.inspect.tracking import Tracking, track
 from fastrnn.language import LanguageModel
-from fastrnn.layers.recurrent.engine.saturation import gate_saturation
+from fastrnn.layers.recurrent.engine.saturation import SATURATED, gate_saturation
 
 __all__ = ["Contents"]
 
@@ -250,7 +250,7 @@ class Contents:
             h = self.seen.states[layer]["h"]
             kept = [self.seen.gates[layer][name] for name in spec.gate_names]
             gates = np.stack(kept, axis=1) if kept else None
-            for name, shares in gate_saturation(spec, gates, h, 0.9).items():
+            for name, shares in gate_saturation(spec, gates, h, SATURATED).items():
                 means = [
                     None if np.isnan(one).all() else float(one.mean()) for one in (shares.low, shares.high)
                 ]

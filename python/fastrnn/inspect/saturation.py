@@ -8,12 +8,12 @@ from fastrnn._checks import as_number
 from fastrnn.inspect.gradients import as_layer
 from fastrnn.layers import CheckpointedTape
 from fastrnn.layers.recurrent.engine.backpropagation import check_tape
-from fastrnn.layers.recurrent.engine.saturation import Saturation, saturation_of
+from fastrnn.layers.recurrent.engine.saturation import SATURATED, Saturation, saturation_of
 
 __all__ = ["Saturation", "saturation"]
 
 
-def saturation(layer: Any, tape: Any, threshold: float = 0.9) -> list[dict[str, Saturation]]:
+def saturation(layer: Any, tape: Any, threshold: float = SATURATED) -> list[dict[str, Saturation]]:
     """Return how often each gate and unit is saturated, for each layer and direction by name.
 
     A saturated sigmoid or tanh has a small slope, so that little gradient flows into what it adds up. But a

@@ -12,7 +12,7 @@ from fastrnn._arrays import NO_TARGET, Array, Ids
 from fastrnn.language.backbone import layer_inputs
 from fastrnn.language.losses import arrange, output_gradients, select_rows
 from fastrnn.layers import Stack, StackTape, Tape
-from fastrnn.layers.recurrent.engine.saturation import saturation_of
+from fastrnn.layers.recurrent.engine.saturation import SATURATED, saturation_of
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import Batch
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["StateMeasures", "lags_within", "measure_states"]
 
 _MOST_ROWS = 8  # a step's loss needs no more to say how far its gradient reaches
-_SATURATED = 0.9  # as in `fastrnn.inspect.saturation`
 
 
 class StateMeasures(NamedTuple):
@@ -146,7 +145,7 @@ def _saturation(tapes: list[Any]) -> dict[str, dict[str, float]]:
         for prefix, part in parts.items():
             if not isinstance(part, Tape):
                 continue
-            for index, gates in enumerate(saturation_of(part, _SATURATED)):
+            for index, gates in enumerate(saturation_of(part, SATURATED)):
                 own = found.setdefault(f"{prefix}l{index}", {})
                 for name, gate in gates.items():
                     fraction = float(gate.either.mean())

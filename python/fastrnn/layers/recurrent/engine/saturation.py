@@ -12,9 +12,11 @@ from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.options import CellOptions
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
-__all__ = ["Saturation", "gate_saturation", "saturation_of"]
+__all__ = ["SATURATED", "Saturation", "gate_saturation", "saturation_of"]
 
 Floats = NDArray[np.float64]
+
+SATURATED = 0.9  # the usual threshold: beyond it a sigmoid or tanh counts as saturated
 
 # The ends of each activation's range; None: none, so that it cannot saturate there.
 _RANGES: dict[str, tuple[float | None, float | None]] = {
