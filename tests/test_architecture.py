@@ -27,7 +27,7 @@ LEVELS = {
     "models": 6,
     "train": 5,
     "decode": 5,
-    "interop": 5,
+    "interop": 7,
     "plots": 5,
     "language": 4,
     "losses": 4,

@@ -1,6 +1,8 @@
-"""Convert what other conventions name and shape differently, and back; write MIDI files."""
+"""Models and weights of other libraries, in and out; MIDI files."""
 
+from fastrnn.interop.imported import Imported
 from fastrnn.interop.midi import write_midi
 from fastrnn.interop.notes import from_notes, to_notes
+from fastrnn.interop.parity import Parity, compare
 
-__all__ = ["from_notes", "to_notes", "write_midi"]
+__all__ = ["Imported", "Parity", "compare", "from_notes", "to_notes", "write_midi"]
