@@ -31,7 +31,7 @@ class Global(NamedTuple):
 
 
 class Builder(Protocol):
-    """What decides which names, calls and persistent ids stand for what; each method may raise a ValueError."""
+    """Decides what names, calls and persistent ids stand for; each method may raise a ValueError."""
 
     def resolve(self, name: Global) -> Any:
         """Return what stands for a name, the name itself if `call` takes it; None to refuse it."""

@@ -80,8 +80,8 @@ def zip_records(content: bytes) -> Records:
     Raises
     ------
     ValueError
-        If it is not a zip archive, is truncated or a TorchScript archive, a record is compressed, encrypted, appears twice, lies
-        outside the file or over another, or the records are in more than one folder.
+        If it is not a zip archive, is truncated or a TorchScript archive, a record is compressed, encrypted,
+        appears twice, lies outside the file or over another, or the records are in more than one folder.
     """
     # The directory's objects take many times the bytes that it has in the file.
     count = content.count(_ENTRY)
@@ -115,8 +115,8 @@ def zip_records(content: bytes) -> Records:
 def _place(content: bytes, name: str, entry: zipfile.ZipInfo) -> _Record:
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
         raise ValueError(
-            f"{name}: compressed, {entry.compress_size} bytes for {entry.file_size}; torch.save stores records "
-            "uncompressed, so the archive was packed by something else"
+            f"{name}: compressed, {entry.compress_size} bytes for {entry.file_size}; torch.save stores "
+            "records uncompressed, so the archive was packed by something else"
         )
     if entry.flag_bits & _ENCRYPTED:
         raise ValueError(f"{name}: encrypted")
