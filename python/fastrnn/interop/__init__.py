@@ -7,6 +7,7 @@ from fastrnn.interop.notes import from_notes, to_notes
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.from_state_dict import from_state_dict
 from fastrnn.interop.pytorch.load import LoadedState, load_pt
+from fastrnn.interop.pytorch.to_state_dict import to_state_dict
 
 __all__ = [
     "Imported",
@@ -18,5 +19,6 @@ __all__ = [
     "from_state_dict",
     "load_pt",
     "to_notes",
+    "to_state_dict",
     "write_midi",
 ]
