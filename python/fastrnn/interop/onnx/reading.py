@@ -9,6 +9,7 @@ from typing import Any
 
 from fastrnn._files import read_regular
 from fastrnn._plain import printable
+from fastrnn.interop.file_error import ModelFileError
 from fastrnn.interop.onnx.graph import Graph, Node, Reference, Value, ordered, renamed
 from fastrnn.interop.onnx.library import onnx_library
 from fastrnn.interop.onnx.tensors import DTYPES, Tensors, dtype_name
@@ -21,11 +22,11 @@ _OWN = ("", "ai.onnx")
 
 @contextmanager
 def errors_of_file(path: str) -> Iterator[None]:
-    """Put the file's name in front of errors, and turn what damaged files cause elsewhere into ValueErrors.
+    """Put the file's name in front of errors, and turn what damaged files cause into ModelFileErrors.
 
     Raises
     ------
-    ValueError, TypeError
+    ModelFileError, TypeError
     """
     try:
         yield
@@ -34,9 +35,9 @@ def errors_of_file(path: str) -> Iterator[None]:
     except TypeError as error:
         raise TypeError(printable(f"{path}: {error}")) from error
     except ValueError as error:
-        raise ValueError(printable(f"{path}: {error}")) from error
+        raise ModelFileError(printable(f"{path}: {error}")) from error
     except Exception as error:
-        raise ValueError(printable(f"{path}: {type(error).__name__}: {error}")) from error
+        raise ModelFileError(printable(f"{path}: {type(error).__name__}: {error}")) from error
 
 
 def read_graph(path: str | os.PathLike[str], notes: list[str]) -> Graph:

@@ -137,9 +137,9 @@ class RecurrentNode:
     def _layer(self, given: Mapping[str, Array], own: slice) -> Module:
         """Return the layer of one direction or of both."""
         reversed_ = self.reversed[own]
-        options: dict[str, Any] = {
+        options: dict[str, Any] = {"reverse": True} if reversed_ == (True,) else {}
+        options |= {
             "bidirectional": len(reversed_) == 2,
-            "reverse": reversed_ == (True,),
             "batch_first": self.layout == 1,
             "bias": "B" in given,
             "dtype": given["W"].dtype,
