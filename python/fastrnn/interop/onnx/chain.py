@@ -53,7 +53,7 @@ def chain(model: OnnxModel) -> Sequential:
         raise ValueError("layers: expected at least one, got none")
     try:
         network = Sequential(parts)
-        same = any(_agree(model, network, swapped) for swapped in (False, True))
+        same = any(_agrees(model, network, turned) for turned in (False, True))
     except (ValueError, TypeError) as error:
         raise ValueError(f"layers: the graph is no chain of them: {error}") from None
     if not same:
@@ -72,14 +72,30 @@ def time_major(layer: Module) -> Module:
     return new
 
 
-def _agree(model: OnnxModel, network: Sequential, batch_first: bool) -> bool:
+def _agrees(model: OnnxModel, network: Sequential, batch_first: bool) -> bool:
+    """Whether an output of the model is that of the network for some number of steps.
+
+    Exporters may write the number of steps of their example into the graph: other numbers then fail.
+    """
+    failed = None
+    for steps in (_STEPS, *model._plan.written_sizes()):
+        try:
+            return _agree(model, network, batch_first, steps)
+        except (ValueError, TypeError) as error:
+            failed = failed or error
+    raise failed or ValueError("there are no steps")
+
+
+def _agree(model: OnnxModel, network: Sequential, batch_first: bool, steps: int) -> bool:
     """Whether an output of the model is that of the network, for random numbers and zero states."""
     first = next(iter(network.parts.values()))
     feeds, x = {}, None
     sizes: dict[Any, int] = {}
     random = np.random.default_rng(0)
     for value in model.inputs:
-        shape = tuple(_sizes(value, sizes, x is None))
+        shape = tuple(
+            _sizes(value, sizes, (_ROWS, steps, 1) if batch_first else (steps, _ROWS, 1), x is None)
+        )
         kind = dtype_of_name(value.dtype)
         if x is None and isinstance(first, Embedding) == (kind.kind in "iu") and len(shape) > 1:
             x = (
@@ -100,15 +116,15 @@ def _agree(model: OnnxModel, network: Sequential, batch_first: bool) -> bool:
     )
 
 
-def _sizes(value: Value, known: dict[Any, int], main: bool) -> Iterator[int]:
+def _sizes(value: Value, known: dict[Any, int], usual: tuple[int, ...], main: bool) -> Iterator[int]:
     """Yield sizes of an input: those that the file fixes, and different ones for steps and rows."""
     for axis, size in enumerate(value.shape or ()):
         if isinstance(size, int):
             yield size
         elif size is None:
-            yield (_STEPS, _ROWS, 1)[min(axis, 2)] if main else _ROWS
+            yield usual[min(axis, 2)] if main else _ROWS
         else:
-            yield known.setdefault(size, (_STEPS, _ROWS, 1)[min(axis, 2)] if main else _ROWS)
+            yield known.setdefault(size, usual[min(axis, 2)] if main else _ROWS)
 
 
 def _turned(array: Array, turn: bool) -> Array:

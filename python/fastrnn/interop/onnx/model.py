@@ -185,6 +185,10 @@ class OnnxModel(Imported):
                 raise ValueError(f"{name}: expected outputs named {', '.join(results)}")
         return compare({name: results[name] for name in wanted}, wanted, tolerance=tolerance)
 
+    def __str__(self) -> str:
+        sides = [f"input {value}" for value in self.inputs] + [f"output {value}" for value in self.outputs]
+        return "\n".join([*sides, super().__str__()])
+
     def __repr__(self) -> str:
         sides = (", ".join(map(str, side)) for side in (self.inputs, self.outputs))
         return f"OnnxModel({' -> '.join(sides)})"

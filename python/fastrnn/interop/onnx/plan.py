@@ -124,6 +124,16 @@ class Plan:
             raise _named(step.node, error) from error
         return [slots[slot] for slot in self.outputs]
 
+    def written_sizes(self) -> list[int]:
+        """Return the sizes that are written into the graph, as constants of the operator Reshape."""
+        shapes = [
+            self.template[step.inputs[1]]
+            for step in self.steps
+            if step.node.op == "Reshape" and len(step.inputs) > 1
+        ]
+        known = [shape.reshape(-1).tolist() for shape in shapes if shape is not None]
+        return sorted({size for sizes in known for size in sizes if 0 < size < 1024})[:16]
+
 
 class Slots:
     """Numbers for names of values, while a plan is made."""
