@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn.data import Vocabulary
 from fastrnn.language import LanguageModel
-from fastrnn.layers import RNN, Embedding, Linear, Recurrent, Stack
+from fastrnn.layers import GRU, RNN, Embedding, Linear, Recurrent, Stack
 
 __all__ = ["language_model", "with_vocabulary"]
 
@@ -100,10 +100,11 @@ def _layers(rnns: dict[str, Recurrent[Any]]) -> tuple[dict[str, Any], Recurrent[
         return {"rnn": stack}, stack
     (rnn,) = rnns.values()
     proj_size = rnn.output_size if rnn.output_size != rnn.hidden_size else 0
-    options: dict[str, Any] = {} if rnn.bias else {"bias": False}
+    options: dict[str, Any] = {**rnn._given, **({} if rnn.bias else {"bias": False})}
     options |= {"proj_size": proj_size} if proj_size else {}
     given = {"cell": type(rnn).__name__.lower(), "hidden_size": rnn.hidden_size, "num_layers": rnn.num_layers}
     given |= {"nonlinearity": rnn.nonlinearity} if isinstance(rnn, RNN) else {}
+    given |= {"reset_after": rnn.reset_after} if isinstance(rnn, GRU) else {}
     return {**given, "cell_options": options or None}, rnn
 
 
