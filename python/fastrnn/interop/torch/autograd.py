@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,11 +39,10 @@ class Call(NamedTuple):
     states: int
 
 
-def run(call: Call, x: Any, hx: tuple[Any, ...]) -> tuple[Any, ...]:
+def run(call: Call, x: Array, *hx: Array) -> tuple[Any, ...]:
     """Return y and the tensors of the last state, without a tape."""
     plan, weights, layout, keys, _ = call
-    states = _states([read(part) for part in hx], layout)
-    y, finals = plan.run(weights, layout.to_kernel(x.detach().numpy()), states, layout.lengths, keys)
+    y, finals = plan.run(weights, layout.to_kernel(x), _states(hx, layout), layout.lengths, keys)
     return as_tensor(layout.to_user(y)), *_joined(finals, layout)
 
 
@@ -59,7 +59,7 @@ class RecurrentFunction(torch.autograd.Function):
         plan, weights, layout, keys, count = call
         hx = tensors[:count]
         own = layout.to_kernel(x.detach().numpy())
-        states = _states([read(part) for part in hx], layout)
+        states = _states([part.detach().numpy() for part in hx], layout)
         y, finals, arrays = plan.run_kept(weights, own, states, layout.lengths, keys)
         out = as_tensor(layout.to_user(y))
         shared = own.__array_interface__["data"][0] == x.data_ptr()
@@ -106,10 +106,11 @@ class RecurrentFunction(torch.autograd.Function):
         return tuple(results)
 
 
-def _states(hx: list[Array], layout: Layout) -> States | None:
+def _states(hx: Sequence[Array], layout: Layout) -> States | None:
     if not hx:
         return None
-    return split([part[:, None] for part in hx] if layout.alone else hx)
+    parts = [np.ascontiguousarray(part) for part in hx]
+    return split([part[:, None] for part in parts] if layout.alone else parts)
 
 
 def _joined(states: States, layout: Layout) -> list[Any]:

@@ -15,10 +15,8 @@ __all__ = ["recurrent"]
 _SETTINGS = "str cell, int[] sizes, str option, bool bidirectional, float dropout, bool bias"
 
 
-def _recurrent(
-    x: Any, hx: list[Any], weights: list[Any], keys: Any, kept: bool, *settings: Any
-) -> list[Any]:
-    """Run all layers over x [T, N, D]; return y, the last state and, if `kept`, what the backward pass needs."""
+def _recurrent(x: Any, hx: list[Any], weights: list[Any], keys: Any, kept: bool, *settings: Any) -> list[Any]:
+    """Run all layers over x [T, N, D]; return y, the last state and, if `kept`, what BPTT needs."""
     plan = _plan(x, settings)
     packed, states = plan.pack([read(one) for one in weights]), split([read(one) for one in hx] or None)
     if not kept:

@@ -66,7 +66,7 @@ class Layout:
 
 
 class PackedLayout(Layout):
-    """The steps of a `PackedSequence` without padding, [steps of all rows, width].
+    """The steps of a ``PackedSequence``, without padding: [steps of all rows, width].
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ class PackedLayout(Layout):
 
     def __init__(self, batch_sizes: Ids) -> None:
         super().__init__()
-        self.shape = T, N = len(batch_sizes), int(batch_sizes[0])
+        N = int(batch_sizes[0])
+        self.shape = len(batch_sizes), N
         self.places = None
         if int(batch_sizes[-1]) != N:
             runs = np.arange(N) < batch_sizes[:, None]

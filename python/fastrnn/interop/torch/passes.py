@@ -55,15 +55,19 @@ class Plan:
         With a dropout of 0 where no mask is drawn.
     shapes : list of tuple of int
         Of all weights.
+    dtype : numpy.dtype
     masks : int
         Dropout masks of a pass: each needs a key.
     """
 
     def __init__(self, spec: RecurrentSpec) -> None:
-        self.spec, self.masks = spec, spec.num_layers - 1 if spec.dropout else 0
+        self.spec, self.dtype = spec, spec.dtype
+        self.masks = spec.num_layers - 1 if spec.dropout else 0
         groups = spec.groups(cast(Any, spec.parameter_shapes()))
         self._names = [tuple(group) for group in groups]
-        self.shapes: list[tuple[int, ...]] = [cast(Any, shape) for group in groups for shape in group.values()]
+        self.shapes: list[tuple[int, ...]] = [
+            cast(Any, shape) for group in groups for shape in group.values()
+        ]
 
     def groups(self, arrays: list[Array]) -> list[Group]:
         """Return weights or gradients by name for each layer and direction."""
@@ -98,9 +102,7 @@ class Plan:
         self, weights: PassWeights, x: Array, states: States | None, lengths: Ids | None, keys: list[int]
     ) -> tuple[Array, States, list[Array]]:
         """Run all layers; return y, the last states, and the arrays that `differentiate` needs besides."""
-        y, finals, tape = forward(
-            self.spec, weights, Batch(x, states, lengths, None), cast(Any, _Keys(keys))
-        )
+        y, finals, tape = forward(self.spec, weights, Batch(x, states, lengths, None), cast(Any, _Keys(keys)))
         arrays = [mask for mask in tape.dropout if mask is not None]
         for index, layer in enumerate(tape.layers):
             parts = cast(Any, layer).__getstate__()
@@ -152,7 +154,7 @@ class Plan:
             parts[_GATES] = next(rest) if spec.cell != "elman" else None
             parts[_Q] = next(rest) if spec.options.proj_size else None
             parts[_REVERSE] = spec.directions == 2 and index % 2 == 1
-            layer = kernels.Tape.__new__(kernels.Tape)
+            layer: Any = kernels.Tape.__new__(kernels.Tape)
             layer.__setstate__(tuple(parts))
             layers.append(layer)
         return Tape(spec, weights, levels(spec, masked=self.masks > 0), layers, masks)
