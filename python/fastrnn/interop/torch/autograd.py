@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
 from fastrnn._arrays import Array
 from fastrnn.interop.torch.layout import Layout, as_tensor, read
@@ -76,34 +75,61 @@ class RecurrentFunction(torch.autograd.Function):
         return out, *_joined(finals, layout)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Any, *dstates: Any) -> tuple[Any, ...]:
         """Run BPTT through all layers."""
         need = ctx.needs_input_grad
         if dy is None and all(part is None for part in dstates):
             return (None,) * len(need)
-        plan, weights, layout, _, count = ctx.call
-        x, y, *rest = [tensor.detach().numpy() for tensor in ctx.saved_tensors]
-        kept = Kept(
-            layout.to_kernel(x) if ctx.x_shared else x,
-            layout.to_kernel(y) if ctx.y_shared else y,
-            ctx.first,
-            layout.lengths,
-            rest[count:],
+        with torch.no_grad():
+            gradients = _gradients(ctx, dy, dstates)
+        if torch.is_grad_enabled():  # create_graph=True
+            trigger = torch.zeros((), requires_grad=True)
+            gradients = [None if one is None else _Once.apply(one, trigger) for one in gradients]
+        return tuple(gradients)
+
+
+class _Once(torch.autograd.Function):
+    """A gradient that has no derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Any, trigger: Any) -> Any:
+        """Return the gradient; `trigger` requires one."""
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *given: Any) -> Any:
+        """Refuse."""
+        raise RuntimeError(
+            "fastrnn.interop.torch: expected first derivatives only, got a backward pass through a backward "
+            "pass; use the module of the same name in torch.nn for second derivatives"
         )
-        dx, dfirsts, gradients = plan.differentiate(
-            weights,
-            kept,
-            None if dy is None else layout.to_kernel(dy.numpy()),
-            _state_gradients(plan, dstates, kept, layout),
-            need[1],
-        )
-        results = [None, None if dx is None else as_tensor(layout.to_user(dx))]
-        if count:
-            results += _joined(dfirsts, layout) if any(need[2 : 2 + count]) else [None] * count
-        wanted = need[2 + count :]
-        results += [as_tensor(one) if want else None for one, want in zip(gradients, wanted, strict=True)]
-        return tuple(results)
+
+
+def _gradients(ctx: Any, dy: Any, dstates: tuple[Any, ...]) -> list[Any]:
+    """Return the gradients of the arguments of `RecurrentFunction.apply`, None where they are not needed."""
+    need = ctx.needs_input_grad
+    plan, weights, layout, _, count = ctx.call
+    x, y, *rest = [tensor.detach().numpy() for tensor in ctx.saved_tensors]
+    kept = Kept(
+        layout.to_kernel(x) if ctx.x_shared else x,
+        layout.to_kernel(y) if ctx.y_shared else y,
+        ctx.first,
+        layout.lengths,
+        rest[count:],
+    )
+    dx, dfirsts, gradients = plan.differentiate(
+        weights,
+        kept,
+        None if dy is None else layout.to_kernel(dy.detach().numpy()),
+        _state_gradients(plan, dstates, kept, layout),
+        need[1],
+    )
+    results: list[Any] = [None, None if dx is None else as_tensor(layout.to_user(dx))]
+    if count:
+        results += _joined(dfirsts, layout) if any(need[2 : 2 + count]) else [None] * count
+    wanted = need[2 + count :]
+    results += [as_tensor(one) if want else None for one, want in zip(gradients, wanted, strict=True)]
+    return results
 
 
 def _states(hx: Sequence[Array], layout: Layout) -> States | None:
