@@ -1,8 +1,22 @@
 """Models and weights of other libraries, in and out; MIDI files."""
 
+from fastrnn.interop.file_error import ModelFileError
 from fastrnn.interop.imported import Imported
 from fastrnn.interop.midi import write_midi
 from fastrnn.interop.notes import from_notes, to_notes
 from fastrnn.interop.parity import Parity, compare
+from fastrnn.interop.pytorch.from_state_dict import from_state_dict
+from fastrnn.interop.pytorch.load import LoadedState, load_pt
 
-__all__ = ["Imported", "Parity", "compare", "from_notes", "to_notes", "write_midi"]
+__all__ = [
+    "Imported",
+    "LoadedState",
+    "ModelFileError",
+    "Parity",
+    "compare",
+    "from_notes",
+    "from_state_dict",
+    "load_pt",
+    "to_notes",
+    "write_midi",
+]
