@@ -2,6 +2,9 @@
 
 from fastrnn.interop.file_error import ModelFileError
 from fastrnn.interop.imported import Imported
+from fastrnn.interop.keras.keras_model import KerasModel
+from fastrnn.interop.keras.load import load_keras
+from fastrnn.interop.keras.to_keras import to_keras_weights
 from fastrnn.interop.midi import write_midi
 from fastrnn.interop.notes import from_notes, to_notes
 from fastrnn.interop.parity import Parity, compare
@@ -10,13 +13,16 @@ from fastrnn.interop.pytorch.load import LoadedState, load_pt
 
 __all__ = [
     "Imported",
+    "KerasModel",
     "LoadedState",
     "ModelFileError",
     "Parity",
     "compare",
     "from_notes",
     "from_state_dict",
+    "load_keras",
     "load_pt",
+    "to_keras_weights",
     "to_notes",
     "write_midi",
 ]
