@@ -103,11 +103,11 @@ def save_onnx(
     -----
     Inputs are ``ids``, int64 [T, N], or ``x``, float [T, N, D]; with ``batch_first`` layers [N, T] and
     [N, T, D]. The output of layers is ``y``, of a `LanguageModel` ``logits`` (``log_probabilities`` of an
-    adaptive softmax); layers with a ``context_size`` read ``context``, [T or 1, N, C]. Models with ``fit``
-    take features in their own unit and write what their ``predict_proba`` or ``predict`` returns; symbols and
-    classes are in the metadata, one key ``fastrnn``, as JSON. A CRF's search stays with the program: its
-    scores are there too. An id of -1 is a vector of zeros, as everywhere. ONNX Runtime has no RNN, GRU and
-    LSTM in float64.
+    adaptive softmax); layers with a ``context_size`` read ``context``, [T, N, C], or with T = 1 one for all
+    steps. Models with ``fit`` take features in their own unit and write what their ``predict_proba`` or
+    ``predict`` returns; symbols and classes are in the metadata, one key ``fastrnn``, as JSON. A CRF's search
+    stays with the program: its scores are there too. An id of -1 is a vector of zeros, as everywhere. ONNX
+    Runtime has no RNN, GRU and LSTM in float64.
 
     Examples
     --------
@@ -222,7 +222,9 @@ def _batch(
         lengths = graph.input("lengths", np.int64, ["batch"], "steps of each row")
     if context_size:
         shape: list[int | str] = ["context_time", "batch", context_size]
+        shape[axes[0]], shape[axes[1]] = "context_time", "batch"
         context = graph.input("context", graph.dtype, shape, "of each step, or of all")
+        context = graph.swapped(context, 3) if axes[0] else context
     return Batch(steps, rows, lengths, context)
 
 

@@ -154,7 +154,17 @@ def _write_node(
     outputs = 3 if op == "LSTM" else 2
     label = f"{layer.prefix}l{layer.index}."
     y, *lasts = graph.several(op, outputs, *inputs, name=label, **attributes)
+    if batch.lengths is not None:
+        lasts = [_kept(graph, batch.lengths, *pair) for pair in zip(firsts, lasts, strict=True)]
     return _merged(graph, layer, y), lasts
+
+
+def _kept(graph: GraphWriter, lengths: str, first: str, last: str) -> str:
+    """Return the last state, the first one in rows without a step: ONNX Runtime makes zeros of it."""
+    if not first:
+        return last
+    none = graph.node("Equal", lengths, graph.number(0, np.int64))
+    return graph.node("Where", graph.node("Unsqueeze", none, graph.integers(1)), first, last)
 
 
 def _merged(graph: GraphWriter, layer: _Layer, y: str) -> str:
