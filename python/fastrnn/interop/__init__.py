@@ -8,6 +8,7 @@ from fastrnn.interop.onnx.model import OnnxModel, load_onnx
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.from_state_dict import from_state_dict
 from fastrnn.interop.pytorch.load import LoadedState, load_pt
+from fastrnn.interop.pytorch.to_state_dict import to_state_dict
 
 __all__ = [
     "Imported",
@@ -21,5 +22,6 @@ __all__ = [
     "load_onnx",
     "load_pt",
     "to_notes",
+    "to_state_dict",
     "write_midi",
 ]

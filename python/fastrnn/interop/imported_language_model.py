@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fastrnn.data import Vocabulary
-from fastrnn.interop.imported import Imported
-from fastrnn.interop.imported_chain import refuse_unplaced
 from fastrnn.language import LanguageModel
 from fastrnn.layers import GRU, RNN, Embedding, Linear, Recurrent, Stack
 
@@ -18,7 +17,7 @@ __all__ = ["language_model", "with_vocabulary"]
 _FORM = "an Embedding (or none, for one-hot vectors), recurrent layers and a Linear, in this order"
 
 
-def language_model(imported: Imported) -> LanguageModel:
+def language_model(layers: Mapping[str, Any]) -> LanguageModel:
     """Return the language model that the layers are; see `Imported.to_language_model`.
 
     Raises
@@ -26,8 +25,7 @@ def language_model(imported: Imported) -> LanguageModel:
     ValueError
         If they are none.
     """
-    refuse_unplaced(imported)
-    embedding, rnns, output = _parts(imported)
+    embedding, rnns, output = _parts(layers)
     _check_widths(embedding, rnns, output)
     given, rnn = _layers(rnns)
     model = LanguageModel(
@@ -58,8 +56,7 @@ def with_vocabulary(model: LanguageModel, symbols: Any) -> Vocabulary:
     return vocabulary
 
 
-def _parts(imported: Imported) -> tuple[Embedding | None, dict[str, Recurrent[Any]], Linear]:
-    layers = dict(imported.layers)
+def _parts(layers: Mapping[str, Any]) -> tuple[Embedding | None, dict[str, Recurrent[Any]], Linear]:
     embeddings = [layer for layer in layers.values() if isinstance(layer, Embedding)]
     outputs = [layer for layer in layers.values() if isinstance(layer, Linear)]
     rnns = {name: layer for name, layer in layers.items() if isinstance(layer, Recurrent)}

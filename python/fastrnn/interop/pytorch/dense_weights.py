@@ -61,7 +61,7 @@ def dense_weights(
     if not fits or (bias is not None and weight is not None and bias.shape != weight.shape[:1]):
         raise Misfit(_guess(name, tensors))
     assert weight is not None
-    kind = kinds.get(name) or (
+    kind = kinds.get(name or "linear") or (
         "Linear" if bias is not None else _linear_or_embedding(name, weight, place, recurrent, notes)
     )
     if kind == "Embedding":
@@ -106,8 +106,8 @@ def _linear_or_embedding(
     kind = "Embedding" if follows and not follows_none else "Linear"
     other = "Linear" if kind == "Embedding" else "Embedding"
     notes.append(
-        f"{name}: a matrix without a bias is taken for {kind}; if it is not, write "
-        f"kinds={{{name!r}: {other!r}}}"
+        f"{name or 'linear'}: a matrix without a bias is taken for {kind}; if it is not, write "
+        f"kinds={{{name or 'linear'!r}: {other!r}}}"
     )
     return kind
 

@@ -74,9 +74,7 @@ def find_state(mapping: Any) -> FoundState:
 
 
 def _inner_key(state: Mapping[Any, Any]) -> Any:
-    """Return the key under which a checkpoint has its state dict; None if it is one."""
-    if any(map(_is_array, state.values())):
-        return None
+    """Return the key under which a checkpoint has its state dict; None if it is one itself."""
     for key in _KEYS:
         if isinstance(state.get(key), Mapping) and any(_arrays("", state[key], _DEEPEST)):
             return key
