@@ -140,7 +140,7 @@ class OnnxModel(Imported):
         ValueError
             If a node cannot be run, or the graph computes something else than its layers one after another.
         """
-        refuse_unplaced(self)
+        refuse_unplaced(self.unplaced)
         return chain(self)
 
     def to_language_model(self, vocabulary: Any = None) -> Any:
