@@ -28,7 +28,7 @@ import fastrnn as fr
 from fastrnn.interop.onnx.operator_table import limited_room
 
 FIXTURES = Path(__file__).parent / "data" / "onnx"
-SLOWEST = 5.0  # seconds for one file; the machine may be busy
+SLOWEST = 5.0  # seconds of this process for one file
 MOST_MEMORY = 1 << 30  # bytes that the whole process may reach
 ROOM = 1 << 24  # bytes of one array while a mutated model runs
 
@@ -318,20 +318,19 @@ def _input(value: Any) -> Any:
 def run(count: int, seed: int, report: Callable[[str], object] = print, first: int = 0) -> Counter[str]:
     """Check mutated files, and return the number of each outcome; report each failure, with its number."""
     goods, outcomes = seeds(), Counter[str]()
-    usual = signal.signal(signal.SIGALRM, _stop)
+    usual = signal.signal(signal.SIGVTALRM, _stop)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutated.onnx"
         for number in range(first, count):
             random_ = random.Random(f"{seed} {number}")
             content = mutate(random_, goods[number % len(goods)])
-            started = time.monotonic()
             try:
-                signal.alarm(int(SLOWEST))
+                signal.setitimer(signal.ITIMER_VIRTUAL, SLOWEST)
                 outcome = check(path, content, random_.random() < 0.2)
-                assert time.monotonic() - started < SLOWEST, "too slow"
             except Endless:  # allowed where the file asks for it: the time belongs to whoever runs it
-                outcome = "endless" if b"Loop" in content else "FAILED"
+                outcome = "endless" if b"Loop" in content or b"Scan" in content else "FAILED"
+                report(f"seed {seed}, number {number}: slow")
             except Exception as error:
                 outcome = "FAILED"
                 place = traceback.extract_tb(error.__traceback__)[-1]
@@ -340,9 +339,9 @@ def run(count: int, seed: int, report: Callable[[str], object] = print, first: i
                     f"at {place.filename}:{place.lineno}"
                 )
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             outcomes[outcome] += 1
-    signal.signal(signal.SIGALRM, usual)
+    signal.signal(signal.SIGVTALRM, usual)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     if memory > max(MOST_MEMORY, before):  # other tests of this process may have used more
         report(f"memory: {memory} bytes")

@@ -138,19 +138,60 @@ def test_operators_pass_onnxs_own_tests(load):
                 wrong += [] if good else [name]
         passed.update(one.op_type for one in graph.node)
     assert not wrong
-    assert passed == OURS - {"ArrayFeatureExtractor"} - UNTESTED
+    assert passed == OURS - LEARNING
     others = [one for one in refused if not any(reason in one for reason in REFUSED)]
     assert not others
 
 
-#: Operators of which ONNX has no tests among those collected here.
-UNTESTED: set[str] = set()
+#: Operators of machine learning, tested below.
+LEARNING = {name for domain, name in OPERATORS if domain == "ai.onnx.ml"}
 #: What is refused on purpose.
 REFUSED = (
     "cannot use float8", "cannot use float4", "cannot use int4", "cannot use uint4", "cannot use int2",
     "cannot use uint2", "cannot use string", "got a sequence", "got a optional", "drops elements at random",
     "training mode", "expected letters and an arrow", "expected version 9 or later", "cannot convert to",
 )  # fmt: skip
+
+
+def learned(op, outputs, **attributes):
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    names = ["y", "z"][:outputs]
+    node = helper.make_node(op, ["x"], names, domain="ai.onnx.ml", **attributes)
+    proto = make_model([node], {"x": floats(4, 3)}, [], opset_imports=imports)
+    for name in names:
+        kind = 7 if outputs == 2 and name == "y" else 1
+        proto.graph.output.append(helper.make_tensor_value_info(name, kind, None))
+    return proto
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        learned("Scaler", 1, offset=[1.0, 2.0, -1.0], scale=[0.5, 2.0, 1.0]),
+        learned("LinearRegressor", 1, coefficients=[0.5, 1.0, -1.0], intercepts=[0.25]),
+        learned("LinearRegressor", 1, targets=2, coefficients=[0.5, 1.0, -1.0, 0.0, 2.0, 1.0]),
+        *(
+            learned(
+                "LinearClassifier",
+                2,
+                classlabels_ints=[3, 5, 9],
+                coefficients=[float(one) for one in floats(9, seed=3)],
+                intercepts=[0.1, -0.2, 0.3],
+                post_transform=post,
+            )
+            for post in ("NONE", "LOGISTIC", "SOFTMAX")
+        ),
+    ],
+    ids=lambda proto: proto.graph.node[0].op_type,
+)
+def test_operators_of_scikit_learns_exporter_are_onnxruntimes(load, proto):
+    runtime = pytest.importorskip("onnxruntime")
+    x = floats(4, 3, seed=2)
+    session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    results = load(proto)(x)
+    for array, expected in zip(results.values(), session.run(None, {"x": x}), strict=True):
+        np.testing.assert_allclose(array, expected, rtol=0, atol=1e-6)
+    assert len(results) == len(proto.graph.output)
 
 
 # --- PyTorch's exporters ---

@@ -62,7 +62,7 @@ class OnnxModel(Imported):
         if planner.lacking and not partial:
             shown = ", ".join(f"{label}: {why}" for label, why in list(planner.lacking.items())[:20])
             raise ValueError(
-                f"{len(planner.lacking)} nodes cannot be run: {shown}; "
+                f"{len(planner.lacking)} node{'s' * (len(planner.lacking) > 1)} cannot be run: {shown}; "
                 f"write load_onnx({path!r}, partial=True) for the layers of the rest"
             )
         self.inputs, self.outputs = graph.inputs, graph.outputs

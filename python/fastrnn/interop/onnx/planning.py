@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn.interop.onnx import control_flow, elementwise, indexing, shaping, sums
+from fastrnn.interop.onnx import control_flow, elementwise, indexing, learning, shaping, sums
 from fastrnn.interop.onnx.found_layers import FoundLayers, NamedStep, Scope
 from fastrnn.interop.onnx.graph import Graph, Node, read_names
 from fastrnn.interop.onnx.operator_table import OPERATORS, RoomError, limited_room
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Planner"]
 
-_ = (elementwise, indexing, shaping, sums)  # they enter their operators into the table
+_ = (elementwise, indexing, learning, shaping, sums)  # they enter their operators into the table
 _KEEP_ZEROS = frozenset(
     {"Expand", "Slice", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Identity", "Gather", "Tile", "Split"}
 )
