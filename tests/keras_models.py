@@ -58,7 +58,8 @@ def draw(random_: random.Random) -> dict[str, Any]:
             layers[-1]
         )
         if random_.random() < 0.15 and whole:
-            layers.append([random_.choice(["Dropout", "LayerNormalization", "BatchNormalization"]), {}])
+            kind = random_.choice(["Dropout", "LayerNormalization", "BatchNormalization"])
+            layers.append([kind, {"rate": 0.5} if kind == "Dropout" else {}])
     if whole:
         _add_end(random_, layers)
     return case

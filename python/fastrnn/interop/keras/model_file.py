@@ -61,7 +61,7 @@ def model_of(content: bytes, config: Any) -> ModelFile:
 
 
 def texts_of(group: Group, name: str) -> list[str] | None:
-    """Return a list of texts, which Keras divides into several attributes if it is long; None: no such one."""
+    """Return a list of texts, None if there is none; Keras divides a long one into several attributes."""
     parts = [group.attributes.get(name)]
     if parts[0] is None:
         parts = []

@@ -121,7 +121,8 @@ def batch_normalization(layer: LayerConfig, weights: Weights, built: Built) -> O
 
     def normalise(x: Array) -> Array:
         _expect_width(x, mean.size)
-        return x * scale + shift
+        y: Array = x * scale + shift
+        return y
 
     return Pointwise(layer.name, normalise, keeps_mask=True)
 
