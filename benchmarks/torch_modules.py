@@ -4,8 +4,8 @@
 
 Both modules have equal weights. Their results and gradients are compared first; then both run in turn,
 A B A B, in one process on one thread each, for the least CPU time of each and the median of the ratios.
-A training step is the pass forward, the pass backward to x and to all weights from a given dy, and a step of SGD, after which the
-weights are packed again. Inference runs under ``torch.no_grad`` with weights that stay.
+A training step is the pass forward, the pass backward to x and to all weights from a given dy, and a step of
+SGD, after which the weights are packed again. Inference runs under ``torch.no_grad`` with weights that stay.
 """
 
 from __future__ import annotations
