@@ -475,8 +475,22 @@ def test_lacking_operators_are_named_all_at_once_and_the_rest_is_loadable(load):
         model(floats(3, 3))
 
 
-def one_node(op="Tanh", **attributes):
-    return make_model([helper.make_node(op, ["x"], ["y"], "n", **attributes)], {"x": floats(2)}, ["y"])
+def test_a_partial_model_may_have_values_of_other_types(load):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], "product"),
+        helper.make_node("ArgMax", ["a"], ["i"], "best", axis=1),
+        helper.make_node("ArrayFeatureExtractor", ["names", "i"], ["y"], "label", domain="ai.onnx.ml"),
+    ]
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    proto = make_model(nodes, {"x": floats(3, 3)}, [], {"w": floats(3, 3)}, opset_imports=imports)
+    proto.graph.initializer.append(helper.make_tensor("names", 8, [3], [b"a", b"b", b"c"]))
+    proto.graph.output.append(helper.make_tensor_value_info("y", 8, None))
+    with pytest.raises(TypeError, match=r"model\.onnx: tensor 'names': cannot read string"):
+        load(proto)
+    model = load(proto, partial=True)
+    assert list(model.layers) == ["product"]
+    assert model.unplaced["'y'"] == "'y': cannot use string"
+    assert "cannot read string" in model.unplaced["node 'label' (ai.onnx.ml.ArrayFeatureExtractor)"]
 
 
 def changed(change, model=None):

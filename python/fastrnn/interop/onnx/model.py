@@ -261,4 +261,4 @@ def load_onnx(path: str | os.PathLike[str], *, partial: bool = False) -> OnnxMod
     notes: list[str] = []
     name = os.fspath(path)
     with errors_of_file(str(name)):
-        return OnnxModel(read_graph(path, notes), str(name), notes, partial=partial)
+        return OnnxModel(read_graph(path, notes, partial=partial), str(name), notes, partial=partial)

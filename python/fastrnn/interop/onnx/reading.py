@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,8 +40,10 @@ def errors_of_file(path: str) -> Iterator[None]:
         raise ModelFileError(printable(f"{path}: {type(error).__name__}: {error}")) from error
 
 
-def read_graph(path: str | os.PathLike[str], notes: list[str]) -> Graph:
+def read_graph(path: str | os.PathLike[str], notes: list[str], *, partial: bool = False) -> Graph:
     """Read a file's graph, with functions inlined and the nodes in order.
+
+    A partial graph may have values of types that cannot be used, see `Graph`.
 
     Raises
     ------
@@ -59,14 +61,16 @@ def read_graph(path: str | os.PathLike[str], notes: list[str]) -> Graph:
         raise ValueError(f"expected an ONNX model: {error}") from None
     if not model.HasField("graph"):
         raise ValueError("expected an ONNX model, got a file without a graph")
-    return _Reader(model, Tensors(os.fspath(path), len(content), notes)).graph()
+    tensors = Tensors(os.fspath(path), len(content), notes)
+    del content
+    return _Reader(model, tensors, partial).graph()
 
 
 class _Reader:
     """Turns one model into a graph of plain values."""
 
-    def __init__(self, model: Any, tensors: Tensors) -> None:
-        self._model, self._tensors = model, tensors
+    def __init__(self, model: Any, tensors: Tensors, partial: bool) -> None:
+        self._model, self._tensors, self._partial = model, tensors, partial
         self._opsets = _opsets(model.opset_import, model.ir_version)
         self._functions = {(one.domain, one.name): one for one in model.functions}
         self._left = _MOST_NODES
@@ -83,22 +87,41 @@ class _Reader:
             raise ValueError(
                 f"tensor {proto.sparse_initializer[0].values.name!r}: cannot read sparse tensors"
             )
-        constants = {}
+        constants: dict[str, Any] = {}
+        unread: dict[str, str] = {}
         for tensor in proto.initializer:
-            if tensor.name in constants:
+            if tensor.name in constants or tensor.name in unread:
                 raise ValueError(f"tensor {tensor.name!r}: there are two of this name")
-            constants[tensor.name] = self._tensors.array(tensor, tensor.name)
-        inputs = [_value(one) for one in proto.input if one.name not in constants]
-        here = outside | constants.keys() | {one.name for one in inputs}
+            array = self._unless_unread(unread, tensor.name, self._tensors.array, tensor, tensor.name)
+            constants |= {} if array is None else {tensor.name: array}
+        values = [
+            [self._unless_unread(unread, one.name, _value, one) or Value(one.name, "", None) for one in side]
+            for side in (proto.input, proto.output)
+        ]
+        inputs = [one for one in values[0] if one.name not in constants]
+        here = outside | constants.keys() | unread.keys() | {one.name for one in inputs}
+        here -= {one.name for one in values[1] if one.name in unread}  # a node makes them
         inner = here | {name for node in proto.node for name in node.output}
         nodes = [own for node in proto.node for own in self._nodes(node, opsets, inner)]
-        graph = Graph(proto.name, inputs, [_value(one) for one in proto.output], constants)
+        graph = Graph(proto.name, inputs, values[1], constants, unread=unread)
         graph.nodes = ordered(nodes, here)
         made = here.union(*(node.outputs for node in nodes))
         for value in graph.outputs:
             if value.name not in made:
                 raise ValueError(f"output {value.name!r}: there is no such value")
         return graph
+
+    def _unless_unread(
+        self, unread: dict[str, str], name: str, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Call a function; if a type cannot be used, note it in a partial model and return None."""
+        try:
+            return function(*arguments)
+        except TypeError as error:
+            if not self._partial:
+                raise
+            unread[name] = str(error)
+            return None
 
     def _nodes(self, proto: Any, opsets: Mapping[str, int], outside: set[str]) -> list[Node]:
         """Return a node, or the nodes of the function that it calls."""
