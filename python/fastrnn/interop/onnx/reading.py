@@ -16,7 +16,8 @@ from fastrnn.interop.onnx.tensors import DTYPES, Tensors, dtype_name
 
 __all__ = ["errors_of_file", "read_graph"]
 
-_MOST_NODES = 200_000
+_FREE_NODES = 20_000
+_NODE_BYTES = 10  # of a node in a file; functions that call functions could make any number
 _OWN = ("", "ai.onnx")
 
 
@@ -61,19 +62,19 @@ def read_graph(path: str | os.PathLike[str], notes: list[str], *, partial: bool 
         raise ValueError(f"expected an ONNX model: {error}") from None
     if not model.HasField("graph"):
         raise ValueError("expected an ONNX model, got a file without a graph")
-    tensors = Tensors(os.fspath(path), len(content), notes)
+    size = len(content)
     del content
-    return _Reader(model, tensors, partial).graph()
+    return _Reader(model, Tensors(os.fspath(path), size, notes), size, partial).graph()
 
 
 class _Reader:
     """Turns one model into a graph of plain values."""
 
-    def __init__(self, model: Any, tensors: Tensors, partial: bool) -> None:
+    def __init__(self, model: Any, tensors: Tensors, size: int, partial: bool) -> None:
         self._model, self._tensors, self._partial = model, tensors, partial
         self._opsets = _opsets(model.opset_import, model.ir_version)
         self._functions = {(one.domain, one.name): one for one in model.functions}
-        self._left = _MOST_NODES
+        self._left = self._most = _FREE_NODES + size // _NODE_BYTES
         self._calls = 0
         self._open: set[tuple[str, str]] = set()
         self._bodies: dict[tuple[str, str], tuple[dict[str, Any], list[Node]]] = {}
@@ -127,7 +128,7 @@ class _Reader:
         """Return a node, or the nodes of the function that it calls."""
         self._left -= 1
         if self._left < 0:
-            raise ValueError(f"expected at most {_MOST_NODES} nodes")
+            raise ValueError(f"expected at most {self._most} nodes, with those of functions")
         domain = "" if proto.domain in _OWN else proto.domain
         attributes = {
             one.name: self._attribute(one, opsets, outside, f"node {proto.name!r} ({proto.op_type})")
@@ -158,6 +159,8 @@ class _Reader:
             )
         given, body = self._body(call, function)
         self._left -= len(body)
+        if self._left < 0:
+            raise ValueError(f"expected at most {self._most} nodes, with those of functions")
         self._calls += 1
         prefix = f"{call.name or f'{call.op}#{self._calls}'}/"
         names = dict.fromkeys(function.input, "")
