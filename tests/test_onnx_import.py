@@ -398,6 +398,46 @@ def test_a_function_that_calls_itself_is_refused(load):
         load(make_model([node], {"x": floats(2)}, ["y"], functions=[function], opset_imports=imports))
 
 
+def test_functions_that_call_functions_cannot_make_any_number_of_nodes(load):
+    functions = [
+        helper.make_function(
+            "own",
+            f"F{level}",
+            ["a"],
+            ["c"],
+            [
+                helper.make_node(
+                    f"F{level + 1}" if level < 29 else "Tanh", [one], [two], domain="own" * (level < 29)
+                )
+                for one, two in (("a", "b"), ("b", "c"))
+            ],
+            [helper.make_opsetid("own", 1), helper.make_opsetid("", 17)],
+        )
+        for level in range(30)
+    ]
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    node = helper.make_node("F0", ["x"], ["y"], domain="own")
+    with pytest.raises(ValueError, match=r"expected at most \d+ nodes, with those of functions"):
+        load(make_model([node], {"x": floats(2)}, ["y"], functions=functions, opset_imports=imports))
+
+
+def test_results_are_the_callers(load):
+    nodes = [
+        helper.make_node("Identity", ["x"], ["same"]),
+        helper.make_node("Identity", ["c"], ["constant"]),
+        helper.make_node("Expand", ["c", "size"], ["expanded"]),
+    ]
+    constants = {"c": floats(2, seed=1), "size": np.array([3, 2], np.int64)}
+    model = load(make_model(nodes, {"x": floats(2)}, ["same", "constant", "expanded"], constants))
+    x = floats(2)
+    results = model(x)
+    for array in results.values():
+        array[...] = 9
+    np.testing.assert_array_equal(x, floats(2))
+    np.testing.assert_array_equal(model(x)["constant"], floats(2, seed=1))
+    np.testing.assert_array_equal(model(x)["expanded"][2], floats(2, seed=1))
+
+
 # --- dtypes ---
 
 
@@ -425,7 +465,9 @@ def test_a_model_in_float16_takes_and_returns_float16(load):
     proto = make_model([node], {"x": floats(3).astype(np.float16)}, [])
     proto.graph.output.append(helper.make_tensor_value_info("y", 10, [3]))
     x = np.array([0.5, -1, 2], np.float16)
-    y = load(proto)(x)["y"]
+    model = load(proto)
+    assert model.notes == ["x: float16 is computed in float32", "y: float16 is computed in float32"]
+    y = model(x)["y"]
     assert y.dtype == np.float16
     np.testing.assert_array_equal(y, np.tanh(x.astype(np.float32)).astype(np.float16))
 
@@ -475,8 +517,22 @@ def test_lacking_operators_are_named_all_at_once_and_the_rest_is_loadable(load):
         model(floats(3, 3))
 
 
-def one_node(op="Tanh", **attributes):
-    return make_model([helper.make_node(op, ["x"], ["y"], "n", **attributes)], {"x": floats(2)}, ["y"])
+def test_a_partial_model_may_have_values_of_other_types(load):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], "product"),
+        helper.make_node("ArgMax", ["a"], ["i"], "best", axis=1),
+        helper.make_node("ArrayFeatureExtractor", ["names", "i"], ["y"], "label", domain="ai.onnx.ml"),
+    ]
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    proto = make_model(nodes, {"x": floats(3, 3)}, [], {"w": floats(3, 3)}, opset_imports=imports)
+    proto.graph.initializer.append(helper.make_tensor("names", 8, [3], [b"a", b"b", b"c"]))
+    proto.graph.output.append(helper.make_tensor_value_info("y", 8, None))
+    with pytest.raises(TypeError, match=r"model\.onnx: tensor 'names': cannot read string"):
+        load(proto)
+    model = load(proto, partial=True)
+    assert list(model.layers) == ["product"]
+    assert model.unplaced["'y'"] == "'y': cannot use string"
+    assert "cannot read string" in model.unplaced["node 'label' (ai.onnx.ml.ArrayFeatureExtractor)"]
 
 
 def changed(change, model=None):

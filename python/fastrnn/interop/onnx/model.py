@@ -57,6 +57,11 @@ class OnnxModel(Imported):
         size = sum(array.nbytes for array in graph.constants.values())
         planner = Planner(max(_LEAST_FOLDED, 2 * size), partial=partial)
         plan = planner.plan(graph, {}, [])
+        notes += [
+            f"{value.name}: {value.dtype} is computed in float32"
+            for value in (*graph.inputs, *graph.outputs)
+            if value.dtype in HALF.values()
+        ]
         found = planner.found
         super().__init__(found.layers, planner.lacking, [*dict.fromkeys([*notes, *found.notes])])
         if planner.lacking and not partial:
@@ -70,6 +75,8 @@ class OnnxModel(Imported):
 
     def run(self, arrays: Mapping[str, Any]) -> dict[str, Array]:
         """Run the model.
+
+        Nothing of a file is executed but the operators here; a Loop runs as often as the file says.
 
         Parameters
         ----------
@@ -102,7 +109,8 @@ class OnnxModel(Imported):
         with np.errstate(all="ignore"):
             results = self._plan.run(given)
         return {
-            value.name: _returned(value, array) for value, array in zip(self.outputs, results, strict=True)
+            value.name: _returned(value, array, given)
+            for value, array in zip(self.outputs, results, strict=True)
         }
 
     def __call__(self, *arrays: Any, **named: Any) -> dict[str, Array]:
@@ -216,9 +224,12 @@ def _checked(value: Value, given: Any) -> Array:
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
-def _returned(value: Value, array: Array) -> Array:
-    """Return an output, float16 where the file says so."""
-    return array.astype(np.float16) if value.dtype == "float16" else array
+def _returned(value: Value, array: Array, given: list[Array]) -> Array:
+    """Return an output, float16 where the file says so; a copy if it is an input or a constant."""
+    if value.dtype == "float16":
+        return array.astype(np.float16)
+    owned = array.flags.writeable and not any(np.may_share_memory(array, one) for one in given)
+    return array if owned else array.copy()
 
 
 def load_onnx(path: str | os.PathLike[str], *, partial: bool = False) -> OnnxModel:
@@ -261,4 +272,4 @@ def load_onnx(path: str | os.PathLike[str], *, partial: bool = False) -> OnnxMod
     notes: list[str] = []
     name = os.fspath(path)
     with errors_of_file(str(name)):
-        return OnnxModel(read_graph(path, notes), str(name), notes, partial=partial)
+        return OnnxModel(read_graph(path, notes, partial=partial), str(name), notes, partial=partial)

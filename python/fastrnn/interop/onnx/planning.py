@@ -46,7 +46,7 @@ class Planner:
     def __init__(self, room: int, *, partial: bool = False) -> None:
         self.found = FoundLayers()
         self.lacking: dict[str, str] = {}
-        self._room, self._partial = room, partial
+        self._room, self._partial, self._unread = room, partial, dict[str, str]()
 
     def plan(self, graph: Graph, outer: Mapping[str, Array], captured: list[str]) -> Plan:
         """Make the plan of a graph.
@@ -64,6 +64,8 @@ class Planner:
         ValueError, TypeError
             If a node cannot be run; not for one whose operator is unknown, see `lacking`.
         """
+        self._unread |= graph.unread
+        self.lacking |= {repr(name): reason for name, reason in graph.unread.items()}
         constants = {**outer, **graph.constants}
         for value in graph.inputs:
             constants.pop(value.name, None)
@@ -120,6 +122,9 @@ class Planner:
 
     def _step(self, node: Node, scope: Scope) -> NamedStep | None:
         """Return a node's function with the names of what it reads and writes; None if there is none."""
+        for name in node.inputs:
+            if name in self._unread:
+                raise TypeError(self._unread[name])
         step = self.found.step(node, scope)
         if step is not None:
             return step
