@@ -1,5 +1,6 @@
 """Models and weights of other libraries, in and out; MIDI files."""
 
+from fastrnn.interop.conversion import Conversion, convert, load
 from fastrnn.interop.file_error import ModelFileError
 from fastrnn.interop.imported import Imported
 from fastrnn.interop.midi import write_midi
@@ -10,13 +11,16 @@ from fastrnn.interop.pytorch.load import LoadedState, load_pt
 from fastrnn.interop.pytorch.to_state_dict import to_state_dict
 
 __all__ = [
+    "Conversion",
     "Imported",
     "LoadedState",
     "ModelFileError",
     "Parity",
     "compare",
+    "convert",
     "from_notes",
     "from_state_dict",
+    "load",
     "load_pt",
     "to_notes",
     "to_state_dict",
