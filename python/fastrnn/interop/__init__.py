@@ -5,6 +5,7 @@ from fastrnn.interop.file_error import ModelFileError
 from fastrnn.interop.imported import Imported
 from fastrnn.interop.midi import write_midi
 from fastrnn.interop.notes import from_notes, to_notes
+from fastrnn.interop.onnx.model import OnnxModel, load_onnx
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.from_state_dict import from_state_dict
 from fastrnn.interop.pytorch.load import LoadedState, load_pt
@@ -15,12 +16,14 @@ __all__ = [
     "Imported",
     "LoadedState",
     "ModelFileError",
+    "OnnxModel",
     "Parity",
     "compare",
     "convert",
     "from_notes",
     "from_state_dict",
     "load",
+    "load_onnx",
     "load_pt",
     "to_notes",
     "to_state_dict",

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
+from fastrnn.interop.imported_chain import chain, checked, refuse_unplaced
+from fastrnn.interop.imported_language_model import language_model, with_vocabulary
 from fastrnn.interop.parity import Parity
 
 if TYPE_CHECKING:
@@ -96,9 +98,8 @@ class Imported:
         >>> vocabulary.decode([3, 0])
         'da'
         """
-        from fastrnn.interop.imported_language_model import language_model, with_vocabulary
-
-        model = language_model(self)
+        refuse_unplaced(self.unplaced)
+        model = language_model(self.layers)
         return model if vocabulary is None else (model, with_vocabulary(model, vocabulary))
 
     def to_sequential(self) -> Sequential:
@@ -111,9 +112,8 @@ class Imported:
         ValueError
             If something is not placed, or the layers do not fit together in their order.
         """
-        from fastrnn.interop.imported_chain import chain
-
-        return chain(self)
+        refuse_unplaced(self.unplaced)
+        return chain(self.layers)
 
     def check(
         self, inputs: Any, outputs: Any, *, tolerance: float = 1e-5, batch_first: bool = False
@@ -152,6 +152,5 @@ class Imported:
         >>> print(imported.check(x, original(x)[0]))
         DIFFERENT: largest difference output ... (outputs up to ...); equal with nonlinearity={'rnn': 'relu'}
         """
-        from fastrnn.interop.imported_chain import checked
-
-        return checked(self, inputs, outputs, tolerance=tolerance, batch_first=batch_first)
+        refuse_unplaced(self.unplaced)
+        return checked(self.layers, inputs, outputs, tolerance=tolerance, batch_first=batch_first)

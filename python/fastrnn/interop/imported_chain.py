@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.interop.imported import Imported
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.recurrent_weights import GATE_ORDERS, reordered
 from fastrnn.layers import GRU, LSTM, RNN, Recurrent, Sequential
@@ -17,37 +16,36 @@ from fastrnn.layers import GRU, LSTM, RNN, Recurrent, Sequential
 __all__ = ["chain", "checked", "refuse_unplaced"]
 
 
-def chain(imported: Imported) -> Sequential:
+def chain(layers: Mapping[str, Any]) -> Sequential:
     """Return copies of the layers as a `Sequential`.
 
     Raises
     ------
     ValueError
-        If something is not placed, or the layers do not fit.
+        If there is none, or they do not fit.
     """
-    refuse_unplaced(imported)
-    if not imported.layers:
+    if not layers:
         raise ValueError("layers: expected at least one, got none")
-    names = {name: name if _is_free(name) else f"{name}_" for name in imported.layers}
-    return Sequential({names[name]: copy.deepcopy(layer) for name, layer in imported.layers.items()})
+    names = {name: name if _is_free(name) else f"{name}_" for name in layers}
+    return Sequential({names[name]: copy.deepcopy(layer) for name, layer in layers.items()})
 
 
-def refuse_unplaced(imported: Imported) -> None:
+def refuse_unplaced(unplaced: Mapping[str, str]) -> None:
     """Raise a ValueError if something became no layer: a model without it would compute something else."""
-    if imported.unplaced:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in [*imported.unplaced.items()][:5])
+    if unplaced:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in [*unplaced.items()][:5])
         raise ValueError(
             f"not placed: {reasons}. If the model computes the same without, delete these from "
             "imported.unplaced"
         )
 
 
-def checked(imported: Imported, inputs: Any, outputs: Any, *, tolerance: float, batch_first: bool) -> Parity:
+def checked(
+    layers: Mapping[str, Any], inputs: Any, outputs: Any, *, tolerance: float, batch_first: bool
+) -> Parity:
     """Compare the outputs of the layers with those that are expected, see `Imported.check`."""
-    refuse_unplaced(imported)
-    expected = outputs
     with_state = isinstance(outputs, tuple)
-    if with_state and len(imported.layers) != 1:
+    if with_state and len(layers) != 1:
         raise ValueError("outputs: expected y alone, as the state is of one of several layers")
     inputs = _time_first(inputs, batch_first)
     expected = (
@@ -56,17 +54,17 @@ def checked(imported: Imported, inputs: Any, outputs: Any, *, tolerance: float, 
         else _time_first(outputs, batch_first)
     )
 
-    def run(layers: Mapping[str, Any]) -> Parity:
+    def run(read: Mapping[str, Any]) -> Parity:
         x: Any = inputs
-        for layer in layers.values():
+        for layer in read.values():
             result = layer(x)
             x = result[0] if isinstance(layer, Recurrent) and not with_state else result
         return compare(x, expected, tolerance=tolerance)
 
-    parity = run(imported.layers)
+    parity = run(layers)
     if parity.equal:
         return parity
-    hints = [hint for hint, layers in _readings(imported.layers) if run(layers).equal]
+    hints = [hint for hint, read in _readings(layers) if run(read).equal]
     return parity._replace(hints=tuple(hints))
 
 
