@@ -181,7 +181,9 @@ class TensorBuilder:
 def _as_index(name: str, value: Any) -> int:
     """Check a size, an offset or a stride."""
     if type(value) is not int or not 0 <= value <= _LARGEST_INDEX:
-        raise ValueError(f"{name}: expected an integer of at least 0, got {value!r}")
+        # Not the value of anything else, which may be endless.
+        got = value if type(value) is int else type(value).__name__
+        raise ValueError(f"{name}: expected an integer of 0 .. {_LARGEST_INDEX}, got {got}")
     return value
 
 
