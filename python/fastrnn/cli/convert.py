@@ -30,6 +30,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
     type=_FILE,
     help="The symbols of a language model in the order of their ids: a JSON list, or a symbol a line.",
 )
+@click.option("--order", metavar="NAME,...", help="The order of the layers, if the source keeps none.")
 @click.option(
     "--check", is_flag=True, help="Compare with the library of the source, and with what was written."
 )
@@ -40,7 +41,13 @@ _FILE = click.Path(exists=True, dir_okay=False)
 )
 @json_option
 def command(
-    source: str, target: str, vocabulary: str | None, check: bool, sample: str | None, as_json: bool
+    source: str,
+    target: str,
+    vocabulary: str | None,
+    order: str | None,
+    check: bool,
+    sample: str | None,
+    as_json: bool,
 ) -> None:
     """Convert a model: read SOURCE, write TARGET.
 
@@ -51,7 +58,8 @@ def command(
     check_output(target, [source, *filter(None, (vocabulary, sample))])
     symbols = None if vocabulary is None else _symbols(vocabulary)
     arrays = None if sample is None else _arrays(sample)
-    done = convert(source, target, vocabulary=symbols, check=check, sample=arrays)
+    names = None if order is None else order.split(",")
+    done = convert(source, target, vocabulary=symbols, order=names, check=check, sample=arrays)
     if as_json:
         print_json(_as_json(target, done))
     else:

@@ -107,6 +107,7 @@ def convert(
     target: str | os.PathLike[str],
     *,
     vocabulary: Sequence[str] | Vocabulary | None = None,
+    order: Sequence[str] | None = None,
     check: bool = False,
     sample: Mapping[str, Any] | None = None,
 ) -> Conversion:
@@ -121,6 +122,8 @@ def convert(
         commands and the C library; PyTorch reads its tensors too. ``.onnx``: a graph.
     vocabulary : sequence of str or Vocabulary, optional
         The symbols of a language model, which other libraries' files do not have.
+    order : sequence of str, optional
+        The order of the layers, see `Imported.in_order`.
     check : bool, default False
         Run the source in its own library, where that is installed, or compare with `sample`; then read back
         what was written.
@@ -140,6 +143,8 @@ def convert(
     if Path(target).suffix.lower() not in WRITES:
         raise ValueError(f"{os.fspath(target)}: expected a name that ends in {' or '.join(WRITES)}")
     read = load(source)
+    if order is not None:
+        read = _imported(source, read).in_order(*order)
     parity = {}
     if isinstance(read, Imported) and (check or sample is not None):
         parity["source"] = _compare_with_source(source, read, sample)
@@ -179,7 +184,13 @@ def _load_own(path: str | os.PathLike[str], kind: str) -> Any:
     return getattr(fastrnn.models, kind).load(path)
 
 
-def _model_of(read: Any, vocabulary: Sequence[str] | Vocabulary | None) -> Any:
+def _imported(source: str | os.PathLike[str], read: Any) -> Imported:
+    if not isinstance(read, Imported):
+        raise ValueError(f"{os.fspath(source)}: is a model of fastrnn, which keeps its order")
+    return read
+
+
+def _model_of(read: Any, vocabulary: Any) -> Any:
     """Return what is to be written: a language model with its vocabulary, a chain, or a model with fit."""
     if not isinstance(read, Imported):
         if vocabulary is not None:
@@ -187,7 +198,8 @@ def _model_of(read: Any, vocabulary: Sequence[str] | Vocabulary | None) -> Any:
         return read
     if vocabulary is None:
         return read.to_sequential()
-    return Checkpoint(*read.to_language_model(vocabulary), None, __version__)
+    language_model, symbols = read.to_language_model(vocabulary)
+    return Checkpoint(language_model, symbols, None, __version__)
 
 
 def _write(target: str | os.PathLike[str], model: Any) -> None:

@@ -112,11 +112,11 @@ def _tensors(name: str, value: Any, torch: Any) -> Iterator[tuple[str, Any]]:
 
 def _of_layer(tensors: Mapping[str, Any], layer: str, parameter: str) -> Any:
     """Return the tensor of a layer's parameter; a cell's are named without the layer's number."""
-    for key in (parameter, parameter.removesuffix("_l0")):
-        for full in (f"{layer}.{key}", key):
-            fit = [name for name in tensors if name == full or name.endswith(f".{full}")]
-            if len(fit) == 1:
-                return tensors[fit[0]]
+    own = (parameter, parameter.removesuffix("_l0"))
+    for full in (*(f"{layer}.{key}" for key in own), *own):
+        fit = [name for name in tensors if name == full or name.endswith(f".{full}")]
+        if len(fit) == 1:
+            return tensors[fit[0]]
     return None
 
 

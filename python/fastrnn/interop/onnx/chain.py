@@ -41,7 +41,7 @@ def chain(model: OnnxModel) -> Sequential:
     ValueError
         If the layers do not fit together, or the graph computes something else.
     """
-    refuse_unplaced(model)
+    refuse_unplaced(model.unplaced)
     parts: dict[str, Module] = {}
     dtype = np.dtype(np.float32)
     for name, part in model._order:

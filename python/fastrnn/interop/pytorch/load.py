@@ -33,11 +33,13 @@ class LoadedState(dict[Any, Any]):
     ----------
     notes : list of str
         What was converted, one sentence each: ``"rnn.weight_ih_l0: bfloat16 became float32"``.
+    ordered : bool
+        Whether the entries have the order in which they were saved; safetensors files keep none.
     """
 
-    def __init__(self, values: Mapping[Any, Any], notes: list[str]) -> None:
+    def __init__(self, values: Mapping[Any, Any], notes: list[str], *, ordered: bool = True) -> None:
         super().__init__(values)
-        self.notes = notes
+        self.notes, self.ordered = notes, ordered
 
 
 def load_pt(path: str | os.PathLike[str]) -> Any:
@@ -101,7 +103,7 @@ def _parse(content: bytes) -> Any:
     if content.startswith(b"PK") or (not _is_safetensors(content) and b"PK\x05\x06" in content[-65_557:]):
         return _from_archive(zip_records(content))
     if _is_safetensors(content):
-        return LoadedState(read_tensors(content), _notes_of_header(content))
+        return LoadedState(read_tensors(content), _notes_of_header(content), ordered=False)
     if _LEGACY in content[:32] or content[257:262] == b"ustar":
         raise ValueError(
             "has the format of before PyTorch 1.6; write it again where PyTorch is installed: "
