@@ -309,7 +309,7 @@ def test_a_storage_is_described_in_one_way(refusal):
 def test_all_tensors_together_are_bounded_by_the_file(refusal):
     storage = np.zeros(100_000, np.float32)
     views = {str(index): Tensor(storage, (100_000,), (1,)) for index in range(100)}
-    assert "at most 64 times the size of the file" in refusal(saved(views))
+    assert "at most 32 times the size of the file" in refusal(saved(views))
 
 
 def test_a_missing_storage_is_named(refusal):

@@ -72,6 +72,20 @@ def test_state_dicts_of_several_modules_are_joined():
     assert str(imported) == "encoder: GRU(3, 5)\ndecoder.rnn: LSTM(5, 2)"
 
 
+def test_names_that_python_or_a_chain_needs_do_not_get_lost():
+    names = ["forward", "forward_", "_frozen", "parts", "linear"]
+    state = {f"{name}.weight": random((3, 3)) for name in names} | {"weight": random((3, 3))}
+    imported = from_state_dict(state)
+    assert list(imported.layers) == [*names, "linear_"]
+    parts = imported.to_sequential().parts
+    assert list(parts) == ["forward__", "forward_", "part_frozen", "parts_", "linear", "linear_"]
+
+
+def test_control_characters_of_names_are_not_printed():
+    imported = from_state_dict({"\x1b[2J.weight": random((3, 3)), "\x1b[1m.bias": random(3)})
+    assert "\x1b" not in str(imported)
+
+
 def test_cells_and_raw_weights_of_weight_drop_are_layers():
     lstm = fr.LSTM(3, 5, seed=0)
     cell = {name.removesuffix("_l0"): value for name, value in lstm.state_dict().items()}

@@ -12,6 +12,8 @@ from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.files.tensor_file import read_description
 from fastrnn.interop.imported import Imported
+from fastrnn.interop.keras.load import load_keras
+from fastrnn.interop.onnx.model import load_onnx
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.peers import compare_with_graph, compare_with_library
 from fastrnn.interop.pytorch.from_state_dict import from_state_dict
@@ -63,7 +65,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     ----------
     path : path
         ``.pt``, ``.pth`` (PyTorch's state dicts), ``.safetensors`` (the same, or a model of fastrnn),
-        ``.onnx`` (extra ``onnx``), ``.keras``, ``.h5`` or ``.hdf5`` (extra ``keras``).
+        ``.onnx`` (extra ``onnx``), ``.keras``, ``.h5`` or ``.hdf5``.
 
     Returns
     -------
@@ -91,12 +93,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     library = _library(path)
     if library == "ONNX":
-        from fastrnn.interop.onnx.model import load_onnx
-
         return load_onnx(path)
     if library == "Keras":
-        from fastrnn.interop.keras import load_keras
-
         return load_keras(path)
     own = _kind(path) if library == "safetensors" else None
     return from_state_dict(load_pt(path)) if own is None else _load_own(path, own)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
+from fastrnn._plain import printable
 from fastrnn.interop.imported_chain import chain, checked, refuse_unplaced
 from fastrnn.interop.imported_language_model import language_model, with_vocabulary
 from fastrnn.interop.parity import Parity
@@ -60,7 +61,7 @@ class Imported:
     def __str__(self) -> str:
         lines = [f"{name}: {layer!r}" for name, layer in self.layers.items()]
         lines += [f"{name}: not placed, {reason}" for name, reason in self.unplaced.items()]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join(map(printable, [*lines, *self.notes]))  # names come from files
 
     @overload
     def to_language_model(self) -> LanguageModel: ...

@@ -15,6 +15,8 @@ from fastrnn.layers import GRU, LSTM, RNN, Recurrent, Sequential
 
 __all__ = ["chain", "checked", "refuse_unplaced"]
 
+_RESERVED = ("parts", "recurrent", "output_size", "dtype", "parameters")
+
 
 def chain(layers: Mapping[str, Any]) -> Sequential:
     """Return copies of the layers as a `Sequential`.
@@ -26,8 +28,13 @@ def chain(layers: Mapping[str, Any]) -> Sequential:
     """
     if not layers:
         raise ValueError("layers: expected at least one, got none")
-    names = {name: name if _is_free(name) else f"{name}_" for name in layers}
-    return Sequential({names[name]: copy.deepcopy(layer) for name, layer in layers.items()})
+    parts: dict[str, Any] = {}
+    for name, layer in layers.items():
+        own = name
+        while not _is_free(own) or own in parts or (own != name and own in layers):
+            own = f"{own}_" if not own.startswith("_") else f"part{own}"
+        parts[own] = copy.deepcopy(layer)
+    return Sequential(parts)
 
 
 def refuse_unplaced(unplaced: Mapping[str, str], orders: Sequence[tuple[str, ...]] = ()) -> None:
@@ -102,10 +109,4 @@ def _time_first(value: Any, batch_first: bool) -> Any:
 
 
 def _is_free(name: str) -> bool:
-    return not hasattr(Sequential, name) and name not in (
-        "parts",
-        "recurrent",
-        "output_size",
-        "dtype",
-        "parameters",
-    )
+    return not hasattr(Sequential, name) and name not in _RESERVED and not name.startswith("_")

@@ -103,7 +103,10 @@ def _parse(content: bytes) -> Any:
     if content.startswith(b"PK") or (not _is_safetensors(content) and b"PK\x05\x06" in content[-65_557:]):
         return _from_archive(zip_records(content))
     if _is_safetensors(content):
-        return LoadedState(read_tensors(content), _notes_of_header(content), ordered=False)
+        tensors = read_tensors(content)
+        for array in tensors.values():
+            array.flags.writeable = False
+        return LoadedState(tensors, _notes_of_header(content), ordered=False)
     if _LEGACY in content[:32] or content[257:262] == b"ustar":
         raise ValueError(
             "has the format of before PyTorch 1.6; write it again where PyTorch is installed: "
