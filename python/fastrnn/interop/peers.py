@@ -161,7 +161,7 @@ def _keras(path: str | os.PathLike[str], read: Any) -> Parity:
     keras = _imported("keras", "Keras", "keras")
     model = keras.saving.load_model(path, compile=False)
     x = _chain_input(next(iter(read.layers.values()))).swapaxes(0, 1)
-    parity: Parity = read.check(x, np.asarray(model(x)), batch_first=True)
+    parity: Parity = read.check(x, keras.ops.convert_to_numpy(model(x)), batch_first=True)
     return parity
 
 
@@ -170,8 +170,8 @@ def _imported(name: str, library: str, package: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"{library} is not installed, so there is nothing to compare with; pip install {package}, or "
-            "give a sample of its output"
+            f"{library} cannot be imported ({error}), so there is nothing to compare with: pip install "
+            f"{package}, or give a sample of its output"
         ) from error
 
 
