@@ -133,7 +133,7 @@ def test_a_size_a_device_and_a_dtype_become_plain_values(read):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is empty"),
+        (b"", "it is empty"),
         (b"hello, world", "neither"),
         (pickle.dumps({"a": 1}), "neither"),
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M", r"torch.save(torch.load(old), new)"),
@@ -356,6 +356,7 @@ GOOD = saved({"a": FLOATS, "b": np.ones(4)})
         (GOOD.replace(b"model/data/1", b"other/data/1"), "all records in model/"),
         (GOOD[:-30], "not a readable zip archive"),
         (GOOD[: len(GOOD) // 2], "not a readable zip archive"),
+        (b"\0" + GOOD, "neither"),
         (b"PK\x01\x02" * 200_001, "at most 200000 records"),
         (b"PK\x05\x06" + bytes(18), "without records"),
     ],

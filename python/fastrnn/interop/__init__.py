@@ -9,6 +9,7 @@ from fastrnn.interop.keras.to_keras import to_keras_weights
 from fastrnn.interop.midi import write_midi
 from fastrnn.interop.notes import from_notes, to_notes
 from fastrnn.interop.onnx.model import OnnxModel, load_onnx
+from fastrnn.interop.onnx.writing import save_onnx
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.from_state_dict import from_state_dict
 from fastrnn.interop.pytorch.load import LoadedState, load_pt
@@ -30,6 +31,7 @@ __all__ = [
     "load_keras",
     "load_onnx",
     "load_pt",
+    "save_onnx",
     "to_keras_weights",
     "to_notes",
     "to_state_dict",

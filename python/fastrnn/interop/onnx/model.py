@@ -10,6 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import as_array
 from fastrnn.interop.imported import Imported
+from fastrnn.interop.imported_chain import refuse_unplaced
 from fastrnn.interop.onnx.chain import chain, time_major
 from fastrnn.interop.onnx.graph import Graph, Value
 from fastrnn.interop.onnx.planning import Planner
@@ -61,7 +62,7 @@ class OnnxModel(Imported):
         if planner.lacking and not partial:
             shown = ", ".join(f"{label}: {why}" for label, why in list(planner.lacking.items())[:20])
             raise ValueError(
-                f"{len(planner.lacking)} nodes cannot be run: {shown}; "
+                f"{len(planner.lacking)} node{'s' * (len(planner.lacking) > 1)} cannot be run: {shown}; "
                 f"write load_onnx({path!r}, partial=True) for the layers of the rest"
             )
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -139,6 +140,7 @@ class OnnxModel(Imported):
         ValueError
             If a node cannot be run, or the graph computes something else than its layers one after another.
         """
+        refuse_unplaced(self.unplaced)
         return chain(self)
 
     def to_language_model(self, vocabulary: Any = None) -> Any:
@@ -149,7 +151,7 @@ class OnnxModel(Imported):
         ValueError
             As for `to_sequential`, or if the layers are no embedding, recurrent layers and linear layer.
         """
-        chain(self)
+        self.to_sequential()
         layers = Imported({name: time_major(layer) for name, layer in self.layers.items()})
         return layers.to_language_model() if vocabulary is None else layers.to_language_model(vocabulary)
 
@@ -198,7 +200,7 @@ def _checked(value: Value, given: Any) -> Array:
     """Return an input as an array of the dtype in which the model computes."""
     dtype = dtype_of_name(value.dtype) if value.dtype else None
     array = as_array(value.name, given, dtype)
-    half = value.dtype == "float16" and array.dtype == np.float16
+    half = value.dtype in HALF.values() and array.dtype.name == value.dtype
     if dtype is not None and array.dtype != dtype and not half:
         raise TypeError(
             f"{value.name}: expected {value.dtype}, got {array.dtype}; "

@@ -80,11 +80,21 @@ def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
     return sums if keepdims else sums.squeeze(axis)  # type: ignore[no-any-return]
 
 
+def _extreme(dtype: np.dtype[Any], *, largest: bool) -> Any:
+    """Return the largest or smallest number of a dtype."""
+    if dtype.kind == "f":
+        return np.inf if largest else -np.inf
+    if dtype.kind == "b":
+        return largest
+    limits = np.iinfo(dtype)
+    return limits.max if largest else limits.min
+
+
 _REDUCTIONS: dict[str, Callable[[Array, Any, bool], Any]] = {
     "ReduceSum": lambda x, axis, keep: x.sum(axis, dtype=x.dtype, keepdims=keep),
     "ReduceMean": lambda x, axis, keep: x.mean(axis, keepdims=keep),
-    "ReduceMax": lambda x, axis, keep: x.max(axis, keepdims=keep),
-    "ReduceMin": lambda x, axis, keep: x.min(axis, keepdims=keep),
+    "ReduceMax": lambda x, axis, keep: x.max(axis, keepdims=keep, initial=_extreme(x.dtype, largest=False)),
+    "ReduceMin": lambda x, axis, keep: x.min(axis, keepdims=keep, initial=_extreme(x.dtype, largest=True)),
     "ReduceProd": lambda x, axis, keep: x.prod(axis, dtype=x.dtype, keepdims=keep),
     "ReduceSumSquare": lambda x, axis, keep: (x * x).sum(axis, dtype=x.dtype, keepdims=keep),
     "ReduceL1": lambda x, axis, keep: np.abs(x).sum(axis, dtype=x.dtype, keepdims=keep),
