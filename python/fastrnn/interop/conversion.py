@@ -14,6 +14,7 @@ from fastrnn.files.tensor_file import read_description
 from fastrnn.interop.imported import Imported
 from fastrnn.interop.keras.load import load_keras
 from fastrnn.interop.onnx.model import load_onnx
+from fastrnn.interop.onnx.writing import save_onnx
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.peers import compare_with_graph, compare_with_library
 from fastrnn.interop.pytorch.from_state_dict import from_state_dict
@@ -202,9 +203,10 @@ def _model_of(read: Any, vocabulary: Any) -> Any:
 
 def _write(target: str | os.PathLike[str], model: Any) -> None:
     if Path(target).suffix.lower() == ".onnx":
-        from fastrnn.interop.onnx.writing import save_onnx
-
-        save_onnx(target, model.model if isinstance(model, Checkpoint) else model)
+        if isinstance(model, Checkpoint):
+            save_onnx(target, model.model, vocabulary=model.vocabulary)
+        else:
+            save_onnx(target, model)
     elif isinstance(model, Checkpoint):
         save_checkpoint(target, model.model, model.vocabulary)
     else:

@@ -12,8 +12,10 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn.interop.imported import Imported
+from fastrnn.interop.onnx.model import load_onnx
 from fastrnn.interop.parity import Parity, compare
-from fastrnn.layers import Embedding, Linear
+from fastrnn.language import LanguageModel
+from fastrnn.layers import Embedding, Linear, Sequential
 
 __all__ = ["compare_with_graph", "compare_with_library"]
 
@@ -58,7 +60,7 @@ def _session(path: str | os.PathLike[str]) -> Any:
     """Open an ONNX file in ONNX Runtime."""
     runtime = _imported("onnxruntime", "ONNX Runtime", "onnxruntime")
     options = runtime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, too
     return runtime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
 
 
@@ -68,15 +70,44 @@ def _run_graph(session: Any, feeds: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def compare_with_graph(path: str | os.PathLike[str], model: Any) -> Parity:
-    """Compare a chain of layers or a language model with the graph that was written of it, in ONNX Runtime.
+    """Compare a model with the graph that was written of it, in ONNX Runtime.
+
+    Parameters
+    ----------
+    path : path
+        An ONNX file of `save_onnx`.
+    model : Sequential, LanguageModel or a model with ``fit``
+        What it was written of; for a model with ``fit``, the graph is run by `load_onnx` instead.
 
     Raises
     ------
     ImportError
         If ONNX Runtime is not installed.
     """
-    session = _session(path)
-    raise NotImplementedError
+    session, graph = _session(path), load_onnx(path)
+    feeds = {value.name: _graph_input(value, graph) for value in graph.inputs}
+    outputs = _asked("ONNX Runtime", lambda: _run_graph(session, feeds))
+    if not isinstance(model, (Sequential, LanguageModel)):
+        return graph.check(feeds, outputs)
+    first = graph.inputs[0].name
+    for name in feeds:
+        if name != first:
+            feeds[name] = np.zeros_like(feeds[name])  # the state: from its usual start
+    outputs = _asked("ONNX Runtime", lambda: _run_graph(session, feeds))
+    found = model.logits(feeds[first]) if isinstance(model, LanguageModel) else model(feeds[first])
+    y = next(iter(outputs))
+    return compare({y: found[0]}, {y: outputs[y]})
+
+
+def _asked(library: str, run: Callable[[], Any]) -> Any:
+    """Return what another library computes of made inputs; why it fails is said in one line."""
+    try:
+        return run()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{library} cannot run the file on made inputs: {reason}; give a sample of its output"
+        ) from error
 
 
 def _pytorch(path: str | os.PathLike[str], read: Imported) -> Parity:
@@ -84,7 +115,7 @@ def _pytorch(path: str | os.PathLike[str], read: Imported) -> Parity:
     if Path(path).suffix.lower() == ".safetensors":
         content = importlib.import_module("safetensors.torch").load_file(path)
     else:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _asked("PyTorch", lambda: torch.load(path, map_location="cpu", weights_only=True))
     tensors = dict(_tensors("", content, torch))
     found, expected = {}, {}
     for name, layer in read.layers.items():
@@ -143,7 +174,7 @@ def _module(torch: Any, layer: Any) -> Any:
 
 def _onnx(path: str | os.PathLike[str], read: Any) -> Parity:
     feeds = {value.name: _graph_input(value, read) for value in read.inputs}
-    parity: Parity = read.check(feeds, _run_graph(_session(path), feeds))
+    parity: Parity = read.check(feeds, _asked("ONNX Runtime", lambda: _run_graph(_session(path), feeds)))
     return parity
 
 
@@ -159,9 +190,10 @@ def _graph_input(value: Any, read: Any) -> Array:
 
 def _keras(path: str | os.PathLike[str], read: Any) -> Parity:
     keras = _imported("keras", "Keras", "keras")
-    model = keras.saving.load_model(path, compile=False)
+    model = _asked("Keras", lambda: keras.saving.load_model(path, compile=False))
     x = _chain_input(next(iter(read.layers.values()))).swapaxes(0, 1)
-    parity: Parity = read.check(x, keras.ops.convert_to_numpy(model(x)), batch_first=True)
+    y = _asked("Keras", lambda: keras.ops.convert_to_numpy(model(x)))
+    parity: Parity = read.check(x, y, batch_first=True)
     return parity
 
 

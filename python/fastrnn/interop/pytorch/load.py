@@ -103,24 +103,12 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
-<<<<<<< HEAD
-def _parse(content: bytes) -> Any:
-    if content.startswith(b"PK") or (not _is_safetensors(content) and b"PK\x05\x06" in content[-65_557:]):
-        return _from_archive(zip_records(content))
-    if _is_safetensors(content):
-        tensors = read_tensors(content)
-        for array in tensors.values():
-            array.flags.writeable = False
-        return LoadedState(tensors, _notes_of_header(content), ordered=False)
-    if _LEGACY in content[:32] or content[257:262] == b"ustar":
-=======
 def _check_format(head: bytes) -> None:
     if head.startswith(_ZIP) or (
         head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _BIG_HEADER
     ):
         return
     if _LEGACY in head[:32] or head[257:262] == b"ustar":
->>>>>>> main
         raise ValueError(
             "has the format of before PyTorch 1.6; write it again where PyTorch is installed: "
             "torch.save(torch.load(old), new)"
@@ -136,7 +124,8 @@ def _from_tensors(content: bytes) -> LoadedState:
     tensors = read_tensors(content)
     for array in tensors.values():
         array.flags.writeable = False
-    return LoadedState(tensors, _notes_of_header(content))
+    in_order = {name: tensors[name] for name in sorted(tensors)}  # else it changes from run to run
+    return LoadedState(in_order, _notes_of_header(content), ordered=False)
 
 
 def _from_archive(records: Records) -> Any:
