@@ -197,7 +197,8 @@ ROOMS = {
     "stack": CELL_ROOMS,
     "init": CELL_ROOMS,
     "description": ("stack",),
-    "": ("init", "loss", "description", "recurrent.folded_embedding", "recurrent.sparse_reservoir"),
+    "sequential": ("description", "dense"),
+    "": ("init", "loss", "sequential", "recurrent.folded_embedding", "recurrent.sparse_reservoir"),
 }
 
 

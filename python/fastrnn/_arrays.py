@@ -30,6 +30,7 @@ __all__ = [
     "as_ids",
     "as_lengths",
     "as_mask",
+    "widen_bfloat16",
 ]
 
 Array: TypeAlias = NDArray[Any]
@@ -170,6 +171,16 @@ def _conversion(name: str, value: Any, array: Array, dtype: np.dtype[Any]) -> st
 
 def _masked(name: str) -> TypeError:
     return TypeError(f"{name}: expected no masked array, as its mask would be lost; write {name}.filled(0)")
+
+
+def widen_bfloat16(bits: Array) -> Array:
+    """Return the float32 values of bfloat16 numbers, which are the upper halves of their bits: exactly.
+
+    Parameters
+    ----------
+    bits : ndarray, uint16
+    """
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_array, check_shape, contiguous
+from fastrnn._arrays import Array, as_array, check_shape, contiguous, widen_bfloat16
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 
-__all__ = ["Gradients", "Parameters", "Views", "as_parameter", "widen_bfloat16"]
+__all__ = ["Gradients", "Parameters", "Views", "as_parameter"]
 
 
 class Views(Mapping[str, Array]):
@@ -223,16 +223,6 @@ def as_parameter(
             "load_state_dict and load_checkpoint take them with allow_nonfinite=True"
         )
     return rounded
-
-
-def widen_bfloat16(bits: Array) -> Array:
-    """Return the float32 values of bfloat16 numbers, which are the upper halves of their bits: exactly.
-
-    Parameters
-    ----------
-    bits : ndarray, uint16
-    """
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _as_any_floats(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
