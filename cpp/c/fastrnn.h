@@ -147,7 +147,9 @@ typedef enum fastrnn_activation {
     FASTRNN_TANH = 0,
     FASTRNN_RELU = 1,
     FASTRNN_SIGMOID = 2,
-    FASTRNN_SOFTMAX = 3
+    FASTRNN_HARD_SIGMOID = 3, /* max(0, min(1, 0.2 x + 0.5)) */
+    FASTRNN_SOFTMAX = 4,      /* over the numbers of one step; equal to Python's to rounding, not to the bit */
+    FASTRNN_LOG_SOFTMAX = 5   /* likewise */
 } fastrnn_activation;
 
 FASTRNN_API fastrnn_status fastrnn_add_activation(fastrnn_model* model, fastrnn_activation activation);

@@ -1,6 +1,7 @@
 // Sequences side by side that run through a network one step at a time: their state, and the values between its nodes.
 #pragma once
 
+#include <cmath>
 #include <numeric>
 
 #include "c/engine/layers.hpp"
@@ -19,8 +20,8 @@ class LayerState {
           h_(memory.take(N_ * P_)),
           next_(memory.take(N_ * P_)),
           c_(memory.take(N_ * C_)),
-          problem_{batch, {nullptr, nullptr, layer.sizes().D}, layer.sizes(), {}, {}, {}},
-          scratch_(point_problem(), 1, workspace) {}
+          problem_(make_problem(batch)),
+          scratch_(problem_, 1, workspace) {}
     LayerState(const LayerState&) = delete;
     LayerState& operator=(const LayerState&) = delete;
 
@@ -50,10 +51,14 @@ class LayerState {
     }
 
    private:
-    const ForwardProblem<float>& point_problem() {
-        problem_.interrupt = &never_;
-        if (C_) problem_.arrays.c = c_, problem_.initial.c = problem_.restart.c = c_;
-        return problem_;
+    ForwardProblem<float> make_problem(const RaggedBatch& batch) {
+        ForwardProblem<float> problem{};
+        problem.batch = batch;
+        problem.sizes = layer_.sizes();
+        problem.input.D = problem.sizes.D;
+        problem.interrupt = &never_;
+        if (C_) problem.arrays.c = c_, problem.initial.c = problem.restart.c = c_;
+        return problem;
     }
 
     const Layer& layer_;
@@ -165,19 +170,26 @@ struct Stream {
                 return each([](Vec<float> v) { return sigmoid(v); });
             case ActivationKind::relu:
                 return each([](Vec<float> v) { return relu(v); });
+            case ActivationKind::hard_sigmoid:
+                return each([](Vec<float> v) { return min(max(v * set(0.2f) + set(0.5f), set(0.0f)), set(1.0f)); });
             case ActivationKind::softmax:
-                for (Index n = 0; n < rows; ++n) softmax_row(from + n * width, width, to + n * width);
+            case ActivationKind::log_softmax:
+                for (Index n = 0; n < rows; ++n) softmax_row(kind, from + n * width, width, to + n * width);
                 return;
         }
     }
 
-    static void softmax_row(const float* from, Index width, float* to) {
-        float most = from[0], sum = 0;
-        for (Index i = 1; i < width; ++i) most = std::max(most, from[i]);
+    static void softmax_row(ActivationKind kind, const float* from, Index width, float* to) {
+        const float most = *std::max_element(from, from + width);
         for (Index i = 0; i < width; i += lanes<float>)
             store_first(to + i, exp_or_zero(load_first(from + i, width - i) - set(most)), width - i);
-        for (Index i = 0; i < width; ++i) sum += to[i];
-        for (Index i = 0; i < width; ++i) to[i] /= sum;
+        const float sum = std::accumulate(to, to + width, 0.0f);
+        if (kind == ActivationKind::softmax) {
+            for (Index i = 0; i < width; ++i) to[i] /= sum;
+            return;
+        }
+        const float log_sum = std::log(sum);
+        for (Index i = 0; i < width; ++i) to[i] = from[i] - most - log_sum;
     }
 
     const Network& network_;

@@ -9,7 +9,7 @@
 namespace fastrnn::c {
 
 enum class Operation { embedding, recurrent, linear, activation, add, concatenate };
-enum class ActivationKind { tanh, relu, sigmoid, softmax };
+enum class ActivationKind { tanh, relu, sigmoid, hard_sigmoid, softmax, log_softmax };
 enum class Cell { elman, gru_after, gru_before, lstm, slstm };
 
 // One layer and direction. Arrays are float32, row-major, in PyTorch's layout, alive during `add` only.
