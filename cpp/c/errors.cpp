@@ -1,4 +1,4 @@
-// The last error of each thread.
+// Where each thread keeps its last error.
 #include "c/errors.hpp"
 
 #include <cstring>

@@ -1,4 +1,4 @@
-/* Run recurrent networks from C: open a model file or build a model from arrays, and step through sequences.
+/* Run recurrent networks from C. Open a model file or build a model from arrays, and step through sequences.
  *
  *     fastrnn_model *model;
  *     fastrnn_stream *stream;
@@ -95,6 +95,7 @@ typedef struct fastrnn_model_info {
     int64_t eos;            /* the id that ends a text; FASTRNN_NONE if there is none */
     int reads_floats;       /* 1 if fastrnn_step may be used */
     int reads_ids;          /* 1 if fastrnn_step_ids may be used */
+    int symbols_are_words;  /* 1 if a text is the symbols with spaces between them, 0 if without */
 } fastrnn_model_info;
 
 #define FASTRNN_NONE ((int64_t)-2)

@@ -1,4 +1,4 @@
-// The tables of models and streams that are open. They are never destroyed: a thread may look at them at any time.
+// The table of open models, and how it is used. Tables are never destroyed: a thread may look at them at any time.
 #include "c/handle_tables.hpp"
 
 namespace fastrnn::c {

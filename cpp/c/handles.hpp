@@ -1,5 +1,5 @@
-// Handles: numbers in the form of pointers, looked up in a table whose memory is never freed, so that any number may
-// be looked up at any time.
+// Handles of models and streams. They are numbers in the form of pointers, looked up in a table whose memory is never
+// freed, so that any number may be looked up at any time.
 #pragma once
 
 #include <atomic>

@@ -121,6 +121,7 @@ fastrnn_model_info Model::info() const {
     info.state_size = engine_->state_size(network_);
     info.parameters = parameters_;
     info.vocabulary_size = symbols.size();
+    info.symbols_are_words = symbols_are_words;
     info.start = start, info.eos = eos;
     info.reads_floats = reads_floats_, info.reads_ids = reads_ids_;
     return info;

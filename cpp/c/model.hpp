@@ -46,6 +46,7 @@ class Model {
     std::size_t input_size() const { return widths_.front(); }
 
     std::vector<std::string> symbols;
+    bool symbols_are_words = false;
     std::string metadata;
     std::int64_t start = FASTRNN_NONE, eos = FASTRNN_NONE;
 

@@ -181,6 +181,7 @@ void read_vocabulary(Model& model, const Json& vocabulary, std::size_t count) {
     if (symbols.as_array("vocabulary.symbols").size() != count)
         fail_format("the vocabulary has " + std::to_string(symbols.size()) + " symbols, the model " +
                     std::to_string(count));
+    model.symbols_are_words = vocabulary.get("level").as_text("vocabulary.level") == "word";
     model.symbols.reserve(count);
     symbols.for_each([&](std::string_view, const Json& symbol) {
         model.symbols.emplace_back(symbol.as_text("vocabulary.symbols"));

@@ -53,7 +53,8 @@ class Turn {
     bool fits(const char* name, const void* array, std::size_t size, std::size_t expected) const {
         if (array && size == expected) return true;
         Text text = message();
-        text << name << ": expected " << std::uint64_t(expected) << " elements, got ";
+        text << name << ": expected " << std::uint64_t(expected)
+             << (expected == 1 ? " element, got " : " elements, got ");
         if (array)
             text << std::uint64_t(size);
         else

@@ -1,5 +1,5 @@
-// Reading safetensors: https://huggingface.co/docs/safetensors, 8 bytes with the header's length, the header as JSON,
-// the data. Nothing is believed: every size is checked against the bytes that are there.
+// Reading a safetensors file (https://huggingface.co/docs/safetensors), 8 bytes with the header's length, the header as
+// JSON, the data. Nothing is believed: every size is checked against the bytes that are there.
 #include "c/tensor_file.hpp"
 
 #include <algorithm>
