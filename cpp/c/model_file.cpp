@@ -232,24 +232,34 @@ void read_language_model(Reader& reader, Model& model, const Json& description) 
     reader.output(model.width(), V, tied.exists() && tied.as_flag("tied"));
 }
 
+void read_model(TensorFile& file, Model& model) {
+    const Json description = file.description().as_object("fastrnn part of the header");
+    const std::int64_t version = description.get("format_version").as_integer("format_version");
+    if (version != 1) fail_unsupported("format version " + std::to_string(version) + "; this library reads 1");
+    Reader reader(file, model);
+    const Json kind = description.get("kind");
+    if (!kind.exists() || kind.as_text("kind") == "LanguageModel") {
+        read_language_model(reader, model, description);
+        file.expect_all_read("training.");
+    } else if (kind.as_text("kind") == "Sequential") {
+        read_network(reader, model, description);
+        file.expect_all_read("");
+    } else {
+        fail_unsupported("a model of the kind " + printable(kind.as_text("kind")) + " is not in this library");
+    }
+}
+
 }  // namespace
 
 std::unique_ptr<Model> open_model(std::string_view content) {
     TensorFile file(content);
-    const Json description = file.description().as_object("fastrnn part of the header");
-    const std::int64_t version = description.get("format_version").as_integer("format_version");
-    if (version != 1) fail_unsupported("format version " + std::to_string(version) + "; this library reads 1");
     auto model = std::make_unique<Model>();
-    Reader reader(file, *model);
-    const Json kind = description.get("kind");
-    if (!kind.exists() || kind.as_text("kind") == "LanguageModel") {
-        read_language_model(reader, *model, description);
-        file.expect_all_read("training.");
-    } else if (kind.as_text("kind") == "Sequential") {
-        read_network(reader, *model, description);
-        file.expect_all_read("");
-    } else {
-        fail_unsupported("a model of the kind " + printable(kind.as_text("kind")) + " is not in this library");
+    try {
+        read_model(file, *model);
+    } catch (Failure& failure) {
+        // The arguments of a layer came from the file.
+        if (failure.status == FASTRNN_ERROR_ARGUMENT) failure.status = FASTRNN_ERROR_FORMAT;
+        throw;
     }
     model->metadata = file.description_text();
     model->is_complete = true;

@@ -176,31 +176,23 @@ void TensorFile::check_places() const {
     if (end != data_.size()) fail_format("truncated or damaged: the tensors do not fill the file");
 }
 
-const TensorFile::Tensor* TensorFile::find(std::string_view name) const {
+TensorFile::Tensor* TensorFile::find(std::string_view name) {
     const auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name,
                                      [](const Tensor& tensor, std::string_view key) { return tensor.name < key; });
     return at != tensors_.end() && at->name == name ? &*at : nullptr;
 }
 
-bool TensorFile::has(std::string_view name) const { return find(name) != nullptr; }
-
-std::size_t TensorFile::count(std::string_view begin, std::string_view middle) const {
-    return std::size_t(std::count_if(tensors_.begin(), tensors_.end(), [&](const Tensor& tensor) {
-        return tensor.name.substr(0, begin.size()) == begin && tensor.name.find(middle) != tensor.name.npos;
-    }));
-}
-
 void TensorFile::read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values) {
-    const Tensor* const tensor = find(name);
-    if (!tensor) fail_format(std::string(name) + ": expected " + describe("F32", shape) + ", got no such tensor");
+    const std::string shown = printable(name);
+    Tensor* const tensor = find(name);
+    if (!tensor) fail_format(shown + ": expected " + describe("F32", shape) + ", got no such tensor");
     if (tensor->dtype == "F64")
-        fail_unsupported(std::string(name) +
+        fail_unsupported(shown +
                          ": this library computes in float32, got float64; make the model with dtype=\"float32\"");
     const bool known = tensor->dtype == "F32" || tensor->dtype == "F16" || tensor->dtype == "BF16";
     if (!known || tensor->shape != shape)
-        fail_format(std::string(name) + ": expected " + describe("F32", shape) + ", got " +
-                    describe(tensor->dtype, tensor->shape));
-    const_cast<Tensor*>(tensor)->read = true;
+        fail_format(shown + ": expected " + describe("F32", shape) + ", got " + describe(tensor->dtype, tensor->shape));
+    tensor->read = true;
     const int width = int(dtype_size(tensor->dtype));
     const auto* bytes = reinterpret_cast<const unsigned char*>(data_.data()) + tensor->begin;
     values.resize((tensor->end - tensor->begin) / std::size_t(width));
@@ -209,7 +201,7 @@ void TensorFile::read(std::string_view name, const std::vector<std::size_t>& sha
         value = tensor->dtype == "F32"    ? as_float(bits)
                 : tensor->dtype == "BF16" ? as_float(bits << 16)
                                           : half_to_float(bits);
-        if (!std::isfinite(value)) fail_format(std::string(name) + ": has values that are not finite");
+        if (!std::isfinite(value)) fail_format(shown + ": has values that are not finite");
         bytes += width;
     }
 }

@@ -27,9 +27,6 @@ class TensorFile {
     // there is none, if it has another shape or dtype, or if one of its values is not finite.
     void read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values);
 
-    bool has(std::string_view name) const;
-    std::size_t count(std::string_view begin, std::string_view middle) const;  // of names that have both
-
     // Fails if a tensor has not been read, except those whose names begin with `ignored`.
     void expect_all_read(std::string_view ignored) const;
 
@@ -43,7 +40,7 @@ class TensorFile {
 
     void add_tensor(std::string_view name, const Json& value);
     void check_places() const;
-    const Tensor* find(std::string_view name) const;
+    Tensor* find(std::string_view name);
 
     std::unique_ptr<JsonDocument> header_, description_;
     std::string_view description_text_, data_;
