@@ -1,11 +1,11 @@
 // Errors inside of the library: thrown while a model is opened or built, never in a step.
 #pragma once
 
-#include <cstdio>
 #include <string>
 #include <string_view>
 
 #include "c/fastrnn.h"
+#include "c/utf8.hpp"
 
 namespace fastrnn::c {
 
@@ -14,16 +14,18 @@ struct Failure {
     std::string message;
 };
 
-// Text from a file, for a message: of bounded length, with '?' for what must not reach a terminal.
+// Text from a file, for a message: of bounded length, with '?' for what must not reach a terminal or has no shape.
 inline std::string printable(std::string_view text) {
     constexpr std::size_t most = 80;
-    std::string shown(text.substr(0, most));
-    for (char& c : shown)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-    if (text.size() <= most) return shown;
-    while (!shown.empty() && (static_cast<unsigned char>(shown.back()) & 0xC0) == 0x80) shown.pop_back();
-    if (!shown.empty() && static_cast<unsigned char>(shown.back()) >= 0x80) shown.pop_back();
-    return shown + "...";
+    std::string shown;
+    while (!text.empty()) {
+        if (shown.size() > most) return shown + "...";
+        const std::size_t length = utf8_length(text);
+        const bool visible = length > 0 && is_visible(utf8_code(text, length));
+        shown += visible ? text.substr(0, length) : "?";
+        text.remove_prefix(length ? length : 1);
+    }
+    return shown;
 }
 
 [[noreturn]] inline void fail_argument(std::string message) {
