@@ -12,6 +12,7 @@
 #include "kernels/recurrent/backward_pass.hpp"
 #include "kernels/recurrent/forward.hpp"
 #include "kernels/recurrent/packed_weights.hpp"
+#include "kernels/recurrent/step.hpp"
 
 namespace fastrnn::bindings {
 
@@ -62,6 +63,10 @@ class Packed : public std::enable_shared_from_this<Packed<S>> {
     virtual void backward_pass(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&) const = 0;
     virtual void forward_link(const ForwardProblem<S>&, const ForwardScratch<S>&, const Worker&, Index) const = 0;
     virtual void backward_link(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&, Index) const = 0;
+    // A step of one sequence without a forward pass around it, and the scratch scalars it needs; less than 0: the cell
+    // has none.
+    virtual Index step_scratch() const = 0;
+    virtual void single_step(const SingleStep<S>&) const = 0;
 
     void prepare_backward() {
         std::call_once(once_, [this] { pack_backward(); });
@@ -113,6 +118,8 @@ class PackedCell : public Packed<S> {
                        Index link) const override {
         fastrnn::backward_link(cell_, p, s, w, link);
     }
+    Index step_scratch() const override { return fastrnn::step_scratch(cell_); }
+    void single_step(const SingleStep<S>& s) const override { fastrnn::single_step(cell_, s); }
 
    protected:
     void pack(const LayerWeights<S>& weights) {

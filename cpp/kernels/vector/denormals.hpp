@@ -13,10 +13,15 @@ namespace fastrnn {
 class FlushDenormals {
    public:
 #if defined(__SSE__) || defined(_M_X64)
-    FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040); }  // FTZ and DAZ
-    ~FlushDenormals() { _mm_setcsr(saved_); }
+    FlushDenormals() : saved_(_mm_getcsr()) {
+        if ((saved_ & mode) != mode) _mm_setcsr(saved_ | mode);
+    }
+    ~FlushDenormals() {
+        if ((saved_ & mode) != mode) _mm_setcsr(saved_);
+    }
 
    private:
+    static constexpr unsigned mode = 0x8040;  // FTZ and DAZ
     unsigned saved_;
 #elif defined(__aarch64__) && defined(__GNUC__)
     FlushDenormals() {
