@@ -160,8 +160,7 @@ fastrnn_status fastrnn_run(fastrnn_stream* handle, size_t steps, const float* x,
     }
     if (!turn.fits("x", x, x_size, steps * stream.inputs) || !turn.fits("y", y, y_size, steps * stream.outputs))
         return turn.refuse();
-    for (size_t t = 0; t < steps; ++t)
-        stream.engine.step(stream.native, x + t * stream.inputs, nullptr, y + t * stream.outputs);
+    stream.engine.run(stream.native, steps, x, nullptr, y);
     return FASTRNN_OK;
 }
 
@@ -177,7 +176,7 @@ fastrnn_status fastrnn_step_ids(fastrnn_stream* handle, const int64_t* ids, size
                            << std::int64_t(ids[n]) << " at position " << std::uint64_t(n);
             return turn.refuse();
         }
-    stream.engine.step(stream.native, nullptr, ids, y);
+    stream.engine.run(stream.native, 1, nullptr, ids, y);
     return FASTRNN_OK;
 }
 

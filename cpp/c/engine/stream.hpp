@@ -20,6 +20,8 @@ class LayerState {
           h_(memory.take(N_ * P_)),
           next_(memory.take(N_ * P_)),
           c_(memory.take(N_ * C_)),
+          single_(N_ == 1 && layer.step_scratch() >= 0),
+          step_scratch_(memory.take(single_ ? layer.step_scratch() : 0)),
           problem_(make_problem(batch)),
           scratch_(problem_, 1, workspace) {}
     LayerState(const LayerState&) = delete;
@@ -27,11 +29,10 @@ class LayerState {
 
     // Returns h [N, P].
     const float* step(const float* x, const std::int64_t* ids) {
-        problem_.input.x = x;
-        problem_.input.ids = ids;
-        problem_.initial.h = problem_.restart.h = h_;
-        problem_.arrays.y = next_;
-        layer_.step(problem_, scratch_);
+        if (single_)
+            layer_.single_step({x, ids ? Index(*ids) : -1, h_, next_, c_, c_, step_scratch_});
+        else
+            step_rows(x, ids);
         std::swap(h_, next_);
         return h_;
     }
@@ -51,6 +52,14 @@ class LayerState {
     }
 
    private:
+    void step_rows(const float* x, const std::int64_t* ids) {
+        problem_.input.x = x;
+        problem_.input.ids = ids;
+        problem_.initial.h = problem_.restart.h = h_;
+        problem_.arrays.y = next_;
+        layer_.step(problem_, scratch_);
+    }
+
     ForwardProblem<float> make_problem(const RaggedBatch& batch) {
         ForwardProblem<float> problem{};
         problem.batch = batch;
@@ -64,6 +73,8 @@ class LayerState {
     const Layer& layer_;
     const Index N_, P_, C_;
     float *h_, *next_, *c_;
+    const bool single_;  // is there a step for one sequence?
+    float* const step_scratch_;
     Interrupt never_;
     ForwardProblem<float> problem_;
     const ForwardScratch<float> scratch_;
@@ -93,20 +104,13 @@ struct Stream {
         reset();
     }
 
-    // The last node writes to y itself.
-    void step(const float* x, const std::int64_t* ids, float* y) {
-        values_[0] = x;
-        const std::size_t last = network_.nodes.size() - 1;
-        for (std::size_t k = 0; k <= last; ++k) {
-            const PackedNode& node = *network_.nodes[k];
-            if (node.layer) {
-                values_[k + 1] = layers_[k]->step(values_[node.from], node.from == 0 ? ids : nullptr);
-                if (k == last) std::copy(values_[k + 1], values_[k + 1] + N_ * node.outputs, y);
-                continue;
-            }
-            float* const to = k == last ? y : own_[k];
-            run(node, ids, to);
-            values_[k + 1] = to;
+    void run(Index steps, const float* x, const std::int64_t* ids, float* y) {
+        const PackedNode &first = *network_.nodes.front(), &last = *network_.nodes.back();
+        const FlushDenormals flush;
+        for (Index t = 0; t < steps; ++t, y += N_ * last.outputs) {
+            step(x, ids, y);
+            x = x ? x + N_ * first.inputs : nullptr;
+            ids = ids ? ids + N_ : nullptr;
         }
     }
 
@@ -120,7 +124,24 @@ struct Stream {
     }
 
    private:
-    void run(const PackedNode& node, const std::int64_t* ids, float* to) {
+    // The last node writes to y itself.
+    void step(const float* x, const std::int64_t* ids, float* y) {
+        values_[0] = x;
+        const std::size_t last = network_.nodes.size() - 1;
+        for (std::size_t k = 0; k <= last; ++k) {
+            const PackedNode& node = *network_.nodes[k];
+            if (node.layer) {
+                values_[k + 1] = layers_[k]->step(values_[node.from], node.from == 0 ? ids : nullptr);
+                if (k == last) std::copy(values_[k + 1], values_[k + 1] + N_ * node.outputs, y);
+                continue;
+            }
+            float* const to = k == last ? y : own_[k];
+            run_node(node, ids, to);
+            values_[k + 1] = to;
+        }
+    }
+
+    void run_node(const PackedNode& node, const std::int64_t* ids, float* to) {
         const float* const from = values_[node.from];
         switch (node.operation) {
             case Operation::embedding:
@@ -130,8 +151,7 @@ struct Stream {
             case Operation::activation:
                 return activate(node.activation, from, N_, node.outputs, to);
             case Operation::add:
-                for (Index i = 0; i < N_ * node.outputs; ++i) to[i] = from[i] + values_[node.other][i];
-                return;
+                return add(from, values_[node.other], N_ * node.outputs, to);
             case Operation::concatenate:
                 return concatenate(node, from, to);
             case Operation::recurrent:
@@ -144,7 +164,6 @@ struct Stream {
             x_rows_[std::size_t(n)] = from + n * node.inputs;
             y_rows_[std::size_t(n)] = to + n * node.outputs;
         }
-        const FlushDenormals flush;
         multiply_panels(
             Product<float>{x_rows_.data(), y_rows_.data(), node.weight, node.bias, node.inputs, node.outputs}, 0, N_);
     }
@@ -156,8 +175,13 @@ struct Stream {
             to = std::copy(other, other + rest, std::copy(from, from + node.inputs, to));
     }
 
-    // As the Python package applies it to an array: without flushing denormals.
+    // These two with denormals, as the Python package applies them to arrays.
+    static void add(const float* from, const float* other, Index count, float* to) {
+        const KeepDenormals keep;
+        for (Index i = 0; i < count; ++i) to[i] = from[i] + other[i];
+    }
     static void activate(ActivationKind kind, const float* from, Index rows, Index width, float* to) {
+        const KeepDenormals keep;
         const Index count = rows * width;
         const auto each = [&](auto&& f) {
             for (Index i = 0; i < count; i += lanes<float>)
