@@ -492,6 +492,15 @@ def test_inputs_are_checked_by_name_dtype_and_shape(load):
     assert model([[0, 1, 2], [2, 1, 0]])["result"].shape == (2, 3, 5)
 
 
+def test_an_output_that_no_node_makes_is_an_error(load):
+    node = helper.make_node("RNN", ["x", "W", "R"], ["Y", "Y_h", "Y_c"], hidden_size=3)
+    model = load(
+        make_model([node], {"x": floats(4, 2, 2)}, ["Y_c"], {"W": floats(1, 3, 2), "R": floats(1, 3, 3)})
+    )
+    with pytest.raises(ValueError, match="Y_c: the graph does not make this output"):
+        model(floats(4, 2, 2))
+
+
 def test_lacking_operators_are_named_all_at_once_and_the_rest_is_loadable(load):
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["a"], "product"),

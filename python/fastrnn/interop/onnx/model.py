@@ -224,8 +224,10 @@ def _checked(value: Value, given: Any) -> Array:
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
-def _returned(value: Value, array: Array, given: list[Array]) -> Array:
+def _returned(value: Value, array: Array | None, given: list[Array]) -> Array:
     """Return an output, float16 where the file says so; a copy if it is an input or a constant."""
+    if array is None:
+        raise ValueError(f"{value.name}: the graph does not make this output")
     if value.dtype == "float16":
         return array.astype(np.float16)
     owned = array.flags.writeable and not any(np.may_share_memory(array, one) for one in given)
