@@ -1,5 +1,6 @@
 """Models and weights of other libraries, in and out; MIDI files."""
 
+from fastrnn.interop.conversion import Conversion, convert, load
 from fastrnn.interop.file_error import ModelFileError
 from fastrnn.interop.imported import Imported
 from fastrnn.interop.keras.keras_model import KerasModel
@@ -15,6 +16,7 @@ from fastrnn.interop.pytorch.load import LoadedState, load_pt
 from fastrnn.interop.pytorch.to_state_dict import to_state_dict
 
 __all__ = [
+    "Conversion",
     "Imported",
     "KerasModel",
     "LoadedState",
@@ -22,8 +24,10 @@ __all__ = [
     "OnnxModel",
     "Parity",
     "compare",
+    "convert",
     "from_notes",
     "from_state_dict",
+    "load",
     "load_keras",
     "load_onnx",
     "load_pt",

@@ -34,11 +34,13 @@ class LoadedState(dict[Any, Any]):
     ----------
     notes : list of str
         What was converted, one sentence each: ``"rnn.weight_ih_l0: bfloat16 became float32"``.
+    ordered : bool
+        Whether the entries have the order in which they were saved; safetensors files keep none.
     """
 
-    def __init__(self, values: Mapping[Any, Any], notes: list[str]) -> None:
+    def __init__(self, values: Mapping[Any, Any], notes: list[str], *, ordered: bool = True) -> None:
         super().__init__(values)
-        self.notes = notes
+        self.notes, self.ordered = notes, ordered
 
 
 def load_pt(path: str | os.PathLike[str]) -> Any:
@@ -122,7 +124,8 @@ def _from_tensors(content: bytes) -> LoadedState:
     tensors = read_tensors(content)
     for array in tensors.values():
         array.flags.writeable = False
-    return LoadedState(tensors, _notes_of_header(content))
+    in_order = {name: tensors[name] for name in sorted(tensors)}  # else it changes from run to run
+    return LoadedState(in_order, _notes_of_header(content), ordered=False)
 
 
 def _from_archive(records: Records) -> Any:

@@ -149,7 +149,7 @@ class _Machine:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+    return data.decode()  # what is not UTF-8 raises a ValueError
 
 
 def _integer(machine: _Machine, size: int) -> None:
