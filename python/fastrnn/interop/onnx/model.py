@@ -56,7 +56,8 @@ class OnnxModel(Imported):
     def __init__(self, graph: Graph, path: str, notes: list[str], *, partial: bool = False) -> None:
         size = sum(array.nbytes for array in graph.constants.values())
         planner = Planner(max(_LEAST_FOLDED, 2 * size), partial=partial)
-        plan = planner.plan(graph, {}, [])
+        with np.errstate(all="ignore"):
+            plan = planner.plan(graph, {}, [])
         notes += [
             f"{value.name}: {value.dtype} is computed in float32"
             for value in (*graph.inputs, *graph.outputs)
