@@ -60,9 +60,10 @@ def save_onnx(
 ) -> None:
     """Write a layer or model as an ONNX file, atomically. Needs the extra ``onnx``.
 
-    The numbers of steps and of rows may differ from run to run. Layers that ONNX's RNN, GRU and LSTM can
-    say become these nodes, all others a Scan over the equations of their cell; dropout of any kind is left
-    out, zoneout is its expected value, as in a call.
+    The numbers of steps and of rows may differ from run to run. Layers for which ONNX's RNN, GRU and LSTM
+    suffice become these nodes; all others, and those in float64, which these nodes of ONNX Runtime have not,
+    become a Scan over the equations of their cell. Dropout of any kind is left out, zoneout is its expected
+    value, as in a call.
 
     Parameters
     ----------
@@ -106,8 +107,7 @@ def save_onnx(
     adaptive softmax); layers with a ``context_size`` read ``context``, [T, N, C], or with T = 1 one for all
     steps. Models with ``fit`` take features in their own unit and write what their ``predict_proba`` or
     ``predict`` returns; symbols and classes are in the metadata, one key ``fastrnn``, as JSON. A CRF's search
-    stays with the program: its scores are there too. An id of -1 is a vector of zeros, as everywhere. ONNX
-    Runtime has no RNN, GRU and LSTM in float64.
+    stays with the program: its scores are there too. An id of -1 is a vector of zeros, as everywhere.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def _check_kind(model: Any) -> None:
             "SequenceGenerator": "what it draws depends on a loop of the program",
         }
         named = reasons.get(kind.__name__, "its readout is not written")
-        raise ValueError(f"model: a {kind.__name__} cannot be written as ONNX: {named}")
+        raise ValueError(f"model: {kind.__name__} cannot be written as ONNX: {named}")
     known = [one.__name__ for one in (*_LAYERS, LanguageModel, *MODELS)]
     raise TypeError(f"model: expected one of {', '.join(known)}, got {kind.__name__}")
 
