@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
+from fastrnn.models.seq2seq_search import _Decoder
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -302,6 +303,35 @@ def test_forecasters_predict_one_step(options, agree):
     agree(model, feeds, {"forecast": model.predict(1, exogenous=known[40:])}, atol=1e-7)
 
 
+@pytest.mark.parametrize("feeds", [False, True])
+@pytest.mark.parametrize("attention", ["additive", "multiplicative", None])
+def test_sequence_to_sequence_models_are_two_files(attention, feeds, path):
+    sources = ["abc", "ca", "bbac", "a"]
+    options = {"attention": attention, "input_feeding": feeds, "context": "both", "num_layers": 2}
+    model = fr.models.Seq2Seq(**options, **FIT).fit(sources, [source[::-1] for source in sources])
+    network, second = model.network_, path.with_name("decoder.onnx")
+    ids, lengths = padded([model._codec.symbols.encode(source) for source in sources])
+    fr.interop.save_onnx(path, model, part="encoder")
+    fr.interop.save_onnx(second, model, part="decoder")
+    onnx.checker.check_model(second, full_check=True)
+    state = run(path, {"ids": ids, "lengths": lengths})
+    if attention is not None:
+        state["lengths"] = lengths
+    if network.feeds:
+        state["fed_0"] = network.no_vector(4)
+    decoder = _Decoder(network, ids, lengths)
+    for read in ([metadata(path)["end"]] * 4, [2, 3, 4, 2], [3, 3, 1, 0]):
+        logits, weights = decoder.step(np.array(read))
+        for got in (run(second, state | {"ids": np.array([read])}),
+                    fr.interop.load_onnx(second).run(state | {"ids": np.array([read])})):  # fmt: skip
+            np.testing.assert_allclose(got["logits"][0], logits, atol=1e-6)
+            if weights is not None:
+                np.testing.assert_allclose(got["attention"][0], weights, atol=1e-6)
+        state |= {f"{name[:-1]}0": array for name, array in got.items() if name.endswith("_n")}
+    with pytest.raises(ValueError, match="part: expected 'encoder' or 'decoder' for a Seq2Seq"):
+        fr.interop.save_onnx(path, model)
+
+
 # ---- files
 
 
@@ -348,7 +378,9 @@ def test_a_failed_export_leaves_the_old_file(path, monkeypatch):
             "ids: expected False, as conn",
         ),
         (fr.GRU(4, 3), {"opset": 12}, "opset: expected"),
-        (fr.models.Seq2Seq(), {}, "model: Seq2Seq cannot be written as ONNX: its decoder"),
+        (fr.GRU(4, 3), {"part": "encoder"}, "part: expected None for a GRU"),
+        (fr.GRU(4, 3), {"part": "output"}, "part: expected"),
+        (fr.models.SequenceGenerator(), {}, "model: SequenceGenerator cannot"),
         (fr.models.EchoStateNetwork(), {}, "model: EchoStateNetwork cannot"),
     ],
 )

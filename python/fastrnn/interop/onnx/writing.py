@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._checks import as_flag, as_size
+from fastrnn._checks import as_choice, as_flag, as_size
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.interop.onnx.library import onnx_library
@@ -38,6 +38,7 @@ from fastrnn.layers import (
     Stack,
 )
 from fastrnn.layers.description import parts_of
+from fastrnn.models import Seq2Seq
 
 if TYPE_CHECKING:
     from fastrnn.data.vocabulary import Vocabulary
@@ -57,6 +58,7 @@ def save_onnx(
     lengths: bool | None = None,
     ids: bool = False,
     vocabulary: Vocabulary | None = None,
+    part: str | None = None,
 ) -> None:
     """Write a layer or model as an ONNX file, atomically. Needs the extra ``onnx``.
 
@@ -71,7 +73,7 @@ def save_onnx(
     model : Module or a model with ``fit``
         A recurrent layer, `Stack`, `Sequential`, `LanguageModel`; `Embedding`, `Linear`, `Head`,
         `Activation`, `AttentionPooling`; or a fitted `SequenceClassifier`, `SequenceRegressor`,
-        `SequenceTagger`, `Transcriber` or `Forecaster`.
+        `SequenceTagger`, `Transcriber`, `Forecaster` or `Seq2Seq`.
     opset : int, default 17
         The version of ONNX's operators, at least 13. ONNX Runtime 1.12 and later run 17.
     state : bool, optional
@@ -87,6 +89,9 @@ def save_onnx(
         for one-hot vectors.
     vocabulary : Vocabulary, optional
         Of a `LanguageModel`; it is kept in the file's metadata.
+    part : {"encoder", "decoder"}, optional
+        Of a `Seq2Seq`, which takes two files: the outputs of the encoder are inputs of the decoder, which a
+        program runs step by step, the state and with input feeding ``fed_n`` going from one to the next.
 
     Raises
     ------
@@ -124,8 +129,11 @@ def save_onnx(
         "state": None if state is None else as_flag("state", state),
         "lengths": None if lengths is None else as_flag("lengths", lengths),
         "ids": as_flag("ids", ids),
+        "part": None if part is None else as_choice("part", part, ("encoder", "decoder")),
     }
     _check_kind(model)
+    if part is not None and not isinstance(model, Seq2Seq):
+        raise ValueError(f"part: expected None for a {type(model).__name__}")
     if vocabulary is not None and not isinstance(model, LanguageModel):
         raise ValueError(f"vocabulary: expected None for a {type(model).__name__}")
     network = getattr(model, "network_", model)
@@ -152,13 +160,11 @@ def _check_kind(model: Any) -> None:
     if isinstance(model, (LanguageModel, *_LAYERS)):
         return
     if kind.__module__.startswith("fastrnn.models."):
-        reasons = {
-            "Seq2Seq": "its decoder runs within a search, which is no graph; "
-            "write its layers alone: model.network_.encoder",
-            "SequenceGenerator": "what it draws depends on a loop of the program",
-        }
-        named = reasons.get(kind.__name__, "its readout is not written")
-        raise ValueError(f"model: {kind.__name__} cannot be written as ONNX: {named}")
+        named = ", ".join(one.__name__ for one in MODELS)
+        raise ValueError(
+            f"model: {kind.__name__} cannot be written as ONNX, of the models with fit only {named}; "
+            "write its recurrent layers alone"
+        )
     known = [one.__name__ for one in (*_LAYERS, LanguageModel, *MODELS)]
     raise TypeError(f"model: expected one of {', '.join(known)}, got {kind.__name__}")
 
@@ -197,7 +203,7 @@ def _task(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str, 
         raise ValueError(f"ids: expected False for a {name}, which knows what it reads")
     forecaster = name == "Forecaster"
     lengths = not forecaster if options["lengths"] is None else options["lengths"]
-    return MODELS[type(model)](graph, model, TaskOptions(lengths))
+    return MODELS[type(model)](graph, model, TaskOptions(lengths, options["part"]))
 
 
 def _has_reverse(layers: list[Recurrent[Any]]) -> bool:
