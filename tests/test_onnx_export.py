@@ -303,8 +303,22 @@ def test_forecasters_predict_one_step(options, agree):
     agree(model, feeds, {"forecast": model.predict(1, exogenous=known[40:])}, atol=1e-7)
 
 
-@pytest.mark.parametrize("feeds", [False, True])
-@pytest.mark.parametrize("attention", ["additive", "multiplicative", None])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "leak_rate": 0.5}])
+def test_echo_state_networks(options, agree, results):
+    series = RANDOM.random((60, 2))
+    model = fr.models.EchoStateNetwork(hidden_size=12, washout=5, random_state=0, **options).fit(series)
+    x = series.astype(model.network_.dtype)[:, None]
+    agree(model, {"x": x}, {"y": model.predict(series)[:, None]}, state=False, atol=1e-5)
+    names = [f"{name}." for name in model.network_.layer_names] if len(model.network_.layers) > 1 else [""]
+    state = {f"{name}h_0": np.zeros((1, 1, 12), x.dtype) for name in names}
+    first = results(model, {"x": x[:20], **state})[0]
+    state = {f"{name}h_0": first[f"{name}h_n"] for name in names}
+    agree(model, {"x": x[20:], **state}, {"y": model.predict(series)[20:, None]}, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("attention", "feeds"), [("additive", True), ("multiplicative", True), ("additive", False), (None, False)]
+)
 def test_sequence_to_sequence_models_are_two_files(attention, feeds, path):
     sources = ["abc", "ca", "bbac", "a"]
     options = {"attention": attention, "input_feeding": feeds, "context": "both", "num_layers": 2}
@@ -381,7 +395,7 @@ def test_a_failed_export_leaves_the_old_file(path, monkeypatch):
         (fr.GRU(4, 3), {"part": "encoder"}, "part: expected None for a GRU"),
         (fr.GRU(4, 3), {"part": "output"}, "part: expected"),
         (fr.models.SequenceGenerator(), {}, "model: SequenceGenerator cannot"),
-        (fr.models.EchoStateNetwork(), {}, "model: EchoStateNetwork cannot"),
+        (fr.models.EchoStateClassifier(), {}, "model: EchoStateClassifier cannot"),
     ],
 )
 def test_what_a_file_cannot_say_is_refused(model, options, message, path):

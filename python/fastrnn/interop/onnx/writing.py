@@ -73,7 +73,7 @@ def save_onnx(
     model : Module or a model with ``fit``
         A recurrent layer, `Stack`, `Sequential`, `LanguageModel`; `Embedding`, `Linear`, `Head`,
         `Activation`, `AttentionPooling`; or a fitted `SequenceClassifier`, `SequenceRegressor`,
-        `SequenceTagger`, `Transcriber`, `Forecaster` or `Seq2Seq`.
+        `SequenceTagger`, `Transcriber`, `Forecaster`, `Seq2Seq` or `EchoStateNetwork`.
     opset : int, default 17
         The version of ONNX's operators, at least 13. ONNX Runtime 1.12 and later run 17.
     state : bool, optional
@@ -197,13 +197,15 @@ def _content(onnx: Any, graph: GraphWriter, kind: str, description: dict[str, An
 def _task(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Write a fitted model."""
     name = type(model).__name__
-    if options["state"]:
+    echo = name == "EchoStateNetwork"
+    if options["state"] and not echo:
         raise ValueError(f"state: expected False or None for a {name}, which reads whole sequences")
     if options["ids"]:
         raise ValueError(f"ids: expected False for a {name}, which knows what it reads")
-    forecaster = name == "Forecaster"
-    lengths = not forecaster if options["lengths"] is None else options["lengths"]
-    return MODELS[type(model)](graph, model, TaskOptions(lengths, options["part"]))
+    padded = name not in ("Forecaster", "EchoStateNetwork")
+    lengths = padded if options["lengths"] is None else options["lengths"]
+    state = echo if options["state"] is None else options["state"]
+    return MODELS[type(model)](graph, model, TaskOptions(lengths, options["part"], state))
 
 
 def _has_reverse(layers: list[Recurrent[Any]]) -> bool:

@@ -11,6 +11,7 @@ from fastrnn.interop.onnx.writing_layers import StatePorts, write_attention, wri
 from fastrnn.interop.onnx.writing_recurrent import Batch
 from fastrnn.interop.onnx.writing_seq2seq import write_decoder, write_memory
 from fastrnn.models import (
+    EchoStateNetwork,
     Forecaster,
     Seq2Seq,
     SequenceClassifier,
@@ -33,6 +34,7 @@ class TaskOptions(NamedTuple):
 
     lengths: bool
     part: str | None
+    state: bool
 
 
 class _Input(NamedTuple):
@@ -316,6 +318,32 @@ def _seq2seq(graph: GraphWriter, model: Seq2Seq, options: TaskOptions) -> dict[s
     return {**_symbols(model._codec), **described}
 
 
+def _echo_state(graph: GraphWriter, model: EchoStateNetwork, options: TaskOptions) -> dict[str, Any]:
+    if model._feedback:
+        raise ValueError(
+            "model: an EchoStateNetwork with feedback_scaling reads its outputs again, step by step"
+        )
+    network = model.network_.to_dense()
+    x = graph.input("x", graph.dtype, ["time", "batch", model._inputs])
+    lengths = graph.input("lengths", np.int64, ["batch"], "steps of each row") if options.lengths else None
+    batch = Batch(graph.size(x, 0), graph.size(x, 1), lengths)
+    ports = StatePorts(graph, options.state, network.layers)
+    names, parts = iter(network.layer_names), [x] if network.features else []
+    if 0 < network.features < model._inputs:
+        parts = [graph.cut(x, 0, network.features, -1)]
+    for columns, group in zip(network.columns, network.groups, strict=True):
+        below = x
+        if columns is not None:
+            below = graph.node("Gather", x, graph.constant("columns", columns, np.int64), axis=-1)
+        for layer in group:
+            below, _ = write_layers(graph, layer, f"{next(names)}.", below, batch, ports)
+            parts.append(below)
+    y = write_dense(graph, network.readout, "readout.", graph.join(parts, -1))
+    graph.output("y", y, graph.dtype, ["time", "batch", network.readout.out_features])
+    ports.write()
+    return {"washout": int(model._washout)}
+
+
 #: Writes a fitted model's graph and returns what a program must know besides, ready for JSON.
 MODELS: dict[type[Any], Callable[[GraphWriter, Any, TaskOptions], dict[str, Any]]] = {
     SequenceClassifier: _classifier,
@@ -324,4 +352,5 @@ MODELS: dict[type[Any], Callable[[GraphWriter, Any, TaskOptions], dict[str, Any]
     Transcriber: _transcriber,
     Forecaster: _forecaster,
     Seq2Seq: _seq2seq,
+    EchoStateNetwork: _echo_state,
 }
