@@ -359,7 +359,9 @@ def _write_scan(
 def _turned(graph: GraphWriter, value: str, batch: Batch) -> str:
     """Reverse each row up to its end."""
     assert batch.lengths is not None
-    return graph.node("ReverseSequence", value, batch.lengths, time_axis=0, batch_axis=1)
+    # ONNX Runtime 1.15 returns what lay in memory for a length of 0.
+    some = graph.node("Max", batch.lengths, graph.number(1, np.int64))
+    return graph.node("ReverseSequence", value, some, time_axis=0, batch_axis=1)
 
 
 def _input_part(graph: GraphWriter, layer: _Layer, affine: Affine, group: str, x: str, batch: Batch) -> str:
