@@ -4,7 +4,9 @@ CI installs onnx and onnxruntime; where they are absent, these tests are skipped
 layers with all options, is `tests/fuzz/onnx_export.py`.
 """
 
+import importlib
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -401,6 +403,19 @@ def test_a_failed_export_leaves_the_old_file(path, monkeypatch):
 def test_what_a_file_cannot_say_is_refused(model, options, message, path):
     with pytest.raises(ValueError, match=message):
         fr.interop.save_onnx(path, model, **options)
+    assert not path.exists()
+
+
+def test_too_large_models_and_a_missing_library_are_named(path, monkeypatch):
+    writing = importlib.import_module("fastrnn.interop.onnx.writing")
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "_LARGEST", 1000)
+        with pytest.raises(ValueError, match="at most 1,000 bytes, its parameters take"):
+            fr.interop.save_onnx(path, fr.GRU(40, 30))
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "onnx", None)
+        with pytest.raises(ImportError, match=r'pip install "fastrnn\[onnx\]"'):
+            fr.interop.save_onnx(path, fr.GRU(4, 3))
     assert not path.exists()
 
 

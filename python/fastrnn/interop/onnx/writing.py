@@ -75,12 +75,12 @@ def save_onnx(
         `Activation`, `AttentionPooling`; or a fitted `SequenceClassifier`, `SequenceRegressor`,
         `SequenceTagger`, `Transcriber`, `Forecaster`, `Seq2Seq` or `EchoStateNetwork`.
     opset : int, default 17
-        The version of ONNX's operators, at least 13. ONNX Runtime 1.12 and later run 17.
+        The version of ONNX's operators, at least 13. ONNX Runtime 1.15 and later run 17.
     state : bool, optional
         Whether the state is an input (``h_0``, ``c_0``, ``past_0``) and an output (``h_n``, ...), so that a
         program can go on where the last run ended; with several recurrent layers, names begin with the
-        layer's. Default: where there is no reverse direction. Without it each run starts from zero or the
-        learned state.
+        layer's. Default: where there is no reverse direction; of the models with ``fit``, an
+        `EchoStateNetwork` alone has it. Without it each run starts from zero or the learned state.
     lengths : bool, optional
         Whether there is an input ``lengths``, int64 [N], the steps of each row: rows may then be padded.
         Default: for models with ``fit`` that read whole sequences.
@@ -138,7 +138,7 @@ def save_onnx(
         raise ValueError(f"vocabulary: expected None for a {type(model).__name__}")
     network = getattr(model, "network_", model)
     graph = GraphWriter(network.dtype, opset)
-    if type(model) in MODELS:
+    if isinstance(model, tuple(MODELS)):
         description = _task(graph, model, options)
     elif isinstance(model, LanguageModel):
         description = _language_model(graph, model, options, vocabulary)
@@ -154,7 +154,7 @@ _LAYERS = (Recurrent, Stack, Sequential, Embedding, Linear, Head, Activation, At
 def _check_kind(model: Any) -> None:
     """Refuse what is not written, with what to do instead."""
     kind = type(model)
-    if kind in MODELS:
+    if isinstance(model, tuple(MODELS)):
         model._check_fitted("save_onnx")
         return
     if isinstance(model, (LanguageModel, *_LAYERS)):
@@ -196,7 +196,8 @@ def _content(onnx: Any, graph: GraphWriter, kind: str, description: dict[str, An
 
 def _task(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Write a fitted model."""
-    name = type(model).__name__
+    kind = next(one for one in MODELS if isinstance(model, one))
+    name = kind.__name__
     echo = name == "EchoStateNetwork"
     if options["state"] and not echo:
         raise ValueError(f"state: expected False or None for a {name}, which reads whole sequences")
@@ -205,7 +206,7 @@ def _task(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str, 
     padded = name not in ("Forecaster", "EchoStateNetwork")
     lengths = padded if options["lengths"] is None else options["lengths"]
     state = echo if options["state"] is None else options["state"]
-    return MODELS[type(model)](graph, model, TaskOptions(lengths, options["part"], state))
+    return MODELS[kind](graph, model, TaskOptions(lengths, options["part"], state))
 
 
 def _has_reverse(layers: list[Recurrent[Any]]) -> bool:
