@@ -9,6 +9,7 @@ out. The long form, with a line for each failure and a summary at the end::
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import resource
@@ -252,7 +253,10 @@ def _use(state: Any) -> str:
         imported = from_state_dict(state)
     except (ValueError, TypeError, MemoryError):
         return "read, holds no weights"
-    repr(imported)
+    str(imported)
+    for make in (imported.to_language_model, imported.to_sequential):
+        with contextlib.suppress(ValueError, TypeError, MemoryError):
+            make()
     return "read, with layers" if imported.layers else "read, without layers"
 
 

@@ -72,6 +72,20 @@ def test_state_dicts_of_several_modules_are_joined():
     assert str(imported) == "encoder: GRU(3, 5)\ndecoder.rnn: LSTM(5, 2)"
 
 
+def test_names_that_python_or_a_chain_needs_do_not_get_lost():
+    names = ["forward", "forward_", "_frozen", "parts", "linear"]
+    state = {f"{name}.weight": random((3, 3)) for name in names} | {"weight": random((3, 3))}
+    imported = from_state_dict(state)
+    assert list(imported.layers) == [*names, "linear_"]
+    parts = imported.to_sequential().parts
+    assert list(parts) == ["forward__", "forward_", "part_frozen", "parts_", "linear", "linear_"]
+
+
+def test_control_characters_of_names_are_not_printed():
+    imported = from_state_dict({"\x1b[2J.weight": random((3, 3)), "\x1b[1m.bias": random(3)})
+    assert "\x1b" not in str(imported)
+
+
 def test_cells_and_raw_weights_of_weight_drop_are_layers():
     lstm = fr.LSTM(3, 5, seed=0)
     cell = {name.removesuffix("_l0"): value for name, value in lstm.state_dict().items()}
@@ -158,6 +172,7 @@ def test_a_guess_is_noted_and_can_be_corrected():
         ({"weight": (8, 4, 3, 3)}, "a Conv2d"),
         ({"in_proj_weight": (12, 4), "in_proj_bias": (12,)}, "a MultiheadAttention"),
         ({"weight_g": (8, 1), "weight_v": (8, 4), "bias": (8,)}, "a parametrisation"),
+        ({"weight_ih_l0": (16, 3), "weight_hh_l0_g": (16, 1), "weight_hh_l0_v": (16, 4)}, "parametrisation"),
         ({"weight": (8, 4), "bias": (4,)}, "neither a Linear nor an Embedding"),
         ({"weight": (0, 4)}, "neither a Linear nor an Embedding"),
         ({"weight": (8, 4), "bias": (8,), "extra": (1,)}, "neither"),

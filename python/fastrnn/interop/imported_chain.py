@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -14,6 +14,8 @@ from fastrnn.interop.pytorch.recurrent_weights import GATE_ORDERS, reordered
 from fastrnn.layers import GRU, LSTM, RNN, Recurrent, Sequential
 
 __all__ = ["chain", "checked", "refuse_unplaced"]
+
+_RESERVED = ("parts", "recurrent", "output_size", "dtype", "parameters")
 
 
 def chain(layers: Mapping[str, Any]) -> Sequential:
@@ -26,18 +28,26 @@ def chain(layers: Mapping[str, Any]) -> Sequential:
     """
     if not layers:
         raise ValueError("layers: expected at least one, got none")
-    names = {name: name if _is_free(name) else f"{name}_" for name in layers}
-    return Sequential({names[name]: copy.deepcopy(layer) for name, layer in layers.items()})
+    parts: dict[str, Any] = {}
+    for name, layer in layers.items():
+        own = name
+        while not _is_free(own) or own in parts or (own != name and own in layers):
+            own = f"{own}_" if not own.startswith("_") else f"part{own}"
+        parts[own] = copy.deepcopy(layer)
+    return Sequential(parts)
 
 
-def refuse_unplaced(unplaced: Mapping[str, str]) -> None:
-    """Raise a ValueError if something became no layer: a model without it would compute something else."""
+def refuse_unplaced(unplaced: Mapping[str, str], orders: Sequence[tuple[str, ...]] = ()) -> None:
+    """Raise a ValueError if something became no layer, or the layers could be meant in several orders."""
     if unplaced:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in [*unplaced.items()][:5])
         raise ValueError(
             f"not placed: {reasons}. If the model computes the same without, delete these from "
             "imported.unplaced"
         )
+    if orders:
+        choices = " or ".join(f"in_order{order}" for order in orders)
+        raise ValueError(f"layers: the file keeps no order and several fit; choose one by {choices}")
 
 
 def checked(
@@ -99,10 +109,4 @@ def _time_first(value: Any, batch_first: bool) -> Any:
 
 
 def _is_free(name: str) -> bool:
-    return not hasattr(Sequential, name) and name not in (
-        "parts",
-        "recurrent",
-        "output_size",
-        "dtype",
-        "parameters",
-    )
+    return not hasattr(Sequential, name) and name not in _RESERVED and not name.startswith("_")
