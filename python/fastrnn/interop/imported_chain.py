@@ -3,51 +3,59 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 
-from fastrnn.interop.imported import Imported
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.recurrent_weights import GATE_ORDERS, reordered
 from fastrnn.layers import GRU, LSTM, RNN, Recurrent, Sequential
 
 __all__ = ["chain", "checked", "refuse_unplaced"]
 
+_RESERVED = ("parts", "recurrent", "output_size", "dtype", "parameters")
 
-def chain(imported: Imported) -> Sequential:
+
+def chain(layers: Mapping[str, Any]) -> Sequential:
     """Return copies of the layers as a `Sequential`.
 
     Raises
     ------
     ValueError
-        If something is not placed, or the layers do not fit.
+        If there is none, or they do not fit.
     """
-    refuse_unplaced(imported)
-    if not imported.layers:
+    if not layers:
         raise ValueError("layers: expected at least one, got none")
-    names = {name: name if _is_free(name) else f"{name}_" for name in imported.layers}
-    return Sequential({names[name]: copy.deepcopy(layer) for name, layer in imported.layers.items()})
+    parts: dict[str, Any] = {}
+    for name, layer in layers.items():
+        own = name
+        while not _is_free(own) or own in parts or (own != name and own in layers):
+            own = f"{own}_" if not own.startswith("_") else f"part{own}"
+        parts[own] = copy.deepcopy(layer)
+    return Sequential(parts)
 
 
-def refuse_unplaced(imported: Imported) -> None:
-    """Raise a ValueError if something became no layer: a model without it would compute something else."""
-    if imported.unplaced:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in [*imported.unplaced.items()][:5])
+def refuse_unplaced(unplaced: Mapping[str, str], orders: Sequence[tuple[str, ...]] = ()) -> None:
+    """Raise a ValueError if something became no layer, or the layers could be meant in several orders."""
+    if unplaced:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in [*unplaced.items()][:5])
         raise ValueError(
             f"not placed: {reasons}. If the model computes the same without, delete these from "
             "imported.unplaced"
         )
+    if orders:
+        choices = " or ".join(f"in_order{order}" for order in orders)
+        raise ValueError(f"layers: the file keeps no order and several fit; choose one by {choices}")
 
 
-def checked(imported: Imported, inputs: Any, outputs: Any, *, tolerance: float, batch_first: bool) -> Parity:
+def checked(
+    layers: Mapping[str, Any], inputs: Any, outputs: Any, *, tolerance: float, batch_first: bool
+) -> Parity:
     """Compare the outputs of the layers with those that are expected, see `Imported.check`."""
-    refuse_unplaced(imported)
-    expected = outputs
     with_state = isinstance(outputs, tuple)
-    if with_state and len(imported.layers) != 1:
+    if with_state and len(layers) != 1:
         raise ValueError("outputs: expected y alone, as the state is of one of several layers")
     inputs = _time_first(inputs, batch_first)
     expected = (
@@ -56,17 +64,17 @@ def checked(imported: Imported, inputs: Any, outputs: Any, *, tolerance: float, 
         else _time_first(outputs, batch_first)
     )
 
-    def run(layers: Mapping[str, Any]) -> Parity:
+    def run(read: Mapping[str, Any]) -> Parity:
         x: Any = inputs
-        for layer in layers.values():
+        for layer in read.values():
             result = layer(x)
             x = result[0] if isinstance(layer, Recurrent) and not with_state else result
         return compare(x, expected, tolerance=tolerance)
 
-    parity = run(imported.layers)
+    parity = run(layers)
     if parity.equal:
         return parity
-    hints = [hint for hint, layers in _readings(imported.layers) if run(layers).equal]
+    hints = [hint for hint, read in _readings(layers) if run(read).equal]
     return parity._replace(hints=tuple(hints))
 
 
@@ -101,10 +109,4 @@ def _time_first(value: Any, batch_first: bool) -> Any:
 
 
 def _is_free(name: str) -> bool:
-    return not hasattr(Sequential, name) and name not in (
-        "parts",
-        "recurrent",
-        "output_size",
-        "dtype",
-        "parameters",
-    )
+    return not hasattr(Sequential, name) and name not in _RESERVED and not name.startswith("_")

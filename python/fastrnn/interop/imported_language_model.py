@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fastrnn.data import Vocabulary
-from fastrnn.interop.imported import Imported
-from fastrnn.interop.imported_chain import refuse_unplaced
 from fastrnn.language import LanguageModel
-from fastrnn.layers import RNN, Embedding, Linear, Recurrent, Stack
+from fastrnn.layers import GRU, RNN, Embedding, Linear, Recurrent, Stack
 
 __all__ = ["language_model", "with_vocabulary"]
 
 _FORM = "an Embedding (or none, for one-hot vectors), recurrent layers and a Linear, in this order"
 
 
-def language_model(imported: Imported) -> LanguageModel:
+def language_model(layers: Mapping[str, Any]) -> LanguageModel:
     """Return the language model that the layers are; see `Imported.to_language_model`.
 
     Raises
@@ -26,8 +25,7 @@ def language_model(imported: Imported) -> LanguageModel:
     ValueError
         If they are none.
     """
-    refuse_unplaced(imported)
-    embedding, rnns, output = _parts(imported)
+    embedding, rnns, output = _parts(layers)
     _check_widths(embedding, rnns, output)
     given, rnn = _layers(rnns)
     model = LanguageModel(
@@ -58,8 +56,7 @@ def with_vocabulary(model: LanguageModel, symbols: Any) -> Vocabulary:
     return vocabulary
 
 
-def _parts(imported: Imported) -> tuple[Embedding | None, dict[str, Recurrent[Any]], Linear]:
-    layers = dict(imported.layers)
+def _parts(layers: Mapping[str, Any]) -> tuple[Embedding | None, dict[str, Recurrent[Any]], Linear]:
     embeddings = [layer for layer in layers.values() if isinstance(layer, Embedding)]
     outputs = [layer for layer in layers.values() if isinstance(layer, Linear)]
     rnns = {name: layer for name, layer in layers.items() if isinstance(layer, Recurrent)}
@@ -103,10 +100,11 @@ def _layers(rnns: dict[str, Recurrent[Any]]) -> tuple[dict[str, Any], Recurrent[
         return {"rnn": stack}, stack
     (rnn,) = rnns.values()
     proj_size = rnn.output_size if rnn.output_size != rnn.hidden_size else 0
-    options: dict[str, Any] = {} if rnn.bias else {"bias": False}
+    options: dict[str, Any] = {**rnn._given, **({} if rnn.bias else {"bias": False})}
     options |= {"proj_size": proj_size} if proj_size else {}
     given = {"cell": type(rnn).__name__.lower(), "hidden_size": rnn.hidden_size, "num_layers": rnn.num_layers}
     given |= {"nonlinearity": rnn.nonlinearity} if isinstance(rnn, RNN) else {}
+    given |= {"reset_after": rnn.reset_after} if isinstance(rnn, GRU) else {}
     return {**given, "cell_options": options or None}, rnn
 
 

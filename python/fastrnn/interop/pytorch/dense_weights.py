@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn.interop.pytorch.recurrent_weights import Misfit, RecurrentWeights
 
-__all__ = ["dense_weights", "same_values", "tied_weight"]
+__all__ = ["Neighbours", "TiedWeights", "dense_weights", "neighbours"]
 
 _EMBEDDING = re.compile(r"emb|wte|lookup|vectors|(^|[._])(encoder|tokens?|words?|chars?)$", re.IGNORECASE)
 _LINEAR = re.compile(
     r"lin|dec|out|fc|proj|head|logit|dense|classif|hidden|att|(^|[._])(h2o|h2t|h2h|i2h|i2o|o2o)",
     re.IGNORECASE,
 )
+_PARAMETRISED = re.compile(r"_(g|v|orig|u)$|^original\d$")
+_MOST_COMPARED = 8  # embeddings of equal first rows
 _CONVOLUTIONS = {3: "Conv1d", 4: "Conv2d", 5: "Conv3d"}
+
+
+class Neighbours(NamedTuple):
+    """By width: the last place of a recurrent layer that reads it, and the first of one that returns it."""
+
+    reads: dict[int, int]
+    returns: dict[int, int]
+
+
+def neighbours(places: Mapping[str, int], recurrent: Mapping[str, RecurrentWeights]) -> Neighbours:
+    """Return where the recurrent layers are, by what they read and return."""
+    found = Neighbours({}, {})
+    for name, layer in recurrent.items():
+        place, width = places[name], _output_width(layer.arguments)
+        found.reads[layer.arguments["input_size"]] = place  # in ascending order
+        found.returns.setdefault(width, place)
+    return found
 
 
 def dense_weights(
     name: str,
     tensors: Mapping[str, Array],
     place: int,
-    recurrent: Sequence[Mapping[str, Any]],
+    around: Neighbours,
     kinds: Mapping[str, str],
     notes: list[str],
 ) -> RecurrentWeights:
@@ -39,8 +58,8 @@ def dense_weights(
         By their local names.
     place : int
         Of the module in the state dict.
-    recurrent : sequence of mappings
-        The arguments of the recurrent layers, and the ``place`` of each.
+    around : Neighbours
+        The recurrent layers.
     kinds : mapping of str to {"Embedding", "Linear"}
         What users say.
     notes : list of str
@@ -61,8 +80,8 @@ def dense_weights(
     if not fits or (bias is not None and weight is not None and bias.shape != weight.shape[:1]):
         raise Misfit(_guess(name, tensors))
     assert weight is not None
-    kind = kinds.get(name) or (
-        "Linear" if bias is not None else _linear_or_embedding(name, weight, place, recurrent, notes)
+    kind = kinds.get(name or "linear") or (
+        "Linear" if bias is not None else _linear_or_embedding(name, weight, place, around, notes)
     )
     if kind == "Embedding":
         if bias is not None:
@@ -74,40 +93,50 @@ def dense_weights(
     return RecurrentWeights("Linear", sizes, dict(tensors))
 
 
-def tied_weight(
-    bias: Array, embeddings: Mapping[str, RecurrentWeights], made: Mapping[str, Any]
-) -> str | None:
-    """Return the embedding whose weight a lone bias goes with, as where a file leaves out tied weights."""
-    widths = {_output_width(layer.arguments) for layer in made.values() if "hidden_size" in layer.arguments}
-    shapes = {name: layer.weights["weight"].shape for name, layer in embeddings.items()}
-    fit = [name for name, (rows, width) in shapes.items() if bias.shape == (rows,) and width in widths]
-    return fit[0] if len(fit) == 1 else None
+class TiedWeights:
+    """The embeddings whose weight a linear layer may share."""
+
+    def __init__(self, made: Mapping[str, RecurrentWeights], around: Neighbours) -> None:
+        self._equal: dict[Any, list[tuple[str, Array]]] = {}
+        self._by_rows: dict[int, list[str]] = {}
+        for name, layer in made.items():
+            if layer.kind == "Embedding":
+                weight = layer.weights["weight"]
+                self._equal.setdefault(_first_row(weight), []).append((name, weight))
+                if weight.shape[1] in around.returns:
+                    self._by_rows.setdefault(weight.shape[0], []).append(name)
+
+    def of(self, weight: Array) -> str | None:
+        """Return the embedding whose weight is this one, in memory or by its values."""
+        for name, other in self._equal.get(_first_row(weight), ())[:_MOST_COMPARED]:
+            if weight is other or np.array_equal(weight, other):
+                return name
+        return None
+
+    def left_out(self, bias: Array) -> str | None:
+        """Return the only embedding that a lone bias goes with, as where a file leaves out tied weights."""
+        fit = self._by_rows.get(len(bias), []) if bias.ndim == 1 else []
+        return fit[0] if len(fit) == 1 else None
 
 
-def same_values(one: Array, other: Array) -> bool:
-    """Return whether two matrices are one in memory, or equal."""
-    return one is other or (
-        one.shape == other.shape and np.array_equal(one[:1], other[:1]) and np.array_equal(one, other)
-    )
+def _first_row(weight: Array) -> tuple[Any, ...]:
+    return weight.shape, weight[0].astype(np.complex128).tobytes()
 
 
-def _linear_or_embedding(
-    name: str, weight: Array, place: int, recurrent: Sequence[Mapping[str, Any]], notes: list[str]
-) -> str:
+def _linear_or_embedding(name: str, weight: Array, place: int, around: Neighbours, notes: list[str]) -> str:
     """Return what a matrix without a bias is: by its name, else by what reads it and its place."""
     width = weight.shape[1]
-    read = [layer for layer in recurrent if layer["input_size"] == width]
-    if _EMBEDDING.search(name) and not (_LINEAR.search(name) and not read):
+    if _EMBEDDING.search(name) and (width in around.reads or not _LINEAR.search(name)):
         return "Embedding"
     if _LINEAR.search(name):
         return "Linear"
-    follows = any(layer["place"] > place for layer in read)
-    follows_none = any(_output_width(layer) == width and layer["place"] < place for layer in recurrent)
-    kind = "Embedding" if follows and not follows_none else "Linear"
+    is_read = around.reads.get(width, -1) > place
+    is_fed = around.returns.get(width, place) < place
+    kind = "Embedding" if is_read and not is_fed else "Linear"
     other = "Linear" if kind == "Embedding" else "Embedding"
     notes.append(
-        f"{name}: a matrix without a bias is taken for {kind}; if it is not, write "
-        f"kinds={{{name!r}: {other!r}}}"
+        f"{name or 'linear'}: a matrix without a bias is taken for {kind}; if it is not, write "
+        f"kinds={{{name or 'linear'!r}: {other!r}}}"
     )
     return kind
 
@@ -125,7 +154,7 @@ def _guess(name: str, tensors: Mapping[str, Array]) -> str:
         return f"a BatchNorm, of its names: {shapes}"
     if names & {"in_proj_weight", "q_proj_weight", "in_proj_bias"}:
         return f"a MultiheadAttention, of its names: {shapes}"
-    if "weight_g" in names or "original0" in names or "parametrizations" in name:
+    if "parametrizations" in name or any(_PARAMETRISED.search(own) for own in names):
         return f"a weight with a parametrisation ({shapes}); remove it in PyTorch before saving"
     if names & {"_packed_params", "scale", "zero_point"}:
         return f"a quantised module: {shapes}"

@@ -19,6 +19,7 @@ _KEYS = (
 ).split()
 _OTHERS = re.compile(r"optim|sched|scaler|ema$|momentum|criterion|loss", re.IGNORECASE)
 _DEEPEST = 20
+_MOST_NAMED = 20
 _MOST_WEIGHTS = 1_000_000
 
 
@@ -57,8 +58,9 @@ def find_state(mapping: Any) -> FoundState:
         inner = _inner_key(state)
         if inner is None:
             break
-        others = ", ".join(str(key) for key in state if key != inner)
-        notes.append(f"read {inner!r}" + (f", left out {others}" if others else ""))
+        others = [str(key) for key in state if key != inner]
+        others[_MOST_NAMED:] = ["..."] if len(others) > _MOST_NAMED else []
+        notes.append(f"read {inner!r}" + (f", left out {', '.join(others)}" if others else ""))
         state = state[inner]
     weights: dict[str, Weight] = {}
     for name, value in _arrays("", state, _DEEPEST):
@@ -74,9 +76,7 @@ def find_state(mapping: Any) -> FoundState:
 
 
 def _inner_key(state: Mapping[Any, Any]) -> Any:
-    """Return the key under which a checkpoint has its state dict; None if it is one."""
-    if any(map(_is_array, state.values())):
-        return None
+    """Return the key under which a checkpoint has its state dict; None if it is one itself."""
     for key in _KEYS:
         if isinstance(state.get(key), Mapping) and any(_arrays("", state[key], _DEEPEST)):
             return key

@@ -12,7 +12,8 @@ from fastrnn._checks import as_choice
 from fastrnn._memory import check_memory
 from fastrnn._plain import as_mapping
 from fastrnn.interop.imported import Imported
-from fastrnn.interop.pytorch.dense_weights import dense_weights, same_values, tied_weight
+from fastrnn.interop.layer_order import fitting_orders
+from fastrnn.interop.pytorch.dense_weights import Neighbours, TiedWeights, dense_weights, neighbours
 from fastrnn.interop.pytorch.found_state import Weight, find_state
 from fastrnn.interop.pytorch.recurrent_weights import (
     Misfit,
@@ -96,17 +97,20 @@ def from_state_dict(
     options.check_names(groups)
     imported = Imported(notes=found.notes)
     made = _recurrent(groups, options, imported)
-    recurrent = [weights.arguments | {"place": list(groups).index(name)} for name, weights in made.items()]
-    for place, (name, tensors) in enumerate(groups.items()):
+    places = {name: place for place, name in enumerate(groups)}
+    around = neighbours(places, made)
+    for name, tensors in groups.items():
         if name in made or name in imported.unplaced:
             continue
         arrays = {own: weight.array for own, weight in tensors.items()}
         try:
-            made[name] = dense_weights(name, arrays, place, recurrent, options.kinds, imported.notes)
+            made[name] = dense_weights(name, arrays, places[name], around, options.kinds, imported.notes)
         except Misfit as reason:
             imported.unplaced[name] = str(reason)
-    _place_tied(groups, made, imported)
+    _place_tied(groups, made, around, imported)
     _build({name: made[name] for name in groups if name in made}, groups, options, imported)
+    if not getattr(mapping, "ordered", True):
+        _put_in_order(imported)
     return imported
 
 
@@ -179,29 +183,30 @@ def _recurrent(
 
 
 def _place_tied(
-    groups: Mapping[str, dict[str, Weight]], made: dict[str, RecurrentWeights], imported: Imported
+    groups: Mapping[str, dict[str, Weight]],
+    made: dict[str, RecurrentWeights],
+    around: Neighbours,
+    imported: Imported,
 ) -> None:
     """Find linear layers whose weight is an embedding's: shared, equal, or left out of the file."""
-    embeddings = {name: layer for name, layer in made.items() if layer.kind == "Embedding"}
+    embeddings = TiedWeights(made, around)
     for name in groups:
         layer = made.get(name)
         if layer is None and groups[name].keys() == {"bias"}:
-            found = tied_weight(groups[name]["bias"].array, embeddings, made)
+            bias = groups[name]["bias"].array
+            found = embeddings.left_out(bias)
             if found is not None:
-                weight = embeddings[found].weights["weight"]
-                bias = groups[name]["bias"].array
+                weight = made[found].weights["weight"]
                 sizes = {"in_features": weight.shape[1], "out_features": weight.shape[0]}
                 made[name] = RecurrentWeights("Linear", sizes, {"weight": weight, "bias": bias})
-                imported.unplaced.pop(name)
+                del imported.unplaced[name]
                 imported.tied[name] = found
                 imported.notes.append(f"{name}: has no weight of its own, {found}'s is taken")
         elif layer is not None and layer.kind == "Linear":
-            for other, embedding in embeddings.items():
-                if name not in imported.tied and same_values(
-                    layer.weights["weight"], embedding.weights["weight"]
-                ):
-                    imported.tied[name] = other
-                    imported.notes.append(f"{name}: its weight is {other}'s, they are tied")
+            found = embeddings.of(layer.weights["weight"])
+            if found is not None:
+                imported.tied[name] = found
+                imported.notes.append(f"{name}: its weight is {found}'s, they are tied")
 
 
 def _build(
@@ -223,11 +228,24 @@ def _build(
         except (ValueError, TypeError) as error:
             imported.unplaced[name] = str(error)
             continue
-        imported.layers[name or layer.kind.lower()] = built
+        own_name = name or layer.kind.lower()
+        while not name and own_name in groups:
+            own_name += "_"
+        imported.layers[own_name] = built
         for own, weight in groups[name].items():
             if weight.dtype != dtype.name and len(imported.notes) < _MOST_NOTES:
                 full = f"{name}.{own}" if name else own
                 imported.notes.append(f"{full}: {weight.dtype} became {dtype}")
+
+
+def _put_in_order(imported: Imported) -> None:
+    """Put the layers of a file without an order into the only one in which they fit together."""
+    orders = fitting_orders(imported.layers)
+    if len(orders) == 1 and orders[0] != tuple(imported.layers):
+        imported.layers = {name: imported.layers[name] for name in orders[0]}
+        imported.notes.append(f"the file keeps no order; only {', '.join(orders[0])} fit together")
+    elif len(orders) > 1:
+        imported.orders = tuple(orders)
 
 
 def _dtype(weights: Mapping[str, Array]) -> np.dtype[Any]:

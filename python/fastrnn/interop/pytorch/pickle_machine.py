@@ -16,6 +16,7 @@ __all__ = ["Builder", "Global", "read_pickle"]
 
 _LARGEST = 1 << 26  # bytes
 _MOST_STEPS = 2_000_000  # a tensor takes about 30
+_MOST_OBJECTS = 400_000  # lists, dicts, sets and results of calls: an empty one takes up to 220 bytes
 _LONGEST_INTEGER = 40  # bytes
 _INT64 = range(-(2**63), 2**63)
 
@@ -84,6 +85,7 @@ class _Machine:
         self.data, self.place, self.builder = data, 0, builder
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.objects = 0
 
     def take(self, size: int) -> bytes:
         """Return the next bytes."""
@@ -107,6 +109,13 @@ class _Machine:
         return _text(text)
 
     def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def push_new(self, value: Any) -> None:
+        """Push an object that takes more memory than the opcode takes bytes."""
+        self.objects += 1
+        if self.objects > _MOST_OBJECTS:
+            raise ValueError(f"expected at most {_MOST_OBJECTS} containers and tensors")
         self.stack.append(value)
 
     def pop(self) -> Any:
@@ -140,7 +149,7 @@ class _Machine:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+    return data.decode()  # what is not UTF-8 raises a ValueError
 
 
 def _integer(machine: _Machine, size: int) -> None:
@@ -157,8 +166,9 @@ def _import(machine: _Machine, module: Any, name: Any) -> None:
     if meaning is None:
         raise ValueError(
             f"imports {imported}, which reading would have to trust: only tensors and containers are read. "
-            "If you trust the file, keep its tensors where PyTorch is installed: "
-            'torch.save(torch.load(path, weights_only=False)["state_dict"], new)'
+            "If you trust the file, write its weights again where PyTorch is installed: "
+            "old = torch.load(path, weights_only=False); torch.save(old.state_dict(), new) for a module, "
+            'torch.save(old["model"], new) for a part of a checkpoint'
         )
     machine.push(meaning)
 
@@ -172,7 +182,7 @@ def _reduce(machine: _Machine) -> None:
     arguments, function = machine.pop(), machine.pop()
     if type(function) is not Global or type(arguments) is not tuple:
         raise ValueError(f"damaged: calls something that is no function, at {machine.place}")
-    machine.push(machine.builder.call(function, arguments))
+    machine.push_new(machine.builder.call(function, arguments))
 
 
 def _build(machine: _Machine) -> None:
@@ -257,15 +267,15 @@ _STEPS: dict[bytes, Callable[[_Machine], None]] = {
     pickle.TUPLE2: lambda machine: _tuple_of(machine, 2),
     pickle.TUPLE3: lambda machine: _tuple_of(machine, 3),
     pickle.TUPLE: lambda machine: machine.push(tuple(machine.pop_to_mark())),
-    pickle.EMPTY_LIST: lambda machine: machine.push([]),
+    pickle.EMPTY_LIST: lambda machine: machine.push_new([]),
     pickle.APPEND: lambda machine: _append(machine, [machine.pop()]),
     pickle.APPENDS: lambda machine: _append(machine, machine.pop_to_mark()),
-    pickle.EMPTY_DICT: lambda machine: machine.push({}),
+    pickle.EMPTY_DICT: lambda machine: machine.push_new({}),
     pickle.SETITEM: _one_item,
     pickle.SETITEMS: lambda machine: _set_items(machine, machine.pop_to_mark()),
-    pickle.EMPTY_SET: lambda machine: machine.push(set()),
+    pickle.EMPTY_SET: lambda machine: machine.push_new(set()),
     pickle.ADDITEMS: lambda machine: _add(machine, machine.pop_to_mark()),
-    pickle.FROZENSET: lambda machine: machine.push(frozenset(map(_as_key, machine.pop_to_mark()))),
+    pickle.FROZENSET: lambda machine: machine.push_new(frozenset(map(_as_key, machine.pop_to_mark()))),
     # the memo
     pickle.BINPUT: lambda machine: machine.remember(machine.number("<B")),
     pickle.LONG_BINPUT: lambda machine: machine.remember(machine.number("<I")),

@@ -33,7 +33,7 @@ _DTYPES = frozenset(
     "float16 float32 float64 bfloat16 int8 int16 int32 int64 uint8 bool complex64 complex128".split()
 )
 _MOST_AXES = 32
-_MOST_VIEWED = 64  # times: how much larger all tensors may be than the file that they are views of
+_MOST_VIEWED = 32  # times: how much larger all tensors may be than the file that they are views of
 _MOST_IN_SETS = 1_000_000
 _LARGEST_INDEX = 2**62
 
@@ -111,7 +111,7 @@ class TensorBuilder:
         dtype = np.dtype(_STORAGES[kind])
         name = f"data/{key}"
         size = self._records.size(name)
-        if count * dtype.itemsize > size:
+        if count * dtype.itemsize != size:
             raise ValueError(f"{name}: expected {count * dtype.itemsize} bytes, {count} numbers, got {size}")
         file_dtype = dtype.newbyteorder("S") if self._swapped else dtype
         values = np.frombuffer(self._records.read(name), file_dtype, count)
@@ -181,7 +181,9 @@ class TensorBuilder:
 def _as_index(name: str, value: Any) -> int:
     """Check a size, an offset or a stride."""
     if type(value) is not int or not 0 <= value <= _LARGEST_INDEX:
-        raise ValueError(f"{name}: expected an integer of at least 0, got {value!r}")
+        # Not the value of anything else, which may be endless.
+        got = value if type(value) is int else type(value).__name__
+        raise ValueError(f"{name}: expected an integer of 0 .. {_LARGEST_INDEX}, got {got}")
     return value
 
 
