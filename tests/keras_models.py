@@ -54,9 +54,13 @@ def draw(random_: random.Random) -> dict[str, Any]:
     case["calls"] = 2 if stateful else 1
     for index in range(count):
         layers.append(_recurrent(random_, last=index == count - 1, stateful=stateful, mask=mask))
-        if random_.random() < 0.15 and not layers[-1][1].get("return_state"):
-            layers.append([random_.choice(["Dropout", "LayerNormalization", "BatchNormalization"]), {}])
-    if not layers[-1][1].get("return_state") and layers[-1][1].get("merge_mode", "") is not None:
+        whole = layers[-1][1].get("merge_mode", "") is not None and "return_state" not in json.dumps(
+            layers[-1]
+        )
+        if random_.random() < 0.15 and whole:
+            kind = random_.choice(["Dropout", "LayerNormalization", "BatchNormalization"])
+            layers.append([kind, {"rate": 0.5} if kind == "Dropout" else {}])
+    if whole:
         _add_end(random_, layers)
     return case
 
@@ -200,7 +204,9 @@ def make(keras: Any, folder: Path, count: int, seed: int) -> None:
         (own / "case.json").write_text(json.dumps({**case, "keras": f"{keras.__name__} {keras.__version__}"}))
         arrays = {f"x{call}": x for call, x in enumerate(inputs)}
         for call, y in enumerate(outputs):
-            arrays |= {f"y{call}_{i}": one for i, one in enumerate(y if isinstance(y, list) else [y])}
+            arrays |= {
+                f"y{call}_{i}": one for i, one in enumerate(y if isinstance(y, (list, tuple)) else [y])
+            }
         np.savez(own / "arrays.npz", **arrays)
         (own / "weights.npz").unlink(missing_ok=True)
         np.savez(own / "weights.npz", *model.get_weights())

@@ -10,21 +10,9 @@ template <class S>
 class PackedElman : public PackedCell<S, Elman<S>> {
    public:
     PackedElman(const Weights<S>& w, bool rectified) {
-        const Index D = w.D, H = w.H, padded = round_up_to_lanes<S>(H);
-        this->sizes_ = w.sizes(1);
         this->parameters_ = w.parameters(1);
-        this->sizes_.gx_width = padded;
-        this->sizes_.dgates_width = H;
-        S* ih = this->take(panels_size<S>(D, H));
-        S* hh = this->take(panels_size<S>(H, H));
-        S* bias = this->take(padded);
-        pack_transposed(w.ih, H, D, ih);
-        pack_transposed(w.hh, H, H, hh);
-        for (Index i = 0; i < padded; ++i) bias[i] = i < H ? w.bias(i) : S(0);
         this->cell_.rectified = rectified;
-        auto& weights = this->cell_.weights;
-        weights.D = D, weights.H = H;
-        weights.w_ih = ih, weights.w_hh = hh, weights.bias = bias;
+        this->pack(w);
     }
 
     const char* cell() const override { return "elman"; }

@@ -13,42 +13,13 @@ class PackedGru : public PackedCell<S, Cell> {
     static constexpr Index panel_gates = reset_after ? 3 : 2;  // otherwise the candidate has its own panels
 
     explicit PackedGru(const Weights<S>& w) {
-        const Index D = w.D, H = w.H, padded = round_up_to_lanes<S>(H);
-        this->sizes_ = w.sizes(3);
         this->parameters_ = w.parameters(3);
-        this->sizes_.gx_width = gate_panels_size<S>(1, H, 3);
-        this->sizes_.tape_gates = reset_after ? 4 : 3;
-        this->sizes_.dgates_width = (reset_after ? 4 : 3) * H;
-        this->sizes_.scratch = this->sizes_.kept = reset_after ? 0 : H;
-        this->sizes_.backward_scratch = reset_after ? 0 : padded;
-        S* ih = this->take(gate_panels_size<S>(D, H, panel_gates));
-        S* hh = this->take(gate_panels_size<S>(H, H, panel_gates));
-        S* bias = this->take(gate_panels_size<S>(1, H, panel_gates));
-        S* bias_n = this->take(padded);
-        pack_gates(w.ih, panel_gates, H, D, ih);
-        pack_gates(w.hh, panel_gates, H, H, hh);
-        const auto input_bias = [&](Index i) { return i < 2 * H ? w.bias(i) : w.bias_ih ? w.bias_ih[i] : S(0); };
-        pack_gate_bias(input_bias, panel_gates, H, bias);
-        auto& weights = this->cell_.weights;
-        weights.D = D, weights.H = H;
-        weights.w_ih = ih, weights.w_hh = hh, weights.bias = bias, weights.bias_n = bias_n;
-        for (Index i = 0; i < padded; ++i)
-            bias_n[i] = i >= H ? S(0) : !reset_after ? w.bias(2 * H + i) : w.bias_hh ? w.bias_hh[2 * H + i] : S(0);
-        if (!reset_after) {
-            weights.w_in = pack_candidate(w.ih + 2 * H * D, H, D);
-            weights.w_hn = pack_candidate(w.hh + 2 * H * H, H, H);
-        }
+        this->pack(w);
     }
 
     const char* cell() const override { return "gru"; }
 
    private:
-    const S* pack_candidate(const S* w, Index H, Index K) {
-        S* panels = this->take(panels_size<S>(K, H));
-        pack_transposed(w, H, K, panels);
-        return panels;
-    }
-
     void pack_backward() override {
         auto& w = this->cell_.weights;
         const Index D = w.D, H = w.H, depth = panel_gates * H;

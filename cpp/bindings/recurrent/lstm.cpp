@@ -6,7 +6,7 @@
 namespace fastrnn::bindings {
 
 void register_lstm(py::module_& m) {
-    register_gates<Lstm>(m, "lstm_pack", "lstm", 1, "Pack a snapshot of the weights of one LSTM layer.");
+    register_gates<Lstm>(m, "lstm_pack", "lstm", "Pack a snapshot of the weights of one LSTM layer.");
 }
 
 }  // namespace fastrnn::bindings

@@ -11,6 +11,8 @@
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward_pass.hpp"
 #include "kernels/recurrent/forward.hpp"
+#include "kernels/recurrent/packed_weights.hpp"
+#include "kernels/recurrent/step.hpp"
 
 namespace fastrnn::bindings {
 
@@ -61,6 +63,10 @@ class Packed : public std::enable_shared_from_this<Packed<S>> {
     virtual void backward_pass(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&) const = 0;
     virtual void forward_link(const ForwardProblem<S>&, const ForwardScratch<S>&, const Worker&, Index) const = 0;
     virtual void backward_link(const BackwardProblem<S>&, const BackwardScratch<S>&, const Worker&, Index) const = 0;
+    // A step of one sequence without a forward pass around it, and the scratch scalars it needs; less than 0: the cell
+    // has none.
+    virtual Index step_scratch() const = 0;
+    virtual void single_step(const SingleStep<S>&) const = 0;
 
     void prepare_backward() {
         std::call_once(once_, [this] { pack_backward(); });
@@ -112,18 +118,24 @@ class PackedCell : public Packed<S> {
                        Index link) const override {
         fastrnn::backward_link(cell_, p, s, w, link);
     }
+    Index step_scratch() const override { return fastrnn::step_scratch(cell_); }
+    void single_step(const SingleStep<S>& s) const override { fastrnn::single_step(cell_, s); }
 
    protected:
+    void pack(const LayerWeights<S>& weights) {
+        this->sizes_ = pack_weights(cell_, weights, [this](Index count) { return this->take(count); });
+    }
+
     Cell cell_{};
 };
 
 // The weights of one layer and direction of a cell without options, as passed from Python.
 template <class S>
-struct Weights {
-    Index D, H;
-    const S *ih, *hh, *bias_ih, *bias_hh;
+struct Weights : LayerWeights<S> {
+    using LayerWeights<S>::D, LayerWeights<S>::H;
 
-    Weights(Index gates, py::handle weight_ih, py::handle weight_hh, py::handle bias_ih, py::handle bias_hh) {
+    Weights(Index gates, py::handle weight_ih, py::handle weight_hh, py::handle given_bias_ih,
+            py::handle given_bias_hh) {
         const auto recurrent = expect<S>(weight_hh, "weight_hh", {{"G*H", any}, {"H", any}});
         H = recurrent.shape(1);
         if (H < 1 || recurrent.shape(0) != gates * H)
@@ -132,13 +144,11 @@ struct Weights {
         const auto input = expect<S>(weight_ih, "weight_ih", {{"G*H", gates * H}, {"D", any}});
         D = input.shape(1);
         if (D < 1) throw py::value_error("weight_ih: expected [G*H, D] with D >= 1, got " + describe(input));
-        ih = input.data();
-        hh = recurrent.data();
-        this->bias_ih = optional_data<S>(bias_ih, "bias_ih", {{"G*H", gates * H}});
-        this->bias_hh = optional_data<S>(bias_hh, "bias_hh", {{"G*H", gates * H}});
+        this->ih = input.data();
+        this->hh = recurrent.data();
+        this->bias_ih = optional_data<S>(given_bias_ih, "bias_ih", {{"G*H", gates * H}});
+        this->bias_hh = optional_data<S>(given_bias_hh, "bias_hh", {{"G*H", gates * H}});
     }
-
-    S bias(Index i) const { return (bias_ih ? bias_ih[i] : S(0)) + (bias_hh ? bias_hh[i] : S(0)); }
 
     std::vector<Parameter<S>> parameters(Index gates) const {
         using Gradients = ParameterGradients<S>;
@@ -147,39 +157,15 @@ struct Weights {
                 {"dbias_ih", &Gradients::bias_ih, gates * H, 0},
                 {"dbias_hh", &Gradients::bias_hh, gates * H, 0}};
     }
-
-    CellSizes sizes(Index gates) const {
-        CellSizes sizes;
-        sizes.D = D;
-        sizes.H = sizes.P = H;
-        sizes.gates = gates;
-        sizes.recurrent_weights = gates * H * H;
-        return sizes;
-    }
 };
 
 // A cell all of whose gates lie interleaved in panels, and whose gate gradients multiply x and h' alike: LSTM, sLSTM.
 template <class S, class Cell>
 class PackedGates : public PackedCell<S, Cell> {
    public:
-    // `carried`: arrays of H in the state besides h.
-    PackedGates(const Weights<S>& w, const char* name, Index carried) : name_(name) {
-        const Index D = w.D, H = w.H;
+    PackedGates(const Weights<S>& w, const char* name) : name_(name) {
         this->parameters_ = w.parameters(G);
-        this->sizes_ = w.sizes(G);
-        this->sizes_.carried = carried * H;
-        this->sizes_.gx_width = gate_panels_size<S>(1, H, G);
-        this->sizes_.tape_gates = G;
-        this->sizes_.dgates_width = G * H;
-        S* ih = this->take(gate_panels_size<S>(D, H, G));
-        S* hh = this->take(gate_panels_size<S>(H, H, G));
-        S* bias = this->take(gate_panels_size<S>(1, H, G));
-        pack_gates(w.ih, G, H, D, ih);
-        pack_gates(w.hh, G, H, H, hh);
-        pack_gate_bias([&](Index i) { return w.bias(i); }, G, H, bias);
-        auto& weights = this->cell_.weights;
-        weights.D = D, weights.H = H;
-        weights.w_ih = ih, weights.w_hh = hh, weights.bias = bias;
+        this->pack(w);
     }
 
     const char* cell() const override { return name_; }
@@ -205,14 +191,14 @@ class PackedGates : public PackedCell<S, Cell> {
 
 // Binds `function`, named after the cell: packs its four arrays of weights.
 template <template <class> class Cell>
-void register_gates(py::module_& m, const char* function, const char* name, Index carried, const char* doc) {
+void register_gates(py::module_& m, const char* function, const char* name, const char* doc) {
     m.def(
         function,
-        [name, carried](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) {
+        [name](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) {
             const auto pack = [&](auto scalar) {
                 using S = decltype(scalar);
                 const Weights<S> weights(Cell<S>::gates, ih, hh, bias_ih, bias_hh);
-                return share<Packed<S>>(std::make_shared<PackedGates<S, Cell<S>>>(weights, name, carried));
+                return share<Packed<S>>(std::make_shared<PackedGates<S, Cell<S>>>(weights, name));
             };
             return is_double(ih) ? pack(double()) : pack(float());
         },

@@ -6,7 +6,7 @@
 namespace fastrnn::bindings {
 
 void register_slstm(py::module_& m) {
-    register_gates<Slstm>(m, "slstm_pack", "slstm", 3, "Pack a snapshot of the weights of one sLSTM layer.");
+    register_gates<Slstm>(m, "slstm_pack", "slstm", "Pack a snapshot of the weights of one sLSTM layer.");
 }
 
 }  // namespace fastrnn::bindings

@@ -32,11 +32,13 @@ class StreamLayer {
           P_(packed_->sizes().P),
           C_(packed_->sizes().carried),
           past_(packed_->sizes().skip * P_),
+          scratch_size_(N_ == 1 ? packed_->step_scratch() : -1),
           memory_(allocate_aligned<S>(size(), "state", "use fewer sequences or a smaller layer")),
           h_(memory_.get()),
           next_(h_ + N_ * P_),
           c_(next_ + N_ * P_),
-          outputs_(c_ + N_ * C_) {
+          outputs_(c_ + N_ * C_),
+          step_scratch_(outputs_ + N_ * past_) {
         std::fill(memory_.get(), memory_.get() + size(), S(0));
         problem_.batch = batch;
         problem_.sizes = packed_->sizes();
@@ -58,6 +60,7 @@ class StreamLayer {
         problem_.initial.h = problem_.restart.h = h_;
         problem_.arrays.y = next_;
         const Split split = packed_->split(problem_.batch, 1, available_threads());
+        if (split.threads == 1 && scratch_size_ >= 0 && !problem_.options.input_mask) return single_step(input);
         problem_.by_units = split.by_units;
         if (split.threads > workers_) {  // lists for each worker
             workers_ = 0;                // if memory ends here, the next step begins again
@@ -76,6 +79,13 @@ class StreamLayer {
             std::copy(own + P_, own + past_, own);
             std::copy(h_ + n * P_, h_ + (n + 1) * P_, own + past_ - P_);
         }
+        return {h_, nullptr, P_};
+    }
+
+    Input<S> single_step(const Input<S>& input) {
+        const FlushDenormals flush;
+        packed_->single_step({input.x, input.ids ? Index(*input.ids) : -1, h_, next_, c_, c_, step_scratch_});
+        std::swap(h_, next_);
         return {h_, nullptr, P_};
     }
 
@@ -105,14 +115,15 @@ class StreamLayer {
     }
 
    private:
-    Index size() const { return N_ * (2 * P_ + C_ + past_); }
+    Index size() const { return N_ * (2 * P_ + C_ + past_) + std::max<Index>(scratch_size_, 0); }
 
     std::shared_ptr<Packed<S>> packed_;
     py::object options_;
     Held held_;
     Index N_, P_, C_, past_;  // C: width of c
+    Index scratch_size_;      // of a single step; less than 0: there is none
     std::unique_ptr<S[], AlignedDelete> memory_;
-    S *h_, *next_, *c_, *outputs_;  // outputs: the last `skip` outputs of each row, oldest first
+    S *h_, *next_, *c_, *outputs_, *step_scratch_;  // outputs: the last `skip` outputs of each row, oldest first
     Workspace workspace_;
     Interrupt never_;
     ForwardProblem<S> problem_;

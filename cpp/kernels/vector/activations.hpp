@@ -53,17 +53,22 @@ struct ExpParts {
     Vec<S> power, p, n;
 };
 
+// `scaled`: y * log2(e), as rounded.
 template <int Bias, class S>
-FASTRNN_INLINE ExpParts<S> exp_parts(Vec<S> y) {
+FASTRNN_INLINE ExpParts<S> exp_parts(Vec<S> y, Vec<S> scaled) {
     using C = ExpConstants<S>;
     Vec<S> n;
-    const Vec<S> power = round_and_power<Bias>(y * set(C::log2e), n);
+    const Vec<S> power = round_and_power<Bias>(scaled, n);
     Vec<S> r = fma(n, set(-C::ln2_high), y);
     r = fma(n, set(-C::ln2_low), r);
     constexpr int degree = sizeof(C::q) / sizeof(S) - 1;
     Vec<S> q = set(C::q[degree]);
     for (int i = degree - 1; i >= 0; --i) q = fma(q, r, set(C::q[i]));
     return {power, fma(r * r, q, r), n};
+}
+template <int Bias, class S>
+FASTRNN_INLINE ExpParts<S> exp_parts(Vec<S> y) {
+    return exp_parts<Bias>(y, y * set(ExpConstants<S>::log2e));
 }
 
 // exp(x) for x <= 0, at least the smallest normal number.
@@ -108,23 +113,46 @@ FASTRNN_INLINE Vec<S> log_sigmoid(Vec<S> x) {
     return min(x, set(S(0))) - log1p_of_fraction(exp_of_negative(minus_magnitude(x)));
 }
 
-// 1 / (1 + exp(-x)), both sides scaled by 2^bias so that exp(-x) does not overflow.
+// 1 / (1 + exp(y)), both sides scaled by 2^bias so that exp(y) does not overflow.
+template <class S>
+FASTRNN_INLINE Vec<S> sigmoid_from(const ExpParts<S>& e) {
+    const Vec<S> one = set(ExpConstants<S>::one);
+    return one / (fma(e.power, e.p, one) + e.power);  // this order is half an ulp more accurate
+}
 template <class S>
 FASTRNN_INLINE Vec<S> sigmoid(Vec<S> x) {
     using C = ExpConstants<S>;
     const Vec<S> y = set(S(0)) - min(max(x, set(C::sigmoid_low)), set(C::sigmoid_high));
-    const ExpParts<S> e = exp_parts<C::bias>(y);
-    const Vec<S> one = set(C::one);
-    return one / (fma(e.power, e.p, one) + e.power);  // this order is half an ulp more accurate
+    return sigmoid_from(exp_parts<C::bias>(y));
 }
 
 // (exp(y) - 1) / (exp(y) + 1) for y = -2|x|, with the sign of x.
 template <class S>
-FASTRNN_INLINE Vec<S> tanh(Vec<S> x) {
-    const Vec<S> y = max(minus_magnitude(x + x), set(-ExpConstants<S>::tanh_limit));
-    const ExpParts<S> e = exp_parts<0>(y);
+FASTRNN_INLINE Vec<S> tanh_from(const ExpParts<S>& e, Vec<S> x) {
     const Vec<S> one = set(S(1));
     return copy_sign(fma(e.power, e.p, e.power - one) / fma(e.power, e.p, e.power + one), x);
+}
+template <class S>
+FASTRNN_INLINE Vec<S> tanh(Vec<S> x) {
+    return tanh_from(exp_parts<0>(max(minus_magnitude(x + x), set(-ExpConstants<S>::tanh_limit))), x);
+}
+
+// The same bits sooner, for |x| up to `no_bound`: there the bounds change nothing, or only what rounds to 1, and
+// without them two or three operations fewer come one after the other.
+template <class S>
+inline constexpr S no_bound = S(40);
+
+template <bool Within, class S>
+FASTRNN_INLINE Vec<S> sigmoid(Vec<S> x) {
+    using C = ExpConstants<S>;
+    if constexpr (!Within) return sigmoid(x);
+    return sigmoid_from(exp_parts<C::bias>(set(S(0)) - x, x * set(-C::log2e)));
+}
+template <bool Within, class S>
+FASTRNN_INLINE Vec<S> tanh(Vec<S> x) {
+    if constexpr (!Within) return tanh(x);
+    const Vec<S> a = minus_magnitude(x);
+    return tanh_from(exp_parts<0>(a + a, a * set(2 * ExpConstants<S>::log2e)), x);
 }
 
 template <class S>

@@ -177,6 +177,18 @@ FASTRNN_INLINE Vec<S> where_positive(Vec<S> condition, Vec<S> value) {
     return {pand(pcmp_lt(pzero(condition.packet), condition.packet), value.packet)};
 }
 
+template <class S>
+FASTRNN_INLINE Vec<S> magnitude(Vec<S> a) {
+    return {Eigen::internal::pabs(a.packet)};
+}
+
+// Is every lane at most `bound`? NaN is not.
+template <class S>
+FASTRNN_INLINE bool all_at_most(Vec<S> a, S bound) {
+    using namespace Eigen::internal;
+    return !predux_any(pcmp_lt_or_nan(set(bound).packet, a.packet));
+}
+
 // value where condition > 0, else other.
 template <class S>
 FASTRNN_INLINE Vec<S> where_positive(Vec<S> condition, Vec<S> value, Vec<S> other) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
@@ -12,6 +13,8 @@ from fastrnn.interop.imported_language_model import language_model, with_vocabul
 from fastrnn.interop.parity import Parity
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from fastrnn.data import Vocabulary
     from fastrnn.language import LanguageModel
     from fastrnn.layers import Module, Sequential
@@ -33,6 +36,8 @@ class Imported:
         Conversions, one sentence each: ``"rnn.weight_ih_l0: float16 became float32"``.
     tied : dict of str to str
         Layers whose weight is another layer's, by name: ``{"decoder": "encoder"}``.
+    orders : tuple of tuple of str
+        Orders in which the layers fit together, if the file keeps none and several do; else none.
 
     Examples
     --------
@@ -51,6 +56,7 @@ class Imported:
     unplaced: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     tied: dict[str, str] = field(default_factory=dict)
+    orders: tuple[tuple[str, ...], ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{name}: {layer!r}" for name, layer in self.layers.items()]
@@ -99,7 +105,7 @@ class Imported:
         >>> vocabulary.decode([3, 0])
         'da'
         """
-        refuse_unplaced(self.unplaced)
+        refuse_unplaced(self.unplaced, self.orders)
         model = language_model(self.layers)
         return model if vocabulary is None else (model, with_vocabulary(model, vocabulary))
 
@@ -111,10 +117,38 @@ class Imported:
         Raises
         ------
         ValueError
-            If something is not placed, or the layers do not fit together in their order.
+            If something is not placed, or the layers do not fit together in their order, or their file keeps
+            no order and several fit (`in_order` chooses one).
         """
-        refuse_unplaced(self.unplaced)
+        refuse_unplaced(self.unplaced, self.orders)
         return chain(self.layers)
+
+    def in_order(self, *names: str) -> Self:
+        """Return the same layers in another order.
+
+        Parameters
+        ----------
+        *names : str
+            All names of `layers`.
+
+        Raises
+        ------
+        ValueError
+            If these are not the names.
+
+        Examples
+        --------
+        >>> import fastrnn as fr
+        >>> state = {"out.weight": [[1.0]], "out.bias": [0.0], "rnn.weight_ih_l0": [[1.0]]}
+        >>> imported = fr.interop.from_state_dict({**state, "rnn.weight_hh_l0": [[1.0]]})
+        >>> imported.in_order("rnn", "out").to_sequential()
+        Sequential({'rnn': RNN(1, 1, bias=False), 'out': Linear(1, 1)})
+        """
+        if sorted(names) != sorted(self.layers):
+            raise ValueError(f"names: expected all of {', '.join(self.layers)}, got {', '.join(names)}")
+        other = copy.copy(self)
+        other.layers, other.orders = {name: self.layers[name] for name in names}, ()
+        return other
 
     def check(
         self, inputs: Any, outputs: Any, *, tolerance: float = 1e-5, batch_first: bool = False
@@ -153,5 +187,5 @@ class Imported:
         >>> print(imported.check(x, original(x)[0]))
         DIFFERENT: largest difference output ... (outputs up to ...); equal with nonlinearity={'rnn': 'relu'}
         """
-        refuse_unplaced(self.unplaced)
+        refuse_unplaced(self.unplaced, self.orders)
         return checked(self.layers, inputs, outputs, tolerance=tolerance, batch_first=batch_first)

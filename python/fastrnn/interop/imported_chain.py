@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -37,14 +37,17 @@ def chain(layers: Mapping[str, Any]) -> Sequential:
     return Sequential(parts)
 
 
-def refuse_unplaced(unplaced: Mapping[str, str]) -> None:
-    """Raise a ValueError if something became no layer: a model without it would compute something else."""
+def refuse_unplaced(unplaced: Mapping[str, str], orders: Sequence[tuple[str, ...]] = ()) -> None:
+    """Raise a ValueError if something became no layer, or the layers could be meant in several orders."""
     if unplaced:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in [*unplaced.items()][:5])
         raise ValueError(
             f"not placed: {reasons}. If the model computes the same without, delete these from "
             "imported.unplaced"
         )
+    if orders:
+        choices = " or ".join(f"in_order{order}" for order in orders)
+        raise ValueError(f"layers: the file keeps no order and several fit; choose one by {choices}")
 
 
 def checked(

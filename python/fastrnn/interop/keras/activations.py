@@ -64,7 +64,7 @@ def recurrent_name(value: Any, version: str | None) -> tuple[str, float]:
         return "hard_sigmoid", 5 / 6 if is_third(version) else 1.0
     if name not in _RECURRENT:
         raise Unsupported(
-            f"has the activation {name!r}; recurrent layers here have {', '.join([*_RECURRENT, 'hard_sigmoid'])}"
+            f"has the activation {name!r}; recurrent layers here have {', '.join(_RECURRENT)}, hard_sigmoid"
         )
     return _RECURRENT[name], 1.0
 
@@ -87,16 +87,19 @@ def is_third(version: str | None) -> bool:
 
 def _softmax(x: Array) -> Array:
     powers: Array = np.exp(x - x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
 
 
 def _log_softmax(x: Array) -> Array:
-    shifted = x - x.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted: Array = x - x.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
 
 
 def _softplus(x: Array) -> Array:
-    return np.logaddexp(x, x.dtype.type(0))
+    result: Array = np.logaddexp(x, x.dtype.type(0))
+    return result
 
 
 def _elu(x: Array) -> Array:
@@ -105,12 +108,14 @@ def _elu(x: Array) -> Array:
 
 def _selu(x: Array) -> Array:
     scale, alpha = x.dtype.type(1.0507009873554805), x.dtype.type(1.6732632423543772)
-    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    result: Array = scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return result
 
 
 def _gelu(x: Array) -> Array:
     erf = np.vectorize(math.erf, otypes=[x.dtype])
-    return x * x.dtype.type(0.5) * (1 + erf(x * x.dtype.type(0.5**0.5)))
+    result: Array = x * x.dtype.type(0.5) * (1 + erf(x * x.dtype.type(0.5**0.5)))
+    return result
 
 
 def _sigmoid(x: Array) -> Array:

@@ -55,10 +55,12 @@ def _order(graph: Graph) -> list[str]:
         raise Unsupported(f"it has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
     before = graph.inputs[0]
     order: list[str] = []
-    for name, call, read in graph.calls:
-        if read != [before] or name in order:
+    for name, number, call in graph.calls:
+        if graph.operations[name].of_masks:
+            continue
+        if call.inputs != [before] or name in order:
             raise Unsupported(f"{name} reads more than the layer before it")
-        before = before._replace(layer=name, call=call, output=0)
+        before = before._replace(layer=name, call=number, output=0)
         order.append(name)
     if graph.outputs != [before]:
         raise Unsupported("its output is not that of its last layer")

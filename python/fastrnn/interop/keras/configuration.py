@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from fastrnn._plain import as_is, as_list, as_mapping, as_text
 
-__all__ = ["MODELS", "LayerConfig", "ModelConfig", "Reference", "layer_config", "model_config"]
+__all__ = ["MODELS", "Call", "LayerConfig", "ModelConfig", "Reference", "layer_config", "model_config"]
 
 MODELS = ("Sequential", "Functional", "Model")
 _OWN_MODULES = ("keras", "tf_keras")
 _DEEPEST = 16
-_INPUTS = ("training", "mask")
+#: Operations on masks, which Keras 3 lists among the layers.
+MASK_OPERATIONS = ("NotEqual", "Any", "ExpandDims", "ZerosLike", "LogicalOr", "LogicalAnd", "Concatenate")
 
 
 class Reference(NamedTuple):
@@ -22,6 +24,24 @@ class Reference(NamedTuple):
     layer: str
     call: int
     output: int
+
+
+class Call(NamedTuple):
+    """What a call of a layer reads.
+
+    Attributes
+    ----------
+    inputs : list of Reference
+        Its arguments, and after them an initial state.
+    masks : list of (Reference or None)
+        The masks of its first arguments that it is given; others come with the arguments.
+    constant : object
+        A number that is an argument; None: there is none.
+    """
+
+    inputs: list[Reference]
+    masks: list[Reference | None] = []  # noqa: RUF012, it is never written to
+    constant: Any = None
 
 
 @dataclass
@@ -33,8 +53,7 @@ class LayerConfig:
     name, kind : str
         Its own name and its class's.
     config : dict
-    calls : list of list of Reference
-        What it reads, for each call.
+    calls : list of Call
     custom : str
         Why its class is none of Keras's own; "" if it is.
     """
@@ -42,7 +61,7 @@ class LayerConfig:
     name: str
     kind: str
     config: dict[str, Any]
-    calls: list[list[Reference]] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     custom: str = ""
 
 
@@ -81,7 +100,7 @@ def layer_config(where: str, value: Any) -> LayerConfig:
     module, registered = given.get("module"), given.get("registered_name")
     if isinstance(module, str) and module.split(".")[0] not in _OWN_MODULES:
         layer.custom = f"is of a class of its own, {module}.{kind}"
-    elif isinstance(module, str) and ".ops." in module:
+    elif isinstance(module, str) and ".ops." in module and kind not in MASK_OPERATIONS:
         layer.custom = f"is the operation {kind}, not a layer"
     elif isinstance(registered, str) and registered not in (kind, f"Keras>{kind}"):
         layer.custom = f"is of a class of its own, {registered}"
@@ -125,7 +144,7 @@ def model_config(where: str, value: Any, depth: int = 0) -> ModelConfig:
         nodes = as_list(f"{layer.name}.inbound_nodes", one.get("inbound_nodes", []), as_is)
         layer.calls = [_call(layer.name, node, faults) for node in nodes]
         if layer.kind == "InputLayer":
-            layer.calls = [[]]
+            layer.calls = [Call([])]
     outputs = list(_references(config["output_layers"]))
     inputs = list(_references(config.get("input_layers")))
     model = ModelConfig(name, layers, inputs, outputs, faults)
@@ -136,31 +155,36 @@ def model_config(where: str, value: Any, depth: int = 0) -> ModelConfig:
 def _sequential(name: str, layers: list[LayerConfig]) -> ModelConfig:
     if layers[0].kind != "InputLayer":
         layers.insert(0, LayerConfig("the input", "InputLayer", {}))
-    layers[0].calls = [[]]
-    for before, layer in zip(layers, layers[1:], strict=False):
-        layer.calls = [[Reference(before.name, 0, 0)]]
+    layers[0].calls = [Call([])]
+    for before, layer in pairwise(layers):
+        layer.calls = [Call([Reference(before.name, 0, 0)])]
     ends = [Reference(layers[0].name, 0, 0)], [Reference(layers[-1].name, 0, 0)]
     return ModelConfig(name, layers, *ends)
 
 
-def _call(name: str, node: Any, faults: dict[str, str]) -> list[Reference]:
-    """Return what a call reads: its arguments, and the initial state."""
+def _call(name: str, node: Any, faults: dict[str, str]) -> Call:
+    constant = None
     if not isinstance(node, dict):  # Keras 2
         entries = node if isinstance(node, list) else []
         if len(entries) > 1 and isinstance(entries[0], str):
             entries = [entries]
         given: Any = [entry[3] for entry in entries if isinstance(entry, list) and len(entry) > 3]
-        options = given[0] if given and isinstance(given[0], dict) else {}
+        options: Any = given[0] if given and isinstance(given[0], dict) else {}
         read = [one for entry in entries for one in _references(entry[:3] if isinstance(entry, list) else 0)]
     else:
         options = node.get("kwargs") if isinstance(node.get("kwargs"), dict) else {}
-        read = list(_references(node.get("args")))
-    state = options.pop("initial_state", None)
-    read += list(_references(state))
+        given = node.get("args")
+        read = list(_references(given))
+        if isinstance(given, list) and len(given) == 2 and type(given[1]) in (int, float):
+            constant = given[1]
+    read += list(_references(options.get("initial_state")))
+    mask = options.get("mask")
+    masks = [next(_references(one), None) for one in (mask if isinstance(mask, list) else [mask])]
     for option, value in options.items():
-        if value is not None and not (option in _INPUTS and isinstance(value, bool)):
+        known = option in ("initial_state", "mask") or (option == "training" and not value)
+        if value is not None and not known:
             faults[name] = f"is called with {option}, which is not run here"
-    return read
+    return Call(read, masks if any(masks) else [], constant)
 
 
 def _is_reference(value: Any) -> bool:
@@ -194,7 +218,8 @@ def _references(value: Any, depth: int = 0) -> Iterator[Reference]:
 
 def _check_references(where: str, model: ModelConfig) -> None:
     known = {layer.name: len(layer.calls) for layer in model.layers}
-    read = [one for layer in model.layers for call in layer.calls for one in call]
+    calls = [call for layer in model.layers for call in layer.calls]
+    read = [one for call in calls for one in (*call.inputs, *filter(None, call.masks))]
     for one in [*read, *model.inputs, *model.outputs]:
         if one.layer not in known:
             raise ValueError(f"{where}: reads from a layer {one.layer!r} that it does not have")

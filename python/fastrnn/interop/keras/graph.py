@@ -9,7 +9,7 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn.interop.keras.activations import Unsupported
-from fastrnn.interop.keras.configuration import MODELS, LayerConfig, ModelConfig, Reference
+from fastrnn.interop.keras.configuration import MODELS, Call, LayerConfig, ModelConfig, Reference
 from fastrnn.interop.keras.layer_weights import RECURRENT, Weights, inner_layer, inner_model
 from fastrnn.interop.keras.operation import Built, Masks, Operation
 from fastrnn.interop.keras.other_layers import BUILDERS, Distributed
@@ -25,8 +25,8 @@ class Graph(Operation):
     ----------
     operations : dict of str to Operation
         By the names of layers, in their order.
-    calls : list of (str, int, list of Reference)
-        Name, number and inputs of each call, in an order in which they can run.
+    calls : list of (str, int, Call)
+        Name, number and what it reads of each call, in an order in which they can run.
     inputs, outputs : list of Reference
     """
 
@@ -39,24 +39,28 @@ class Graph(Operation):
         self.calls = _ordered(model)
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
+        """Run all layers."""
         if len(inputs) != len(self.inputs):
             names = ", ".join(one.layer for one in self.inputs)
             raise ValueError(f"{self.name}: expected {len(self.inputs)} inputs, {names}, got {len(inputs)}")
         values: dict[Reference, tuple[Array, Any]] = dict(
             zip(self.inputs, zip(inputs, masks, strict=True), strict=True)
         )
-        for name, call, read in self.calls:
-            found = [self._value(values, one) for one in read]
+        for name, number, call in self.calls:
+            found = [self._value(values, one) for one in call.inputs]
             operation = self.operations[name]
+            own = [mask for _, mask in found]
+            for index, one in enumerate(call.masks[: len(own)]):
+                own[index] = own[index] if one is None else self._value(values, one)[0].astype(bool)
             arrays = [
                 array
-                if operation.reads_ids and array.dtype.kind in "iu"
+                if operation.reads_ids and array.dtype.kind in "iub"
                 else array.astype(self.dtype, copy=False)
                 for array, _ in found
             ]
-            results = operation(arrays, [mask for _, mask in found])
+            results = operation(arrays, own)
             for index, result in enumerate(zip(*results, strict=True)):
-                values[Reference(name, call, index)] = result
+                values[Reference(name, number, index)] = result
         ends = [self._value(values, one) for one in self.outputs]
         return [array for array, _ in ends], [mask for _, mask in ends]
 
@@ -71,7 +75,7 @@ class Graph(Operation):
             operation.reset()
 
 
-def _ordered(model: ModelConfig) -> list[tuple[str, int, list[Reference]]]:
+def _ordered(model: ModelConfig) -> list[tuple[str, int, Call]]:
     """Return the calls in an order in which each reads what there is.
 
     Raises
@@ -86,11 +90,12 @@ def _ordered(model: ModelConfig) -> list[tuple[str, int, list[Reference]]]:
         for index, call in enumerate(layer.calls)
     ]
     ready = {(one.layer, one.call) for one in model.inputs}
-    order: list[tuple[str, int, list[Reference]]] = []
+    order: list[tuple[str, int, Call]] = []
     while waiting:
         later = []
         for name, index, call in waiting:
-            if call and all((one.layer, one.call) in ready for one in call):
+            read = [*call.inputs, *filter(None, call.masks)]
+            if call.inputs and all((one.layer, one.call) in ready for one in read):
                 order.append((name, index, call))
                 ready.add((name, index))
             else:

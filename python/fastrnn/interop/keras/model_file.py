@@ -61,7 +61,7 @@ def model_of(content: bytes, config: Any) -> ModelFile:
 
 
 def texts_of(group: Group, name: str) -> list[str] | None:
-    """Return a list of texts, which Keras divides into several attributes if it is long; None: no such one."""
+    """Return a list of texts, None if there is none; Keras divides a long one into several attributes."""
     parts = [group.attributes.get(name)]
     if parts[0] is None:
         parts = []
@@ -78,7 +78,8 @@ def _archive(content: bytes) -> ModelFile:
     with errors_of_library("not a readable archive"), zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()
     if "config.json" not in names:
-        raise ValueError(f"is no model of Keras: an archive without config.json, with {', '.join(names[:5])}")
+        others = ", ".join(names[:5])
+        raise ValueError(f"is no model of Keras: an archive without config.json, with {others}")
     if "model.weights.json" in names:
         raise ValueError("has its weights in several files; save the model without max_shard_size")
     config = as_mapping("config.json", parse_json(_member(content, "config.json")))

@@ -52,12 +52,15 @@ class Operation:
         Whether it computes each step alone.
     masks : bool
         Whether it makes a mask.
+    of_masks : bool
+        Whether it is an operation on masks.
     reads_ids : bool
         Whether integers are left as they are.
     """
 
     stepwise = False
     masks = False
+    of_masks = False
     reads_ids = False
 
     def __init__(self, name: str, module: Any = None) -> None:
@@ -112,6 +115,7 @@ class Pointwise(Operation):
         self._keeps = keeps_mask or self.stepwise
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
+        """Apply the function."""
         if len(inputs) != 1:
             raise ValueError(f"{self.name}: expected one input, got {len(inputs)}")
         try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from fastrnn._checks import as_number
 from fastrnn.interop.keras.activations import Unsupported, function_of, part_of
 from fastrnn.interop.keras.configuration import LayerConfig
 from fastrnn.interop.keras.layer_weights import Weights
+from fastrnn.interop.keras.merging_layers import MERGING, Builder
 from fastrnn.interop.keras.operation import Built, Masks, Operation, Pointwise, checked_weights
 from fastrnn.layers import Activation, Embedding, Linear
 
@@ -25,7 +25,6 @@ _WITHOUT_EFFECT = (
     *("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout"),
     *("ActivityRegularization", "Identity"),
 )
-Builder: TypeAlias = Callable[[LayerConfig, Weights, Built], Operation]
 
 
 def embedding(layer: LayerConfig, weights: Weights, built: Built) -> Operation:
@@ -71,7 +70,8 @@ def dense(layer: LayerConfig, weights: Weights, built: Built) -> Operation:
     _expect("kernel", arrays[0], (None, units))
     if bias:
         _expect("bias", arrays[1], (units,))
-    module = Linear(*arrays[0].shape, bias, dtype=built.dtype.name, seed=0)
+    K, F = arrays[0].shape
+    module = Linear(K, F, bias, dtype=built.dtype.name, seed=0)
     module.load_state_dict(dict(zip(("weight", "bias"), (arrays[0].T, *arrays[1:]), strict=False)))
     return Pointwise(
         layer.name,
@@ -121,7 +121,8 @@ def batch_normalization(layer: LayerConfig, weights: Weights, built: Built) -> O
 
     def normalise(x: Array) -> Array:
         _expect_width(x, mean.size)
-        return x * scale + shift
+        y: Array = x * scale + shift
+        return y
 
     return Pointwise(layer.name, normalise, keeps_mask=True)
 
@@ -143,7 +144,8 @@ def layer_normalization(layer: LayerConfig, weights: Weights, built: Built) -> O
             _expect_width(x, array.size)
         centred = x - x.mean(axis=-1, keepdims=True)
         y: Array = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + epsilon)
-        return y * given.get("gamma", 1) + given.get("beta", 0)
+        y = y * given.get("gamma", 1) + given.get("beta", 0)
+        return y
 
     return Pointwise(layer.name, normalise, keeps_mask=True)
 
@@ -295,43 +297,6 @@ def _repeat(layer: LayerConfig, weights: Weights, built: Built) -> Operation:
     return Pointwise(layer.name, repeat)
 
 
-# --- of several arrays ---
-
-
-class _Merge(Operation):
-    """Several arrays become one."""
-
-    def __init__(self, name: str, function: Callable[[list[Array]], Array]) -> None:
-        super().__init__(name)
-        self._function = function
-
-    def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
-        try:
-            y = self._function(inputs)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
-        given = [mask for mask in masks if mask is not None]
-        return [y], [reduce(np.logical_and, given) if given else None]
-
-
-def _merging(function: Callable[[Array, Array], Array], *, mean: bool = False) -> Builder:
-    def build(layer: LayerConfig, weights: Weights, built: Built) -> Operation:
-        def merge(inputs: list[Array]) -> Array:
-            y = reduce(function, inputs)
-            return y / y.dtype.type(len(inputs)) if mean else y
-
-        return _Merge(layer.name, merge)
-
-    return build
-
-
-def _concatenate(layer: LayerConfig, weights: Weights, built: Built) -> Operation:
-    axis = layer.config.get("axis", -1)
-    if type(axis) is not int or not -8 < axis < 8 or axis == 0:
-        raise Unsupported(f"has axis {axis!r:.40}")
-    return _Merge(layer.name, lambda inputs: np.concatenate(inputs, axis=axis))
-
-
 class Distributed(Operation):
     """A layer that runs on each step alone."""
 
@@ -348,6 +313,7 @@ class Distributed(Operation):
         self.inner.reset()
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
+        """Run the layer on all steps at once."""
         (x,) = inputs
         if x.ndim < 3:
             raise ValueError(f"{self.name}: expected [N, T, ...], got {list(x.shape)}")
@@ -378,11 +344,5 @@ BUILDERS: Mapping[str, Builder] = {
     "Reshape": _reshape,
     "Permute": _permute,
     "RepeatVector": _repeat,
-    "Add": _merging(np.add),
-    "Subtract": _merging(np.subtract),
-    "Multiply": _merging(np.multiply),
-    "Average": _merging(np.add, mean=True),
-    "Maximum": _merging(np.maximum),
-    "Minimum": _merging(np.minimum),
-    "Concatenate": _concatenate,
+    **MERGING,
 }

@@ -194,11 +194,13 @@ class Recurrence(Operation):
             return [("", self.module)]
         given = {name: value for name, value, _ in self.module._options()}
         sizes = self.module.input_size, self.module.hidden_size
-        module = type(self.module)(*sizes, **{**given, "merge": _PARTS[str(self.merge)]})
+        kind: Any = type(self.module)
+        module = kind(*sizes, **{**given, "merge": _PARTS[str(self.merge)]})
         module.load_state_dict(self.module.state_dict())
         return [("", module)]
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
+        """Run the layer; after x there may be an initial state."""
         x, mask = inputs[0], masks[0]
         if x.ndim != 3 or x.shape[2] != self.module.input_size:
             expected = f"[N, T, {self.module.input_size}]"

@@ -27,7 +27,7 @@ class NumpyCell:
     P : ndarray, float [3*H]
         Peepholes; zero without any.
     clip : float or None
-        Bounds what goes into every activation.
+        Bounds the sums of gates and candidate; not c, as ONNX Runtime reads the specification.
     reverse : bool
     variant : bool
         `linear_before_reset` of a GRU, `input_forget` of an LSTM.
@@ -86,4 +86,4 @@ class NumpyCell:
         forget = 1 - i if self.variant else f(self._bounded(af + Pf * c))
         c = forget * c + i * g(self._bounded(ac))
         o = f(self._bounded(ao + Po * c))
-        return o * output(self._bounded(c)), c
+        return o * output(c), c

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fastrnn.interop.imported_chain import refuse_unplaced
 from fastrnn.interop.onnx.tensors import dtype_of_name
 from fastrnn.interop.parity import compare
 from fastrnn.layers import Activation, Embedding, Recurrent, Sequential
@@ -17,7 +16,7 @@ from fastrnn.layers import Activation, Embedding, Recurrent, Sequential
 if TYPE_CHECKING:
     from fastrnn._arrays import Array
     from fastrnn.interop.onnx.graph import Value
-    from fastrnn.interop.onnx.model import OnnxModel
+    from fastrnn.interop.onnx.plan import Plan
     from fastrnn.layers import Module
 
 __all__ = ["chain", "time_major"]
@@ -33,7 +32,18 @@ _FUNCTIONS = {
 _STEPS, _ROWS = 4, 3
 
 
-def chain(model: OnnxModel) -> Sequential:
+class Runnable(Protocol):
+    """What `chain` needs of a model."""
+
+    inputs: list[Value]
+    _order: list[tuple[str, Module | str]]
+    _plan: Plan
+
+    def run(self, arrays: Mapping[str, Any]) -> dict[str, Array]:
+        """Run it."""
+
+
+def chain(model: Runnable) -> Sequential:
     """Return copies of a model's layers as a `Sequential` that computes the same.
 
     Raises
@@ -41,7 +51,6 @@ def chain(model: OnnxModel) -> Sequential:
     ValueError
         If the layers do not fit together, or the graph computes something else.
     """
-    refuse_unplaced(model.unplaced)
     parts: dict[str, Module] = {}
     dtype = np.dtype(np.float32)
     for name, part in model._order:
@@ -72,7 +81,7 @@ def time_major(layer: Module) -> Module:
     return new
 
 
-def _agrees(model: OnnxModel, network: Sequential, batch_first: bool) -> bool:
+def _agrees(model: Runnable, network: Sequential, batch_first: bool) -> bool:
     """Whether an output of the model is that of the network for some number of steps.
 
     Exporters may write the number of steps of their example into the graph: other numbers then fail.
@@ -86,7 +95,7 @@ def _agrees(model: OnnxModel, network: Sequential, batch_first: bool) -> bool:
     raise failed or ValueError("there are no steps")
 
 
-def _agree(model: OnnxModel, network: Sequential, batch_first: bool, steps: int) -> bool:
+def _agree(model: Runnable, network: Sequential, batch_first: bool, steps: int) -> bool:
     """Whether an output of the model is that of the network, for random numbers and zero states."""
     first = next(iter(network.parts.values()))
     feeds, x = {}, None

@@ -47,6 +47,8 @@ class Scope:
         How often each value is read.
     readers : mapping of str to Node
         A node that reads the value.
+    zeros : set of str
+        Values that are zero, whatever their shape.
     merged : set of int
         The ids of nodes that are part of the layer of another one.
     """
@@ -54,6 +56,7 @@ class Scope:
     constants: Mapping[str, Array]
     uses: Counter[str]
     readers: Mapping[str, Node]
+    zeros: set[str] = field(default_factory=set)
     merged: set[int] = field(default_factory=set)
 
 
@@ -100,7 +103,8 @@ class FoundLayers:
             raise ValueError("expected the inputs X, W and R")
         if own.reasons:
             self.notes.append(f"{node.label} runs in NumPy because of {', '.join(own.reasons)}")
-        rest = [names[0], names[4], names[5], names[6]]
+        states = ["" if name in scope.zeros else name for name in names[5:7]]  # zero is the default
+        rest = [names[0], names[4], *states]
         if all(name in scope.constants for name in places.values()):
             parts = own.bind({name: scope.constants[place] for name, place in places.items()})
             for part in parts:

@@ -129,6 +129,8 @@ class Graph:
         Without the constants that old files list among the inputs.
     constants : dict of str to ndarray
     nodes : list of Node
+    unread : dict of str to str
+        Values of types that cannot be used: the reason of each.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Graph:
     outputs: list[Value]
     constants: dict[str, Array] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
 
     def renamed(self, names: dict[str, str], prefix: str, attributes: dict[str, Any]) -> Graph:
         """Return the graph with other names of values, as part of an inlined function."""

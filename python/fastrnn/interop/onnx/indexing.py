@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,42 +86,47 @@ def _gather_nd(node: Node) -> Operator:
     return run
 
 
-@operator("ScatterND")
-def _scatter_nd(node: Node) -> Operator:
+def _scattered(node: Node) -> Callable[[Array, Any, Array], Array]:
+    """Return a function that puts updates into a copy of an array."""
     how = {"none": None, "add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
     name = node.text("reduction", "none")
     if name not in how:
         raise ValueError(f"reduction: expected one of {', '.join(how)}, got {name!r}")
     function = how[name]
 
-    def run(data: Array, indices: Array, updates: Array) -> Any:
-        check_indices(indices)
+    def scatter(data: Array, where: Any, updates: Array) -> Array:
         same_dtype(data, updates)
-        result, where = data.copy(), tuple(np.moveaxis(indices, -1, 0))
+        result = data.copy()
         if function is None:
             result[where] = updates
         else:
             function.at(result, where, updates)
         return result
 
+    return scatter
+
+
+@operator("ScatterND")
+def _scatter_nd(node: Node) -> Operator:
+    scatter = _scattered(node)
+
+    def run(data: Array, indices: Array, updates: Array) -> Any:
+        check_indices(indices)
+        return scatter(data, tuple(np.moveaxis(indices, -1, 0)), updates)
+
     return run
 
 
 @operator("ScatterElements", "Scatter")
 def _scatter_elements(node: Node) -> Operator:
-    axis = node.integer("axis", 0)
-    if node.text("reduction", "none") != "none":
-        raise ValueError(f"reduction: expected none, got {node.text('reduction')!r}")
+    axis, scatter = node.integer("axis", 0), _scattered(node)
 
     def run(data: Array, indices: Array, updates: Array) -> Any:
         check_indices(indices)
-        same_dtype(data, updates)
         where = normal_axis(axis, data.ndim)
         grid: list[Any] = list(np.indices(indices.shape, sparse=True))
         grid[where] = indices
-        result = data.copy()
-        result[tuple(grid)] = updates
-        return result
+        return scatter(data, tuple(grid), updates)
 
     return run
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastrnn._arrays import as_array
 from fastrnn.interop.imported import Imported
+from fastrnn.interop.imported_chain import refuse_unplaced
 from fastrnn.interop.onnx.chain import chain, time_major
 from fastrnn.interop.onnx.graph import Graph, Value
 from fastrnn.interop.onnx.planning import Planner
@@ -56,12 +57,17 @@ class OnnxModel(Imported):
         size = sum(array.nbytes for array in graph.constants.values())
         planner = Planner(max(_LEAST_FOLDED, 2 * size), partial=partial)
         plan = planner.plan(graph, {}, [])
+        notes += [
+            f"{value.name}: {value.dtype} is computed in float32"
+            for value in (*graph.inputs, *graph.outputs)
+            if value.dtype in HALF.values()
+        ]
         found = planner.found
         super().__init__(found.layers, planner.lacking, [*dict.fromkeys([*notes, *found.notes])])
         if planner.lacking and not partial:
             shown = ", ".join(f"{label}: {why}" for label, why in list(planner.lacking.items())[:20])
             raise ValueError(
-                f"{len(planner.lacking)} nodes cannot be run: {shown}; "
+                f"{len(planner.lacking)} node{'s' * (len(planner.lacking) > 1)} cannot be run: {shown}; "
                 f"write load_onnx({path!r}, partial=True) for the layers of the rest"
             )
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -69,6 +75,8 @@ class OnnxModel(Imported):
 
     def run(self, arrays: Mapping[str, Any]) -> dict[str, Array]:
         """Run the model.
+
+        Nothing of a file is executed but the operators here; a Loop runs as often as the file says.
 
         Parameters
         ----------
@@ -101,7 +109,8 @@ class OnnxModel(Imported):
         with np.errstate(all="ignore"):
             results = self._plan.run(given)
         return {
-            value.name: _returned(value, array) for value, array in zip(self.outputs, results, strict=True)
+            value.name: _returned(value, array, given)
+            for value, array in zip(self.outputs, results, strict=True)
         }
 
     def __call__(self, *arrays: Any, **named: Any) -> dict[str, Array]:
@@ -139,6 +148,7 @@ class OnnxModel(Imported):
         ValueError
             If a node cannot be run, or the graph computes something else than its layers one after another.
         """
+        refuse_unplaced(self.unplaced)
         return chain(self)
 
     def to_language_model(self, vocabulary: Any = None) -> Any:
@@ -149,7 +159,7 @@ class OnnxModel(Imported):
         ValueError
             As for `to_sequential`, or if the layers are no embedding, recurrent layers and linear layer.
         """
-        chain(self)
+        self.to_sequential()
         layers = Imported({name: time_major(layer) for name, layer in self.layers.items()})
         return layers.to_language_model() if vocabulary is None else layers.to_language_model(vocabulary)
 
@@ -198,7 +208,7 @@ def _checked(value: Value, given: Any) -> Array:
     """Return an input as an array of the dtype in which the model computes."""
     dtype = dtype_of_name(value.dtype) if value.dtype else None
     array = as_array(value.name, given, dtype)
-    half = value.dtype == "float16" and array.dtype == np.float16
+    half = value.dtype in HALF.values() and array.dtype.name == value.dtype
     if dtype is not None and array.dtype != dtype and not half:
         raise TypeError(
             f"{value.name}: expected {value.dtype}, got {array.dtype}; "
@@ -214,9 +224,12 @@ def _checked(value: Value, given: Any) -> Array:
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
-def _returned(value: Value, array: Array) -> Array:
-    """Return an output, float16 where the file says so."""
-    return array.astype(np.float16) if value.dtype == "float16" else array
+def _returned(value: Value, array: Array, given: list[Array]) -> Array:
+    """Return an output, float16 where the file says so; a copy if it is an input or a constant."""
+    if value.dtype == "float16":
+        return array.astype(np.float16)
+    owned = array.flags.writeable and not any(np.may_share_memory(array, one) for one in given)
+    return array if owned else array.copy()
 
 
 def load_onnx(path: str | os.PathLike[str], *, partial: bool = False) -> OnnxModel:
@@ -259,4 +272,4 @@ def load_onnx(path: str | os.PathLike[str], *, partial: bool = False) -> OnnxMod
     notes: list[str] = []
     name = os.fspath(path)
     with errors_of_file(str(name)):
-        return OnnxModel(read_graph(path, notes), str(name), notes, partial=partial)
+        return OnnxModel(read_graph(path, notes, partial=partial), str(name), notes, partial=partial)

@@ -153,4 +153,5 @@ class Slots:
         """Put arrays into the slots of the names that are used."""
         for name, number in self._numbers.items():
             if name in constants:
-                self.template[number] = constants[name]
+                self.template[number] = constant = constants[name].view()
+                constant.flags.writeable = False  # what a run returns must not be one of them

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn.interop.onnx import control_flow, elementwise, indexing, shaping, sums
+from fastrnn.interop.onnx import control_flow, elementwise, indexing, learning, shaping, sums
 from fastrnn.interop.onnx.found_layers import FoundLayers, NamedStep, Scope
 from fastrnn.interop.onnx.graph import Graph, Node, read_names
 from fastrnn.interop.onnx.operator_table import OPERATORS, RoomError, limited_room
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Planner"]
 
-_ = (elementwise, indexing, shaping, sums)  # they enter their operators into the table
+_ = (elementwise, indexing, learning, shaping, sums)  # they enter their operators into the table
+_KEEP_ZEROS = frozenset(
+    {"Expand", "Slice", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Identity", "Gather", "Tile", "Split"}
+)
 _NOWHERE = "\0"  # the name of the slot of outputs that are left out
 
 
@@ -43,7 +46,7 @@ class Planner:
     def __init__(self, room: int, *, partial: bool = False) -> None:
         self.found = FoundLayers()
         self.lacking: dict[str, str] = {}
-        self._room, self._partial = room, partial
+        self._room, self._partial, self._unread = room, partial, dict[str, str]()
 
     def plan(self, graph: Graph, outer: Mapping[str, Array], captured: list[str]) -> Plan:
         """Make the plan of a graph.
@@ -61,6 +64,8 @@ class Planner:
         ValueError, TypeError
             If a node cannot be run; not for one whose operator is unknown, see `lacking`.
         """
+        self._unread |= graph.unread
+        self.lacking |= {repr(name): reason for name, reason in graph.unread.items()}
         constants = {**outer, **graph.constants}
         for value in graph.inputs:
             constants.pop(value.name, None)
@@ -68,6 +73,7 @@ class Planner:
         uses = Counter(name for node in rest for name in read_names(node))
         uses.update(value.name for value in graph.outputs)
         scope = Scope(constants, uses, {name: node for node in rest for name in node.inputs})
+        scope.zeros = _zeros(rest, constants)
         steps: list[NamedStep] = []
         for node in rest:
             if id(node) not in scope.merged:
@@ -116,6 +122,9 @@ class Planner:
 
     def _step(self, node: Node, scope: Scope) -> NamedStep | None:
         """Return a node's function with the names of what it reads and writes; None if there is none."""
+        for name in node.inputs:
+            if name in self._unread:
+                raise TypeError(self._unread[name])
         step = self.found.step(node, scope)
         if step is not None:
             return step
@@ -135,15 +144,28 @@ class Planner:
         return NamedStep(node, function, [*node.inputs, *names], node.outputs)
 
 
+def _zeros(nodes: list[Node], constants: Mapping[str, Array]) -> set[str]:
+    """Return the names of values that are zero, such as the first states that exporters write."""
+    zeros = {name for name, array in constants.items() if array.dtype.kind == "f" and not array.any()}
+    for node in nodes:
+        value = node.attributes.get("value", np.zeros(1, np.float32))
+        made = node.op == "ConstantOfShape" and isinstance(value, np.ndarray) and not value.any()
+        if not node.domain and (made or (node.op in _KEEP_ZEROS and node.inputs and node.inputs[0] in zeros)):
+            zeros.update(node.outputs)
+    return zeros
+
+
 def _numbered(steps: list[NamedStep], slots: Slots, kept: set[int]) -> list[Step]:
-    """Return steps with numbers for names, each with the slots that nothing reads after it."""
+    """Return the steps whose results are read, with numbers for names and slots that nothing reads later."""
     numbered = [
         (step, [slots[name] for name in step.reads], [slots[name or _NOWHERE] for name in step.writes])
         for step in steps
     ]
-    seen, made = {0, *kept}, []
+    seen, made = {*kept}, []
     for step, reads, writes in reversed(numbered):
-        frees = tuple({*reads, *writes} - seen)
+        if seen.isdisjoint(writes):
+            continue
+        frees = tuple({*reads, *writes} - seen - {0})
         seen.update(frees)
         made.append(Step(step.function, tuple(reads), tuple(writes), frees, step.node))
     return made[::-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,8 @@ from fastrnn.interop.onnx.tensors import DTYPES, Tensors, dtype_name
 
 __all__ = ["errors_of_file", "read_graph"]
 
-_MOST_NODES = 200_000
+_FREE_NODES = 20_000
+_NODE_BYTES = 10  # of a node in a file; functions that call functions could make any number
 _OWN = ("", "ai.onnx")
 
 
@@ -40,8 +41,10 @@ def errors_of_file(path: str) -> Iterator[None]:
         raise ModelFileError(printable(f"{path}: {type(error).__name__}: {error}")) from error
 
 
-def read_graph(path: str | os.PathLike[str], notes: list[str]) -> Graph:
+def read_graph(path: str | os.PathLike[str], notes: list[str], *, partial: bool = False) -> Graph:
     """Read a file's graph, with functions inlined and the nodes in order.
+
+    A partial graph may have values of types that cannot be used, see `Graph`.
 
     Raises
     ------
@@ -59,17 +62,19 @@ def read_graph(path: str | os.PathLike[str], notes: list[str]) -> Graph:
         raise ValueError(f"expected an ONNX model: {error}") from None
     if not model.HasField("graph"):
         raise ValueError("expected an ONNX model, got a file without a graph")
-    return _Reader(model, Tensors(os.fspath(path), len(content), notes)).graph()
+    size = len(content)
+    del content
+    return _Reader(model, Tensors(os.fspath(path), size, notes), size, partial).graph()
 
 
 class _Reader:
     """Turns one model into a graph of plain values."""
 
-    def __init__(self, model: Any, tensors: Tensors) -> None:
-        self._model, self._tensors = model, tensors
+    def __init__(self, model: Any, tensors: Tensors, size: int, partial: bool) -> None:
+        self._model, self._tensors, self._partial = model, tensors, partial
         self._opsets = _opsets(model.opset_import, model.ir_version)
         self._functions = {(one.domain, one.name): one for one in model.functions}
-        self._left = _MOST_NODES
+        self._left = self._most = _FREE_NODES + size // _NODE_BYTES
         self._calls = 0
         self._open: set[tuple[str, str]] = set()
         self._bodies: dict[tuple[str, str], tuple[dict[str, Any], list[Node]]] = {}
@@ -83,16 +88,23 @@ class _Reader:
             raise ValueError(
                 f"tensor {proto.sparse_initializer[0].values.name!r}: cannot read sparse tensors"
             )
-        constants = {}
+        constants: dict[str, Any] = {}
+        unread: dict[str, str] = {}
         for tensor in proto.initializer:
-            if tensor.name in constants:
+            if tensor.name in constants or tensor.name in unread:
                 raise ValueError(f"tensor {tensor.name!r}: there are two of this name")
-            constants[tensor.name] = self._tensors.array(tensor, tensor.name)
-        inputs = [_value(one) for one in proto.input if one.name not in constants]
-        here = outside | constants.keys() | {one.name for one in inputs}
+            array = self._unless_unread(unread, tensor.name, self._tensors.array, tensor, tensor.name)
+            constants |= {} if array is None else {tensor.name: array}
+        values = [
+            [self._unless_unread(unread, one.name, _value, one) or Value(one.name, "", None) for one in side]
+            for side in (proto.input, proto.output)
+        ]
+        inputs = [one for one in values[0] if one.name not in constants]
+        here = outside | constants.keys() | unread.keys() | {one.name for one in inputs}
+        here -= {one.name for one in values[1] if one.name in unread}  # a node makes them
         inner = here | {name for node in proto.node for name in node.output}
         nodes = [own for node in proto.node for own in self._nodes(node, opsets, inner)]
-        graph = Graph(proto.name, inputs, [_value(one) for one in proto.output], constants)
+        graph = Graph(proto.name, inputs, values[1], constants, unread=unread)
         graph.nodes = ordered(nodes, here)
         made = here.union(*(node.outputs for node in nodes))
         for value in graph.outputs:
@@ -100,11 +112,23 @@ class _Reader:
                 raise ValueError(f"output {value.name!r}: there is no such value")
         return graph
 
+    def _unless_unread(
+        self, unread: dict[str, str], name: str, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Call a function; if a type cannot be used, note it in a partial model and return None."""
+        try:
+            return function(*arguments)
+        except TypeError as error:
+            if not self._partial:
+                raise
+            unread[name] = str(error)
+            return None
+
     def _nodes(self, proto: Any, opsets: Mapping[str, int], outside: set[str]) -> list[Node]:
         """Return a node, or the nodes of the function that it calls."""
         self._left -= 1
         if self._left < 0:
-            raise ValueError(f"expected at most {_MOST_NODES} nodes")
+            raise ValueError(f"expected at most {self._most} nodes, with those of functions")
         domain = "" if proto.domain in _OWN else proto.domain
         attributes = {
             one.name: self._attribute(one, opsets, outside, f"node {proto.name!r} ({proto.op_type})")
@@ -135,6 +159,8 @@ class _Reader:
             )
         given, body = self._body(call, function)
         self._left -= len(body)
+        if self._left < 0:
+            raise ValueError(f"expected at most {self._most} nodes, with those of functions")
         self._calls += 1
         prefix = f"{call.name or f'{call.op}#{self._calls}'}/"
         names = dict.fromkeys(function.input, "")

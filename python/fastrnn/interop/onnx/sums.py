@@ -73,6 +73,12 @@ def _einsum(node: Node) -> Operator:
     return run
 
 
+def _mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """Return the mean, without NumPy's warning of a mean of nothing."""
+    count = np.prod([x.shape[axis] for axis in axes], dtype=x.dtype)
+    return np.asarray(x.sum(axes, dtype=x.dtype, keepdims=keepdims) / count)
+
+
 def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
     top = x.max(axis, keepdims=True, initial=-np.inf) if x.size else x.max(axis, keepdims=True, initial=0)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
@@ -80,11 +86,21 @@ def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
     return sums if keepdims else sums.squeeze(axis)  # type: ignore[no-any-return]
 
 
+def _extreme(dtype: np.dtype[Any], *, largest: bool) -> Any:
+    """Return the largest or smallest number of a dtype."""
+    if dtype.kind == "f":
+        return np.inf if largest else -np.inf
+    if dtype.kind == "b":
+        return largest
+    limits = np.iinfo(dtype)
+    return limits.max if largest else limits.min
+
+
 _REDUCTIONS: dict[str, Callable[[Array, Any, bool], Any]] = {
     "ReduceSum": lambda x, axis, keep: x.sum(axis, dtype=x.dtype, keepdims=keep),
-    "ReduceMean": lambda x, axis, keep: x.mean(axis, keepdims=keep),
-    "ReduceMax": lambda x, axis, keep: x.max(axis, keepdims=keep),
-    "ReduceMin": lambda x, axis, keep: x.min(axis, keepdims=keep),
+    "ReduceMean": lambda x, axis, keep: _mean(x, axis, keep),
+    "ReduceMax": lambda x, axis, keep: x.max(axis, keepdims=keep, initial=_extreme(x.dtype, largest=False)),
+    "ReduceMin": lambda x, axis, keep: x.min(axis, keepdims=keep, initial=_extreme(x.dtype, largest=True)),
     "ReduceProd": lambda x, axis, keep: x.prod(axis, dtype=x.dtype, keepdims=keep),
     "ReduceSumSquare": lambda x, axis, keep: (x * x).sum(axis, dtype=x.dtype, keepdims=keep),
     "ReduceL1": lambda x, axis, keep: np.abs(x).sum(axis, dtype=x.dtype, keepdims=keep),
@@ -145,9 +161,9 @@ def _layer_normalization(node: Node) -> Operator:
 
     def run(x: Array, scale: Array, bias: Array | None = None) -> Any:
         places = tuple(range(normal_axis(axis, x.ndim), x.ndim))
-        mean = x.mean(places, keepdims=True)
+        mean = _mean(x, places, True)
         centred = x - mean
-        inverse = 1 / np.sqrt((centred * centred).mean(places, keepdims=True) + x.dtype.type(epsilon))
+        inverse = 1 / np.sqrt(_mean(centred * centred, places, True) + x.dtype.type(epsilon))
         result = centred * inverse * scale
         result = result if bias is None else result + bias
         return (result, mean, inverse)[: len(node.outputs)] if several else result

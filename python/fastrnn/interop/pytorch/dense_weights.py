@@ -18,6 +18,7 @@ _LINEAR = re.compile(
     r"lin|dec|out|fc|proj|head|logit|dense|classif|hidden|att|(^|[._])(h2o|h2t|h2h|i2h|i2o|o2o)",
     re.IGNORECASE,
 )
+_PARAMETRISED = re.compile(r"_(g|v|orig|u)$|^original\d$")
 _MOST_COMPARED = 8  # embeddings of equal first rows
 _CONVOLUTIONS = {3: "Conv1d", 4: "Conv2d", 5: "Conv3d"}
 
@@ -119,7 +120,7 @@ class TiedWeights:
 
 
 def _first_row(weight: Array) -> tuple[Any, ...]:
-    return weight.shape, weight[0].astype(np.float64).tobytes()
+    return weight.shape, weight[0].astype(np.complex128).tobytes()
 
 
 def _linear_or_embedding(name: str, weight: Array, place: int, around: Neighbours, notes: list[str]) -> str:
@@ -153,7 +154,7 @@ def _guess(name: str, tensors: Mapping[str, Array]) -> str:
         return f"a BatchNorm, of its names: {shapes}"
     if names & {"in_proj_weight", "q_proj_weight", "in_proj_bias"}:
         return f"a MultiheadAttention, of its names: {shapes}"
-    if "weight_g" in names or "original0" in names or "parametrizations" in name:
+    if "parametrizations" in name or any(_PARAMETRISED.search(own) for own in names):
         return f"a weight with a parametrisation ({shapes}); remove it in PyTorch before saving"
     if names & {"_packed_params", "scale", "zero_point"}:
         return f"a quantised module: {shapes}"

@@ -12,6 +12,7 @@ from fastrnn._checks import as_choice
 from fastrnn._memory import check_memory
 from fastrnn._plain import as_mapping
 from fastrnn.interop.imported import Imported
+from fastrnn.interop.layer_order import fitting_orders
 from fastrnn.interop.pytorch.dense_weights import Neighbours, TiedWeights, dense_weights, neighbours
 from fastrnn.interop.pytorch.found_state import Weight, find_state
 from fastrnn.interop.pytorch.recurrent_weights import (
@@ -108,6 +109,8 @@ def from_state_dict(
             imported.unplaced[name] = str(reason)
     _place_tied(groups, made, around, imported)
     _build({name: made[name] for name in groups if name in made}, groups, options, imported)
+    if not getattr(mapping, "ordered", True):
+        _put_in_order(imported)
     return imported
 
 
@@ -233,6 +236,16 @@ def _build(
             if weight.dtype != dtype.name and len(imported.notes) < _MOST_NOTES:
                 full = f"{name}.{own}" if name else own
                 imported.notes.append(f"{full}: {weight.dtype} became {dtype}")
+
+
+def _put_in_order(imported: Imported) -> None:
+    """Put the layers of a file without an order into the only one in which they fit together."""
+    orders = fitting_orders(imported.layers)
+    if len(orders) == 1 and orders[0] != tuple(imported.layers):
+        imported.layers = {name: imported.layers[name] for name in orders[0]}
+        imported.notes.append(f"the file keeps no order; only {', '.join(orders[0])} fit together")
+    elif len(orders) > 1:
+        imported.orders = tuple(orders)
 
 
 def _dtype(weights: Mapping[str, Array]) -> np.dtype[Any]:

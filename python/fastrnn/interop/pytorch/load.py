@@ -21,6 +21,7 @@ from fastrnn.interop.pytorch.zip_records import Records, zip_records
 
 __all__ = ["LoadedState", "load_pt"]
 
+_ZIP = b"PK"
 _LEGACY = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # the number that begins files of before PyTorch 1.6
 _BIG_HEADER = 100_000_000  # bytes, the limit of the safetensors format itself
 _MOST_NOTES = 1000
@@ -33,11 +34,13 @@ class LoadedState(dict[Any, Any]):
     ----------
     notes : list of str
         What was converted, one sentence each: ``"rnn.weight_ih_l0: bfloat16 became float32"``.
+    ordered : bool
+        Whether the entries have the order in which they were saved; safetensors files keep none.
     """
 
-    def __init__(self, values: Mapping[Any, Any], notes: list[str]) -> None:
+    def __init__(self, values: Mapping[Any, Any], notes: list[str], *, ordered: bool = True) -> None:
         super().__init__(values)
-        self.notes = notes
+        self.notes, self.ordered = notes, ordered
 
 
 def load_pt(path: str | os.PathLike[str]) -> Any:
@@ -82,43 +85,47 @@ def load_pt(path: str | os.PathLike[str]) -> Any:
     >>> state["weight"].shape, state.notes
     ((2, 3), [])
     """
-    content = _read(path)
     try:
-        return _parse(content)
+        content = _read(path)
+        return _from_archive(zip_records(content)) if content.startswith(_ZIP) else _from_tensors(content)
     except (ValueError, TypeError, OverflowError) as error:
         raise ModelFileError(printable(f"{os.fspath(path)}: {error}")) from error
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
+    """Read a file, if its first bytes and its size allow."""
     with open_regular(path) as file:
+        _check_format(file.read(512))
         size, left = os.fstat(file.fileno()).st_size, available_memory()
         if left is not None and size > left:
             raise out_of_memory(os.fspath(path), size, "use a machine with more memory")
+        file.seek(0)
         return file.read()
 
 
-def _parse(content: bytes) -> Any:
-    if content.startswith(b"PK") or (not _is_safetensors(content) and b"PK\x05\x06" in content[-65_557:]):
-        return _from_archive(zip_records(content))
-    if _is_safetensors(content):
-        tensors = read_tensors(content)
-        for array in tensors.values():
-            array.flags.writeable = False
-        return LoadedState(tensors, _notes_of_header(content))
-    if _LEGACY in content[:32] or content[257:262] == b"ustar":
+def _check_format(head: bytes) -> None:
+    if head.startswith(_ZIP) or (
+        head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _BIG_HEADER
+    ):
+        return
+    if _LEGACY in head[:32] or head[257:262] == b"ustar":
         raise ValueError(
             "has the format of before PyTorch 1.6; write it again where PyTorch is installed: "
             "torch.save(torch.load(old), new)"
         )
-    if content.startswith(b"\x89HDF\r\n"):
+    if head.startswith(b"\x89HDF\r\n"):
         raise ValueError("is an HDF5 file, as Keras writes; use load_keras")
-    if not content:
-        raise ValueError("is empty")
-    raise ValueError("expected a zip file of torch.save or a safetensors file, it is neither")
+    raise ValueError(
+        "expected a zip file of torch.save or a safetensors file, it is " + ("neither" if head else "empty")
+    )
 
 
-def _is_safetensors(content: bytes) -> bool:
-    return content[8:9] == b"{" and 2 <= int.from_bytes(content[:8], "little") <= _BIG_HEADER
+def _from_tensors(content: bytes) -> LoadedState:
+    tensors = read_tensors(content)
+    for array in tensors.values():
+        array.flags.writeable = False
+    in_order = {name: tensors[name] for name in sorted(tensors)}  # else it changes from run to run
+    return LoadedState(in_order, _notes_of_header(content), ordered=False)
 
 
 def _from_archive(records: Records) -> Any:

@@ -149,7 +149,7 @@ class _Machine:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+    return data.decode()  # what is not UTF-8 raises a ValueError
 
 
 def _integer(machine: _Machine, size: int) -> None:
@@ -166,8 +166,9 @@ def _import(machine: _Machine, module: Any, name: Any) -> None:
     if meaning is None:
         raise ValueError(
             f"imports {imported}, which reading would have to trust: only tensors and containers are read. "
-            "If you trust the file, keep its tensors where PyTorch is installed: "
-            'torch.save(torch.load(path, weights_only=False)["state_dict"], new)'
+            "If you trust the file, write its weights again where PyTorch is installed: "
+            "old = torch.load(path, weights_only=False); torch.save(old.state_dict(), new) for a module, "
+            'torch.save(old["model"], new) for a part of a checkpoint'
         )
     machine.push(meaning)
 

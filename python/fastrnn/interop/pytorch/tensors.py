@@ -111,7 +111,7 @@ class TensorBuilder:
         dtype = np.dtype(_STORAGES[kind])
         name = f"data/{key}"
         size = self._records.size(name)
-        if count * dtype.itemsize > size:
+        if count * dtype.itemsize != size:
             raise ValueError(f"{name}: expected {count * dtype.itemsize} bytes, {count} numbers, got {size}")
         file_dtype = dtype.newbyteorder("S") if self._swapped else dtype
         values = np.frombuffer(self._records.read(name), file_dtype, count)
