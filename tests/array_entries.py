@@ -1,4 +1,4 @@
-"""Every place where users pass arrays: functions of a converter, whose results are the same for any library."""
+"""Every place where users pass arrays: functions of a converter, with the same results for any library."""
 
 from __future__ import annotations
 
@@ -166,16 +166,14 @@ def _data(of: Converter) -> Any:
 def _language_model(of: Converter) -> Any:
     model = fr.LanguageModel(D, hidden_size=H, cell_options={"context_size": 2}, seed=0)
     context, own = of(floats(N, 2)), of(floats(2))
+    prompts = [of(ids(2)), of(ids(3))]
     given = of(ids(T, N)), of(ids(T, N, seed=1))
     return (
         model.loss(*given, context=context),
         model.loss_and_gradients(*given, context=context)[0],
         model.stream(N, context=context).step(of(ids(N))),
         decode.greedy(model, of(ids(2)), max_length=4, context=own).ids,
-        [
-            text.ids
-            for text in decode.generate(model, [of(ids(2)), of(ids(3))], max_length=4, seed=0, context=own)
-        ],
+        [text.ids for text in decode.generate(model, prompts, max_length=4, seed=0, context=own)],
         decode.beam_search(model, of(ids(2)), max_length=4, context=own)[0].ids,
         decode.next_probabilities(of(floats(D)), seen=of(ids(2))),
         decode.log_probabilities(of(floats(N, D))),
@@ -235,20 +233,18 @@ def _reservoirs(of: Converter) -> Any:
 
 def _generators(of: Converter) -> Any:
     drawn = models.SequenceGenerator(hidden_size=3, epochs=1, random_state=0)
-    drawn.fit(
-        of(floats(4, 2, dtype="float64")), [of(floats(5, 1, dtype="float64", seed=i)) for i in range(4)]
-    )
+    series = [of(floats(5, 1, dtype="float64", seed=i)) for i in range(4)]
+    drawn.fit(of(floats(4, 2, dtype="float64")), series)
     translated = models.Seq2Seq(hidden_size=3, epochs=1, random_state=0)
     pairs = [of(ids(3, seed=i)) for i in range(4)]
     translated.fit(pairs, pairs)
     heard = models.Transcriber(hidden_size=3, epochs=1, random_state=0)
-    heard.fit(
-        [of(floats(6, 2, dtype="float64", seed=i)) for i in range(4)], [of(ids(2, seed=i)) for i in range(4)]
-    )
+    sounds = [of(floats(6, 2, dtype="float64", seed=i)) for i in range(4)]
+    heard.fit(sounds, [of(ids(2, seed=i)) for i in range(4)])
     return (
-        drawn.step_nats(of(floats(1, 2, dtype="float64")), [of(floats(5, 1, dtype="float64"))]),
+        drawn.step_nats(of(floats(1, 2, dtype="float64")), series[:1]),
         translated.predict(pairs),
-        heard.predict([of(floats(6, 2, dtype="float64"))]),
+        heard.predict(sounds),
     )
 
 
