@@ -244,12 +244,10 @@ class Recurrence(Operation):
             x, mask = x[::-1], None if mask is None else mask[::-1]
         x = np.ascontiguousarray(x)
         H = self.module.hidden_size
-        if mask is None or mask.all():
-            y, state = self.module(x, state)
-            ways = [y[..., way * H : (way + 1) * H] for way in range(self.module.directions)]
-        else:
-            ways, state = self._run_masked(x, mask, state)
-        return ways, state
+        if mask is not None and not mask.all():
+            return self._run_masked(x, mask, state)
+        y, state = self.module(x, state)
+        return [y[..., way * H : (way + 1) * H] for way in range(self.module.directions)], state
 
     def _run_masked(self, x: Array, mask: Array, state: Any) -> tuple[list[Array], Any]:
         """Run the steps that are not masked, moved together: a masked one carries the state on."""
@@ -270,6 +268,8 @@ class Recurrence(Operation):
     def _outputs(self, ways: list[Array], state: Any) -> list[Array]:
         if self.sequences:
             ways = [y if self.time_major else y.swapaxes(0, 1) for y in ways]
+        elif len(ways[0]):
+            ways = [y[-1 if not way else 0] for way, y in enumerate(ways)]  # of the step computed last
         else:
             h = state[0] if isinstance(state, tuple) else state
             ways = [h[way] for way in range(len(ways))]
