@@ -15,7 +15,13 @@ PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
 CPP = ROOT / "cpp"
 CPP_FILES = sorted(CPP.rglob("*.?pp"))
 KERNEL_FILES = sorted((ROOT / "cpp" / "kernels").rglob("*.hpp"))
-BUILD_FILES = [ROOT / "CMakeLists.txt", ROOT / "pyproject.toml", ROOT / ".ci" / "run", *ROOT.glob("cmake/*")]
+BUILD_FILES = [
+    ROOT / "CMakeLists.txt",
+    ROOT / "cpp" / "c" / "CMakeLists.txt",
+    ROOT / "pyproject.toml",
+    ROOT / ".ci" / "run",
+    *ROOT.glob("cmake/*"),
+]
 
 # Imports go from a higher number to a lower one; inside one level they may go sideways, but not in a circle.
 # A file lying directly in the package is its own component; _names that are not listed are at the bottom.
@@ -197,7 +203,8 @@ ROOMS = {
     "stack": CELL_ROOMS,
     "init": CELL_ROOMS,
     "description": ("stack",),
-    "": ("init", "loss", "description", "recurrent.folded_embedding", "recurrent.sparse_reservoir"),
+    "sequential": ("description", "dense"),
+    "": ("init", "loss", "sequential", "recurrent.folded_embedding", "recurrent.sparse_reservoir"),
 }
 
 
@@ -260,6 +267,9 @@ CPP_ROOMS = {
     "kernels/recurrent": ("kernels/matrix", "kernels/runtime"),
     "kernels/dense": ("kernels/matrix", "kernels/runtime"),
     "kernels/lattice": ("kernels/runtime",),
+    "c/interface": (),
+    "c/engine": ("c/interface", "kernels/recurrent", "kernels/dense"),
+    "c": ("c/interface", "cpu"),  # the files of the C library that lie directly in c/
     "bindings/python": ("kernels/recurrent", "kernels/dense", "kernels/lattice"),
     "bindings/recurrent": ("bindings/python",),
     "bindings/module.cpp": ("bindings/recurrent", "bindings"),

@@ -306,7 +306,7 @@ def test_bytes_are_written_as_people_write_them():
 
 
 def test_a_vocabulary_too_large_for_a_file_is_found_before_training_and_at_saving(folder, monkeypatch):
-    monkeypatch.setattr("fastrnn.train.checkpoint_header._LARGEST_HEADER", 3000)
+    monkeypatch.setattr("fastrnn.files.tensor_file._LARGEST_HEADER", 3000)
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 500))) * 2
     (folder / "many.txt").write_text(text, encoding="utf-8")
     before = contents()

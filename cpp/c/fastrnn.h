@@ -1,4 +1,4 @@
-/* Run recurrent networks from C: open a model file or build a model from arrays, and step through sequences.
+/* Run recurrent networks from C. Open a model file or build a model from arrays, and step through sequences.
  *
  *     fastrnn_model *model;
  *     fastrnn_stream *stream;
@@ -95,6 +95,7 @@ typedef struct fastrnn_model_info {
     int64_t eos;            /* the id that ends a text; FASTRNN_NONE if there is none */
     int reads_floats;       /* 1 if fastrnn_step may be used */
     int reads_ids;          /* 1 if fastrnn_step_ids may be used */
+    int symbols_are_words;  /* 1 if a text is the symbols with spaces between them, 0 if without */
 } fastrnn_model_info;
 
 #define FASTRNN_NONE ((int64_t)-2)
@@ -147,7 +148,9 @@ typedef enum fastrnn_activation {
     FASTRNN_TANH = 0,
     FASTRNN_RELU = 1,
     FASTRNN_SIGMOID = 2,
-    FASTRNN_SOFTMAX = 3
+    FASTRNN_HARD_SIGMOID = 3, /* max(0, min(1, 0.2 x + 0.5)) */
+    FASTRNN_SOFTMAX = 4,      /* over the numbers of one step; equal to Python's to rounding, not to the bit */
+    FASTRNN_LOG_SOFTMAX = 5   /* likewise */
 } fastrnn_activation;
 
 FASTRNN_API fastrnn_status fastrnn_add_activation(fastrnn_model* model, fastrnn_activation activation);

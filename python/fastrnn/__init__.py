@@ -2,9 +2,10 @@
 
 The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`;
 `AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
-`Stack` and `Head` combine several into one, `init` offers other initialisations, and `LanguageModel` is a
-complete model; ``models`` has those with ``fit``. `Vocabulary` turns text into ids. The subpackages
-``losses``, ``train``, ``decode``, ``inspect``, ``interop``, ``plots`` and ``reference`` hold the rest.
+`Stack`, `Sequential` and `Head` combine several into one, `init` offers other initialisations, and
+`LanguageModel` is a complete model; ``models`` has those with ``fit``. `Vocabulary` turns text into ids. The
+subpackages ``losses``, ``train``, ``decode``, ``inspect``, ``interop``, ``plots`` and ``reference`` hold the
+rest.
 Everything is imported on first use.
 """
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         LSTM,
         RNN,
         SLSTM,
+        Activation,
         AdditiveAttention,
         AttentionPooling,
         Embedding,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         MinGRU,
         MinLSTM,
         MultiplicativeAttention,
+        Sequential,
         Stack,
         activity_penalties,
         binary_cross_entropy,
@@ -80,6 +83,7 @@ _HOMES = {
         "LSTM",
         "RNN",
         "SLSTM",
+        "Activation",
         "AdditiveAttention",
         "AttentionPooling",
         "Embedding",
@@ -89,6 +93,7 @@ _HOMES = {
         "MinGRU",
         "MinLSTM",
         "MultiplicativeAttention",
+        "Sequential",
         "Stack",
         "activity_penalties",
         "binary_cross_entropy",
@@ -106,6 +111,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "SLSTM",
+    "Activation",
     "AdditiveAttention",
     "AttentionPooling",
     "ChunkedText",
@@ -117,6 +123,7 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "MultiplicativeAttention",
+    "Sequential",
     "Stack",
     "Vocabulary",
     "__version__",

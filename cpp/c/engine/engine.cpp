@@ -48,7 +48,9 @@ Stream* make_stream(const Network* network, std::size_t batch) {
 
 void delete_stream(Stream* stream) { delete stream; }
 
-void step(Stream* stream, const float* x, const std::int64_t* ids, float* y) { stream->step(x, ids, y); }
+void run(Stream* stream, std::size_t steps, const float* x, const std::int64_t* ids, float* y) {
+    stream->run(Index(steps), x, ids, y);
+}
 
 void reset(Stream* stream) { stream->reset(); }
 
@@ -66,5 +68,5 @@ void set_state(Stream* stream, const float* state) {
 
 extern "C" const fastrnn::c::Engine FASTRNN_ENGINE = {
     FASTRNN_ISA_NAME,       fastrnn::c::make_network, fastrnn::c::add,           fastrnn::c::delete_network,
-    fastrnn::c::state_size, fastrnn::c::make_stream,  fastrnn::c::delete_stream, fastrnn::c::step,
+    fastrnn::c::state_size, fastrnn::c::make_stream,  fastrnn::c::delete_stream, fastrnn::c::run,
     fastrnn::c::reset,      fastrnn::c::get_state,    fastrnn::c::set_state};

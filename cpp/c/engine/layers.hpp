@@ -6,6 +6,7 @@
 
 #include "c/interface/engine.hpp"
 #include "kernels/recurrent/packed_weights.hpp"
+#include "kernels/recurrent/step.hpp"
 
 namespace fastrnn::c {
 
@@ -40,6 +41,9 @@ class Layer {
 
     // Runs the one step of the problem.
     virtual void step(const ForwardProblem<float>&, const ForwardScratch<float>&) const = 0;
+    // The same for one sequence, with scratch memory of so many floats; less than 0: the cell has no such step.
+    virtual void single_step(const SingleStep<float>&) const = 0;
+    virtual Index step_scratch() const = 0;
 
     const CellSizes& sizes() const { return sizes_; }
     const float* initial_h() const { return initial_h_; }  // [P]
@@ -73,6 +77,9 @@ class LayerOf : public Layer {
     void step(const ForwardProblem<float>& problem, const ForwardScratch<float>& scratch) const override {
         forward_pass(cell_, problem, scratch, Worker{});
     }
+
+    void single_step(const SingleStep<float>& step) const override { fastrnn::single_step(cell_, step); }
+    Index step_scratch() const override { return fastrnn::step_scratch(cell_); }
 
    private:
     CellType cell_{};

@@ -1,6 +1,7 @@
 // Sequences side by side that run through a network one step at a time: their state, and the values between its nodes.
 #pragma once
 
+#include <cmath>
 #include <numeric>
 
 #include "c/engine/layers.hpp"
@@ -19,18 +20,19 @@ class LayerState {
           h_(memory.take(N_ * P_)),
           next_(memory.take(N_ * P_)),
           c_(memory.take(N_ * C_)),
-          problem_{batch, {nullptr, nullptr, layer.sizes().D}, layer.sizes(), {}, {}, {}},
-          scratch_(point_problem(), 1, workspace) {}
+          single_(N_ == 1 && layer.step_scratch() >= 0),
+          step_scratch_(memory.take(single_ ? layer.step_scratch() : 0)),
+          problem_(make_problem(batch)),
+          scratch_(problem_, 1, workspace) {}
     LayerState(const LayerState&) = delete;
     LayerState& operator=(const LayerState&) = delete;
 
     // Returns h [N, P].
     const float* step(const float* x, const std::int64_t* ids) {
-        problem_.input.x = x;
-        problem_.input.ids = ids;
-        problem_.initial.h = problem_.restart.h = h_;
-        problem_.arrays.y = next_;
-        layer_.step(problem_, scratch_);
+        if (single_)
+            layer_.single_step({x, ids ? Index(*ids) : -1, h_, next_, c_, c_, step_scratch_});
+        else
+            step_rows(x, ids);
         std::swap(h_, next_);
         return h_;
     }
@@ -50,15 +52,29 @@ class LayerState {
     }
 
    private:
-    const ForwardProblem<float>& point_problem() {
-        problem_.interrupt = &never_;
-        if (C_) problem_.arrays.c = c_, problem_.initial.c = problem_.restart.c = c_;
-        return problem_;
+    void step_rows(const float* x, const std::int64_t* ids) {
+        problem_.input.x = x;
+        problem_.input.ids = ids;
+        problem_.initial.h = problem_.restart.h = h_;
+        problem_.arrays.y = next_;
+        layer_.step(problem_, scratch_);
+    }
+
+    ForwardProblem<float> make_problem(const RaggedBatch& batch) {
+        ForwardProblem<float> problem{};
+        problem.batch = batch;
+        problem.sizes = layer_.sizes();
+        problem.input.D = problem.sizes.D;
+        problem.interrupt = &never_;
+        if (C_) problem.arrays.c = c_, problem.initial.c = problem.restart.c = c_;
+        return problem;
     }
 
     const Layer& layer_;
     const Index N_, P_, C_;
     float *h_, *next_, *c_;
+    const bool single_;  // is there a step for one sequence?
+    float* const step_scratch_;
     Interrupt never_;
     ForwardProblem<float> problem_;
     const ForwardScratch<float> scratch_;
@@ -88,20 +104,13 @@ struct Stream {
         reset();
     }
 
-    // The last node writes to y itself.
-    void step(const float* x, const std::int64_t* ids, float* y) {
-        values_[0] = x;
-        const std::size_t last = network_.nodes.size() - 1;
-        for (std::size_t k = 0; k <= last; ++k) {
-            const PackedNode& node = *network_.nodes[k];
-            if (node.layer) {
-                values_[k + 1] = layers_[k]->step(values_[node.from], node.from == 0 ? ids : nullptr);
-                if (k == last) std::copy(values_[k + 1], values_[k + 1] + N_ * node.outputs, y);
-                continue;
-            }
-            float* const to = k == last ? y : own_[k];
-            run(node, ids, to);
-            values_[k + 1] = to;
+    void run(Index steps, const float* x, const std::int64_t* ids, float* y) {
+        const PackedNode &first = *network_.nodes.front(), &last = *network_.nodes.back();
+        const FlushDenormals flush;
+        for (Index t = 0; t < steps; ++t, y += N_ * last.outputs) {
+            step(x, ids, y);
+            x = x ? x + N_ * first.inputs : nullptr;
+            ids = ids ? ids + N_ : nullptr;
         }
     }
 
@@ -115,7 +124,24 @@ struct Stream {
     }
 
    private:
-    void run(const PackedNode& node, const std::int64_t* ids, float* to) {
+    // The last node writes to y itself.
+    void step(const float* x, const std::int64_t* ids, float* y) {
+        values_[0] = x;
+        const std::size_t last = network_.nodes.size() - 1;
+        for (std::size_t k = 0; k <= last; ++k) {
+            const PackedNode& node = *network_.nodes[k];
+            if (node.layer) {
+                values_[k + 1] = layers_[k]->step(values_[node.from], node.from == 0 ? ids : nullptr);
+                if (k == last) std::copy(values_[k + 1], values_[k + 1] + N_ * node.outputs, y);
+                continue;
+            }
+            float* const to = k == last ? y : own_[k];
+            run_node(node, ids, to);
+            values_[k + 1] = to;
+        }
+    }
+
+    void run_node(const PackedNode& node, const std::int64_t* ids, float* to) {
         const float* const from = values_[node.from];
         switch (node.operation) {
             case Operation::embedding:
@@ -125,8 +151,7 @@ struct Stream {
             case Operation::activation:
                 return activate(node.activation, from, N_, node.outputs, to);
             case Operation::add:
-                for (Index i = 0; i < N_ * node.outputs; ++i) to[i] = from[i] + values_[node.other][i];
-                return;
+                return add(from, values_[node.other], N_ * node.outputs, to);
             case Operation::concatenate:
                 return concatenate(node, from, to);
             case Operation::recurrent:
@@ -139,7 +164,6 @@ struct Stream {
             x_rows_[std::size_t(n)] = from + n * node.inputs;
             y_rows_[std::size_t(n)] = to + n * node.outputs;
         }
-        const FlushDenormals flush;
         multiply_panels(
             Product<float>{x_rows_.data(), y_rows_.data(), node.weight, node.bias, node.inputs, node.outputs}, 0, N_);
     }
@@ -151,8 +175,13 @@ struct Stream {
             to = std::copy(other, other + rest, std::copy(from, from + node.inputs, to));
     }
 
-    // As the Python package applies it to an array: without flushing denormals.
+    // These two with denormals, as the Python package applies them to arrays.
+    static void add(const float* from, const float* other, Index count, float* to) {
+        const KeepDenormals keep;
+        for (Index i = 0; i < count; ++i) to[i] = from[i] + other[i];
+    }
     static void activate(ActivationKind kind, const float* from, Index rows, Index width, float* to) {
+        const KeepDenormals keep;
         const Index count = rows * width;
         const auto each = [&](auto&& f) {
             for (Index i = 0; i < count; i += lanes<float>)
@@ -165,19 +194,26 @@ struct Stream {
                 return each([](Vec<float> v) { return sigmoid(v); });
             case ActivationKind::relu:
                 return each([](Vec<float> v) { return relu(v); });
+            case ActivationKind::hard_sigmoid:
+                return each([](Vec<float> v) { return min(max(v * set(0.2f) + set(0.5f), set(0.0f)), set(1.0f)); });
             case ActivationKind::softmax:
-                for (Index n = 0; n < rows; ++n) softmax_row(from + n * width, width, to + n * width);
+            case ActivationKind::log_softmax:
+                for (Index n = 0; n < rows; ++n) softmax_row(kind, from + n * width, width, to + n * width);
                 return;
         }
     }
 
-    static void softmax_row(const float* from, Index width, float* to) {
-        float most = from[0], sum = 0;
-        for (Index i = 1; i < width; ++i) most = std::max(most, from[i]);
+    static void softmax_row(ActivationKind kind, const float* from, Index width, float* to) {
+        const float most = *std::max_element(from, from + width);
         for (Index i = 0; i < width; i += lanes<float>)
             store_first(to + i, exp_or_zero(load_first(from + i, width - i) - set(most)), width - i);
-        for (Index i = 0; i < width; ++i) sum += to[i];
-        for (Index i = 0; i < width; ++i) to[i] /= sum;
+        const float sum = std::accumulate(to, to + width, 0.0f);
+        if (kind == ActivationKind::softmax) {
+            for (Index i = 0; i < width; ++i) to[i] /= sum;
+            return;
+        }
+        const float log_sum = std::log(sum);
+        for (Index i = 0; i < width; ++i) to[i] = from[i] - most - log_sum;
     }
 
     const Network& network_;

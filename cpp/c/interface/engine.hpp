@@ -9,7 +9,7 @@
 namespace fastrnn::c {
 
 enum class Operation { embedding, recurrent, linear, activation, add, concatenate };
-enum class ActivationKind { tanh, relu, sigmoid, softmax };
+enum class ActivationKind { tanh, relu, sigmoid, hard_sigmoid, softmax, log_softmax };
 enum class Cell { elman, gru_after, gru_before, lstm, slstm };
 
 // One layer and direction. Arrays are float32, row-major, in PyTorch's layout, alive during `add` only.
@@ -44,8 +44,8 @@ struct Engine {
     // A stream reads its network, which must live as long.
     Stream* (*make_stream)(const Network*, std::size_t batch);
     void (*delete_stream)(Stream*);
-    // Neither allocates: one step, of x [batch, inputs] or ids [batch].
-    void (*step)(Stream*, const float* x, const std::int64_t* ids, float* y);
+    // These allocate nothing. Steps of x [steps, batch, inputs] or ids [steps, batch], whichever is not null.
+    void (*run)(Stream*, std::size_t steps, const float* x, const std::int64_t* ids, float* y);
     void (*reset)(Stream*);
     void (*get_state)(const Stream*, float*);
     void (*set_state)(Stream*, const float*);

@@ -9,37 +9,43 @@
 
 namespace fastrnn {
 
-// Sets flush-to-zero for the calling thread and restores the previous mode.
-class FlushDenormals {
+// Sets whether the calling thread flushes denormals to zero, and restores the previous mode.
+template <bool Flush>
+class DenormalMode {
    public:
 #if defined(__SSE__) || defined(_M_X64)
-    FlushDenormals() : saved_(_mm_getcsr()) {
-        if ((saved_ & mode) != mode) _mm_setcsr(saved_ | mode);
+    DenormalMode() : saved_(_mm_getcsr()) {
+        if (wanted() != saved_) _mm_setcsr(wanted());
     }
-    ~FlushDenormals() {
-        if ((saved_ & mode) != mode) _mm_setcsr(saved_);
+    ~DenormalMode() {
+        if (wanted() != saved_) _mm_setcsr(saved_);
     }
 
    private:
-    static constexpr unsigned mode = 0x8040;  // FTZ and DAZ
+    static constexpr unsigned bits = 0x8040;  // FTZ and DAZ
+    unsigned wanted() const { return Flush ? saved_ | bits : saved_ & ~bits; }
     unsigned saved_;
 #elif defined(__aarch64__) && defined(__GNUC__)
-    FlushDenormals() {
+    DenormalMode() {
         asm volatile("mrs %0, fpcr" : "=r"(saved_));
-        asm volatile("msr fpcr, %0" : : "r"(saved_ | (std::uint64_t(1) << 24)));
+        asm volatile("msr fpcr, %0" : : "r"(Flush ? saved_ | bit : saved_ & ~bit));
     }
-    ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
+    ~DenormalMode() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
 
    private:
+    static constexpr std::uint64_t bit = std::uint64_t(1) << 24;
     std::uint64_t saved_;
 #else
-    FlushDenormals() {}
-    ~FlushDenormals() {}
+    DenormalMode() {}
+    ~DenormalMode() {}
 
    private:
 #endif
-    FlushDenormals(const FlushDenormals&) = delete;
-    FlushDenormals& operator=(const FlushDenormals&) = delete;
+    DenormalMode(const DenormalMode&) = delete;
+    DenormalMode& operator=(const DenormalMode&) = delete;
 };
+
+using FlushDenormals = DenormalMode<true>;
+using KeepDenormals = DenormalMode<false>;
 
 }  // namespace fastrnn

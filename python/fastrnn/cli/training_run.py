@@ -12,6 +12,7 @@ from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
 from fastrnn.files.interrupts import defer_interrupts
+from fastrnn.files.tensor_file import header_text
 from fastrnn.language import LanguageModel
 from fastrnn.train import (
     Checkpoint,
@@ -20,7 +21,6 @@ from fastrnn.train import (
     Trainer,
     save_checkpoint,
 )
-from fastrnn.train.checkpoint_header import header_text
 
 __all__ = ["TrainingRun"]
 

@@ -7,6 +7,7 @@ width.
 from fastrnn.layers import init
 from fastrnn.layers.base.module import Composite, Module
 from fastrnn.layers.base.parameters import Gradients, Parameters
+from fastrnn.layers.dense.activation import Activation
 from fastrnn.layers.dense.attention import AdditiveAttention, MultiplicativeAttention
 from fastrnn.layers.dense.attention_memory import AttentionMemory, AttentionTape
 from fastrnn.layers.dense.attention_pooling import AttentionPooling, PoolingTape
@@ -33,6 +34,8 @@ from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
 from fastrnn.layers.recurrent.rnn import RNN
 from fastrnn.layers.recurrent.slstm import SLSTM
+from fastrnn.layers.sequential.sequential import Sequential, SequentialTape
+from fastrnn.layers.sequential.stream import SequentialStream
 from fastrnn.layers.stack.stack import Stack, StackTape
 from fastrnn.layers.stack.stream import StackStream
 
@@ -42,6 +45,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "SLSTM",
+    "Activation",
     "AdaptiveSoftmax",
     "AdditiveAttention",
     "AttentionMemory",
@@ -66,6 +70,9 @@ __all__ = [
     "Parameters",
     "PoolingTape",
     "Recurrent",
+    "Sequential",
+    "SequentialStream",
+    "SequentialTape",
     "Softmax",
     "Stack",
     "StackStream",

@@ -16,11 +16,18 @@ from fastrnn._plain import Check, as_fields, as_mapping, as_text, errors_of_libr
 from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.files.atomic_files import write_atomically
+from fastrnn.files.tensor_file import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    CheckpointError,
+    header_text,
+    read_description,
+    read_tensors,
+)
 from fastrnn.language import LanguageModel
 from fastrnn.language.settings import Settings
 from fastrnn.language.vocabulary_match import check_vocabulary
 from fastrnn.layers.description import count_layers
-from fastrnn.train.checkpoint_header import METADATA_KEY, header_text, read_description, read_tensors
 from fastrnn.train.training_state import TrainingState, check_arrays, check_values
 
 __all__ = [
@@ -33,7 +40,6 @@ __all__ = [
     "save_checkpoint",
 ]
 
-FORMAT_VERSION = 1
 _TRAINING = "training."
 
 
@@ -46,10 +52,6 @@ def _as_version(name: str, value: Any) -> int:
 # The fields of the description in a header.
 _REQUIRED: dict[str, Check] = {"model": as_mapping, "vocabulary": as_mapping}
 _OPTIONAL: dict[str, Check] = {"package_version": as_text, "training": optional(as_mapping)}
-
-
-class CheckpointError(ValueError):
-    """A file is not a usable checkpoint; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,14 @@ from fastrnn._memory import limited_memory
 from fastrnn._plain import as_fields, as_list, as_mapping, as_text, errors_of_library, optional, printable
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
+from fastrnn.files.tensor_file import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    CheckpointError,
+    read_description,
+    read_tensors,
+)
 from fastrnn.layers.description import plain_value
-from fastrnn.train.checkpoint import FORMAT_VERSION, CheckpointError
-from fastrnn.train.checkpoint_header import METADATA_KEY, read_description, read_tensors
 
 __all__ = ["FURTHER", "SavedModel", "kind_of_file", "read_model", "source_of_file", "write_model"]
 

@@ -1,4 +1,4 @@
-"""The header and the tensors of a safetensors file, read from its bytes."""
+"""The safetensors files that hold models: fastrnn's part of the header, and the tensors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._arrays import widen_bfloat16
 from fastrnn._plain import as_mapping, errors_of_library, parse_json
-from fastrnn.layers.base.parameters import widen_bfloat16
 
-__all__ = ["METADATA_KEY", "header_text", "read_description", "read_tensors"]
+__all__ = [
+    "FORMAT_VERSION",
+    "METADATA_KEY",
+    "CheckpointError",
+    "header_text",
+    "read_description",
+    "read_tensors",
+]
+
+FORMAT_VERSION = 1
 
 METADATA_KEY = "fastrnn"  # of the header's metadata; its value is JSON
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
@@ -21,6 +30,10 @@ _DTYPES = {
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
     **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1"},
 }
+
+
+class CheckpointError(ValueError):
+    """A file is not a usable checkpoint; the message names the file and the reason."""
 
 
 def header_text(description: Mapping[str, Any]) -> str:

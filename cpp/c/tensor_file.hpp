@@ -1,0 +1,50 @@
+// A safetensors file in memory: its description, and its tensors by name.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "c/json.hpp"
+
+namespace fastrnn::c {
+
+// The bytes of a regular file. Fails with FASTRNN_ERROR_FILE.
+std::string read_file(const char* path);
+
+class TensorFile {
+   public:
+    // Checks the whole header; fails with FASTRNN_ERROR_FORMAT. `content` must outlive it.
+    explicit TensorFile(std::string_view content);
+
+    // fastrnn's part of the header, and its text.
+    Json description() const { return description_->root(); }
+    std::string_view description_text() const { return description_text_; }
+
+    // Copies a tensor of this shape to `values`, as float32; float16 and bfloat16 are widened, which is exact. Fails if
+    // there is none, if it has another shape or dtype, or if one of its values is not finite.
+    void read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values);
+
+    // Fails if a tensor has not been read, except those whose names begin with `ignored`.
+    void expect_all_read(std::string_view ignored) const;
+
+   private:
+    struct Tensor {
+        std::string_view name, dtype;
+        std::vector<std::size_t> shape;
+        std::size_t begin = 0, end = 0;  // in the data
+        bool read = false;
+    };
+
+    void add_tensor(std::string_view name, const Json& value);
+    void check_places() const;
+    Tensor* find(std::string_view name);
+
+    std::unique_ptr<JsonDocument> header_, description_;
+    std::string_view description_text_, data_;
+    std::vector<Tensor> tensors_;  // by name
+};
+
+}  // namespace fastrnn::c

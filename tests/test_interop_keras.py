@@ -1,0 +1,436 @@
+"""Models of Keras: files that Keras wrote give the same numbers here, and weights go out again."""
+
+import io
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+import fastrnn as fr
+import keras_mutations
+from fastrnn.interop import ModelFileError, load_keras, to_keras_weights
+from fastrnn.interop.keras.hdf5_file import Unreadable, read_hdf5
+from keras_fixtures import FIXTURES, inputs_of
+
+TEXT_FILES = [
+    f"keras{version}_text.{form}" for version in (2, 3) for form in ("keras", "h5", "weights.h5")
+] + ["keras2_text_legacy_weights.h5"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keras")
+    with zipfile.ZipFile(FIXTURES) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def config_of(files, name):
+    return (files / f"{name[:6]}_text.json").read_text() if "weights" in name else None
+
+
+def expected_of(files, name, call=0):
+    with np.load(files / f"{name}.npz") as arrays:
+        outputs = [arrays[key] for key in arrays if key.startswith(f"y{call}_")]
+    return outputs if len(outputs) > 1 else outputs[0]
+
+
+def differences(found, expected):
+    return fr.interop.compare(found, expected).largest
+
+
+def changed(path, target, change):
+    """Write an archive with another config.json."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return target
+
+
+# --- in ---
+
+
+@pytest.mark.parametrize("name", TEXT_FILES)
+def test_a_model_of_every_form_of_file_predicts_as_keras_does(files, name):
+    model = load_keras(files / name, config=config_of(files, name))
+    (ids,) = inputs_of("text")
+    assert differences(model(ids), expected_of(files, f"{name[:6]}_text")) < 1e-6
+    assert list(model.layers) == ["words", "both", "gru", "simple_rnn", "output"]
+    assert repr(model.layers["both"]) == "LSTM(3, 2, bidirectional=True)"
+    assert model.notes == ["both: dropout 0.2 is of training, and is left out"]
+
+
+@pytest.mark.parametrize("version", ["keras2", "keras3"])
+def test_a_model_with_branches_states_and_masks_returns_all_outputs(files, version):
+    model = load_keras(files / f"{version}_branched.keras")
+    found = model(inputs_of("branched"))
+    assert differences(found, expected_of(files, f"{version}_branched")) < 1e-6
+    x, ids = inputs_of("branched")
+    assert np.array_equal(model({"ids": ids, "x": x})[0], found[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["keras2_nested.keras", "keras2_nested.h5", "keras3_nested.keras", "keras3_nested.h5"]
+)
+def test_a_stateful_model_within_a_model_keeps_its_states_between_calls(files, name):
+    model = load_keras(files / name)
+    (x,) = inputs_of("nested")
+    for call in (0, 1):
+        assert differences(model(x), expected_of(files, name.split(".")[0], call)) < 1e-6
+    model.reset_states()
+    assert differences(model(x), expected_of(files, name.split(".")[0], 0)) < 1e-6
+    assert "inner/gru" in model.layers
+    with pytest.raises(
+        ValueError, match=r"is stateful with 2 sequences, got 1; write model\.reset_states\(\)"
+    ):
+        model(x[:1])
+
+
+@pytest.mark.parametrize("name", [name for name in TEXT_FILES if "weights" in name])
+def test_weights_alone_become_the_layers_that_names_and_shapes_tell(files, name):
+    model = load_keras(files / name)
+    whole = load_keras(files / name, config=config_of(files, name))
+    kinds = sorted(repr(layer) for layer in model.layers.values())
+    assert kinds == [
+        "Embedding(9, 3)",
+        "GRU(4, 3)",
+        "LSTM(3, 2, bidirectional=True)",
+        "Linear(2, 2)",
+        "RNN(3, 2)",
+    ]
+    both = [layer for layer in model.layers.values() if isinstance(layer, fr.LSTM)]
+    assert np.array_equal(both[0].parameters.flat, whole.layers["both"].parameters.flat)
+    assert "what it does is not certain without config=" in next(iter(model.unplaced.values()))
+    with pytest.raises(ValueError, match="expected a whole model, got weights alone; pass config="):
+        model([[1]])
+
+
+def test_an_explicit_mask_is_that_of_the_embedding(files, tmp_path):
+    (ids,) = inputs_of("text")
+    without = changed(
+        files / "keras3_text.keras",
+        tmp_path / "m.keras",
+        lambda config: config["config"]["layers"][1]["config"].update(mask_zero=False),
+    )
+    model, masked = load_keras(without), load_keras(files / "keras3_text.keras")
+    assert np.array_equal(model(ids, mask=ids != 0), masked(ids))
+    assert not np.array_equal(model(ids), masked(ids))
+    with pytest.raises(ValueError, match=r"mask: expected \[3, 5\], got \[3, 4\]"):
+        model(ids, mask=np.ones((3, 4), bool))
+
+
+def test_hard_sigmoid_of_keras_3_is_that_of_keras_2_with_five_sixths_of_the_weights(files):
+    config = json.loads((files / "keras3_text.json").read_text())
+    third = load_keras(files / "keras3_text.weights.h5", config=config).layers["gru"]
+    second = load_keras(files / "keras3_text.weights.h5", config={**config, "keras_version": "2.15.0"})
+    ratio = third.parameters["weight_ih_l0"] / second.layers["gru"].parameters["weight_ih_l0"]
+    assert np.allclose(ratio[:6], 5 / 6)
+    assert np.array_equal(ratio[6:], np.ones((3, 4)))
+    assert third.options.gate_activation == "hard_sigmoid"
+    for one in config["config"]["layers"]:
+        one["config"].pop("batch_shape", None)
+        one["config"]["dtype"] = "float32"
+    with pytest.raises(
+        ModelFileError, match="another function in Keras 2 and 3; put keras_version into config"
+    ):
+        load_keras(files / "keras3_text.weights.h5", config=config)
+
+
+def test_a_chain_becomes_a_sequential_and_says_what_differs(files, tmp_path):
+    def plain(config):
+        layers = config["config"]["layers"]
+        del layers[4]  # LayerNormalization
+        layers[3]["config"]["recurrent_activation"] = "sigmoid"
+
+    model = load_keras(changed(files / "keras3_text.keras", tmp_path / "m.keras", plain))
+    network = model.to_sequential()
+    assert list(network.parts) == ["words", "both", "gru", "simple_rnn", "output", "output_activation"]
+    ids = np.array([[1, 2, 3], [4, 5, 6]])
+    y, _ = network(ids.T)
+    assert np.allclose(y[-1], model(ids), atol=1e-6)
+    assert model.notes[1:] == [
+        "words: makes masks, which a Sequential lacks; pass lengths",
+        "simple_rnn: in a Sequential, y has the outputs of all steps, Keras's is the last",
+    ]
+    with pytest.raises(ValueError, match="layer_normalization has no counterpart in a Sequential"):
+        load_keras(files / "keras3_text.keras").to_sequential()
+    with pytest.raises(ValueError, match="expected a plain chain of layers: it has 2 inputs and 2 outputs"):
+        load_keras(files / "keras3_branched.keras").to_sequential()
+
+
+def test_embedding_recurrent_layers_and_a_softmax_become_a_language_model(tmp_path, h5py):
+    model = load_keras(save_language_model(tmp_path, h5py))
+    language = model.to_language_model()
+    ids = np.array([[1, 4, 0]])
+    logits, _ = language(ids.T)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    assert np.allclose(powers / powers.sum(axis=-1, keepdims=True), model(ids).swapaxes(0, 1), atol=1e-6)
+
+
+def layer(kind, name, **config):
+    return {"class_name": kind, "config": {"name": name, **config}}
+
+
+def save_model(path, h5py, layers, weights, version="2.15.0"):
+    """Write a model as Keras 2 does, with weights by the layers' names."""
+    config = {"class_name": "Sequential", "config": {"name": "m", "layers": layers}}
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["model_config"] = version, json.dumps(config)
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [name.encode() for name in weights]
+        for name, arrays in weights.items():
+            own = group.create_group(name)
+            own.attrs["weight_names"] = [f"w{index}".encode() for index in range(len(arrays))]
+            for index, array in enumerate(arrays):
+                own[f"w{index}"] = array
+    return path
+
+
+def save_language_model(folder, h5py):
+    embedding, rnn, dense = fr.Embedding(6, 3, seed=0), fr.LSTM(3, 4, seed=1), fr.Linear(4, 6, seed=2)
+    layers = [
+        layer("Embedding", "e", input_dim=6, output_dim=3),
+        layer("LSTM", "r", units=4, return_sequences=True),
+        layer("Dense", "d", units=6, activation="softmax"),
+    ]
+    weights = dict(zip("erd", map(to_keras_weights, (embedding, rnn, dense)), strict=True))
+    return save_model(folder / "m.h5", h5py, layers, weights)
+
+
+# --- out ---
+
+
+@pytest.mark.parametrize(
+    "rnn",
+    [
+        fr.RNN(3, 5, seed=0),
+        fr.GRU(3, 5, seed=0),
+        fr.GRU(3, 5, reset_after=False, bias=False, seed=0),
+        fr.GRU(3, 5, reset_after=False, seed=0),
+        fr.LSTM(3, 5, bidirectional=True, dtype="float64", seed=0),
+    ],
+    ids=repr,
+)
+def test_weights_go_out_and_come_in_again(rnn, tmp_path, h5py):
+    kind = {"RNN": "SimpleRNN"}.get(type(rnn).__name__, type(rnn).__name__)
+    options = {"units": 5, "use_bias": rnn.bias, "return_sequences": True}
+    if kind == "GRU":
+        options["reset_after"] = rnn.reset_after
+    described = layer(kind, "r", **options)
+    if rnn.bidirectional:
+        described = layer("Bidirectional", "r", layer=described, merge_mode="concat")
+    weights = to_keras_weights(rnn)
+    path = save_model(tmp_path / "m.h5", h5py, [described], {"r": weights})
+    again = load_keras(path).layers["r"]
+    assert repr(again) == repr(rnn)
+    assert all(map(np.array_equal, to_keras_weights(again), weights))
+    x = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(rnn.dtype)
+    assert np.allclose(again(x)[0], rnn(x)[0], atol=1e-6)
+
+
+def test_weights_of_a_chain_follow_one_another():
+    net = fr.Sequential(fr.Embedding(6, 3), fr.Stack(fr.RNN(3, 4), fr.GRU(4, 2)), fr.Head(2, [3], 1))
+    shapes = [array.shape for array in to_keras_weights(net)]
+    assert shapes == [(6, 3), (3, 4), (4, 4), (4,), (4, 6), (2, 6), (2, 6), (2, 3), (3,), (3, 1), (1,)]
+
+
+def test_what_keras_lacks_does_not_go_out():
+    with pytest.raises(ValueError, match=r"expected one without peephole, which Keras's layers lack"):
+        to_keras_weights(fr.LSTM(2, 3, peephole=True))
+    with pytest.raises(TypeError, match=r"layer: expected RNN, GRU, LSTM, .* got MinGRU"):
+        to_keras_weights(fr.MinGRU(2, 3))
+
+
+# --- what is refused ---
+
+
+def test_unknown_layers_are_all_named_and_the_others_load_on_request(files, tmp_path):
+    def change(config):
+        layers = config["config"]["layers"]
+        layers[4] = {"class_name": "Lambda", "config": {"name": "trick", "function": ["code", None, None]}}
+        layers[6] = {"module": "mine.layers", "class_name": "Magic", "config": {"name": "magic"}}
+        layers[3]["config"]["activation"] = "softsign"
+
+    path = changed(files / "keras3_text.keras", tmp_path / "m.keras", change)
+    with pytest.raises(ModelFileError) as caught:
+        load_keras(path)
+    for part in (
+        str(path),
+        "gru has the activation 'softsign'; recurrent layers here have tanh",
+        "trick Lambda holds code, which is never run",
+        "magic is of a class of its own, mine.layers.Magic, whose code is not here",
+        "partial=True loads the other layers",
+    ):
+        assert part in str(caught.value)
+    model = load_keras(path, partial=True)
+    assert list(model.layers) == ["words", "both", "simple_rnn", "output"]
+    assert list(model.unplaced) == ["gru", "trick", "magic"]
+    with pytest.raises(ValueError, match="it is loaded in part: gru has the activation 'softsign'"):
+        model([[1]])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("layers", 1, "config", "input_dim"), 10, r"words embeddings: expected \[10, 3\], got \[9, 3\]"),
+        (("layers", 3, "config", "units"), 4, r"gru kernel: expected \[4, 12\], got \[4, 9\]"),
+        (("layers", 3, "config", "use_bias"), False, "gru expected 2 weights, kernel, recurrent_kernel; the"),
+        (("layers", 3, "config", "reset_after"), False, r"gru has reset_after=False and a bias \[2, 9\]"),
+        (("layers", 2, "config", "merge_mode"), "max", "both has merge_mode 'max'"),
+        (("layers", 2, "config", "layer", "class_name"), "ConvLSTM1D", "both holds a ConvLSTM1D"),
+        (("layers", 7, "config", "activation"), "cubic", "output has the activation 'cubic', which is not"),
+        (("layers", 5, "config", "name"), "gru", "layers: expected different names"),
+        (("layers", 5, "config", "name"), 3, r"layers\[5\]\.name: expected str, got int"),
+        (("layers",), {}, "config.layers: expected a list, got dict"),
+        (("layers", 1), [], r"config.layers\[1\]: expected a mapping, got list"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused_with_its_layer(files, tmp_path, path, value, message):
+    def change(config):
+        place = config["config"]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+
+    with pytest.raises(ModelFileError, match=message):
+        load_keras(changed(files / "keras3_text.keras", tmp_path / "m.keras", change))
+
+
+def test_a_subclassed_model_is_refused_as_its_code_is_not_in_the_file(files, tmp_path):
+    path = changed(
+        files / "keras3_text.keras", tmp_path / "m.keras", lambda config: config.update(class_name="MyModel")
+    )
+    with pytest.raises(ModelFileError, match=r"got MyModel, whose code is not in the file"):
+        load_keras(path)
+
+
+def archive_of(path, members, how=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", how) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_archives_that_are_bombs_or_lack_something_are_refused(files, tmp_path):
+    path = tmp_path / "m.keras"
+    config = zipfile.ZipFile(files / "keras3_text.keras").read("config.json")
+    cases = [
+        ({"config.json": b"0" * 10**7}, "claims 10000000 bytes, compressed to"),
+        ({"config.json": b"[" * 60000}, "nested too deep"),
+        ({"config.json": b'{"class_name": "Sequential"'}, "Expecting"),
+        ({"config.json": config}, "no model.weights.h5 in the archive"),
+        ({"other.json": config}, "is no model of Keras: an archive without config.json, with other.json"),
+        ({"config.json": config, "model.weights.json": b""}, "has its weights in several files"),
+        ({"config.json": config, "model.weights.h5": b"PK"}, "is not an HDF5 file|is damaged"),
+    ]
+    for members, message in cases:
+        archive_of(path, members, zipfile.ZIP_DEFLATED)
+        with pytest.raises(ModelFileError, match=message):
+            load_keras(path)
+    for content, message in ((b"", "is neither a .keras archive"), (b"PK\x03\x04", "not a readable archive")):
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=message):
+            load_keras(path)
+
+
+def test_a_config_of_a_wrong_kind_is_refused_before_the_file_is_read():
+    with pytest.raises(
+        TypeError, match=r"config: expected the JSON of model.to_json\(\) or a mapping, got int"
+    ):
+        load_keras("nowhere.h5", config=3)
+
+
+# --- HDF5 ---
+
+
+def h5_bytes(h5py, fill):
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        fill(file)
+    return content.getvalue()
+
+
+def test_files_of_h5py_are_read_as_it_reads_them(h5py):
+    rng = np.random.default_rng(0)
+
+    def fill(file):
+        for index in range(60):  # several leaves of a tree
+            file[f"g{index}/a/b"] = rng.normal(size=(index % 3 + 1, 2)).astype(
+                "<f4 >f8 <f2 <i8".split()[index % 4]
+            )
+        file.attrs["text"], file.attrs["fixed"] = "héllo", np.bytes_("abc")
+        file["g0"].attrs["names"] = ["one", "two"]
+        file["g1"].attrs["names"] = [b"one", b"three"]
+        file["empty"] = np.zeros((0, 3), np.float32)
+        file["scalar"] = 2.5
+
+    content = h5_bytes(h5py, fill)
+    root = read_hdf5(content)
+    assert root.attributes == {"text": "héllo", "fixed": "abc"}
+    assert root.groups["g0"].attributes["names"] == ["one", "two"]
+    assert root.groups["g1"].attributes["names"] == ["one", "three"]
+    with h5py.File(io.BytesIO(content)) as file:
+        for index in range(60):
+            assert np.array_equal(root.find(f"g{index}/a").arrays["b"], file[f"g{index}/a/b"][()])
+    assert root.arrays["empty"].shape == (0, 3)
+    assert root.arrays["scalar"] == 2.5
+
+
+def test_what_leads_out_of_a_file_or_computes_is_not_followed(h5py, tmp_path):
+    secret = tmp_path / "secret.h5"
+    secret.write_bytes(h5_bytes(h5py, lambda file: file.create_dataset("x", data=[1.0])))
+
+    def fill(file):
+        file["soft"] = h5py.SoftLink("/real")
+        file["real"] = np.ones(3, np.float32)
+        file.create_dataset("packed", data=np.zeros(10**6, np.float32), compression="gzip")
+        file.create_dataset("chunked", data=np.zeros(100, np.float32), chunks=(10,))
+        file.create_dataset("elsewhere", (3,), "f4", external=[(str(secret), 0, 12)])
+        file.create_dataset("unwritten", (2**40,), "f4")
+        file.create_dataset("reference", data=np.array([file["real"].ref], dtype=h5py.ref_dtype))
+
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        fill(file)
+    root = read_hdf5((tmp_path / "m.h5").read_bytes())
+    assert "soft" not in root.arrays
+    assert root.arrays["real"].tolist() == [1, 1, 1]
+    for name in ("packed", "chunked", "elsewhere", "unwritten", "reference"):
+        assert isinstance(root.arrays[name], Unreadable), name
+    outside = h5_bytes(h5py, lambda file: file.__setitem__("x", h5py.ExternalLink(str(secret), "x")))
+    with pytest.raises(ValueError, match="newer format or has links to other files"):
+        read_hdf5(outside)
+
+
+def test_a_file_in_hdf5s_newer_format_is_refused_with_what_to_do(h5py):
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver="latest") as file:
+        file["x"] = [1.0]
+    with pytest.raises(ValueError, match="newer format .* which Keras does not write; write it again"):
+        read_hdf5(content.getvalue())
+
+
+def test_a_truncated_file_and_one_that_leads_back_to_itself_are_refused(files):
+    content = (files / "keras3_nested.h5").read_bytes()
+    with pytest.raises(ValueError, match=r"is truncated: 1000 of \d+ bytes"):
+        read_hdf5(content[:1000])
+    (root,) = struct.unpack_from("<Q", content, 64)
+    entry = content.index(b"SNOD") + 8
+    looped = bytearray(content)
+    looped[entry + 8 : entry + 16] = struct.pack("<Q", root)
+    with pytest.raises(ValueError, match="two ways lead to the object"):
+        read_hdf5(bytes(looped))
+
+
+def test_a_mutated_file_loads_or_is_refused_with_a_model_file_error():
+    failures = []
+    outcomes = keras_mutations.run(150, seed=1, report=failures.append)
+    assert not failures
+    assert outcomes["refused"] > 20
+    assert outcomes["loaded"] > 10
