@@ -327,6 +327,16 @@ SEQUENCES = [
         parity=("test_variants_torch.py::test_training[lstm peephole-resets]",),
     ),
     Row(
+        "masks with holes",
+        ("mask", "zero_masked"),
+        forward="test_variants_reference.py::test_training_with_masked_steps[lstm norm of all-repeated]",
+        bptt="test_masks.py::test_gradients_are_central_differences[lstm norm of all-None]",
+        step="test_masks.py::test_steps_of_a_stream_are_the_whole_sequence[repeated]",
+        ragged="test_masks.py::test_each_row_gives_the_bits_of_its_counted_steps_alone"
+        "[lstm norm of all-repeated]",
+        parity=("test_masks.py::test_pytorch_on_rows_packed_by_hand",),
+    ),
+    Row(
         "batches of similar lengths",
         (),
         forward="test_buckets.py::test_each_sequence_comes_once_and_no_batch_is_too_large",

@@ -158,7 +158,7 @@ def check(call, error, message):
         (
             OnlyDlpack(floats(T, N, D), device=2),
             TypeError,
-            "x: expected an array on the CPU, got one on DLPack device 2",
+            "x: expected an array on the CPU, got one on DLPack device 2 (CUDA)",
         ),
     ],
 )

@@ -3,18 +3,27 @@
 import doctest
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
 
 import fastrnn
 
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-# __main__ runs the program when imported.
-MODULES = ["fastrnn"] + [
-    name
-    for _, name, _ in pkgutil.walk_packages(fastrnn.__path__, "fastrnn.")
-    if not name.endswith("__main__") and "._kernels_" not in name
-]
+INSIDE_TORCH = Path(fastrnn.__file__).parent / "interop" / "torch"  # needs PyTorch when it is imported
+
+
+def modules(folder, prefix):
+    """Return the modules of a package that can be imported: __main__ runs the program."""
+    found = []
+    for module in pkgutil.iter_modules([str(folder)], prefix):
+        own = folder / module.name.removeprefix(prefix)
+        if own != INSIDE_TORCH and not module.name.endswith("__main__") and "._kernels_" not in module.name:
+            found += [module.name, *(modules(own, f"{module.name}.") if module.ispkg else ())]
+    return found
+
+
+MODULES = ["fastrnn", *modules(Path(fastrnn.__file__).parent, "fastrnn.")]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -22,6 +31,13 @@ def test_examples_in_docstrings(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an example may write a file
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
     assert failed == 0
+
+
+def test_examples_in_docstrings_of_modules_inside_pytorch(torch):
+    names = ["fastrnn.interop.torch", *modules(INSIDE_TORCH, "fastrnn.interop.torch.")]
+    results = [doctest.testmod(importlib.import_module(name), optionflags=OPTIONS) for name in names]
+    assert sum(result.failed for result in results) == 0
+    assert sum(result.attempted for result in results) >= 10
 
 
 def test_the_public_modules_have_examples_at_all():

@@ -1,6 +1,7 @@
 """Every script of `examples/` runs, with data that it makes: ``--small`` is a run of a few seconds."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,13 @@ import pytest
 import fastrnn
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
+IN_PYTORCH = FOLDER / "pytorch_language_model.py"
 # Without what scripts share, which is no script.
-EXAMPLES = sorted(path for path in FOLDER.rglob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
+EXAMPLES = sorted(
+    path
+    for path in FOLDER.rglob("*.py")
+    if "__main__" in path.read_text(encoding="utf-8") and path != IN_PYTORCH
+)
 
 
 def test_there_are_examples():
@@ -43,3 +49,20 @@ def test_networks_compared_at_equal_parameters_are_drawn(tmp_path, matplotlib):
     parameters = [int(line.split()[2]) for line in result.stdout.splitlines()[2:]]
     assert len(parameters) == 3
     assert all(330 < count <= 400 for count in parameters)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_example_in_pytorch_has_equal_losses_with_either_module(monkeypatch, capsys, torch, cell):
+    """Run it in this process, which has imported PyTorch."""
+    threads, losses = (torch.get_num_threads(), fastrnn.get_num_threads()), []
+    for module in ([], ["--torch"]):
+        options = ["--small", "--cell", cell, "--dropout", "0", *module]
+        monkeypatch.setattr(sys, "argv", [str(IN_PYTORCH), *options])
+        runpy.run_path(str(IN_PYTORCH), run_name="__main__")
+        lines = capsys.readouterr().out.splitlines()
+        losses.append([float(line.split("loss ")[1].split(",")[0]) for line in lines])
+    torch.set_num_threads(threads[0])
+    fastrnn.set_num_threads(threads[1])
+    assert len(losses[0]) > 10
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert losses[0][-1] < losses[0][0]

@@ -68,6 +68,22 @@ def test_gradients_against_central_differences(batch_first):
             assert_gradient(loss, view, net.gradients[name])
 
 
+def test_a_mask_is_that_of_all_recurrent_parts():
+    net = a_network(ids=False)
+    x = np.random.default_rng(1).standard_normal((5, 1, 4))
+    counted = [0, 2, 3]
+    mask = np.zeros((5, 1), np.bool_)
+    mask[counted] = True
+    y, state = net(x, mask=mask)
+    short, short_state = net(x[counted])
+    assert np.array_equal(y[counted], short)
+    assert np.array_equal(state[0], short_state[0])
+    assert np.array_equal(y[1], y[0])
+    assert np.array_equal(net.forward(x, mask=mask)[0], y)
+    zero = net.parts["head"](np.zeros((1, 4)))
+    assert np.array_equal(net(x, mask=mask, zero_masked=True)[0][1], zero)
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_activations_are_their_formulas_and_their_gradients_are_right(function):
     x = np.array([[-3.1, -0.4, 0.3, 2.8], [0.1, 0.2, -0.2, 5.0]])

@@ -86,7 +86,22 @@ def assert_close(got, wanted, what):
 def test_training(name, given):
     rnn = make(name, sizes=(4, 7))
     x, more = batch(rnn, BATCHES[given], steps=7, rows=4)
+    compare_training(rnn, x, more, {})
+
+
+@pytest.mark.parametrize("zero", [False, True], ids=["repeated", "zero"])
+@pytest.mark.parametrize("name", SINGLE)
+def test_training_with_masked_steps(name, zero):
+    rnn = make(name, sizes=(4, 7))
+    x, more = batch(rnn, BATCHES["all"], steps=7, rows=4)
+    mask = np.random.default_rng(7).random((7, 4)) < 0.6
+    mask[2:5, int(np.argmax(more["lengths"]))] = [True, False, True]  # a hole
+    compare_training(rnn, x, more, {"mask": mask, "zero_masked": zero})
+
+
+def compare_training(rnn, x, more, masking):
     random = np.random.default_rng(6)
+    more = more | masking
     y, last, tape = rnn.forward(x, **more)
     dy = random.normal(size=y.shape)
     dlast = random_state(rnn, lambda *shape: random.normal(size=shape), x.shape[1])
@@ -94,6 +109,9 @@ def test_training(name, given):
 
     options, weights = options_of(rnn.options), dict(weights_of(rnn, rnn.parameters))
     masks, output, weight_mask = drawn_masks(tape)
+    if masking:  # the tape's own masks are those of the packed batch
+        every = {name for name in masks if masks[name].ndim == 3}
+        masks |= {name: tape.packing.unpack(name, masks[name]) for name in every}
     assert (tape.layers[0].options or {}).keys() == mask_names(rnn.options)
     assert (tape._weights.weight_masks is not None) == bool(rnn.options.weight_drop)
     if rnn.options.weight_drop:
@@ -108,6 +126,7 @@ def test_training(name, given):
         reset,
         rnn.options.reverse,
         masks=masks,
+        **masking,
         **options,
     )
     assert_close(y, wanted * output, "y")

@@ -1,10 +1,16 @@
 """Arrays that come from users: checked once, here, and never converted in silence.
 
-Taken are NumPy arrays and whatever lies on the CPU and has ``__array__`` or ``__dlpack__``, of exactly the
-dtype that is expected; an array that is not C-contiguous is copied. Python lists and tuples of numbers have
-no dtype and take the one expected. Ids and lengths may be of any integer dtype. A PyTorch tensor that
-requires its gradient is read as detached. A masked array is refused, as its mask would be lost. A message
-names the argument, what was expected and what came: ``x: expected [T, N, 128], got [50, 32, 64]``.
+Taken are NumPy arrays and whatever lies on the CPU and has ``__array__``, ``__dlpack__`` or a buffer (see
+`fastrnn._foreign`), of exactly the dtype that is expected. Python lists and tuples of numbers have no dtype
+and take the one expected. Ids and lengths may be of any integer dtype. A PyTorch tensor that requires its
+gradient is read as detached. A masked array is refused, as its mask would be lost, and so is a column with
+missing values. A message names the argument, what was expected and what came: ``x: expected [T, N, 128], got
+[50, 32, 64]``.
+
+Floats that are C-contiguous are read where they lie, whoever made them: NumPy arrays, PyTorch and JAX arrays,
+pandas and polars columns, buffers. Copied are floats in another order of memory (Fortran's, with a stride or
+a negative one, misaligned; tables of pandas and polars are stored by columns), ids, lengths and masks, and
+what a training pass keeps for its backward pass, unless nobody can write to it.
 
 Copies made here are read-only, so that no training pass needs to copy them again.
 """
@@ -16,6 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._foreign import is_foreign, of_others, read_foreign
 from fastrnn._memory import FEWER_TOKENS, named_memory, out_of_memory
 
 __all__ = [
@@ -40,7 +47,6 @@ Pattern: TypeAlias = tuple[int | str, ...]
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _INT64 = np.dtype(np.int64)
-_DLPACK_CPU = 1
 
 NO_TARGET = -1  # a target that is not counted
 
@@ -140,29 +146,20 @@ def as_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array
         return _from_numbers(name, value, dtype)
     if isinstance(value, np.ma.MaskedArray):
         raise _masked(name)
-    if hasattr(value, "detach") and getattr(value, "requires_grad", False):  # a PyTorch tensor
-        value = value.detach()
-    if hasattr(value, "__array__"):
-        return _from_array(name, value)
-    if hasattr(value, "__dlpack__"):
-        return _from_dlpack(name, value)
+    if is_foreign(value):
+        return read_foreign(name, value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value)
     raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
-
-
-def _from_array(name: str, value: Any) -> Array:
-    try:
-        array = np.asarray(value)
-    except (TypeError, RuntimeError) as error:  # PyTorch: bfloat16, or not on the CPU
-        if getattr(value, "is_cpu", True) and hasattr(value, "detach"):
-            reason = f"{value.dtype}; write {name}.float()"
-            raise TypeError(f"{name}: expected a dtype that NumPy has, got {reason}") from None
-        raise TypeError(f"{name}: expected an array that NumPy can read: {error}") from None
-    return array
 
 
 def _conversion(name: str, value: Any, array: Array, dtype: np.dtype[Any]) -> str:
     """Return what to write instead of an array of another dtype, for a message."""
-    if array.dtype.kind not in "fiuV":
+    if array.dtype.kind == "O":
+        kinds = [type(part).__name__ for part in array.ravel()]
+        gaps = [k for k, kind in enumerate(kinds) if kind in ("NoneType", "NAType")]
+        return f", with a missing value at position {gaps[0]}" if gaps else ""
+    if array.dtype.kind not in "fiuV" or array.dtype.names:
         return ""
     if hasattr(value, "detach"):
         return f"; write {name}.{'float' if dtype.itemsize == 4 else 'double'}()"
@@ -186,9 +183,10 @@ def widen_bfloat16(bits: Array) -> Array:
 def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
     if isinstance(value, (list, tuple)) and any(isinstance(part, np.ma.MaskedArray) for part in value):
         raise _masked(name)
+    value = of_others(name, value)
     try:
         array = np.array(value)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # the latter: tensors deeper in
         raise ValueError(f"{name}: expected rows of equal length: {error}") from None
     if dtype is None:
         return array
@@ -197,13 +195,6 @@ def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
     array = array.astype(dtype, copy=False) if fits else array
     array.flags.writeable = False
     return array
-
-
-def _from_dlpack(name: str, value: Any) -> Array:
-    device = value.__dlpack_device__()[0]
-    if device != _DLPACK_CPU:
-        raise TypeError(f"{name}: expected an array on the CPU, got one on DLPack device {int(device)}")
-    return np.from_dlpack(value)
 
 
 def check_shape(name: str, array: Array, pattern: Pattern) -> None:

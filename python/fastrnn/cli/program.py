@@ -25,6 +25,7 @@ _COMMANDS = {
     "inspect": "fastrnn.cli.inspect",
     "fit": "fastrnn.cli.fit",
     "predict": "fastrnn.cli.predict",
+    "convert": "fastrnn.cli.convert",
     "bench": "fastrnn.cli.bench",
     "info": "fastrnn.cli.info",
 }

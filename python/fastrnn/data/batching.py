@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._arrays import NO_TARGET
 from fastrnn._checks import as_size
+from fastrnn._foreign import of_others
 
 __all__ = ["Batch", "ChunkedText", "TrainingData"]
 
@@ -227,7 +228,7 @@ class ChunkedText:
 
 def as_text_ids(name: str, ids: ArrayLike, *, copy: bool = True) -> NDArray[np.int64]:
     """Check the ids of a text and return them as a one-dimensional int64 array."""
-    array = np.asarray(ids)
+    array = np.asarray(of_others(name, ids))
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [symbols], got {list(array.shape)}")
     if array.dtype.kind not in "iu" and array.size:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._arrays import as_ids
 from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._foreign import of_others
 from fastrnn._memory import named_memory
 
 __all__ = ["length_buckets", "pad_batch"]
@@ -172,7 +173,7 @@ def pad_batch(sequences: Sequence[Any], indices: ArrayLike) -> tuple[NDArray[Any
 
 
 def _as_sequence(index: int, sequence: Any) -> NDArray[Any]:
-    array: NDArray[Any] = np.asarray(sequence)
+    array: NDArray[Any] = np.asarray(of_others(f"sequences[{index}]", sequence))
     if array.ndim not in (1, 2):
         raise ValueError(f"sequences[{index}]: expected [T] or [T, D], got {list(array.shape)}")
     if array.size == 0:

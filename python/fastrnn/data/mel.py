@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag, as_number, as_size
+from fastrnn._foreign import of_others
 
 __all__ = ["log_mel", "mel_filters"]
 
@@ -176,7 +177,7 @@ def _slopes(features: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _as_samples(samples: Any) -> NDArray[np.float64]:
-    array = np.asarray(samples)
+    array = np.asarray(of_others("samples", samples))
     if array.dtype.kind != "f":
         raise TypeError(f"samples: expected floats in [-1, 1], got {array.dtype}")
     if array.ndim != 1 or not len(array):

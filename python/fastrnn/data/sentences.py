@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._arrays import NO_TARGET, as_ids
 from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._foreign import of_others
 from fastrnn.data.batching import Batch
 from fastrnn.data.buckets import length_buckets
 
@@ -175,7 +176,7 @@ class SentenceBatches:
 
 def _sequence(index: int, sequence: ArrayLike) -> NDArray[np.int64]:
     name = f"sequences[{index}]"
-    array = np.asarray(sequence)
+    array = np.asarray(of_others(name, sequence))
     if not array.size:  # before the dtype check, as an empty list is float64
         raise ValueError(f"{name}: expected at least one id, got none")
     ids = as_ids(name, array, ("n",))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastrnn._foreign import of_others
 from fastrnn._memory import FEWER_TEXTS, named_memory
 from fastrnn.decode.categorical import UniformStreams
 from fastrnn.decode.distribution import Sampling
@@ -128,7 +129,7 @@ def greedy(
     >>> len(greedy(model, [1], max_length=7).ids)
     7
     """
-    prompts = None if prompt is None else np.asarray(prompt)
+    prompts = None if prompt is None else np.asarray(of_others("prompt", prompt))
     [text] = generate(
         model, prompts, max_length=max_length, eos=eos, sampling=Sampling(0.0), seed=0, context=context
     )

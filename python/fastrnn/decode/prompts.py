@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_size
+from fastrnn._foreign import of_others
 from fastrnn.data.batching import as_text_ids
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def context_of(context: ArrayLike | None, count: int) -> dict[str, NDArray[np.fl
     """
     if context is None:
         return {}
-    array = np.asarray(context)
+    array = np.asarray(of_others("context", context))
     return {"context": np.repeat(array[None], count, axis=0) if array.ndim == 1 else array}
 
 

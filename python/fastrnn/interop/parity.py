@@ -21,11 +21,14 @@ class Parity(NamedTuple):
         Largest absolute value of the expected outputs.
     tolerance : float
         The largest difference that counts as equal, absolute and relative to `scale`.
+    hints : tuple of str
+        Where they differ and another reading of the weights was tried: the readings that are equal.
     """
 
     differences: dict[str, float]
     scale: float
     tolerance: float
+    hints: tuple[str, ...] = ()
 
     @property
     def largest(self) -> float:
@@ -40,7 +43,8 @@ class Parity(NamedTuple):
     def __str__(self) -> str:
         verdict = "equal" if self.equal else "DIFFERENT"
         parts = ", ".join(f"{name} {value:.2g}" for name, value in self.differences.items())
-        return f"{verdict}: largest difference {parts} (outputs up to {self.scale:.3g})"
+        hints = f"; equal with {' or '.join(self.hints)}" if self.hints else ""
+        return f"{verdict}: largest difference {parts} (outputs up to {self.scale:.3g}){hints}"
 
 
 def compare(found: Any, expected: Any, *, tolerance: float = 1e-5) -> Parity:

@@ -111,7 +111,7 @@ def forward_backbone(
     x = x if mask is None else x * mask
     if model.embedding is not None:
         x = frozen(x)  # no copy for the tape
-    every = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
+    every: dict[str, Any] = {} if checkpoint_every is None else {"checkpoint_every": checkpoint_every}
     if every and isinstance(model.rnn, Stack):
         raise ValueError("checkpoint_every: expected None, as a Stack keeps every step")
     y, state, rnn_tape = model.rnn.forward(x, state, batch.lengths, context=batch.context, **every)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_ids
 from fastrnn._checks import as_flag, as_generator, as_number
+from fastrnn._foreign import of_others
 from fastrnn._memory import check_memory
 from fastrnn.language.backbone import check_contexts, infer
 from fastrnn.language.configured import ConfiguredModel
@@ -246,7 +247,7 @@ class LanguageModel(ConfiguredModel):
         """
         batch = self._arrange(inputs, targets, lengths, context)
         losses, of_lengths, state = target_losses(self, batch, state)
-        steps = len(np.asarray(targets))
+        steps = len(of_others("targets", targets))
         # "tau" adds a step before the first, "halt" one after the last.
         own = losses[1:] if self.length_model == "tau" else losses[:steps]
         return own.astype(np.float64), of_lengths, state

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastrnn._arrays import NO_TARGET, Array, Ids, as_ids, as_lengths
+from fastrnn._foreign import of_others
 from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.language.backbone import (
     BackboneModel,
@@ -118,7 +119,7 @@ def _part_of_context(context: Any, part: slice, columns: Any) -> Any:
     """Return the context of some steps of some rows: one for all steps, [N, C], or one of each."""
     if context is None:
         return None
-    array = np.asarray(context)
+    array = np.asarray(of_others("context", context))
     return np.ascontiguousarray(array[columns] if array.ndim == 2 else array[part][:, columns])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._foreign import of_others
 from fastrnn._plain import as_fields, as_list, optional
 from fastrnn.models.base.labels import LabelIndex, as_label
 from fastrnn.models.base.sequences import as_rows
@@ -141,7 +142,7 @@ def _vectors(rows: list[Any], width: int | None) -> NDArray[np.float64]:
     result = []
     for row, given in enumerate(rows):
         try:
-            vector = np.asarray(given)
+            vector = np.asarray(of_others(f"X[{row}]", given))
             kind = vector.dtype.kind
             vector = vector.astype(np.float64)
         except (TypeError, ValueError):

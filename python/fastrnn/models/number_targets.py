@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_flag, as_number
+from fastrnn._foreign import of_others
 from fastrnn._plain import as_fields, as_list
 from fastrnn.models.base.sequences import as_rows
 
@@ -92,7 +93,7 @@ def _numbers(y: Any, width: int | None) -> tuple[NDArray[np.float64], bool]:
     """Return targets [N, K], and whether they were single numbers."""
     arrays = []
     for row, target in enumerate(as_rows("y", y)):
-        array = np.asarray(target)
+        array = np.asarray(of_others(f"y[{row}]", target))
         if array.dtype.kind == "c":
             raise ValueError(f"y[{row}]: expected real numbers. Complex data not supported")
         if array.dtype.kind not in "fiub":

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._foreign import of_others
+
 __all__ = ["as_panel", "check_long_enough", "check_positive"]
 
 Floats = NDArray[np.float64]
@@ -81,6 +83,7 @@ def check_positive(name: str, panel: list[Floats], single: bool) -> None:
 
 
 def _as_array(name: str, values: Any) -> Floats:
+    values = of_others(name, values)
     try:
         array = np.asarray(values)
         if array.dtype.kind in "cmM":  # NumPy would drop imaginary parts, and count the ticks of a date

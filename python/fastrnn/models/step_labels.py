@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_flag, as_number
+from fastrnn._foreign import of_others
 from fastrnn._plain import as_fields, as_list, as_mapping
 from fastrnn.models.base.labels import LabelIndex, as_label
 from fastrnn.models.base.sequences import as_rows
@@ -210,6 +211,10 @@ def _as_tags(y: Any) -> list[Any]:
     for row, tags in enumerate(rows):
         if isinstance(tags, (str, list)):
             continue
+        if hasattr(tags, "to_list"):  # a column of pandas or polars, whose missing values are unknown tags
+            tags = tags.to_list()
+        elif hasattr(tags, "detach"):  # a tensor
+            tags = of_others(f"y[{row}]", tags)
         if not isinstance(tags, (Sequence, np.ndarray)) and not hasattr(tags, "iloc"):
             raise TypeError(
                 f"y[{row}]: expected a sequence of tags, one for each step of X[{row}], got "

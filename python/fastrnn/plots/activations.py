@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_size
+from fastrnn._foreign import of_others
 from fastrnn.plots.figure import matplotlib_module, new_figure, new_panels, save_figure, visible
 
 __all__ = ["plot_gates", "plot_unit"]
@@ -146,7 +147,7 @@ def plot_unit(
     >>> from fastrnn.plots import plot_unit
     >>> figure = plot_unit([-1, 0, 1, 0.5], "a\nbc")  # doctest: +SKIP
     """
-    values = np.asarray(activation, dtype=np.float64)
+    values = np.asarray(of_others("activation", activation), dtype=np.float64)
     if values.shape != (len(symbols),) or not values.size:
         raise ValueError(
             f"activation: expected a number for each of the symbols, here {len(symbols)}, at least one, got "
@@ -229,7 +230,7 @@ def _as_gates(gates: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     """Return gates as float64 arrays of one shape."""
     if not isinstance(gates, Mapping):
         raise TypeError(f"gates: expected a mapping of names to arrays, got {type(gates).__name__}")
-    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in gates.items()}
+    arrays = {name: np.asarray(of_others(name, array), dtype=np.float64) for name, array in gates.items()}
     if not arrays:
         raise ValueError("gates: expected at least one; an RNN has none: draw its states")
     shape = next(iter(arrays.values())).shape

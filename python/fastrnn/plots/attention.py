@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._foreign import of_others
 from fastrnn.plots.figure import new_figure, save_figure, visible
 
 __all__ = ["plot_attention"]
@@ -45,7 +46,7 @@ def plot_attention(
     >>> from fastrnn.plots import plot_attention
     >>> figure = plot_attention([[0.9, 0.1], [0.2, 0.8]], "ab", "ba")  # doctest: +SKIP
     """
-    array = np.asarray(weights, dtype=np.float64)
+    array = np.asarray(of_others("weights", weights), dtype=np.float64)
     shape = (len(target), len(source))
     if array.shape != shape or not array.size:
         raise ValueError(

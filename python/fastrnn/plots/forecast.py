@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._foreign import of_others
 from fastrnn.plots.figure import new_figure, save_figure
 
 __all__ = ["plot_forecast"]
@@ -92,7 +93,7 @@ def plot_forecast(
 
 
 def _as_series(name: str, values: Any) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
+    array = np.asarray(of_others(name, values), dtype=np.float64)
     if array.ndim != 1 or not len(array):
         raise ValueError(f"{name}: expected shape [T] with at least one step, got {list(array.shape)}")
     return array

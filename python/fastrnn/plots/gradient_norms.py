@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._foreign import of_others
 from fastrnn.plots.figure import new_figure, save_figure
 
 __all__ = ["plot_gradient_norms"]
@@ -110,7 +111,7 @@ def _named(norms: Any) -> Mapping[str, Any]:
 
 def _as_norms(name: str, norms: Any) -> NDArray[np.float64]:
     what = f"norms[{name!r}]" if name else "norms"
-    array = np.asarray(norms, dtype=np.float64)
+    array = np.asarray(of_others("norms", norms), dtype=np.float64)
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(f"{what}: expected [K] or [K, N] with at least one lag, got {[*array.shape]}")
     if (array < 0).any() or np.isinf(array).any():

@@ -183,8 +183,13 @@ def make_time_loop(
     lengths: Integers | None = None,
     reset: Booleans | None = None,
     reverse: bool = False,
+    mask: Booleans | None = None,
 ) -> TimeLoop:
-    """Check `lengths` [N], in 0 .. T, and `reset` [T, N], and return the loop of a batch of shape (T, N)."""
+    """Check `lengths` [N], in 0 .. T, and `reset` [T, N], and return the loop of a batch of shape (T, N).
+
+    Where a `mask` [T, N] is False, a step is as padding, except that a reset there is one at the row's next
+    real step.
+    """
     num_steps, batch_size = shape
     real = None
     if lengths is not None:
@@ -200,7 +205,24 @@ def make_time_loop(
             raise TypeError(f"reset: expected bool, got {kind(reset)}")
         check_shape("reset", reset, shape)
         reset = reset if real is None else reset & real
+    if mask is not None:
+        if kind(mask) != np.bool_:
+            raise TypeError(f"mask: expected bool, got {kind(mask)}")
+        check_shape("mask", mask, shape)
+        real = mask if real is None else mask & real
+        reset = None if reset is None else _next_real(reset, real, reverse)
     return TimeLoop(shape, lengths, reset, reverse, real)
+
+
+def _next_real(reset: Booleans, real: Booleans, reverse: bool) -> Booleans:
+    """Move resets to the next real step of their rows."""
+    moved, waiting = np.zeros_like(reset), np.zeros_like(reset[:1])
+    order = slice(None, None, -1 if reverse else 1)
+    for now, given, counts in zip(moved[order], reset[order], real[order], strict=True):
+        waiting = waiting | given
+        now[...] = waiting & counts
+        waiting = waiting & ~counts
+    return moved
 
 
 def initial_state(state: State | None, weights: Weights, batch_size: int, count: int) -> State:

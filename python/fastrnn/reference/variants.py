@@ -90,7 +90,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, check_floats
-from fastrnn.reference.time_loop import make_time_loop
+from fastrnn.reference.time_loop import TimeLoop, make_time_loop
 from fastrnn.reference.variant_affine import Affine, NamedWeights, Step
 from fastrnn.reference.variant_cells import step, step_backward
 from fastrnn.reference.variant_settings import Variant, check_masks, make_variant
@@ -117,6 +117,8 @@ class VariantTape:
         The input part of all steps.
     steps : tuple of Step
         All values of each step t, such as ``tape.steps[t].i``. Values on padding have no meaning.
+    mask : ndarray [T, N], bool, or None
+    zero_masked : bool
     """
 
     variant: Variant
@@ -129,6 +131,8 @@ class VariantTape:
     mask_h: Any
     inputs: Affine
     steps: tuple[Step, ...]
+    mask: Booleans | None = None
+    zero_masked: bool = False
 
 
 def variant_forward(
@@ -142,6 +146,8 @@ def variant_forward(
     *,
     masks: Mapping[str, Floats] | None = None,
     training: bool = True,
+    mask: Booleans | None = None,
+    zero_masked: bool = False,
     **options: Any,
 ) -> tuple[Floats, State, VariantTape]:
     r"""Run a variant of a cell over a sequence; the module's docstring has the equations.
@@ -178,6 +184,12 @@ def variant_forward(
         [T, N, P] and zone_c [T, N, H], 1 where the previous value is kept. The time axis is that of `x`.
     training : bool
         False: ignore the masks and apply ``zoneout``.
+    mask : ndarray [T, N], bool, optional
+        Where False, the step does not count: the row's state is carried on. A reset there is one at its next
+        step that counts.
+    zero_masked : bool
+        Whether y is 0 where the mask is False; else it is what it was at the step before in the loop's order
+        (0 if no step counted so far).
     **options
         - nonlinearity : str; elman, gru ("tanh"), mingru, minlstm ("identity" or "positive")
         - leak : float in [0, 1); elman
@@ -224,7 +236,7 @@ def variant_forward(
     check_floats("x", x, ("T", "N", weights["weight_ih"].shape[1]), dtype)
     masks = {} if masks is None or not training else masks
     check_masks(variant, masks, x)
-    loop = make_time_loop(x.shape[:2], lengths, reset, reverse)
+    loop = make_time_loop(x.shape[:2], lengths, reset, reverse, mask)
     initial = state_t = _initial_state(variant, "state", state, x)
     mask_x, mask_h = masks.get("x", 1.0), masks.get("h", 1.0)
     by_step = {name: loop.zero_padding(mask) for name, mask in masks.items() if name not in ("x", "h")}
@@ -240,15 +252,16 @@ def variant_forward(
         for t in range(len(x))
     ]
     y = np.empty((*loop.shape, variant.P), dtype)
+    output = np.zeros(y.shape[1:], dtype)
     for t in loop.steps:
         before = loop.restart(t, state_t, initial)
         after = step(variant, weights, steps[t], mask_h, before)
-        y[t] = after[0]
+        (output,) = loop.hold_padding(t, after[:1], (output,))
+        y[t] = output
         state_t = loop.hold_padding(t, after, state_t)
-    y = loop.zero_padding(y)
-    tape = VariantTape(
-        variant, y, initial, loop.lengths, reset, reverse, mask_x, mask_h, inputs, tuple(steps)
-    )
+    y = _shown(loop, zero_masked).zero_padding(y)
+    kept = (variant, y, initial, loop.lengths, reset, reverse, mask_x, mask_h, inputs, tuple(steps))
+    tape = VariantTape(*kept, mask, zero_masked)
     return y, _split_past(variant, state_t), tape
 
 
@@ -311,8 +324,9 @@ def variant_backward(
         raise ValueError(f"tape: expected one of the cell {cell} with these weights")
     dy = np.zeros_like(y) if dy is None else dy
     check_floats("dy", dy, y.shape, y.dtype)
-    loop = make_time_loop(y.shape[:2], tape.lengths, tape.reset, tape.reverse)
-    dy = loop.zero_padding(dy)
+    loop = make_time_loop(y.shape[:2], tape.lengths, tape.reset, tape.reverse, tape.mask)
+    dy = _shown(loop, tape.zero_masked).zero_padding(dy)
+    doutput = np.zeros(y.shape[1:], y.dtype)  # of the outputs that repeat that of a step
     dstate = _initial_state(variant, "dstate_n", dstate_n, y)
     nothing = tuple(np.zeros_like(d) for d in dstate)
     dinitial = tuple(np.zeros_like(d) for d in dstate)
@@ -321,7 +335,10 @@ def variant_backward(
     for t in reversed(loop.steps):
         # Rows on padding run the step with gradients of 0; their own are put back after it.
         dafter = loop.hold_padding(t, dstate, nothing)
-        dafter = (dafter[0] + dy[t], *dafter[1:])
+        doutput = doutput + dy[t]
+        (dh,) = loop.hold_padding(t, (doutput,), nothing[:1])
+        dafter = (dafter[0] + dh, *dafter[1:])
+        (doutput,) = loop.hold_padding(t, nothing[:1], (doutput,))
         dx_t, dbefore = step_backward(variant, weights, tape.steps[t], tape.mask_h, dafter, dweights)
         for gate, d in dx_t.items():
             dinputs[gate][t] = d
@@ -330,6 +347,11 @@ def variant_backward(
     dx = dx * tape.mask_x
     dstate = tuple(d + d0 for d, d0 in zip(dstate, dinitial, strict=True))
     return dx, _split_past(variant, dstate), dweights
+
+
+def _shown(loop: TimeLoop, zero_masked: bool) -> TimeLoop:
+    """Return the loop as far as outputs are zero on its padding: with masked steps among it, or without."""
+    return loop if zero_masked or loop.real is None else make_time_loop(loop.shape, loop.lengths)
 
 
 def _initial_state(variant: Variant, name: str, state: State | None, like: Floats) -> State:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_number
+from fastrnn._foreign import of_others
 from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
 from fastrnn.layers.base.module import Module, sparse_parts, trained_parts
@@ -122,6 +123,7 @@ class Optimizer(ABC):
             )
         steps = as_count("optimizer state steps", state["steps"])
         arrays = {**self.moments, **{name: own for name, own in counts.items() if name in state}}
+        state = {name: of_others(f"optimizer state {name}", value) for name, value in state.items()}
         for name, array in arrays.items():
             given = np.asarray(state[name])
             if given.shape != array.shape or given.dtype != array.dtype:

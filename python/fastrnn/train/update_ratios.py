@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn._arrays import Array
+from fastrnn._foreign import of_others
 
 __all__ = ["update_ratios"]
 
@@ -76,7 +77,7 @@ def update_ratios(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike
 
 
 def _as_numbers(name: str, value: Any) -> Array:
-    array = np.asarray(value)
+    array = np.asarray(of_others(name, value))
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected an array of numbers, got {array.dtype}")
     return array.astype(np.float64)

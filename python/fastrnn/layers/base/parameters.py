@@ -12,7 +12,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_array, check_shape, contiguous, widen_bfloat16
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 
-__all__ = ["Gradients", "Parameters", "Views", "as_parameter"]
+__all__ = ["Gradients", "Parameters", "Views", "as_any_floats", "as_parameter"]
 
 
 class Views(Mapping[str, Array]):
@@ -203,7 +203,7 @@ def as_parameter(
     ValueError
         If it has another shape, a number is too large for the dtype or, unless allowed, one is not finite.
     """
-    array = _as_any_floats(name, value, dtype)
+    array = as_any_floats(name, value, dtype)
     if array.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got {array.dtype}")
     check_shape(name, array, shape)
@@ -225,8 +225,14 @@ def as_parameter(
     return rounded
 
 
-def _as_any_floats(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
-    """Return the array that a value is, and bfloat16, which NumPy lacks, as float32."""
+def as_any_floats(name: str, value: Any, dtype: np.dtype[Any]) -> Array:
+    """Return the array that a value is, and bfloat16, which NumPy lacks, as float32.
+
+    Raises
+    ------
+    TypeError
+        If it is no array.
+    """
     if str(getattr(value, "dtype", "")).endswith("bfloat16"):
         if hasattr(value, "detach"):  # PyTorch, whose arrays cannot be of it
             value = value.detach().float()

@@ -133,13 +133,17 @@ class Jordan(Recurrent[Any]):
         *,
         context: Any = None,
         targets: Any = None,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, Any]:
         """Run a batch of sequences: free, or with `targets`, [T, N, O], fed back in place of y.
 
         Everything else is as for `RNN`. After teacher forcing the state holds the last targets.
         """
         targets = self._targets(x, targets)
-        batch = self._weights.batch(x, state, lengths, reset, context, targets)
+        batch = self._weights.batch(
+            x, state, lengths, reset, context, targets, mask=mask, zero_masked=zero_masked
+        )
         return self._result(*infer(self.spec, self._weights.current(), batch), alone=batch.alone)
 
     def forward(
@@ -152,12 +156,15 @@ class Jordan(Recurrent[Any]):
         checkpoint_every: int | None = None,
         context: Any = None,
         targets: Any = None,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, Any, Any]:
         """Run a batch of sequences in training: free, or with `targets`, [T, N, O], fed back in place of y.
 
         Everything else is as for `RNN`.
         """
-        batch = self._weights.batch(x, state, lengths, reset, context, self._targets(x, targets), keep=True)
+        given = (x, state, lengths, reset, context, self._targets(x, targets))
+        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, keep=True)
         return self._forward(batch, checkpoint_every, initial=state is None)
 
     def _targets(self, x: Any, targets: Any) -> Array | None:

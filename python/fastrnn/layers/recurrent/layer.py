@@ -14,8 +14,8 @@ from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
-from fastrnn.layers.recurrent.engine.backpropagation import backpropagate, check_backward
-from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights, learned_signs
+from fastrnn.layers.recurrent.engine.backpropagation import add_learned, backpropagate, check_backward
+from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights, set_neutral
 from fastrnn.layers.recurrent.engine.segments import AnyTape, CheckpointedTape, forward_segments
 from fastrnn.layers.recurrent.engine.sequence_pass import forward, infer
 from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
@@ -67,12 +67,7 @@ class Recurrent(Module, Generic[StateT]):
         self._weights = PackedWeights(spec, self.parameters)
         self.rng: np.random.Generator = as_generator(seed)
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
-        with self.parameters.edit() as views:
-            for name, view in views.items():
-                if name.startswith("gain"):
-                    view[...] = 1
-                elif name.startswith(("bias_c", "initial_", "leak")):  # without effect
-                    view[...] = 0
+        set_neutral(self.parameters)
 
     @property
     def dropout(self) -> float:
@@ -91,6 +86,8 @@ class Recurrent(Module, Generic[StateT]):
         reset: Any = None,
         *,
         context: Any = None,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, StateT]:
         """Run a batch of sequences, without dropout and without a tape.
 
@@ -108,6 +105,12 @@ class Recurrent(Module, Generic[StateT]):
             Where true, the row restarts from `state` at this step. With ``batch_first``, [N, T].
         context : array_like, float [N, C] or [T, N, C]
             One for all steps, or of each; ``batch_first``: [N, T, C]. Required if there is a `context_size`.
+        mask : array_like, bool [T, N], optional
+            True where a step counts. A masked step carries the state on and nothing there is read; a reset
+            there is one at the row's next counted step. With ``batch_first``, [N, T].
+        zero_masked : bool, default False
+            Whether y is zero at masked steps. Else it is what it was at the counted step before (of a reverse
+            direction, after), zero if there is none.
 
         Returns
         -------
@@ -119,29 +122,33 @@ class Recurrent(Module, Generic[StateT]):
         Raises
         ------
         ValueError
-            If an array has a wrong shape, an id is out of range, or a length is not in 0 .. T.
+            If an array has a wrong shape, an id is out of range, or a length is not in 0 .. T; in a
+            bidirectional layer, if there is a reset at a masked step between two that count.
         TypeError
             If an array has a wrong dtype, or the state has another cell's form.
         MemoryError
             If a result cannot be allocated; the message names the number of bytes.
         """
-        batch = self._weights.batch(x, state, lengths, reset, context)
+        batch = self._weights.batch(x, state, lengths, reset, context, mask=mask, zero_masked=zero_masked)
         return self._result(*infer(self.spec, self._weights.current(), batch), alone=batch.alone)
 
     @overload
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None
-    ) -> tuple[Array, StateT, Tape]: ...
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
+        mask: Any = None, zero_masked: bool = False
+    ) -> tuple[Array, StateT, Tape]: ...  # fmt: skip
 
     @overload
     def forward(
         self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
-        checkpoint_every: int) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
+        mask: Any = None, zero_masked: bool = False, checkpoint_every: int
+    ) -> tuple[Array, StateT, CheckpointedTape]: ...  # fmt: skip
 
     @overload
     def forward(
         self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
-        checkpoint_every: int | None) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
+        mask: Any = None, zero_masked: bool = False, checkpoint_every: int | None
+    ) -> tuple[Array, StateT, AnyTape]: ...  # fmt: skip
 
     def forward(
         self,
@@ -152,12 +159,14 @@ class Recurrent(Module, Generic[StateT]):
         *,
         checkpoint_every: int | None = None,
         context: Any = None,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, StateT, AnyTape]:
         """Run a batch of sequences in training: with dropout, and with a tape for `backward`.
 
         Parameters
         ----------
-        x, state, lengths, reset, context
+        x, state, lengths, reset, context, mask, zero_masked
             As for a call; so are the errors.
         checkpoint_every : int, optional
             k: keep only the state before every k steps. `backward` then runs each segment again: the same
@@ -170,7 +179,8 @@ class Recurrent(Module, Generic[StateT]):
         tape : Tape, or CheckpointedTape with `checkpoint_every`
             Every input, h, c and gate of every layer, or only the states kept.
         """
-        batch = self._weights.batch(x, state, lengths, reset, context, keep=True)
+        given = (x, state, lengths, reset, context)
+        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, keep=True)
         return self._forward(batch, checkpoint_every, initial=state is None)
 
     def backward(
@@ -216,10 +226,9 @@ class Recurrent(Module, Generic[StateT]):
         """
         check_backward(self, tape, dy, dstate)
         own = self._weights.gradient_groups(self.gradients)
-        gradients, parts = arguments.with_dcontext(self.spec, own, dcontext, tape.context_shape, tape.alone)
+        gradients, parts = arguments.with_dcontext(tape, own, dcontext)
         result = self._backward(tape, gradients, dy, dstate, need_dx, state_gradients)
-        for into, part in parts:
-            into += part
+        arguments.add_dcontext(tape, parts)
         return result
 
     def stream(self, batch_size: int = 1, *, context: Any = None) -> Stream[StateT]:
@@ -280,10 +289,7 @@ class Recurrent(Module, Generic[StateT]):
         """Run BPTT; add to the given groups of gradients, and to those of a learned state."""
         dx, firsts = backpropagate(tape, gradients, dy, dstate, need_dx, every)
         if tape.learned_state:
-            for i, parts in enumerate(firsts):
-                for name, part in zip(self.state_names, parts, strict=True):
-                    signs = learned_signs(self.spec, name, self.parameters[f"initial_{name}"])
-                    self.gradients[f"initial_{name}"][i] += part.sum(axis=0) * signs[i]
+            add_learned(self, firsts)
         first = arguments.join_states(firsts, alone=tape.alone)
         return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
 

@@ -98,7 +98,14 @@ class Sequential(Composite):
         self.output_size: int = widths(self.parts)[-1][1]
 
     def __call__(
-        self, x: Any, state: SequentialState | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: SequentialState | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, SequentialState]:
         """Run over a batch of sequences without dropout; nothing is kept.
 
@@ -114,6 +121,10 @@ class Sequential(Composite):
             last of them make of it has no meaning.
         reset : array_like, bool [T, N], optional
             Where true, the row restarts from `state` at this step.
+        mask : array_like, bool [T, N], optional
+            True where a step counts, as for `RNN`; of all recurrent parts.
+        zero_masked : bool, default False
+            Whether what recurrent parts return is zero at masked steps, not what it was before.
 
         Returns
         -------
@@ -127,23 +138,31 @@ class Sequential(Composite):
             As for the parts.
         """
         given = self._entries("state", state)
+        masked = {"mask": mask, "zero_masked": zero_masked}
         states: list[Any] = []
         for part in self.parts.values():
             if isinstance(part, (Recurrent, Stack)):
-                x, last = part(x, given[len(states)], lengths, reset)
+                x, last = part(x, given[len(states)], lengths, reset, **masked)
                 states.append(last)
             else:
                 x = part(x)
         return x, tuple(states)
 
     def forward(
-        self, x: Any, state: SequentialState | None = None, lengths: Any = None, reset: Any = None
+        self,
+        x: Any,
+        state: SequentialState | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, SequentialState, SequentialTape]:
         """Run over a batch of sequences in training: with dropout, and with a tape for `backward`.
 
         Parameters
         ----------
-        x, state, lengths, reset
+        x, state, lengths, reset, mask, zero_masked
             As for a call.
 
         Returns
@@ -158,11 +177,12 @@ class Sequential(Composite):
             As for a call.
         """
         given = self._entries("state", state)
+        masked = {"mask": mask, "zero_masked": zero_masked}
         states: list[Any] = []
         tapes: list[Any] = []
         for part in self.parts.values():
             if isinstance(part, (Recurrent, Stack)):
-                x, last, tape = part.forward(x, given[len(states)], lengths, reset)
+                x, last, tape = part.forward(x, given[len(states)], lengths, reset, **masked)
                 states.append(last)
             else:
                 x, tape = part.forward(x)

@@ -50,13 +50,16 @@ class SequentialStream:
                 raise ValueError(f"{name}: {error}") from None
             self._parts.append((stream.step, stream))
 
-    def step(self, x: Any) -> Array:
+    def step(self, x: Any, *, mask: Any = None, zero_masked: bool = False) -> Array:
         """Run one time step.
 
         Parameters
         ----------
         x : array_like, float [N, D] or integer ids [N]
             With one sequence also [D] or a single id.
+        mask : array_like, bool [N], optional
+        zero_masked : bool, default False
+            As for the stream of a recurrent layer; each recurrent part has the same.
 
         Returns
         -------
@@ -68,8 +71,9 @@ class SequentialStream:
         ValueError, TypeError
             As for the parts, whose state stays as it was if the first refuses x.
         """
-        for run, _ in self._parts:
-            x = run(x)
+        for run, stream in self._parts:
+            masked = mask is not None and stream is not None
+            x = run(x, mask=mask, zero_masked=zero_masked) if masked else run(x)
         y: Array = x
         return y
 

@@ -139,6 +139,8 @@ class Stack(Composite):
         reset: Any = None,
         *,
         context: Any = None,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, StackState]:
         """Run over a batch of sequences without dropout; nothing is kept.
 
@@ -155,6 +157,9 @@ class Stack(Composite):
             Where true, the row restarts from `state` at this step. ``batch_first``: [N, T].
         context : array_like, float [N, C] or [T, N, C]
             As for a layer: required if, and only if, a layer has a `context_size`. All that do read it.
+        mask : array_like, bool [T, N], optional
+        zero_masked : bool, default False
+            As for a layer; each of the stack has the same.
 
         Returns
         -------
@@ -178,7 +183,8 @@ class Stack(Composite):
         lasts: list[Any] = []
 
         def run(index: int, read: Array) -> Array:
-            y, last = self.layers[index](read, states[index], lengths, reset, context=contexts[index])
+            given = (read, states[index], lengths, reset)
+            y, last = self.layers[index](*given, context=contexts[index], mask=mask, zero_masked=zero_masked)
             lasts.append(last)
             return y
 
@@ -192,12 +198,14 @@ class Stack(Composite):
         reset: Any = None,
         *,
         context: Any = None,
+        mask: Any = None,
+        zero_masked: bool = False,
     ) -> tuple[Array, StackState, StackTape]:
         """Run over a batch of sequences in training: apply dropout and keep what `backward` needs.
 
         Parameters
         ----------
-        x, state, lengths, reset, context
+        x, state, lengths, reset, context, mask, zero_masked
             As for a call.
 
         Returns
@@ -221,7 +229,7 @@ class Stack(Composite):
         def run(index: int, read: Array) -> Array:
             read = frozen(read) if index > 0 else read  # no copy for the tape
             layer, given = self.layers[index], (read, states[index], lengths, reset)
-            y, last, tape = layer.forward(*given, context=contexts[index])
+            y, last, tape = layer.forward(*given, context=contexts[index], mask=mask, zero_masked=zero_masked)
             lasts.append(last)
             tapes.append(tape)
             return y

@@ -59,7 +59,7 @@ class StackStream:
         ]
         self.batch_size = self._parts[0].batch_size
 
-    def step(self, x: Any, *, context: Any = None) -> Array:
+    def step(self, x: Any, *, context: Any = None, mask: Any = None, zero_masked: bool = False) -> Array:
         """Run one time step.
 
         Parameters
@@ -69,6 +69,9 @@ class StackStream:
             ids if the stack's `connect` is dense.
         context : array_like, float [N, C], optional
             The context of this step alone, in place of the one given to `stream`.
+        mask : array_like, bool [N], optional
+        zero_masked : bool, default False
+            As for a layer's stream; each layer has the same.
 
         Returns
         -------
@@ -83,7 +86,7 @@ class StackStream:
         TypeError
             If x or context has a wrong dtype. The state stays as it was.
         """
-        steps: list[Callable[[Any], Array]] = [part.step for part in self._parts]
+        steps: list[Callable[..., Array]] = [part.step for part in self._parts]
         if context is not None or not self._given:
             contexts = check_context(self._layers, context, self.batch_size)
             steps = [
@@ -96,6 +99,8 @@ class StackStream:
             rows = () if alone else (self.batch_size,)
             first = self._layers[0]
             x = as_floats("x", x, first.dtype, (*rows, first.input_size))
+        if mask is not None:
+            steps = [partial(run, mask=mask, zero_masked=zero_masked) for run in steps]
         return forward_through(self._connect, x, steps)
 
     @property

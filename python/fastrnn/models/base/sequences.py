@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._foreign import is_foreign, of_others
+
 __all__ = ["as_pairs", "as_rows", "as_steps", "check_counts"]
 
 
@@ -19,7 +21,8 @@ def as_rows(name: str, values: Any) -> list[Any]:
     name : str
         What messages call them.
     values : sequence
-        A list, a tuple, an array (one row for each entry of its first axis), or a pandas Series.
+        A list, a tuple, or an array, a column or a table, of other libraries too: the entries of its first
+        axis.
 
     Raises
     ------
@@ -43,10 +46,8 @@ def as_rows(name: str, values: Any) -> list[Any]:
             f"{name}: expected a list of sequences, got a sparse matrix, {type(values).__name__}; "
             f"write {name}.toarray()"
         )
-    if hasattr(values, "columns") and hasattr(values, "iloc"):  # a pandas DataFrame: its rows
-        values = values.to_numpy()
-    if hasattr(values, "__array__") and not hasattr(values, "__iter__"):
-        values = np.asarray(values)
+    if is_foreign(values):
+        values = of_others(name, values)
     if isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 0:
         raise ValueError(f"{name}: 0 feature(s) (shape={values.shape}) while a minimum of 1 is required.")
     if isinstance(values, np.ndarray) and values.ndim == 0:
@@ -77,10 +78,9 @@ def as_steps(name: str, row: int, sequence: Any) -> Sequence[Any] | NDArray[Any]
             f"{name}[{row}]: expected a sequence of steps, got {type(sequence).__name__} ({sequence!r}). "
             f"Reshape your data: {name} is a list of sequences, one for each sample"
         )
+    sequence = of_others(f"{name}[{row}]", sequence)
     if not isinstance(sequence, (str, list, tuple, np.ndarray)):
-        if hasattr(sequence, "__array__") or hasattr(sequence, "to_numpy"):
-            sequence = np.asarray(sequence)
-        elif isinstance(sequence, Iterable) and not isinstance(sequence, (dict, set, frozenset, bytes)):
+        if isinstance(sequence, Iterable) and not isinstance(sequence, (dict, set, frozenset, bytes)):
             sequence = list(sequence)
         else:
             raise TypeError(f"{name}[{row}]: expected a sequence of steps, got {type(sequence).__name__}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._foreign import is_foreign, of_others
 from fastrnn.models.series_panel import as_panel
 
 __all__ = ["as_series", "check_columns"]
@@ -32,8 +33,8 @@ def as_series(name: str, values: Any) -> tuple[list[Floats], bool, bool]:
         raise TypeError(
             f"{name}: expected a series or a list of series, got a sparse matrix; write {name}.toarray()"
         )
-    if hasattr(values, "__array__") and not hasattr(values, "__len__"):
-        values = np.asarray(values)
+    if is_foreign(values):
+        values = of_others(name, values)
     if isinstance(values, np.ndarray):
         values = _numbers(name, values)
     try:

@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids, Pattern, as_array, as_floats, as_ids, as_mask, contiguous
 from fastrnn._memory import named_memory
+from fastrnn.layers.recurrent.engine.masks import Packing, pack_resets, packing_of
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 __all__ = [
     "Batch",
     "States",
+    "add_dcontext",
     "as_context",
     "as_dy",
-    "as_reset",
     "as_states",
+    "as_step_mask",
     "join_states",
     "own_axes",
+    "packed_batch",
     "read_input",
     "with_dcontext",
 ]
@@ -39,12 +42,14 @@ class Batch(NamedTuple):
     context: Array | None = None  # [N, C], or [T, N, C]
     targets: Array | None = None  # [T, N, P], fed back in place of the output (teacher forcing)
     alone: bool = False  # one sequence, whose arrays came without the axis N
+    packing: Packing | None = None  # where its steps stood, if there was a mask
 
 
-def read_input(spec: RecurrentSpec, x: Any) -> tuple[Array, bool]:
+def read_input(spec: RecurrentSpec, x: Any, *, view: bool = False) -> tuple[Array, bool]:
     """Check x, floats [T, N, D] or [T, D] or ids [T, N] or [T]; return it with an axis N, and if it had none.
 
-    Integers of one or two axes are ids, floats of two axes one sequence.
+    Integers of one or two axes are ids, floats of two axes one sequence. `view`: without a copy where only
+    the order of axes differs.
     """
     if (
         type(x) is np.ndarray
@@ -61,7 +66,9 @@ def read_input(spec: RecurrentSpec, x: Any) -> tuple[Array, bool]:
     else:
         alone = raw.ndim == 2
         array = as_floats("x", x, spec.dtype, (*(("T",) if alone else _axes(spec)), spec.input_size))
-    return (array[:, None], True) if alone else (_time_major(spec, "x", array), False)
+    if alone:
+        return array[:, None], True
+    return (array.swapaxes(0, 1) if view and spec.batch_first else _time_major(spec, "x", array)), False
 
 
 def as_dy(spec: RecurrentSpec, dy: Any, steps: int, rows: int, *, alone: bool = False) -> Array:
@@ -80,16 +87,31 @@ def as_dy(spec: RecurrentSpec, dy: Any, steps: int, rows: int, *, alone: bool = 
     return _time_major(spec, "dy", as_floats("dy", dy, spec.dtype, (*first, width)))
 
 
-def as_reset(
-    spec: RecurrentSpec, reset: Any, steps: int, rows: int, *, alone: bool = False
-) -> NDArray[np.bool_] | None:
-    """Check the mask of steps at which a row restarts from the initial state."""
-    if reset is None:
-        return None
+def as_step_mask(
+    spec: RecurrentSpec, name: str, mask: Any, steps: int, rows: int, *, alone: bool = False
+) -> NDArray[np.bool_]:
+    """Check an array of bool for each step: the steps that count, or at which a row restarts."""
     if alone:
-        return as_mask("reset", reset, (steps,))[:, None]
+        return as_mask(name, mask, (steps,))[:, None]
     first = (rows, steps) if spec.batch_first else (steps, rows)
-    return _time_major(spec, "reset", as_mask("reset", reset, first))
+    return _time_major(spec, name, as_mask(name, mask, first))
+
+
+def packed_batch(spec: RecurrentSpec, batch: Batch, mask: NDArray[np.bool_], *, zero_masked: bool) -> Batch:
+    """Return the batch of the steps that count, each row's at its front; x may be a view in another order."""
+    packing = packing_of(mask, batch.lengths, zero_masked=zero_masked)
+    full = packing.times is None and batch.lengths is None and (packing.lengths == packing.steps).all()
+    context, targets, reset = batch.context, batch.targets, batch.reset
+    return batch._replace(
+        x=contiguous("x", packing.pack("x", batch.x)),
+        lengths=None if full else packing.lengths,
+        reset=None
+        if reset is None
+        else pack_resets(packing, reset, directions=spec.directions, reverse=spec.options.reverse),
+        context=context if context is None or context.ndim == 2 else packing.pack("context", context),
+        targets=None if targets is None else packing.pack("targets", targets),
+        packing=packing,
+    )
 
 
 def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int, *, alone: bool = False) -> States | None:
@@ -145,17 +167,14 @@ def as_context(
 
 
 def with_dcontext(
-    spec: RecurrentSpec,
-    gradients: list[Group],
-    dcontext: Array | None,
-    context: tuple[int, ...] | None,
-    alone: bool,
+    tape: Any, gradients: list[Group], dcontext: Array | None
 ) -> tuple[list[Group], list[tuple[Array, Array]]]:
-    """Check the array for the gradient of the context; return gradients, and pairs of it and a part to add.
+    """Check the array for the gradient of the context of a tape; return gradients, and what to add.
 
-    `context` is the shape of the pass's context, time-major. Each direction of the first layer has its own
+    That is pairs for `add_dcontext`, of the array and a part. Each direction of the first layer has its own
     part, because both may run at the same time.
     """
+    spec, alone, packing, context = tape._spec, tape.alone, tape.packing, tape.context_shape
     if dcontext is None:
         return gradients, []
     if context is None:
@@ -165,6 +184,9 @@ def with_dcontext(
     if dcontext.dtype != spec.dtype:
         raise TypeError(f"dcontext: expected {spec.dtype}, got {dcontext.dtype}")
     swap = spec.batch_first and len(context) == 3 and not alone
+    own = context  # of the pass
+    if packing is not None and len(context) == 3:
+        context = packing.steps, *context[1:]
     shape: tuple[int, ...] = context
     if alone:
         shape = (*context[:-2], context[-1])
@@ -173,9 +195,16 @@ def with_dcontext(
     if dcontext.shape != shape:
         raise ValueError(f"dcontext: expected {list(shape)}, got {list(dcontext.shape)}")
     into = dcontext.swapaxes(0, 1) if swap else dcontext
-    parts: list[Array] = [np.zeros(context, spec.dtype) for _ in range(spec.directions)]
+    parts: list[Array] = [np.zeros(own, spec.dtype) for _ in range(spec.directions)]
     first = [{**group, "context": part} for group, part in zip(gradients, parts, strict=False)]
-    return first + gradients[spec.directions :], [(into, part.reshape(into.shape)) for part in parts]
+    return first + gradients[spec.directions :], [(into, part) for part in parts]
+
+
+def add_dcontext(tape: Any, parts: list[tuple[Array, Array]]) -> None:
+    """Add the parts of `with_dcontext` to their array, at the steps of the pass's arguments."""
+    for into, part in parts:
+        moved = tape.packing is not None and part.ndim == 3
+        into += (tape.packing.unpack("dcontext", part) if moved else part).reshape(into.shape)
 
 
 def own_axes(spec: RecurrentSpec, array: Array, *, alone: bool) -> Array:

@@ -10,13 +10,14 @@ from fastrnn._arrays import Array
 from fastrnn._memory import SMALLER_LAYER, named_memory
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import States
+from fastrnn.layers.recurrent.engine.packed import learned_signs
 from fastrnn.layers.recurrent.engine.segments import AnyTape, CheckpointedTape, backward_segments
 from fastrnn.layers.recurrent.engine.sequence_pass import backward
 from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
 
-__all__ = ["backpropagate", "check_backward", "check_tape", "state_gradients"]
+__all__ = ["add_learned", "backpropagate", "check_backward", "check_tape", "state_gradients"]
 
 
 def check_backward(layer: Any, tape: Any, dy: Any, dstate: Any) -> None:
@@ -56,12 +57,22 @@ def backpropagate(
 ) -> tuple[Array | None, States]:
     """Run BPTT; add to the given groups of gradients, and fill `every`."""
     spec = tape._spec
-    dy = None if dy is None else arguments.as_dy(spec, dy, tape.steps, tape.rows, alone=tape.alone)
+    packing = tape.packing
+    steps = tape.steps if packing is None else packing.steps
+    dy = None if dy is None else arguments.as_dy(spec, dy, steps, tape.rows, alone=tape.alone)
     dstates = arguments.as_states(spec, "dstate", dstate, tape.rows, alone=tape.alone)
     parts = None if every is None else StateGradients.check(every, tape).cleared()
     run: Any = backward if isinstance(tape, Tape) else backward_segments
-    result: tuple[Array | None, States] = run(tape, gradients, dy, dstates, need_dx, parts)
-    return result
+    dx, firsts = run(tape, gradients, dy, dstates, need_dx, parts)
+    return dx if dx is None or packing is None else packing.unpack("dx", dx), firsts
+
+
+def add_learned(layer: Any, firsts: States) -> None:
+    """Add the gradients of the first states to those of a layer's learned initial state."""
+    for i, parts in enumerate(firsts):
+        for name, part in zip(layer.state_names, parts, strict=True):
+            signs = learned_signs(layer.spec, name, layer.parameters[f"initial_{name}"])
+            layer.gradients[f"initial_{name}"][i] += part.sum(axis=0) * signs[i]
 
 
 def state_gradients(layer: Any, tape: AnyTape, dy: Any, dstate: Any) -> StateGradients:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastrnn._arrays import Array, Ids, as_lengths
+from fastrnn._checks import as_flag
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.dropout import draw_key, draw_mask
 from fastrnn.layers.base.kept import frozen, kept
@@ -16,8 +17,9 @@ from fastrnn.layers.recurrent.engine.arguments import (
     Batch,
     States,
     as_context,
-    as_reset,
     as_states,
+    as_step_mask,
+    packed_batch,
     read_input,
 )
 from fastrnn.layers.recurrent.shapes import Group
@@ -26,7 +28,15 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 if TYPE_CHECKING:
     from fastrnn.layers.base.parameters import Gradients, Parameters
 
-__all__ = ["PackedWeights", "PassWeights", "learned_signs", "option_arrays", "pack", "reverse_order"]
+__all__ = [
+    "PackedWeights",
+    "PassWeights",
+    "learned_signs",
+    "option_arrays",
+    "pack",
+    "reverse_order",
+    "set_neutral",
+]
 
 # The purpose of a mask; each has its own stream of random numbers.
 INPUT, STATE, OUTPUT, CANDIDATE, ZONE_H, ZONE_C, WEIGHTS = range(7)
@@ -189,6 +199,8 @@ class PackedWeights:
         context: Any = None,
         targets: Array | None = None,
         *,
+        mask: Any = None,
+        zero_masked: bool = False,
         keep: bool = False,
     ) -> Batch:
         """Check the arguments of a pass; without a state, take the initial one.
@@ -196,7 +208,8 @@ class PackedWeights:
         `keep`: for a tape, so that nobody can change them before the backward pass.
         """
         spec = self.spec
-        x, alone = read_input(spec, x)
+        zero_masked = as_flag("zero_masked", zero_masked)
+        x, alone = read_input(spec, x, view=mask is not None)
         steps, rows = x.shape[:2]
         if alone and lengths is not None:
             raise ValueError("lengths: expected None for an x without the axis N, got lengths")
@@ -206,17 +219,30 @@ class PackedWeights:
             if state is None
             else as_states(spec, "state", state, rows, alone=alone),
             None if lengths is None else as_lengths(lengths, steps, rows),
-            None if reset is None else as_reset(spec, reset, steps, rows, alone=alone),
+            None if reset is None else as_step_mask(spec, "reset", reset, steps, rows, alone=alone),
             None
             if context is None and spec.options.plain
             else as_context(spec, context, rows, steps, alone=alone),
             targets,
             alone,
         )
+        if mask is not None:
+            counted = as_step_mask(spec, "mask", mask, steps, rows, alone=alone)
+            batch = packed_batch(spec, batch, counted, zero_masked=zero_masked)
         return kept_batch(batch) if keep else batch
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedWeights, (self.spec, self.parameters)
+
+
+def set_neutral(parameters: Parameters) -> None:
+    """Give the parameters that options add the values with which they have no effect."""
+    with parameters.edit() as views:
+        for name, view in views.items():
+            if name.startswith("gain"):
+                view[...] = 1
+            elif name.startswith(("bias_c", "initial_", "leak")):
+                view[...] = 0
 
 
 def learned_signs(spec: RecurrentSpec, name: str, value: Array) -> Array:
@@ -244,6 +270,7 @@ def kept_batch(batch: Batch) -> Batch:
         None if batch.context is None else kept("context", batch.context),
         None if batch.targets is None else kept("targets", batch.targets),
         batch.alone,
+        batch.packing,
     )
 
 

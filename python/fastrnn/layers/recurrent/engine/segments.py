@@ -13,13 +13,14 @@ from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import DropoutMask
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
+from fastrnn.layers.recurrent.engine.masks import Packing
 from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays
 from fastrnn.layers.recurrent.engine.sequence_pass import (
     add_dropped_weight_gradients,
     columns,
     dropped_weight_gradients,
-    merged,
-    unmerged,
+    incoming,
+    joined,
 )
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
@@ -35,8 +36,7 @@ class CheckpointedTape(Kept):
     time, from the last to the first. The gradients are those of a `Tape`, to the last bit. Layers of a stack
     run a segment together; a bidirectional layer runs alone, and its output is kept.
 
-    It cannot change: the arguments of the forward pass that it keeps are read-only or copies. ``backward``
-    may be called more than once.
+    It cannot change, as a `Tape`, and ``backward`` may be called more than once.
 
     Attributes
     ----------
@@ -72,6 +72,7 @@ class CheckpointedTape(Kept):
         "alone",
         "checkpoint_every",
         "learned_state",
+        "packing",
         "rows",
         "steps",
     )
@@ -83,9 +84,10 @@ class CheckpointedTape(Kept):
         self._spec, self._weights = spec, weights
         self.learned_state = False  # whether the initial state was the layer's own
         self.alone = False  # whether x had no axis N
+        self.packing: Packing | None = None
         self.steps, self.rows = steps, rows
         self.checkpoint_every = checkpoint_every
-        # What runs together: the whole stack, or the two directions of one layer.
+        # What runs together: all layers, or the two directions of one.
         self._levels: list[list[Run]] = []
         self._masks: list[DropoutMask | None] = []
 
@@ -105,7 +107,7 @@ class CheckpointedTape(Kept):
         owner = self._owner
         runs = [[(r.layers, r.batch, r.masks, r.reverse, r.starts) for r in level] for level in self._levels]
         shape = (self.steps, self.rows, self.checkpoint_every)
-        flags = (self.learned_state, self.alone)
+        flags = (self.learned_state, self.alone, self.packing)
         kept = owner._weights.pickled(self._weights)
         return _restored, (owner, *kept, shape, runs, self._masks, flags)
 
@@ -121,12 +123,12 @@ def _restored(
     shape: tuple[int, int, int],
     runs: list[list[tuple[Any, ...]]],
     masks: list[DropoutMask | None],
-    flags: tuple[bool, bool],
+    flags: tuple[bool, bool, Packing | None],
 ) -> CheckpointedTape:
     """Return a pickled tape."""
     tape = CheckpointedTape(owner.spec, owner._weights.restored(keys, weight_masks), *shape)
     tape._owner, tape._masks = owner, masks
-    tape.learned_state, tape.alone = flags
+    tape.learned_state, tape.alone, tape.packing = flags
     for level in runs:
         tape._levels.append([])
         for layers, batch, own, reverse, starts in level:
@@ -146,6 +148,7 @@ def forward_segments(
     """Do what `forward` does, but keep only the states before every `checkpoint_every` steps."""
     steps, rows = batch.x.shape[:2]
     tape = CheckpointedTape(spec, weights, steps, rows, checkpoint_every)
+    tape.packing = batch.packing
 
     def mask() -> DropoutMask | None:
         shape = (tape.steps, tape.rows, spec.output_size)
@@ -156,7 +159,7 @@ def forward_segments(
         run = Run(tape, range(spec.count), batch, masks, reverse=spec.options.reverse)
         tape._levels.append([run])
         y, finals = run.forward()
-        return frozen(y), finals, tape
+        return frozen(joined(spec, batch, [y], top=True)), finals, tape
     x, finals = batch.x, []
     for index in range(0, spec.count, 2):
         if index > 0:
@@ -170,7 +173,7 @@ def forward_segments(
             y, final = run.forward()
             outputs.append(y)
             finals += final
-        x = frozen(merged(spec, outputs))
+        x = frozen(joined(spec, batch, outputs, top=index + 2 == spec.count))
     return x, finals, tape
 
 
@@ -186,10 +189,8 @@ def backward_segments(
     both = tape._spec.directions == 2
     own = dropped_weight_gradients(tape._weights, gradients)
     firsts: States = []
-    dx = dy
+    dx = dy if dy is None else incoming(tape._spec, tape.packing, dy)
     for number in range(len(tape._levels) - 1, -1, -1):
-        if dx is not None and both:
-            dx = unmerged(tape._spec, dx)
         below: Array | None = None
         parts: States = []
         for i, run in enumerate(tape._levels[number]):
@@ -202,6 +203,7 @@ def backward_segments(
         mask = tape._masks[number - 1] if number > 0 else None
         if mask is not None and dx is not None:
             dx *= mask.steps(0, tape.steps)
+        dx = incoming(tape._spec, None, dx) if number > 0 and dx is not None else dx
     add_dropped_weight_gradients(tape._weights, own, gradients)
     return dx, firsts
 
@@ -231,8 +233,7 @@ class Run:
 
     @property
     def nbytes(self) -> int:
-        kept: list[Array] = [array for start in self.starts[1:] for state in start for array in state]
-        return sum(array.nbytes for array in kept)
+        return sum(array.nbytes for start in self.starts[1:] for state in start for array in state)
 
     @named_memory("y", FEWER_TOKENS)
     def forward(self) -> tuple[Array, States]:

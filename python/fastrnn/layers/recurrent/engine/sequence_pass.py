@@ -13,12 +13,21 @@ from fastrnn._memory import FEWER_TOKENS, SMALLER_LAYER, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.recurrent.engine.arguments import Batch, States
+from fastrnn.layers.recurrent.engine.masks import Packing
 from fastrnn.layers.recurrent.engine.packed import PassWeights, option_arrays, reverse_order
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
-__all__ = ["backward", "columns", "dropped_weight_gradients", "forward", "infer", "merged", "unmerged"]
+__all__ = [
+    "backward",
+    "columns",
+    "dropped_weight_gradients",
+    "forward",
+    "incoming",
+    "infer",
+    "joined",
+]
 
 
 def levels(spec: RecurrentSpec, *, masked: bool) -> Sequence[slice]:
@@ -51,7 +60,7 @@ def infer(spec: RecurrentSpec, weights: PassWeights, batch: Batch) -> tuple[Arra
             spec.directions,
             None if spec.options.plain else level_options(spec, weights, batch, level),
         )
-        x = results[-1][0] if spec.directions == 1 else merged(spec, [y for y, _, _ in results])
+        x = joined(spec, batch, [y for y, _, _ in results], top=len(finals) + len(results) == spec.count)
         finals += [final for _, final, _ in results]
     return x, finals
 
@@ -85,10 +94,14 @@ def forward(
             spec.directions,
             None if spec.options.plain else level_options(spec, weights, batch, level),
         )
-        x = results[-1][0] if spec.directions == 1 else frozen(merged(spec, [y for y, _, _ in results]))
+        x = frozen(
+            joined(spec, batch, [y for y, _, _ in results], top=len(finals) + len(results) == spec.count)
+        )
         finals += [final for _, final, _ in results]
         tapes += [tape for _, _, tape in results]
-    return x, finals, Tape(spec, weights, run, tapes, masks)
+    tape = Tape(spec, weights, run, tapes, masks)
+    tape.packing = batch.packing
+    return x, finals, tape
 
 
 def level_options(
@@ -117,12 +130,12 @@ def backward(
     spec, weights = tape._spec, tape._weights
     own = dropped_weight_gradients(weights, gradients)
     firsts: States = []
-    both, dx = spec.directions == 2, dy
+    both, dx = spec.directions == 2, None if dy is None else incoming(spec, tape.packing, dy)
     for level in reversed(tape._levels):
         results = kernels.recurrent_backward(
             weights.packed[level],
             list(tape.layers[level]),
-            unmerged(spec, dx) if both and dx is not None else dx,
+            dx,
             None if dstates is None else dstates[level],
             own[level],
             level.start > 0 or need_dx,
@@ -137,6 +150,7 @@ def backward(
         if level.start > 0 and dx is not None:
             mask = tape.dropout[level.start // spec.directions - 1]
             dx = dx if mask is None else np.multiply(dx, mask, out=dx)
+            dx = incoming(spec, None, dx)
     add_dropped_weight_gradients(weights, own, gradients)
     return dx, firsts
 
@@ -165,6 +179,22 @@ def merged(spec: RecurrentSpec, outputs: Sequence[Array]) -> Array:
         return np.concatenate(outputs, axis=2)
     total: Array = outputs[0] + outputs[1]
     return total if merge == "sum" else np.multiply(total, spec.dtype.type(0.5), out=total)
+
+
+def joined(spec: RecurrentSpec, batch: Batch, outputs: list[Array], *, top: bool) -> Array:
+    """Return the output of a level, of the top one in the batch's own steps if it was packed."""
+    last = outputs[-spec.directions :]
+    if top and batch.packing is not None:
+        last = batch.packing.spread(last, reverse=spec.options.reverse)
+    return merged(spec, last) if spec.directions == 2 else last[0]
+
+
+def incoming(spec: RecurrentSpec, packing: Packing | None, dy: Array) -> Array:
+    """Return the gradient of a level's outputs from that of `joined`, both directions side by side."""
+    dy = unmerged(spec, dy) if spec.directions == 2 else dy
+    if packing is None:
+        return dy
+    return packing.collect(dy, directions=spec.directions, reverse=spec.options.reverse)
 
 
 @named_memory("dy", FEWER_TOKENS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from fastrnn._arrays import Array, as_array, as_floats, as_ids
-from fastrnn._checks import as_size
+from fastrnn._arrays import Array, as_array, as_floats, as_ids, as_mask
+from fastrnn._checks import as_flag, as_size
 from fastrnn._dispatch import kernels
 from fastrnn._memory import out_of_memory
 from fastrnn.layers.recurrent.engine.arguments import States, as_context, as_states, join_states
@@ -103,7 +104,15 @@ class Stream(Generic[StateT]):
         self._native, self._native_step = native, native.step
         self._buffer, self._version = buffer, version
 
-    def step(self, x: Any, out: Array | None = None, *, context: Any = None) -> Array:
+    def step(
+        self,
+        x: Any,
+        out: Array | None = None,
+        *,
+        context: Any = None,
+        mask: Any = None,
+        zero_masked: bool = False,
+    ) -> Array:
         """Run one time step.
 
         Parameters
@@ -116,6 +125,10 @@ class Stream(Generic[StateT]):
             is a C-contiguous array [N, D] or [N] of the right dtype.
         context : array_like, float [N, C], optional
             The context of this step alone, in place of the one given to `stream`.
+        mask : array_like, bool [N], optional
+            True for the rows whose step counts. The others keep their state, and y is the last layer's h.
+        zero_masked : bool, default False
+            Whether y is zero instead in rows that do not count.
 
         Returns
         -------
@@ -141,6 +154,8 @@ class Stream(Generic[StateT]):
         >>> np.array_equal(y, stream.state[0][-1])
         True
         """
+        if mask is not None:
+            return self._masked_step(x, out, context, as_flag("zero_masked", zero_masked), mask)
         if self._version != self._buffer.version:
             self._repack(self._native.get_state())
         if self._now is not None or context is not None:
@@ -152,6 +167,25 @@ class Stream(Generic[StateT]):
             except (TypeError, ValueError):
                 pass  # not contiguous or wrong; the checks below tell
         return self._step_of_anything(x, out)
+
+    def _masked_step(self, x: Any, out: Array | None, context: Any, zero: bool, mask: Any) -> Array:
+        """Run one time step of the rows that count."""
+        skipped = ~as_mask("mask", mask, (self.batch_size,))
+        x = as_array("x", x)
+        if x.dtype.kind in "iu" and x.shape == skipped.shape:  # nothing there is read
+            x = np.where(skipped, -1, as_ids("x", x, x.shape))
+        before = self._native.get_state()
+        y = self.step(x, out, context=context)
+        try:
+            state = self._native.get_state()
+            for now, kept in zip(chain(*state), chain(*before), strict=True):
+                now[skipped] = kept[skipped]
+            (y if y.ndim == 2 else y[None])[skipped] = 0 if zero else before[-1][0][skipped]
+            self._native.set_state(state)
+        except MemoryError:
+            self._native.set_state(before)
+            raise
+        return y
 
     def _set_context(self, context: Any) -> None:
         """Write the context that the next step reads."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.layers.base.kept import Kept
+from fastrnn.layers.recurrent.engine.masks import Packing
 from fastrnn.layers.recurrent.engine.packed import PassWeights, mask_bytes
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
@@ -87,6 +88,10 @@ class Tape(Kept):
     dropout : tuple of (ndarray [T, N, directions*H] or None)
         The mask by which each layer's output was multiplied before the next layer: 0 or ``1 / (1 -
         probability)``.
+    packing : Packing or None
+        After a pass with a mask, where its steps stand: all arrays of the tape are those of the packed batch,
+        in which each row's counted steps are at its front (``packing.times`` [S, N], None if they were), and
+        `steps` is S, the most counted steps of a row.
 
     Examples
     --------
@@ -110,6 +115,7 @@ class Tape(Kept):
         "dropout",
         "layers",
         "learned_state",
+        "packing",
         "rows",
         "steps",
     )
@@ -129,6 +135,7 @@ class Tape(Kept):
         self._spec, self._weights, self._levels = spec, weights, levels
         self.learned_state = False  # whether the initial state was the layer's own
         self.alone = False  # whether x had no axis N
+        self.packing: Packing | None = None
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)
         self.steps, self.rows = self.layers[0].x.shape[:2]
@@ -158,7 +165,7 @@ class Tape(Kept):
     def __reduce__(self) -> tuple[Any, ...]:
         owner = self._owner
         kept = (*owner._weights.pickled(self._weights), self._levels, list(self.layers), list(self.dropout))
-        return _restored, (owner, *kept, self.learned_state, self.alone)
+        return _restored, (owner, *kept, self.learned_state, self.alone, self.packing)
 
     def __repr__(self) -> str:
         return f"<Tape of {self._owner!r}: {self.steps} steps of {self.rows} sequences>"
@@ -173,9 +180,11 @@ def _restored(
     dropout: list[Array | None],
     learned_state: bool,
     alone: bool,
+    packing: Packing | None = None,
 ) -> Tape:
     """Return a pickled tape."""
     weights = owner._weights.restored(keys, weight_masks)
     tape = Tape(owner.spec, weights, levels, layers, dropout)
     tape._owner, tape.learned_state, tape.alone = owner, learned_state, alone
+    tape.packing = packing
     return tape

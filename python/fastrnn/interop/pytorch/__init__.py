@@ -1,0 +1,1 @@
+"""Files and state dicts of PyTorch, in and out, without PyTorch."""
