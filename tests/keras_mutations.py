@@ -9,6 +9,7 @@ import argparse
 import io
 import json
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -18,24 +19,40 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import fastrnn as fr
 from header_mutations import _mutate_text, _mutate_value
+from keras_fixtures import FIXTURES, inputs_of
 
 SLOWEST = 5.0  # seconds
 MOST_MEMORY = 1 << 30
-FIXTURES = Path(__file__).parent / "data" / "keras" / "files.zip"
 _WORDS = [b"\xff" * 8, bytes(8), b"\x01" + bytes(7), b"\xff" * 4, b"\x00\x10" * 4]
 _MARKS = (b"TREE", b"SNOD", b"HEAP", b"GCOL", b"kernel", b"weight_names")
 
 
-def seeds() -> list[tuple[str, bytes]]:
-    """Return name and contents of the files that are mutated."""
+class Seed(NamedTuple):
+    """A file that is mutated, what its model reads, and its description if that is elsewhere."""
+
+    name: str
+    content: bytes
+    inputs: list[np.ndarray]
+    config: str | None
+
+
+def seeds() -> list[Seed]:
+    """Return the files that are mutated."""
+    result = []
     with zipfile.ZipFile(FIXTURES) as archive:
-        return [(name, archive.read(name)) for name in archive.namelist() if name.endswith((".keras", ".h5"))]
+        for name in archive.namelist():
+            version, _, rest = name.partition("_")
+            if name.endswith((".keras", ".h5")):
+                config = archive.read(f"{version}_text.json").decode() if "weights" in name else None
+                inputs = inputs_of(re.split("[._]", rest)[0])
+                result.append(Seed(name, archive.read(name), inputs, config))
+    return result
 
 
 def mutate_bytes(random_: random.Random, content: bytes) -> bytes:
@@ -78,8 +95,9 @@ def mutate_archive(random_: random.Random, content: bytes) -> bytes:
     kind = random_.random()
     if kind < 0.6:
         config = json.loads(members["config.json"])
-        for _ in range(random_.choice([1, 1, 2, 3])):
-            _mutate_value(random_, random_.choice([config, config["config"], *config["config"]["layers"]]))
+        parts = [config, config["config"], *config["config"]["layers"]]
+        for part in random_.choices(parts, k=random_.choice([1, 1, 2, 3])):
+            _mutate_value(random_, part)
         members["config.json"] = json.dumps(config).encode("utf-8", "surrogatepass")
     elif kind < 0.75:
         text = _mutate_text(random_, members["config.json"].decode())
@@ -103,10 +121,10 @@ def mutate(random_: random.Random, name: str, content: bytes) -> bytes:
     return mutate_bytes(random_, content)
 
 
-def check(path: Path, inputs: Any) -> str:
+def check(path: Path, inputs: list[np.ndarray], config: str | None = None) -> str:
     """Load a file and run it; return how it ended. Any other exception is a failure."""
     try:
-        model = fr.interop.load_keras(path, partial=True)
+        model = fr.interop.load_keras(path, config=config, partial=True)
     except fr.interop.ModelFileError as error:
         message = str(error)
     else:
@@ -115,11 +133,11 @@ def check(path: Path, inputs: Any) -> str:
     return "refused"
 
 
-def _run(model: Any, inputs: Any) -> str:
-    if model.unplaced:
+def _run(model: Any, inputs: list[np.ndarray]) -> str:
+    if model.unplaced or not model.described:
         return "loaded in part"
     try:
-        model(inputs)
+        model(inputs if len(inputs) > 1 else inputs[0])
     except (ValueError, TypeError):
         return "loaded, does not fit its input"
     return "loaded"
@@ -134,16 +152,19 @@ def run(count: int, seed: int, report: Callable[[str], object] = print, first: i
         path = Path(folder, "model")
         for number in range(first, count):
             random_ = random.Random(f"{seed} {number}")
-            name, good = goods[number % len(goods)]
-            path.write_bytes(mutate(random_, name, good))
+            good = goods[number % len(goods)]
+            path.write_bytes(mutate(random_, good.name, good.content))
+            config = good.config if random_.random() < 0.7 else None
             started = time.monotonic()
             try:
-                outcome = check(path, [[1, 2, 0], [3, 0, 0]])
+                outcome = check(path, good.inputs, config)
                 assert time.monotonic() - started < SLOWEST, "too slow"
             except Exception as error:
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{place.filename}:{place.lineno}"
-                report(f"seed {seed}, number {number}, {name}: {type(error).__name__}: {error} at {where}")
+                report(
+                    f"seed {seed}, number {number}, {good.name}: {type(error).__name__}: {error} at {where}"
+                )
                 outcome = "FAILED"
             outcomes[outcome] += 1
             if (number + 1) % 2000 == 0:

@@ -107,6 +107,12 @@ MODELS = {
     "head": {"embedding_size": 6, "hidden_size": 12, "head": {"hidden_sizes": [7], "out_features": 9}},
     "stack": {"embedding_size": 8, "rnn": lambda: fr.Stack(fr.GRU(8, 8), fr.LSTM(8, 8), connect="residual")},
     "relu": {"cell": "rnn", "hidden_size": 12, "nonlinearity": "relu", "dropout": 0.5},
+    "regularised": {
+        "hidden_size": 12,
+        "dropout": 0.2,
+        "locked_dropout": True,
+        "cell_options": {"weight_drop": 0.5, "recurrent_dropout": 0.1, "state_dropout": 0.1},
+    },
 }
 
 
@@ -125,6 +131,14 @@ def test_activations_over_a_step_agree_to_rounding(library, tmp_path):
         model = library.made("open", saved(network, tmp_path / "network"))
         stream, x = library.made("create_stream", model, 2), np.ones((2, 3), np.float32)
         np.testing.assert_allclose(library.step(stream, x, 40), network.stream(2).step(x), rtol=1e-5)
+
+
+def test_a_gru_with_dropout_agrees_to_rounding(library, tmp_path):
+    network = fr.Sequential(fr.GRU(3, 9, seed=1, weight_drop=0.5, input_dropout=0.1))
+    stream = library.made("create_stream", library.made("open", saved(network, tmp_path / "network")), 2)
+    expected, x = network.stream(2), np.ones((2, 3), np.float32)
+    for _ in range(5):
+        np.testing.assert_allclose(library.step(stream, x, 9), expected.step(x), rtol=1e-5, atol=1e-7)
 
 
 CELLS = {

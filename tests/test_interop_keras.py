@@ -169,7 +169,7 @@ def test_embedding_recurrent_layers_and_a_softmax_become_a_language_model(tmp_pa
     model = load_keras(save_language_model(tmp_path, h5py))
     language = model.to_language_model()
     ids = np.array([[1, 4, 0]])
-    logits, _ = language(ids.T)
+    logits, _ = language.logits(ids.T)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     assert np.allclose(powers / powers.sum(axis=-1, keepdims=True), model(ids).swapaxes(0, 1), atol=1e-6)
 
@@ -202,6 +202,41 @@ def save_language_model(folder, h5py):
     ]
     weights = dict(zip("erd", map(to_keras_weights, (embedding, rnn, dense)), strict=True))
     return save_model(folder / "m.h5", h5py, layers, weights)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_weights_of_other_dtypes_are_converted_and_that_is_said(dtype, tmp_path, h5py):
+    kernel = np.array([[1.5, -2.0], [0.25, 3.0]], np.float32)
+    weights = [kernel, kernel, kernel[0]]
+    if dtype == "bfloat16":  # as Keras stores it
+        weights = [(array.view(np.uint32) >> 16).astype(np.uint16).view("V2") for array in weights]
+    else:
+        weights = [array.astype(dtype) for array in weights]
+    path = save_model(tmp_path / "m.h5", h5py, [layer("SimpleRNN", "r", units=2)], {"r": weights})
+    model = load_keras(path)
+    assert np.array_equal(model.layers["r"].parameters["weight_ih_l0"], kernel.T)
+    assert model.layers["r"].dtype == ("float64" if dtype == "float64" else "float32")
+    assert model.notes == ([] if dtype == "float64" else [f"weights of {dtype} became float32"])
+
+
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_a_masked_step_carries_the_state_on_in_the_order_in_which_steps_are_computed(
+    zero, sequences, tmp_path, h5py
+):
+    options = {"units": 2, "return_sequences": sequences, "zero_output_for_mask": zero, "go_backwards": True}
+    gru = fr.GRU(1, 2, seed=3)
+    layers = [layer("Masking", "m"), layer("GRU", "g", reset_after=True, **options)]
+    model = load_keras(save_model(tmp_path / "m.h5", h5py, layers, {"g": to_keras_weights(gru)}))
+    x = np.array([[0, 1, 0, 2, 0], [0, 0, 0, 0, 0]], np.float32)[..., None]
+    two, both = gru(x[0, [3]])[0], gru(x[0, [3, 1]])[0]
+    none = np.zeros(2)
+    carried = [none, two[0], two[0], both[1], both[1]]
+    if zero:
+        carried = [none, two[0], none, both[1], none]
+    y = model(x)
+    assert np.array_equal(y[0], carried if sequences else carried[-1])
+    assert not y[1].any()
 
 
 # --- out ---
@@ -311,6 +346,45 @@ def test_a_subclassed_model_is_refused_as_its_code_is_not_in_the_file(files, tmp
         load_keras(path)
 
 
+def test_names_that_reach_a_terminal_and_endless_nesting_are_refused(files, tmp_path):
+    def rename(config):
+        config["config"]["layers"][3]["config"]["name"] = "\x1b[2J"
+
+    def nest(config):
+        inner = config["config"]["layers"][7]
+        for _ in range(300):
+            inner = {"class_name": "TimeDistributed", "config": {"name": "t", "layer": inner}}
+        config["config"]["layers"][7] = inner
+
+    for change, message in (
+        (rename, r"expected the name of a layer, got '\\x1b\[2J'"),
+        (nest, "expected|nested"),
+    ):
+        with pytest.raises(ModelFileError, match=message):
+            load_keras(changed(files / "keras3_text.keras", tmp_path / "m.keras", change))
+
+
+def test_a_model_of_many_layers_in_the_wrong_order_is_put_into_order(files, tmp_path):
+    def change(config):
+        config["class_name"] = "Functional"
+        own = config["config"]
+        own["input_layers"], own["output_layers"] = ["input_layer", 0, 0], ["l0", 0, 0]
+        own["layers"] = [own["layers"][0], *(one(index) for index in range(3000))]
+        own["layers"][0]["inbound_nodes"] = []
+
+    def one(index):
+        before = f"l{index + 1}" if index < 2999 else "input_layer"
+        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [before, 0, 0]}}
+        return {
+            "class_name": "Activation",
+            "config": {"name": f"l{index}", "activation": "relu" if index == 7 else "linear"},
+            "inbound_nodes": [{"args": [tensor], "kwargs": {}}],
+        }
+
+    model = load_keras(changed(files / "keras3_text.keras", tmp_path / "m.keras", change))
+    assert model([[-1.0, 2.0]]).tolist() == [[0, 2]]
+
+
 def archive_of(path, members, how=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", how) as archive:
         for name, data in members.items():
@@ -412,7 +486,7 @@ def test_a_file_in_hdf5s_newer_format_is_refused_with_what_to_do(h5py):
     content = io.BytesIO()
     with h5py.File(content, "w", libver="latest") as file:
         file["x"] = [1.0]
-    with pytest.raises(ValueError, match="newer format .* which Keras does not write; write it again"):
+    with pytest.raises(ValueError, match=r"newer format .* which Keras does not write; write it again"):
         read_hdf5(content.getvalue())
 
 

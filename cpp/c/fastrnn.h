@@ -75,8 +75,10 @@ FASTRNN_API const char* fastrnn_isa(void);
 
 /* --- models ------------------------------------------------------------------------------------------------------ */
 
-/* Opens a file that fr.Sequential.save, fr.save_checkpoint or `fastrnn train` wrote. The file may be deleted
- * afterwards. Every model that was opened or created must be closed. */
+/* Opens a file that fr.Sequential.save, fastrnn.train.save_checkpoint or `fastrnn train` wrote: embedding, RNN, GRU,
+ * LSTM, sLSTM, stacks of them, linear layers, heads, activations. What else a file may hold (float64, a reverse
+ * direction, options of a cell that change a step, an adaptive softmax, a length model) is FASTRNN_ERROR_UNSUPPORTED.
+ * The file may be deleted afterwards. Every model that was opened or created must be closed. */
 FASTRNN_API fastrnn_status fastrnn_open(const char* path, fastrnn_model** model);
 
 /* The same from the bytes of such a file; they may be freed afterwards. */

@@ -31,6 +31,15 @@ bool is_off(std::string_view option, const Json& value) {
     }
 }
 
+// Options that change training alone, or only how a call's arrays lie. (The Python package runs a GRU with one of the
+// dropouts by another kernel, whose results are equal to rounding.)
+bool is_of_training(std::string_view option) {
+    for (const std::string_view known : {"dropout", "batch_first", "input_dropout", "state_dropout", "output_dropout",
+                                         "recurrent_dropout", "weight_drop"})
+        if (option == known) return true;
+    return false;
+}
+
 }  // namespace
 
 LayerDescription::LayerDescription(const Json& fields, const std::string& name) {
@@ -97,8 +106,8 @@ void LayerDescription::read_option(std::string_view option, const Json& value, c
     } else if (option == "dtype") {
         if (value.as_text(field) != "float32")
             fail_unsupported(field + ": this library computes in float32, got " + printable(value.as_text(field)));
-    } else if (option == "dropout" || option == "batch_first") {
-        return;  // neither changes a step
+    } else if (is_of_training(option)) {
+        return;
     } else if (!is_off(option, value)) {
         fail_unsupported(field + " is not in this library");
     }

@@ -94,7 +94,7 @@ def layer_config(where: str, value: Any) -> LayerConfig:
     kind = as_text(f"{where}.class_name", given.get("class_name"))
     config = as_mapping(f"{where}.config", given.get("config"))
     name = as_text(f"{where}.name", given.get("name", config.get("name")))
-    if not name or "/" in name:
+    if not name or "/" in name or not name.isprintable():
         raise ValueError(f"{where}.name: expected the name of a layer, got {name!r}")
     layer = LayerConfig(name, kind, config)
     module, registered = given.get("module"), given.get("registered_name")

@@ -32,6 +32,8 @@ class KerasModel(Imported):
         the model as ``model/layer``.
     unplaced : dict of str to str
         Layers that are not known here, with the reason of each.
+    described : bool
+        Whether the file, or `config`, says how the layers are connected.
     notes : list of str
         Conversions, and what is left out because it is of training.
 
@@ -56,7 +58,7 @@ class KerasModel(Imported):
         described: bool = True,
     ) -> None:
         super().__init__(layers, unplaced, notes)
-        self._graph, self._described = graph, described
+        self._graph, self.described = graph, described
 
     def __call__(self, x: Any, mask: Any = None) -> Any:
         """Run the model as Keras's ``predict`` does: axes as in Keras, without dropout.
@@ -163,7 +165,7 @@ class KerasModel(Imported):
         return chain
 
     def _whole(self) -> Graph:
-        if not self._described:
+        if not self.described:
             raise ValueError(
                 "expected a whole model, got weights alone; pass config=, the JSON of model.to_json()"
             )

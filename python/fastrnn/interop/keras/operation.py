@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastrnn._arrays import Array
+from fastrnn._arrays import Array, widen_bfloat16
 from fastrnn.interop.keras.activations import Unsupported
 from fastrnn.interop.keras.hdf5_file import Unreadable
 from fastrnn.interop.keras.layer_weights import Weights
@@ -146,9 +146,12 @@ def checked_weights(weights: Weights, names: list[str], built: Built) -> list[Ar
     for name, array in zip(names, weights, strict=True):
         if isinstance(array, Unreadable):
             raise Unsupported(f"{name} {array}")
-        if array.dtype.kind != "f":
+        stored = "bfloat16" if array.dtype.kind == "V" else array.dtype.name
+        if array.dtype.kind not in "fV":
             raise Unsupported(f"{name}: expected floats, got {array.dtype}, as of a quantized layer")
-        if array.dtype.newbyteorder("=") != built.dtype:
-            built.note(f"weights of {array.dtype.name} became {built.dtype.name}")
+        if stored != built.dtype.name:
+            built.note(f"weights of {stored} became {built.dtype.name}")
+        if array.dtype.kind == "V":
+            array = widen_bfloat16(array.view("<u2"))
         result.append(array.astype(built.dtype))
     return result

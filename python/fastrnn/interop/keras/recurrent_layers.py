@@ -239,31 +239,12 @@ class Recurrence(Operation):
         return self._kept
 
     def _run(self, x: Array, mask: Array | None, state: Any) -> tuple[list[Array], Any]:
-        """Return y of each direction, in the order in which it is computed, and the state."""
+        """Return y of each direction, with the steps in the order in which x has them, and the state."""
         if self.backwards:
             x, mask = x[::-1], None if mask is None else mask[::-1]
-        x = np.ascontiguousarray(x)
         H = self.module.hidden_size
-        if mask is not None and not mask.all():
-            return self._run_masked(x, mask, state)
-        y, state = self.module(x, state)
+        y, state = self.module(np.ascontiguousarray(x), state, mask=mask, zero_masked=self.zero_masked)
         return [y[..., way * H : (way + 1) * H] for way in range(self.module.directions)], state
-
-    def _run_masked(self, x: Array, mask: Array, state: Any) -> tuple[list[Array], Any]:
-        """Run the steps that are not masked, moved together: a masked one carries the state on."""
-        lengths = mask.sum(axis=0)
-        order = np.argsort(~mask, axis=0, kind="stable")
-        y, state = self.module(np.take_along_axis(x, order[..., None], axis=0), state, lengths=lengths)
-        H, counted = self.module.hidden_size, mask.cumsum(axis=0)
-        ways = []
-        for way in range(self.module.directions):
-            own = y[..., way * H : (way + 1) * H]
-            # Where a masked step's last output is, in each direction's order; before the first there is none.
-            place = counted - mask if way else counted - 1
-            there = mask if self.zero_masked else (place >= 0) & (place < lengths)
-            place = np.clip(place, 0, max(len(x) - 1, 0))
-            ways.append(np.where(there[..., None], np.take_along_axis(own, place[..., None], axis=0), 0))
-        return [one.astype(x.dtype, copy=False) for one in ways], state
 
     def _outputs(self, ways: list[Array], state: Any) -> list[Array]:
         if self.sequences:
