@@ -138,7 +138,7 @@ def save_onnx(
         raise ValueError(f"vocabulary: expected None for a {type(model).__name__}")
     network = getattr(model, "network_", model)
     graph = GraphWriter(network.dtype, opset)
-    if isinstance(model, tuple(MODELS)):
+    if _fitted_kind(model) is not None:
         description = _task(graph, model, options)
     elif isinstance(model, LanguageModel):
         description = _language_model(graph, model, options, vocabulary)
@@ -151,10 +151,15 @@ def save_onnx(
 _LAYERS = (Recurrent, Stack, Sequential, Embedding, Linear, Head, Activation, AttentionPooling)
 
 
+def _fitted_kind(model: Any) -> type[Any] | None:
+    """Return which of the models with ``fit`` that are written this is."""
+    return next((kind for kind in MODELS if isinstance(model, kind)), None)
+
+
 def _check_kind(model: Any) -> None:
     """Refuse what is not written, with what to do instead."""
     kind = type(model)
-    if isinstance(model, tuple(MODELS)):
+    if _fitted_kind(model) is not None:
         model._check_fitted("save_onnx")
         return
     if isinstance(model, (LanguageModel, *_LAYERS)):
@@ -196,7 +201,8 @@ def _content(onnx: Any, graph: GraphWriter, kind: str, description: dict[str, An
 
 def _task(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Write a fitted model."""
-    kind = next(one for one in MODELS if isinstance(model, one))
+    kind = _fitted_kind(model)
+    assert kind is not None
     name = kind.__name__
     echo = name == "EchoStateNetwork"
     if options["state"] and not echo:
