@@ -93,6 +93,35 @@ def test_a_stateful_model_within_a_model_keeps_its_states_between_calls(files, n
         model(x[:1])
 
 
+def test_a_call_that_fails_leaves_the_states_as_they_were(tmp_path, h5py):
+    layers = [
+        layer("GRU", "g", units=2, reset_after=True, return_sequences=True, stateful=True),
+        layer("Reshape", "r", target_shape=[2, 2]),
+    ]
+    path = save_model(tmp_path / "m.h5", h5py, layers, {"g": to_keras_weights(fr.GRU(1, 2, seed=0))})
+    model, other = load_keras(path), load_keras(path)
+    x = np.ones((1, 2, 1), np.float32)
+    assert np.array_equal(model(x), other(x))
+    with pytest.raises(ValueError, match="r: cannot reshape"):
+        model(x[:, :1])
+    assert np.array_equal(model(x), other(x))
+    assert not np.array_equal(model(x), load_keras(path)(x))
+
+
+def test_weights_of_another_instance_of_the_model_go_by_their_order(files):
+    config = json.loads((files / "keras2_text.json").read_text())
+    for number, one in enumerate(config["config"]["layers"]):
+        one["config"]["name"] = f"layer_{number}"
+    (ids,) = inputs_of("text")
+    model = load_keras(files / "keras2_text_legacy_weights.h5", config=config)
+    assert differences(model(ids), expected_of(files, "keras2_text")) < 1e-6
+    del config["config"]["layers"][-1]
+    with pytest.raises(
+        ModelFileError, match=r"has weights of 6 layers, words, .*; the model has 5 with weights"
+    ):
+        load_keras(files / "keras2_text_legacy_weights.h5", config=config)
+
+
 @pytest.mark.parametrize("name", [name for name in TEXT_FILES if "weights" in name])
 def test_weights_alone_become_the_layers_that_names_and_shapes_tell(files, name):
     model = load_keras(files / name)
