@@ -1,8 +1,6 @@
 """Models of Keras: files that Keras wrote give the same numbers here, and weights go out again."""
 
-import io
 import json
-import struct
 import zipfile
 
 import numpy as np
@@ -11,7 +9,6 @@ import pytest
 import fastrnn as fr
 import keras_mutations
 from fastrnn.interop import ModelFileError, load_keras, to_keras_weights
-from fastrnn.interop.keras.hdf5_file import Unreadable, read_hdf5
 from keras_fixtures import FIXTURES, inputs_of
 
 TEXT_FILES = [
@@ -91,6 +88,35 @@ def test_a_stateful_model_within_a_model_keeps_its_states_between_calls(files, n
         ValueError, match=r"is stateful with 2 sequences, got 1; write model\.reset_states\(\)"
     ):
         model(x[:1])
+
+
+def test_a_call_that_fails_leaves_the_states_as_they_were(tmp_path, h5py):
+    layers = [
+        layer("GRU", "g", units=2, reset_after=True, return_sequences=True, stateful=True),
+        layer("Reshape", "r", target_shape=[2, 2]),
+    ]
+    path = save_model(tmp_path / "m.h5", h5py, layers, {"g": to_keras_weights(fr.GRU(1, 2, seed=0))})
+    model, other = load_keras(path), load_keras(path)
+    x = np.ones((1, 2, 1), np.float32)
+    assert np.array_equal(model(x), other(x))
+    with pytest.raises(ValueError, match="r: cannot reshape"):
+        model(x[:, :1])
+    assert np.array_equal(model(x), other(x))
+    assert not np.array_equal(model(x), load_keras(path)(x))
+
+
+def test_weights_of_another_instance_of_the_model_go_by_their_order(files):
+    config = json.loads((files / "keras2_text.json").read_text())
+    for number, one in enumerate(config["config"]["layers"]):
+        one["config"]["name"] = f"layer_{number}"
+    (ids,) = inputs_of("text")
+    model = load_keras(files / "keras2_text_legacy_weights.h5", config=config)
+    assert differences(model(ids), expected_of(files, "keras2_text")) < 1e-6
+    del config["config"]["layers"][-1]
+    with pytest.raises(
+        ModelFileError, match=r"has weights of 6 layers, words, .*; the model has 5 with weights"
+    ):
+        load_keras(files / "keras2_text_legacy_weights.h5", config=config)
 
 
 @pytest.mark.parametrize("name", [name for name in TEXT_FILES if "weights" in name])
@@ -419,87 +445,6 @@ def test_a_config_of_a_wrong_kind_is_refused_before_the_file_is_read():
         TypeError, match=r"config: expected the JSON of model.to_json\(\) or a mapping, got int"
     ):
         load_keras("nowhere.h5", config=3)
-
-
-# --- HDF5 ---
-
-
-def h5_bytes(h5py, fill):
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        fill(file)
-    return content.getvalue()
-
-
-def test_files_of_h5py_are_read_as_it_reads_them(h5py):
-    rng = np.random.default_rng(0)
-
-    def fill(file):
-        for index in range(60):  # several leaves of a tree
-            file[f"g{index}/a/b"] = rng.normal(size=(index % 3 + 1, 2)).astype(
-                "<f4 >f8 <f2 <i8".split()[index % 4]
-            )
-        file.attrs["text"], file.attrs["fixed"] = "héllo", np.bytes_("abc")
-        file["g0"].attrs["names"] = ["one", "two"]
-        file["g1"].attrs["names"] = [b"one", b"three"]
-        file["empty"] = np.zeros((0, 3), np.float32)
-        file["scalar"] = 2.5
-
-    content = h5_bytes(h5py, fill)
-    root = read_hdf5(content)
-    assert root.attributes == {"text": "héllo", "fixed": "abc"}
-    assert root.groups["g0"].attributes["names"] == ["one", "two"]
-    assert root.groups["g1"].attributes["names"] == ["one", "three"]
-    with h5py.File(io.BytesIO(content)) as file:
-        for index in range(60):
-            assert np.array_equal(root.find(f"g{index}/a").arrays["b"], file[f"g{index}/a/b"][()])
-    assert root.arrays["empty"].shape == (0, 3)
-    assert root.arrays["scalar"] == 2.5
-
-
-def test_what_leads_out_of_a_file_or_computes_is_not_followed(h5py, tmp_path):
-    secret = tmp_path / "secret.h5"
-    secret.write_bytes(h5_bytes(h5py, lambda file: file.create_dataset("x", data=[1.0])))
-
-    def fill(file):
-        file["soft"] = h5py.SoftLink("/real")
-        file["real"] = np.ones(3, np.float32)
-        file.create_dataset("packed", data=np.zeros(10**6, np.float32), compression="gzip")
-        file.create_dataset("chunked", data=np.zeros(100, np.float32), chunks=(10,))
-        file.create_dataset("elsewhere", (3,), "f4", external=[(str(secret), 0, 12)])
-        file.create_dataset("unwritten", (2**40,), "f4")
-        file.create_dataset("reference", data=np.array([file["real"].ref], dtype=h5py.ref_dtype))
-
-    with h5py.File(tmp_path / "m.h5", "w") as file:
-        fill(file)
-    root = read_hdf5((tmp_path / "m.h5").read_bytes())
-    assert "soft" not in root.arrays
-    assert root.arrays["real"].tolist() == [1, 1, 1]
-    for name in ("packed", "chunked", "elsewhere", "unwritten", "reference"):
-        assert isinstance(root.arrays[name], Unreadable), name
-    outside = h5_bytes(h5py, lambda file: file.__setitem__("x", h5py.ExternalLink(str(secret), "x")))
-    with pytest.raises(ValueError, match="newer format or has links to other files"):
-        read_hdf5(outside)
-
-
-def test_a_file_in_hdf5s_newer_format_is_refused_with_what_to_do(h5py):
-    content = io.BytesIO()
-    with h5py.File(content, "w", libver="latest") as file:
-        file["x"] = [1.0]
-    with pytest.raises(ValueError, match=r"newer format .* which Keras does not write; write it again"):
-        read_hdf5(content.getvalue())
-
-
-def test_a_truncated_file_and_one_that_leads_back_to_itself_are_refused(files):
-    content = (files / "keras3_nested.h5").read_bytes()
-    with pytest.raises(ValueError, match=r"is truncated: 1000 of \d+ bytes"):
-        read_hdf5(content[:1000])
-    (root,) = struct.unpack_from("<Q", content, 64)
-    entry = content.index(b"SNOD") + 8
-    looped = bytearray(content)
-    looped[entry + 8 : entry + 16] = struct.pack("<Q", root)
-    with pytest.raises(ValueError, match="two ways lead to the object"):
-        read_hdf5(bytes(looped))
 
 
 def test_a_mutated_file_loads_or_is_refused_with_a_model_file_error():

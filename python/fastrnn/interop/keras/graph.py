@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,10 +71,10 @@ class Graph(Operation):
             raise ValueError(f"{one.layer}: has no output {one.output}")
         return values[one]
 
-    def reset(self) -> None:
-        """Forget the states of all layers."""
+    def within(self) -> Iterator[Operation]:
+        """Yield each operation that keeps a state."""
         for operation in self.operations.values():
-            operation.reset()
+            yield from operation.within()
 
 
 def _ordered(model: ModelConfig) -> list[tuple[str, int, Call]]:

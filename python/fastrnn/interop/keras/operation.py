@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -56,12 +56,15 @@ class Operation:
         Whether it is an operation on masks.
     reads_ids : bool
         Whether integers are left as they are.
+    kept : object
+        The state that is kept between calls, if it keeps one.
     """
 
     stepwise = False
     masks = False
     of_masks = False
     reads_ids = False
+    kept: Any = None
 
     def __init__(self, name: str, module: Any = None) -> None:
         self.name, self.module = name, module
@@ -80,8 +83,9 @@ class Operation:
         """
         raise Unsupported(f"{self.name} has no counterpart in a Sequential")
 
-    def reset(self) -> None:
-        """Forget what is kept between calls."""
+    def within(self) -> Iterator[Operation]:
+        """Yield each operation that keeps a state: this one, or those within it."""
+        yield self
 
 
 class Pointwise(Operation):

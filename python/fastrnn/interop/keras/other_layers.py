@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -310,9 +310,9 @@ class Distributed(Operation):
         """Return those of the layer, if it computes each step alone."""
         return self.inner.parts() if self.stepwise else super().parts()
 
-    def reset(self) -> None:
-        """Forget what the layer keeps."""
-        self.inner.reset()
+    def within(self) -> Iterator[Operation]:
+        """Yield those within the layer."""
+        yield from self.inner.within()
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
         """Run the layer on all steps at once."""

@@ -95,7 +95,9 @@ def _options(layer: LayerConfig, version: str | None) -> tuple[dict[str, Any], t
         given["output_activation"] = (name, "tanh")
     options: dict[str, Any] = {key: value for key, (value, usual) in given.items() if value != usual}
     if layer.kind == "GRU":
-        options["reset_after"] = bool(config.get("reset_after", True))
+        options["reset_after"] = bool(
+            config.get("reset_after", False)
+        )  # it is missing where there was no other
     return options, (gate_factor, factor)
 
 
@@ -172,11 +174,6 @@ class Recurrence(Operation):
         self.time_major = bool(config.get("time_major", False))
         both_zero = merge is not None and self.sequences
         self.zero_masked = both_zero or bool(config.get("zero_output_for_mask", False))
-        self._kept: Any = None
-
-    def reset(self) -> None:
-        """Forget the state."""
-        self._kept = None
 
     def parts(self) -> list[tuple[str, Any]]:
         """Return the layer, if it returns in the order of time and nothing but y."""
@@ -209,7 +206,7 @@ class Recurrence(Operation):
         mask = mask if mask is None or self.time_major else mask.T
         y, state = self._run(x, mask, self._initial(inputs[1:], x.shape[1]))
         if self.stateful:
-            self._kept = state
+            self.kept = state
         outputs = self._outputs(y, state)
         following = [masks[0] if self.sequences else None] * len(outputs)
         if self.returns_state:
@@ -228,15 +225,15 @@ class Recurrence(Operation):
                 )
             arrays = [np.ascontiguousarray(np.stack(given[index::parts])) for index in range(parts)]
             return tuple(arrays) if lstm else arrays[0]
-        if self._kept is None:
+        if self.kept is None:
             return None
-        first = self._kept[0] if isinstance(self._kept, tuple) else self._kept
+        first = self.kept[0] if isinstance(self.kept, tuple) else self.kept
         if first.shape[1] != N:
             raise ValueError(
                 f"{self.name}: is stateful with {first.shape[1]} sequences, got {N}; "
                 "write model.reset_states()"
             )
-        return self._kept
+        return self.kept
 
     def _run(self, x: Array, mask: Array | None, state: Any) -> tuple[list[Array], Any]:
         """Return y of each direction, with the steps in the order in which x has them, and the state."""
