@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { RATE = 48000, BLOCK = 64, SECONDS = 2, WIDEST = 64 };
+enum { RATE = 48000, BLOCK = 64, SECONDS = 1, WIDEST = 64 };
 
 /* An effect: a stream, and the last samples that it reads. */
 typedef struct effect {
@@ -98,7 +98,7 @@ static void process(effect* used, const float* in, float* out, size_t count) {
     }
 }
 
-/* Runs an effect over some seconds of a plucked string, and prints what that costs. */
+/* Runs an effect over a second of a plucked string, and prints what that costs. */
 static void measure(const char* name, fastrnn_model* model) {
     const double pi = 3.14159265358979323846, share = 100.0 * RATE / BLOCK;
     float in[BLOCK], out[BLOCK];
