@@ -139,9 +139,10 @@ class Imported:
         Examples
         --------
         >>> import fastrnn as fr
-        >>> state = {"out.weight": [[1.0]], "out.bias": [0.0], "rnn.weight_ih_l0": [[1.0]]}
-        >>> imported = fr.interop.from_state_dict({**state, "rnn.weight_hh_l0": [[1.0]]})
-        >>> imported.in_order("rnn", "out").to_sequential()
+        >>> rnn, out = fr.RNN(1, 1, bias=False).parameters, fr.Linear(1, 1).parameters
+        >>> state = {f"out.{name}": value for name, value in out.items()}
+        >>> state |= {f"rnn.{name}": value for name, value in rnn.items()}
+        >>> fr.interop.from_state_dict(state).in_order("rnn", "out").to_sequential()
         Sequential({'rnn': RNN(1, 1, bias=False), 'out': Linear(1, 1)})
         """
         if sorted(names) != sorted(self.layers):
