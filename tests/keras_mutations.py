@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -148,7 +149,8 @@ def run(count: int, seed: int, report: Callable[[str], object] = print, first: i
     goods, outcomes = seeds(), Counter[str]()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, np.errstate(all="ignore"):
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
         path = Path(folder, "model")
         for number in range(first, count):
             random_ = random.Random(f"{seed} {number}")

@@ -265,6 +265,24 @@ def test_a_masked_step_carries_the_state_on_in_the_order_in_which_steps_are_comp
     assert not y[1].any()
 
 
+def test_long_lists_of_names_which_keras_divides_are_put_together(tmp_path, h5py):
+    rnn = fr.RNN(2, 3, seed=0)
+    path = save_model(
+        tmp_path / "m.h5", h5py, [layer("SimpleRNN", "r", units=3)], {"r": to_keras_weights(rnn)}
+    )
+    with h5py.File(path, "a") as file:
+        own = file["model_weights/r"]
+        names = own.attrs["weight_names"]
+        del own.attrs["weight_names"]
+        own.attrs["weight_names0"], own.attrs["weight_names1"] = names[:2], names[2:]
+    assert all(map(np.array_equal, to_keras_weights(load_keras(path).layers["r"]), to_keras_weights(rnn)))
+
+
+def test_an_overflow_is_infinite_without_a_warning(tmp_path, h5py):
+    path = save_model(tmp_path / "m.h5", h5py, [layer("Activation", "a", activation="exponential")], {})
+    assert load_keras(path)([[1e4, 0.0]]).tolist() == [[np.inf, 1.0]]
+
+
 # --- out ---
 
 

@@ -98,7 +98,8 @@ class KerasModel(Imported):
         ]
         kept = [(operation, operation.kept) for operation in graph.within()]
         try:
-            outputs = [np.ascontiguousarray(y) for y in graph(arrays, masks)[0]]
+            with np.errstate(all="ignore"):  # an overflow is infinite, as in Keras
+                outputs = [np.ascontiguousarray(y) for y in graph(arrays, masks)[0]]
         except BaseException:
             for operation, state in kept:
                 operation.kept = state

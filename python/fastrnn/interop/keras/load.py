@@ -92,7 +92,7 @@ def _model(file: ModelFile, partial: bool) -> KerasModel:
         model = model_config("config", file.config)
         weights = weights_by_layer(file, model)
         built = Built(file.version, _dtype(weights))
-        with np.errstate(over="ignore"):  # what does not fit is refused as not finite
+        with np.errstate(all="ignore"):  # what does not fit is refused as not finite
             graph = built_graph(model, weights, built, unplaced, modules)
     if unplaced and not partial and file.config is not None:
         reasons = "; ".join(f"{name} {reason}" for name, reason in unplaced.items())
