@@ -30,9 +30,10 @@ class LayerState {
     // Returns h [N, P].
     const float* step(const float* x, const std::int64_t* ids) {
         if (single_)
-            layer_.single_step({x, ids ? Index(*ids) : -1, h_, next_, c_, c_, step_scratch_});
+            layer_.single_step({x, ids ? Index(*ids) : -1, h_, next_, c_, c_, step_scratch_, last_first_});
         else
             step_rows(x, ids);
+        last_first_ = !last_first_;
         std::swap(h_, next_);
         return h_;
     }
@@ -75,6 +76,7 @@ class LayerState {
     float *h_, *next_, *c_;
     const bool single_;  // is there a step for one sequence?
     float* const step_scratch_;
+    bool last_first_ = false;
     Interrupt never_;
     ForwardProblem<float> problem_;
     const ForwardScratch<float> scratch_;

@@ -1,0 +1,1 @@
+"""Single steps of the C library beside RTNeural's."""
