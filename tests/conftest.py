@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
 #: Libraries that some functions use or are used with; each is the name of a fixture.
-EXTRAS = {"sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu", "browser"}
+EXTRAS = {*("sklearn pandas polars mido matplotlib seqeval sacrebleu browser h5py keras".split())}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,9 +55,16 @@ def _extra_fixture(name: str) -> Callable[[], ModuleType]:
     return pytest.fixture(scope="session", name=name)(lambda: _extra(name))
 
 
-sklearn, pandas, mido, matplotlib, seqeval, sacrebleu = map(
-    _extra_fixture, ("sklearn", "pandas", "mido", "matplotlib", "seqeval", "sacrebleu")
+sklearn, pandas, polars, mido, matplotlib, seqeval, sacrebleu, h5py = map(
+    _extra_fixture, ("sklearn", "pandas", "polars", "mido", "matplotlib", "seqeval", "sacrebleu", "h5py")
 )
+
+
+@pytest.fixture(scope="session")
+def keras(torch: ModuleType) -> ModuleType:
+    """Import Keras with PyTorch behind it, or skip the test without it (not if it is required)."""
+    os.environ.setdefault("KERAS_BACKEND", torch.__name__)
+    return _extra("keras")
 
 
 @pytest.fixture(scope="session")

@@ -200,6 +200,7 @@ def test_a_graph_goes_out_and_comes_back(source, tmp_path):
     np.testing.assert_allclose(fr.Sequential.load(back)(IDS)[0], expected(), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras calls NumPy in an older way
 def test_a_model_of_keras_comes_in(keras, tmp_path):
     model = keras.Sequential(
         [

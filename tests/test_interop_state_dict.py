@@ -172,7 +172,7 @@ def test_a_guess_is_noted_and_can_be_corrected():
         ({"weight": (8, 4, 3, 3)}, "a Conv2d"),
         ({"in_proj_weight": (12, 4), "in_proj_bias": (12,)}, "a MultiheadAttention"),
         ({"weight_g": (8, 1), "weight_v": (8, 4), "bias": (8,)}, "a parametrisation"),
-        ({"weight_ih_l0": (16, 3), "weight_hh_l0_g": (16, 1), "weight_hh_l0_v": (16, 4)}, "a parametrisation"),
+        ({"weight_ih_l0": (16, 3), "weight_hh_l0_g": (16, 1), "weight_hh_l0_v": (16, 4)}, "parametrisation"),
         ({"weight": (8, 4), "bias": (4,)}, "neither a Linear nor an Embedding"),
         ({"weight": (0, 4)}, "neither a Linear nor an Embedding"),
         ({"weight": (8, 4), "bias": (8,), "extra": (1,)}, "neither"),

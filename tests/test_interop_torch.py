@@ -146,8 +146,10 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("earlier_calls", [1, 2, 3])
 def test_changed_weights_are_used_by_the_next_call(torch, ft, change, earlier_calls):
-    modules = pair(torch, "GRU", 3, 5)
-    x = torch.randn(4, 2, 3)
+    size = 160  # beyond those that are packed each time
+    modules = pair(torch, "GRU", size, size)
+    assert 6 * size**2 > ft.packing._FEW
+    x = torch.randn(4, 2, size)
     with torch.no_grad():
         for _ in range(earlier_calls):
             modules.ours(x)
@@ -157,7 +159,7 @@ def test_changed_weights_are_used_by_the_next_call(torch, ft, change, earlier_ca
 
 
 def test_equal_weights_are_packed_once(torch, ft, monkeypatch):
-    rnn, x = ft.LSTM(3, 5, 2), torch.randn(4, 2, 3)
+    rnn, x = ft.LSTM(3, 128, 2), torch.randn(4, 2, 3)
     packs = []
     of = ft.passes.Plan.pack
     monkeypatch.setattr(ft.passes.Plan, "pack", lambda plan, weights: packs.append(1) or of(plan, weights))

@@ -1,6 +1,7 @@
 """Masks with holes: masked steps carry the state on, in every layer, option and way of running."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -301,6 +302,21 @@ def test_a_batch_without_counted_steps_returns_the_initial_state(bidirectional):
         dx, dstate = rnn.backward(tape, np.ones_like(y), tuple(np.ones_like(part) for part in state))
         assert not dx.any()
         assert all((part == 1).all() for part in dstate)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_masked_pass_copies_its_input_once(batch_first):
+    rnn = fr.RNN(200, 1, batch_first=batch_first, seed=0)
+    x = np.ones((200, 40, 200), np.float32)
+    mask = np.random.default_rng(0).random((200, 40)) < 0.9
+    mask[:, 0] = True  # the packed batch has as many steps
+    for run in (rnn, rnn.forward):
+        run(x, mask=mask)
+        tracemalloc.start()
+        run(x, mask=mask)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 1.5 * x.nbytes
 
 
 def test_teacher_forcing_reads_the_target_of_the_counted_step_before():

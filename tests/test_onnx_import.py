@@ -460,6 +460,15 @@ def test_half_precision_weights_are_computed_in_float32_and_said(load, kind):
     np.testing.assert_allclose(model(x)["y"], x @ exact.astype(np.float32), rtol=0, atol=1e-6)
 
 
+def test_constants_that_are_not_numbers_load_without_a_warning(load):
+    bits = np.array([0x7F800001, 0xFFC00000, 0, 1], np.uint32)  # a signalling NaN, a quiet one
+    nodes = [helper.make_node("Mul", ["x", "c"], ["y"]), helper.make_node("Log", ["zero"], ["z"])]
+    constants = {"c": bits.view(np.float32), "zero": np.zeros(2, np.float32)}
+    results = load(make_model(nodes, {"x": floats(4)}, ["y", "z"], constants))(floats(4))
+    assert np.isnan(results["y"]).tolist() == [True, True, False, False]
+    assert np.isneginf(results["z"]).all()
+
+
 def test_a_model_in_float16_takes_and_returns_float16(load):
     node = helper.make_node("Tanh", ["x"], ["y"])
     proto = make_model([node], {"x": floats(3).astype(np.float16)}, [])
@@ -490,6 +499,15 @@ def test_inputs_are_checked_by_name_dtype_and_shape(load):
         with pytest.raises(kind, match=message):
             call()
     assert model([[0, 1, 2], [2, 1, 0]])["result"].shape == (2, 3, 5)
+
+
+def test_an_output_that_no_node_makes_is_an_error(load):
+    node = helper.make_node("RNN", ["x", "W", "R"], ["Y", "Y_h", "Y_c"], hidden_size=3)
+    model = load(
+        make_model([node], {"x": floats(4, 2, 2)}, ["Y_c"], {"W": floats(1, 3, 2), "R": floats(1, 3, 3)})
+    )
+    with pytest.raises(ValueError, match="Y_c: the graph does not make this output"):
+        model(floats(4, 2, 2))
 
 
 def test_lacking_operators_are_named_all_at_once_and_the_rest_is_loadable(load):

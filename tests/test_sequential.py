@@ -217,6 +217,8 @@ def test_files_of_other_models_name_the_line_to_type(tmp_path):
             "part1: expected an Embedding as the first",
         ),
         (({"forward": fr.Linear(2, 3)},), ValueError, "'forward' is reserved"),
+        (({"_frozen": fr.Linear(2, 3)},), ValueError, "'_frozen' is reserved"),
+        (({"": fr.Linear(2, 3)},), ValueError, "'' is reserved"),
         (({1: fr.Linear(2, 3)},), TypeError, "names of type str"),
         ((fr.GRU(2, 3), fr.GRU(3, 3, batch_first=True)), ValueError, "one batch_first for all"),
         ((fr.GRU(2, 3, context_size=2),), ValueError, "part0: expected a layer without a context"),

@@ -160,7 +160,7 @@ def arguments(plan: Plan, rnn: Any, batch: Batch) -> dict[str, Any]:
     x = batch.x.astype(plan.ids) if plan.ids else batch.x
     lengths: Any = batch.lengths
     if lengths is not None:
-        lengths = lengths.tolist() if plan.lengths == "list" else lengths.astype(plan.lengths)
+        lengths = lengths.tolist() if plan.lengths == "list" else lengths.astype(plan.lengths or "int64")
     given = {
         "x": time_first(x),
         "state": joined(batch.state, plan.layout),

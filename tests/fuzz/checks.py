@@ -10,6 +10,7 @@ import numpy as np
 import fastrnn as fr
 
 from .batch import Batch, joined
+from .masked import draw_mask, packed, unpacked, with_resets
 from .plan import Plan
 from .subject import TOLERANCE, Arrays, Difference, Growth, Subject, assert_close, describe, parts_of
 
@@ -219,6 +220,21 @@ def inference_is_training(what: str, subject: Subject, inferred: Arrays, trained
         assert_bits(what, {name: trained[name] for name in inferred}, inferred)
 
 
+def same_as_packed(what: str, subject: Subject, inferred: Arrays, trained: Arrays) -> None:
+    """Masked steps are left out: the same as the batch of the steps that count."""
+    mask = draw_mask(subject)
+    if mask is None:
+        return
+    batch, acting = with_resets(subject, mask)
+    counted = packed(batch, mask, acting)
+    masking = {"mask": mask.T if subject.rnn.batch_first else mask, "zero_masked": True}
+    got = subject.infer(batch, **masking)
+    assert_bits(f"{what}: inference", got, unpacked(subject.infer(counted), mask))
+    for every in (None, subject.plan.every):
+        got = subject.train(batch, checkpoint_every=every, **masking)[0]
+        assert_bits(f"{what}: training", got, unpacked(subject.train(counted)[0], mask))
+
+
 CHECKS: dict[str, Callable[[str, Subject, Arrays, Arrays], None]] = {
     "threads": same_over_threads,
     "segments": same_in_segments,
@@ -229,6 +245,7 @@ CHECKS: dict[str, Callable[[str, Subject, Arrays, Arrays], None]] = {
     "the rows' order": same_in_any_order,
     "padding": same_with_nan_padding,
     "step by step": same_step_by_step,
+    "masked steps": same_as_packed,
     "gradients add": gradients_add,
     "inference and training": inference_is_training,
 }

@@ -74,11 +74,11 @@ class Subject:
         """Whether the features are those that saturate every gate."""
         return self.batch.x.dtype.kind == "f" and np.abs(self.batch.x).max(initial=0) > 50
 
-    def infer(self, batch: Batch | None = None, rnn: Any = None) -> Arrays:
+    def infer(self, batch: Batch | None = None, rnn: Any = None, **more: Any) -> Arrays:
         """Run inference, of another batch or layer: y and the last state, time-major."""
         rnn = self.rnn if rnn is None else rnn
         given = self.given if batch is None else arguments(self.plain, rnn, batch)
-        y, last = rnn(**given)
+        y, last = rnn(**given, **more)
         return self.named(rnn, y, last)
 
     def train(self, batch: Batch | None = None, rnn: Any = None, **more: Any) -> tuple[Arrays, Any]:

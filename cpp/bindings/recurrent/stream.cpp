@@ -84,8 +84,10 @@ class StreamLayer {
 
     Input<S> single_step(const Input<S>& input) {
         const FlushDenormals flush;
-        packed_->single_step({input.x, input.ids ? Index(*input.ids) : -1, h_, next_, c_, c_, step_scratch_});
+        packed_->single_step(
+            {input.x, input.ids ? Index(*input.ids) : -1, h_, next_, c_, c_, step_scratch_, last_first_});
         std::swap(h_, next_);
+        last_first_ = !last_first_;
         return {h_, nullptr, P_};
     }
 
@@ -122,6 +124,7 @@ class StreamLayer {
     Held held_;
     Index N_, P_, C_, past_;  // C: width of c
     Index scratch_size_;      // of a single step; less than 0: there is none
+    bool last_first_ = false;
     std::unique_ptr<S[], AlignedDelete> memory_;
     S *h_, *next_, *c_, *outputs_, *step_scratch_;  // outputs: the last `skip` outputs of each row, oldest first
     Workspace workspace_;

@@ -19,22 +19,36 @@ template <class S>
 struct SingleStep {
     const S* x;  // [D], or null: then x is row `id` of the identity, or zeros if it is -1
     Index id;
-    const S* h_prev;  // [H]
-    S* h;             // [H]
-    const S* c_prev;  // [H], of an LSTM
-    S* c;             // [H]
-    S* scratch;       // [step_scratch(cell)]
+    const S* h_prev;          // [H]
+    S* h;                     // [H]
+    const S* c_prev;          // [H], of an LSTM
+    S* c;                     // [H]
+    S* scratch;               // [step_scratch(cell)]
+    bool last_first = false;  // the order of the units, which changes no bit; every other step should have it
 };
 
-// Vectors of units side by side, each with `Gates` accumulators.
-template <int Gates>
-inline constexpr int side_by_side = (vector_registers >= 32 ? 12 : 8) / Gates;
+// Vectors of units side by side, each with `Gates` accumulators. Doubles have one: less code for what is used less.
+template <class S, int Gates>
+inline constexpr int side_by_side = std::max((std::is_same_v<S, double> ? 4
+                                              : vector_registers >= 32  ? 12
+                                                                        : 8) /
+                                                 Gates,
+                                             1);
 
-// Calls f(constant number of vectors, first unit) for all units of gate panels.
-template <class S, int Gates, class F>
-FASTRNN_INLINE void for_unit_groups(Index H, F&& f) {
-    for_row_blocks<side_by_side<Gates>>(0, (H + lanes<S> - 1) / lanes<S>,
-                                        [&](auto vectors, Index first) { f(vectors, first * lanes<S>); });
+// Calls f(constant number of vectors, first unit) for all units of gate panels in almost equal groups, and after each
+// finish(number of vectors, first unit) if that returned false. If weights do not fit the first cache, every other step
+// finds those of the last groups there if it begins with them.
+template <class S, int Gates, class F, class Finish>
+FASTRNN_INLINE void for_unit_groups(Index H, bool last_first, F&& f, Finish&& finish) {
+    constexpr int most = side_by_side<S, Gates>;
+    const Index vectors = (H + lanes<S> - 1) / lanes<S>, groups = (vectors + most - 1) / most;
+    for (Index i = 0; i < groups; ++i) {
+        const Index g = last_first ? groups - 1 - i : i, begin = vectors * g / groups;
+        const Index count = vectors * (g + 1) / groups - begin;
+        bool done = false;
+        with_constant<most>(count, [&](auto constant) { done = f(constant, begin * lanes<S>); });
+        if (!done) finish(count, begin * lanes<S>);
+    }
 }
 
 // Adds W x; strips of `Width` vectors begin `stride` scalars apart.
@@ -47,18 +61,27 @@ FASTRNN_INLINE void add_input(Tile<S, 1, Cols>& tile, const SingleStep<S>& s, co
         tile.sum[0][c] = tile.sum[0][c] + load(strip + c / Width * stride + (s.id * Width + c % Width) * lanes<S>);
 }
 
-// The pointwise part of one vector of units, from its sums. Within: without bounds of the activations' arguments, and
-// if they need some, nothing is written and the answer is false.
+// The pointwise part of one vector of units, from its four sums, in two halves: what waits for the sums alone, and the
+// rest. Within: without bounds of the activations' arguments; if they need some, `end` writes nothing and returns
+// false.
+template <class S>
+struct HalfDone {
+    Vec<S> part[3], magnitudes;
+};
+
 template <bool Within, class S>
-FASTRNN_INLINE bool finish_units(const Lstm<S>& cell, const Vec<S>* sums, const SingleStep<S>& s, Index unit) {
-    const Index width = cell.weights.H - unit;
+FASTRNN_INLINE HalfDone<S> begin(const Lstm<S>&, const Vec<S>* sums) {
     const Vec<S> i = sums[0], f = sums[1], g = sums[2], o = sums[3];
     const Vec<S> new_part = sigmoid<Within>(i) * tanh<Within>(g);
-    const Vec<S> c = fma(sigmoid<Within>(f), load_first(s.c_prev + unit, width), new_part);
-    const Vec<S> open = sigmoid<Within>(o);
-    const Vec<S> h = open * tanh<Within>(c);
-    if (Within && !all_at_most(magnitude(i) + magnitude(f) + (magnitude(g) + magnitude(o)) + magnitude(c), no_bound<S>))
-        return false;
+    return {{new_part, sigmoid<Within>(f), sigmoid<Within>(o)},
+            magnitude(i) + magnitude(f) + (magnitude(g) + magnitude(o))};
+}
+template <bool Within, class S>
+FASTRNN_INLINE bool end(const Lstm<S>& cell, const HalfDone<S>& half, const SingleStep<S>& s, Index unit) {
+    const Index width = cell.weights.H - unit;
+    const Vec<S> c = fma(half.part[1], load_first(s.c_prev + unit, width), half.part[0]);
+    const Vec<S> h = half.part[2] * tanh<Within>(c);
+    if (Within && !all_at_most(half.magnitudes + magnitude(c), no_bound<S>)) return false;
     store_first(s.c + unit, c, width);
     store_first(s.h + unit, h, width);
     return true;
@@ -66,41 +89,60 @@ FASTRNN_INLINE bool finish_units(const Lstm<S>& cell, const Vec<S>* sums, const 
 
 // sums: r, z, W_hn h' + b_hn, and the input part of n.
 template <bool Within, class S>
-FASTRNN_INLINE bool finish_units(const GruResetAfter<S>& cell, const Vec<S>* sums, const SingleStep<S>& s, Index unit) {
+FASTRNN_INLINE HalfDone<S> begin(const GruResetAfter<S>&, const Vec<S>* sums) {
+    const Vec<S> candidate = fma(sigmoid<Within>(sums[0]), sums[2], sums[3]);
+    return {{candidate, sigmoid<Within>(sums[1]), candidate},
+            magnitude(sums[0]) + magnitude(sums[1]) + magnitude(candidate)};
+}
+template <bool Within, class S>
+FASTRNN_INLINE bool end(const GruResetAfter<S>& cell, const HalfDone<S>& half, const SingleStep<S>& s, Index unit) {
     const Index width = cell.weights.H - unit;
-    const Vec<S> r = sums[0], z = sums[1];
-    const Vec<S> candidate = fma(sigmoid<Within>(r), sums[2], sums[3]), n = tanh<Within>(candidate);
-    const Vec<S> h_prev = load_first(s.h_prev + unit, width);
-    const Vec<S> h = fma(sigmoid<Within>(z), h_prev - n, n);
-    if (Within && !all_at_most(magnitude(r) + magnitude(z) + magnitude(candidate), no_bound<S>)) return false;
+    const Vec<S> n = tanh<Within>(half.part[0]), h_prev = load_first(s.h_prev + unit, width);
+    const Vec<S> h = fma(half.part[1], h_prev - n, n);
+    if (Within && !all_at_most(half.magnitudes, no_bound<S>)) return false;
     store_first(s.h + unit, h, width);
     return true;
 }
 
-template <class Cell, class S>
-EIGEN_DONT_INLINE void finish_bounded(const Cell& cell, const S* sums, const SingleStep<S>& s, Index unit) {
-    const Vec<S> loaded[4] = {load(sums), load(sums + lanes<S>), load(sums + 2 * lanes<S>), load(sums + 3 * lanes<S>)};
-    finish_units<false>(cell, loaded, s, unit);
-}
-template <class Cell, class S>
-EIGEN_DONT_INLINE void finish_from_memory(const Cell& cell, const S* sums, const SingleStep<S>& s, Index unit) {
-    const Vec<S> loaded[4] = {load(sums), load(sums + lanes<S>), load(sums + 2 * lanes<S>), load(sums + 3 * lanes<S>)};
-    if (!finish_units<true>(cell, loaded, s, unit)) finish_bounded(cell, sums, s, unit);
+template <class S>
+FASTRNN_INLINE void load_sums(const S* from, Vec<S>* sums) {
+    FASTRNN_UNROLL
+    for (int i = 0; i < 4; ++i) sums[i] = load(from + i * lanes<S>);
 }
 
-// The pointwise part of some vectors of units, with four sums each. Of a single vector, which has nothing else to wait
-// for, the sums stay in registers.
+template <class Cell, class S>
+EIGEN_DONT_INLINE void finish_bounded(const Cell& cell, const S* from, const SingleStep<S>& s, Index unit) {
+    Vec<S> sums[4];
+    load_sums(from, sums);
+    end<false>(cell, begin<false>(cell, sums), s, unit);
+}
+
+// Of several vectors: the first halves of all, which do not wait for each other, then the second ones.
+template <class Cell, class S>
+EIGEN_DONT_INLINE void finish_several(const Cell& cell, const S* from, Index count, const SingleStep<S>& s,
+                                      Index unit) {
+    constexpr Index wide = 4 * lanes<S>;
+    if constexpr (std::is_same_v<S, double>) return finish_bounded(cell, from, s, unit);
+    HalfDone<S> halves[4];
+    for (Index v = 0; v < count; ++v) {
+        Vec<S> sums[4];
+        load_sums(from + v * wide, sums);
+        halves[v] = begin<true>(cell, sums);
+    }
+    for (Index v = 0; v < count; ++v)
+        if (!end<true>(cell, halves[v], s, unit + v * lanes<S>))
+            finish_bounded(cell, from + v * wide, s, unit + v * lanes<S>);
+}
+
+// The sums of a single vector, which has nothing else to wait for, stay in registers; others go to memory, and it
+// returns false.
 template <class Cell, class S, int Cols>
-FASTRNN_INLINE void finish(const Cell& cell, const Tile<S, 1, Cols>& tile, const SingleStep<S>& s, Index unit) {
-    if constexpr (Cols == 4)
-        if (finish_units<true>(cell, tile.sum[0], s, unit)) return;
-    alignas(64) S sums[Cols * lanes<S>];
+FASTRNN_INLINE bool finish_one(const Cell& cell, const Tile<S, 1, Cols>& tile, S* sums, const SingleStep<S>& s,
+                               Index unit) {
+    if constexpr (std::is_same_v<S, float> && Cols == 4)
+        if (end<true>(cell, begin<true>(cell, tile.sum[0]), s, unit)) return true;
     tile.store_block(sums);
-    for (Index v = 0; v < Cols / 4; ++v)
-        if (Cols == 4)
-            finish_bounded(cell, sums, s, unit);
-        else
-            finish_from_memory(cell, sums + v * 4 * lanes<S>, s, unit + v * lanes<S>);
+    return false;
 }
 
 template <class S>
@@ -108,13 +150,17 @@ void single_step(const Lstm<S>& cell, const SingleStep<S>& s) {
     constexpr int gates = 4, width = strip_vectors<gates>;
     constexpr Index strip = width * lanes<S>;
     const LstmWeights<S>& w = cell.weights;
-    for_unit_groups<S, gates>(w.H, [&](auto vectors, Index unit) {
-        Tile<S, 1, vectors * gates> tile;
-        tile.start(w.bias + unit * gates);
-        add_input<width>(tile, s, w.w_ih + unit * gates * w.D, w.D, strip * w.D);
-        tile.template multiply<width>(RowPointers<S, 1>(&s.h_prev), w.w_hh + unit * gates * w.H, w.H, strip * w.H);
-        finish(cell, tile, s, unit);
-    });
+    alignas(64) S sums[side_by_side<S, gates> * 4 * lanes<S>];
+    for_unit_groups<S, gates>(
+        w.H, s.last_first,
+        [&](auto vectors, Index unit) {
+            Tile<S, 1, vectors * gates> tile;
+            tile.start(w.bias + unit * gates);
+            add_input<width>(tile, s, w.w_ih + unit * gates * w.D, w.D, strip * w.D);
+            tile.template multiply<width>(RowPointers<S, 1>(&s.h_prev), w.w_hh + unit * gates * w.H, w.H, strip * w.H);
+            return finish_one(cell, tile, sums, s, unit);
+        },
+        [&](Index count, Index unit) { finish_several(cell, sums, count, s, unit); });
 }
 
 // The input parts of n go to their place among the sums; in the tile, its recurrent parts begin.
@@ -137,16 +183,20 @@ void single_step(const GruResetAfter<S>& cell, const SingleStep<S>& s) {
     constexpr int gates = 3;
     constexpr Index strip = gates * lanes<S>;
     const GruWeights<S>& w = cell.weights;
-    for_unit_groups<S, gates>(w.H, [&](auto vectors, Index unit) {
-        Tile<S, 1, vectors * gates> tile;
-        Tile<S, 1, vectors * 4> sums;
-        tile.start(w.bias + unit * gates);
-        add_input<gates>(tile, s, w.w_ih + unit * gates * w.D, w.D, strip * w.D);
-        exchange_candidates<vectors>(tile, sums, w.bias_n + unit);
-        tile.template multiply<gates>(RowPointers<S, 1>(&s.h_prev), w.w_hh + unit * gates * w.H, w.H, strip * w.H);
-        put_recurrent_sums<vectors>(tile, sums);
-        finish(cell, sums, s, unit);
-    });
+    alignas(64) S sums[side_by_side<S, gates> * 4 * lanes<S>];
+    for_unit_groups<S, gates>(
+        w.H, s.last_first,
+        [&](auto vectors, Index unit) {
+            Tile<S, 1, vectors * gates> tile;
+            Tile<S, 1, vectors * 4> all;
+            tile.start(w.bias + unit * gates);
+            add_input<gates>(tile, s, w.w_ih + unit * gates * w.D, w.D, strip * w.D);
+            exchange_candidates<vectors>(tile, all, w.bias_n + unit);
+            tile.template multiply<gates>(RowPointers<S, 1>(&s.h_prev), w.w_hh + unit * gates * w.H, w.H, strip * w.H);
+            put_recurrent_sums<vectors>(tile, all);
+            return finish_one(cell, all, sums, s, unit);
+        },
+        [&](Index count, Index unit) { finish_several(cell, sums, count, s, unit); });
 }
 
 // sums = bias + W_ih x + W_hh v of plain panels, padded to whole vectors.
@@ -163,7 +213,7 @@ EIGEN_DONT_INLINE void plain_sums(const SingleStep<S>& s, const S* bias, const S
     };
     constexpr Index wide = panel_vectors * lanes<S>;
     const Index vectors = (H + lanes<S> - 1) / lanes<S>, whole = vectors / panel_vectors;
-    for_row_blocks<side_by_side<panel_vectors>>(0, whole, [&](auto side, Index first) {
+    for_row_blocks<side_by_side<S, panel_vectors>>(0, whole, [&](auto side, Index first) {
         panels(std::integral_constant<int, panel_vectors>{}, side, first * wide);
     });
     if (vectors % panel_vectors)
@@ -182,29 +232,34 @@ void single_step(const Elman<S>& cell, const SingleStep<S>& s) {
     }
 }
 
-// Scratch: z, r * h' and the candidate's sums.
+// Scratch: the sums of r and z of each vector of units, then z in the place of both; r * h'; the candidate's sums.
 template <class S>
 void single_step(const GruResetBefore<S>& cell, const SingleStep<S>& s) {
     constexpr int gates = 2;
     constexpr Index strip = gates * lanes<S>;
     const GruWeights<S>& w = cell.weights;
-    S *const z = s.scratch, *const rh = z + round_up_to_lanes<S>(w.H), *const n = rh + round_up_to_lanes<S>(w.H);
-    for_row_blocks<2>(0, (w.H + lanes<S> - 1) / lanes<S>, [&](auto vectors, Index first) {
-        const Index unit = first * lanes<S>;
-        Tile<S, 1, vectors * gates> tile;
-        tile.start(w.bias + unit * gates);
-        add_input<gates>(tile, s, w.w_ih + unit * gates * w.D, w.D, strip * w.D);
-        tile.template multiply<gates>(RowPointers<S, 1>(&s.h_prev), w.w_hh + unit * gates * w.H, w.H, strip * w.H);
-        for (Index v = 0; v < vectors; ++v) {
-            const Index at = unit + v * lanes<S>;
-            store(rh + at, sigmoid(tile.sum[0][v * gates]) * load_first(s.h_prev + at, w.H - at));
-            store(z + at, sigmoid(tile.sum[0][v * gates + 1]));
-        }
-    });
+    const Index padded = round_up_to_lanes<S>(w.H);
+    S *const both = s.scratch, *const rh = both + 2 * padded, *const n = rh + padded;
+    for_unit_groups<S, 2 * gates>(
+        w.H, s.last_first,
+        [&](auto vectors, Index unit) {
+            Tile<S, 1, vectors * gates> tile;
+            tile.start(w.bias + unit * gates);
+            add_input<gates>(tile, s, w.w_ih + unit * gates * w.D, w.D, strip * w.D);
+            tile.template multiply<gates>(RowPointers<S, 1>(&s.h_prev), w.w_hh + unit * gates * w.H, w.H, strip * w.H);
+            tile.store_block(both + unit * gates);
+            return true;
+        },
+        [](Index, Index) {});
+    for (Index unit = 0; unit < w.H; unit += lanes<S>) {
+        S* const sums = both + unit * gates;
+        store(rh + unit, sigmoid(load(sums)) * load_first(s.h_prev + unit, w.H - unit));
+        store(sums, sigmoid(load(sums + lanes<S>)));
+    }
     plain_sums(s, w.bias_n, w.w_in, w.D, w.w_hn, rh, w.H, n);
     for (Index unit = 0; unit < w.H; unit += lanes<S>) {
         const Vec<S> candidate = tanh(load(n + unit)), h_prev = load_first(s.h_prev + unit, w.H - unit);
-        store_first(s.h + unit, fma(load(z + unit), h_prev - candidate, candidate), w.H - unit);
+        store_first(s.h + unit, fma(load(both + unit * gates), h_prev - candidate, candidate), w.H - unit);
     }
 }
 
@@ -227,7 +282,7 @@ Index step_scratch(const Elman<S>& cell) {
 }
 template <class S>
 Index step_scratch(const GruResetBefore<S>& cell) {
-    return 3 * round_up_to_lanes<S>(cell.weights.H);
+    return 4 * round_up_to_lanes<S>(cell.weights.H);
 }
 template <class Cell, class S>
 void single_step(const Cell&, const SingleStep<S>&) {}

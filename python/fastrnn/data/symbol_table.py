@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn._arrays import as_dtype, as_ids
 from fastrnn._checks import as_choice, as_integers
+from fastrnn._foreign import of_others
 from fastrnn._memory import named_memory
 from fastrnn._plain import Check, as_fields, as_is, as_text, as_texts, optional
 from fastrnn.data.symbols import checked_symbols, special_symbols
@@ -176,6 +177,7 @@ class SymbolTable:
         return f"<Vocabulary of {len(self)} symbols, {level}unknown={self.unknown!r}{''.join(marks)}>"
 
     def _checked_ids(self, ids: Iterable[int]) -> list[int]:
+        ids = of_others("ids", ids)
         if isinstance(ids, np.ndarray) and ids.size:
             numbers: list[int] = as_ids("ids", ids, ("symbols",)).tolist()
         else:

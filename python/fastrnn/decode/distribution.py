@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_integers, as_number, as_size
+from fastrnn._foreign import of_others
 from fastrnn.decode.truncation import ban, keep_likeliest, keep_typical, penalize_seen
 
 __all__ = ["Sampling", "log_probabilities", "next_probabilities", "subtract_max"]
@@ -135,12 +136,12 @@ def next_probabilities(
     >>> next_probabilities([[2.0, 1.0], [0.0, 0.0]], Sampling(banned=[0])).tolist()
     [[0.0, 1.0], [0.0, 1.0]]
     """
-    values: NDArray[np.float64] = np.asarray(logits, dtype=np.float64)
+    values: NDArray[np.float64] = np.asarray(of_others("logits", logits), dtype=np.float64)
     if values.ndim not in (1, 2) or values.shape[-1] == 0:
         raise ValueError(f"logits: expected [V] or [N, V], got {list(values.shape)}")
     chosen = _PLAIN if sampling is None else sampling
     if chosen.repetition_penalty != 1.0 and seen is not None:
-        values = penalize_seen(values, np.asarray(seen), chosen.repetition_penalty)
+        values = penalize_seen(values, np.asarray(of_others("seen", seen)), chosen.repetition_penalty)
     below = subtract_max(values.reshape(-1, values.shape[-1]))
     if chosen.banned:
         below = subtract_max(ban(below, chosen.banned))
@@ -161,7 +162,7 @@ def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    logits : ndarray, float, shape [N, V]
+    logits : array_like, float [N, V]
 
     Returns
     -------
@@ -178,7 +179,7 @@ def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     >>> log_probabilities(np.log([[0.5, 0.5], [3.0, 1.0]])).round(4).tolist()
     [[-0.6931, -0.6931], [-0.2877, -1.3863]]
     """
-    below = subtract_max(logits)
+    below = subtract_max(logits if type(logits) is np.ndarray else np.asarray(of_others("logits", logits)))
     below -= np.log(np.add.reduce(np.exp(below), axis=1, keepdims=True))
     return below
 

@@ -101,6 +101,7 @@ def as_prompts(
     TypeError
         As `as_prompt`, and if `count` is not an integer.
     """
+    prompts = of_others("prompts", prompts)
     if isinstance(prompts, np.ndarray) and prompts.ndim == 2:
         prompts = list(prompts)
     number = None if count is None else as_size("count", count)

@@ -2,6 +2,12 @@
 
 Arrays are time-major, ``[T, N, D]``: T time steps, N sequences, D the width of the input; H is the hidden
 width.
+
+They may be other libraries': PyTorch's CPU tensors, JAX's arrays, columns and tables of pandas and polars,
+whatever has ``__array__`` or ``__dlpack__``, ``array.array`` and ``memoryview``. Floats that are C-contiguous
+and of the layer's dtype are read where they lie, without a copy; in another order of memory they are copied
+once, and so are ids, lengths and masks, and what a training pass keeps but others could write to. A dtype is
+never converted in silence, and columns with missing values are refused. Results are NumPy arrays.
 """
 
 from fastrnn.layers import init

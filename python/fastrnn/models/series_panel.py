@@ -35,6 +35,7 @@ def as_panel(name: str, values: Any) -> tuple[list[Floats], bool, bool]:
     Traceback (most recent call last):
     ValueError: series: expected finite numbers, got nan at step 1; fill gaps before, or cut the series there
     """
+    values = of_others(name, values)
     sized = hasattr(values, "__len__") and getattr(values, "ndim", 1) > 0
     if isinstance(values, (str, bytes, dict)) or not sized:
         raise TypeError(f"{name}: expected a series or a list of series, got {type(values).__name__}")
@@ -94,7 +95,7 @@ def _as_array(name: str, values: Any) -> Floats:
         raise TypeError(f"{name}: expected numbers: {error}") from None
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"{name}: expected a series [T] or [T, D], got shape {[*array.shape]}")
-    array = array.astype(np.float64)
+    array = array.astype(np.float64, order="C")  # the same bits, whatever the order in memory
     wrong = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
     if wrong.any():
         step = int(wrong.argmax())

@@ -212,10 +212,9 @@ def _as_tags(y: Any) -> list[Any]:
         if isinstance(tags, (str, list)):
             continue
         if hasattr(tags, "to_list"):  # a column of pandas or polars, whose missing values are unknown tags
-            tags = tags.to_list()
-        elif hasattr(tags, "detach"):  # a tensor
-            tags = of_others(f"y[{row}]", tags)
-        if not isinstance(tags, (Sequence, np.ndarray)) and not hasattr(tags, "iloc"):
+            tags = np.asarray(tags) if hasattr(tags, "iloc") else np.array(tags.to_list())
+        tags = of_others(f"y[{row}]", tags)
+        if not isinstance(tags, (Sequence, np.ndarray)):
             raise TypeError(
                 f"y[{row}]: expected a sequence of tags, one for each step of X[{row}], got "
                 f"{type(tags).__name__}; one class for a whole sequence is for SequenceClassifier"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_choice, as_flag
+from fastrnn._foreign import of_others
 from fastrnn._plain import as_fields, as_mapping
 from fastrnn.models.base.input_codec import LEVELS
 from fastrnn.models.base.symbol_ids import SymbolIds, as_symbol
@@ -142,6 +143,7 @@ def split_transcript(name: str, row: int, transcript: Any, level: str, as_text: 
         raise TypeError(
             f"{name}[{row}]: expected a str as in the other rows, got {type(transcript).__name__}"
         )
+    transcript = of_others(f"{name}[{row}]", transcript)
     if isinstance(transcript, (bytes, dict, set, frozenset)) or not isinstance(transcript, Iterable):
         raise TypeError(f"{name}[{row}]: expected a str or a list of tokens, got {type(transcript).__name__}")
     return [as_symbol(f"{name}[{row}][{place}]", token) for place, token in enumerate(transcript)]

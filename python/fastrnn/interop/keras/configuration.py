@@ -94,7 +94,7 @@ def layer_config(where: str, value: Any) -> LayerConfig:
     kind = as_text(f"{where}.class_name", given.get("class_name"))
     config = as_mapping(f"{where}.config", given.get("config"))
     name = as_text(f"{where}.name", given.get("name", config.get("name")))
-    if not name or "/" in name:
+    if not name or "/" in name or not name.isprintable():
         raise ValueError(f"{where}.name: expected the name of a layer, got {name!r}")
     layer = LayerConfig(name, kind, config)
     module, registered = given.get("module"), given.get("registered_name")
@@ -149,6 +149,7 @@ def model_config(where: str, value: Any, depth: int = 0) -> ModelConfig:
     inputs = list(_references(config.get("input_layers")))
     model = ModelConfig(name, layers, inputs, outputs, faults)
     _check_references(where, model)
+    _count_from_zero(model)
     return model
 
 
@@ -216,11 +217,32 @@ def _references(value: Any, depth: int = 0) -> Iterator[Reference]:
                 yield from _references(one, depth + 1)
 
 
+def _count_from_zero(model: ModelConfig) -> None:
+    """Let the calls of each layer count from 0: Keras 2 counts one that made a model within the model."""
+    most = {layer.name: 0 for layer in model.layers}
+    for one in [*_all_read(model), *model.outputs]:
+        most[one.layer] = max(most[one.layer], one.call + 1)
+    shifts = {layer.name: max(0, most[layer.name] - len(layer.calls)) for layer in model.layers}
+
+    def moved(one: Reference) -> Reference:
+        return one._replace(call=one.call - shifts[one.layer])
+
+    for layer in model.layers:
+        layer.calls = [
+            call._replace(inputs=[*map(moved, call.inputs)], masks=[one and moved(one) for one in call.masks])
+            for call in layer.calls
+        ]
+    model.outputs = [*map(moved, model.outputs)]
+
+
+def _all_read(model: ModelConfig) -> list[Reference]:
+    calls = [call for layer in model.layers for call in layer.calls]
+    return [one for call in calls for one in (*call.inputs, *filter(None, call.masks))]
+
+
 def _check_references(where: str, model: ModelConfig) -> None:
     known = {layer.name: len(layer.calls) for layer in model.layers}
-    calls = [call for layer in model.layers for call in layer.calls]
-    read = [one for call in calls for one in (*call.inputs, *filter(None, call.masks))]
-    for one in [*read, *model.inputs, *model.outputs]:
+    for one in [*_all_read(model), *model.inputs, *model.outputs]:
         if one.layer not in known:
             raise ValueError(f"{where}: reads from a layer {one.layer!r} that it does not have")
         if not one.call >= 0 or not one.output >= 0:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from fastrnn._arrays import Array
+from fastrnn._plain import printable
 from fastrnn.interop.keras.activations import Unsupported
 from fastrnn.interop.keras.configuration import MODELS, Call, LayerConfig, ModelConfig, Reference
 from fastrnn.interop.keras.layer_weights import RECURRENT, Weights, inner_layer, inner_model
@@ -69,10 +71,10 @@ class Graph(Operation):
             raise ValueError(f"{one.layer}: has no output {one.output}")
         return values[one]
 
-    def reset(self) -> None:
-        """Forget the states of all layers."""
+    def within(self) -> Iterator[Operation]:
+        """Yield each operation that keeps a state."""
         for operation in self.operations.values():
-            operation.reset()
+            yield from operation.within()
 
 
 def _ordered(model: ModelConfig) -> list[tuple[str, int, Call]]:
@@ -83,27 +85,32 @@ def _ordered(model: ModelConfig) -> list[tuple[str, int, Call]]:
     Unsupported
         If there is none.
     """
-    waiting = [
-        (layer.name, index, call)
+    calls = {
+        (layer.name, index): call
         for layer in model.layers
         if layer.kind != "InputLayer"
         for index, call in enumerate(layer.calls)
-    ]
-    ready = {(one.layer, one.call) for one in model.inputs}
+        if call.inputs
+    }
+    needed, readers = {}, defaultdict(list)
+    for key, call in calls.items():
+        read = {(one.layer, one.call) for one in (*call.inputs, *filter(None, call.masks))}
+        needed[key] = len(read)
+        for one in read:
+            readers[one].append(key)
+    ready = [*dict.fromkeys((one.layer, one.call) for one in model.inputs)]
     order: list[tuple[str, int, Call]] = []
-    while waiting:
-        later = []
-        for name, index, call in waiting:
-            read = [*call.inputs, *filter(None, call.masks)]
-            if call.inputs and all((one.layer, one.call) in ready for one in read):
-                order.append((name, index, call))
-                ready.add((name, index))
-            else:
-                later.append((name, index, call))
-        if len(later) == len(waiting):
-            raise Unsupported(f"reads what no layer returns: {', '.join(name for name, *_ in later[:5])}")
-        waiting = later
-    missing = [one.layer for one in model.outputs if (one.layer, one.call) not in ready]
+    for one in ready:  # grows
+        for key in readers[one]:
+            needed[key] -= 1
+            if not needed[key]:
+                order.append((*key, calls[key]))
+                ready.append(key)
+    if len(order) < len(calls):
+        names = [name for (name, _), count in needed.items() if count]
+        raise Unsupported(f"reads what no layer returns: {', '.join(names[:5])}")
+    returned = {*ready}
+    missing = [one.layer for one in model.outputs if (one.layer, one.call) not in returned]
     if missing:
         raise Unsupported(f"has outputs that no layer returns: {', '.join(missing[:5])}")
     return order
@@ -147,7 +154,7 @@ def built_graph(
                 continue
             operation = _operation(layer, weights.get(name, []), built)
         except Unsupported as reason:
-            unplaced[name] = str(reason)
+            unplaced[name] = printable(str(reason))
             continue
         except (ValueError, TypeError) as error:
             raise type(error)(f"{name}: {error}") from None

@@ -28,7 +28,8 @@ _SHAPE, _TYPE, _EXTERNAL, _LAYOUT, _FILTERS, _ATTRIBUTE, _MORE, _TABLE = 1, 3, 7
 _NEWER = {2: "links", 6: "links", 21: "attributes"}
 _SHARED = 2  # a flag
 _NEWER_FORMAT = (
-    "is in HDF5's newer format, which Keras does not write; write it again with h5py's default libver"
+    "is in HDF5's newer format or has links to other files, which Keras does not write; write it again with "
+    "h5py's defaults"
 )
 
 

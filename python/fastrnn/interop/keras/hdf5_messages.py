@@ -26,6 +26,7 @@ class DataType(NamedTuple):
     size : int
         Bytes of an element.
     numbers : numpy.dtype or None
+        ``V2`` for bfloat16, which NumPy lacks.
     """
 
     kind: str
@@ -71,6 +72,8 @@ def type_of(message: memoryview) -> DataType:
         offset, precision, *fields = struct.unpack_from("<HHBBBBI", message, 8)
         if (offset, precision) == (0, 8 * size) and tuple(fields) == _IEEE[size]:
             return DataType("numbers", size, np.dtype(f"{'>' if bits & 1 else '<'}f{size}"))
+    if kind == 5 and size == 2:  # opaque, as Keras writes bfloat16
+        return DataType("numbers", size, np.dtype("V2"))
     if kind == 3:
         return DataType("text", size)
     if kind == 9 and bits & 15 == 1 and size == 16:

@@ -32,6 +32,8 @@ class KerasModel(Imported):
         the model as ``model/layer``.
     unplaced : dict of str to str
         Layers that are not known here, with the reason of each.
+    described : bool
+        Whether the file, or `config`, says how the layers are connected.
     notes : list of str
         Conversions, and what is left out because it is of training.
 
@@ -56,7 +58,7 @@ class KerasModel(Imported):
         described: bool = True,
     ) -> None:
         super().__init__(layers, unplaced, notes)
-        self._graph, self._described = graph, described
+        self._graph, self.described = graph, described
 
     def __call__(self, x: Any, mask: Any = None) -> Any:
         """Run the model as Keras's ``predict`` does: axes as in Keras, without dropout.
@@ -77,6 +79,7 @@ class KerasModel(Imported):
         ------
         ValueError
             If the model is only partly loaded, or an array has a wrong shape; the message names the layer.
+            A stateful model keeps the states that it had.
         TypeError
             If an array has a wrong dtype.
         """
@@ -93,13 +96,19 @@ class KerasModel(Imported):
             None if one is None else as_mask("mask", one, array.shape[:2])
             for one, array in zip(given, arrays, strict=True)
         ]
-        outputs = [np.ascontiguousarray(y) for y in graph(arrays, masks)[0]]
+        kept = [(operation, operation.kept) for operation in graph.within()]
+        try:
+            outputs = [np.ascontiguousarray(y) for y in graph(arrays, masks)[0]]
+        except BaseException:
+            for operation, state in kept:
+                operation.kept = state
+            raise
         return outputs[0] if len(outputs) == 1 else outputs
 
     def reset_states(self) -> None:
         """Forget the states of stateful layers: the next call begins with zeros."""
-        if self._graph is not None:
-            self._graph.reset()
+        for operation in self._graph.within() if self._graph else ():
+            operation.kept = None
 
     def check(
         self, inputs: Any, outputs: Any, *, tolerance: float = 1e-5, batch_first: bool = True
@@ -163,7 +172,7 @@ class KerasModel(Imported):
         return chain
 
     def _whole(self) -> Graph:
-        if not self._described:
+        if not self.described:
             raise ValueError(
                 "expected a whole model, got weights alone; pass config=, the JSON of model.to_json()"
             )

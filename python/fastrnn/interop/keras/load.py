@@ -75,6 +75,8 @@ def load_keras(
     content = read_regular(path)
     try:
         return _model(model_of(content, config), partial)
+    except RecursionError:
+        raise ModelFileError(f"{os.fspath(path)}: nested too deep") from None
     except (ValueError, TypeError) as error:
         raise ModelFileError(f"{os.fspath(path)}: {printable(str(error))}") from error
 

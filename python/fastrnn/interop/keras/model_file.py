@@ -56,8 +56,22 @@ def model_of(content: bytes, config: Any) -> ModelFile:
     if config is None:
         return found
     given = as_mapping("config", parse_json(config) if isinstance(config, (str, bytes)) else config)
-    version = given.get("keras_version") or found.version
+    version = given.get("keras_version") or found.version or _version_of(given)
     return found._replace(config=given, version=version if isinstance(version, str) else None)
+
+
+def _version_of(config: Mapping[str, Any]) -> str | None:
+    """Return "2" or "3" if a description shows which; that of Keras 3 does not say."""
+    own = config.get("config")
+    layers = own.get("layers") if isinstance(own, Mapping) else own
+    for layer in layers if isinstance(layers, list) else []:
+        inner = layer.get("config") if isinstance(layer, Mapping) else None
+        if isinstance(inner, Mapping):
+            if "batch_shape" in inner or isinstance(inner.get("dtype"), Mapping):
+                return "3"
+            if "batch_input_shape" in inner:
+                return "2"
+    return None
 
 
 def texts_of(group: Group, name: str) -> list[str] | None:

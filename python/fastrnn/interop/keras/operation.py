@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastrnn._arrays import Array
+from fastrnn._arrays import Array, widen_bfloat16
 from fastrnn.interop.keras.activations import Unsupported
 from fastrnn.interop.keras.hdf5_file import Unreadable
 from fastrnn.interop.keras.layer_weights import Weights
@@ -56,12 +56,15 @@ class Operation:
         Whether it is an operation on masks.
     reads_ids : bool
         Whether integers are left as they are.
+    kept : object
+        The state that is kept between calls, if it keeps one.
     """
 
     stepwise = False
     masks = False
     of_masks = False
     reads_ids = False
+    kept: Any = None
 
     def __init__(self, name: str, module: Any = None) -> None:
         self.name, self.module = name, module
@@ -80,8 +83,9 @@ class Operation:
         """
         raise Unsupported(f"{self.name} has no counterpart in a Sequential")
 
-    def reset(self) -> None:
-        """Forget what is kept between calls."""
+    def within(self) -> Iterator[Operation]:
+        """Yield each operation that keeps a state: this one, or those within it."""
+        yield self
 
 
 class Pointwise(Operation):
@@ -146,9 +150,12 @@ def checked_weights(weights: Weights, names: list[str], built: Built) -> list[Ar
     for name, array in zip(names, weights, strict=True):
         if isinstance(array, Unreadable):
             raise Unsupported(f"{name} {array}")
-        if array.dtype.kind != "f":
+        stored = "bfloat16" if array.dtype.kind == "V" else array.dtype.name
+        if array.dtype.kind not in "fV":
             raise Unsupported(f"{name}: expected floats, got {array.dtype}, as of a quantized layer")
-        if array.dtype.newbyteorder("=") != built.dtype:
-            built.note(f"weights of {array.dtype.name} became {built.dtype.name}")
+        if stored != built.dtype.name:
+            built.note(f"weights of {stored} became {built.dtype.name}")
+        if array.dtype.kind == "V":
+            array = widen_bfloat16(array.view("<u2"))
         result.append(array.astype(built.dtype))
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -117,10 +117,10 @@ def batch_normalization(layer: LayerConfig, weights: Weights, built: Built) -> O
     epsilon = as_number("epsilon", layer.config.get("epsilon", 1e-3), least=0.0)
     scale = given.get("gamma", np.ones_like(mean)) / np.sqrt(variance + built.dtype.type(epsilon))
     shift = given.get("beta", np.zeros_like(mean)) - mean * scale
-    _last_axis(layer)
+    axis = _axis_of(layer)
 
     def normalise(x: Array) -> Array:
-        _expect_width(x, mean.size)
+        _expect_width(x, mean.size, axis)
         y: Array = x * scale + shift
         return y
 
@@ -137,11 +137,11 @@ def layer_normalization(layer: LayerConfig, weights: Weights, built: Built) -> O
     for name, array in given.items():
         _expect(name, array, (None,))
     epsilon = built.dtype.type(as_number("epsilon", layer.config.get("epsilon", 1e-3), least=0.0))
-    _last_axis(layer)
+    axis = _axis_of(layer)
 
     def normalise(x: Array) -> Array:
         for array in given.values():
-            _expect_width(x, array.size)
+            _expect_width(x, array.size, axis)
         centred = x - x.mean(axis=-1, keepdims=True)
         y: Array = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + epsilon)
         y = y * given.get("gamma", 1) + given.get("beta", 0)
@@ -150,18 +150,20 @@ def layer_normalization(layer: LayerConfig, weights: Weights, built: Built) -> O
     return Pointwise(layer.name, normalise, keeps_mask=True)
 
 
-def _last_axis(layer: LayerConfig) -> None:
-    """Refuse another axis than the last, which configurations write as -1 or as its number."""
+def _axis_of(layer: LayerConfig) -> int:
+    """Return the axis, which must turn out to be the last."""
     axis = layer.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    shape = layer.config.get("build_shape")
-    if axis not in (-1, 2) or (shape and axis != -1 and len(shape) != 3):
-        raise Unsupported(f"normalises over axis {axis!r}; expected the last")
+    if type(axis) is not int or not -1 <= axis < 8 or axis == 0:
+        raise Unsupported(f"normalises over axis {axis!r:.40}; expected the last")
+    return axis
 
 
-def _expect_width(x: Array, width: int) -> None:
+def _expect_width(x: Array, width: int, axis: int) -> None:
     if not x.ndim or x.shape[-1] != width:
         raise ValueError(f"expected [..., {width}], got {list(x.shape)}")
+    if axis not in (-1, x.ndim - 1):
+        raise ValueError(f"expected the last axis to be {axis}, got {list(x.shape)}")
 
 
 # --- what has no weights ---
@@ -308,9 +310,9 @@ class Distributed(Operation):
         """Return those of the layer, if it computes each step alone."""
         return self.inner.parts() if self.stepwise else super().parts()
 
-    def reset(self) -> None:
-        """Forget what the layer keeps."""
-        self.inner.reset()
+    def within(self) -> Iterator[Operation]:
+        """Yield those within the layer."""
+        yield from self.inner.within()
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
         """Run the layer on all steps at once."""

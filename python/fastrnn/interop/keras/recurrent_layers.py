@@ -95,7 +95,9 @@ def _options(layer: LayerConfig, version: str | None) -> tuple[dict[str, Any], t
         given["output_activation"] = (name, "tanh")
     options: dict[str, Any] = {key: value for key, (value, usual) in given.items() if value != usual}
     if layer.kind == "GRU":
-        options["reset_after"] = bool(config.get("reset_after", True))
+        options["reset_after"] = bool(
+            config.get("reset_after", False)
+        )  # it is missing where there was no other
     return options, (gate_factor, factor)
 
 
@@ -172,11 +174,6 @@ class Recurrence(Operation):
         self.time_major = bool(config.get("time_major", False))
         both_zero = merge is not None and self.sequences
         self.zero_masked = both_zero or bool(config.get("zero_output_for_mask", False))
-        self._kept: Any = None
-
-    def reset(self) -> None:
-        """Forget the state."""
-        self._kept = None
 
     def parts(self) -> list[tuple[str, Any]]:
         """Return the layer, if it returns in the order of time and nothing but y."""
@@ -209,7 +206,7 @@ class Recurrence(Operation):
         mask = mask if mask is None or self.time_major else mask.T
         y, state = self._run(x, mask, self._initial(inputs[1:], x.shape[1]))
         if self.stateful:
-            self._kept = state
+            self.kept = state
         outputs = self._outputs(y, state)
         following = [masks[0] if self.sequences else None] * len(outputs)
         if self.returns_state:
@@ -228,48 +225,29 @@ class Recurrence(Operation):
                 )
             arrays = [np.ascontiguousarray(np.stack(given[index::parts])) for index in range(parts)]
             return tuple(arrays) if lstm else arrays[0]
-        if self._kept is None:
+        if self.kept is None:
             return None
-        first = self._kept[0] if isinstance(self._kept, tuple) else self._kept
+        first = self.kept[0] if isinstance(self.kept, tuple) else self.kept
         if first.shape[1] != N:
             raise ValueError(
                 f"{self.name}: is stateful with {first.shape[1]} sequences, got {N}; "
                 "write model.reset_states()"
             )
-        return self._kept
+        return self.kept
 
     def _run(self, x: Array, mask: Array | None, state: Any) -> tuple[list[Array], Any]:
-        """Return y of each direction, in the order in which it is computed, and the state."""
+        """Return y of each direction, with the steps in the order in which x has them, and the state."""
         if self.backwards:
             x, mask = x[::-1], None if mask is None else mask[::-1]
-        x = np.ascontiguousarray(x)
         H = self.module.hidden_size
-        if mask is None or mask.all():
-            y, state = self.module(x, state)
-            ways = [y[..., way * H : (way + 1) * H] for way in range(self.module.directions)]
-        else:
-            ways, state = self._run_masked(x, mask, state)
-        return ways, state
-
-    def _run_masked(self, x: Array, mask: Array, state: Any) -> tuple[list[Array], Any]:
-        """Run the steps that are not masked, moved together: a masked one carries the state on."""
-        lengths = mask.sum(axis=0)
-        order = np.argsort(~mask, axis=0, kind="stable")
-        y, state = self.module(np.take_along_axis(x, order[..., None], axis=0), state, lengths=lengths)
-        H, counted = self.module.hidden_size, mask.cumsum(axis=0)
-        ways = []
-        for way in range(self.module.directions):
-            own = y[..., way * H : (way + 1) * H]
-            # Where a masked step's last output is, in each direction's order; before the first there is none.
-            place = counted - mask if way else counted - 1
-            there = mask if self.zero_masked else (place >= 0) & (place < lengths)
-            place = np.clip(place, 0, max(len(x) - 1, 0))
-            ways.append(np.where(there[..., None], np.take_along_axis(own, place[..., None], axis=0), 0))
-        return [one.astype(x.dtype, copy=False) for one in ways], state
+        y, state = self.module(np.ascontiguousarray(x), state, mask=mask, zero_masked=self.zero_masked)
+        return [y[..., way * H : (way + 1) * H] for way in range(self.module.directions)], state
 
     def _outputs(self, ways: list[Array], state: Any) -> list[Array]:
         if self.sequences:
             ways = [y if self.time_major else y.swapaxes(0, 1) for y in ways]
+        elif len(ways[0]):
+            ways = [y[-1 if not way else 0] for way, y in enumerate(ways)]  # of the step computed last
         else:
             h = state[0] if isinstance(state, tuple) else state
             ways = [h[way] for way in range(len(ways))]

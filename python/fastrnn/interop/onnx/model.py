@@ -56,7 +56,8 @@ class OnnxModel(Imported):
     def __init__(self, graph: Graph, path: str, notes: list[str], *, partial: bool = False) -> None:
         size = sum(array.nbytes for array in graph.constants.values())
         planner = Planner(max(_LEAST_FOLDED, 2 * size), partial=partial)
-        plan = planner.plan(graph, {}, [])
+        with np.errstate(all="ignore"):
+            plan = planner.plan(graph, {}, [])
         notes += [
             f"{value.name}: {value.dtype} is computed in float32"
             for value in (*graph.inputs, *graph.outputs)
@@ -72,6 +73,9 @@ class OnnxModel(Imported):
             )
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self._plan, self._path, self._order = plan, path, found.order
+        self._dtypes = {
+            value.name: dtype_of_name(value.dtype) if value.dtype else None for value in graph.inputs
+        }
 
     def run(self, arrays: Mapping[str, Any]) -> dict[str, Array]:
         """Run the model.
@@ -98,20 +102,23 @@ class OnnxModel(Imported):
         if self.unplaced:
             first, reason = next(iter(self.unplaced.items()))
             raise ValueError(f"{self._path}: {first}: {reason}")
-        names = [value.name for value in self.inputs]
-        for name in arrays:
-            if name not in names:
-                raise ValueError(f"{name}: expected inputs named {', '.join(names)}")
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            raise ValueError(f"{missing[0]}: missing; the model needs {', '.join(names)}")
-        given = [_checked(value, arrays[value.name]) for value in self.inputs]
+        if arrays.keys() != self._dtypes.keys():
+            self._refuse_names(arrays)
+        given = [_checked(value, self._dtypes[value.name], arrays[value.name]) for value in self.inputs]
         with np.errstate(all="ignore"):
             results = self._plan.run(given)
         return {
             value.name: _returned(value, array, given)
             for value, array in zip(self.outputs, results, strict=True)
         }
+
+    def _refuse_names(self, arrays: Mapping[str, Any]) -> None:
+        names = ", ".join(self._dtypes)
+        for name in arrays:
+            if name not in self._dtypes:
+                raise ValueError(f"{name}: expected inputs named {names}")
+        missing = next(name for name in self._dtypes if name not in arrays)
+        raise ValueError(f"{missing}: missing; the model needs {names}")
 
     def __call__(self, *arrays: Any, **named: Any) -> dict[str, Array]:
         """Run the model on inputs in order, or by name.
@@ -204,32 +211,41 @@ class OnnxModel(Imported):
         return f"OnnxModel({' -> '.join(sides)})"
 
 
-def _checked(value: Value, given: Any) -> Array:
+def _checked(value: Value, dtype: np.dtype[Any] | None, given: Any) -> Array:
     """Return an input as an array of the dtype in which the model computes."""
-    dtype = dtype_of_name(value.dtype) if value.dtype else None
     array = as_array(value.name, given, dtype)
-    half = value.dtype in HALF.values() and array.dtype.name == value.dtype
-    if dtype is not None and array.dtype != dtype and not half:
-        raise TypeError(
-            f"{value.name}: expected {value.dtype}, got {array.dtype}; "
-            f"write {value.name}.astype(np.{value.dtype if value.dtype not in HALF.values() else dtype})"
-        )
-    if value.shape is not None and (
-        array.ndim != len(value.shape)
-        or any(
-            isinstance(want, int) and want != got for want, got in zip(value.shape, array.shape, strict=True)
-        )
-    ):
-        raise ValueError(f"expected {value}, got {list(array.shape)}")
-    return array if dtype is None else array.astype(dtype, copy=False)
+    if dtype is not None and array.dtype != dtype:
+        half = value.dtype in HALF.values()
+        if not (half and array.dtype.name == value.dtype):
+            raise TypeError(
+                f"{value.name}: expected {value.dtype}, got {array.dtype}; "
+                f"write {value.name}.astype(np.{dtype if half else value.dtype})"
+            )
+        array = array.astype(dtype)
+    shape = array.shape
+    if value.shape is None or shape == value.shape:
+        return array
+    if len(shape) == len(value.shape):
+        for want, size in zip(value.shape, shape, strict=True):
+            if want != size and isinstance(want, int):
+                break
+        else:
+            return array
+    raise ValueError(f"expected {value}, got {list(shape)}")
 
 
-def _returned(value: Value, array: Array, given: list[Array]) -> Array:
+def _returned(value: Value, array: Array | None, given: list[Array]) -> Array:
     """Return an output, float16 where the file says so; a copy if it is an input or a constant."""
+    if array is None:
+        raise ValueError(f"{value.name}: the graph does not make this output")
     if value.dtype == "float16":
         return array.astype(np.float16)
-    owned = array.flags.writeable and not any(np.may_share_memory(array, one) for one in given)
-    return array if owned else array.copy()
+    if not array.flags.writeable:
+        return array.copy()
+    for one in given:
+        if np.may_share_memory(array, one):
+            return array.copy()
+    return array
 
 
 def load_onnx(path: str | os.PathLike[str], *, partial: bool = False) -> OnnxModel:

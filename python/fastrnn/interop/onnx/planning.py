@@ -106,7 +106,7 @@ class Planner:
             return False
         function = OPERATORS[node.domain, node.op](node)
         try:
-            with limited_room(self._room), np.errstate(all="ignore"):
+            with limited_room(self._room):
                 result = function(*(constants[name] if name else None for name in node.inputs))
         except RoomError:  # too large to keep: computed in each run
             return False

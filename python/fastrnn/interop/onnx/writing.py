@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn._checks import as_flag, as_size
+from fastrnn._checks import as_choice, as_flag, as_size
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.interop.onnx.library import onnx_library
@@ -38,6 +38,7 @@ from fastrnn.layers import (
     Stack,
 )
 from fastrnn.layers.description import parts_of
+from fastrnn.models import Seq2Seq
 
 if TYPE_CHECKING:
     from fastrnn.data.vocabulary import Vocabulary
@@ -57,12 +58,14 @@ def save_onnx(
     lengths: bool | None = None,
     ids: bool = False,
     vocabulary: Vocabulary | None = None,
+    part: str | None = None,
 ) -> None:
     """Write a layer or model as an ONNX file, atomically. Needs the extra ``onnx``.
 
-    The numbers of steps and of rows may differ from run to run. Layers that ONNX's RNN, GRU and LSTM can
-    say become these nodes, all others a Scan over the equations of their cell; dropout of any kind is left
-    out, zoneout is its expected value, as in a call.
+    The numbers of steps and of rows may differ from run to run. Layers for which ONNX's RNN, GRU and LSTM
+    suffice become these nodes; all others, and those in float64, which these nodes of ONNX Runtime have not,
+    become a Scan over the equations of their cell. Dropout of any kind is left out, zoneout is its expected
+    value, as in a call.
 
     Parameters
     ----------
@@ -70,14 +73,14 @@ def save_onnx(
     model : Module or a model with ``fit``
         A recurrent layer, `Stack`, `Sequential`, `LanguageModel`; `Embedding`, `Linear`, `Head`,
         `Activation`, `AttentionPooling`; or a fitted `SequenceClassifier`, `SequenceRegressor`,
-        `SequenceTagger`, `Transcriber` or `Forecaster`.
+        `SequenceTagger`, `Transcriber`, `Forecaster`, `Seq2Seq` or `EchoStateNetwork`.
     opset : int, default 17
-        The version of ONNX's operators, at least 13. ONNX Runtime 1.12 and later run 17.
+        The version of ONNX's operators, at least 13. ONNX Runtime 1.15 and later run 17.
     state : bool, optional
         Whether the state is an input (``h_0``, ``c_0``, ``past_0``) and an output (``h_n``, ...), so that a
         program can go on where the last run ended; with several recurrent layers, names begin with the
-        layer's. Default: where there is no reverse direction. Without it each run starts from zero or the
-        learned state.
+        layer's. Default: where there is no reverse direction; of the models with ``fit``, an
+        `EchoStateNetwork` alone has it. Without it each run starts from zero or the learned state.
     lengths : bool, optional
         Whether there is an input ``lengths``, int64 [N], the steps of each row: rows may then be padded.
         Default: for models with ``fit`` that read whole sequences.
@@ -86,6 +89,9 @@ def save_onnx(
         for one-hot vectors.
     vocabulary : Vocabulary, optional
         Of a `LanguageModel`; it is kept in the file's metadata.
+    part : {"encoder", "decoder"}, optional
+        Of a `Seq2Seq`, which takes two files: the outputs of the encoder are inputs of the decoder, which a
+        program runs step by step, the state and with input feeding ``fed_n`` going from one to the next.
 
     Raises
     ------
@@ -106,8 +112,7 @@ def save_onnx(
     adaptive softmax); layers with a ``context_size`` read ``context``, [T, N, C], or with T = 1 one for all
     steps. Models with ``fit`` take features in their own unit and write what their ``predict_proba`` or
     ``predict`` returns; symbols and classes are in the metadata, one key ``fastrnn``, as JSON. A CRF's search
-    stays with the program: its scores are there too. An id of -1 is a vector of zeros, as everywhere. ONNX
-    Runtime has no RNN, GRU and LSTM in float64.
+    stays with the program: its scores are there too. An id of -1 is a vector of zeros, as everywhere.
 
     Examples
     --------
@@ -124,13 +129,16 @@ def save_onnx(
         "state": None if state is None else as_flag("state", state),
         "lengths": None if lengths is None else as_flag("lengths", lengths),
         "ids": as_flag("ids", ids),
+        "part": None if part is None else as_choice("part", part, ("encoder", "decoder")),
     }
     _check_kind(model)
+    if part is not None and not isinstance(model, Seq2Seq):
+        raise ValueError(f"part: expected None for a {type(model).__name__}")
     if vocabulary is not None and not isinstance(model, LanguageModel):
         raise ValueError(f"vocabulary: expected None for a {type(model).__name__}")
     network = getattr(model, "network_", model)
     graph = GraphWriter(network.dtype, opset)
-    if type(model) in MODELS:
+    if _fitted_kind(model) is not None:
         description = _task(graph, model, options)
     elif isinstance(model, LanguageModel):
         description = _language_model(graph, model, options, vocabulary)
@@ -143,22 +151,25 @@ def save_onnx(
 _LAYERS = (Recurrent, Stack, Sequential, Embedding, Linear, Head, Activation, AttentionPooling)
 
 
+def _fitted_kind(model: Any) -> type[Any] | None:
+    """Return which of the models with ``fit`` that are written this is."""
+    return next((kind for kind in MODELS if isinstance(model, kind)), None)
+
+
 def _check_kind(model: Any) -> None:
     """Refuse what is not written, with what to do instead."""
     kind = type(model)
-    if kind in MODELS:
+    if _fitted_kind(model) is not None:
         model._check_fitted("save_onnx")
         return
     if isinstance(model, (LanguageModel, *_LAYERS)):
         return
     if kind.__module__.startswith("fastrnn.models."):
-        reasons = {
-            "Seq2Seq": "its decoder runs within a search, which is no graph; "
-            "write its layers alone: model.network_.encoder",
-            "SequenceGenerator": "what it draws depends on a loop of the program",
-        }
-        named = reasons.get(kind.__name__, "its readout is not written")
-        raise ValueError(f"model: a {kind.__name__} cannot be written as ONNX: {named}")
+        named = ", ".join(one.__name__ for one in MODELS)
+        raise ValueError(
+            f"model: {kind.__name__} cannot be written as ONNX, of the models with fit only {named}; "
+            "write its recurrent layers alone"
+        )
     known = [one.__name__ for one in (*_LAYERS, LanguageModel, *MODELS)]
     raise TypeError(f"model: expected one of {', '.join(known)}, got {kind.__name__}")
 
@@ -190,14 +201,18 @@ def _content(onnx: Any, graph: GraphWriter, kind: str, description: dict[str, An
 
 def _task(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Write a fitted model."""
-    name = type(model).__name__
-    if options["state"]:
+    kind = _fitted_kind(model)
+    assert kind is not None
+    name = kind.__name__
+    echo = name == "EchoStateNetwork"
+    if options["state"] and not echo:
         raise ValueError(f"state: expected False or None for a {name}, which reads whole sequences")
     if options["ids"]:
         raise ValueError(f"ids: expected False for a {name}, which knows what it reads")
-    forecaster = name == "Forecaster"
-    lengths = not forecaster if options["lengths"] is None else options["lengths"]
-    return MODELS[type(model)](graph, model, TaskOptions(lengths))
+    padded = name not in ("Forecaster", "EchoStateNetwork")
+    lengths = padded if options["lengths"] is None else options["lengths"]
+    state = echo if options["state"] is None else options["state"]
+    return MODELS[kind](graph, model, TaskOptions(lengths, options["part"], state))
 
 
 def _has_reverse(layers: list[Recurrent[Any]]) -> bool:

@@ -84,11 +84,14 @@ class Affine(NamedTuple):
 
     def normalised(self, graph: GraphWriter, value: str, name: str, gain: Array) -> str:
         """Return LN(v) * gain."""
+        scale = graph.constant(f"{self.prefix}{name}", gain)
+        # The operator computes in float32, and is of opset 17.
+        if graph.opset >= 17 and graph.dtype == np.float32:
+            return graph.node("LayerNormalization", value, scale, epsilon=_EPSILON)
         centred = graph.node("Sub", value, graph.reduce("ReduceMean", value, -1, keep=True))
         square = graph.reduce("ReduceMean", graph.node("Mul", centred, centred), -1, keep=True)
         root = graph.node("Sqrt", graph.node("Add", square, graph.number(_EPSILON)))
-        normal = graph.node("Div", centred, root)
-        return graph.node("Mul", normal, graph.constant(f"{self.prefix}{name}", gain))
+        return graph.node("Mul", graph.node("Div", centred, root), scale)
 
     def product(self, graph: GraphWriter, value: str, name: str, gates: str) -> str:
         """Return the product with the rows of some gates."""

@@ -42,7 +42,7 @@ class GraphWriter:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self.nodes: list[Any] = []
-        self._root = self if outer is None else outer._root
+        self._root: GraphWriter = self if outer is None else outer._root
         self._helper = onnx_library("onnx.helper")
         if outer is None:
             self.constants: list[Any] = []

@@ -9,13 +9,17 @@ import numpy as np
 
 from fastrnn.interop.onnx.writing_layers import StatePorts, write_attention, write_dense, write_layers
 from fastrnn.interop.onnx.writing_recurrent import Batch
+from fastrnn.interop.onnx.writing_seq2seq import write_decoder, write_memory
 from fastrnn.models import (
+    EchoStateNetwork,
     Forecaster,
+    Seq2Seq,
     SequenceClassifier,
     SequenceRegressor,
     SequenceTagger,
     Transcriber,
 )
+from fastrnn.models.seq2seq_search import END, UNKNOWN
 
 if TYPE_CHECKING:
     from fastrnn.interop.onnx.writing_graph import GraphWriter
@@ -29,6 +33,8 @@ class TaskOptions(NamedTuple):
     """What the caller of `save_onnx` chose."""
 
     lengths: bool
+    part: str | None
+    state: bool
 
 
 class _Input(NamedTuple):
@@ -289,6 +295,55 @@ def _forecaster(graph: GraphWriter, model: Forecaster, options: TaskOptions) -> 
     return {"levels": network.levels.tolist(), "window": int(model.window), "steps_lost": transform.lost}
 
 
+def _seq2seq(graph: GraphWriter, model: Seq2Seq, options: TaskOptions) -> dict[str, Any]:
+    network, target = model.network_, model._target.symbols
+    assert target is not None
+    described = {
+        "part": options.part,
+        "target_symbols": list(target.symbols),
+        "first_target_id": target.reserved,
+    }
+    described |= {"end": END, "unknown": UNKNOWN}
+    if options.part == "decoder":
+        write_decoder(graph, network, lengths=options.lengths)
+        return described
+    if options.part != "encoder":
+        raise ValueError(
+            "part: expected 'encoder' or 'decoder' for a Seq2Seq, a file each, as the search between them is "
+            f"the program's, got {options.part!r}"
+        )
+    own = _read(graph, model._codec, options)
+    y, last = _encode(graph, network.encoder, own.x, own.batch)
+    write_memory(graph, network, y, _hidden(graph, network.encoder, last), own.batch.rows)
+    return {**_symbols(model._codec), **described}
+
+
+def _echo_state(graph: GraphWriter, model: EchoStateNetwork, options: TaskOptions) -> dict[str, Any]:
+    if model._feedback:
+        raise ValueError(
+            "model: an EchoStateNetwork with feedback_scaling reads its outputs again, step by step"
+        )
+    network = model.network_.to_dense()
+    x = graph.input("x", graph.dtype, ["time", "batch", model._inputs])
+    lengths = graph.input("lengths", np.int64, ["batch"], "steps of each row") if options.lengths else None
+    batch = Batch(graph.size(x, 0), graph.size(x, 1), lengths)
+    ports = StatePorts(graph, options.state, network.layers)
+    names, parts = iter(network.layer_names), [x] if network.features else []
+    if 0 < network.features < model._inputs:
+        parts = [graph.cut(x, 0, network.features, -1)]
+    for columns, group in zip(network.columns, network.groups, strict=True):
+        below = x
+        if columns is not None:
+            below = graph.node("Gather", x, graph.constant("columns", columns, np.int64), axis=-1)
+        for layer in group:
+            below, _ = write_layers(graph, layer, f"{next(names)}.", below, batch, ports)
+            parts.append(below)
+    y = write_dense(graph, network.readout, "readout.", graph.join(parts, -1))
+    graph.output("y", y, graph.dtype, ["time", "batch", network.readout.out_features])
+    ports.write()
+    return {"washout": int(model._washout)}
+
+
 #: Writes a fitted model's graph and returns what a program must know besides, ready for JSON.
 MODELS: dict[type[Any], Callable[[GraphWriter, Any, TaskOptions], dict[str, Any]]] = {
     SequenceClassifier: _classifier,
@@ -296,4 +351,6 @@ MODELS: dict[type[Any], Callable[[GraphWriter, Any, TaskOptions], dict[str, Any]
     SequenceTagger: _tagger,
     Transcriber: _transcriber,
     Forecaster: _forecaster,
+    Seq2Seq: _seq2seq,
+    EchoStateNetwork: _echo_state,
 }

@@ -52,7 +52,7 @@ class _Layer(NamedTuple):
     """One of the stacked layers of a `Recurrent`, in its directions."""
 
     rnn: Recurrent[Any]
-    index: int
+    number: int
     groups: list[Group]
     prefix: str
     ids: bool
@@ -66,7 +66,7 @@ class _Layer(NamedTuple):
         return (False, True) if self.rnn.directions == 2 else (self.options.reverse,)
 
     def name(self, direction: int) -> str:
-        return f"{self.prefix}l{self.index}{'_reverse' if direction else ''}."
+        return f"{self.prefix}l{self.number}{'_reverse' if direction else ''}."
 
 
 def write_recurrent(
@@ -107,20 +107,22 @@ def write_recurrent(
     for index in range(rnn.num_layers):
         own = every[index * rnn.directions : (index + 1) * rnn.directions]
         layer = _Layer(rnn, index, own, prefix, ids and index == 0)
-        write = _write_node if _is_node(rnn.options) else _write_scans
+        write = _write_node if _is_node(rnn) else _write_scans
         x, last = write(graph, layer, x, batch, state)
         lasts.append(last)
     return x, [graph.join(values, 0) for values in zip(*lasts, strict=True)]
 
 
-def _is_node(options: CellOptions) -> bool:
-    """Whether RNN, GRU or LSTM of ONNX have all that the options ask for."""
+def _is_node(rnn: Recurrent[Any]) -> bool:
+    """Whether RNN, GRU or LSTM of ONNX suffice; ONNX Runtime has these in float32 only."""
+    options = rnn.options
     names = (options.gate_activation, options.candidate_activation, options.output_activation)
     other = (
         options.proj_size, options.layer_norm, any(options.zoneout), options.skip, options.context_size,
         options.relevance, options.cell_clip, options.leak is not None, options.peephole == "previous",
     )  # fmt: skip
-    return options.cell in _OPERATORS and not any(other) and all(name in _ACTIVATIONS for name in names)
+    known = options.cell in _OPERATORS and all(name in _ACTIVATIONS for name in names)
+    return known and not any(other) and rnn.dtype == np.float32
 
 
 # ---- nodes
@@ -134,7 +136,7 @@ def _write_node(
     weights = _node_weights(op, layer)
     if layer.ids:
         x, weights["W"] = _one_hot(graph, layer, x, weights["W"])
-    names = [graph.constant(f"{layer.prefix}l{layer.index}.{one}", value) for one, value in weights.items()]
+    names = [graph.constant(f"{layer.prefix}l{layer.number}.{one}", value) for one, value in weights.items()]
     constants = dict(zip(weights, names, strict=True))
     inputs = [x, constants["W"], constants["R"], constants.get("B", "")]
     inputs.append("" if batch.lengths is None else _as_int32(graph, batch.lengths))
@@ -152,7 +154,7 @@ def _write_node(
     if options.coupled:
         attributes["input_forget"] = 1
     outputs = 3 if op == "LSTM" else 2
-    label = f"{layer.prefix}l{layer.index}."
+    label = f"{layer.prefix}l{layer.number}."
     y, *lasts = graph.several(op, outputs, *inputs, name=label, **attributes)
     if batch.lengths is not None:
         lasts = [_kept(graph, batch.lengths, *pair) for pair in zip(firsts, lasts, strict=True)]
@@ -232,7 +234,7 @@ def _one_hot(graph: GraphWriter, layer: _Layer, ids: str, W: Array) -> tuple[str
         kind = graph._helper.np_dtype_to_tensor_dtype(graph.dtype)
         return graph.node("Cast", hot, to=kind), W
     table = W.transpose(2, 0, 1).reshape(width, count * rows)
-    name = graph.constant(f"{layer.prefix}l{layer.index}.rows", table)
+    name = graph.constant(f"{layer.prefix}l{layer.number}.rows", table)
     identity = np.eye(count * rows, dtype=W.dtype).reshape(count, rows, count * rows)
     return graph.rows(name, ids), identity
 
@@ -246,7 +248,7 @@ def _learned(layer: _Layer, place: int) -> Array | None:
     name, count = layer.rnn.spec.state_names[place], layer.rnn.directions
     if not layer.options.learn_state:
         return None
-    own = layer.rnn.parameters[f"initial_{name}"][layer.index * count : (layer.index + 1) * count]
+    own = layer.rnn.parameters[f"initial_{name}"][layer.number * count : (layer.number + 1) * count]
     value: Array = np.array(own)
     if layer.options.cell == "slstm" and name == "c":  # n counts by its magnitude
         H = layer.rnn.hidden_size
@@ -260,11 +262,11 @@ def _initial(graph: GraphWriter, layer: _Layer, place: int, batch: Batch, state:
     if state is not None:
         if layer.rnn.num_layers == 1:
             return state[place]
-        return graph.cut(state[place], layer.index * count, (layer.index + 1) * count, 0)
+        return graph.cut(state[place], layer.number * count, (layer.number + 1) * count, 0)
     learned = _learned(layer, place)
     if learned is None:
         return ""
-    name = graph.constant(f"{layer.prefix}l{layer.index}.initial", learned[:, None])
+    name = graph.constant(f"{layer.prefix}l{layer.number}.initial", learned[:, None])
     tail = [graph.integers(*learned.shape[1:])]
     return graph.node("Expand", name, graph.join([graph.integers(count), batch.rows, *tail], 0))
 
@@ -357,7 +359,9 @@ def _write_scan(
 def _turned(graph: GraphWriter, value: str, batch: Batch) -> str:
     """Reverse each row up to its end."""
     assert batch.lengths is not None
-    return graph.node("ReverseSequence", value, batch.lengths, time_axis=0, batch_axis=1)
+    # ONNX Runtime 1.15 returns what lay in memory for a length of 0.
+    some = graph.node("Max", batch.lengths, graph.number(1, np.int64))
+    return graph.node("ReverseSequence", value, some, time_axis=0, batch_axis=1)
 
 
 def _input_part(graph: GraphWriter, layer: _Layer, affine: Affine, group: str, x: str, batch: Batch) -> str:
@@ -369,7 +373,7 @@ def _input_part(graph: GraphWriter, layer: _Layer, affine: Affine, group: str, x
     else:
         product = affine.product(graph, x, "weight_ih", group)
     further = []
-    if layer.options.context_size and layer.index == 0:
+    if layer.options.context_size and layer.number == 0:
         assert batch.context is not None
         further.append(affine.product(graph, batch.context, "weight_context", group))
     if affine.joint:

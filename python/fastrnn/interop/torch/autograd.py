@@ -80,8 +80,7 @@ class RecurrentFunction(torch.autograd.Function):
         need = ctx.needs_input_grad
         if dy is None and all(part is None for part in dstates):
             return (None,) * len(need)
-        with torch.no_grad():
-            gradients = _gradients(ctx, dy, dstates)
+        gradients = _gradients(ctx, dy, dstates)
         if torch.is_grad_enabled():  # create_graph=True
             trigger = torch.zeros((), requires_grad=True)
             gradients = [None if one is None else _Once.apply(one, trigger) for one in gradients]

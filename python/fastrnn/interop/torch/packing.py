@@ -13,6 +13,9 @@ from fastrnn.layers.recurrent.engine.packed import PassWeights
 __all__ = ["WeightCache"]
 
 
+_FEW = 2**17  # weights
+
+
 class _Entry(NamedTuple):
     plan: Plan | None
     versions: list[int] | None
@@ -24,9 +27,10 @@ class WeightCache:
     """The packed weights of the last call.
 
     The version counter of a tensor does not tell of writes through ``.data`` or ``.numpy()``, so weights are
-    the same only if their bits are. To compare them takes a third of the time of packing, and a copy, which
-    is made at the second call with the same versions: a training step, after which versions change, has
-    neither cost. Copies and pickles of a cache are empty.
+    the same only if their bits are. To compare them takes a third of the time of packing, but more than that
+    for few weights, which are packed each time; and it takes a copy, which is made at the second call with
+    the same versions: a training step, after which versions change, has neither cost. Copies and pickles of
+    a cache are empty.
     """
 
     __slots__ = ("_entry",)
@@ -44,6 +48,8 @@ class WeightCache:
             The version counters of the tensors.
         weights : list of ndarray
         """
+        if plan.size < _FEW:
+            return plan.pack([np.ascontiguousarray(array) for array in weights])
         entry = self._entry  # one value, as threads that share the module may set it at any time
         snapshot = None
         if entry.versions == versions and entry.plan is plan:

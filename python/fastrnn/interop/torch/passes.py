@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -56,6 +57,8 @@ class Plan:
     shapes : list of tuple of int
         Of all weights.
     dtype : numpy.dtype
+    size : int
+        Number of all weights.
     masks : int
         Dropout masks of a pass: each needs a key.
     """
@@ -65,9 +68,8 @@ class Plan:
         self.masks = spec.num_layers - 1 if spec.dropout else 0
         groups = spec.groups(cast(Any, spec.parameter_shapes()))
         self._names = [tuple(group) for group in groups]
-        self.shapes: list[tuple[int, ...]] = [
-            cast(Any, shape) for group in groups for shape in group.values()
-        ]
+        self.shapes: list[Any] = [shape for group in groups for shape in group.values()]
+        self.size = sum(math.prod(shape) for shape in self.shapes)
 
     def groups(self, arrays: list[Array]) -> list[Group]:
         """Return weights or gradients by name for each layer and direction."""
@@ -139,7 +141,9 @@ class Plan:
         spec, rest = self.spec, iter(kept.arrays)
         masks: list[Array | None] = [next(rest) for _ in range(self.masks)]
         masks += [None] * (spec.num_layers - 1 - self.masks)
-        states = kept.states or [spec.zero_state(kept.x.shape[1])] * spec.count
+        rows = kept.x.shape[1]
+        zeros = tuple([np.zeros(shape, self.dtype) for shape in spec.state_shapes(rows)])
+        states = kept.states or [zeros] * spec.count
         layers: list[Any] = []
         x = y = kept.x
         for index in range(spec.count):

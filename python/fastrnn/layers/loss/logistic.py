@@ -143,12 +143,12 @@ class Logistic(Linear):
         p: Array = kernels.sigmoid(self(h))
         return p
 
-    def losses(self, h: Array, targets: Any, *, pos_weight: Any = None) -> Array:
+    def losses(self, h: Any, targets: Any, *, pos_weight: Any = None) -> Array:
         """Return the logistic loss of each element.
 
         Parameters
         ----------
-        h : ndarray, float [M, K]
+        h : array_like, float [M, K]
         targets : array_like, bool, int or float [M, F]
             In 0 .. 1; -1 means no target.
         pos_weight : float or array_like, float [F], optional
@@ -165,6 +165,7 @@ class Logistic(Linear):
             If a shape does not fit, or a target or weight is out of range.
         """
         weight, bias = self.parameters["weight"], self.parameters.get("bias")
+        h = as_floats("h", h, self.dtype, ("M", self.in_features))
         wanted = _targets(targets, self.dtype, (len(h), self.out_features))
         weights = _weights(pos_weight, self.out_features, self.dtype)
         losses, _ = kernels.linear_binary_cross_entropy(
@@ -173,7 +174,7 @@ class Logistic(Linear):
         return losses
 
     def losses_and_gradients(
-        self, h: Array, targets: Any, *, scale: float = 1.0, smoothing: float = 0.0, pos_weight: Any = None
+        self, h: Any, targets: Any, *, scale: float = 1.0, smoothing: float = 0.0, pos_weight: Any = None
     ) -> tuple[Array, Array]:
         """Return the logistic loss of each element and add the gradients of their scaled sum.
 
@@ -196,6 +197,7 @@ class Logistic(Linear):
         ValueError
             As for `losses`.
         """
+        h = as_floats("h", h, self.dtype, ("M", self.in_features))
         losses, dh = kernels.linear_binary_cross_entropy(
             h,
             self.parameters["weight"],

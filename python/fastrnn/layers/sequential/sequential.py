@@ -87,7 +87,9 @@ class Sequential(Composite):
 
     def __init__(self, *parts: Module | Mapping[str, Module]) -> None:
         self.parts: dict[str, Any] = named_parts(parts)
-        taken = [name for name in self.parts if hasattr(Sequential, name) or name in _OWN]
+        taken = [
+            name for name in self.parts if hasattr(Sequential, name) or name in _OWN or name[:1] in ("", "_")
+        ]
         if taken:
             raise ValueError(f"parts: {taken[0]!r} is reserved; choose another name")
         check_parts(self.parts)

@@ -26,7 +26,7 @@ class StackTape(Kept):
     Attributes
     ----------
     steps, rows : int
-        T and N of the pass.
+        T and N of the pass; with a mask, as of its layers.
     layers : tuple of Tape
         One for each layer.
     dropout : tuple of (ndarray [T, N, width] or None)

@@ -241,7 +241,7 @@ def _features(name: str, row: int, sequence: Any, width: int | None) -> NDArray[
             raise kind(f"{name}[{row}]: expected numbers: {error}") from None
     if array.ndim not in (1, 2):
         raise ValueError(f"{name}[{row}]: expected features [T, D] or [T], got {list(array.shape)}")
-    array = array.astype(np.float64).reshape(len(array), -1)
+    array = array.astype(np.float64, order="C").reshape(len(array), -1)
     if array.shape[1] == 0:
         raise ValueError(
             f"{name}[{row}]: 0 feature(s) (shape={array.shape}) while a minimum of 1 is required."
