@@ -10,9 +10,10 @@
  *     fastrnn_close_stream(stream);
  *     fastrnn_close_model(model);
  *
- * Numbers. All are float32, and results have the same bits as those of the Python package on the same instruction set.
- * The instruction set is chosen at the first call: the best that the CPU has, or the one that the environment variable
- * FASTRNN_ISA names.
+ * Numbers. All are float32. Results have the same bits as those of the Python package's streams on the same instruction
+ * set, except where they agree to rounding only: softmax, log_softmax, and a GRU with a dropout option. The instruction
+ * set is chosen at the first call: the best that the CPU has, or the one that the environment variable FASTRNN_ISA
+ * names.
  *
  * Real time. The functions marked [real time] allocate nothing, take no lock, make no system call, throw nothing and
  * take a time that depends on sizes alone: numbers too small for a normal float count as zero inside of layers, and the

@@ -35,6 +35,7 @@ class LayerState {
             step_rows(x, ids);
         last_first_ = !last_first_;
         std::swap(h_, next_);
+        last_first_ = !last_first_;  // what a step read last is still near
         return h_;
     }
 
@@ -74,6 +75,7 @@ class LayerState {
     const Layer& layer_;
     const Index N_, P_, C_;
     float *h_, *next_, *c_;
+    bool last_first_ = false;
     const bool single_;  // is there a step for one sequence?
     float* const step_scratch_;
     bool last_first_ = false;
