@@ -222,9 +222,10 @@ class LSTM(_Native, torch.nn.LSTM):
 
     **Dropout** masks are not PyTorch's, but depend on ``torch.manual_seed`` likewise.
 
-    **Not there** are second derivatives, which raise an error; use ``torch.nn.LSTM`` for them. A call costs
-    as much as one of PyTorch's or, in training, somewhat more: what is gained is gained in the steps of a
-    sequence, so pass sequences, not single steps.
+    **Not there** are second derivatives, which raise an error; use ``torch.nn.LSTM`` for them.
+
+    **Speed** is gained in the steps of a sequence. A call by itself costs more than one of PyTorch's, so pass
+    sequences, not single steps.
 
     **torch.compile** leaves this class out of its graphs, as all subclasses of ``torch.nn.LSTM``, and calls
     it. With ``torch._dynamo.config.allow_rnn = True`` it is one operator of a full graph, except for packed
