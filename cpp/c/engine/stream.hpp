@@ -33,7 +33,6 @@ class LayerState {
             layer_.single_step({x, ids ? Index(*ids) : -1, h_, next_, c_, c_, step_scratch_, last_first_});
         else
             step_rows(x, ids);
-        last_first_ = !last_first_;
         std::swap(h_, next_);
         last_first_ = !last_first_;  // what a step read last is still near
         return h_;
@@ -75,7 +74,6 @@ class LayerState {
     const Layer& layer_;
     const Index N_, P_, C_;
     float *h_, *next_, *c_;
-    bool last_first_ = false;
     const bool single_;  // is there a step for one sequence?
     float* const step_scratch_;
     bool last_first_ = false;
