@@ -734,7 +734,7 @@ def test_random_graphs_are_onnxruntimes():
 
 
 def test_mutated_files_load_or_are_refused():
-    mutated = importlib.import_module("mutated_onnx")
+    mutated = importlib.import_module("onnx_mutations")
     failures = []
     outcomes = mutated.run(500, seed=0, report=failures.append)
     assert not failures

@@ -2,7 +2,7 @@
 
 The long form, with a line for each failure and a summary at the end::
 
-    python tests/mutated_onnx.py --count 10000 --seed 0
+    python tests/onnx_mutations.py --count 10000 --seed 0
 """
 
 from __future__ import annotations
