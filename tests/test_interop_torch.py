@@ -172,6 +172,16 @@ def test_equal_weights_are_packed_once(torch, ft, monkeypatch):
     assert len(packs) == 2
 
 
+def test_calls_before_a_backward_pass_share_their_packed_weights(torch, ft, monkeypatch):
+    rnn, h, packs = ft.GRU(3, 5), None, []
+    of = ft.passes.Plan.pack
+    monkeypatch.setattr(ft.passes.Plan, "pack", lambda plan, weights: packs.append(1) or of(plan, weights))
+    for x in torch.randn(8, 1, 2, 3):
+        y, h = rnn(x, h)
+    y.sum().backward()
+    assert len(packs) == 2
+
+
 def test_backward_uses_the_weights_of_its_forward_pass(torch, ft):
     theirs, ours = pair(torch, "LSTM", 3, 5)
     x = torch.randn(4, 2, 3)

@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn
 
-WHEEL_LIMIT = 4_000_000  # bytes, compressed as in a wheel
+WHEEL_LIMIT = 4_150_000  # bytes, compressed as in a wheel
 
 
 @pytest.fixture(scope="module")

@@ -71,9 +71,10 @@ def _native(module: Any, input: Any, hx: Any) -> Any:
         layout = Layout(batch_first=module.batch_first, alone=x.dim() == 2)
     else:
         layout = PackedLayout(packed.batch_sizes.numpy())
-    cached = _packed_weights(module, plan, weights, arrays[1 + of_state :])
+    taped = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
+    cached = _packed_weights(module, plan, weights, arrays[1 + of_state :], taped)
     call = Call(plan, cached, layout, _keys(plan.masks).tolist() if plan.masks else [], of_state)
-    if torch.is_grad_enabled() and any(one.requires_grad for one in tensors):
+    if taped:
         y, *states = RecurrentFunction.apply(call, *tensors)
     else:
         y, *states = run(call, *arrays[: 1 + of_state])
@@ -173,14 +174,14 @@ def _weights(module: Any) -> list[Any]:
     return weights
 
 
-def _packed_weights(module: Any, plan: Plan, weights: list[Any], arrays: list[Any]) -> Any:
+def _packed_weights(module: Any, plan: Plan, weights: list[Any], arrays: list[Any], taped: bool) -> Any:
     if module._cache is None:
         module._cache = WeightCache()
     try:
         versions = [one._version for one in weights]
     except RuntimeError:  # tensors made in inference mode count none
         versions = []
-    return module._cache.packed(plan, versions, arrays)
+    return module._cache.packed(plan, versions, arrays, taped=taped)
 
 
 def _keys(count: int) -> Any:
@@ -221,9 +222,10 @@ class LSTM(_Native, torch.nn.LSTM):
 
     **Dropout** masks are not PyTorch's, but depend on ``torch.manual_seed`` likewise.
 
-    **Not there** are second derivatives, which raise an error; use ``torch.nn.LSTM`` for them. A call costs
-    as much as one of PyTorch's or, in training, somewhat more: what is gained is gained in the steps of a
-    sequence, so pass sequences, not single steps.
+    **Not there** are second derivatives, which raise an error; use ``torch.nn.LSTM`` for them.
+
+    **Speed** is gained in the steps of a sequence. A call by itself costs more than one of PyTorch's, so pass
+    sequences, not single steps.
 
     **torch.compile** leaves this class out of its graphs, as all subclasses of ``torch.nn.LSTM``, and calls
     it. With ``torch._dynamo.config.allow_rnn = True`` it is one operator of a full graph, except for packed

@@ -27,10 +27,10 @@ class WeightCache:
     """The packed weights of the last call.
 
     The version counter of a tensor does not tell of writes through ``.data`` or ``.numpy()``, so weights are
-    the same only if their bits are. To compare them takes a third of the time of packing, but more than that
-    for few weights, which are packed each time; and it takes a copy, which is made at the second call with
-    the same versions: a training step, after which versions change, has neither cost. Copies and pickles of
-    a cache are empty.
+    the same only if their bits are. To compare them takes a third of the time of packing, and a copy, which
+    is made at the second call with the same versions: a training step, after which versions change, has
+    neither cost. Few weights are packed faster than compared; but where a tape keeps the packed ones, calls
+    before a backward pass share them. Copies and pickles of a cache are empty.
     """
 
     __slots__ = ("_entry",)
@@ -38,7 +38,7 @@ class WeightCache:
     def __init__(self) -> None:
         self._entry = _Entry(None, None, None, PassWeights([]))
 
-    def packed(self, plan: Plan, versions: list[int], weights: list[Array]) -> PassWeights:
+    def packed(self, plan: Plan, versions: list[int], weights: list[Array], *, taped: bool) -> PassWeights:
         """Return the packed weights.
 
         Parameters
@@ -47,8 +47,10 @@ class WeightCache:
         versions : list of int
             The version counters of the tensors.
         weights : list of ndarray
+        taped : bool
+            Whether a backward pass will use them.
         """
-        if plan.size < _FEW:
+        if plan.size < _FEW and not taped:
             return plan.pack([np.ascontiguousarray(array) for array in weights])
         entry = self._entry  # one value, as threads that share the module may set it at any time
         snapshot = None
