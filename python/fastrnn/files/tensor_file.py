@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import widen_bfloat16
 from fastrnn._plain import as_mapping, errors_of_library, parse_json
+from fastrnn._version import __version__
 
 __all__ = [
     "FORMAT_VERSION",
     "METADATA_KEY",
     "CheckpointError",
+    "check_kind",
     "header_text",
     "read_description",
     "read_tensors",
@@ -80,6 +82,25 @@ def read_description(content: bytes) -> dict[str, Any]:
         raise ValueError(
             f"not a fastrnn checkpoint: its header has no readable fastrnn part: {error}"
         ) from error
+
+
+def check_kind(description: Mapping[str, Any], kind: str) -> None:
+    """Check that a file has the format of this version and holds a model of a class.
+
+    Raises
+    ------
+    ValueError
+        If not; with the line that loads what it holds.
+    """
+    if description.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"format version {description.get('format_version')!r}; "
+            f"this fastrnn {__version__} reads {FORMAT_VERSION}"
+        )
+    found = str(description.get("kind", "LanguageModel"))
+    if found != kind:
+        hint = "fastrnn.train.load_checkpoint(path)" if found == "LanguageModel" else f"{found}.load(path)"
+        raise ValueError(f"expected a {kind}, got a {found}; write {hint}")
 
 
 def read_tensors(content: bytes) -> dict[str, NDArray[Any]]:

@@ -19,6 +19,7 @@ from fastrnn.files.tensor_file import (
     FORMAT_VERSION,
     METADATA_KEY,
     CheckpointError,
+    check_kind,
     read_description,
     read_tensors,
 )
@@ -103,15 +104,7 @@ def read_file(path: str | os.PathLike[str], kind: type[NetworkT], *, allow_nonfi
 
 def _parse(content: bytes, kind: Any, allow_nonfinite: bool) -> Any:
     description = read_description(content)
-    if description.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"format version {description.get('format_version')!r}; "
-            f"this fastrnn {__version__} reads {FORMAT_VERSION}"
-        )
-    found = str(description.get("kind", "LanguageModel"))
-    if found != _KIND:
-        hint = "fastrnn.train.load_checkpoint(path)" if found == "LanguageModel" else f"{found}.load(path)"
-        raise ValueError(f"expected a {_KIND}, got a {found}; write {hint}")
+    check_kind(description, _KIND)
     as_fields("", description, {"parts": as_is, "dtype": as_text}, {"package_version": as_text}, unknown=True)
     dtype = as_choice("dtype", description["dtype"], ("float32", "float64"))
     tensors = read_tensors(content)

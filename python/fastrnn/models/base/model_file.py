@@ -20,6 +20,7 @@ from fastrnn.files.tensor_file import (
     FORMAT_VERSION,
     METADATA_KEY,
     CheckpointError,
+    check_kind,
     read_description,
     read_tensors,
 )
@@ -143,15 +144,7 @@ def source_of_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _parse(content: bytes, kind: type[ModelT]) -> ModelT:
     description = read_description(content)
-    if description.get("format_version") != FORMAT_VERSION:
-        raise ValueError(
-            f"format version {description.get('format_version')!r}; "
-            f"this fastrnn {__version__} reads {FORMAT_VERSION}"
-        )
-    found = str(description.get("kind", "LanguageModel"))
-    if found != kind.__name__:
-        hint = "fastrnn.train.load_checkpoint(path)" if found == "LanguageModel" else f"{found}.load(path)"
-        raise ValueError(f"expected a {kind.__name__}, got a {found}; write {hint}")
+    check_kind(description, kind.__name__)
     fields = as_fields(
         "", description, {"settings": as_mapping, "learned": as_mapping, "history": _as_history},
         {"package_version": as_text}, unknown=True,
