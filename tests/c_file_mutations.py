@@ -7,21 +7,19 @@ The long form, on an installed library (a crash ends it; the last line that it p
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import fastrnn as fr
 from c_library import FORMAT, MEMORY, PREFIX, UNSUPPORTED, Failed, Library, address
 from header_mutations import Seed, _seed, mutate, seeds
+from mutation_runs import Report, run_all, run_program
 
 REFUSED = {FORMAT, UNSUPPORTED, MEMORY}
 
@@ -94,31 +92,17 @@ def check(library: Library, content: bytes) -> str:
     return "ran"
 
 
-def run(library: Library, count: int, seed: int, report: Callable[[str], object] = print) -> Counter[str]:
+def run(
+    count: int, seed: int, report: Report = print, first: int = 0, library: Library | None = None
+) -> Counter[str]:
     """Check mutated files, and return the number of each outcome; report each failure, with its number."""
-    files, outcomes = goods(), Counter[str]()
-    for number in range(count):
-        random_ = random.Random(f"{seed} {number}")
-        try:
-            outcome = check(library, mutated(random_, files[number % len(files)]))
-        except (AssertionError, Failed, UnicodeError) as error:
-            outcome = "FAILED"
-            report(f"{number}: {error!r}")
-        outcomes[outcome] += 1
-        if number % 1000 == 999:
-            report(f"{number + 1}: {dict(outcomes)}") if report is print else None
-    return outcomes
+    files, own = goods(), library or Library(Path(os.environ[PREFIX]))
 
+    def check_one(number: int, random_: random.Random) -> str:
+        return check(own, mutated(random_, files[number % len(files)]))
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    given: Any = parser.parse_args()
-    outcomes = run(Library(Path(os.environ[PREFIX])), given.count, given.seed)
-    print(dict(outcomes))
-    return int(outcomes["FAILED"] > 0)
+    return run_all(check_one, range(first, count), seed, report)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_program(run, __doc__))

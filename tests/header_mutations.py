@@ -7,18 +7,14 @@ The long form, with a line for each failure and a summary at the end::
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import marshal
 import math
 import random
-import resource
 import sys
-import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,10 +36,9 @@ from fastrnn.train import (
     Validation,
 )
 from fastrnn.train.checkpoint import describe_checkpoint, parse_checkpoint
+from mutation_runs import Report, run_all, run_program
 
 TEXT = "to be, or not to be: that is the question\n" * 4
-SLOWEST = 5.0  # seconds for one file; the machine may be busy
-MOST_MEMORY = 1 << 30  # bytes that the whole process may reach
 
 
 class Seed(NamedTuple):
@@ -281,51 +276,17 @@ def _restore(seed: Seed, training: TrainingState) -> str:
     return "trained"
 
 
-def run(count: int, seed: int, report: Callable[[str], object] = print, first: int = 0) -> Counter[str]:
+def run(count: int, seed: int, report: Report = print, first: int = 0) -> Counter[str]:
     """Check mutated files, and return the number of each outcome; report each failure, with its number."""
-    goods, outcomes = seeds(), Counter[str]()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    began = time.monotonic()
+    goods = seeds()
     np.seterr(all="ignore")
-    for number in range(first, count):
-        random_ = random.Random(f"{seed} {number}")
+
+    def check_one(number: int, random_: random.Random) -> str:
         good = goods[number % len(goods)]
-        content = mutate(random_, good)
-        started = time.monotonic()
-        try:
-            outcome = check(good, content)
-            assert time.monotonic() - started < SLOWEST, "too slow"
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            outcome = f"{type(error).__name__}: {error}"[:80]
-            if outcomes[outcome] < 3:
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                report(f"seed {seed}, number {number}: {outcome} at {place.filename}:{place.lineno}")
-            outcome = "FAILED " + type(error).__name__
-            outcomes["FAILED"] += 1
-        outcomes[outcome] += 1
-        if (number + 1) % 50_000 == 0:
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-            report(f"{number + 1} files, {time.monotonic() - began:.0f} s, {memory} MiB, {dict(outcomes)}")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    if memory > max(MOST_MEMORY, before):  # other tests of this process may have used more
-        report(f"memory: {memory} bytes")
-        outcomes["FAILED"] += 1
-    return outcomes
+        return check(good, mutate(random_, good))
 
-
-def main() -> int:
-    """Run the long form; the exit code is 1 after a failure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000_000, help="files to check")
-    parser.add_argument("--seed", type=int, default=0, help="of all mutations")
-    parser.add_argument("--first", type=int, default=0, help="number of the first, to go on from there")
-    options = parser.parse_args()
-    outcomes = run(options.count, options.seed, lambda line: print(line, flush=True), options.first)
-    print(f"{options.count - options.first} files: {dict(outcomes)}")
-    return 1 if outcomes["FAILED"] else 0
+    return run_all(check_one, range(first, count), seed, report)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(run, __doc__, 1_000_000))

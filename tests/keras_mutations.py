@@ -5,20 +5,15 @@ python tests/keras_mutations.py --count 10000
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import random
 import re
-import resource
 import sys
 import tempfile
-import time
-import traceback
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +22,7 @@ import numpy as np
 import fastrnn as fr
 from header_mutations import _mutate_text, _mutate_value
 from keras_fixtures import FIXTURES, inputs_of
+from mutation_runs import Report, run_all, run_program
 
 SLOWEST = 5.0  # seconds
 MOST_MEMORY = 1 << 30
@@ -144,54 +140,20 @@ def _run(model: Any, inputs: list[np.ndarray]) -> str:
     return "loaded"
 
 
-def run(count: int, seed: int, report: Callable[[str], object] = print, first: int = 0) -> Counter[str]:
+def run(count: int, seed: int, report: Report = print, first: int = 0) -> Counter[str]:
     """Check mutated files; return the number of each outcome, and report each failure with its number."""
-    goods, outcomes = seeds(), Counter[str]()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    began = time.monotonic()
+    goods = seeds()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")
         path = Path(folder, "model")
-        for number in range(first, count):
-            random_ = random.Random(f"{seed} {number}")
+
+        def check_one(number: int, random_: random.Random) -> str:
             good = goods[number % len(goods)]
             path.write_bytes(mutate(random_, good.name, good.content))
-            config = good.config if random_.random() < 0.7 else None
-            started = time.monotonic()
-            try:
-                outcome = check(path, good.inputs, config)
-                assert time.monotonic() - started < SLOWEST, "too slow"
-            except Exception as error:
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                where = f"{place.filename}:{place.lineno}"
-                report(
-                    f"seed {seed}, number {number}, {good.name}: {type(error).__name__}: {error} at {where}"
-                )
-                outcome = "FAILED"
-            outcomes[outcome] += 1
-            if (number + 1) % 2000 == 0:
-                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-                report(
-                    f"{number + 1} files, {time.monotonic() - began:.0f} s, {memory} MiB, {dict(outcomes)}"
-                )
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    if memory > max(MOST_MEMORY, before):
-        report(f"memory: {memory} bytes")
-        outcomes["FAILED"] += 1
-    return outcomes
+            return check(path, good.inputs, good.config if random_.random() < 0.7 else None)
 
-
-def main() -> int:
-    """Run the long form; the exit code is 1 after a failure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="files to check")
-    parser.add_argument("--seed", type=int, default=0, help="of all mutations")
-    parser.add_argument("--first", type=int, default=0, help="number of the first, to go on from there")
-    options = parser.parse_args()
-    outcomes = run(options.count, options.seed, lambda line: print(line, flush=True), options.first)
-    print(f"{options.count - options.first} files: {dict(outcomes)}")
-    return 1 if outcomes["FAILED"] else 0
+        return run_all(check_one, range(first, count), seed, report, slowest=SLOWEST, most_memory=MOST_MEMORY)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(run, __doc__))

@@ -7,16 +7,13 @@ The long form, with a line for each failure and a summary at the end::
 
 from __future__ import annotations
 
-import argparse
+import math
 import random
-import resource
 import signal
 import sys
 import tempfile
-import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from onnx import helper, numpy_helper
 
 import fastrnn as fr
 from fastrnn.interop.onnx.operator_table import limited_room
+from mutation_runs import Report, run_all, run_program
 
 FIXTURES = Path(__file__).parent / "data" / "onnx"
 SLOWEST = 5.0  # seconds of this process for one file
@@ -315,54 +313,30 @@ def _input(value: Any) -> Any:
     return np.ones(sizes, kind)
 
 
-def run(count: int, seed: int, report: Callable[[str], object] = print, first: int = 0) -> Counter[str]:
+def run(count: int, seed: int, report: Report = print, first: int = 0) -> Counter[str]:
     """Check mutated files, and return the number of each outcome; report each failure, with its number."""
-    goods, outcomes = seeds(), Counter[str]()
+    goods = seeds()
     usual = signal.signal(signal.SIGVTALRM, _stop)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutated.onnx"
-        for number in range(first, count):
-            random_ = random.Random(f"{seed} {number}")
+
+        def check_one(number: int, random_: random.Random) -> str:
             content = mutate(random_, goods[number % len(goods)])
             try:
                 signal.setitimer(signal.ITIMER_VIRTUAL, SLOWEST)
-                outcome = check(path, content, random_.random() < 0.2)
+                return check(path, content, random_.random() < 0.2)
             except Endless:  # allowed where the file asks for it: the time belongs to whoever runs it
-                outcome = "endless" if b"Loop" in content or b"Scan" in content else "FAILED"
-                report(f"seed {seed}, number {number}: slow")
-            except Exception as error:
-                outcome = "FAILED"
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                report(
-                    f"seed {seed}, number {number}: {type(error).__name__}: {str(error)[:300]} "
-                    f"at {place.filename}:{place.lineno}"
-                )
+                assert b"Loop" in content or b"Scan" in content, "too slow"
+                return "endless"
             finally:
                 signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            outcomes[outcome] += 1
+
+        outcomes = run_all(
+            check_one, range(first, count), seed, report, slowest=math.inf, most_memory=MOST_MEMORY
+        )
     signal.signal(signal.SIGVTALRM, usual)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    if memory > max(MOST_MEMORY, before):  # other tests of this process may have used more
-        report(f"memory: {memory} bytes")
-        outcomes["FAILED"] += 1
     return outcomes
 
 
-def main() -> int:
-    """Run the long form; the exit code is 1 after a failure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="files to check")
-    parser.add_argument("--seed", type=int, default=0, help="of all mutations")
-    parser.add_argument("--first", type=int, default=0, help="number of the first, to go on from there")
-    options = parser.parse_args()
-    began = time.monotonic()
-    outcomes = run(options.count, options.seed, lambda line: print(line, flush=True), options.first)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    took = f"{options.count - options.first} files in {time.monotonic() - began:.0f} s, {memory} MiB"
-    print(f"{took}: {dict(outcomes)}")
-    return 1 if outcomes["FAILED"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(run, __doc__))

@@ -8,18 +8,13 @@ out. The long form, with a line for each failure and a summary at the end::
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
-import resource
 import struct
 import sys
 import tempfile
-import time
-import traceback
 from collections import Counter, OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +22,7 @@ from safetensors.numpy import save
 
 import fastrnn as fr
 from fastrnn.interop import ModelFileError, from_state_dict, load_pt
+from mutation_runs import Report, run_all, run_program
 from torch_files import Tensor, bfloat16, packed, records, saved
 
 SLOWEST = 5.0  # seconds for one file; the machine may be busy
@@ -260,58 +256,23 @@ def _use(state: Any) -> str:
     return "read, with layers" if imported.layers else "read, without layers"
 
 
-def run(
-    count: int, seed: int, report: Callable[[str], object] = print, first: int = 0, kind: str = "all"
-) -> Counter[str]:
+def run(count: int, seed: int, report: Report = print, first: int = 0, format: str = "all") -> Counter[str]:
     """Check mutated files, and return the number of each outcome; report each failure, with its number."""
-    goods, outcomes = seeds(), Counter[str]()
-    if kind != "all":
-        goods = [good for good in goods if good.startswith(b"PK") == (kind == "pt")]
+    goods = seeds()
+    if format != "all":
+        goods = [good for good in goods if good.startswith(b"PK") == (format == "pt")]
     parts = [records(value) for value in values()]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    slowest = 0.0
     os.environ.pop(CANARY, None)
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(first, count):
-            random_ = random.Random(f"{seed} {number}")
-            content = mutate(random_, number, goods, parts)
-            started = time.monotonic()
-            try:
-                outcome = check(os.path.join(folder, "model.pt"), content)
-                assert time.monotonic() - started < SLOWEST, "too slow"
-                assert CANARY not in os.environ, "the file was executed"
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                outcome = "FAILED " + type(error).__name__
-                outcomes["FAILED"] += 1
-                if outcomes[outcome] < 3:
-                    place = traceback.extract_tb(error.__traceback__)[-1]
-                    report(f"seed {seed}, number {number}: {error!r:.200} at {place.filename}:{place.lineno}")
-            slowest = max(slowest, time.monotonic() - started)
-            outcomes[outcome] += 1
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    if memory > max(MOST_MEMORY, before):  # other tests of this process may have used more
-        report(f"memory: {memory} bytes")
-        outcomes["FAILED"] += 1
-    if count - first >= 5000:
-        report(f"slowest {slowest:.2f} s, memory {memory >> 20} MiB")
-    return outcomes
 
+        def check_one(number: int, random_: random.Random) -> str:
+            outcome = check(os.path.join(folder, "model.pt"), mutate(random_, number, goods, parts))
+            assert CANARY not in os.environ, "the file was executed"
+            return outcome
 
-def main() -> int:
-    """Run the long form; the exit code is 1 after a failure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="files to check")
-    parser.add_argument("--seed", type=int, default=0, help="of all mutations")
-    parser.add_argument("--first", type=int, default=0, help="number of the first, to go on from there")
-    parser.add_argument("--format", choices=["pt", "safetensors", "all"], default="all", help="of the files")
-    options = parser.parse_args()
-    show = lambda line: print(line, flush=True)  # noqa: E731  # print alone does not flush
-    outcomes = run(options.count, options.seed, show, options.first, options.format)
-    print(f"{options.count - options.first} files: {dict(outcomes)}")
-    return 1 if outcomes["FAILED"] else 0
+        return run_all(check_one, range(first, count), seed, report, slowest=SLOWEST, most_memory=MOST_MEMORY)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    formats = {"choices": ["pt", "safetensors", "all"], "default": "all", "help": "of the files"}
+    sys.exit(run_program(run, __doc__, format=formats))

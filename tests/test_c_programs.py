@@ -117,7 +117,7 @@ def test_pkg_config_knows_the_library(prefix, tmp_path):
 
 def test_mutated_files_run_or_are_refused(prefix):
     failures = []
-    outcomes = c_file_mutations.run(Library(prefix), 1500, seed=1, report=failures.append)
+    outcomes = c_file_mutations.run(1500, 1, failures.append, library=Library(prefix))
     assert not failures
     assert outcomes["FAILED"] == 0
     assert outcomes["refused"] > 700
