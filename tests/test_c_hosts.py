@@ -1,0 +1,56 @@
+"""The C library inside of other programs: plug-ins of one host, static objects, threads that hand streams on."""
+
+import ctypes
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from c_library import ARGUMENT, Library, address, installed
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return Library(installed(tmp_path_factory.getbasetemp()))
+
+
+def output(*command):
+    run = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_a_host_loads_many_plug_ins_that_hold_the_library(library, tmp_path):
+    """All libraries that are loaded late share little memory for what each thread has from the start."""
+    copies = [shutil.copy(library.path, tmp_path / f"plugin{i}.so") for i in range(6)]
+    program = "import ctypes, sys; print(len([ctypes.CDLL(path) for path in sys.argv[1:]]))"
+    assert output(sys.executable, "-c", program, *copies) == "6\n"
+
+
+def test_an_error_of_a_stream_in_another_thread_leaves_this_threads_message(library):
+    model, weight = library.made("create_model"), np.ones((1, 2), np.float32)
+    library.call("add_linear", model, 2, 1, address(weight), None)
+    stream, x, y = library.made("create_stream", model, 1), np.ones(2, np.float32), np.ones(1, np.float32)
+    last_error = library.dll.fastrnn_last_error
+    found = []
+
+    def fail_otherwise():
+        found.append(library.status("step", stream, address(x), 2, address(y), 7))
+        found.append(last_error())
+
+    assert library.status("step", stream, address(x), 9, address(y), 1) == ARGUMENT
+    message = last_error()
+    thread = threading.Thread(target=fail_otherwise)
+    thread.start()
+    thread.join()
+    assert found == [ARGUMENT, b"y: expected 1 element, got 7"]
+    assert last_error() == message == b"x: expected 2 elements, got 9"
+
+
+def test_a_message_that_is_too_long_is_cut(library):
+    path = b"/" + b"n" * 3000
+    assert library.status("open", path, ctypes.byref(ctypes.c_void_p()))
+    assert library.dll.fastrnn_last_error() == path[:1023]
