@@ -5,11 +5,14 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from c_library import ARGUMENT, Library, address, installed
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,23 @@ def test_a_host_loads_many_plug_ins_that_hold_the_library(library, tmp_path):
     copies = [shutil.copy(library.path, tmp_path / f"plugin{i}.so") for i in range(6)]
     program = "import ctypes, sys; print(len([ctypes.CDLL(path) for path in sys.argv[1:]]))"
     assert output(sys.executable, "-c", program, *copies) == "6\n"
+
+
+def test_static_objects_use_the_static_library_before_and_after_main(library, tmp_path):
+    program = tmp_path / "early"
+    flags = ["-std=c++11", "-fno-exceptions", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    archive = library.path.with_suffix(".a")
+    output(
+        "c++",
+        *flags,
+        f"-I{library.prefix}/include",
+        ROOT / "tests/c/early.cpp",
+        archive,
+        "-lpthread",
+        "-o",
+        program,
+    )
+    assert output(program) == "3\n"
 
 
 def test_an_error_of_a_stream_in_another_thread_leaves_this_threads_message(library):

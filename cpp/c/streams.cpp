@@ -7,8 +7,17 @@
 namespace fastrnn::c {
 namespace {
 
-// The table is there before the first step looks a handle up.
-Handles<std::unique_ptr<OpenStream>>& table = *new Handles<std::unique_ptr<OpenStream>>(2);
+using Streams = Handles<std::unique_ptr<OpenStream>>;
+
+// The table, made with the first stream and never destroyed; null before. A step reads this alone, and a constant value
+// is there before any object of the program is constructed.
+std::atomic<Streams*> table{nullptr};
+
+Streams& table_with_room() {
+    static auto& made = *new Streams(2);
+    table.store(&made, std::memory_order_release);
+    return made;
+}
 
 std::size_t times(std::size_t a, std::size_t b) {
     constexpr std::size_t most = std::size_t(1) << (sizeof(std::size_t) > 4 ? 40 : 28);
@@ -22,14 +31,15 @@ constexpr const char* in_use = "stream: in use by another thread; give each thre
 // A stream for the time of one call: nobody else runs or closes it meanwhile. Allocates nothing.
 class Turn {
    public:
-    explicit Turn(const fastrnn_stream* stream) : handle_(reinterpret_cast<std::uintptr_t>(stream)) {
-        slot_ = table.find(handle_);
+    explicit Turn(const fastrnn_stream* stream)
+        : handle_(reinterpret_cast<std::uintptr_t>(stream)), table_(table.load(std::memory_order_acquire)) {
+        slot_ = table_ ? table_->find(handle_) : nullptr;
         if (!slot_) {
             status_ = fail_with(FASTRNN_ERROR_HANDLE, closed);
         } else if (slot_->busy.exchange(true, std::memory_order_acquire)) {
             slot_ = nullptr;
             status_ = fail_with(FASTRNN_ERROR_BUSY, in_use);
-        } else if (!table.is_open(*slot_, handle_)) {
+        } else if (!Streams::is_open(*slot_, handle_)) {
             status_ = fail_with(FASTRNN_ERROR_HANDLE, closed);
         }
     }
@@ -43,8 +53,8 @@ class Turn {
     OpenStream& stream() const { return *slot_->object; }
 
     std::unique_ptr<OpenStream> close() {
-        const std::lock_guard<std::mutex> lock(table.mutex());
-        return table.close(*std::exchange(slot_, nullptr), handle_);
+        const std::lock_guard<std::mutex> lock(table_->mutex());
+        return table_->close(*std::exchange(slot_, nullptr), handle_);
     }
 
     // Does `array` have the expected number of elements? If not, the message says so.
@@ -62,7 +72,8 @@ class Turn {
 
    private:
     const std::uintptr_t handle_;
-    Handles<std::unique_ptr<OpenStream>>::Slot* slot_;
+    Streams* const table_;
+    Streams::Slot* slot_;
     fastrnn_status status_ = FASTRNN_OK;
 };
 
@@ -71,7 +82,7 @@ void throw_if_failed(const Turn& turn) {
 }
 
 fastrnn_stream* new_handle(std::unique_ptr<OpenStream> stream) {
-    return reinterpret_cast<fastrnn_stream*>(table.open(std::move(stream)));
+    return reinterpret_cast<fastrnn_stream*>(table_with_room().open(std::move(stream)));
 }
 
 bool reads_floats(const Turn& turn) {
@@ -171,7 +182,7 @@ fastrnn_status fastrnn_step_ids(fastrnn_stream* handle, const int64_t* ids, size
     for (size_t n = 0; n < count; ++n)
         if (ids[n] < -1 || ids[n] >= stream.ids) {
             brief_message() << "ids: expected -1 .. " << std::uint64_t(stream.ids - 1) << ", got "
-                           << std::int64_t(ids[n]) << " at position " << std::uint64_t(n);
+                            << std::int64_t(ids[n]) << " at position " << std::uint64_t(n);
             return FASTRNN_ERROR_ARGUMENT;
         }
     stream.engine.run(stream.native, 1, nullptr, ids, y);
