@@ -1,4 +1,4 @@
-"""The C library inside of other programs: plug-ins of one host, static objects, threads that hand streams on."""
+"""The C library inside of other programs: plug-ins of a host, static objects, threads, other builds."""
 
 import ctypes
 import shutil
