@@ -1,6 +1,7 @@
 """The C library inside of other programs: plug-ins of a host, static objects, threads, other builds."""
 
 import ctypes
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from c_library import ARGUMENT, Library, address, installed
+from c_library import ARGUMENT, Library, address, installed, tool
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,3 +75,38 @@ def test_a_message_that_is_too_long_is_cut(library):
     path = b"/" + b"n" * 3000
     assert library.status("open", path, ctypes.byref(ctypes.c_void_p()))
     assert library.dll.fastrnn_last_error() == path[:1023]
+
+
+PROJECT = """\
+cmake_minimum_required(VERSION 3.20)
+project(host LANGUAGES C CXX)
+add_library(flags INTERFACE)
+add_library(front INTERFACE)
+set(settings "${{CMAKE_BUILD_TYPE}} ${{CMAKE_CXX_FLAGS}}")
+add_subdirectory("{root}/cpp/c" fastrnn)
+file(WRITE program.c "")
+add_executable(program program.c)
+target_link_libraries(program PRIVATE fastrnn::fastrnn)
+if(NOT settings STREQUAL "${{CMAKE_BUILD_TYPE}} ${{CMAKE_CXX_FLAGS}}")
+  message(FATAL_ERROR "the settings of the project have changed")
+endif()
+"""
+
+
+def test_a_project_includes_the_library_beside_targets_of_its_own(library, tmp_path):
+    """With the static library alone, in a directory as on Debian, pkg-config names all that is needed."""
+    cmake = tool("cmake")
+    if cmake is None:
+        pytest.skip("CMake is not installed")
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT.format(root=ROOT.as_posix()))
+    options = ["-DFASTRNN_SHARED=OFF", "-DCMAKE_INSTALL_LIBDIR=lib/some-machine", "-DFASTRNN_ISAS=baseline"]
+    output(cmake, "-S", tmp_path, "-B", tmp_path / "b", f"-DPython_EXECUTABLE={sys.executable}", *options)
+    lines = (tmp_path / "b" / "fastrnn" / "fastrnn.pc").read_text().splitlines()
+    assert lines[:3] == [
+        "prefix=${pcfiledir}/../../..",
+        "libdir=${prefix}/lib/some-machine",
+        "includedir=${prefix}/include",
+    ]
+    assert any(
+        re.fullmatch(r"Libs: -L\$\{libdir\} -lfastrnn -l(std)?c\+\+ -lm -lpthread", line) for line in lines
+    )
