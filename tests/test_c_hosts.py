@@ -1,6 +1,5 @@
 """The C library inside of other programs: plug-ins of a host, static objects, threads, other builds."""
 
-import ctypes
 import re
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from c_library import ARGUMENT, Library, address, installed, tool
+from c_library import ARGUMENT, FILE, Failed, Library, address, installed, tool
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,10 +70,13 @@ def test_an_error_of_a_stream_in_another_thread_leaves_this_threads_message(libr
     assert last_error() == message == b"x: expected 2 elements, got 9"
 
 
-def test_a_message_that_is_too_long_is_cut(library):
-    path = b"/" + b"n" * 3000
-    assert library.status("open", path, ctypes.byref(ctypes.c_void_p()))
-    assert library.dll.fastrnn_last_error() == path[:1023]
+def test_a_long_path_does_not_hide_the_reason(library):
+    with pytest.raises(Failed) as failed:
+        library.made("open", "/".join(["é" * 50] * 30).encode())
+    assert failed.value.status == FILE
+    assert failed.value.message.startswith("...é")
+    assert failed.value.message.endswith("é: No such file or directory")
+    assert len(failed.value.message.encode()) < 600
 
 
 PROJECT = """\

@@ -79,7 +79,7 @@ struct Descriptor {
 #endif
 
 [[noreturn]] void fail_file(const char* path, const std::string& reason) {
-    throw Failure{FASTRNN_ERROR_FILE, std::string(path) + ": " + reason};
+    throw Failure{FASTRNN_ERROR_FILE, shown_path(path) + ": " + reason};
 }
 
 }  // namespace
