@@ -132,6 +132,19 @@ def test_pkg_config_knows_the_library(prefix, tmp_path):
     output("cc", "-std=c99", ROOT / "examples/c/generate.c", "-o", tmp_path / "generate", *flags, "-lm")
 
 
+def test_the_commands_without_cmake_build_an_example(prefix, tmp_path):
+    if shutil.which("pkg-config") is None:
+        pytest.skip("pkg-config is not installed")
+    block = (ROOT / "examples/c/README.md").read_text().split("```sh\n")[2].split("```")[0]
+    libraries = next(prefix.glob("lib*/pkgconfig/fastrnn.pc")).parents[1]
+    block = block.replace("$PWD/build/installed/lib", str(libraries)).replace(
+        "build/audio", f"{tmp_path}/audio"
+    )
+    run = subprocess.run(["sh", "-e"], input=block, cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert output(tmp_path / "audio").startswith(f"fastrnn {fr.__version__} on ")
+
+
 def test_mutated_files_run_or_are_refused(prefix):
     failures = []
     outcomes = c_file_mutations.run(1500, 1, failures.append, library=Library(prefix))
