@@ -1,6 +1,7 @@
 """The C library: the same bits as Python, its memory, and misuse."""
 
 import ctypes
+import json
 import shutil
 import subprocess
 import threading
@@ -378,6 +379,22 @@ def test_files_that_are_no_models_are_refused(library, tmp_path):
     assert failed.value.status == FORMAT
     with pytest.raises(Failed, match="path: expected an address"):
         library.made("open", None)
+
+
+def test_a_small_file_does_not_become_a_large_model(library):
+    linear = {"name": "a", "kind": "Linear", "in_features": 2, "out_features": 2, "bias": False}
+    tanh = {"name": "b", "kind": "Activation", "function": "tanh"}
+    for parts, message in [
+        ([linear, linear], "a.weight: expected in one layer, got in several"),
+        ([linear] + [tanh] * 10_000, "parts: expected at most 10000, got 10001"),
+    ]:
+        description = json.dumps({"format_version": 1, "kind": "Sequential", "parts": parts})
+        weight = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
+        header = json.dumps({"__metadata__": {"fastrnn": description}, "a.weight": weight}).encode()
+        content = len(header).to_bytes(8, "little") + header + bytes(16)
+        with pytest.raises(Failed) as failed:
+            library.made("open_memory", content, len(content))
+        assert (failed.value.status, failed.value.message) == (FORMAT, message)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,17 @@ def test_the_audio_example_measures_and_processes_files(prefix, tmp_path):
     expected, _ = network(np.stack([x, np.append(np.float32(0), x[:-1])], 1)[:, None])
     assert np.fromfile(tmp_path / "out", np.float32).tobytes() == expected.tobytes()
     assert output(audio, tmp_path / "in", status=1).startswith(f"audio: {tmp_path}/in: ")
+    assert output(audio, tmp_path / "effect", tmp_path / "in", status=2).startswith("usage: ")
+
+
+def test_the_audio_example_keeps_the_output_of_before_if_it_cannot_begin(prefix, tmp_path):
+    fr.Sequential(fr.LSTM(1, 4), fr.Linear(4, 1)).save(tmp_path / "effect")
+    fr.Sequential(fr.LSTM(1, 4)).save(tmp_path / "wide")
+    (tmp_path / "out").write_bytes(b"kept")
+    for model, source in (("effect", "missing"), ("wide", "out"), ("effect", "out")):
+        files = [tmp_path / name for name in (model, source, "out")]
+        assert output(prefix / "bin" / "audio", *files, status=1)
+    assert (tmp_path / "out").read_bytes() == b"kept"
 
 
 def test_the_text_example_writes_what_python_writes(prefix, tmp_path):
@@ -107,12 +118,31 @@ def test_the_text_example_writes_what_python_writes(prefix, tmp_path):
     assert "no symbol of the vocabulary" in output(generate, tmp_path / "model", "x", status=1)
 
 
+def test_the_text_example_takes_no_symbol_that_is_longer_than_the_prompt(prefix, tmp_path):
+    words = fr.Vocabulary(["a", "a\0" + "b" * 1000], level="word")
+    save_checkpoint(tmp_path / "model", fr.LanguageModel(2, hidden_size=4), words)
+    assert output(prefix / "bin" / "generate", tmp_path / "model", "aa", 0) == "a a \n"
+
+
 def test_pkg_config_knows_the_library(prefix, tmp_path):
     if shutil.which("pkg-config") is None:
         pytest.skip("pkg-config is not installed")
     file = next(prefix.glob("lib*/pkgconfig/fastrnn.pc"))
     flags = output("pkg-config", "--cflags", "--libs", file).split()
     output("cc", "-std=c99", ROOT / "examples/c/generate.c", "-o", tmp_path / "generate", *flags, "-lm")
+
+
+def test_the_commands_without_cmake_build_an_example(prefix, tmp_path):
+    if shutil.which("pkg-config") is None:
+        pytest.skip("pkg-config is not installed")
+    block = (ROOT / "examples/c/README.md").read_text().split("```sh\n")[2].split("```")[0]
+    libraries = next(prefix.glob("lib*/pkgconfig/fastrnn.pc")).parents[1]
+    block = block.replace("$PWD/build/installed/lib", str(libraries)).replace(
+        "build/audio", f"{tmp_path}/audio"
+    )
+    run = subprocess.run(["sh", "-e"], input=block, cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert output(tmp_path / "audio").startswith(f"fastrnn {fr.__version__} on ")
 
 
 def test_mutated_files_run_or_are_refused(prefix):

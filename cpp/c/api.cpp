@@ -64,7 +64,7 @@ fastrnn_status fastrnn_open(const char* path, fastrnn_model** model) {
         try {
             open(content, model);
         } catch (Failure& failure) {
-            if (failure.status != FASTRNN_ERROR_CPU) failure.message = path + (": " + failure.message);
+            if (failure.status != FASTRNN_ERROR_CPU) failure.message = shown_path(path) + ": " + failure.message;
             throw;
         }
     });

@@ -2,9 +2,11 @@
 #include "c/errors.hpp"
 
 #include <cstring>
+#include <memory>
 
-// A pointer has a place in every thread from the start, so that a step in real time can set it; the memory for copied
-// messages may be allocated at its first use.
+// A thread has its place for messages of calls in real time from the start. That place is small, because all libraries
+// that a program loads while it runs, such as an audio host's plug-ins, share about 1.5 kB of such memory; longer
+// messages are copied to the heap.
 #if defined(__GNUC__) && defined(__ELF__)
 #define FASTRNN_FROM_THE_START __attribute__((tls_model("initial-exec")))
 #else
@@ -14,12 +16,24 @@
 namespace fastrnn::c {
 namespace {
 
+constexpr std::size_t brief_size = 160, longest = 1024;
 thread_local const char* last FASTRNN_FROM_THE_START = "";
-thread_local char copied[1024];
+thread_local char brief[brief_size] FASTRNN_FROM_THE_START;
+
+struct Copy {
+    std::unique_ptr<char[]> text;
+    ~Copy() { last = ""; }
+};
+thread_local Copy copied;
 
 }  // namespace
 
 const char* last_error() { return last; }
+
+Text brief_message() {
+    last = brief;
+    return {brief, brief_size};
+}
 
 fastrnn_status fail_with(fastrnn_status status, const char* message) {
     last = message;
@@ -27,11 +41,10 @@ fastrnn_status fail_with(fastrnn_status status, const char* message) {
 }
 
 fastrnn_status fail_copying(fastrnn_status status, const char* message) {
-    const std::size_t length = std::strlen(message), most = sizeof copied - 1;
-    std::memcpy(copied, message, length < most ? length : most);
-    copied[length < most ? length : most] = '\0';
-    last = copied;
-    return status;
+    if (!copied.text) copied.text.reset(new (std::nothrow) char[longest]);
+    if (!copied.text) return fail_with(status, "not enough memory for the message");
+    Text(copied.text.get(), longest) << message;
+    return fail_with(status, copied.text.get());
 }
 
 }  // namespace fastrnn::c

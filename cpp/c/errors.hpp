@@ -36,6 +36,9 @@ class Text {
 
 const char* last_error();
 
+// The last error becomes what is written to it, in memory of the thread's own, without allocating.
+Text brief_message();
+
 // Remembers a message that stays where it is, without allocating, and returns the status.
 fastrnn_status fail_with(fastrnn_status status, const char* message);
 // Copies a message.

@@ -28,6 +28,15 @@ inline std::string printable(std::string_view text) {
     return shown;
 }
 
+// A path, for a message: of a long one its end, from a whole character on, so that the reason after it is not lost.
+inline std::string shown_path(std::string_view path) {
+    constexpr std::size_t most = 500;
+    if (path.size() <= most) return std::string(path);
+    path.remove_prefix(path.size() - most);
+    while (!path.empty() && (static_cast<unsigned char>(path.front()) & 0xC0) == 0x80) path.remove_prefix(1);
+    return "..." + std::string(path);
+}
+
 [[noreturn]] inline void fail_argument(std::string message) {
     throw Failure{FASTRNN_ERROR_ARGUMENT, std::move(message)};
 }

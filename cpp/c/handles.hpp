@@ -20,7 +20,6 @@ class Handles {
         std::atomic<std::uintptr_t> generation{0};
         std::atomic<bool> busy{false};
         T object{};
-        char message[160] = "";  // of the last error of a call in real time
     };
 
     // `kind`: 1 to 3, different for each type of handle.

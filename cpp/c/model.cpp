@@ -33,9 +33,11 @@ std::size_t gates(const RecurrentLayer& layer) {
 }  // namespace
 
 void Model::append(const Node& node, std::size_t parameters) {
-    widths_.reserve(widths_.size() + 1);
-    if (!engine_->add(network_, node)) fail_memory("packed weights");
     widths_.push_back(node.outputs);
+    if (!engine_->add(network_, node)) {
+        widths_.pop_back();
+        fail_memory("packed weights");
+    }
     parameters_ += parameters;
     end_ = widths_.size() - 1;
 }

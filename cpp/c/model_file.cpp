@@ -44,7 +44,7 @@ class Reader {
 
     // The logits of a language model.
     void output(std::size_t inputs, std::size_t count, bool tied) {
-        file_.read(tied ? "embedding.weight" : "output.weight", {count, inputs}, weight_);
+        file_.read(tied ? "embedding.weight" : "output.weight", {count, inputs}, weight_, tied);
         file_.read("output.bias", {count}, bias_);
         model_.add_linear(inputs, count, weight_.data(), bias_.data());
     }
@@ -155,8 +155,11 @@ void read_part(Reader& reader, Model& model, const Json& part, const std::string
 }
 
 void read_network(Reader& reader, Model& model, const Json& description) {
+    constexpr std::size_t most_parts = 10000;
     std::size_t index = 0;
-    description.get("parts").as_array("parts").for_each([&](std::string_view, const Json& part) {
+    const Json parts = description.get("parts").as_array("parts");
+    if (parts.size() > most_parts) fail_format("parts: expected at most 10000, got " + std::to_string(parts.size()));
+    parts.for_each([&](std::string_view, const Json& part) {
         read_part(reader, model, part, "parts[" + std::to_string(index++) + "]");
     });
     if (index == 0) fail_format("parts: expected at least one, got none");

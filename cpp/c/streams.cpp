@@ -7,8 +7,17 @@
 namespace fastrnn::c {
 namespace {
 
-// The table is there before the first step looks a handle up.
-Handles<std::unique_ptr<OpenStream>>& table = *new Handles<std::unique_ptr<OpenStream>>(2);
+using Streams = Handles<std::unique_ptr<OpenStream>>;
+
+// The table, made with the first stream and never destroyed; null before. A step reads this alone, and a constant value
+// is there before any object of the program is constructed.
+std::atomic<Streams*> table{nullptr};
+
+Streams& table_with_room() {
+    static auto& made = *new Streams(2);
+    table.store(&made, std::memory_order_release);
+    return made;
+}
 
 std::size_t times(std::size_t a, std::size_t b) {
     constexpr std::size_t most = std::size_t(1) << (sizeof(std::size_t) > 4 ? 40 : 28);
@@ -22,14 +31,15 @@ constexpr const char* in_use = "stream: in use by another thread; give each thre
 // A stream for the time of one call: nobody else runs or closes it meanwhile. Allocates nothing.
 class Turn {
    public:
-    explicit Turn(const fastrnn_stream* stream) : handle_(reinterpret_cast<std::uintptr_t>(stream)) {
-        slot_ = table.find(handle_);
+    explicit Turn(const fastrnn_stream* stream)
+        : handle_(reinterpret_cast<std::uintptr_t>(stream)), table_(table.load(std::memory_order_acquire)) {
+        slot_ = table_ ? table_->find(handle_) : nullptr;
         if (!slot_) {
             status_ = fail_with(FASTRNN_ERROR_HANDLE, closed);
         } else if (slot_->busy.exchange(true, std::memory_order_acquire)) {
             slot_ = nullptr;
             status_ = fail_with(FASTRNN_ERROR_BUSY, in_use);
-        } else if (!table.is_open(*slot_, handle_)) {
+        } else if (!Streams::is_open(*slot_, handle_)) {
             status_ = fail_with(FASTRNN_ERROR_HANDLE, closed);
         }
     }
@@ -41,18 +51,16 @@ class Turn {
 
     fastrnn_status status() const { return status_; }
     OpenStream& stream() const { return *slot_->object; }
-    Text message() const { return {slot_->message, sizeof slot_->message}; }
-    fastrnn_status refuse() const { return fail_with(FASTRNN_ERROR_ARGUMENT, slot_->message); }
 
     std::unique_ptr<OpenStream> close() {
-        const std::lock_guard<std::mutex> lock(table.mutex());
-        return table.close(*std::exchange(slot_, nullptr), handle_);
+        const std::lock_guard<std::mutex> lock(table_->mutex());
+        return table_->close(*std::exchange(slot_, nullptr), handle_);
     }
 
     // Does `array` have the expected number of elements? If not, the message says so.
     bool fits(const char* name, const void* array, std::size_t size, std::size_t expected) const {
         if (array && size == expected) return true;
-        Text text = message();
+        Text text = brief_message();
         text << name << ": expected " << std::uint64_t(expected)
              << (expected == 1 ? " element, got " : " elements, got ");
         if (array)
@@ -64,7 +72,8 @@ class Turn {
 
    private:
     const std::uintptr_t handle_;
-    Handles<std::unique_ptr<OpenStream>>::Slot* slot_;
+    Streams* const table_;
+    Streams::Slot* slot_;
     fastrnn_status status_ = FASTRNN_OK;
 };
 
@@ -73,18 +82,18 @@ void throw_if_failed(const Turn& turn) {
 }
 
 fastrnn_stream* new_handle(std::unique_ptr<OpenStream> stream) {
-    return reinterpret_cast<fastrnn_stream*>(table.open(std::move(stream)));
+    return reinterpret_cast<fastrnn_stream*>(table_with_room().open(std::move(stream)));
 }
 
 bool reads_floats(const Turn& turn) {
     if (turn.stream().reads_floats) return true;
-    turn.message() << "x: expected ids, with fastrnn_step_ids, as the model reads them, got floats";
+    brief_message() << "x: expected ids, with fastrnn_step_ids, as the model reads them, got floats";
     return false;
 }
 
 bool reads_ids(const Turn& turn) {
     if (turn.stream().reads_ids) return true;
-    turn.message() << "ids: expected floats, with fastrnn_step, as the model reads them, got ids";
+    brief_message() << "ids: expected floats, with fastrnn_step, as the model reads them, got ids";
     return false;
 }
 
@@ -152,14 +161,14 @@ fastrnn_status fastrnn_run(fastrnn_stream* handle, size_t steps, const float* x,
     const Turn turn(handle);
     if (turn.status() != FASTRNN_OK) return turn.status();
     const OpenStream& stream = turn.stream();
-    if (!reads_floats(turn)) return turn.refuse();
+    if (!reads_floats(turn)) return FASTRNN_ERROR_ARGUMENT;
     const size_t most = SIZE_MAX / sizeof(float);
     if (steps > most / stream.inputs || steps > most / stream.outputs) {
-        turn.message() << "steps: expected fewer, got " << std::uint64_t(steps);
-        return turn.refuse();
+        brief_message() << "steps: expected fewer, got " << std::uint64_t(steps);
+        return FASTRNN_ERROR_ARGUMENT;
     }
     if (!turn.fits("x", x, x_size, steps * stream.inputs) || !turn.fits("y", y, y_size, steps * stream.outputs))
-        return turn.refuse();
+        return FASTRNN_ERROR_ARGUMENT;
     stream.engine.run(stream.native, steps, x, nullptr, y);
     return FASTRNN_OK;
 }
@@ -169,12 +178,12 @@ fastrnn_status fastrnn_step_ids(fastrnn_stream* handle, const int64_t* ids, size
     if (turn.status() != FASTRNN_OK) return turn.status();
     const OpenStream& stream = turn.stream();
     if (!reads_ids(turn) || !turn.fits("ids", ids, count, stream.batch) || !turn.fits("y", y, y_size, stream.outputs))
-        return turn.refuse();
+        return FASTRNN_ERROR_ARGUMENT;
     for (size_t n = 0; n < count; ++n)
         if (ids[n] < -1 || ids[n] >= stream.ids) {
-            turn.message() << "ids: expected -1 .. " << std::uint64_t(stream.ids - 1) << ", got "
-                           << std::int64_t(ids[n]) << " at position " << std::uint64_t(n);
-            return turn.refuse();
+            brief_message() << "ids: expected -1 .. " << std::uint64_t(stream.ids - 1) << ", got "
+                            << std::int64_t(ids[n]) << " at position " << std::uint64_t(n);
+            return FASTRNN_ERROR_ARGUMENT;
         }
     stream.engine.run(stream.native, 1, nullptr, ids, y);
     return FASTRNN_OK;
@@ -190,7 +199,7 @@ fastrnn_status fastrnn_reset(fastrnn_stream* handle) {
 fastrnn_status fastrnn_get_state(const fastrnn_stream* handle, float* state, size_t size) {
     const Turn turn(handle);
     if (turn.status() != FASTRNN_OK) return turn.status();
-    if (!turn.fits("state", state, size, turn.stream().state)) return turn.refuse();
+    if (!turn.fits("state", state, size, turn.stream().state)) return FASTRNN_ERROR_ARGUMENT;
     turn.stream().engine.get_state(turn.stream().native, state);
     return FASTRNN_OK;
 }
@@ -198,7 +207,7 @@ fastrnn_status fastrnn_get_state(const fastrnn_stream* handle, float* state, siz
 fastrnn_status fastrnn_set_state(fastrnn_stream* handle, const float* state, size_t size) {
     const Turn turn(handle);
     if (turn.status() != FASTRNN_OK) return turn.status();
-    if (!turn.fits("state", state, size, turn.stream().state)) return turn.refuse();
+    if (!turn.fits("state", state, size, turn.stream().state)) return FASTRNN_ERROR_ARGUMENT;
     turn.stream().engine.set_state(turn.stream().native, state);
     return FASTRNN_OK;
 }

@@ -79,7 +79,7 @@ struct Descriptor {
 #endif
 
 [[noreturn]] void fail_file(const char* path, const std::string& reason) {
-    throw Failure{FASTRNN_ERROR_FILE, std::string(path) + ": " + reason};
+    throw Failure{FASTRNN_ERROR_FILE, shown_path(path) + ": " + reason};
 }
 
 }  // namespace
@@ -182,7 +182,8 @@ TensorFile::Tensor* TensorFile::find(std::string_view name) {
     return at != tensors_.end() && at->name == name ? &*at : nullptr;
 }
 
-void TensorFile::read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values) {
+void TensorFile::read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values,
+                      bool shared) {
     const std::string shown = printable(name);
     Tensor* const tensor = find(name);
     if (!tensor) fail_format(shown + ": expected " + describe("F32", shape) + ", got no such tensor");
@@ -192,6 +193,7 @@ void TensorFile::read(std::string_view name, const std::vector<std::size_t>& sha
     const bool known = tensor->dtype == "F32" || tensor->dtype == "F16" || tensor->dtype == "BF16";
     if (!known || tensor->shape != shape)
         fail_format(shown + ": expected " + describe("F32", shape) + ", got " + describe(tensor->dtype, tensor->shape));
+    if (tensor->read && !shared) fail_format(shown + ": expected in one layer, got in several");
     tensor->read = true;
     const int width = int(dtype_size(tensor->dtype));
     const auto* bytes = reinterpret_cast<const unsigned char*>(data_.data()) + tensor->begin;

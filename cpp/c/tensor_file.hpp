@@ -24,8 +24,10 @@ class TensorFile {
     std::string_view description_text() const { return description_text_; }
 
     // Copies a tensor of this shape to `values`, as float32; float16 and bfloat16 are widened, which is exact. Fails if
-    // there is none, if it has another shape or dtype, or if one of its values is not finite.
-    void read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values);
+    // there is none, if it has another shape or dtype, if one of its values is not finite, or if it has been read
+    // before and is not `shared`: a small file must not become a large model.
+    void read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values,
+              bool shared = false);
 
     // Fails if a tensor has not been read, except those whose names begin with `ignored`.
     void expect_all_read(std::string_view ignored) const;

@@ -129,28 +129,37 @@ static void measure(const char* name, fastrnn_model* model) {
     close_effect(&used);
 }
 
+static void expect(int good, const char* path, const char* otherwise) {
+    if (good) return;
+    fprintf(stderr, "%s: %s\n", path, otherwise);
+    exit(1);
+}
+
+/* The output is opened last: what it held is not lost to another mistake. */
 static void process_file(fastrnn_model* model, const char* from, const char* to) {
-    FILE *input = fopen(from, "rb"), *output = fopen(to, "wb");
+    FILE *input, *output;
     float in[BLOCK], out[BLOCK];
     size_t count;
     effect used = open_effect(model);
-    if (!input || !output) {
-        fprintf(stderr, "%s: cannot be opened\n", input ? to : from);
-        exit(1);
-    }
+    expect(strcmp(from, to) != 0, to, "expected another file than the input");
+    expect((input = fopen(from, "rb")) != NULL, from, "cannot be opened");
+    expect((output = fopen(to, "wb")) != NULL, to, "cannot be opened");
     while ((count = fread(in, sizeof *in, BLOCK, input)) > 0) {
         process(&used, in, out, count);
-        if (fwrite(out, sizeof *out, count, output) != count) {
-            fprintf(stderr, "%s: cannot be written\n", to);
-            exit(1);
-        }
+        expect(fwrite(out, sizeof *out, count, output) == count, to, "cannot be written");
     }
-    fclose(input), fclose(output);
+    expect(!ferror(input), from, "cannot be read");
+    expect(fclose(output) == 0, to, "cannot be written");
+    fclose(input);
     close_effect(&used);
 }
 
 int main(int argc, char** argv) {
     fastrnn_model* model;
+    if (argc == 3 || argc > 4) {
+        fprintf(stderr, "usage: audio [MODEL [IN OUT]]\n");
+        return 2;
+    }
     if (!fastrnn_isa()) fail("fastrnn");
     if (argc == 1) {
         printf("fastrnn %s on %s, blocks of %d samples at %d Hz\n", fastrnn_version(), fastrnn_isa(), (int)BLOCK,

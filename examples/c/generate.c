@@ -40,13 +40,14 @@ static int64_t draw(const float* logits, size_t count, double temperature, uint6
 
 /* The id of the longest symbol that `text` begins with, and its length; -1 if there is none. */
 static int64_t first_symbol(const fastrnn_model* model, size_t count, const char* text, size_t* length) {
+    const size_t left = strlen(text);
     int64_t id, found = -1;
     *length = 0;
     for (id = 0; id < (int64_t)count; ++id) {
         const char* symbol;
         size_t size;
         if (fastrnn_symbol(model, id, &symbol, &size)) fail("symbol");
-        if (size > *length && strncmp(text, symbol, size) == 0) found = id, *length = size;
+        if (size > *length && size <= left && memcmp(text, symbol, size) == 0) found = id, *length = size;
     }
     return found;
 }
