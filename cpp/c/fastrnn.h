@@ -16,7 +16,7 @@
  * names.
  *
  * Real time. The functions marked [real time] allocate nothing, take no lock, make no system call, throw nothing and
- * take a time that depends on sizes alone: numbers too small for a normal float count as zero inside of layers, and the
+ * take a time that sizes bound: numbers too small for a normal float count as zero inside of recurrent layers, and the
  * floating-point mode of the thread is restored. Everything else may allocate.
  *
  * Threads. A model may be used by many threads. A stream is used by one thread at a time; if two call at once, one gets
