@@ -304,6 +304,34 @@ def test_what_is_no_chain_is_refused_and_says_so(load):
         model.to_sequential()
 
 
+def test_a_graph_that_treats_zeros_or_great_numbers_alone_is_no_chain(load):
+    ids = small_chain("Identity")
+    ids.graph.node[-1].output[0] = "all"
+    constants = {"table": floats(2000, 3), "nothing": np.int64(0), "last": np.array([2], np.int64)}
+    for name, array in constants.items():
+        kept = [one for one in ids.graph.initializer if one.name != name]
+        del ids.graph.initializer[:]
+        ids.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(array), name)])
+    ids.graph.node.extend(
+        [
+            helper.make_node("Equal", ["ids", "nothing"], ["padding"]),
+            helper.make_node("Unsqueeze", ["padding", "last"], ["wide"]),
+            helper.make_node("Where", ["wide", "out.bias", "all"], ["result"]),
+        ]
+    )
+    weights = {"W": floats(1, 12, 3, seed=2), "R": floats(1, 12, 4, seed=3), "one": np.array([1], np.int64)}
+    nodes = [
+        helper.make_node("Clip", ["x", "low", "high"], ["clipped"]),
+        helper.make_node("GRU", ["clipped", "W", "R"], ["Y"], hidden_size=4),
+        helper.make_node("Squeeze", ["Y", "one"], ["y"]),
+    ]
+    limits = {"low": np.float32(-20), "high": np.float32(20)}
+    floating = make_model(nodes, {"x": floats(4, 3, 3)}, ["y"], weights | limits)
+    for model in (ids, floating):
+        with pytest.raises(ValueError, match=r"^layers: the graph computes something else"):
+            load(model).to_sequential()
+
+
 def test_new_parameters_of_a_layer_count_in_the_next_run(load):
     model = load(small_chain("Identity"))
     ids = np.zeros((2, 3), np.int64)
