@@ -131,6 +131,15 @@ def test_an_rnn_is_tanh_unless_told_and_the_notes_say_so():
     ]
 
 
+def test_a_function_that_may_be_between_two_linear_layers_is_named_in_the_notes():
+    shapes = {"rnn": fr.GRU(3, 4), "fc.0": fr.Linear(4, 4), "fc.3": fr.Linear(4, 2), "other": fr.Linear(4, 2)}
+    state = {
+        name: value for own, layer in shapes.items() for name, value in under(own, layer.state_dict()).items()
+    }
+    (note,) = from_state_dict(state).notes
+    assert note.startswith("fc.0, fc.3: weights do not say which function is between them, none is assumed")
+
+
 # --- embeddings and linear layers ---
 
 
