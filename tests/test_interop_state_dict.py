@@ -225,6 +225,7 @@ def test_weights_that_are_not_finite_or_not_floats_are_not_placed():
     ("given", "options", "error", "words"),
     [
         ([1], {}, TypeError, "expected a mapping of names to arrays, got list"),
+        ("model.pt", {}, TypeError, r"got str; write load_pt\(path\)"),
         ({}, {}, ValueError, "expected arrays by name, got none in nothing"),
         ({"epoch": 3}, {}, ValueError, "expected arrays by name, got none in epoch"),
         ({"a.weight": np.ones((2, 3)), "a": {"weight": np.ones((2, 3))}}, {}, ValueError, "each name once"),
