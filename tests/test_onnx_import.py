@@ -298,6 +298,12 @@ def test_a_language_model_keeps_the_options_of_its_cell(load, cell, attributes):
     assert vocabulary.decode([0, 4]) == "ae"
 
 
+def test_an_order_is_refused_as_the_graph_has_one(load):
+    model = load(small_chain())
+    with pytest.raises(ValueError, match="names: expected no order"):
+        model.in_order(*reversed(model.layers))
+
+
 def test_what_is_no_chain_is_refused_and_says_so(load):
     model = load(small_chain("Neg"))
     with pytest.raises(ValueError, match=r"^layers: the graph computes something else than its layers"):
