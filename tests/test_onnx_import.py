@@ -662,6 +662,15 @@ def test_attributes_of_recurrent_nodes_are_checked(load):
             load(small_chain(**attributes))
 
 
+def test_a_first_state_of_zeros_must_have_the_size_of_the_layer(load):
+    model = small_chain()  # PyTorch writes such a file for an LSTM with a projection, which it then lacks
+    node = next(one for one in model.graph.node if one.name == "rnn")
+    node.input.extend(["", "first"])
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 2, 5), np.float32), "first"))
+    with pytest.raises(ValueError, match=r"node 'rnn' \(GRU\): initial_h: expected H 4, got \[1, 2, 5\]"):
+        load(model)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a protobuf", b"\x08\x08", b"\x3a\xff\xff\xff\xff\x07"])
 def test_what_is_no_onnx_file_is_refused(tmp_path, content):
     path = tmp_path / "model.onnx"
