@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 import fastrnn as fr
 from fastrnn.train import load_checkpoint
 from test_cli import run, run_well
+from torch_files import saved
 
 V, E, H = 5, 3, 4
 IDS = np.array([[0, 1], [2, 3], [4, 0]])
@@ -43,6 +44,13 @@ def test_a_state_dict_becomes_a_chain_of_layers(source, tmp_path):
     assert np.array_equal(fr.Sequential.load(target)(IDS)[0], expected())
     tensors = load_file(target)  # and any reader of safetensors finds the same names again
     assert tensors.keys() == load_file(source).keys()
+
+
+@pytest.mark.parametrize("name", ["epoch=3.ckpt", "pytorch_model.bin"])
+def test_checkpoints_have_other_names_too(name, tmp_path):
+    state = fr.Sequential(layers()).state_dict()
+    (tmp_path / name).write_bytes(saved({"epoch": 3, "state_dict": state}))
+    assert list(fr.interop.load(tmp_path / name).layers) == list(layers())
 
 
 @pytest.mark.parametrize("name", ["symbols.txt", "symbols.json"])

@@ -131,6 +131,15 @@ def test_an_rnn_is_tanh_unless_told_and_the_notes_say_so():
     ]
 
 
+def test_a_function_that_may_be_between_two_linear_layers_is_named_in_the_notes():
+    shapes = {"rnn": fr.GRU(3, 4), "fc.0": fr.Linear(4, 4), "fc.3": fr.Linear(4, 2), "other": fr.Linear(4, 2)}
+    state = {
+        name: value for own, layer in shapes.items() for name, value in under(own, layer.state_dict()).items()
+    }
+    (note,) = from_state_dict(state).notes
+    assert note.startswith("fc.0, fc.3: weights do not say which function is between them, none is assumed")
+
+
 # --- embeddings and linear layers ---
 
 
@@ -216,6 +225,7 @@ def test_weights_that_are_not_finite_or_not_floats_are_not_placed():
     ("given", "options", "error", "words"),
     [
         ([1], {}, TypeError, "expected a mapping of names to arrays, got list"),
+        ("model.pt", {}, TypeError, r"got str; write load_pt\(path\)"),
         ({}, {}, ValueError, "expected arrays by name, got none in nothing"),
         ({"epoch": 3}, {}, ValueError, "expected arrays by name, got none in epoch"),
         ({"a.weight": np.ones((2, 3)), "a": {"weight": np.ones((2, 3))}}, {}, ValueError, "each name once"),

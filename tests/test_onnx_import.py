@@ -298,10 +298,44 @@ def test_a_language_model_keeps_the_options_of_its_cell(load, cell, attributes):
     assert vocabulary.decode([0, 4]) == "ae"
 
 
+def test_an_order_is_refused_as_the_graph_has_one(load):
+    model = load(small_chain())
+    with pytest.raises(ValueError, match="names: expected no order"):
+        model.in_order(*reversed(model.layers))
+
+
 def test_what_is_no_chain_is_refused_and_says_so(load):
     model = load(small_chain("Neg"))
     with pytest.raises(ValueError, match=r"^layers: the graph computes something else than its layers"):
         model.to_sequential()
+
+
+def test_a_graph_that_treats_zeros_or_great_numbers_alone_is_no_chain(load):
+    ids = small_chain("Identity")
+    ids.graph.node[-1].output[0] = "all"
+    constants = {"table": floats(2000, 3), "nothing": np.int64(0), "last": np.array([2], np.int64)}
+    for name, array in constants.items():
+        kept = [one for one in ids.graph.initializer if one.name != name]
+        del ids.graph.initializer[:]
+        ids.graph.initializer.extend([*kept, numpy_helper.from_array(np.asarray(array), name)])
+    ids.graph.node.extend(
+        [
+            helper.make_node("Equal", ["ids", "nothing"], ["padding"]),
+            helper.make_node("Unsqueeze", ["padding", "last"], ["wide"]),
+            helper.make_node("Where", ["wide", "out.bias", "all"], ["result"]),
+        ]
+    )
+    weights = {"W": floats(1, 12, 3, seed=2), "R": floats(1, 12, 4, seed=3), "one": np.array([1], np.int64)}
+    nodes = [
+        helper.make_node("Clip", ["x", "low", "high"], ["clipped"]),
+        helper.make_node("GRU", ["clipped", "W", "R"], ["Y"], hidden_size=4),
+        helper.make_node("Squeeze", ["Y", "one"], ["y"]),
+    ]
+    limits = {"low": np.float32(-20), "high": np.float32(20)}
+    floating = make_model(nodes, {"x": floats(4, 3, 3)}, ["y"], weights | limits)
+    for model in (ids, floating):
+        with pytest.raises(ValueError, match=r"^layers: the graph computes something else"):
+            load(model).to_sequential()
 
 
 def test_new_parameters_of_a_layer_count_in_the_next_run(load):
@@ -626,6 +660,15 @@ def test_attributes_of_recurrent_nodes_are_checked(load):
     ]:
         with pytest.raises((ValueError, TypeError), match=rf"node 'rnn' \(GRU\): {message}"):
             load(small_chain(**attributes))
+
+
+def test_a_first_state_of_zeros_must_have_the_size_of_the_layer(load):
+    model = small_chain()  # PyTorch writes such a file for an LSTM with a projection, which it then lacks
+    node = next(one for one in model.graph.node if one.name == "rnn")
+    node.input.extend(["", "first"])
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 2, 5), np.float32), "first"))
+    with pytest.raises(ValueError, match=r"node 'rnn' \(GRU\): initial_h: expected H 4, got \[1, 2, 5\]"):
+        load(model)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a protobuf", b"\x08\x08", b"\x3a\xff\xff\xff\xff\x07"])

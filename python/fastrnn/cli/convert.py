@@ -51,9 +51,9 @@ def command(
 ) -> None:
     """Convert a model: read SOURCE, write TARGET.
 
-    SOURCE is a state dict of PyTorch (.pt, .pth, .safetensors), a graph (.onnx), a model of Keras (.keras,
-    .h5) or a model of fastrnn. TARGET is a file of fastrnn (.safetensors) or a graph (.onnx). If the outputs
-    differ from those of the source, nothing is written.
+    SOURCE is a state dict of PyTorch (.pt, .pth, .ckpt, .bin, .safetensors), a graph (.onnx), a model of
+    Keras (.keras, .h5) or a model of fastrnn. TARGET is a file of fastrnn (.safetensors) or a graph (.onnx).
+    If the outputs differ from those of the source, nothing is written.
     """
     check_output(target, [source, *filter(None, (vocabulary, sample))])
     symbols = None if vocabulary is None else _symbols(vocabulary)

@@ -28,6 +28,8 @@ __all__ = ["READS", "WRITES", "Conversion", "convert", "load"]
 READS = {
     ".pt": "PyTorch",
     ".pth": "PyTorch",
+    ".ckpt": "PyTorch",
+    ".bin": "PyTorch",
     ".safetensors": "safetensors",
     ".onnx": "ONNX",
     ".keras": "Keras",
@@ -65,8 +67,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : path
-        ``.pt``, ``.pth`` (PyTorch's state dicts), ``.safetensors`` (the same, or a model of fastrnn),
-        ``.onnx`` (extra ``onnx``), ``.keras``, ``.h5`` or ``.hdf5``.
+        ``.pt``, ``.pth``, ``.ckpt``, ``.bin`` (PyTorch's state dicts), ``.safetensors`` (the same, or a model
+        of fastrnn), ``.onnx`` (extra ``onnx``), ``.keras``, ``.h5`` or ``.hdf5``.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from fastrnn._plain import printable
 from fastrnn.interop.imported_chain import chain, checked, refuse_unplaced
@@ -57,6 +57,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
     tied: dict[str, str] = field(default_factory=dict)
     orders: tuple[tuple[str, ...], ...] = ()
+    _has_graph: ClassVar[bool] = False  # whether the file says how the layers are connected
 
     def __str__(self) -> str:
         lines = [f"{name}: {layer!r}" for name, layer in self.layers.items()]
@@ -134,7 +135,7 @@ class Imported:
         Raises
         ------
         ValueError
-            If these are not the names.
+            If these are not the names, or the model is one of ONNX or Keras, which says its order.
 
         Examples
         --------
@@ -145,6 +146,10 @@ class Imported:
         >>> fr.interop.from_state_dict(state).in_order("rnn", "out").to_sequential()
         Sequential({'rnn': RNN(1, 1, bias=False), 'out': Linear(1, 1)})
         """
+        if self._has_graph:
+            raise ValueError(
+                "names: expected no order, as the model's file says how its layers are connected"
+            )
         if sorted(names) != sorted(self.layers):
             raise ValueError(f"names: expected all of {', '.join(self.layers)}, got {', '.join(names)}")
         other = copy.copy(self)

@@ -89,14 +89,17 @@ def _agrees(model: Runnable, network: Sequential, batch_first: bool) -> bool:
     failed = None
     for steps in (_STEPS, *model._plan.written_sizes()):
         try:
-            return _agree(model, network, batch_first, steps)
+            return all(_agree(model, network, batch_first, steps, special) for special in (False, True))
         except (ValueError, TypeError) as error:
             failed = failed or error
     raise failed or ValueError("there are no steps")
 
 
-def _agree(model: Runnable, network: Sequential, batch_first: bool, steps: int) -> bool:
-    """Whether an output of the model is that of the network, for random numbers and zero states."""
+def _agree(model: Runnable, network: Sequential, batch_first: bool, steps: int, special: bool) -> bool:
+    """Whether an output of the model is that of the network, for random numbers and zero states.
+
+    Graphs treat some numbers in their own way: special ones are zeros, padding's usual id, and great numbers.
+    """
     first = next(iter(network.parts.values()))
     feeds, x = {}, None
     sizes: dict[Any, int] = {}
@@ -112,6 +115,8 @@ def _agree(model: Runnable, network: Sequential, batch_first: bool, steps: int) 
                 if isinstance(first, Embedding)
                 else random.normal(size=shape)
             ).astype(kind)
+            if special:
+                x[0], x[-1] = 0, x[-1] if isinstance(first, Embedding) else 1000 * x[-1]
             feeds[value.name] = x
         else:
             feeds[value.name] = np.zeros(shape, kind)

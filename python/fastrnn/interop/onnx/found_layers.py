@@ -103,6 +103,11 @@ class FoundLayers:
             raise ValueError("expected the inputs X, W and R")
         if own.reasons:
             self.notes.append(f"{node.label} runs in NumPy because of {', '.join(own.reasons)}")
+        recurrent = scope.constants.get(places["R"])
+        for name, first in zip(("initial_h", "initial_c"), names[5:7], strict=True):
+            state = scope.constants.get(first)
+            if state is not None and recurrent is not None and state.shape[-1:] != recurrent.shape[-1:]:
+                raise ValueError(f"{name}: expected H {recurrent.shape[-1]}, got {list(state.shape)}")
         states = ["" if name in scope.zeros else name for name in names[5:7]]  # zero is the default
         rest = [names[0], names[4], *states]
         if all(name in scope.constants for name in places.values()):

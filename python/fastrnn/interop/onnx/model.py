@@ -53,6 +53,8 @@ class OnnxModel(Imported):
     notes : list of str
     """
 
+    _has_graph = True
+
     def __init__(self, graph: Graph, path: str, notes: list[str], *, partial: bool = False) -> None:
         size = sum(array.nbytes for array in graph.constants.values())
         planner = Planner(max(_LEAST_FOLDED, 2 * size), partial=partial)

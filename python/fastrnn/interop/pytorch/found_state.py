@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ def find_state(mapping: Any) -> FoundState:
     """
     if not isinstance(mapping, Mapping):
         hint = "; write model.state_dict()" if hasattr(mapping, "state_dict") else ""
+        hint = "; write load_pt(path)" if isinstance(mapping, (str, os.PathLike)) else hint
         raise TypeError(
             f"state_dict: expected a mapping of names to arrays, got {type(mapping).__name__}{hint}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,7 @@ def from_state_dict(
     _build({name: made[name] for name in groups if name in made}, groups, options, imported)
     if not getattr(mapping, "ordered", True):
         _put_in_order(imported)
+    _note_functions(imported)
     return imported
 
 
@@ -246,6 +248,19 @@ def _put_in_order(imported: Imported) -> None:
         imported.notes.append(f"the file keeps no order; only {', '.join(orders[0])} fit together")
     elif len(orders) > 1:
         imported.orders = tuple(orders)
+
+
+def _note_functions(imported: Imported) -> None:
+    """Say where a function without weights probably is: two linear maps in a row would be one."""
+    for (first, one), (second, other) in pairwise(imported.layers.items()):
+        dense = (
+            isinstance(one, Linear) and isinstance(other, Linear) and one.out_features == other.in_features
+        )
+        if dense and len(imported.notes) < _MOST_NOTES:
+            imported.notes.append(
+                f"{first}, {second}: weights do not say which function is between them, none is assumed; "
+                "check(inputs, outputs) tells, Sequential takes an Activation"
+            )
 
 
 def _dtype(weights: Mapping[str, Array]) -> np.dtype[Any]:
