@@ -454,6 +454,19 @@ def test_transforms_of_functions_are_pytorchs(torch, ft):
     assert_close(torch, found[1], found[0])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's own use
+@pytest.mark.parametrize("frozen", [False, True])
+def test_forward_mode_derivatives_are_pytorchs(torch, ft, frozen):
+    forward_ad, tangents = torch.autograd.forward_ad, []
+    x, direction = torch.randn(2, 4, 2, 3)
+    for module in pair(torch, "GRU", 3, 5):
+        module.requires_grad_(not frozen)
+        with forward_ad.dual_level():
+            y, _ = module(forward_ad.make_dual(x, direction))
+            tangents.append(forward_ad.unpack_dual(y).tangent)
+    assert torch.equal(*tangents)
+
+
 WRONG_CALLS = {
     "width of x": lambda torch: (torch.randn(4, 2, 4),),
     "axes of x": lambda torch: (torch.randn(1, 4, 2, 3),),

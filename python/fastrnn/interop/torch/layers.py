@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
 from fastrnn.interop.torch.autograd import Call, RecurrentFunction, run
@@ -47,7 +48,7 @@ def _native(module: Any, input: Any, hx: Any) -> Any:
     """Run with the kernels; return None to leave what they do not take to PyTorch, its errors included."""
     packed = input if isinstance(input, PackedSequence) else None
     x, weights, given = input if packed is None else packed.data, _weights(module), _given(module, hx)
-    if given is None or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+    if given is None or torch.jit.is_tracing() or _transforms():
         return None
     if packed is not None and packed.sorted_indices is not None:
         given = [part.index_select(1, packed.sorted_indices) for part in given]
@@ -112,6 +113,11 @@ def _traced(module: Any, x: Any, hx: Any) -> Any:
     elif module.batch_first:
         y = y.transpose(0, 1)
     return y, tuple(states) if len(states) > 1 else states[0]
+
+
+def _transforms() -> bool:
+    """Whether PyTorch differentiates forward, or a transform of ``torch.func`` is at work."""
+    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
 
 def _given(module: Any, hx: Any) -> list[Any] | None:
@@ -205,8 +211,9 @@ class LSTM(_Native, torch.nn.LSTM):
     -----
     **What runs natively.** Tensors of float32 or float64 on the CPU, batched or not, padded or a
     ``PackedSequence``. Everything else is left to PyTorch's own passes, as if the module were PyTorch's:
-    other devices and dtypes, empty batches, ``dropout=1``, subclasses of tensors, ``torch.func``, tracing and
-    export. Under autocast the passes stay in the dtype of the weights.
+    other devices and dtypes, empty batches, ``dropout=1``, subclasses of tensors, ``torch.func``,
+    forward-mode differentiation, tracing and export. Under autocast the passes stay in the dtype of the
+    weights.
 
     **Threads.** fastrnn has its own: ``fastrnn.set_num_threads``, not ``torch.set_num_threads``. Results have
     the same bits for any number of them.
