@@ -312,6 +312,14 @@ def test_dropout_acts_in_training_only_and_follows_the_seed(torch, ft):
     assert_close(torch, [rnn(x)[0]], [plain(x)[0]])
 
 
+def test_the_default_device_does_not_matter(torch, ft):
+    rnn, x = ft.GRU(3, 5, 2, dropout=0.5), torch.randn(4, 2, 3, requires_grad=True)
+    with torch.device("meta"):
+        y, _ = rnn(x)
+        (dx,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
+    assert y.device == dx.device == x.device
+
+
 def test_dropout_zeroes_its_share_of_a_layers_outputs_and_scales_the_rest(torch, ft):
     rnn = ft.RNN(1, 64, 2, bias=False, nonlinearity="relu", dropout=0.25)
     with torch.no_grad():

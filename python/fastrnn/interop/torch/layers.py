@@ -192,7 +192,7 @@ def _packed_weights(module: Any, plan: Plan, weights: list[Any], arrays: list[An
 
 def _keys(count: int) -> Any:
     """Draw the keys of dropout masks, int64, from PyTorch's generator."""
-    return torch.randint(0, 2**63 - 1, (count,), dtype=torch.int64)
+    return torch.randint(0, 2**63 - 1, (count,), dtype=torch.int64, device="cpu")
 
 
 class LSTM(_Native, torch.nn.LSTM):
