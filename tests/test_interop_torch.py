@@ -496,6 +496,19 @@ def test_errors_are_pytorchs(torch, ft, what):
     assert messages[0] == messages[1]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "steps"), [([2, 1], 1), ([2, 1], 4), ([1, 2], 3), ([2, 2], 3), ([-1], 1), ([0, 1], 1)]
+)
+def test_batch_sizes_that_are_not_those_of_the_data_are_pytorchs(torch, ft, sizes, steps):
+    packed, results = torch.nn.utils.rnn.PackedSequence(torch.ones(steps, 3), torch.tensor(sizes)), []
+    for module in pair(torch, "GRU", 3, 5):
+        try:
+            results.append(module(packed)[0].data.shape)
+        except RuntimeError as error:
+            results.append(str(error))
+    assert results[0] == results[1]
+
+
 def test_values_that_are_not_finite_pass_through(torch, ft):
     for cell in CELLS:
         theirs, ours = pair(torch, cell, 3, 5)

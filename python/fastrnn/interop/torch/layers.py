@@ -62,8 +62,8 @@ def _native(module: Any, input: Any, hx: Any) -> Any:
     except (TypeError, RuntimeError):  # on another device, of a dtype that NumPy lacks, sparse, ...
         return None
     of_state = len(given)
-    rows = None if packed is None else int(packed.batch_sizes[0])
-    if not _fits(module, arrays[0], arrays[1 : 1 + of_state], rows):
+    rows = None if packed is None else _rows(packed)
+    if rows == 0 or not _fits(module, arrays[0], arrays[1 : 1 + of_state], rows):
         return None
     plan = plan_of(*_settings(module), _DTYPES[arrays[0].dtype])
     if not _fit(plan, arrays[1 + of_state :]):
@@ -113,6 +113,13 @@ def _traced(module: Any, x: Any, hx: Any) -> Any:
     elif module.batch_first:
         y = y.transpose(0, 1)
     return y, tuple(states) if len(states) > 1 else states[0]
+
+
+def _rows(packed: PackedSequence) -> int:
+    """Return N of a packed sequence, 0 if its batch sizes are not those of its data."""
+    sizes = packed.batch_sizes.numpy()
+    falling = sizes.size and sizes[-1] >= 0 and (sizes[1:] <= sizes[:-1]).all()
+    return int(sizes[0]) if falling and sizes.sum() == len(packed.data) else 0
 
 
 def _transforms() -> bool:
