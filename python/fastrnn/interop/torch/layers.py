@@ -124,7 +124,7 @@ def _rows(packed: PackedSequence) -> int:
 
 def _transforms() -> bool:
     """Whether PyTorch differentiates forward, or a transform of ``torch.func`` is at work."""
-    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+    return bool(forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active())
 
 
 def _given(module: Any, hx: Any) -> list[Any] | None:
