@@ -191,6 +191,8 @@ def refused(values, kind, message, read=None):
         ),
         (OnlyDlpack(floats(2, 2), 99), r"^x: expected an array on the CPU, got one on DLPack device 99$"),
         (OnlyDlpack(floats(2, 2), error=BufferError("no")), "x: expected an array that NumPy can read: no"),
+        (OnlyDlpack(floats(2, 2), error=KeyError("no")), "x: expected an array that NumPy can read: 'no'"),
+        (OnlyDlpack(floats(2, 2), "no"), "x: expected an array that NumPy can read: invalid literal"),
         (OnlyArray(KeyError("no")), "x: expected an array that NumPy can read: 'no'"),
         (OnlyArray([1.0]), "x: expected an array that NumPy can read: "),
         (

@@ -312,6 +312,14 @@ def test_dropout_acts_in_training_only_and_follows_the_seed(torch, ft):
     assert_close(torch, [rnn(x)[0]], [plain(x)[0]])
 
 
+def test_the_default_device_does_not_matter(torch, ft):
+    rnn, x = ft.GRU(3, 5, 2, dropout=0.5), torch.randn(4, 2, 3, requires_grad=True)
+    with torch.device("meta"):
+        y, _ = rnn(x)
+        (dx,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
+    assert y.device == dx.device == x.device
+
+
 def test_dropout_zeroes_its_share_of_a_layers_outputs_and_scales_the_rest(torch, ft):
     rnn = ft.RNN(1, 64, 2, bias=False, nonlinearity="relu", dropout=0.25)
     with torch.no_grad():
@@ -454,6 +462,19 @@ def test_transforms_of_functions_are_pytorchs(torch, ft):
     assert_close(torch, found[1], found[0])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # PyTorch's own use
+@pytest.mark.parametrize("frozen", [False, True])
+def test_forward_mode_derivatives_are_pytorchs(torch, ft, frozen):
+    forward_ad, tangents = torch.autograd.forward_ad, []
+    x, direction = torch.randn(2, 4, 2, 3)
+    for module in pair(torch, "GRU", 3, 5):
+        module.requires_grad_(not frozen)
+        with forward_ad.dual_level():
+            y, _ = module(forward_ad.make_dual(x, direction))
+            tangents.append(forward_ad.unpack_dual(y).tangent)
+    assert torch.equal(*tangents)
+
+
 WRONG_CALLS = {
     "width of x": lambda torch: (torch.randn(4, 2, 4),),
     "axes of x": lambda torch: (torch.randn(1, 4, 2, 3),),
@@ -473,6 +494,19 @@ def test_errors_are_pytorchs(torch, ft, what):
             module(*WRONG_CALLS[what](torch))
         messages.append((type(error.value), str(error.value)))
     assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "steps"), [([2, 1], 1), ([2, 1], 4), ([1, 2], 3), ([2, 2], 3), ([-1], 1), ([0, 1], 1)]
+)
+def test_batch_sizes_that_are_not_those_of_the_data_are_pytorchs(torch, ft, sizes, steps):
+    packed, results = torch.nn.utils.rnn.PackedSequence(torch.ones(steps, 3), torch.tensor(sizes)), []
+    for module in pair(torch, "GRU", 3, 5):
+        try:
+            results.append(module(packed)[0].data.shape)
+        except RuntimeError as error:
+            results.append(str(error))
+    assert results[0] == results[1]
 
 
 def test_values_that_are_not_finite_pass_through(torch, ft):

@@ -205,6 +205,16 @@ def test_a_bidirectional_layer_refuses_a_reset_between_counted_steps():
         rnn(x, reset=at[2], mask=mask)
 
 
+@pytest.mark.parametrize("at", [0, 4])
+def test_a_reset_outside_the_counted_steps_changes_neither_direction(at):
+    rnn, r = fr.GRU(3, 4, bidirectional=True, seed=0), np.random.default_rng(0)
+    x, state = r.normal(size=(5, 1, 3)).astype("f"), r.normal(size=(2, 1, 4)).astype("f")
+    mask, reset = np.array([[False], [True], [True], [True], [False]]), np.zeros((5, 1), np.bool_)
+    reset[at] = True
+    for one, wanted in zip(rnn(x, state, reset=reset, mask=mask), rnn(x, state, mask=mask), strict=True):
+        np.testing.assert_array_equal(one, wanted)
+
+
 @REPEATED_AND_ZERO
 def test_batch_first_and_one_sequence_give_the_same_bits(zero):
     x, mask = np.random.default_rng(0).normal(size=(T, N, 3)).astype("f"), drawn_mask()

@@ -242,3 +242,12 @@ def test_a_tape_of_another_network_is_refused():
         two.backward(tape, y)
     with pytest.raises(TypeError, match="tape: expected the SequentialTape"):
         one.backward(None, y)
+
+
+@pytest.mark.parametrize("part", [fr.LSTM(3, 4), fr.Stack(fr.LSTM(3, 4), fr.LSTM(4, 4))])
+def test_a_gradient_of_a_state_that_does_not_fit_leaves_all_gradients_as_they_were(part):
+    net, wrong = fr.Sequential(part, fr.GRU(4, 5), fr.Linear(5, 2)), (np.zeros((1, 9, 4), np.float32),) * 2
+    y, _, tape = net.forward(np.ones((3, 2, 3), np.float32))
+    with pytest.raises(ValueError, match=r"dstate\[0\].*: expected "):
+        net.backward(tape, y, (wrong if isinstance(part, fr.LSTM) else (wrong, wrong), None))
+    assert not any(gradient.any() for gradient in net.gradients.values())

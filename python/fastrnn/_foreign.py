@@ -120,11 +120,13 @@ def _missing(name: str, count: int, fill: str) -> ValueError:
 
 
 def _from_dlpack(name: str, value: Any) -> Array:
-    device = int(value.__dlpack_device__()[0])
-    if device not in _HOST:
-        kind = f" ({_DEVICES[device]})" if device in _DEVICES else ""
-        raise TypeError(f"{name}: expected an array on the CPU, got one on DLPack device {device}{kind}")
     try:
-        return np.from_dlpack(value)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        device = int(value.__dlpack_device__()[0])
+        if device in _HOST:
+            return np.from_dlpack(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # a stranger's
         raise TypeError(f"{name}: expected an array that NumPy can read: {error}") from None
+    kind = f" ({_DEVICES[device]})" if device in _DEVICES else ""
+    raise TypeError(f"{name}: expected an array on the CPU, got one on DLPack device {device}{kind}")

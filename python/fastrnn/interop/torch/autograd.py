@@ -82,7 +82,7 @@ class RecurrentFunction(torch.autograd.Function):
             return (None,) * len(need)
         gradients = _gradients(ctx, dy, dstates)
         if torch.is_grad_enabled():  # create_graph=True
-            trigger = torch.zeros((), requires_grad=True)
+            trigger = torch.zeros((), device="cpu", requires_grad=True)
             gradients = [None if one is None else _Once.apply(one, trigger) for one in gradients]
         return tuple(gradients)
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
 from fastrnn.interop.torch.autograd import Call, RecurrentFunction, run
@@ -47,7 +48,7 @@ def _native(module: Any, input: Any, hx: Any) -> Any:
     """Run with the kernels; return None to leave what they do not take to PyTorch, its errors included."""
     packed = input if isinstance(input, PackedSequence) else None
     x, weights, given = input if packed is None else packed.data, _weights(module), _given(module, hx)
-    if given is None or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+    if given is None or torch.jit.is_tracing() or _transforms():
         return None
     if packed is not None and packed.sorted_indices is not None:
         given = [part.index_select(1, packed.sorted_indices) for part in given]
@@ -61,8 +62,8 @@ def _native(module: Any, input: Any, hx: Any) -> Any:
     except (TypeError, RuntimeError):  # on another device, of a dtype that NumPy lacks, sparse, ...
         return None
     of_state = len(given)
-    rows = None if packed is None else int(packed.batch_sizes[0])
-    if not _fits(module, arrays[0], arrays[1 : 1 + of_state], rows):
+    rows = None if packed is None else _rows(packed)
+    if rows == 0 or not _fits(module, arrays[0], arrays[1 : 1 + of_state], rows):
         return None
     plan = plan_of(*_settings(module), _DTYPES[arrays[0].dtype])
     if not _fit(plan, arrays[1 + of_state :]):
@@ -112,6 +113,18 @@ def _traced(module: Any, x: Any, hx: Any) -> Any:
     elif module.batch_first:
         y = y.transpose(0, 1)
     return y, tuple(states) if len(states) > 1 else states[0]
+
+
+def _rows(packed: PackedSequence) -> int:
+    """Return N of a packed sequence, 0 if its batch sizes are not those of its data."""
+    sizes = packed.batch_sizes.numpy()
+    falling = sizes.size and sizes[-1] >= 0 and (sizes[1:] <= sizes[:-1]).all()
+    return int(sizes[0]) if falling and sizes.sum() == len(packed.data) else 0
+
+
+def _transforms() -> bool:
+    """Whether PyTorch differentiates forward, or a transform of ``torch.func`` is at work."""
+    return bool(forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active())
 
 
 def _given(module: Any, hx: Any) -> list[Any] | None:
@@ -186,7 +199,7 @@ def _packed_weights(module: Any, plan: Plan, weights: list[Any], arrays: list[An
 
 def _keys(count: int) -> Any:
     """Draw the keys of dropout masks, int64, from PyTorch's generator."""
-    return torch.randint(0, 2**63 - 1, (count,), dtype=torch.int64)
+    return torch.randint(0, 2**63 - 1, (count,), dtype=torch.int64, device="cpu")
 
 
 class LSTM(_Native, torch.nn.LSTM):
@@ -205,8 +218,9 @@ class LSTM(_Native, torch.nn.LSTM):
     -----
     **What runs natively.** Tensors of float32 or float64 on the CPU, batched or not, padded or a
     ``PackedSequence``. Everything else is left to PyTorch's own passes, as if the module were PyTorch's:
-    other devices and dtypes, empty batches, ``dropout=1``, subclasses of tensors, ``torch.func``, tracing and
-    export. Under autocast the passes stay in the dtype of the weights.
+    other devices and dtypes, empty batches, ``dropout=1``, subclasses of tensors, ``torch.func``,
+    forward-mode differentiation, tracing and export. Under autocast the passes stay in the dtype of the
+    weights.
 
     **Threads.** fastrnn has its own: ``fastrnn.set_num_threads``, not ``torch.set_num_threads``. Results have
     the same bits for any number of them.

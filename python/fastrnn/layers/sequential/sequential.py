@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fastrnn._checks import as_flag
 from fastrnn.layers.base.kept import Kept
 from fastrnn.layers.base.module import Composite, Module
+from fastrnn.layers.recurrent.engine.arguments import as_states
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.sequential.file import read_file, write_file
 from fastrnn.layers.sequential.parts import check_parts, named_parts, widths
 from fastrnn.layers.sequential.stream import SequentialStream
+from fastrnn.layers.stack.connections import as_entries
 from fastrnn.layers.stack.stack import Stack
 
 if TYPE_CHECKING:
@@ -224,6 +226,12 @@ class Sequential(Composite):
         if tape._network is not self and tape._network._identity != self._identity:
             raise ValueError("tape: expected one of this network, got another network's")
         given = list(self._entries("dstate", dstate))
+        entries = iter(given)
+        for part, own in zip(self.parts.values(), tape.parts, strict=True):  # before a gradient is added
+            if isinstance(part, Stack):
+                as_entries(part.layers, "dstate", next(entries), own.rows, alone=own.alone)
+            elif isinstance(part, Recurrent):
+                as_states(part.spec, "dstate", next(entries), own.rows, alone=own.alone)
         firsts: list[Any] = []
         for part, own in zip(reversed(self.parts.values()), reversed(tape.parts), strict=True):
             if isinstance(part, (Recurrent, Stack)):

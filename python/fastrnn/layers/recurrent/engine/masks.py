@@ -141,6 +141,8 @@ def pack_resets(packing: Packing, reset: Mask, *, directions: int, reverse: bool
             f"reset: expected false at masked steps for a bidirectional layer, got true at [{t}, {n}]; "
             "set it at a counted step"
         )
+    if directions == 2:  # those before the first or after the last counted step: in its order, each direction
+        reset = reset & counted  # has them before it starts, or after it has ended
     last = np.zeros((1, reset.shape[1]), np.int64)
     if reverse:
         after = np.concatenate([reset[::-1].cumsum(axis=0)[::-1], last])  # resets from each step on

@@ -208,7 +208,7 @@ class PackedWeights:
         `keep`: for a tape, so that nobody can change them before the backward pass.
         """
         spec = self.spec
-        zero_masked = as_flag("zero_masked", zero_masked)
+        zero_masked = zero_masked is not False and as_flag("zero_masked", zero_masked)
         x, alone = read_input(spec, x, view=mask is not None)
         steps, rows = x.shape[:2]
         if alone and lengths is not None:

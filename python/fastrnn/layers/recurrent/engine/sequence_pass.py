@@ -48,6 +48,7 @@ def infer(spec: RecurrentSpec, weights: PassWeights, batch: Batch) -> tuple[Arra
     """Run all layers without a tape; return y and the last states."""
     x, states = batch.x, batch.states
     finals: States = []
+    plain = spec.directions == 1 and batch.packing is None  # y is that of the kernel
     for level in levels(spec, masked=False):
         results = kernels.recurrent_forward(
             weights.packed[level],
@@ -60,7 +61,10 @@ def infer(spec: RecurrentSpec, weights: PassWeights, batch: Batch) -> tuple[Arra
             spec.directions,
             None if spec.options.plain else level_options(spec, weights, batch, level),
         )
-        x = joined(spec, batch, [y for y, _, _ in results], top=len(finals) + len(results) == spec.count)
+        if plain:
+            x = results[-1][0]
+        else:
+            x = joined(spec, batch, [y for y, _, _ in results], top=len(finals) + len(results) == spec.count)
         finals += [final for _, final, _ in results]
     return x, finals
 
@@ -74,6 +78,7 @@ def forward(
     tapes: list[Any] = []
     masks: list[Array | None] = [None] * (spec.num_layers - 1)
     run = levels(spec, masked=spec.dropout > 0.0)
+    plain = spec.directions == 1 and batch.packing is None  # y is that of the kernel
     for level in run:
         if level.start > 0:
             mask = dropout_mask(x.shape, spec.dropout, spec.dtype, rng)
@@ -94,9 +99,11 @@ def forward(
             spec.directions,
             None if spec.options.plain else level_options(spec, weights, batch, level),
         )
-        x = frozen(
-            joined(spec, batch, [y for y, _, _ in results], top=len(finals) + len(results) == spec.count)
-        )
+        if plain:
+            x = results[-1][0]
+        else:
+            top = len(finals) + len(results) == spec.count
+            x = frozen(joined(spec, batch, [y for y, _, _ in results], top=top))
         finals += [final for _, final, _ in results]
         tapes += [tape for _, _, tape in results]
     tape = Tape(spec, weights, run, tapes, masks)
