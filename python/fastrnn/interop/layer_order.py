@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from fastrnn.layers import Embedding, Linear
 
-__all__ = ["fitting_orders"]
+__all__ = ["fit_together", "fitting_orders"]
 
 _MOST_TRIED = 10_000
 
@@ -23,6 +24,12 @@ def fitting_orders(layers: Mapping[str, Any], most: int = 3) -> list[tuple[str, 
     """
     search = _Search(layers)
     return [order for order, _ in zip(search.orders((), None), range(most), strict=False)]
+
+
+def fit_together(layers: Mapping[str, Any]) -> bool:
+    """Return whether each layer can read what the one before it returns."""
+    widths = [_widths(layer) for layer in layers.values()]
+    return all(reads == returns for (_, returns), (reads, _) in pairwise(widths))
 
 
 class _Search:
