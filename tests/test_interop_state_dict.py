@@ -415,3 +415,12 @@ def test_names_are_changed_by_part_and_the_longest_counts(tmp_path):
         to_state_dict({})
     with pytest.raises(TypeError, match="names: expected str, got int"):
         to_state_dict(model, {"output": 3})
+
+
+def test_a_linear_layer_before_the_recurrent_one_is_not_taken_for_the_output():
+    layers = {"emb": fr.Embedding(4, 4), "proj": fr.Linear(4, 4), "rnn": fr.GRU(4, 4)}
+    state = {f"{name}.{key}": value for name, one in layers.items() for key, value in one.parameters.items()}
+    with pytest.raises(ValueError, match="layers: expected an Embedding"):
+        fr.interop.from_state_dict(state).to_language_model()
+    in_order = {key: state[key] for key in sorted(state, key=lambda key: key.startswith("proj"))}
+    assert isinstance(fr.interop.from_state_dict(in_order).to_language_model(), fr.LanguageModel)

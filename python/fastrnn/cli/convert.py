@@ -14,7 +14,7 @@ from fastrnn._plain import as_texts, errors_of_library
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output
 from fastrnn.cli.standard_streams import show
-from fastrnn.interop.conversion import Conversion, convert
+from fastrnn.interop.conversion import READS, Conversion, convert
 from fastrnn.train import Checkpoint
 
 __all__ = ["command"]
@@ -63,7 +63,8 @@ def command(
     if as_json:
         print_json(_as_json(target, done))
     else:
-        show(_as_text(target, done))
+        by_layer = sample is None and READS[Path(source).suffix.lower()] in ("PyTorch", "safetensors")
+        show(_as_text(target, done, "each layer beside the source" if by_layer else "beside the source"))
     if not all(parity.equal for parity in done.parity.values()):
         raise click.ClickException(f"{target}: computes something else than the model that was written")
 
@@ -103,9 +104,9 @@ def _as_json(target: str, done: Conversion) -> dict[str, Any]:
     }
 
 
-def _as_text(target: str, done: Conversion) -> str:
+def _as_text(target: str, done: Conversion, beside: str) -> str:
     lines = [_shown(done.model), *done.notes]
-    names = {"source": "beside the source", "target": "beside what was written"}
+    names = {"source": beside, "target": "beside what was written"}
     lines += [f"{names[name]}: {parity}" for name, parity in done.parity.items()]
     return "\n".join([*lines, f"written: {target}, {done.size:,} bytes"])
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn.data import Vocabulary
+from fastrnn.interop.layer_order import fit_together
 from fastrnn.language import LanguageModel
 from fastrnn.layers import GRU, RNN, Embedding, Linear, Recurrent, Stack
 
@@ -60,7 +61,10 @@ def _parts(layers: Mapping[str, Any]) -> tuple[Embedding | None, dict[str, Recur
     embeddings = [layer for layer in layers.values() if isinstance(layer, Embedding)]
     outputs = [layer for layer in layers.values() if isinstance(layer, Linear)]
     rnns = {name: layer for name, layer in layers.items() if isinstance(layer, Recurrent)}
-    if len(embeddings) > 1 or len(outputs) != 1 or not rnns or len(embeddings) + 1 + len(rnns) != len(layers):
+    others = len(layers) - len(embeddings) - len(outputs) - len(rnns)
+    # Files without an order list the output anywhere; where the layers fit together, their order is meant.
+    meant = fit_together(layers) and not isinstance([*layers.values()][-1], Linear)
+    if len(embeddings) > 1 or len(outputs) != 1 or not rnns or others or meant:
         found = ", ".join(f"{name}: {layer!r}" for name, layer in layers.items())
         raise ValueError(f"layers: expected {_FORM}, got {found}")
     return embeddings[0] if embeddings else None, rnns, outputs[0]
