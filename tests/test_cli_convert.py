@@ -110,7 +110,11 @@ def test_a_sample_in_another_gate_order_names_the_order(tmp_path):
             "target.bin: expected a name that ends in .safetensors or .onnx",
         ),
         (["words.txt", "target.safetensors"], "words.txt: expected a name that ends in .pt, .pth"),
-        (["source.safetensors", "source.safetensors"], "is an input; it would be overwritten"),
+        (["source.safetensors", "source.safetensors"], "TARGET: source.safetensors: is an input"),
+        (
+            ["source.safetensors", "t.safetensors", "--vocabulary", "gap.txt"],
+            "gap.txt: line 2: expected a symbol",
+        ),
         (["source.safetensors", "t.safetensors", "--vocabulary", "words.txt"], "expected 5 symbols, got 2"),
         (
             ["source.safetensors", "t.safetensors", "--vocabulary", "bad.json"],
@@ -128,6 +132,7 @@ def test_a_sample_in_another_gate_order_names_the_order(tmp_path):
 def test_bad_input_is_one_line(arguments, message, source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text("a\nb\n")
+    (tmp_path / "gap.txt").write_text("a\n\nb\n")
     (tmp_path / "bad.json").write_text('{"a": 1}')
     (tmp_path / "broken.pt").write_bytes(b"PK\x03\x04 and no more")
     np.savez(tmp_path / "other.npz", z=1)

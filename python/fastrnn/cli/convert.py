@@ -55,7 +55,7 @@ def command(
     Keras (.keras, .h5) or a model of fastrnn. TARGET is a file of fastrnn (.safetensors) or a graph (.onnx).
     If the outputs differ from those of the source, nothing is written.
     """
-    check_output(target, [source, *filter(None, (vocabulary, sample))])
+    check_output(target, [source, *filter(None, (vocabulary, sample))], argument="TARGET")
     symbols = None if vocabulary is None else _symbols(vocabulary)
     arrays = None if sample is None else _arrays(sample)
     names = None if order is None else order.split(",")
@@ -76,7 +76,10 @@ def _symbols(path: str) -> list[str]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected UTF-8: {error}") from None
     if Path(path).suffix.lower() != ".json":
-        return text.removesuffix("\n").split("\n")
+        symbols = text.removesuffix("\n").split("\n")
+        if "" in symbols:
+            raise ValueError(f"{path}: line {symbols.index('') + 1}: expected a symbol, got an empty line")
+        return symbols
     try:
         return as_texts(path, json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:

@@ -63,8 +63,15 @@ class OutputFiles:
             check_writable(path)
 
 
-def check_output(out: str, inputs: Iterable[str]) -> None:
+def check_output(out: str, inputs: Iterable[str], *, argument: str = "--out") -> None:
     """Check that a command's file can be written and overwrites no input.
+
+    Parameters
+    ----------
+    out : str
+    inputs : iterable of str
+    argument : str, default "--out"
+        How messages call it.
 
     Raises
     ------
@@ -74,7 +81,7 @@ def check_output(out: str, inputs: Iterable[str]) -> None:
         If it cannot be written.
     """
     if any(_same(out, path) for path in inputs):
-        raise ValueError(f"--out: {out}: is an input; it would be overwritten")
+        raise ValueError(f"{argument}: {out}: is an input; it would be overwritten")
     check_writable(out)
 
 
