@@ -113,7 +113,7 @@ def test_a_sample_in_another_gate_order_names_the_order(tmp_path):
         (["source.safetensors", "source.safetensors"], "TARGET: source.safetensors: is an input"),
         (
             ["source.safetensors", "t.safetensors", "--vocabulary", "gap.txt"],
-            "gap.txt: line 2: expected a symbol",
+            "gap.txt: line 2: expected",
         ),
         (["source.safetensors", "t.safetensors", "--vocabulary", "words.txt"], "expected 5 symbols, got 2"),
         (
