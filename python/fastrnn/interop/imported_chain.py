@@ -12,10 +12,9 @@ import numpy as np
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.recurrent_weights import GATE_ORDERS, reordered
 from fastrnn.layers import GRU, LSTM, RNN, Recurrent, Sequential
+from fastrnn.layers.sequential.sequential import is_reserved
 
 __all__ = ["chain", "checked", "refuse_unplaced"]
-
-_RESERVED = ("parts", "recurrent", "output_size", "dtype", "parameters")
 
 
 def chain(layers: Mapping[str, Any]) -> Sequential:
@@ -31,7 +30,7 @@ def chain(layers: Mapping[str, Any]) -> Sequential:
     parts: dict[str, Any] = {}
     for name, layer in layers.items():
         own = name
-        while not _is_free(own) or own in parts or (own != name and own in layers):
+        while is_reserved(own) or own in parts or (own != name and own in layers):
             own = f"{own}_" if not own.startswith("_") else f"part{own}"
         parts[own] = copy.deepcopy(layer)
     return Sequential(parts)
@@ -106,7 +105,3 @@ def _remade(layer: Any, **options: Any) -> Any:
 
 def _time_first(value: Any, batch_first: bool) -> Any:
     return np.swapaxes(np.asarray(value), 0, 1) if batch_first else value
-
-
-def _is_free(name: str) -> bool:
-    return not hasattr(Sequential, name) and name not in _RESERVED and not name.startswith("_")

@@ -20,12 +20,12 @@ from fastrnn.layers.stack.stack import Stack
 if TYPE_CHECKING:
     from fastrnn._arrays import Array
 
-__all__ = ["Sequential", "SequentialTape"]
+__all__ = ["Sequential", "SequentialTape", "is_reserved"]
 
 # One entry for each recurrent part: its own state.
 SequentialState: TypeAlias = tuple[Any, ...]
 
-_OWN = ("parts", "recurrent", "output_size")
+_OWN = ("parts", "recurrent", "output_size", "dtype", "parameters")
 
 
 class SequentialTape(Kept):
@@ -89,9 +89,7 @@ class Sequential(Composite):
 
     def __init__(self, *parts: Module | Mapping[str, Module]) -> None:
         self.parts: dict[str, Any] = named_parts(parts)
-        taken = [
-            name for name in self.parts if hasattr(Sequential, name) or name in _OWN or name[:1] in ("", "_")
-        ]
+        taken = [name for name in self.parts if is_reserved(name)]
         if taken:
             raise ValueError(f"parts: {taken[0]!r} is reserved; choose another name")
         check_parts(self.parts)
@@ -312,3 +310,8 @@ class Sequential(Composite):
 
     def __repr__(self) -> str:
         return f"Sequential({self.parts!r})"
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a part cannot have this name, as the network has it for something else."""
+    return not name or name.startswith("_") or name in _OWN or hasattr(Sequential, name)
