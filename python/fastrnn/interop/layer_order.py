@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from fastrnn.layers import Embedding, Linear
+from fastrnn.layers.sequential.parts import widths
 
 __all__ = ["fit_together", "fitting_orders"]
 
@@ -28,15 +28,14 @@ def fitting_orders(layers: Mapping[str, Any], most: int = 3) -> list[tuple[str, 
 
 def fit_together(layers: Mapping[str, Any]) -> bool:
     """Return whether each layer can read what the one before it returns."""
-    widths = [_widths(layer) for layer in layers.values()]
-    return all(reads == returns for (_, returns), (reads, _) in pairwise(widths))
+    return all(reads == returns for (_, returns), (reads, _) in pairwise(widths(layers)))
 
 
 class _Search:
     """Tries one layer after the other; gives up after so many tries."""
 
     def __init__(self, layers: Mapping[str, Any]) -> None:
-        self._widths = {name: _widths(layer) for name, layer in layers.items()}
+        self._widths = dict(zip(layers, widths(layers), strict=True))
         self._left = _MOST_TRIED
 
     def orders(self, begun: tuple[str, ...], width: int | None) -> Iterator[tuple[str, ...]]:
@@ -51,12 +50,3 @@ class _Search:
             if self._left < 0:
                 return
             yield from self.orders((*begun, name), returns)
-
-
-def _widths(layer: Any) -> tuple[int | None, int]:
-    """Return the widths of a layer's input, None for ids, and of its output."""
-    if isinstance(layer, Embedding):
-        return None, layer.embedding_dim
-    if isinstance(layer, Linear):
-        return layer.in_features, layer.out_features
-    return layer.input_size, layer.output_size
