@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -40,7 +41,7 @@ class Built:
             self.notes.append(text)
 
 
-class Operation:
+class Operation(ABC):
     """A layer of a model.
 
     Attributes
@@ -69,9 +70,9 @@ class Operation:
     def __init__(self, name: str, module: Any = None) -> None:
         self.name, self.module = name, module
 
+    @abstractmethod
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
         """Return the outputs and their masks."""
-        raise NotImplementedError
 
     def parts(self) -> list[tuple[str, Any]]:
         """Return the parts of a `Sequential` that compute the same, each with what follows its name.
