@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastrnn._files import read_regular
 from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
-from fastrnn.files.tensor_file import read_description
+from fastrnn.files.tensor_file import CheckpointError
 from fastrnn.interop.imported import Imported
 from fastrnn.interop.keras.load import load_keras
 from fastrnn.interop.onnx.model import load_onnx
@@ -20,6 +19,7 @@ from fastrnn.interop.peers import compare_with_graph, compare_with_library
 from fastrnn.interop.pytorch.from_state_dict import from_state_dict
 from fastrnn.interop.pytorch.load import load_pt
 from fastrnn.layers import Sequential
+from fastrnn.models.base.model_file import kind_of_file
 from fastrnn.train import Checkpoint, load_checkpoint, save_checkpoint
 
 __all__ = ["READS", "WRITES", "Conversion", "convert", "load"]
@@ -168,8 +168,8 @@ def _library(path: str | os.PathLike[str]) -> str:
 def _kind(path: str | os.PathLike[str]) -> str | None:
     """Return the kind of a model of fastrnn in a safetensors file; None if the file is not of fastrnn."""
     try:
-        return str(read_description(read_regular(path)).get("kind", "LanguageModel"))
-    except ValueError:
+        return kind_of_file(path)
+    except CheckpointError:
         return None
 
 
