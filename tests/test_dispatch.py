@@ -84,9 +84,16 @@ def test_a_set_that_the_installation_lacks_is_refused_in_other_words():
         "    return None if name == 'fastrnn._kernels_avx2' else find(name, path, target)\n"
         "PathFinder.find_spec = find_spec\n" + ISA,
     )
-    assert run(script, FASTRNN_ISA="avx2").startswith(
-        "ImportError: FASTRNN_ISA: this installation lacks avx2; available: "
-    )
+    said = run(script, FASTRNN_ISA="avx2")
+    assert said.startswith("ImportError: FASTRNN_ISA: this installation lacks avx2; available: ")
+    assert said.endswith("(to build all sets: pip install . -C cmake.define.FASTRNN_ISAS=all)")
+
+
+def test_an_installation_from_another_machine_says_what_this_cpu_could_run():
+    script = "from fastrnn import _dispatch; print(_dispatch.missing_isa())"
+    last = fr.available_isas()[-1]
+    assert run(on_cpu(["future", last], script)) == "future"
+    assert run(on_cpu([last], script)) == "None"
 
 
 def test_an_installation_without_any_module_says_so():

@@ -68,8 +68,8 @@ struct AttentionArguments {
 };
 
 template <class S>
-py::tuple forward(py::object queries, py::object keys, py::object values, py::object score, double scale,
-                  py::object lengths, py::object rows, Index steps) {
+py::tuple forward_attention(py::object queries, py::object keys, py::object values, py::object score, double scale,
+                            py::object lengths, py::object rows, Index steps) {
     SignalInterrupt interrupt;
     const AttentionArguments<S> given(queries, keys, values, score, scale, std::move(lengths), std::move(rows), steps,
                                       interrupt);
@@ -94,9 +94,9 @@ Array<S> gradient_of(py::handle given, const char* name, std::initializer_list<I
 }
 
 template <class S>
-py::tuple backward(py::object queries, py::object keys, py::object values, py::object score, double scale,
-                   py::object lengths, py::object weights, py::object dcontext, py::object dweights,
-                   py::object gradients, bool need_dqueries) {
+py::tuple backward_attention(py::object queries, py::object keys, py::object values, py::object score, double scale,
+                             py::object lengths, py::object weights, py::object dcontext, py::object dweights,
+                             py::object gradients, bool need_dqueries) {
     SignalInterrupt interrupt;
     const Index steps = expect<S>(weights, "weights", {{"T", any}, {"N", any}, {"S", any}}).shape(2);
     const AttentionArguments<S> given(queries, keys, values, score, scale, std::move(lengths), py::none(), steps,
@@ -182,7 +182,7 @@ void register_attention(py::module_& m) {
         "attention_forward",
         [](py::object queries, py::object keys, py::object values, py::object score, double scale, py::object lengths,
            py::object rows, Index steps) {
-            const auto run = is_double(keys) ? forward<double> : forward<float>;
+            const auto run = is_double(keys) ? forward_attention<double> : forward_attention<float>;
             return run(queries, keys, values, score, scale, std::move(lengths), std::move(rows), steps);
         },
         py::arg("queries"), py::arg("keys"), py::arg("values"), py::arg("score"), py::arg("scale"), py::arg("lengths"),
@@ -191,7 +191,7 @@ void register_attention(py::module_& m) {
         "attention_backward",
         [](py::object queries, py::object keys, py::object values, py::object score, double scale, py::object lengths,
            py::object weights, py::object dcontext, py::object dweights, py::object gradients, bool need_dqueries) {
-            const auto run = is_double(keys) ? backward<double> : backward<float>;
+            const auto run = is_double(keys) ? backward_attention<double> : backward_attention<float>;
             return run(queries, keys, values, score, scale, std::move(lengths), weights, dcontext, dweights, gradients,
                        need_dqueries);
         },

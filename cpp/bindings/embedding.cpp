@@ -7,7 +7,7 @@ namespace fastrnn::bindings {
 namespace {
 
 template <class S>
-py::object forward(py::object ids, py::object weight) {
+py::object forward_embedding(py::object ids, py::object weight) {
     const auto w = expect<S>(weight, "weight", {{"V", any}, {"E", any}});
     const auto rows = expect_ids(ids, "ids", {{"M", any}}, w.shape(0));
     auto y = new_array<S>("y", {Index(rows.shape(0)), Index(w.shape(1))});
@@ -16,7 +16,7 @@ py::object forward(py::object ids, py::object weight) {
 }
 
 template <class S>
-void backward(py::object ids, py::object dy, py::object dweight) {
+void backward_embedding(py::object ids, py::object dy, py::object dweight) {
     const auto table = expect<S>(dweight, "dweight", {{"V", any}, {"E", any}});
     const Index V = table.shape(0), E = table.shape(1);
     const auto rows = expect_ids(ids, "ids", {{"M", any}}, V);
@@ -31,13 +31,14 @@ void register_embedding(py::module_& m) {
     m.def(
         "embedding_forward",
         [](py::object ids, py::object weight) {
-            return is_double(weight) ? forward<double>(ids, weight) : forward<float>(ids, weight);
+            return is_double(weight) ? forward_embedding<double>(ids, weight) : forward_embedding<float>(ids, weight);
         },
         py::arg("ids"), py::arg("weight"), "Return the rows of weight [V, E] for ids [M].");
     m.def(
         "embedding_backward",
         [](py::object ids, py::object dy, py::object dweight) {
-            is_double(dweight) ? backward<double>(ids, dy, dweight) : backward<float>(ids, dy, dweight);
+            is_double(dweight) ? backward_embedding<double>(ids, dy, dweight)
+                               : backward_embedding<float>(ids, dy, dweight);
         },
         py::arg("ids"), py::arg("dy"), py::arg("dweight"),
         "Add each row of dy [M, E] to its id's row of dweight [V, E].");

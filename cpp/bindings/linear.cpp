@@ -10,7 +10,7 @@ namespace fastrnn::bindings {
 namespace {
 
 template <class S>
-LinearProblem<S> expect_problem(py::handle x, py::handle weight, Interrupt& interrupt) {
+LinearProblem<S> expect_linear_problem(py::handle x, py::handle weight, Interrupt& interrupt) {
     const auto w = expect<S>(weight, "weight", {{"F", any}, {"K", any}});
     const Index F = w.shape(0), K = w.shape(1);
     const auto rows = expect<S>(x, "x", {{"M", any}, {"K", K}});
@@ -42,7 +42,7 @@ class PackedLinear : public std::enable_shared_from_this<PackedLinear<S>> {
 };
 
 template <class S>
-Array<S> forward(const PackedLinear<S>& packed, py::object x) {
+Array<S> forward_linear(const PackedLinear<S>& packed, py::object x) {
     SignalInterrupt interrupt;
     const auto rows = expect<S>(x, "x", {{"M", any}, {"K", packed.K}});
     LinearProblem<S> p;
@@ -60,10 +60,10 @@ Array<S> forward(const PackedLinear<S>& packed, py::object x) {
 }
 
 template <class S>
-py::object backward(py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias,
-                    bool need_dx) {
+py::object backward_linear(py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias,
+                           bool need_dx) {
     SignalInterrupt interrupt;
-    const auto p = expect_problem<S>(x, weight, interrupt);
+    const auto p = expect_linear_problem<S>(x, weight, interrupt);
     const S* const from = expect<S>(dy, "dy", {{"M", p.M}, {"F", p.F}}).data();
     S* const dw = expect_writable<S>(dweight, "dweight", {{"F", p.F}, {"K", p.K}});
     S* const db = optional_writable<S>(dbias, "dbias", {{"F", p.F}});
@@ -86,17 +86,17 @@ Array<S> weight_of(const PackedLinear<S>& packed) {
 }
 
 template <class S>
-void register_dtype(py::module_& m, const char* name) {
+void register_packed_linear(py::module_& m, const char* name) {
     shared_class<PackedLinear<S>>(m, name);
     m.def("linear_weight", &weight_of<S>, py::arg("panels"), "Return the weight [F, K] that was packed.");
-    m.def("linear_forward", &forward<S>, py::arg("panels"), py::arg("x"), "Return y = x W^T + b.");
+    m.def("linear_forward", &forward_linear<S>, py::arg("panels"), py::arg("x"), "Return y = x W^T + b.");
 }
 
 }  // namespace
 
 void register_linear(py::module_& m) {
-    register_dtype<float>(m, "PackedLinear32");
-    register_dtype<double>(m, "PackedLinear64");
+    register_packed_linear<float>(m, "PackedLinear32");
+    register_packed_linear<double>(m, "PackedLinear64");
     m.def(
         "linear_pack",
         [](py::object weight, py::object bias) {
@@ -107,8 +107,8 @@ void register_linear(py::module_& m) {
     m.def(
         "linear_backward",
         [](py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias, bool need_dx) {
-            return is_double(weight) ? backward<double>(x, weight, dy, dweight, dbias, need_dx)
-                                     : backward<float>(x, weight, dy, dweight, dbias, need_dx);
+            return is_double(weight) ? backward_linear<double>(x, weight, dy, dweight, dbias, need_dx)
+                                     : backward_linear<float>(x, weight, dy, dweight, dbias, need_dx);
         },
         py::arg("x"), py::arg("weight"), py::arg("dy"), py::arg("dweight"), py::arg("dbias"), py::arg("need_dx"),
         "Add to dweight and dbias; return dx or None.");

@@ -10,7 +10,7 @@ namespace {
 
 // Checks the targets [M, K] and weights [K] or [1] of a problem. The arrays must outlive it.
 template <class S>
-LogisticProblem<S> expect_problem(py::handle targets, py::handle pos_weight, Index M, Index K) {
+LogisticProblem<S> expect_logistic_problem(py::handle targets, py::handle pos_weight, Index M, Index K) {
     LogisticProblem<S> p;
     p.M = M, p.K = K;
     p.targets = expect<S>(targets, "targets", {{"M", M}, {"K", K}}).data();
@@ -41,7 +41,7 @@ py::tuple binary_cross_entropy(py::object logits, py::object targets, py::object
                                double smoothing) {
     const auto rows = expect<S>(logits, "logits", {{"M", any}, {"K", any}});
     const Index M = rows.shape(0), K = rows.shape(1);
-    auto p = expect_problem<S>(targets, pos_weight, M, K);
+    auto p = expect_logistic_problem<S>(targets, pos_weight, M, K);
     auto losses = new_array<S>("losses", {M, K});
     auto dlogits = new_array<S>("dlogits", {M, K});
     p.scale = S(scale), p.smoothing = S(smoothing);
@@ -63,7 +63,7 @@ py::tuple linear_binary_cross_entropy(py::object h, py::object weight, py::objec
     if (F < 1) throw py::value_error("weight: expected [F, K] with F >= 1, got " + describe(w));
     const auto rows = expect<S>(h, "h", {{"M", any}, {"K", K}});
     const Index M = rows.shape(0);
-    auto p = expect_problem<S>(targets, pos_weight, M, F);
+    auto p = expect_logistic_problem<S>(targets, pos_weight, M, F);
     auto losses = new_array<S>("losses", {M, F});
     auto dh = need_dh ? new_array<S>("dh", {M, K}) : Array<S>();
     p.scale = S(scale), p.smoothing = S(smoothing);

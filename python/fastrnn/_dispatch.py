@@ -51,6 +51,12 @@ def available_isas() -> list[str]:
     return [name for name in _cpu.supported() if importlib.util.find_spec(_module_name(name)) is not None]
 
 
+def missing_isa() -> str | None:
+    """Return the best instruction set that this CPU supports, if this installation lacks it."""
+    best = _cpu.supported()[0]
+    return None if best in available_isas() else best
+
+
 def _module_name(name: str) -> str:
     return f"fastrnn._kernels_{name}"
 
@@ -82,7 +88,8 @@ def _load_exactly(name: str) -> ModuleType:
         if error.name != _module_name(name):
             raise
         raise ImportError(
-            f"FASTRNN_ISA: this installation lacks {name}; available: {', '.join(available_isas())}"
+            f"FASTRNN_ISA: this installation lacks {name}; available: {', '.join(available_isas())} "
+            "(to build all sets: pip install . -C cmake.define.FASTRNN_ISAS=all)"
         ) from None
 
 

@@ -30,7 +30,7 @@ class PackedElman : public PackedCell<S, Elman<S>> {
 };
 
 template <class S>
-py::object pack(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool rectified) {
+py::object pack_elman(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool rectified) {
     const Weights<S> weights(1, ih, hh, bias_ih, bias_hh);
     return share<Packed<S>>(std::make_shared<PackedElman<S>>(weights, rectified));
 }
@@ -45,7 +45,7 @@ void register_elman(py::module_& m) {
             if (nonlinearity != "tanh" && nonlinearity != "relu")
                 throw py::value_error("nonlinearity: expected 'tanh' or 'relu', got '" + nonlinearity + "'");
             const bool relu = nonlinearity == "relu";
-            return (is_double(ih) ? pack<double> : pack<float>)(ih, hh, bias_ih, bias_hh, relu);
+            return (is_double(ih) ? pack_elman<double> : pack_elman<float>)(ih, hh, bias_ih, bias_hh, relu);
         },
         py::arg("weight_ih"), py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"),
         py::arg("nonlinearity") = "tanh", "Return a packed snapshot of one vanilla layer's weights.");

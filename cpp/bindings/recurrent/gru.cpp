@@ -41,7 +41,7 @@ class PackedGru : public PackedCell<S, Cell> {
 };
 
 template <class S>
-py::object pack(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool reset_after) {
+py::object pack_gru(py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool reset_after) {
     const Weights<S> weights(3, ih, hh, bias_ih, bias_hh);
     std::shared_ptr<Packed<S>> packed;
     if (reset_after)
@@ -57,7 +57,7 @@ void register_gru(py::module_& m) {
     m.def(
         "gru_pack",
         [](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, bool reset_after) {
-            return (is_double(ih) ? pack<double> : pack<float>)(ih, hh, bias_ih, bias_hh, reset_after);
+            return (is_double(ih) ? pack_gru<double> : pack_gru<float>)(ih, hh, bias_ih, bias_hh, reset_after);
         },
         py::arg("weight_ih"), py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"),
         py::arg("reset_after") = true, "Return a packed snapshot of one GRU layer's weights.");

@@ -106,7 +106,7 @@ py::list recurrent_backward(const py::list& packed_list, const py::list& tapes, 
 bool is_packed_double(const py::list& packed) { return !packed.empty() && py::isinstance<Packed<double>>(packed[0]); }
 
 template <class S>
-void register_dtype(py::module_& m, const char* name) {
+void register_packed(py::module_& m, const char* name) {
     shared_class<Packed<S>>(m, name)
         .def_property_readonly("input_size", [](const Packed<S>& packed) { return packed.sizes().D; })
         .def_property_readonly("hidden_size", [](const Packed<S>& packed) { return packed.sizes().H; })
@@ -131,8 +131,8 @@ void register_recurrent(py::module_& m) {
         .def_readonly("segment", &Tape::segment)
         .def_property_readonly("nbytes", &Tape::nbytes)
         .def(py::pickle([](const Tape& tape) { return tape.pickled(); }, &Tape::unpickled));
-    register_dtype<float>(m, "Packed32");
-    register_dtype<double>(m, "Packed64");
+    register_packed<float>(m, "Packed32");
+    register_packed<double>(m, "Packed64");
     m.def(
         "recurrent_forward",
         [](const py::list& packed, py::object x, py::object states, py::object lengths, py::object reset, bool training,

@@ -146,8 +146,8 @@ class PackedReservoirOf : public PackedReservoir {
 };
 
 template <class S>
-py::object pack(py::object data, py::object indices, py::object indptr, py::object leak, ReservoirUnit unit,
-                const py::object& gathers) {
+py::object pack_reservoir(py::object data, py::object indices, py::object indptr, py::object leak, ReservoirUnit unit,
+                          const py::object& gathers) {
     const auto values = expect<S>(data, "data", {{"K", any}});
     const auto leaks = expect<S>(leak, "leak", {{"H", any}});
     const CompressedRows from(std::move(indices), std::move(indptr), leaks.shape(0), values.shape(0));
@@ -164,7 +164,8 @@ void register_sparse_reservoir(py::module_& m) {
         [](py::object data, py::object indices, py::object indptr, py::object leak, const std::string& nonlinearity,
            const py::object& gathers) {
             const ReservoirUnit unit = unit_of(nonlinearity);
-            return (is_double(data) ? pack<double> : pack<float>)(data, indices, indptr, leak, unit, gathers);
+            return (is_double(data) ? pack_reservoir<double> : pack_reservoir<float>)(data, indices, indptr, leak, unit,
+                                                                                      gathers);
         },
         py::arg("data"), py::arg("indices"), py::arg("indptr"), py::arg("leak"), py::arg("nonlinearity"),
         py::arg("gathers") = py::none(),

@@ -220,7 +220,7 @@ py::object make_stream(const py::list& packed, Index batch_size, const py::objec
 }
 
 template <class S>
-void register_dtype(py::module_& m, const char* name) {
+void register_stream_of(py::module_& m, const char* name) {
     shared_class<Stream<S>>(m, name)
         .def("step", &Stream<S>::step, py::arg("x"), py::arg("out") = py::none(),
              "Run one step: x [N, D] or ids [N] -> y [N, P], written to out if given.")
@@ -235,8 +235,8 @@ void register_dtype(py::module_& m, const char* name) {
 }  // namespace
 
 void register_stream(py::module_& m) {
-    register_dtype<float>(m, "Stream32");
-    register_dtype<double>(m, "Stream64");
+    register_stream_of<float>(m, "Stream32");
+    register_stream_of<double>(m, "Stream64");
     m.def(
         "Stream",
         [](const py::list& packed, Index batch_size, const py::object& options) {

@@ -276,7 +276,7 @@ class PackedVariant : public PackedCell<S, Variant<S>> {
 };
 
 template <class S>
-py::object pack(const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
+py::object pack_variant(const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
     return share<Packed<S>>(std::make_shared<PackedVariant<S>>(kind, hidden_size, weights, options));
 }
 
@@ -287,7 +287,8 @@ void register_variant(py::module_& m) {
         "variant_pack",
         [](const std::string& kind, Index hidden_size, const py::dict& weights, const py::dict& options) {
             if (!weights.contains("weight_ih")) throw py::type_error("weights: expected weight_ih, got none");
-            return (is_double(weights["weight_ih"]) ? pack<double> : pack<float>)(kind, hidden_size, weights, options);
+            return (is_double(weights["weight_ih"]) ? pack_variant<double> : pack_variant<float>)(kind, hidden_size,
+                                                                                                  weights, options);
         },
         py::arg("kind"), py::arg("hidden_size"), py::arg("weights"), py::arg("options"),
         "Return a packed snapshot of the weights of one layer of a cell with options.");

@@ -38,4 +38,10 @@ def command(as_json: bool) -> None:
         f"fastrnn {facts['version']} on Python {facts['python']}, NumPy {facts['numpy']}, {facts['machine']}"
     )
     show(f"instruction set: {facts['isa']} (available: {', '.join(_dispatch.available_isas())})")
+    missing = _dispatch.missing_isa()
+    if missing:
+        show(
+            f"this CPU runs {missing} too, which this installation lacks: it was built on another machine; "
+            "install it again here, or with -C cmake.define.FASTRNN_ISAS=all"
+        )
     show(f"threads: {facts['threads']}")
