@@ -99,6 +99,11 @@ class Optimizer(ABC):
             if frozen:
                 skipped += [name in frozen for name in module.parameters]
 
+    def zero_grad(self) -> None:
+        """Set the gradients of all modules to zero."""
+        for module in self.modules:
+            module.zero_grad()
+
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the moments, and ``"steps"``.
 

@@ -155,6 +155,13 @@ class Parameters(Mapping[str, Array]):
         self._buffer.touch()
         self._writable_views()[name] = array
 
+    def __call__(self) -> Iterator[Array]:
+        """Return an iterator over the arrays, as ``parameters()`` does in PyTorch."""
+        return iter(self._views.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._views
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
