@@ -100,3 +100,7 @@ __all__ = [
     "quantile_loss",
     "softmax_cross_entropy",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -273,6 +273,9 @@ class Module:
         missing = [name for name in self.parameters if name not in arrays]
         return UnmatchedKeys(missing, [name for name in state if name not in arrays])
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, {self.num_parameters} scalars>"
+
     def _bind(self, buffer: Buffer, start: int) -> None:
         """Use a slice of another module's buffer."""
         self.parameters._bind(buffer, start)

@@ -39,6 +39,9 @@ class PoolingTape(Kept):
     def __init__(self, tape: AttentionTape) -> None:
         self._tape, self.weights = tape, tape.weights[0]
 
+    def __repr__(self) -> str:
+        return f"<PoolingTape: weights {list(self.weights.shape)}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return PoolingTape, (self._tape,)
 

@@ -49,6 +49,9 @@ class HeadTape(Kept):
         self.inputs = tuple(tape.x for tape in linear)
         self.activations, self.dropout = tuple(activations), tuple(dropout)
 
+    def __repr__(self) -> str:
+        return f"<HeadTape of {self._head!r}: x {list(self.inputs[0].shape)}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return HeadTape, (self._head, list(self._linear), list(self.activations), list(self.dropout))
 
