@@ -324,3 +324,20 @@ def test_stacks_and_networks_go_backwards_from_the_state_alone(x):
         expected, _ = module.backward(tape, np.zeros_like(y), dstate)
         assert dx.any()
         assert np.array_equal(dx, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("nn", "; layers are names of fastrnn itself: fr.LSTM"),
+        ("no_grad", "; leave it out: a call keeps nothing for gradients"),
+        ("Adam", "; write fr.train.Adam"),
+        ("SequenceClassifier", "; write fr.models.SequenceClassifier"),
+        ("softmax_crossentropy", ""),
+        ("_nothing", ""),
+    ],
+)
+def test_a_name_that_the_package_lacks_is_answered_with_its_place(name, answer):
+    with pytest.raises(AttributeError) as caught:
+        getattr(fr, name)
+    assert str(caught.value) == f"module 'fastrnn' has no attribute {name!r}{answer}"

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
+from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
-__all__ = ["NO_DEVICE", "answers_other_words", "hint_of_array", "hint_of_module", "refuse_arguments"]
+__all__ = [
+    "answers_other_words",
+    "hint_of_array",
+    "hint_of_module",
+    "hint_of_package",
+    "refuse_arguments",
+]
 
-NO_DEVICE = "leave it out: fastrnn computes on the CPU"
+_NO_DEVICE = "leave it out: fastrnn computes on the CPU"
 _NO_MODE = "there is no mode: forward(x) is the pass in training, a call the one without dropout"
 _NO_PARTS = "a layer has none; iterate over a Stack's layers or a Sequential's parts"
 _NO_HOOK = "leave it out: the tape of forward(x) holds every state and gate"
@@ -20,7 +27,7 @@ _EDIT = "write parameters[name] = value"
 # Attributes of layers and models.
 _OF_MODULES = {
     **dict.fromkeys(("train", "eval", "training"), _NO_MODE),
-    **dict.fromkeys(("to", "cpu", "cuda", "mps", "xpu", "device", "to_empty"), NO_DEVICE),
+    **dict.fromkeys(("to", "cpu", "cuda", "mps", "xpu", "device", "to_empty"), _NO_DEVICE),
     **dict.fromkeys(("modules", "children", "named_modules", "named_children"), _NO_PARTS),
     **dict.fromkeys(("register_forward_hook", "register_full_backward_hook", "register_buffer"), _NO_HOOK),
     **dict.fromkeys(("fit", "predict", "compile"), _FIT),
@@ -56,8 +63,8 @@ _ARGUMENTS = {
     **dict.fromkeys(("input", "inputs"), "write x"),
     **dict.fromkeys(("requires_grad", "trainable"), "leave it out, or write layer.freeze() afterwards"),
     "training": _NO_MODE,
-    "device": NO_DEVICE,
-    "device_map": NO_DEVICE,
+    "device": _NO_DEVICE,
+    "device_map": _NO_DEVICE,
     "activation": "write candidate_activation=, for an RNN nonlinearity=",
     "recurrent_activation": "write gate_activation=",
     "assign": "leave it out: values are always copied",
@@ -67,7 +74,7 @@ _ARGUMENTS = {
     "input_dim": "write input_size=, or in_features= for a Linear",
     "lr": "write learning_rate=",
     "eps": "write epsilon=",
-    "map_location": NO_DEVICE,
+    "map_location": _NO_DEVICE,
     "padding_idx": "leave it out: -1 is the id of a row of zeros",
     "random_state": "write seed=",
     "return_sequences": "leave it out: a call returns y of every step and the last state",
@@ -91,12 +98,56 @@ _OF_ARRAYS = {
 # The arguments of a pass over a batch.
 _PASS = ("x", "state", "lengths", "reset", "context", "mask", "zero_masked", "checkpoint_every")
 
+# Names of the package.
+_ARRAY = "write a NumPy array"
+_SEED = "write seed= where a layer or a model is made"
+_LOSSES = "losses are functions: fr.losses.softmax_cross_entropy, mean_squared_error and others"
+_OF_PACKAGE = {
+    **dict.fromkeys(("tensor", "Tensor", "zeros", "ones", "randn", "rand", "from_numpy", "array"), _ARRAY),
+    **dict.fromkeys(("device", "cuda", "set_default_device"), _NO_DEVICE),
+    **dict.fromkeys(("manual_seed", "seed"), _SEED),
+    **dict.fromkeys(("CrossEntropyLoss", "NLLLoss", "MSELoss", "CTCLoss", "BCEWithLogitsLoss"), _LOSSES),
+    **dict.fromkeys(("float32", "float64"), 'write dtype="float32" or dtype="float64"'),
+    **dict.fromkeys(("no_grad", "inference_mode"), "leave it out: a call keeps nothing for gradients"),
+    "nn": "layers are names of fastrnn itself: fr.LSTM",
+    "optim": "write fr.train",
+    "Dropout": "write dropout= where a recurrent layer, a Stack or a Head is made",
+    "LayerNorm": "write layer_norm=True where a recurrent layer is made",
+    "DataLoader": "write fr.ChunkedText, or see fr.data",
+    "save": "write fr.train.save_checkpoint, or the save of a model or of a Sequential",
+    "load": "write fr.interop.load, or the load of a model's class or of fr.Sequential",
+}
+
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 def hint_of_module(name: str) -> str | None:
     """Return what to type instead of an attribute that a layer or model lacks."""
     return _OF_MODULES.get(name)
+
+
+def hint_of_package(name: str, modules: Iterable[str]) -> str:
+    """Return the end of a message about a name that the package lacks: what to type instead, or nothing.
+
+    Parameters
+    ----------
+    name : str
+    modules : iterable of str
+        Names of subpackages that may have it; they are imported.
+
+    Examples
+    --------
+    >>> hint_of_package("nn", [])
+    '; layers are names of fastrnn itself: fr.LSTM'
+    >>> hint_of_package("Adam", ["models", "train"])
+    '; write fr.train.Adam'
+    """
+    if name in _OF_PACKAGE:
+        return f"; {_OF_PACKAGE[name]}"
+    for module in modules if not name.startswith("_") else ():
+        if name in import_module(f"fastrnn.{module}").__all__:
+            return f"; write fr.{module}.{name}"
+    return ""
 
 
 def hint_of_array(name: str) -> str | None:
