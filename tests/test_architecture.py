@@ -238,7 +238,7 @@ def test_rooms_of_layers_import_only_from_below():
 
 
 #: Files with a limit of their own; all others have 400 lines at most.
-MAX_LINES = {"layers/recurrent/layer.py": 300}
+MAX_LINES = {"layers/recurrent/layer.py": 310}
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -203,7 +203,8 @@ def test_errors_name_wrong_states(name):
     check(run(fr.LSTM, (h,)), TypeError, f"{name}: expected the pair (h, c), got 1 arrays")
     check(run(fr.LSTM, (h, h[..., :4])), ValueError, f"{name}[1]: expected [2, 2, 5], got [2, 2, 4]")
     check(run(fr.LSTM, (h[:, :1], h)), ValueError, f"{name}[0]: expected [2, 2, 5], got [2, 1, 5]")
-    check(run(fr.LSTM, (h, None)), TypeError, f"{name}[1]: expected an array, got NoneType")
+    if name == "state":  # of a gradient, None is zero
+        check(run(fr.LSTM, (h, None)), TypeError, "state[1]: expected an array, got NoneType")
 
 
 @pytest.mark.parametrize(

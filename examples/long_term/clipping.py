@@ -54,7 +54,7 @@ def descend(steps: int, clip_norm: float | None = None, clip_value: float | None
         h, _, tape = unit.forward(x, initial)
         error, dh = h[-1] - TARGET, np.zeros_like(h)
         dh[-1] = 2 * error
-        unit.zero_gradients()
+        unit.zero_grad()
         unit.backward(tape, dh)
         path.append((w, b, error.item() ** 2, gradient_norm(unit)))
         if clip_norm is not None:

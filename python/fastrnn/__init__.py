@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastrnn._other_words import hint_of_package
 from fastrnn._version import __version__
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ _SUBPACKAGES = (
     "reference",
     "train",
 )
+_WITHOUT_HINT = ("plots", "reference")  # one needs a library of the extras, one is a judge
 _HOMES = {
     "_dispatch": ("available_isas", "get_num_threads", "isa", "set_num_threads", "thread_counters"),
     "data": ("ChunkedText", "Vocabulary"),
@@ -159,7 +161,8 @@ def __getattr__(name: str) -> Any:
         if name in names:
             value = globals()[name] = getattr(importlib.import_module(f"fastrnn.{home}"), name)
             return value
-    raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+    hint = hint_of_package(name, (module for module in _SUBPACKAGES if module not in _WITHOUT_HINT))
+    raise AttributeError(f"module 'fastrnn' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -183,6 +183,11 @@ def widen_bfloat16(bits: Array) -> Array:
 def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
     if isinstance(value, (list, tuple)) and any(isinstance(part, np.ma.MaskedArray) for part in value):
         raise _masked(name)
+    if hasattr(value, "batch_sizes"):  # PyTorch's tuple
+        raise TypeError(
+            f"{name}: expected a padded array, got a {type(value).__name__}; write "
+            f"{name}, lengths = pad_packed_sequence(packed), then pass lengths=lengths"
+        )
     value = of_others(name, value)
     try:
         array = np.array(value)
@@ -256,15 +261,18 @@ def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
 
 
 def as_dtype(value: Any) -> np.dtype[Any]:
-    """Check the dtype that a layer computes in.
+    """Check the dtype that a layer computes in; PyTorch's ``torch.float32`` is NumPy's of the same name.
 
     Raises
     ------
     TypeError
         If it is neither float32 nor float64.
     """
+    name = str(value)
+    own = name.removeprefix("torch.") if name.startswith("torch.") else value
+    own = "float32" if name == "torch.float" else own  # NumPy's float has 64 bits
     try:
-        dtype: np.dtype[Any] | None = None if value is None else np.dtype(value)
+        dtype: np.dtype[Any] | None = None if value is None else np.dtype(own)
     except (TypeError, ValueError, SyntaxError):  # NumPy parses some texts as Python
         dtype = None
     # NumPy finds None equal to float64.

@@ -18,3 +18,7 @@ from fastrnn.layers import ctc_loss as ctc
 from fastrnn.layers import quantile_loss as quantile
 
 __all__ = ["binary_cross_entropy", "ctc", "huber", "mean_squared_error", "quantile", "softmax_cross_entropy"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -98,7 +99,9 @@ class Plan:
 
     def make(self, **changes: Any) -> Any:
         """Make the layer, with parameters drawn so that every option has an effect."""
-        rnn = getattr(fr, self.layer)(*self.sizes, **{**self.options, **changes}, seed=self.seed)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "dropout: ")  # of one layer
+            rnn = getattr(fr, self.layer)(*self.sizes, **{**self.options, **changes}, seed=self.seed)
         random = np.random.default_rng([self.seed, 1])
         with rnn.parameters.edit() as views:
             for name, view in views.items():

@@ -38,3 +38,7 @@ __all__ = [
     "synthetic",
     "write_conll",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -163,6 +163,10 @@ class ChunkedText:
         self._inputs = symbols[: self.tokens].reshape(streams)
         self._targets = symbols[1 : self.tokens + 1].reshape(streams)
 
+    def __repr__(self) -> str:
+        rows = f"{self.batch_size} rows of {self.steps_per_stream} tokens"
+        return f"<ChunkedText: {rows}, {len(self)} chunks of {self.seq_length}>"
+
     def __len__(self) -> int:
         """Return the number of chunks of an epoch."""
         return -(-self.steps_per_stream // self.seq_length)

@@ -98,6 +98,9 @@ class SentenceBatches:
         self.tokens = int(self.lengths.sum())
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
+    def __repr__(self) -> str:
+        return f"<SentenceBatches: {len(self._sizes)} sentences of {self.tokens} tokens, {len(self)} batches>"
+
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
         return -(-len(self._sizes) // self.batch_size)

@@ -37,3 +37,7 @@ __all__ = [
     "score",
     "select_rows",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

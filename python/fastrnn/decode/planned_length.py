@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._representation import constructor_call
 from fastrnn.decode.categorical import sample_categorical
 from fastrnn.decode.distribution import log_probabilities, subtract_max
 from fastrnn.decode.stop_rule import CONTINUES, LENGTH, PLANNED_LENGTH, BatchRows, EosOrLength, Reasons
@@ -58,6 +59,9 @@ class PlannedLength:
         # For each text: symbols of the prompt, the drawn length, and its log-probability.
         self._prompts = self._lengths = np.empty(0, np.int64)
         self._decision = np.empty(0)
+
+    def __repr__(self) -> str:
+        return constructor_call(self)
 
     def read(
         self, stream: Any, ids: NDArray[np.int64], rows: BatchRows, uniforms: UniformStreams

@@ -34,3 +34,7 @@ __all__ = [
     "trace",
     "update_ratios",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -385,3 +385,7 @@ def _where(text: Text, holds: Callable[[str], bool]) -> Floats:
 
 def _is_word_or_space(character: str) -> bool:
     return character.isalnum() or character.isspace()
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

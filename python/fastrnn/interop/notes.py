@@ -93,6 +93,7 @@ def from_notes(
     >>> notes |= {f"b{g}": random.normal(size=H) for g in "urc"}
     >>> rnn = fr.GRU(D, H, reset_after=False, dtype="float64")
     >>> rnn.load_state_dict(fr.interop.from_notes("gru", notes))
+    UnmatchedKeys(missing_keys=[], unexpected_keys=[])
     >>> c, x = random.normal(size=H), random.normal(size=D)
     >>> def sigmoid(v):
     ...     return 1 / (1 + np.exp(-v))

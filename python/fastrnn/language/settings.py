@@ -205,6 +205,8 @@ class Settings(NamedTuple):
         dropout = self.dropout
         if self.locked_dropout and dropout:  # on each layer's output, including the last
             options["output_dropout"], dropout = dropout, 0.0
+        if self.num_layers == 1:
+            dropout = 0.0  # there is nothing between layers; the model drops the layer's output
         return {
             "kind": _CELLS[self.cell].layer,
             "input_size": self.input_size,

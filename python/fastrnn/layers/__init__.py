@@ -11,6 +11,7 @@ never converted in silence, and columns with missing values are refused. Results
 """
 
 from fastrnn.layers import init
+from fastrnn.layers.base.loading import UnmatchedKeys
 from fastrnn.layers.base.module import Composite, Module
 from fastrnn.layers.base.parameters import Gradients, Parameters
 from fastrnn.layers.dense.activation import Activation
@@ -87,6 +88,7 @@ __all__ = [
     "Stream",
     "Tape",
     "TiedSoftmax",
+    "UnmatchedKeys",
     "activity_penalties",
     "allowed_transitions",
     "binary_cross_entropy",
@@ -98,3 +100,7 @@ __all__ = [
     "quantile_loss",
     "softmax_cross_entropy",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -352,3 +352,7 @@ def _random_orthogonal(generator: np.random.Generator, rows: int, columns: int) 
     # Without the signs of r the distribution would not be uniform (Mezzadri 2007, section 5).
     q *= np.where(np.diagonal(r) < 0.0, -1.0, 1.0)
     return q if rows >= columns else q.T
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -37,3 +37,7 @@ __all__ = [
     "Transcriber",
     "interval_coverage",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

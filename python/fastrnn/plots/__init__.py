@@ -14,3 +14,7 @@ __all__ = [
     "plot_piano_roll",
     "plot_unit",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -110,3 +110,7 @@ __all__ = [
     "variant_backward",
     "variant_forward",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -48,3 +48,7 @@ __all__ = [
     "save_checkpoint",
     "train",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

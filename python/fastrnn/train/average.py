@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastrnn import _dispatch
 from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
+from fastrnn._representation import constructor_call
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.training_state import TrainingState
 
@@ -51,6 +52,9 @@ class Average(ABC):
     def averaged(self) -> LanguageModel:
         """A model with the averaged parameters, for inference; before averaging starts, the trained model."""
         return self._averaged if self.started else self.model
+
+    def __repr__(self) -> str:
+        return constructor_call(self)
 
     @abstractmethod
     def update(self) -> None:

@@ -84,7 +84,7 @@ def step_gradients(
     batches = [data.batch(number) for number in range(first, last)]
     tokens = sum(batch.tokens for batch in batches)
     usual = tokens if batches[0].lengths is None else options.accumulate * data.tokens / len(data)
-    model.zero_gradients()
+    model.zero_grad()
     loss = 0.0
     for number, batch in enumerate(batches, first):
         if number % len(data) == 0:

@@ -13,6 +13,7 @@ from fastrnn._checks import as_number
 from fastrnn._foreign import of_others
 from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
+from fastrnn._representation import constructor_call
 from fastrnn.layers.base.module import Module, sparse_parts, trained_parts
 from fastrnn.train.modules import Modules, as_modules
 
@@ -99,6 +100,11 @@ class Optimizer(ABC):
             if frozen:
                 skipped += [name in frozen for name in module.parameters]
 
+    def zero_grad(self) -> None:
+        """Set the gradients of all modules to zero."""
+        for module in self.modules:
+            module.zero_grad()
+
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the moments, and ``"steps"``.
 
@@ -144,6 +150,9 @@ class Optimizer(ABC):
         if len(parts) == 1:
             return dict(parts[0])
         return {f"{index}.{name}": array for index, part in enumerate(parts) for name, array in part.items()}
+
+    def __repr__(self) -> str:
+        return constructor_call(self, module=self.modules[0] if len(self.modules) == 1 else [*self.modules])
 
     @abstractmethod
     def _update(

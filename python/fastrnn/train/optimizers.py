@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastrnn import _dispatch
 from fastrnn._checks import as_flag, as_number
+from fastrnn._other_words import answers_other_words
 from fastrnn.train.modules import Modules
 from fastrnn.train.optimizer import Moments, Optimizer
 
@@ -64,6 +65,7 @@ class SGD(Optimizer):
     array([[0.5]], dtype=float32)
     """
 
+    @answers_other_words
     def __init__(
         self,
         module: Modules,
@@ -138,6 +140,7 @@ class RMSprop(Optimizer):
 
     moment_names = ("square",)
 
+    @answers_other_words
     def __init__(
         self,
         module: Modules,
@@ -217,6 +220,7 @@ class Adam(Optimizer):
     moment_names = ("first", "second")
     _decoupled = False
 
+    @answers_other_words
     def __init__(
         self,
         module: Modules,
@@ -292,6 +296,7 @@ class AdamW(Adam):
 
     _decoupled = True
 
+    @answers_other_words
     def __init__(
         self,
         module: Modules,

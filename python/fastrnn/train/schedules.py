@@ -8,6 +8,7 @@ from typing import Any
 
 from fastrnn._checks import as_number, as_size
 from fastrnn._plain import as_count, as_fields, as_finite, optional
+from fastrnn._representation import constructor_call
 
 __all__ = ["ConstantSchedule", "CosineSchedule", "PlateauSchedule", "StepSchedule"]
 
@@ -56,6 +57,9 @@ class ConstantSchedule:
 
     def _factor(self, step: int) -> float:
         return 1.0
+
+    def __repr__(self) -> str:
+        return constructor_call(self)
 
 
 class StepSchedule(ConstantSchedule):

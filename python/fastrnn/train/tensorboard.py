@@ -63,9 +63,13 @@ class TensorBoardLog:
         # A name of its own, as another log of the same second would be overwritten; what a kill loses is a
         # second of the curves.
         suffix = f".{secrets.token_hex(4)}"
+        self._folder = os.fspath(folder)
         self._writer: Any = library.SummaryWriter(
-            os.fspath(folder), purge_step=purge, filename_suffix=suffix, flush_secs=1
+            self._folder, purge_step=purge, filename_suffix=suffix, flush_secs=1
         )
+
+    def __repr__(self) -> str:
+        return f"<TensorBoardLog in {self._folder}>"
 
     def write(self, record: Record) -> None:
         """Add a record to the curves, at its step.

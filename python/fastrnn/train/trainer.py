@@ -132,6 +132,9 @@ class Trainer:
         self._progress = TrainingProgress()
         self._last_record: Record | None = None
 
+    def __repr__(self) -> str:
+        return f"<Trainer of {self.model!r}: {self.step} steps, {self.optimizer!r}>"
+
     @property
     def step(self) -> int:
         """Steps taken so far."""

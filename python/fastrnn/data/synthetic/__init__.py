@@ -18,3 +18,7 @@ __all__ = [
     "reber",
     "temporal_order",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

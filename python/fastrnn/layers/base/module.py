@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,20 +13,26 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn._checks import as_flag
 from fastrnn._memory import check_memory
+from fastrnn._other_words import answers_other_words, hint_of_module
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
+from fastrnn.layers.base.loading import UnmatchedKeys, check_names, own_names
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
 from fastrnn.layers.base.sparse import SparseRows, TrainedPart, dense_parts
 
 __all__ = ["Composite", "Module", "sparse_parts", "trained_parts"]
 
+_PARAMETER = re.compile(r"(weight|bias|gain|initial)(_\w+)?")
+
 
 class Module:
     """Named parameters in one flat array, and their gradients in another.
 
+    A parameter is also an attribute, ``layer.weight_ih_l0``, and assigning to it is writing to it.
+
     Attributes
     ----------
     parameters : Parameters
-        Mapping of name to read-only array.
+        Mapping of name to read-only array; called, it is an iterator over the arrays.
     dtype : numpy.dtype
         Of parameters, inputs and outputs: float32 or float64.
     """
@@ -41,6 +48,31 @@ class Module:
         self._frozen: set[str] = set()
         # A number that only a module and its copies have: their tapes belong to any of them.
         self._identity = int.from_bytes(os.urandom(8), "little")
+
+    def __getattr__(self, name: str) -> Array:
+        # Python calls this only for what a module does not have, in copies that are being made too.
+        parameters = self.__dict__.get("parameters", ())
+        if name in parameters:
+            return self.parameters[name]
+        hint = hint_of_module(name)
+        if hint is None and hasattr(self.__dict__.get("options"), name):
+            hint = f"write options.{name}"
+        elif hint is None and parameters and _PARAMETER.fullmatch(name):
+            hint = f"the parameters are {', '.join(parameters)}"
+        message = f"{type(self).__name__!r} object has no attribute {name!r}" + (f"; {hint}" if hint else "")
+        raise AttributeError(message, name=name, obj=self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        parameters = self.__dict__.get("parameters", ())
+        if name in parameters:
+            self.parameters[name] = value
+        elif parameters and name not in self.__dict__ and _PARAMETER.fullmatch(name):
+            raise AttributeError(f"{name}: expected one of the parameters, {', '.join(parameters)}")
+        else:
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> Iterable[str]:
+        return {*super().__dir__(), *(name for name in self.parameters if name.isidentifier())}
 
     @property
     def gradients(self) -> Gradients:
@@ -138,7 +170,15 @@ class Module:
         own_parameters = zip(self.parameters, self._own_parameters(), strict=True)
         return [part for name, part in own_parameters if name in chosen]
 
+    def named_parameters(self) -> Iterator[tuple[str, Array]]:
+        """Return an iterator over name and read-only array of each parameter: ``parameters.items()``."""
+        return iter(self.parameters.items())
+
     def zero_gradients(self) -> None:
+        """Set all gradients to zero; the same as `zero_grad`."""
+        self.zero_grad()
+
+    def zero_grad(self) -> None:
         """Set all gradients to zero."""
         sparse = self._sparse_rows()
         if not sparse:
@@ -167,9 +207,15 @@ class Module:
         """
         return {name: value.copy() for name, value in self.parameters.items()}
 
+    @answers_other_words
     def load_state_dict(
-        self, state: Mapping[str, Any], *, prefix: str = "", allow_nonfinite: bool = False
-    ) -> None:
+        self,
+        state: Mapping[str, Any],
+        strict: bool = True,
+        *,
+        prefix: str = "",
+        allow_nonfinite: bool = False,
+    ) -> UnmatchedKeys:
         """Set all parameters, or none if any does not fit.
 
         Parameters
@@ -177,42 +223,58 @@ class Module:
         state : mapping of str to array_like
             Exactly the names of `parameters`. NumPy arrays and anything on the CPU with ``__array__`` or
             ``__dlpack__`` (PyTorch tensors); any float dtype, bfloat16 too, rounded to the module's own.
+        strict : bool, default True
+            False: set the parameters that the mapping has, and ignore its other names.
         prefix : str, default ""
             Load the part of a larger model whose names begin with this: ``prefix="encoder.rnn."`` reads
             ``encoder.rnn.weight_ih_l0`` as ``weight_ih_l0``, and ignores names that begin otherwise.
         allow_nonfinite : bool, default False
             Take NaN and infinity too.
 
+        Returns
+        -------
+        unmatched : UnmatchedKeys
+            The names that were missing and those that were not used.
+
         Raises
         ------
         ValueError
-            If a name is missing or unknown, an array has another shape, a number is too large for the dtype,
-            or one is not finite; the message names the parameter.
+            If a name is missing or unknown and `strict` is true, an array has another shape, a number is too
+            large for the dtype, or one is not finite; the message names the parameter.
         TypeError
-            If a value is not an array of floats.
+            If the state is no mapping, or a value is not an array of floats.
 
         Examples
         --------
         >>> import fastrnn as fr
         >>> one, two = fr.Linear(3, 2, seed=1), fr.Linear(3, 2, seed=2)
         >>> two.load_state_dict(one.state_dict())
+        UnmatchedKeys(missing_keys=[], unexpected_keys=[])
         >>> bool((one.parameters.flat == two.parameters.flat).all())
         True
         >>> two.load_state_dict({"weight": one.parameters["weight"]})
         Traceback (most recent call last):
         ValueError: state_dict: missing bias
+        >>> two.load_state_dict({"weight": one.parameters["weight"]}, strict=False)
+        UnmatchedKeys(missing_keys=['bias'], unexpected_keys=[])
         """
-        allowed = as_flag("allow_nonfinite", allow_nonfinite)
-        if prefix:
-            state = _without_prefix(state, prefix)
-        _check_names(self.parameters, state)
+        allowed, strictly = as_flag("allow_nonfinite", allow_nonfinite), as_flag("strict", strict)
+        state = own_names(state, prefix)
+        if strictly:
+            check_names(self.parameters, state)
         arrays = {
             name: as_parameter(name, state[name], self.dtype, view.shape, allow_nonfinite=allowed)
             for name, view in self.parameters.items()
+            if name in state
         }
         with self.parameters.edit() as views:
             for name, array in arrays.items():
                 views[name] = array
+        missing = [name for name in self.parameters if name not in arrays]
+        return UnmatchedKeys(missing, [name for name in state if name not in arrays])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, {self.num_parameters} scalars>"
 
     def _bind(self, buffer: Buffer, start: int) -> None:
         """Use a slice of another module's buffer."""
@@ -324,39 +386,3 @@ def trained_parts(module: Module, marks: Sequence[int] | None = None) -> list[Tr
                 parts.append(TrainedPart(start, stop, mark, rows))
         start = stop
     return parts
-
-
-def _check_names(expected: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    missing = [name for name in expected if name not in given]
-    unknown = [name for name in given if name not in expected]
-    problems = [
-        f"{word} {', '.join(map(str, names))}"
-        for word, names in (("missing", missing), ("unknown", unknown))
-        if names
-    ]
-    if not problems:
-        return
-    prefixes = [f"prefix={prefix!r}" for prefix in _common_prefixes(expected, given)]
-    if prefixes:
-        first, others = next(iter(expected)), " or ".join(prefixes)
-        problems = [f"no {first}, but all names with a prefix: pass {others} to load them"]
-    raise ValueError(f"state_dict: {'; '.join(problems)}")
-
-
-def _without_prefix(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    found = {name[len(prefix) :]: value for name, value in state.items() if str(name).startswith(prefix)}
-    if not found:
-        names = ", ".join(map(str, [*state][:5])) or "none"
-        raise ValueError(
-            f"prefix: expected the beginning of a name in the state_dict, got {prefix!r}; it has {names}"
-        )
-    return found
-
-
-def _common_prefixes(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Return the prefixes under which all expected names are there."""
-    first = next(iter(expected), "")
-    prefixes = [
-        name[: -len(first)] for name in given if first and str(name).endswith(first) and name != first
-    ]
-    return [prefix for prefix in prefixes if all(prefix + name in given for name in expected)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastrnn._arrays import Array, as_array, check_shape, contiguous, widen_bfloat16
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
+from fastrnn.layers.base.parameter_view import ParameterView
 
 __all__ = ["Gradients", "Parameters", "Views", "as_any_floats", "as_parameter"]
 
@@ -121,8 +122,8 @@ class Parameters(Mapping[str, Array]):
         self._slice = slice(start, start + flat_size(self._shapes))
         views = self._writable_views()
         views._close()
-        self.flat = views.flat
-        self._views = dict(views)
+        self._flat: Array = views.flat.view(ParameterView)
+        self._views: dict[str, Array] = {name: view.view(ParameterView) for name, view in views.items()}
 
     def _writable_views(self) -> Views:
         return Views(self._buffer.values[self._slice], self._shapes)
@@ -134,6 +135,16 @@ class Parameters(Mapping[str, Array]):
         """Return all parameters in one writable array for one immediate write: the version is raised here."""
         self._buffer.touch()
         return self._buffer.values[self._slice]
+
+    @property
+    def flat(self) -> Array:
+        """All values, one after another: read-only, [scalars]."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        array = as_parameter("flat", value, self.dtype, self._flat.shape)
+        self._writable_flat()[...] = array
 
     @property
     def version(self) -> float:
@@ -154,6 +165,13 @@ class Parameters(Mapping[str, Array]):
         array = as_parameter(name, value, self.dtype, self._shapes[name])
         self._buffer.touch()
         self._writable_views()[name] = array
+
+    def __call__(self) -> Iterator[Array]:
+        """Return an iterator over the arrays, as ``parameters()`` does in PyTorch."""
+        return iter(self._views.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._views
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -132,6 +132,21 @@ class AttentionLayer(Composite, ABC):
         ahead = shape[:-1]
         return context.reshape(*ahead, self.key_size), weights.reshape(*ahead, memory.steps), taken
 
+    @overload
+    def backward(
+        self, tape: AttentionTape, dcontext: Any, dweights: Any = None, *, need_dqueries: Literal[True] = True
+    ) -> Array: ...
+
+    @overload
+    def backward(
+        self, tape: AttentionTape, dcontext: Any, dweights: Any = None, *, need_dqueries: Literal[False]
+    ) -> None: ...
+
+    @overload
+    def backward(
+        self, tape: AttentionTape, dcontext: Any, dweights: Any = None, *, need_dqueries: bool
+    ) -> Array | None: ...
+
     def backward(
         self, tape: AttentionTape, dcontext: Any, dweights: Any = None, *, need_dqueries: bool = True
     ) -> Array | None:
@@ -182,6 +197,15 @@ class AttentionLayer(Composite, ABC):
         )
         dqueries = self._project_backward(tape, dqueries, needed)
         return None if dqueries is None else dqueries.reshape(shape)
+
+    @overload
+    def backward_memory(self, memory: AttentionMemory, *, need_dvalues: Literal[True] = True) -> Array: ...
+
+    @overload
+    def backward_memory(self, memory: AttentionMemory, *, need_dvalues: Literal[False]) -> None: ...
+
+    @overload
+    def backward_memory(self, memory: AttentionMemory, *, need_dvalues: bool) -> Array | None: ...
 
     def backward_memory(self, memory: AttentionMemory, *, need_dvalues: bool = True) -> Array | None:
         """Return the gradient with respect to the values, after `backward` of all steps that attended.

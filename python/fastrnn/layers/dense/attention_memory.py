@@ -159,6 +159,9 @@ class AttentionTape(Kept):
         self.memory, self.queries, self.weights = memory, queries, weights
         self._tape, self._shape = tape, shape
 
+    def __repr__(self) -> str:
+        return f"<AttentionTape: weights {list(self.weights.shape)}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return AttentionTape, (self.memory, self.queries, self.weights, self._tape, self._shape)
 

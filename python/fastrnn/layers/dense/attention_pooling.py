@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_flag, as_generator, as_size
@@ -38,6 +38,9 @@ class PoolingTape(Kept):
 
     def __init__(self, tape: AttentionTape) -> None:
         self._tape, self.weights = tape, tape.weights[0]
+
+    def __repr__(self) -> str:
+        return f"<PoolingTape: weights {list(self.weights.shape)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PoolingTape, (self._tape,)
@@ -161,6 +164,21 @@ class AttentionPooling(Composite):
         memory = self._memory(values, lengths)
         pooled, weights = map(frozen, run_forward(memory, None, 1.0))
         return pooled[0], weights[0], PoolingTape(AttentionTape(memory, None, weights, None, pooled.shape))
+
+    @overload
+    def backward(
+        self, tape: PoolingTape, dpooled: Any, dweights: Any = None, *, need_dvalues: Literal[True] = True
+    ) -> Array: ...
+
+    @overload
+    def backward(
+        self, tape: PoolingTape, dpooled: Any, dweights: Any = None, *, need_dvalues: Literal[False]
+    ) -> None: ...
+
+    @overload
+    def backward(
+        self, tape: PoolingTape, dpooled: Any, dweights: Any = None, *, need_dvalues: bool
+    ) -> Array | None: ...
 
     def backward(
         self, tape: PoolingTape, dpooled: Any, dweights: Any = None, *, need_dvalues: bool = True

@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, Ids, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
+from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import frozen, kept
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.sparse import SparseRows
@@ -63,6 +64,7 @@ class Embedding(Module):
     [0.0, 1.0, 0.0, 6.0]
     """
 
+    @answers_other_words
     def __init__(
         self,
         num_embeddings: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -48,6 +48,9 @@ class HeadTape(Kept):
         self._head, self._linear = head, tuple(linear)
         self.inputs = tuple(tape.x for tape in linear)
         self.activations, self.dropout = tuple(activations), tuple(dropout)
+
+    def __repr__(self) -> str:
+        return f"<HeadTape of {self._head!r}: x {list(self.inputs[0].shape)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HeadTape, (self._head, list(self._linear), list(self.activations), list(self.dropout))
@@ -198,6 +201,15 @@ class Head(Composite):
             masks.append(None if mask is None else frozen(mask))
         y, tape = self.output.forward(x)
         return y, HeadTape(self, [*tapes, tape], activations, masks)
+
+    @overload
+    def backward(self, tape: HeadTape, dy: Any, *, need_dx: Literal[True] = True) -> Array: ...
+
+    @overload
+    def backward(self, tape: HeadTape, dy: Any, *, need_dx: Literal[False]) -> None: ...
+
+    @overload
+    def backward(self, tape: HeadTape, dy: Any, *, need_dx: bool) -> Array | None: ...
 
     def backward(self, tape: HeadTape, dy: Any, *, need_dx: bool = True) -> Array | None:
         """Add to `gradients` and return the gradient with respect to x.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fastrnn._arrays import Array, as_dtype, as_floats
 from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
+from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import Kept, frozen, kept
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
@@ -35,6 +36,9 @@ class LinearTape(Kept):
 
     def __init__(self, x: Array, packed: Any) -> None:
         self.x, self._packed = x, packed
+
+    def __repr__(self) -> str:
+        return f"<LinearTape: x {list(self.x.shape)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.x, kernels.linear_weight(self._packed))
@@ -78,6 +82,7 @@ class Linear(Module):
     >>> import fastrnn as fr
     >>> linear = fr.Linear(3, 2, seed=0)
     >>> linear.load_state_dict({"weight": [[1, 0, 0], [0, 2, 0]], "bias": [0, 1]})
+    UnmatchedKeys(missing_keys=[], unexpected_keys=[])
     >>> x = np.ones((4, 3), np.float32)
     >>> y, tape = linear.forward(x)
     >>> y[0].tolist()
@@ -88,6 +93,7 @@ class Linear(Module):
     array([4., 4.], dtype=float32)
     """
 
+    @answers_other_words
     def __init__(
         self,
         in_features: int,
@@ -152,6 +158,15 @@ class Linear(Module):
         shape = (*x.shape[:-1], self.out_features)
         y: Array = kernels.linear_forward(packed, x.reshape(math.prod(shape[:-1]), self.in_features))
         return y if len(shape) == 2 else y.reshape(shape)
+
+    @overload
+    def backward(self, tape: LinearTape, dy: Any, *, need_dx: Literal[True] = True) -> Array: ...
+
+    @overload
+    def backward(self, tape: LinearTape, dy: Any, *, need_dx: Literal[False]) -> None: ...
+
+    @overload
+    def backward(self, tape: LinearTape, dy: Any, *, need_dx: bool) -> Array | None: ...
 
     def backward(self, tape: LinearTape, dy: Any, *, need_dx: bool = True) -> Array | None:
         """Add to `gradients` and return the gradient with respect to x.

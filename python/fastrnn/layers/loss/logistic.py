@@ -116,6 +116,7 @@ class Logistic(Linear):
     >>> from fastrnn.layers import Logistic
     >>> output = Logistic(3, 2, seed=0)
     >>> output.load_state_dict({"weight": np.zeros((2, 3)), "bias": np.zeros(2)})
+    UnmatchedKeys(missing_keys=[], unexpected_keys=[])
     >>> h = np.ones((2, 3), np.float32)
     >>> losses, dh = output.losses_and_gradients(h, [[1, 0], [1, -1]], scale=0.5)
     >>> losses.astype(float).round(4).tolist(), output.gradients["bias"].tolist()

@@ -34,6 +34,7 @@ class Softmax(Linear):
     >>> from fastrnn.layers import Softmax
     >>> output = Softmax(3, 4, seed=0)
     >>> output.load_state_dict({"weight": np.zeros((4, 3)), "bias": np.zeros(4)})
+    UnmatchedKeys(missing_keys=[], unexpected_keys=[])
     >>> losses, dh = output.losses_and_gradients(np.ones((2, 3), np.float32), np.array([1, 3]), scale=0.5)
     >>> losses.astype(float).round(4).tolist(), output.gradients["bias"].tolist()
     ([1.3863, 1.3863], [0.25, -0.25, 0.25, -0.25])

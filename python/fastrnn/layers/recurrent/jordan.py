@@ -14,7 +14,7 @@ from fastrnn.layers.recurrent.rnn import as_nonlinearity
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
-    from typing_extensions import Unpack
+    from typing_extensions import Never, Unpack
 
     from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.options import SharedOptions
@@ -135,15 +135,14 @@ class Jordan(Recurrent[Any]):
         targets: Any = None,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, Any]:
         """Run a batch of sequences: free, or with `targets`, [T, N, O], fed back in place of y.
 
         Everything else is as for `RNN`. After teacher forcing the state holds the last targets.
         """
-        targets = self._targets(x, targets)
-        batch = self._weights.batch(
-            x, state, lengths, reset, context, targets, mask=mask, zero_masked=zero_masked
-        )
+        given = (x, state, lengths, reset, context, self._targets(x, targets))
+        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, **other)
         return self._result(*infer(self.spec, self._weights.current(), batch), alone=batch.alone)
 
     def forward(
@@ -158,13 +157,14 @@ class Jordan(Recurrent[Any]):
         targets: Any = None,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, Any, Any]:
         """Run a batch of sequences in training: free, or with `targets`, [T, N, O], fed back in place of y.
 
         Everything else is as for `RNN`.
         """
         given = (x, state, lengths, reset, context, self._targets(x, targets))
-        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, keep=True)
+        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, keep=True, **other)
         return self._forward(batch, checkpoint_every, initial=state is None)
 
     def _targets(self, x: Any, targets: Any) -> Array | None:

@@ -13,7 +13,7 @@ from fastrnn._checks import as_generator, as_probability, as_size
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
-from fastrnn.layers.recurrent.engine.arguments import Batch, States
+from fastrnn.layers.recurrent.engine.arguments import Batch, StateParts, States
 from fastrnn.layers.recurrent.engine.backpropagation import add_learned, backpropagate, check_backward
 from fastrnn.layers.recurrent.engine.packed import PackedWeights, PassWeights, set_neutral
 from fastrnn.layers.recurrent.engine.segments import AnyTape, CheckpointedTape, forward_segments
@@ -26,6 +26,8 @@ from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 if TYPE_CHECKING:
+    from typing_extensions import Never
+
     from fastrnn._checks import Seed
 
 __all__ = ["Recurrent"]
@@ -62,9 +64,11 @@ class Recurrent(Module, Generic[StateT]):
         self.directions, self.bidirectional = spec.directions, spec.directions == 2
         self.num_layers, self.batch_first, self.bias = spec.num_layers, spec.batch_first, spec.bias
         self.gates, self.state_names, self.output_size = spec.gates, spec.state_names, spec.output_size
+        self.proj_size = spec.options.proj_size
         self._given = {name: without_numpy(value) for name, value in options.items() if name not in self._own}
         super().__init__(spec.parameter_shapes(), spec.dtype)
         self._weights = PackedWeights(spec, self.parameters)
+        spec.warn_of_dropout(stacklevel=4)  # the caller of a cell's constructor
         self.rng: np.random.Generator = as_generator(seed)
         fill_uniform(self.parameters._writable_flat(), self.hidden_size**-0.5, self.rng)
         set_neutral(self.parameters)
@@ -88,6 +92,7 @@ class Recurrent(Module, Generic[StateT]):
         context: Any = None,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, StateT]:
         """Run a batch of sequences, without dropout and without a tape.
 
@@ -125,17 +130,18 @@ class Recurrent(Module, Generic[StateT]):
             If an array has a wrong shape, an id is out of range, or a length is not in 0 .. T; in a
             bidirectional layer, if there is a reset at a masked step between two that count.
         TypeError
-            If an array has a wrong dtype, or the state has another cell's form.
+            If an array has a wrong dtype, the state has another cell's form, or an argument is unknown.
         MemoryError
             If a result cannot be allocated; the message names the number of bytes.
         """
-        batch = self._weights.batch(x, state, lengths, reset, context, mask=mask, zero_masked=zero_masked)
+        given = (x, state, lengths, reset, context)
+        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, **other)
         return self._result(*infer(self.spec, self._weights.current(), batch), alone=batch.alone)
 
     @overload
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, context: Any = None,
-        mask: Any = None, zero_masked: bool = False
+        self, x: Any, state: StateT | None = None, lengths: Any = None, reset: Any = None, *,
+        context: Any = None, mask: Any = None, zero_masked: bool = False
     ) -> tuple[Array, StateT, Tape]: ...  # fmt: skip
 
     @overload
@@ -161,6 +167,7 @@ class Recurrent(Module, Generic[StateT]):
         context: Any = None,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, StateT, AnyTape]:
         """Run a batch of sequences in training: with dropout, and with a tape for `backward`.
 
@@ -180,19 +187,19 @@ class Recurrent(Module, Generic[StateT]):
             Every input, h, c and gate of every layer, or only the states kept.
         """
         given = (x, state, lengths, reset, context)
-        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, keep=True)
+        batch = self._weights.batch(*given, mask=mask, zero_masked=zero_masked, keep=True, **other)
         return self._forward(batch, checkpoint_every, initial=state is None)
 
     def backward(
         self,
         tape: AnyTape,
         dy: Any,
-        dstate: StateT | None = None,
+        dstate: StateT | StateParts | None = None,
         *,
         need_dx: bool = True,
         dcontext: Array | None = None,
         state_gradients: StateGradients | None = None,
-    ) -> tuple[Array | None, StateT]:
+    ) -> tuple[Array | Any, StateT]:
         """Backpropagate through time; add to `gradients`.
 
         Parameters
@@ -202,7 +209,7 @@ class Recurrent(Module, Generic[StateT]):
         dy : array_like, float, of y's shape, or None
             Gradient of the loss with respect to y; None for zero.
         dstate : as the state, optional
-            Gradient with respect to the last state; default zero.
+            Gradient with respect to the last state; default zero. Of a pair, one may be None for zero.
         need_dx : bool, default True
             Whether to compute dx.
         dcontext : ndarray, float, of the context's shape, optional

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastrnn._cached import computed_once
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
+from fastrnn._other_words import refuse_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,17 @@ class SharedOptions(TypedDict, total=False):
     learn_state: bool
 
 
+# Arguments of every layer that are no options, for suggestions.
+_SHARED = (
+    "input_size",
+    "hidden_size",
+    "num_layers",
+    "bidirectional",
+    "batch_first",
+    "dropout",
+    "dtype",
+    "seed",
+)
 # Steps: the state holds as many outputs.
 MOST_SKIPPED = 2**16
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity", "hard_sigmoid", "positive")
@@ -222,9 +234,9 @@ class CellOptions:
         ValueError
             If a value is out of range, or two options contradict each other; the message names both.
         """
-        for name in options:
-            if name not in CELLS[cell].accepts:
-                raise TypeError(f"{name}: not an option of this layer")
+        unknown = {name: value for name, value in options.items() if name not in CELLS[cell].accepts}
+        if unknown:
+            refuse_arguments(unknown, (*_SHARED, *CELLS[cell].accepts), "an option of this layer")
         checked = {name: checked_option(name, value) for name, value in options.items()}
         if "nonlinearity" in checked:
             checked["candidate_activation"] = checked.pop("nonlinearity")

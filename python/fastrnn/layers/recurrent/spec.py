@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,16 @@ class RecurrentSpec:
             dtype=as_dtype(dtype),
             options=checked,
         )
+
+    def warn_of_dropout(self, stacklevel: int) -> None:
+        """Warn of dropout between layers where there is only one, as PyTorch does."""
+        if self.dropout and self.num_layers == 1:
+            warnings.warn(
+                f"dropout: {self.dropout:g} has no effect on one layer, as it is between layers; write "
+                f"num_layers=2 or more, or output_dropout={self.dropout:g}",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
 
     def check_memory(self, rows: int = 1) -> None:
         """Judge the sizes before anything is made: the parameters, and the state of some sequences.

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
+import numpy as np
+
+from fastrnn._arrays import Array
 from fastrnn._checks import as_flag
+from fastrnn._memory import FEWER_TOKENS, named_memory
+from fastrnn._other_words import refuse_arguments
 from fastrnn.layers.base.kept import Kept
 from fastrnn.layers.base.module import Composite, Module
 from fastrnn.layers.recurrent.engine.arguments import as_states
+from fastrnn.layers.recurrent.engine.backpropagation import no_gradient
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.sequential.file import read_file, write_file
 from fastrnn.layers.sequential.parts import check_parts, named_parts, widths
@@ -18,7 +24,9 @@ from fastrnn.layers.stack.connections import as_entries
 from fastrnn.layers.stack.stack import Stack
 
 if TYPE_CHECKING:
-    from fastrnn._arrays import Array
+    from collections.abc import Iterator
+
+    from typing_extensions import Never
 
 __all__ = ["Sequential", "SequentialTape", "is_reserved"]
 
@@ -37,19 +45,23 @@ class SequentialTape(Kept):
         The tape of each part.
     """
 
-    __slots__ = ("_network", "parts")
+    __slots__ = ("_network", "_shape", "parts")
 
-    def __init__(self, network: Sequential, parts: tuple[Any, ...]) -> None:
-        self._network, self.parts = network, parts
+    def __init__(self, network: Sequential, parts: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+        self._network, self.parts, self._shape = network, parts, shape
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SequentialTape, (self._network, self.parts)
+        return SequentialTape, (self._network, self.parts, self._shape)
+
+    def __repr__(self) -> str:
+        return f"<SequentialTape of {self._network!r}: y {list(self._shape)}>"
 
 
 class Sequential(Composite):
     """A chain of layers as one network: each reads what the one before it returns.
 
-    Parameters are named after the parts: ``encoder.weight``, ``rnn.weight_ih_l0``, ...
+    Parameters are named after the parts: ``encoder.weight``, ``rnn.weight_ih_l0``, ... ``net[0]`` and
+    ``net["encoder"]`` are a part, ``len(net)`` is their number; a loop over the network goes through them.
 
     Parameters
     ----------
@@ -99,6 +111,22 @@ class Sequential(Composite):
         )
         self.output_size: int = widths(self.parts)[-1][1]
 
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.parts.values())
+
+    @overload
+    def __getitem__(self, index: int | str) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Any, ...]: ...
+
+    def __getitem__(self, index: int | str | slice) -> Any:
+        """Return a part, ``net[0]`` or ``net["rnn"]``, or some of them as a tuple, ``net[1:]``."""
+        return self.parts[index] if isinstance(index, str) else tuple(self.parts.values())[index]
+
     def __call__(
         self,
         x: Any,
@@ -108,6 +136,7 @@ class Sequential(Composite):
         *,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, SequentialState]:
         """Run over a batch of sequences without dropout; nothing is kept.
 
@@ -139,6 +168,8 @@ class Sequential(Composite):
         ValueError, TypeError
             As for the parts.
         """
+        if other:
+            refuse_arguments(other)
         given = self._entries("state", state)
         masked = {"mask": mask, "zero_masked": zero_masked}
         states: list[Any] = []
@@ -159,6 +190,7 @@ class Sequential(Composite):
         *,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, SequentialState, SequentialTape]:
         """Run over a batch of sequences in training: with dropout, and with a tape for `backward`.
 
@@ -178,6 +210,8 @@ class Sequential(Composite):
         ValueError, TypeError
             As for a call.
         """
+        if other:
+            refuse_arguments(other)
         given = self._entries("state", state)
         masked = {"mask": mask, "zero_masked": zero_masked}
         states: list[Any] = []
@@ -189,19 +223,19 @@ class Sequential(Composite):
             else:
                 x, tape = part.forward(x)
             tapes.append(tape)
-        return x, tuple(states), SequentialTape(self, tuple(tapes))
+        return x, tuple(states), SequentialTape(self, tuple(tapes), x.shape)
 
     def backward(
         self, tape: SequentialTape, dy: Any, dstate: SequentialState | None = None
-    ) -> tuple[Array | None, SequentialState]:
+    ) -> tuple[Array | Any, SequentialState]:
         """Backpropagate through all parts; add to `gradients`.
 
         Parameters
         ----------
         tape : SequentialTape
             From `forward`; it is not changed.
-        dy : array_like, float, of y's shape
-            Gradient of the loss with respect to y.
+        dy : array_like, float, of y's shape, or None
+            Gradient of the loss with respect to y; None for zero.
         dstate : as the state, optional
             Gradient with respect to the last state; default zero.
 
@@ -215,7 +249,7 @@ class Sequential(Composite):
         Raises
         ------
         ValueError
-            If the tape is another network's, or an array has a wrong shape.
+            If the tape is another network's, an array has a wrong shape, or `dy` and `dstate` are both None.
         TypeError
             If an array has a wrong dtype.
         """
@@ -224,6 +258,11 @@ class Sequential(Composite):
         if tape._network is not self and tape._network._identity != self._identity:
             raise ValueError("tape: expected one of this network, got another network's")
         given = list(self._entries("dstate", dstate))
+        if dy is None:
+            if no_gradient(dstate):
+                raise ValueError("dy, dstate: expected at least one gradient, got None for both")
+            with named_memory("dy", FEWER_TOKENS):
+                dy = np.zeros(tape._shape, self.dtype)
         entries = iter(given)
         for part, own in zip(self.parts.values(), tape.parts, strict=True):  # before a gradient is added
             if isinstance(part, Stack):

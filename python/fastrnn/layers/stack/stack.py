@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
 from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn._memory import FEWER_TOKENS, named_memory
+from fastrnn._other_words import refuse_arguments
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module import Composite
 from fastrnn.layers.recurrent.engine.arguments import read_input
+from fastrnn.layers.recurrent.engine.backpropagation import no_gradient
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
     CONNECTIONS,
@@ -30,6 +32,10 @@ from fastrnn.layers.stack.stream import StackStream
 from fastrnn.layers.stack.tape import StackTape, check_state_gradients
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Never
+
     from fastrnn._checks import Seed
     from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
     from fastrnn.layers.recurrent.engine.tape import Tape
@@ -53,6 +59,7 @@ class Stack(Composite):
     result. Each output is masked once, so that all layers above read the same values.
 
     Parameters are named ``layer0.weight_ih_l0``, ``layer0.weight_hh_l0``, ... ``layer1.weight_ih_l0``, ...
+    ``stack[0]`` is the lowest layer, ``len(stack)`` their number; a loop over the stack goes through them.
 
     Parameters
     ----------
@@ -131,6 +138,22 @@ class Stack(Composite):
         self.batch_first = layers[0].batch_first
         self.rng: np.random.Generator = as_generator(seed)
 
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Recurrent[Any]]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Recurrent[Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Recurrent[Any], ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a layer, ``stack[0]``, or several as a tuple, ``stack[1:]``."""
+        return self.layers[index]
+
     def __call__(
         self,
         x: Any,
@@ -141,6 +164,7 @@ class Stack(Composite):
         context: Any = None,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, StackState]:
         """Run over a batch of sequences without dropout; nothing is kept.
 
@@ -177,7 +201,7 @@ class Stack(Composite):
             If an array has a wrong dtype, x is ids and `connect` is dense, or an entry of the state is
             another cell's.
         """
-        x, steps, rows, alone = self._input(x)
+        x, steps, rows, alone = self._input(x, **other)
         states = as_entries(self.layers, "state", state, rows, alone=alone)
         contexts = check_context(self.layers, context, rows, steps, alone=alone)
         lasts: list[Any] = []
@@ -200,6 +224,7 @@ class Stack(Composite):
         context: Any = None,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Never,
     ) -> tuple[Array, StackState, StackTape]:
         """Run over a batch of sequences in training: apply dropout and keep what `backward` needs.
 
@@ -219,7 +244,7 @@ class Stack(Composite):
         ValueError, TypeError
             As for a call.
         """
-        x, steps, rows, alone = self._input(x)
+        x, steps, rows, alone = self._input(x, **other)
         states = as_entries(self.layers, "state", state, rows, alone=alone)
         contexts = check_context(self.layers, context, rows, steps, alone=alone)
         lasts: list[Any] = []
@@ -251,7 +276,7 @@ class Stack(Composite):
         need_dx: bool = True,
         dcontext: Array | None = None,
         state_gradients: Sequence[StateGradients] | None = None,
-    ) -> tuple[Array | None, StackState]:
+    ) -> tuple[Array | Any, StackState]:
         """Backpropagate through time and add to `gradients`.
 
         Parameters
@@ -287,7 +312,7 @@ class Stack(Composite):
             raise TypeError(f"tape: expected the StackTape that forward returned, got {type(tape).__name__}")
         if tape._stack is not self and tape._stack._identity != self._identity:
             raise ValueError("tape: expected one of this stack, got another stack's")
-        if dy is None and dstate is None:
+        if dy is None and no_gradient(dstate):
             raise ValueError("dy, dstate: expected at least one gradient, got None for both")
         zero = dy is None
         with named_memory("dy", FEWER_TOKENS):
@@ -334,8 +359,10 @@ class Stack(Composite):
     def _passes(self, run: Any) -> list[Any]:
         return [partial(run, index) for index in range(len(self.layers))]
 
-    def _input(self, x: Any) -> tuple[Array, int, int, bool]:
+    def _input(self, x: Any, **other: Any) -> tuple[Array, int, int, bool]:
         """Return x, checked and in its own layout, T, N, and whether x has no axis N."""
+        if other:
+            refuse_arguments(other)
         if self.connect == "dense":
             reject_ids(x, 3)
         array, alone = read_input(self.layers[0].spec, x)

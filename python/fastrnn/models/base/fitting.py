@@ -158,7 +158,7 @@ class _Loop:
                 continue
             self.step += 1
             rate = self.schedule.rate(self.step)
-            self.network.zero_gradients()
+            self.network.zero_grad()
             loss = self.network.loss_and_gradients(batch, batch.weight / usual)
             with defer_interrupts():
                 norm = clipped_update(self.optimizer, loss, self.step, rate, self.settings.clip_norm)

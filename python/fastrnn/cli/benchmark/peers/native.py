@@ -32,7 +32,7 @@ def prepare(problem: Problem) -> Task:
 
     def training() -> Any:
         rnn.parameters._writable_flat()  # as an optimiser does: invalidates the packed weights
-        rnn.zero_gradients()
+        rnn.zero_grad()
         y, state, tape = rnn.forward(problem.x, lengths=lengths)
         dx, _ = rnn.backward(tape, problem.dy)
         return y, state, dx

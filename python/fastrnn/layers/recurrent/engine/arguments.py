@@ -15,6 +15,7 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 
 __all__ = [
     "Batch",
+    "StateParts",
     "States",
     "add_dcontext",
     "as_context",
@@ -30,6 +31,8 @@ __all__ = [
 
 # The state of each layer and direction, its arrays in the order of `state_names`: (h,), (h, c), ...
 States: TypeAlias = list[tuple[Array, ...]]
+# The gradient of a state of several arrays, of which those that are None are zero.
+StateParts: TypeAlias = tuple[Array | None, ...]
 
 
 class Batch(NamedTuple):
@@ -115,7 +118,10 @@ def packed_batch(spec: RecurrentSpec, batch: Batch, mask: NDArray[np.bool_], *, 
 
 
 def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int, *, alone: bool = False) -> States | None:
-    """Check a state in the form that users pass; split it by layer and direction."""
+    """Check a state in the form that users pass; split it by layer and direction.
+
+    A part of a gradient, of ``dstate``, may be None: zero.
+    """
     if state is None:
         return None
     names, count = spec.state_names, spec.count
@@ -130,6 +136,8 @@ def as_states(spec: RecurrentSpec, name: str, state: Any, rows: int, *, alone: b
         got = f"{len(state)} arrays" if isinstance(state, (tuple, list)) else type(state).__name__
         kind = "the pair" if len(names) == 2 else "the tuple"
         raise TypeError(f"{name}: expected {kind} ({', '.join(names)}), got {got}")
+    if name.startswith("dstate"):
+        state = [np.zeros(shapes[i], spec.dtype) if part is None else part for i, part in enumerate(state)]
     parts = [as_floats(f"{name}[{i}]", part, spec.dtype, shapes[i]) for i, part in enumerate(state)]
     parts = [part[:, None] for part in parts] if alone else parts
     # NumPy's own iterator is many times slower.

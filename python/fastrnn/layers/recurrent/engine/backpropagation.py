@@ -17,7 +17,14 @@ from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
 from fastrnn.layers.recurrent.engine.tape import Tape
 from fastrnn.layers.recurrent.shapes import Group
 
-__all__ = ["add_learned", "backpropagate", "check_backward", "check_tape", "state_gradients"]
+__all__ = [
+    "add_learned",
+    "backpropagate",
+    "check_backward",
+    "check_tape",
+    "no_gradient",
+    "state_gradients",
+]
 
 
 def check_backward(layer: Any, tape: Any, dy: Any, dstate: Any) -> None:
@@ -29,8 +36,13 @@ def check_backward(layer: Any, tape: Any, dy: Any, dstate: Any) -> None:
         As for `Recurrent.backward`.
     """
     check_tape(layer, tape)
-    if dy is None and dstate is None:
+    if dy is None and no_gradient(dstate):
         raise ValueError("dy, dstate: expected at least one gradient, got None for both")
+
+
+def no_gradient(dstate: Any) -> bool:
+    """Return whether a gradient of the state is None, or each of its parts is."""
+    return dstate is None or (isinstance(dstate, (tuple, list)) and all(map(no_gradient, dstate)))
 
 
 def check_tape(layer: Any, tape: Any) -> None:

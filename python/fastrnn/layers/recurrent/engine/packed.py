@@ -11,6 +11,7 @@ import numpy as np
 from fastrnn._arrays import Array, Ids, as_lengths
 from fastrnn._checks import as_flag
 from fastrnn._dispatch import kernels
+from fastrnn._other_words import refuse_arguments
 from fastrnn.layers.base.dropout import draw_key, draw_mask
 from fastrnn.layers.base.kept import frozen, kept
 from fastrnn.layers.recurrent.engine.arguments import (
@@ -202,11 +203,15 @@ class PackedWeights:
         mask: Any = None,
         zero_masked: bool = False,
         keep: bool = False,
+        **other: Any,
     ) -> Batch:
         """Check the arguments of a pass; without a state, take the initial one.
 
-        `keep`: for a tape, so that nobody can change them before the backward pass.
+        `keep`: for a tape, so that nobody can change them before the backward pass. `other`: what a pass does
+        not have.
         """
+        if other:
+            refuse_arguments(other)
         spec = self.spec
         zero_masked = zero_masked is not False and as_flag("zero_masked", zero_masked)
         x, alone = read_input(spec, x, view=mask is not None)
