@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.decode import Sampling
-from fastrnn.layers import Composite, Linear, Module
+from fastrnn.layers import Linear, Module
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput, make_output
@@ -48,7 +49,7 @@ class GeneratorBatch(NamedTuple):
         return steps_inside(len(self.inputs), self.lengths)
 
 
-class GeneratorNetwork(Composite):
+class GeneratorNetwork(ModuleGroup):
     """Foresee each step of a sequence from those before it and a condition.
 
     Parameters

@@ -11,13 +11,13 @@ from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers import (
     AdditiveAttention,
-    Composite,
     Linear,
     Module,
     MultiplicativeAttention,
     Softmax,
 )
 from fastrnn.layers.base.kept import frozen
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import SequenceEncoder, hidden_state, state_gradient
 from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.initial_state import StateLayout
@@ -64,7 +64,7 @@ class _StepTape(NamedTuple):
     attended: Array | None
 
 
-class Seq2SeqNetwork(Composite):
+class Seq2SeqNetwork(ModuleGroup):
     """Read a source, then foresee each symbol of the target from those before it.
 
     ::

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.data import pad_batch
-from fastrnn.layers import Composite, Embedding, Recurrent
+from fastrnn.layers import Embedding, Recurrent
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import hidden_state, make_recurrent, state_gradient
 from fastrnn.models.base.symbol_ids import SymbolIds
 
@@ -78,7 +79,7 @@ class CharacterTape(NamedTuple):
     state: Any
 
 
-class WordCharacters(Composite):
+class WordCharacters(ModuleGroup):
     """Read the characters of each word in both directions; a word's vector is the two last states.
 
     Parameters

@@ -8,7 +8,7 @@ from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.kept import Kept, frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.attention_memory import (
     AttentionMemory,
     AttentionTape,
@@ -43,7 +43,7 @@ class PoolingTape(Kept):
         return PoolingTape, (self._tape,)
 
 
-class AttentionPooling(Composite):
+class AttentionPooling(ModuleGroup):
     """The weighted mean of a sequence's steps: additive attention with one learned query.
 
     ::

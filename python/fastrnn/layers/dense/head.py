@@ -14,7 +14,7 @@ from fastrnn._dispatch import kernels
 from fastrnn._memory import check_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import Kept, frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.linear import Linear, LinearTape
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class HeadTape(Kept):
         return HeadTape, (self._head, list(self._linear), list(self.activations), list(self.dropout))
 
 
-class Head(Composite):
+class Head(ModuleGroup):
     """A deep output: linear layers with an activation and dropout between them.
 
     ::

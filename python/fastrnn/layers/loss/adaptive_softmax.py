@@ -12,7 +12,7 @@ from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
 from fastrnn._memory import check_memory, named_memory
 from fastrnn.layers.base.kept import frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["AdaptiveSoftmax", "adaptive_shapes"]
 
 
-class _Tail(Composite):
+class _Tail(ModuleGroup):
     """A cluster: a projection to a narrower vector and a softmax over its ids."""
 
     project: Linear
     output: Softmax
 
 
-class AdaptiveSoftmax(Composite):
+class AdaptiveSoftmax(ModuleGroup):
     """A two-level softmax over ids sorted by decreasing frequency.
 
     The head predicts one of the most frequent ids, below ``cutoffs[0]``, or a cluster of the others. Cluster

@@ -13,7 +13,7 @@ from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.connections import (
@@ -40,7 +40,7 @@ __all__ = ["Stack", "StackTape"]
 StackState: TypeAlias = tuple[Any, ...]
 
 
-class Stack(Composite):
+class Stack(ModuleGroup):
     """A stack of recurrent layers as one module: any kinds, widths, layers and directions.
 
     With the stack's input x, layers f and outputs v, ``y = v[L-1]``, ``v[0] = f[0](x)`` and::

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array
 from fastrnn._checks import as_choice, as_probability
 from fastrnn._plain import as_mapping
-from fastrnn.layers import Composite, Embedding, Module, Recurrent
+from fastrnn.layers import Embedding, Module, Recurrent
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.description import from_description
 from fastrnn.layers.recurrent.options import CELLS
 
@@ -36,7 +37,7 @@ class EncoderTape(NamedTuple):
     state: Any
 
 
-class SequenceEncoder(Composite):
+class SequenceEncoder(ModuleGroup):
     """Read a batch of sequences: an embedding of ids, or features, then recurrent layers.
 
     Dropout is applied after the embedding, between the layers and to their last outputs, as in Zaremba et

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers import RNN, Composite, Linear
+from fastrnn.layers import RNN, Linear
 from fastrnn.layers.base.kept import frozen
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.row_losses import row_losses
 from fastrnn.models.reservoir.sparse_layer import SparseLayer
 
@@ -54,7 +55,7 @@ class ReservoirBatch(NamedTuple):
         return float(rows * self.targets.shape[-1])
 
 
-class ReservoirNetwork(Composite):
+class ReservoirNetwork(ModuleGroup):
     """Groups of recurrent layers, and a linear readout of the inputs and of the states of all layers.
 
     The first layer of a group reads the inputs, each other layer the states below it.
