@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,23 +21,29 @@ class Batch(NamedTuple):
     Attributes
     ----------
     inputs : ndarray, int64, shape [T, N]
+        Of `ExampleBatches` also float [T, N, D].
     targets : ndarray, int64, shape [T, N]
-        The id after each input; -1 does not count.
+        The id after each input; -1 does not count. Of `ExampleBatches` whatever its targets are.
     lengths : ndarray, int64, shape [N], or None
         Steps of each row, if not all have T.
     advance : int
         Steps from the start of this batch to the start of the next: T if the next one begins where this one
         ends, fewer if it overlaps this one, 0 if rows do not continue earlier ones.
+    counted : int, optional
+        Number of targets that count; None: those that are not -1.
     """
 
-    inputs: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
     lengths: NDArray[np.int64] | None
     advance: int
+    counted: int | None = None
 
     @property
     def tokens(self) -> int:
         """Number of targets that count."""
+        if self.counted is not None:
+            return self.counted
         return int(np.count_nonzero(self.targets != NO_TARGET))
 
 
