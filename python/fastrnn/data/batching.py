@@ -143,9 +143,9 @@ class ChunkedText:
     def __init__(
         self, ids: ArrayLike, batch_size: int, seq_length: int, *, backward_length: int | None = None
     ) -> None:
-        self.batch_size = as_size("batch_size", batch_size)
-        self.seq_length = as_size("seq_length", seq_length)
-        self.backward_length = self.seq_length
+        self.batch_size: int = as_size("batch_size", batch_size)
+        self.seq_length: int = as_size("seq_length", seq_length)
+        self.backward_length: int = self.seq_length
         if backward_length is not None:
             self.backward_length = as_size("backward_length", backward_length)
         if self.backward_length < self.seq_length:
@@ -158,13 +158,13 @@ class ChunkedText:
                 f"text: expected at least seq_length + 1 = {self.seq_length + 1} symbols, "
                 f"got {len(symbols)}; use a longer text or a smaller seq_length"
             )
-        self.steps_per_stream = (len(symbols) - 1) // self.batch_size
+        self.steps_per_stream: int = (len(symbols) - 1) // self.batch_size
         if self.steps_per_stream < 1:
             raise ValueError(
                 f"text: expected at least batch_size + 1 = {self.batch_size + 1} symbols, "
                 f"got {len(symbols)}; use a longer text or a smaller batch_size"
             )
-        self.tokens = self.batch_size * self.steps_per_stream
+        self.tokens: int = self.batch_size * self.steps_per_stream
         streams = (self.batch_size, self.steps_per_stream)
         self._inputs = symbols[: self.tokens].reshape(streams)
         self._targets = symbols[1 : self.tokens + 1].reshape(streams)

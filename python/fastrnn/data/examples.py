@@ -81,6 +81,9 @@ class ExampleBatches:
     ([(4,), (2,)], False, 2, 6)
     """
 
+    batch_first: bool
+    bucket: bool
+
     def __init__(
         self,
         inputs: Sequence[Any] | NDArray[Any],
@@ -92,20 +95,20 @@ class ExampleBatches:
         seed: Seed = None,
         bucket: bool = True,
     ) -> None:
-        self.batch_size = as_size("batch_size", batch_size)
+        self.batch_size: int = as_size("batch_size", batch_size)
         self.batch_first, self.bucket = as_flag("batch_first", batch_first), as_flag("bucket", bucket)
         # One draw turns a seed of any kind into a number that can be saved.
-        self.order = int(as_generator(seed).integers(2**63))
+        self.order: int = int(as_generator(seed).integers(2**63))
         self._inputs = _as_examples("inputs", inputs)
         self._targets = _as_examples("targets", targets)
         if len(self._inputs) != len(self._targets):
             raise ValueError(
                 f"targets: expected {len(self._inputs)}, one for each input, got {len(self._targets)}"
             )
-        self.lengths = _steps("inputs", self._inputs)
-        self.per_step = _are_per_step(self._targets, self.lengths, per_step)
+        self.lengths: NDArray[np.int64] = _steps("inputs", self._inputs)
+        self.per_step: bool = _are_per_step(self._targets, self.lengths, per_step)
         self._counts = np.array([_count(target) for target in self._targets])
-        self.tokens = int(self._counts.sum())
+        self.tokens: int = int(self._counts.sum())
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def __len__(self) -> int:

@@ -58,6 +58,10 @@ class PooledNetwork(ModuleGroup):
     output : Linear
     """
 
+    pooling: str
+    loss_kind: str
+    rng: np.random.Generator
+
     encoder: SequenceEncoder
     attention: AttentionPooling | None
     output: Linear

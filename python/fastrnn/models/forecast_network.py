@@ -51,6 +51,10 @@ class ForecastNetwork(ModuleGroup):
     rng : numpy.random.Generator
     """
 
+    width: int
+    levels: NDArray[np.float64]
+    rng: np.random.Generator
+
     encoder: SequenceEncoder
     output: Linear
 

@@ -82,9 +82,14 @@ class GeneratorNetwork(ModuleGroup):
     Networks". The gradient takes the steps that were drawn as given.
     """
 
+    steps: Steps
+    rng: np.random.Generator
+    scheduled_sampling: float
+
     encoder: SequenceEncoder
     output: TokenOutput | LabelOutput | NumberOutput
     initial: Linear | None
+    probability: float
 
     def __init__(
         self,
@@ -109,7 +114,7 @@ class GeneratorNetwork(ModuleGroup):
         )  # fmt: skip
         super().__init__(**parts)
         self.steps, self.rng = steps, rng
-        self.reads_condition = bool(condition_size) and condition_as != "state"
+        self.reads_condition: bool = bool(condition_size) and condition_as != "state"
         self.scheduled_sampling, self.probability = scheduled_sampling, 0.0
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
@@ -194,6 +199,8 @@ class GeneratorStream:
     ----------
     batch_size : int
     """
+
+    batch_size: int
 
     def __init__(self, network: GeneratorNetwork, rows: int, condition: Array | None) -> None:
         self._network, self.batch_size = network, rows

@@ -98,6 +98,11 @@ class Seq2SeqNetwork(ModuleGroup):
     equations 5 to 7 for the attentional vector a_t, and section 3.3 for input feeding.
     """
 
+    reads_context: bool
+    feeds: bool
+    label_smoothing: float
+    rng: np.random.Generator
+
     encoder: SequenceEncoder
     decoder: SequenceEncoder
     initial: Linear | None
@@ -118,7 +123,7 @@ class Seq2SeqNetwork(ModuleGroup):
         rng: np.random.Generator,
     ) -> None:
         dtype, values, width = encoder.dtype, encoder.output_size, decoder.output_size
-        self.layout = StateLayout(decoder.rnn)
+        self.layout: StateLayout = StateLayout(decoder.rnn)
         parts: dict[str, Module] = {"encoder": encoder, "decoder": decoder}
         self.initial = self.attention = self.combine = None
         if context != "input":

@@ -72,6 +72,9 @@ class TaggerNetwork(ModuleGroup):
     crf : CRF or None
     """
 
+    loss_kind: str
+    rng: np.random.Generator
+
     encoder: SequenceEncoder
     characters: WordCharacters | None
     output: Linear

@@ -63,6 +63,10 @@ class TranscriberNetwork(ModuleGroup):
         To ``1 + K`` logits; the blank is the first.
     """
 
+    stack_frames: int
+    augmentation: Augmentation
+    rng: np.random.Generator
+
     encoder: SequenceEncoder
     output: Linear
 

@@ -109,6 +109,9 @@ class WordCharacters(ModuleGroup):
     Representation". Lample et al. (2016), "Neural Architectures for Named Entity Recognition".
     """
 
+    rng: np.random.Generator
+    unknown: NDArray[np.float64] | None
+
     embedding: Embedding
     rnn: Recurrent[Any]
 
@@ -128,7 +131,7 @@ class WordCharacters(ModuleGroup):
             rnn=make_recurrent(cell, embedding_size, hidden_size, bidirectional=True, dtype=dtype, rng=rng),
         )
         self.rng, self.unknown = rng, unknown
-        self.output_size = 2 * hidden_size
+        self.output_size: int = 2 * hidden_size
 
     def __call__(self, words: WordBatch) -> Array:
         """Return the vector of the word at each step [T, N, output_size], 0 after the end of a sequence."""

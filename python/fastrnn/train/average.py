@@ -46,8 +46,8 @@ class Average(ABC, Generic[ModelT]):
     """
 
     def __init__(self, model: ModelT) -> None:
-        self.model = model
-        self.updates = 0
+        self.model: ModelT = model
+        self.updates: int = 0
         with named_memory("averaged parameters", "train without an average, or a smaller model"):
             self._averaged = copy.deepcopy(model)
 

@@ -55,8 +55,8 @@ class ExponentialAverage(Average[ModelT]):
     """
 
     def __init__(self, model: ModelT, decay: float = 0.999, warmup: bool = True) -> None:
-        self.decay = as_number("decay", decay, least=0.0, below=1.0)
-        self.warmup = as_flag("warmup", warmup)
+        self.decay: float = as_number("decay", decay, least=0.0, below=1.0)
+        self.warmup: bool = as_flag("warmup", warmup)
         super().__init__(model)
 
     def update(self) -> None:
@@ -105,7 +105,7 @@ class NonMonotonicAverage(Average[ModelT]):
     """
 
     def __init__(self, model: ModelT, patience: int = 5) -> None:
-        self.patience = as_size("patience", patience)
+        self.patience: int = as_size("patience", patience)
         self._losses: list[float] = []
         super().__init__(model)
 

@@ -44,6 +44,10 @@ class ExampleNetwork:
         If the module has no passes, or the loss takes no lengths where it needs them.
     """
 
+    module: Module
+    loss_of_outputs: Callable[..., Any]
+    data: ExampleBatches
+
     def __init__(self, module: Module, loss: Loss, data: ExampleBatches) -> None:
         for name in ("__call__", "forward", "backward"):
             if not hasattr(module, name):

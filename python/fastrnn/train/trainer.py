@@ -131,10 +131,10 @@ class Trainer(Generic[ModelT]):
         self._network = network_of(model, data, loss)
         self.model = model
         self.data = data
-        self.optimizer = _checked_optimizer(model, optimizer)
+        self.optimizer: Optimizer = _checked_optimizer(model, optimizer)
         self.schedule = schedule
-        self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
-        self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
+        self.clip_norm: float | None = None if clip_norm is None else as_limit("clip_norm", clip_norm)
+        self.clip_value: float | None = None if clip_value is None else as_limit("clip_value", clip_value)
         for name, given, kind in (("validation", validation, Validation), ("average", average, Average)):
             if given is not None and not isinstance(given, kind):
                 raise TypeError(f"{name}: expected a {kind.__name__} or None, got {type(given).__name__}")

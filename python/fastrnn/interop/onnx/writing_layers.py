@@ -40,6 +40,10 @@ class StatePorts:
         All that the graph has; with several their prefixes are part of the names.
     """
 
+    graph: GraphWriter
+    wanted: bool
+    several: bool
+
     def __init__(self, graph: GraphWriter, wanted: bool, layers: Sequence[Recurrent[Any]]) -> None:
         self.graph, self.wanted, self.several = graph, wanted, len(layers) > 1
         self._lasts: list[tuple[str, str, list[int | str]]] = []

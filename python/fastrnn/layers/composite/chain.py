@@ -31,6 +31,8 @@ class SequentialTape(Kept):
         The tape of each layer, in the order in which they run.
     """
 
+    parts: tuple[Any, ...]
+
     __slots__ = ("_network", "parts")
 
     def __init__(self, network: Module, parts: tuple[Any, ...]) -> None:
@@ -69,8 +71,10 @@ class Chain:
         for name, layer in layers.items():
             check_kind_of_part(name, layer)
         check_parts(layers)
-        self.layers = dict(layers)
-        self.recurrent = tuple(layer for layer in layers.values() if isinstance(layer, (Recurrent, Stack)))
+        self.layers: dict[str, Any] = dict(layers)
+        self.recurrent: tuple[Any, ...] = tuple(
+            layer for layer in layers.values() if isinstance(layer, (Recurrent, Stack))
+        )
         self.output_size: int = widths(layers)[-1][1]
 
     def infer(

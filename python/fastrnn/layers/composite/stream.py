@@ -35,6 +35,8 @@ class SequentialStream:
     (False, True)
     """
 
+    batch_size: int
+
     __slots__ = ("_network", "_parts", "batch_size")
 
     def __init__(self, network: Any, batch_size: int) -> None:

@@ -40,6 +40,9 @@ class AttentionLayer(ModuleGroup, ABC):
         K, the width of values and contexts.
     """
 
+    query_size: int
+    key_size: int
+
     _scale = 1.0
 
     def __init__(self, query_size: int, key_size: int, dtype: DTypeLike, modules: dict[str, Module]) -> None:

@@ -34,6 +34,8 @@ class PoolingTape(Kept):
     weights : ndarray, float [N, S], read-only
     """
 
+    weights: Any
+
     __slots__ = ("_tape", "weights")
 
     def __init__(self, tape: AttentionTape) -> None:
@@ -101,8 +103,8 @@ class AttentionPooling(ModuleGroup):
     def __init__(
         self, key_size: int, attention_size: int, *, dtype: DTypeLike = "float32", seed: Seed = None
     ) -> None:
-        self.key_size = as_size("key_size", key_size)
-        self.attention_size = as_size("attention_size", attention_size)
+        self.key_size: int = as_size("key_size", key_size)
+        self.attention_size: int = as_size("attention_size", attention_size)
         generator = as_generator(seed)
         super().__init__(
             key=Linear(self.key_size, self.attention_size, dtype=dtype, seed=generator),

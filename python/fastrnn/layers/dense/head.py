@@ -40,13 +40,16 @@ class HeadTape(Kept):
         Mask applied to each activation.
     """
 
+    activations: tuple[Array, ...]
+    dropout: tuple[Array | None, ...]
+
     __slots__ = ("_head", "_linear", "activations", "dropout", "inputs")
 
     def __init__(
         self, head: Head, linear: list[LinearTape], activations: list[Array], dropout: list[Array | None]
     ) -> None:
         self._head, self._linear = head, tuple(linear)
-        self.inputs = tuple(tape.x for tape in linear)
+        self.inputs: tuple[Array, ...] = tuple(tape.x for tape in linear)
         self.activations, self.dropout = tuple(activations), tuple(dropout)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -130,8 +133,8 @@ class Head(ModuleGroup):
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
-        self.activation = as_choice("activation", activation, ACTIVATIONS)
-        self.dropout = as_probability("dropout", dropout)
+        self.activation: str = as_choice("activation", activation, ACTIVATIONS)
+        self.dropout: float = as_probability("dropout", dropout)
         self.rng: np.random.Generator = as_generator(seed)
         sizes = [as_size("in_features", in_features), *as_sizes(hidden_sizes)]
         widths = [*sizes, as_size("out_features", out_features)]
@@ -143,7 +146,7 @@ class Head(ModuleGroup):
         ]
         output = Linear(sizes[-1], out_features, bias, dtype=dtype, seed=self.rng)
         super().__init__(**{f"hidden{i}": linear for i, linear in enumerate(hidden)}, output=output)
-        self.hidden = tuple(hidden)
+        self.hidden: tuple[Linear, ...] = tuple(hidden)
 
     def __call__(self, x: Any) -> Array:
         """Map x without dropout; nothing is kept.

@@ -98,10 +98,10 @@ class AdaptiveSoftmax(ModuleGroup):
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
-        self.in_features = as_size("in_features", in_features)
-        self.out_features = as_size("out_features", out_features)
-        self.cutoffs = as_cutoffs(cutoffs, self.out_features)
-        self.div_value = as_number("div_value", div_value, least=1.0)
+        self.in_features: int = as_size("in_features", in_features)
+        self.out_features: int = as_size("out_features", out_features)
+        self.cutoffs: tuple[int, ...] = as_cutoffs(cutoffs, self.out_features)
+        self.div_value: float = as_number("div_value", div_value, least=1.0)
         generator, chosen = as_generator(seed), as_dtype(dtype)
         shapes = adaptive_shapes(self.in_features, self.out_features, self.cutoffs, self.div_value)
         check_memory("parameters", shapes, chosen)

@@ -115,20 +115,23 @@ class Stack(ModuleGroup):
     (5, 2, 6)
     """
 
+    input_size: int
+    output_size: int
+
     layers: tuple[Recurrent[Any], ...]
 
     def __init__(
         self, *layers: Recurrent[Any], connect: str = "plain", dropout: float = 0.0, seed: Seed = None
     ) -> None:
         _check_layers(layers)
-        self.connect = as_choice("connect", connect, CONNECTIONS)
+        self.connect: str = as_choice("connect", connect, CONNECTIONS)
         check_widths(self.connect, layers)
-        self.context_size = context_size(layers)
-        self.dropout = as_probability("dropout", dropout)
+        self.context_size: int = context_size(layers)
+        self.dropout: float = as_probability("dropout", dropout)
         super().__init__(**{f"layer{index}": layer for index, layer in enumerate(layers)})
         self.layers = layers
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
-        self.batch_first = layers[0].batch_first
+        self.batch_first: bool = layers[0].batch_first
         self.rng: np.random.Generator = as_generator(seed)
 
     def __call__(

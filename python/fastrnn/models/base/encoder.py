@@ -65,6 +65,10 @@ class SequenceEncoder(ModuleGroup):
         Width of the outputs and of the final state: hidden_size, or twice that if bidirectional.
     """
 
+    dropout: float
+    rng: np.random.Generator
+    unknown: NDArray[np.float64] | None
+
     embedding: Embedding | None
     rnn: Recurrent[Any]
 
@@ -101,7 +105,7 @@ class SequenceEncoder(ModuleGroup):
         self.embedding = None
         super().__init__(**parts)
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
-        self.output_size = self.rnn.output_size
+        self.output_size: int = self.rnn.output_size
 
     def __call__(
         self,

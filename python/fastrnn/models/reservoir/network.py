@@ -84,6 +84,14 @@ class ReservoirNetwork(ModuleGroup):
         Called at the start of each epoch of training.
     """
 
+    groups: list[tuple[RNN | SparseLayer, ...]]
+    columns: tuple[NDArray[np.int64] | None, ...]
+    layers: list[RNN | SparseLayer]
+    layer_names: list[str]
+    features: int
+    pooling: str | None
+    rng: np.random.Generator
+
     readout: Linear
 
     def __init__(
@@ -98,7 +106,7 @@ class ReservoirNetwork(ModuleGroup):
     ) -> None:
         layers = [layer for group in groups for layer in group]
         names = [f"group{g}_layer{i}" for g, group in enumerate(groups) for i in range(len(group))]
-        self.width = features + sum(layer.output_size for layer in layers)
+        self.width: int = features + sum(layer.output_size for layer in layers)
         readout = Linear(self.width, outputs, dtype=layers[0].dtype, seed=0)
         super().__init__(**dict(zip(names, layers, strict=True)), readout=readout)
         self.groups, self.columns = [tuple(group) for group in groups], tuple(columns)
