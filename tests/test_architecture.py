@@ -203,8 +203,8 @@ ROOMS = {
     "stack": CELL_ROOMS,
     "init": CELL_ROOMS,
     "description": ("stack",),
-    "sequential": ("description", "dense"),
-    "": ("init", "loss", "sequential", "recurrent.folded_embedding", "recurrent.sparse_reservoir"),
+    "composite": ("description", "loss"),
+    "": ("init", "composite", "recurrent.folded_embedding", "recurrent.sparse_reservoir"),
 }
 
 

@@ -2,10 +2,10 @@
 
 The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`;
 `AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
-`Stack`, `Sequential` and `Head` combine several into one, `init` offers other initialisations, and
-`LanguageModel` is a complete model; ``models`` has those with ``fit``. `Vocabulary` turns text into ids. The
-subpackages ``losses``, ``train``, ``decode``, ``inspect``, ``interop``, ``plots`` and ``reference`` hold the
-rest.
+`Stack`, `Sequential`, `Composite` and `Head` combine several into one, `init` offers other
+initialisations, and `LanguageModel` is a complete model; ``models`` has those with ``fit``. `Vocabulary`
+turns text into ids. The subpackages ``losses``, ``train``, ``decode``, ``inspect``, ``interop``, ``plots``
+and ``reference`` hold the rest.
 Everything is imported on first use.
 """
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Activation,
         AdditiveAttention,
         AttentionPooling,
+        Composite,
         Embedding,
         Head,
         Jordan,
@@ -88,6 +89,7 @@ _HOMES = {
         "Activation",
         "AdditiveAttention",
         "AttentionPooling",
+        "Composite",
         "Embedding",
         "Head",
         "Jordan",
@@ -117,6 +119,7 @@ __all__ = [
     "AdditiveAttention",
     "AttentionPooling",
     "ChunkedText",
+    "Composite",
     "Embedding",
     "Head",
     "Jordan",

@@ -92,10 +92,13 @@ class DataFile:
         Of the columns; none for CoNLL, whose columns have the names of its definition, and indices.
     """
 
+    path: str
+    layout: Layout
+
     def __init__(self, path: str, layout: Layout, content: str) -> None:
         self.path, self.layout, self._content = path, layout, content
-        self.name = source_name(path)
-        self.format = layout.format or _format_of(path)
+        self.name: str = source_name(path)
+        self.format: str = layout.format or _format_of(path)
         self.names: list[str] = []
         self._columns: dict[str, list[Any]] = {}
         self._objects: list[dict[str, Any]] = []

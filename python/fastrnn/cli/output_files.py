@@ -21,9 +21,9 @@ class OutputFiles:
     """
 
     def __init__(self, out: str) -> None:
-        self.last = Path(out)
-        self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
-        self.log = self.last.with_name(f"{self.last.stem}.jsonl")
+        self.last: Path = Path(out)
+        self.best: Path = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
+        self.log: Path = self.last.with_name(f"{self.last.stem}.jsonl")
 
     def check(self, texts: Iterable[str], resumed: str | None = None, tensorboard: str | None = None) -> None:
         """Check that each file can be written and overwrites neither another nor an input.

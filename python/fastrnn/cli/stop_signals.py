@@ -17,7 +17,7 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self.received = False
+        self.received: bool = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:

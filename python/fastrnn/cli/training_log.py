@@ -28,6 +28,8 @@ class TrainingLog:
         takes the paths in its checkpoint only if they are these.
     """
 
+    path: Path
+
     def __init__(
         self, path: Path, resumed_at: int | None = None, settings: dict[str, Any] | None = None
     ) -> None:

@@ -11,6 +11,8 @@ from fastrnn.cli.output_files import OutputFiles
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
+from fastrnn.data.batching import TrainingData
+from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.files.tensor_file import header_text
 from fastrnn.language import LanguageModel
@@ -51,6 +53,12 @@ class TrainingRun:
         If training needs more memory than there is.
     """
 
+    settings: TrainingSettings
+    texts: TrainingTexts
+    files: OutputFiles
+    board: TensorBoardLog | None
+    model: LanguageModel
+
     def __init__(
         self,
         settings: TrainingSettings,
@@ -62,15 +70,15 @@ class TrainingRun:
     ) -> None:
         self.settings, self.texts, self.files = settings, texts, files
         if checkpoint is None:
-            self.vocabulary = training_parts.make_vocabulary(settings, texts)
+            self.vocabulary: Vocabulary = training_parts.make_vocabulary(settings, texts)
             header_text({"vocabulary": self.vocabulary.to_json()})  # what no file can hold is found now
         else:
             self.vocabulary = checkpoint.vocabulary
-        self.data = training_parts.make_data(settings, self.vocabulary, texts.train)
+        self.data: TrainingData = training_parts.make_data(settings, self.vocabulary, texts.train)
         validation = training_parts.make_validation(settings, self.vocabulary, texts.valid)
         options = training_parts.model_options(settings, self.vocabulary)
         shapes = LanguageModel.parameter_shapes(options)
-        self.memory = training_memory(settings, shapes, self.data.largest)
+        self.memory: int = training_memory(settings, shapes, self.data.largest)
         if checkpoint is not None:
             self.model = checkpoint.model
         else:
@@ -84,8 +92,8 @@ class TrainingRun:
             except MemoryError as error:
                 raise MemoryError(f"{error}; {smaller(settings)}") from None
         steps_per_epoch = len(self.data) / settings.accumulate
-        self.total_steps = settings.total_steps(steps_per_epoch)
-        self.trainer = Trainer(
+        self.total_steps: int = settings.total_steps(steps_per_epoch)
+        self.trainer: Trainer[LanguageModel] = Trainer(
             self.model,
             self.data,
             training_parts.make_optimizer(settings, self.model),

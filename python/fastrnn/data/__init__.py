@@ -6,6 +6,7 @@ from fastrnn.data.buckets import length_buckets, pad_batch
 from fastrnn.data.conll import read_conll, write_conll
 from fastrnn.data.corpus import read_text, standard_library_text
 from fastrnn.data.counting import Coverage
+from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.mel import log_mel, mel_filters
 from fastrnn.data.reading import read_lines
 from fastrnn.data.sentences import SentenceBatches
@@ -18,6 +19,7 @@ __all__ = [
     "Batch",
     "ChunkedText",
     "Coverage",
+    "ExampleBatches",
     "SentenceBatches",
     "TrainingData",
     "Vocabulary",

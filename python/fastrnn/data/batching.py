@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,23 +21,29 @@ class Batch(NamedTuple):
     Attributes
     ----------
     inputs : ndarray, int64, shape [T, N]
+        Of `ExampleBatches` also float [T, N, D].
     targets : ndarray, int64, shape [T, N]
-        The id after each input; -1 does not count.
+        The id after each input; -1 does not count. Of `ExampleBatches` whatever its targets are.
     lengths : ndarray, int64, shape [N], or None
         Steps of each row, if not all have T.
     advance : int
         Steps from the start of this batch to the start of the next: T if the next one begins where this one
         ends, fewer if it overlaps this one, 0 if rows do not continue earlier ones.
+    counted : int, optional
+        Number of targets that count; None: those that are not -1.
     """
 
-    inputs: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
     lengths: NDArray[np.int64] | None
     advance: int
+    counted: int | None = None
 
     @property
     def tokens(self) -> int:
         """Number of targets that count."""
+        if self.counted is not None:
+            return self.counted
         return int(np.count_nonzero(self.targets != NO_TARGET))
 
 
@@ -137,9 +143,9 @@ class ChunkedText:
     def __init__(
         self, ids: ArrayLike, batch_size: int, seq_length: int, *, backward_length: int | None = None
     ) -> None:
-        self.batch_size = as_size("batch_size", batch_size)
-        self.seq_length = as_size("seq_length", seq_length)
-        self.backward_length = self.seq_length
+        self.batch_size: int = as_size("batch_size", batch_size)
+        self.seq_length: int = as_size("seq_length", seq_length)
+        self.backward_length: int = self.seq_length
         if backward_length is not None:
             self.backward_length = as_size("backward_length", backward_length)
         if self.backward_length < self.seq_length:
@@ -152,13 +158,13 @@ class ChunkedText:
                 f"text: expected at least seq_length + 1 = {self.seq_length + 1} symbols, "
                 f"got {len(symbols)}; use a longer text or a smaller seq_length"
             )
-        self.steps_per_stream = (len(symbols) - 1) // self.batch_size
+        self.steps_per_stream: int = (len(symbols) - 1) // self.batch_size
         if self.steps_per_stream < 1:
             raise ValueError(
                 f"text: expected at least batch_size + 1 = {self.batch_size + 1} symbols, "
                 f"got {len(symbols)}; use a longer text or a smaller batch_size"
             )
-        self.tokens = self.batch_size * self.steps_per_stream
+        self.tokens: int = self.batch_size * self.steps_per_stream
         streams = (self.batch_size, self.steps_per_stream)
         self._inputs = symbols[: self.tokens].reshape(streams)
         self._targets = symbols[1 : self.tokens + 1].reshape(streams)

@@ -81,12 +81,12 @@ class SentenceBatches:
         seed: Seed = None,
         bucket: bool = True,
     ) -> None:
-        self.batch_size = as_size("batch_size", batch_size)
-        self.start = as_size("start", start, least=-1)
-        self.eos = None if eos is None else as_size("eos", eos, least=0)
-        self.bucket = as_flag("bucket", bucket)
+        self.batch_size: int = as_size("batch_size", batch_size)
+        self.start: int = as_size("start", start, least=-1)
+        self.eos: int | None = None if eos is None else as_size("eos", eos, least=0)
+        self.bucket: bool = as_flag("bucket", bucket)
         # One draw turns a seed of any kind into a number that can be saved.
-        self.order = int(as_generator(seed).integers(2**63))
+        self.order: int = int(as_generator(seed).integers(2**63))
         rows = [_sequence(index, sequence) for index, sequence in enumerate(sequences)]
         if not rows:
             raise ValueError("sequences: expected at least one, got none")
@@ -95,7 +95,7 @@ class SentenceBatches:
         ids = np.concatenate(rows)
         self._ids = ids.astype(np.int32) if ids.max() < 2**31 else ids
         self.lengths: NDArray[np.int64] = self._sizes + (self.eos is not None)
-        self.tokens = int(self.lengths.sum())
+        self.tokens: int = int(self.lengths.sum())
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def __repr__(self) -> str:

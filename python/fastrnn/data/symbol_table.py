@@ -36,6 +36,9 @@ _OPTIONAL: dict[str, Check] = {**{mark: optional(as_text) for mark in MARKS}, "t
 class SymbolTable:
     """The part of a `Vocabulary` that needs no text: its symbols, the special ones, and its description."""
 
+    level: str
+    unknown: str
+
     def __init__(
         self,
         symbols: Iterable[str],
@@ -49,7 +52,7 @@ class SymbolTable:
     ) -> None:
         self._tokenizer = tokenizer_of(level, tokenizer)
         special = special_symbols(unknown, eos, bos, pad)
-        self.symbols = checked_symbols(symbols, level, special)
+        self.symbols: tuple[str, ...] = checked_symbols(symbols, level, special)
         self.level, self.unknown = level, unknown
         self._id_of = {symbol: index for index, symbol in enumerate(self.symbols)}
         self._special = {part: self._id_of[symbol] for part, symbol in special.items()}

@@ -52,6 +52,14 @@ class _Step(NamedTuple):
 class GenerationLoop:
     """A batch of texts being generated: arrays with an entry for each text, finished or not."""
 
+    model: LanguageModel
+    rule: StopRule
+    uniforms: UniformStreams
+    sampling: Sampling
+    plain: bool
+    prompts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
     def __init__(
         self,
         model: LanguageModel,
@@ -62,11 +70,17 @@ class GenerationLoop:
     ) -> None:
         self.model, self.rule, self.uniforms = model, rule, uniforms
         self.sampling, self.plain = sampling, sampling.plain
-        self.delays_eos = rule.eos is not None and rule.min_length > 0
+        self.delays_eos: bool = rule.eos is not None and rule.min_length > 0
         self.prompts, self.sizes = _padded(inputs)
-        self.seen = _seen(model, inputs) if sampling.repetition_penalty != 1.0 else None
-        self.reasons = np.full(len(inputs), LENGTH if rule.max_length == 0 else CONTINUES, dtype=np.int8)
-        self.drop_last = np.zeros(len(inputs), dtype=np.bool_)  # the last symbol is not part of the text
+        self.seen: NDArray[np.bool_] | None = (
+            _seen(model, inputs) if sampling.repetition_penalty != 1.0 else None
+        )
+        self.reasons: NDArray[np.int8] = np.full(
+            len(inputs), LENGTH if rule.max_length == 0 else CONTINUES, dtype=np.int8
+        )
+        self.drop_last: NDArray[np.bool_] = np.zeros(
+            len(inputs), dtype=np.bool_
+        )  # the last symbol is not part of the text
         self.history: list[_Step] = []
 
     def run(self, **context: Any) -> list[Generated]:

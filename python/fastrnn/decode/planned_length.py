@@ -48,6 +48,10 @@ class PlannedLength:
     100
     """
 
+    min_length: int
+    max_length: int | None
+    likeliest: bool
+
     eos = None
 
     def __init__(

@@ -39,6 +39,8 @@ _ATTEMPTS = 100
 class Temporary:
     """A temporary file that is being written, and the file that it will replace."""
 
+    path: Path
+
     def __init__(self, path: Path, target: Path, file: BinaryIO) -> None:
         self.path, self._target, self._file = path, target, file
 

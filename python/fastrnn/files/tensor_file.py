@@ -26,6 +26,8 @@ __all__ = [
 FORMAT_VERSION = 1
 
 METADATA_KEY = "fastrnn"  # of the header's metadata; its value is JSON
+# The line that loads a file whose class has no `load`.
+_LINES = {"LanguageModel": "fastrnn.train.load_checkpoint(path)", "Trainer": "trainer.load(path)"}
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _DTYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},
@@ -97,10 +99,10 @@ def check_kind(description: Mapping[str, Any], kind: str) -> None:
             f"format version {description.get('format_version')!r}; "
             f"this fastrnn {__version__} reads {FORMAT_VERSION}"
         )
-    found = str(description.get("kind", "LanguageModel"))
+    found = str(description.get("class") or description.get("kind", "LanguageModel"))
     if found != kind:
-        hint = "fastrnn.train.load_checkpoint(path)" if found == "LanguageModel" else f"{found}.load(path)"
-        raise ValueError(f"expected a {kind}, got a {found}; write {hint}")
+        line = _LINES.get(found, f"{found}.load(path)")
+        raise ValueError(f"expected a {kind}, got a {found}; write {line}")
 
 
 def read_tensors(content: bytes) -> dict[str, NDArray[Any]]:

@@ -26,8 +26,10 @@ class ScaledProduct:
     [1000.0, -2000.0]
     """
 
+    rows: NDArray[np.float64]
+
     def __init__(self, size: int) -> None:
-        self.logs = np.zeros(size)
+        self.logs: NDArray[np.float64] = np.zeros(size)
         self.rows = np.eye(size)
 
     def multiply_left(self, factor: Floats) -> None:

@@ -55,6 +55,9 @@ class Trajectory:
         Whether x had no axis N.
     """
 
+    steps: Any
+    rows: Any
+
     def __init__(self, layer: Any, x: Any, state: Any = None, context: Any = None) -> None:
         own = as_layer(layer)
         if own.directions == 2:
@@ -68,7 +71,7 @@ class Trajectory:
                 "without it"
             )
         batch = own._weights.batch(x, state, None, None, context)
-        self.alone = batch.alone
+        self.alone: bool = batch.alone
         self.steps, self.rows = batch.x.shape[:2]
         if self.steps < 1 or self.rows < 1:
             raise ValueError(f"x: expected at least one step of one sequence, got {list(batch.x.shape)}")
@@ -80,7 +83,7 @@ class Trajectory:
         elif self._context is not None:
             self._context = self._context.astype(np.float64)
         self._shapes = [(own.spec.count, *shape[1:]) for shape in own.spec.state_shapes(1)]
-        self.size = sum(int(np.prod(shape)) for shape in self._shapes)
+        self.size: int = sum(int(np.prod(shape)) for shape in self._shapes)
         first = None if batch.states is None else join_states(batch.states)
         self._first = np.zeros((self.rows, self.size)) if first is None else self._flat(first)
 

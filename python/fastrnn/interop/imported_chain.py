@@ -12,7 +12,7 @@ import numpy as np
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.interop.pytorch.recurrent_weights import GATE_ORDERS, reordered
 from fastrnn.layers import GRU, LSTM, RNN, Recurrent, Sequential
-from fastrnn.layers.sequential.sequential import is_reserved
+from fastrnn.layers.composite.composite import is_reserved
 
 __all__ = ["chain", "checked", "refuse_unplaced"]
 

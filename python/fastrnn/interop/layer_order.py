@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from fastrnn.layers.sequential.parts import widths
+from fastrnn.layers.composite.parts import widths
 
 __all__ = ["fit_together", "fitting_orders"]
 

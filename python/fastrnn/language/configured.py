@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.language.settings import Settings
-from fastrnn.layers import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.base.random import random_state, set_random_state
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ConfiguredModel"]
 
 
-class ConfiguredModel(Composite):
+class ConfiguredModel(ModuleGroup):
     """The base class of `LanguageModel`: what a file needs to make it again."""
 
     rng: np.random.Generator

@@ -21,7 +21,8 @@ import numpy as np
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn._memory import check_memory
-from fastrnn.layers import Composite, Embedding, Linear, Softmax
+from fastrnn.layers import Embedding, Linear, Softmax
+from fastrnn.layers.base.module_group import ModuleGroup
 
 __all__ = ["LENGTH_MODELS", "HaltOutput", "LengthOutput", "ModelBatch", "length_shapes"]
 
@@ -124,7 +125,7 @@ def _sum_by_step(losses: Array) -> Array:
     return total
 
 
-class LengthOutput(Composite):
+class LengthOutput(ModuleGroup):
     """A softmax over the length, predicted from the start alone and then counted down at the input.
 
     Parameters are ``output.weight [L, K]`` and ``output.bias [L]`` of the softmax, and

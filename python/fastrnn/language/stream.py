@@ -47,6 +47,8 @@ class LanguageModelStream:
     True
     """
 
+    batch_size: int
+
     __slots__ = ("_embedding", "_h", "_head", "_model", "_output", "_step", "_stream", "batch_size")
 
     def __init__(self, model: SteppedModel, stream: Stream[Any] | StackStream) -> None:

@@ -12,8 +12,12 @@ never converted in silence, and columns with missing values are refused. Results
 
 from fastrnn.layers import init
 from fastrnn.layers.base.loading import UnmatchedKeys
-from fastrnn.layers.base.module import Composite, Module
+from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.parameters import Gradients, Parameters
+from fastrnn.layers.composite.chain import SequentialTape
+from fastrnn.layers.composite.composite import Composite
+from fastrnn.layers.composite.sequential import Sequential
+from fastrnn.layers.composite.stream import SequentialStream
 from fastrnn.layers.dense.activation import Activation
 from fastrnn.layers.dense.attention import AdditiveAttention, MultiplicativeAttention
 from fastrnn.layers.dense.attention_memory import AttentionMemory, AttentionTape
@@ -41,8 +45,6 @@ from fastrnn.layers.recurrent.lstm import LSTM
 from fastrnn.layers.recurrent.minimal import MinGRU, MinLSTM
 from fastrnn.layers.recurrent.rnn import RNN
 from fastrnn.layers.recurrent.slstm import SLSTM
-from fastrnn.layers.sequential.sequential import Sequential, SequentialTape
-from fastrnn.layers.sequential.stream import SequentialStream
 from fastrnn.layers.stack.stack import Stack, StackTape
 from fastrnn.layers.stack.stream import StackStream
 

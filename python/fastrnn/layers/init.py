@@ -27,7 +27,8 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._checks import as_flag, as_generator, as_number
-from fastrnn.layers.base.module import Composite, Module
+from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.recurrent.lstm import LSTM
@@ -309,7 +310,7 @@ def _layers(module: Any) -> list[Module]:
     """Return the modules that have parameters of their own."""
     if not isinstance(module, Module):
         raise TypeError(f"module: expected a Module, got {type(module).__name__}")
-    if isinstance(module, Composite):
+    if isinstance(module, ModuleGroup):
         return [layer for part in module._modules for layer in _layers(part)]
     return [module]
 

@@ -41,6 +41,10 @@ class ClassTargets:
     True
     """
 
+    labels: LabelIndex
+    multilabel: bool
+    matrix: bool
+
     def __init__(self, labels: LabelIndex, multilabel: bool, matrix: bool) -> None:
         self.labels, self.multilabel, self.matrix = labels, multilabel, matrix
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers import AttentionPooling, Composite, Linear, Module
+from fastrnn.layers import AttentionPooling, Linear, Module
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.row_losses import row_losses
 from fastrnn.models.pooling import PoolTape, pool, pool_backward, pool_forward
@@ -38,7 +39,7 @@ class PooledBatch(NamedTuple):
         return float(self.weights.sum())
 
 
-class PooledNetwork(Composite):
+class PooledNetwork(ModuleGroup):
     """Read a sequence, pool its outputs into a vector, and map that to K outputs.
 
     Parameters
@@ -56,6 +57,10 @@ class PooledNetwork(Composite):
     attention : AttentionPooling or None
     output : Linear
     """
+
+    pooling: str
+    loss_kind: str
+    rng: np.random.Generator
 
     encoder: SequenceEncoder
     attention: AttentionPooling | None

@@ -33,6 +33,13 @@ class ClosedLoop:
         Standardized; of the steps that are forecast too.
     """
 
+    network: ForecastNetwork
+    transform: SeriesTransform
+    window: int
+    series: NDArray[np.float64]
+    known: NDArray[np.float64]
+    z: NDArray[np.float64]
+
     def __init__(
         self, network: ForecastNetwork, transform: SeriesTransform, window: int, series: Floats, known: Floats
     ) -> None:

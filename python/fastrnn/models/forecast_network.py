@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers import Composite, Linear, quantile_loss
+from fastrnn.layers import Linear, quantile_loss
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import SequenceEncoder, hidden_state
 
 __all__ = ["ForecastBatch", "ForecastNetwork"]
@@ -36,7 +37,7 @@ class ForecastBatch(NamedTuple):
         return float(self.lengths.sum() * self.targets.shape[2])
 
 
-class ForecastNetwork(Composite):
+class ForecastNetwork(ModuleGroup):
     """Read a series, and map each output to Q quantiles of each of the D values of the next step.
 
     Parameters
@@ -49,6 +50,10 @@ class ForecastNetwork(Composite):
         Ascending, in (0, 1).
     rng : numpy.random.Generator
     """
+
+    width: int
+    levels: NDArray[np.float64]
+    rng: np.random.Generator
 
     encoder: SequenceEncoder
     output: Linear

@@ -28,6 +28,10 @@ class Condition:
         Of features: what is subtracted from them, and what they are divided by.
     """
 
+    labels: LabelIndex | None
+    mean: NDArray[np.float64] | None
+    scale: NDArray[np.float64] | None
+
     def __init__(
         self,
         labels: LabelIndex | None = None,

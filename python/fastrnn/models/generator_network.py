@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.decode import Sampling
-from fastrnn.layers import Composite, Linear, Module
+from fastrnn.layers import Linear, Module
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput, make_output
@@ -48,7 +49,7 @@ class GeneratorBatch(NamedTuple):
         return steps_inside(len(self.inputs), self.lengths)
 
 
-class GeneratorNetwork(Composite):
+class GeneratorNetwork(ModuleGroup):
     """Foresee each step of a sequence from those before it and a condition.
 
     Parameters
@@ -81,9 +82,14 @@ class GeneratorNetwork(Composite):
     Networks". The gradient takes the steps that were drawn as given.
     """
 
+    steps: Steps
+    rng: np.random.Generator
+    scheduled_sampling: float
+
     encoder: SequenceEncoder
     output: TokenOutput | LabelOutput | NumberOutput
     initial: Linear | None
+    probability: float
 
     def __init__(
         self,
@@ -108,7 +114,7 @@ class GeneratorNetwork(Composite):
         )  # fmt: skip
         super().__init__(**parts)
         self.steps, self.rng = steps, rng
-        self.reads_condition = bool(condition_size) and condition_as != "state"
+        self.reads_condition: bool = bool(condition_size) and condition_as != "state"
         self.scheduled_sampling, self.probability = scheduled_sampling, 0.0
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
@@ -193,6 +199,8 @@ class GeneratorStream:
     ----------
     batch_size : int
     """
+
+    batch_size: int
 
     def __init__(self, network: GeneratorNetwork, rows: int, condition: Array | None) -> None:
         self._network, self.batch_size = network, rows

@@ -97,6 +97,9 @@ class TokenOutput(Softmax):
 class LabelOutput(Logistic):
     """A logistic question for each label, and one for the end."""
 
+    end: bool
+    width: int
+
     def __init__(self, hidden: int, width: int, *, end: bool, dtype: Any, seed: Any) -> None:
         super().__init__(hidden, width + end, dtype=dtype, seed=seed)
         self.end, self.width = end, width
@@ -140,6 +143,11 @@ class NumberOutput(Linear):
     noise : ndarray, float64 [D]
         Without Gaussian scales, the scale by which numbers are judged and drawn after training.
     """
+
+    gaussian: bool
+    end: bool
+    width: int
+    noise: NDArray[np.float64]
 
     def __init__(self, hidden: int, width: int, *, gaussian: bool, end: bool, dtype: Any, seed: Any) -> None:
         super().__init__(hidden, width * (1 + gaussian) + end, dtype=dtype, seed=seed)

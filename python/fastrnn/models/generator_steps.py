@@ -83,6 +83,9 @@ class Steps(ABC):
 class TokenSteps(Steps):
     """Tokens: characters, words, or any symbols, one at a step."""
 
+    codec: InputCodec
+    joined_by: str | None
+
     kind = "tokens"
 
     def __init__(self, codec: InputCodec, joined_by: str | None) -> None:
@@ -118,6 +121,8 @@ class TokenSteps(Steps):
 
 class LabelSteps(Steps):
     """Any number of labels at each step, such as the notes of a chord."""
+
+    labels: LabelIndex
 
     kind = "labels"
 
@@ -161,6 +166,8 @@ class LabelSteps(Steps):
 
 class NumberSteps(Steps):
     """D numbers at each step, standardized."""
+
+    codec: InputCodec
 
     kind = "numbers"
 

@@ -34,7 +34,7 @@ class StateLayout:
             if spec.state_names[order] == "h" or shape[1:] == (spec.hidden_size,)
         ]
         self._widths = [spec.state_shapes(1)[order][1] for order in self._mapped]
-        self.size = spec.num_layers * sum(self._widths)
+        self.size: int = spec.num_layers * sum(self._widths)
 
     def state(self, values: Array) -> Any:
         """Return the state of all layers that values [N, size] describe."""

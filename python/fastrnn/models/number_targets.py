@@ -27,6 +27,10 @@ class NumberTargets:
         Whether there was one number for each sequence, not a row of numbers.
     """
 
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    flat: bool
+
     def __init__(self, mean: NDArray[np.float64], scale: NDArray[np.float64], flat: bool) -> None:
         self.mean, self.scale, self.flat = mean, scale, flat
 

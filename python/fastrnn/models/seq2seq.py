@@ -90,6 +90,8 @@ class Seq2Seq(SequenceModel):
     (['BBA'], (3, 3))
     """
 
+    longest_: int
+
     bidirectional: bool = True
     context: str = "state"
     attention: str | None = "additive"
@@ -197,7 +199,7 @@ class Seq2Seq(SequenceModel):
             raise ValueError("copy: expected False for features, of which there is no symbol to copy")
         self._texts = isinstance(targets[0], str)
         self.longest_ = max(map(len, self._target.encode("y", targets)))
-        self.network_ = self._make_network(rng)
+        self.network_: Any = self._make_network(rng)
 
     def _check_own_settings(self) -> None:
         as_choice("context", self.context, _CONTEXTS)

@@ -11,13 +11,13 @@ from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers import (
     AdditiveAttention,
-    Composite,
     Linear,
     Module,
     MultiplicativeAttention,
     Softmax,
 )
 from fastrnn.layers.base.kept import frozen
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import SequenceEncoder, hidden_state, state_gradient
 from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.initial_state import StateLayout
@@ -64,7 +64,7 @@ class _StepTape(NamedTuple):
     attended: Array | None
 
 
-class Seq2SeqNetwork(Composite):
+class Seq2SeqNetwork(ModuleGroup):
     """Read a source, then foresee each symbol of the target from those before it.
 
     ::
@@ -98,6 +98,11 @@ class Seq2SeqNetwork(Composite):
     equations 5 to 7 for the attentional vector a_t, and section 3.3 for input feeding.
     """
 
+    reads_context: bool
+    feeds: bool
+    label_smoothing: float
+    rng: np.random.Generator
+
     encoder: SequenceEncoder
     decoder: SequenceEncoder
     initial: Linear | None
@@ -118,7 +123,7 @@ class Seq2SeqNetwork(Composite):
         rng: np.random.Generator,
     ) -> None:
         dtype, values, width = encoder.dtype, encoder.output_size, decoder.output_size
-        self.layout = StateLayout(decoder.rnn)
+        self.layout: StateLayout = StateLayout(decoder.rnn)
         parts: dict[str, Module] = {"encoder": encoder, "decoder": decoder}
         self.initial = self.attention = self.combine = None
         if context != "input":

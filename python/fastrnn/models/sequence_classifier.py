@@ -86,6 +86,9 @@ class SequenceClassifier(SequenceModel):
     (True, ['a', 'b'], (3, 2))
     """
 
+    classes_: NDArray[Any]
+    multilabel_: bool
+
     bidirectional: bool = True
     pooling: str = "last"
     class_weight: Mapping[Any, float] | str | None = None
@@ -187,7 +190,7 @@ class SequenceClassifier(SequenceModel):
         self._learn_input(rows)
         self._set_targets(ClassTargets.learn(y, known))
         self._weights = self._class_weights(y)
-        self.network_ = self._make_network(rng)
+        self.network_: Any = self._make_network(rng)
 
     def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
         loss = "sigmoid" if self.multilabel_ else "softmax"

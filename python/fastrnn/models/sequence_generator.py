@@ -284,7 +284,7 @@ class SequenceGenerator(SequenceModel):
         self.longest_ = max(map(len, self._steps.encode("y", rows, self.dtype)))
         self._noise = [1.0] * self._steps.width
         self._set_attributes()
-        self.network_ = self._make_network(rng)
+        self.network_: Any = self._make_network(rng)
 
     def _check_own_settings(self) -> None:
         as_choice("condition_as", self.condition_as, ("state", "input", "both"))
@@ -303,7 +303,7 @@ class SequenceGenerator(SequenceModel):
         self.conditions_ = None if condition.labels is None else condition.labels.classes
         self.labels_ = steps.labels.classes if hasattr(steps, "labels") else None
         if condition.mean is not None:
-            self.n_features_in_ = condition.size
+            self.n_features_in_: int = condition.size
 
     def _make_network(self, rng: np.random.Generator) -> GeneratorNetwork:
         steps, size = self._steps, self._condition.size

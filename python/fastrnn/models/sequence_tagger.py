@@ -112,6 +112,9 @@ class SequenceTagger(SequenceModel):
     [['B-PER', 'I-PER', 'O', 'B-PER']]
     """
 
+    classes_: NDArray[Any]
+    multilabel_: bool
+
     bidirectional: bool = True
     crf: bool = False
     tag_scheme: str | None = None
@@ -201,7 +204,7 @@ class SequenceTagger(SequenceModel):
             self._characters = SymbolIds.learn(sorted(words))
         self._set_tags(StepLabels.learn(y, classes))
         self._weights = self._tags.weights(self.class_weight, y)
-        self.network_ = self._make_network(rng)
+        self.network_: Any = self._make_network(rng)
 
     def _check_own_settings(self) -> None:
         as_flag("crf", self.crf)

@@ -37,6 +37,11 @@ class SeriesTransform:
     [2.0, 4.0, 8.0]
     """
 
+    log: bool
+    lags: tuple[int, ...]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
     def __init__(self, log: bool, lags: Sequence[int], mean: Floats, scale: Floats) -> None:
         self.log, self.lags, self.mean, self.scale = log, tuple(lags), mean, scale
 

@@ -35,6 +35,10 @@ class StepLabels:
         character a step, or a matrix [T, K] of 0 and 1.
     """
 
+    labels: LabelIndex
+    several: bool
+    form: str
+
     def __init__(self, labels: LabelIndex, several: bool, form: str) -> None:
         self.labels, self.several, self.form = labels, several, form
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn.data import pad_batch
-from fastrnn.layers import CRF, Composite, Linear, Module
+from fastrnn.layers import CRF, Linear, Module
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.row_losses import row_losses, sigmoid, softmax
 from fastrnn.models.word_characters import WordBatch, WordCharacters
@@ -45,7 +46,7 @@ class TaggedBatch(NamedTuple):
         return float(self.weights.sum())
 
 
-class TaggerNetwork(Composite):
+class TaggerNetwork(ModuleGroup):
     """Read a sequence, and map the outputs at each step to K tags.
 
     Parameters
@@ -70,6 +71,9 @@ class TaggerNetwork(Composite):
         Its outputs are logits; for "crf" they are emissions.
     crf : CRF or None
     """
+
+    loss_kind: str
+    rng: np.random.Generator
 
     encoder: SequenceEncoder
     characters: WordCharacters | None

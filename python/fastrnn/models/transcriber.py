@@ -280,8 +280,8 @@ class Transcriber(SequenceModel):
         rows, texts = as_pairs(X, y)
         self._learn_input(rows)
         self._transcripts = TranscriptCodec.learn("y", texts, level=self.level, known=symbols)
-        self.symbols_ = list(self._transcripts.symbols.symbols)
-        self.network_ = self._make_network(rng)
+        self.symbols_: list[Any] = list(self._transcripts.symbols.symbols)
+        self.network_: Any = self._make_network(rng)
 
     def _check_own_settings(self) -> Augmentation:
         as_size("stack_frames", self.stack_frames)

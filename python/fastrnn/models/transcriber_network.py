@@ -8,7 +8,8 @@ import numpy as np
 
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
-from fastrnn.layers import Composite, Linear
+from fastrnn.layers import Linear
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.augmentation import Augmentation
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.examples import steps_inside
@@ -41,7 +42,7 @@ class TranscriberBatch(NamedTuple):
         return float(np.maximum(self.target_lengths, 1).sum())
 
 
-class TranscriberNetwork(Composite):
+class TranscriberNetwork(ModuleGroup):
     """Read frames, and compute logits of the blank and of K symbols at each.
 
     Parameters
@@ -61,6 +62,10 @@ class TranscriberNetwork(Composite):
     output : Linear
         To ``1 + K`` logits; the blank is the first.
     """
+
+    stack_frames: int
+    augmentation: Augmentation
+    rng: np.random.Generator
 
     encoder: SequenceEncoder
     output: Linear

@@ -36,6 +36,10 @@ class TranscriptCodec:
     ([[2, 1], []], 'one six')
     """
 
+    level: str
+    symbols: SymbolIds
+    as_text: bool
+
     def __init__(self, level: str, symbols: SymbolIds, as_text: bool) -> None:
         self.level, self.symbols, self.as_text = level, symbols, as_text
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.data import pad_batch
-from fastrnn.layers import Composite, Embedding, Recurrent
+from fastrnn.layers import Embedding, Recurrent
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.encoder import hidden_state, make_recurrent, state_gradient
 from fastrnn.models.base.symbol_ids import SymbolIds
 
@@ -78,7 +79,7 @@ class CharacterTape(NamedTuple):
     state: Any
 
 
-class WordCharacters(Composite):
+class WordCharacters(ModuleGroup):
     """Read the characters of each word in both directions; a word's vector is the two last states.
 
     Parameters
@@ -108,6 +109,9 @@ class WordCharacters(Composite):
     Representation". Lample et al. (2016), "Neural Architectures for Named Entity Recognition".
     """
 
+    rng: np.random.Generator
+    unknown: NDArray[np.float64] | None
+
     embedding: Embedding
     rnn: Recurrent[Any]
 
@@ -127,7 +131,7 @@ class WordCharacters(Composite):
             rnn=make_recurrent(cell, embedding_size, hidden_size, bidirectional=True, dtype=dtype, rng=rng),
         )
         self.rng, self.unknown = rng, unknown
-        self.output_size = 2 * hidden_size
+        self.output_size: int = 2 * hidden_size
 
     def __call__(self, words: WordBatch) -> Array:
         """Return the vector of the word at each step [T, N, output_size], 0 after the end of a sequence."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn.reference._arrays import Floats
 from fastrnn.reference.variant_settings import Variant
@@ -64,6 +65,11 @@ class Affine:
         The result by gate.
     """
 
+    rows: NDArray[np.integer[Any]]
+    gates: str
+    normal: NDArray[np.floating[Any]]
+    roots: list[NDArray[np.floating[Any]]]
+
     def __init__(
         self,
         variant: Variant,
@@ -74,13 +80,17 @@ class Affine:
         far: Floats | None = None,
     ) -> None:
         self.rows, self.gates = variant.rows(gates), gates
-        self.inputs = {f"weight_{end}": v} if far is None else {f"weight_{end}": v, "weight_skip": far}
-        self.bias = f"bias_{end}" if f"bias_{end}" in weights and not variant.joint else None
-        self.gain = f"gain_{end}" if variant.layer_norm and not variant.joint else None
+        self.inputs: dict[str, NDArray[np.floating[Any]]] = (
+            {f"weight_{end}": v} if far is None else {f"weight_{end}": v, "weight_skip": far}
+        )
+        self.bias: str | None = f"bias_{end}" if f"bias_{end}" in weights and not variant.joint else None
+        self.gain: str | None = f"gain_{end}" if variant.layer_norm and not variant.joint else None
         products = [v @ weights[name][self.rows].T for name, v in self.inputs.items()]
         a: Floats = products[0] if far is None else products[0] + products[1]
         if self.gain:
-            self.groups = [variant.columns(gates, group) for group in variant.groups(gates)]
+            self.groups: list[NDArray[np.integer[Any]]] = [
+                variant.columns(gates, group) for group in variant.groups(gates)
+            ]
             self.normal, self.roots = np.empty_like(a), []
             for columns in self.groups:
                 self.normal[..., columns], root = normalise(a[..., columns])
@@ -108,6 +118,11 @@ class Affine:
 
 class Sum:
     """x + A, or LN(x + A) * gain + b_ih + b_hh, of the one gate of an Elman cell, with its gradient."""
+
+    joint: bool
+    value: Floats
+    normal: NDArray[np.floating[Any]]
+    root: NDArray[np.floating[Any]]
 
     def __init__(self, variant: Variant, weights: NamedWeights, a: Floats) -> None:
         self.joint, self.value = variant.joint, a

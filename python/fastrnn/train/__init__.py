@@ -5,7 +5,7 @@ from fastrnn.train.averaging import ExponentialAverage, NonMonotonicAverage
 from fastrnn.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from fastrnn.train.clipping import clip_gradient_norm, clip_gradient_value, gradient_norm
 from fastrnn.train.diagnosis import Diagnosis, TrainingWarning
-from fastrnn.train.evaluation import Evaluation, evaluate, evaluate_sentences
+from fastrnn.train.evaluation import Evaluation, evaluate, evaluate_examples, evaluate_sentences
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.optimizers import SGD, Adam, AdamW, RMSprop
 from fastrnn.train.records import Record, TrainingDiverged, Validation
@@ -42,6 +42,7 @@ __all__ = [
     "clip_gradient_norm",
     "clip_gradient_value",
     "evaluate",
+    "evaluate_examples",
     "evaluate_sentences",
     "gradient_norm",
     "load_checkpoint",

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,27 +19,36 @@ from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.training_state import TrainingState
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from fastrnn.language import LanguageModel
+    from fastrnn.layers.base.module import Module
 
-__all__ = ["Average", "write_parameters"]
+    ModelT = TypeVar("ModelT", bound=Module, default=LanguageModel)
+else:  # without the bound and the default, which only type checkers read
+    from typing import TypeVar
+
+    ModelT = TypeVar("ModelT")
+
+__all__ = ["Average", "ModelT", "write_parameters"]
 
 
-class Average(ABC):
+class Average(ABC, Generic[ModelT]):
     """Base class of parameter averages: the trained model and a copy that holds the averaged parameters.
 
     The copy takes as much memory as the model's parameters, from the start.
 
     Attributes
     ----------
-    model : LanguageModel
+    model : Module
         The model being trained.
     updates : int
         Steps seen so far.
     """
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
-        self.updates = 0
+    def __init__(self, model: ModelT) -> None:
+        self.model: ModelT = model
+        self.updates: int = 0
         with named_memory("averaged parameters", "train without an average, or a smaller model"):
             self._averaged = copy.deepcopy(model)
 
@@ -49,7 +58,7 @@ class Average(ABC):
         return self._started(self.updates)
 
     @property
-    def averaged(self) -> LanguageModel:
+    def averaged(self) -> ModelT:
         """A model with the averaged parameters, for inference; before averaging starts, the trained model."""
         return self._averaged if self.started else self.model
 
@@ -60,10 +69,10 @@ class Average(ABC):
     def update(self) -> None:
         """Include the current parameters in the average; a trainer calls this after each optimizer step."""
 
-    def observe(self, valid_loss: float) -> None:  # noqa: B027 - optional hook
+    def observe(self, valid_loss: float) -> None:
         """Take note of a validation loss. Only `NonMonotonicAverage` acts on it."""
 
-    def copy_to(self, model: LanguageModel) -> None:
+    def copy_to(self, model: Module) -> None:
         """Copy the averaged parameters into a model, which may be the trained one.
 
         Raises
@@ -129,6 +138,6 @@ class Average(ABC):
         _dispatch.kernels.sgd_step(average, self.model.parameters.flat, None, -rate, 0.0, -1.0, False)
 
 
-def write_parameters(model: LanguageModel, values: NDArray[Any]) -> None:
+def write_parameters(model: Module, values: NDArray[Any]) -> None:
     """Set all parameters of a model from one flat array of their dtype."""
     np.copyto(model.parameters._writable_flat(), values)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastrnn._checks import as_flag, as_number, as_size
-from fastrnn.train.average import Average, write_parameters
+from fastrnn.train.average import Average, ModelT, write_parameters
 from fastrnn.train.training_state import TrainingState
-
-if TYPE_CHECKING:
-    from fastrnn.language import LanguageModel
 
 __all__ = ["Average", "ExponentialAverage", "NonMonotonicAverage"]
 
 
-class ExponentialAverage(Average):
+class ExponentialAverage(Average[ModelT]):
     """Exponential moving average: ``average = d * average + (1 - d) * p`` after each step, from the start.
 
     With `warmup`, d is ``min(decay, (1 + t) / (10 + t))`` at step t, counted from 0: the first steps, whose
@@ -24,7 +19,7 @@ class ExponentialAverage(Average):
 
     Parameters
     ----------
-    model : LanguageModel
+    model : Module
         The model being trained.
     decay : float, default 0.999
         d, in [0, 1): the average covers about the last ``1 / (1 - d)`` steps.
@@ -59,9 +54,9 @@ class ExponentialAverage(Average):
     array([4., 0., 8.], dtype=float32)
     """
 
-    def __init__(self, model: LanguageModel, decay: float = 0.999, warmup: bool = True) -> None:
-        self.decay = as_number("decay", decay, least=0.0, below=1.0)
-        self.warmup = as_flag("warmup", warmup)
+    def __init__(self, model: ModelT, decay: float = 0.999, warmup: bool = True) -> None:
+        self.decay: float = as_number("decay", decay, least=0.0, below=1.0)
+        self.warmup: bool = as_flag("warmup", warmup)
         super().__init__(model)
 
     def update(self) -> None:
@@ -71,7 +66,7 @@ class ExponentialAverage(Average):
         self.updates += 1
 
 
-class NonMonotonicAverage(Average):
+class NonMonotonicAverage(Average[ModelT]):
     """Mean over all steps since the validation loss stopped improving: NT-ASGD.
 
     Averaging starts when a validation loss exceeds the lowest loss of all earlier evaluations except the last
@@ -80,7 +75,7 @@ class NonMonotonicAverage(Average):
 
     Parameters
     ----------
-    model : LanguageModel
+    model : Module
         The model being trained.
     patience : int, default 5
         n of the paper, the non-monotone interval, in evaluations.
@@ -109,8 +104,8 @@ class NonMonotonicAverage(Average):
     True
     """
 
-    def __init__(self, model: LanguageModel, patience: int = 5) -> None:
-        self.patience = as_size("patience", patience)
+    def __init__(self, model: ModelT, patience: int = 5) -> None:
+        self.patience: int = as_size("patience", patience)
         self._losses: list[float] = []
         super().__init__(model)
 

@@ -20,6 +20,7 @@ from fastrnn.files.tensor_file import (
     FORMAT_VERSION,
     METADATA_KEY,
     CheckpointError,
+    check_kind,
     header_text,
     read_description,
     read_tensors,
@@ -206,6 +207,7 @@ def parse_checkpoint(content: bytes, *, tokenizer: Any = None, allow_nonfinite: 
 def _parse(content: bytes, tokenizer: Any, allow_nonfinite: bool) -> Checkpoint:
     described = read_description(content)
     as_fields("", described, {"format_version": _as_version}, unknown=True)  # first: others may differ
+    check_kind(described, "LanguageModel")
     description = as_fields("", described, _REQUIRED, _OPTIONAL, unknown=True)
     tensors = read_tensors(content)
     training = description.get("training")

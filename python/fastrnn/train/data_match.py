@@ -1,13 +1,16 @@
-"""Whether training data starts and ends its texts as a model does."""
+"""Whether training data, options and files belong to the kind of model that a trainer has."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastrnn.data.examples import ExampleBatches
+from fastrnn.train.example_network import ExampleNetwork
+
 if TYPE_CHECKING:
     from fastrnn.language import LanguageModel
 
-__all__ = ["check_data"]
+__all__ = ["check_data", "check_kind_of_data", "check_saves_itself"]
 
 
 def check_data(name: str, model: LanguageModel, data: Any) -> None:
@@ -30,3 +33,49 @@ def check_data(name: str, model: LanguageModel, data: Any) -> None:
         wanted, given = getattr(model, role), getattr(data, role, None)
         if wanted is not None and given is not None and wanted != given:
             raise ValueError(f"{role}: the model {verb} texts with id {wanted}, {name} with id {given}")
+
+
+def check_kind_of_data(network: Any, data: Any, validation: Any, of_language_models: tuple[Any, ...]) -> None:
+    """Check that data, validation data and options are those of a language model, or of another network.
+
+    Parameters
+    ----------
+    network : LanguageModel or ExampleNetwork
+    data, validation
+        Of a trainer; validation data may be None.
+    of_language_models : tuple
+        The options that only language models have, as given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If not; the message names what does not belong.
+    """
+    examples = isinstance(network, ExampleNetwork)
+    if examples and any(of_language_models):
+        raise ValueError(
+            "label_smoothing, checkpoint_every, diagnose_every: expected none with ExampleBatches; "
+            "write loss=functools.partial(loss, label_smoothing=...) for the first"
+        )
+    if validation is not None and examples != isinstance(validation, ExampleBatches):
+        wanted = "ExampleBatches" if examples else "a text or SentenceBatches"
+        got = type(validation).__name__
+        raise TypeError(f"validation: expected {wanted}, as the training data, got {got}")
+    if not examples:
+        check_data("data", network, data)
+        check_data("validation", network, validation)
+
+
+def check_saves_itself(network: Any) -> None:
+    """Check that a trainer's file can hold all of a model.
+
+    Raises
+    ------
+    TypeError
+        If it is a language model, which is saved with its vocabulary.
+    """
+    if not isinstance(network, ExampleNetwork):
+        raise TypeError(
+            "a LanguageModel is saved with its vocabulary: write save_checkpoint(path, trainer.model, "
+            "vocabulary, trainer.state()), and load_checkpoint(path) and trainer.restore(...) to continue"
+        )

@@ -1,4 +1,4 @@
-"""The loss of a model over a text or over sentences."""
+"""The loss of a model over a text, over sentences or over examples."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_size
 from fastrnn.data.batching import as_text_ids
+from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.language.losses import select_rows
 from fastrnn.train.data_match import check_data
+from fastrnn.train.example_network import ExampleNetwork, Loss
 
 if TYPE_CHECKING:
     from fastrnn.language import LanguageModel
+    from fastrnn.layers.base.module import Module
     from fastrnn.train.records import Validation
 
-__all__ = ["Evaluation", "evaluate", "evaluate_sentences", "validate"]
+__all__ = ["Evaluation", "evaluate", "evaluate_examples", "evaluate_sentences", "validate"]
 
 # Limits on what is read at a time, which bound the memory and do not change the result.
 _MOST_STREAMS = 1 << 12
@@ -35,10 +38,10 @@ class Evaluation:
     Attributes
     ----------
     loss : float
-        Mean over the tokens, in nats per token.
+        Mean over the tokens, in nats per token; of examples, over the targets, in the unit of the loss.
     tokens : int
         Number of predicted tokens: all but the first of a text; all tokens of sentences, end symbols
-        included.
+        included; all targets of examples.
     """
 
     loss: float
@@ -155,11 +158,59 @@ def evaluate_sentences(
     return Evaluation(total / sentences.tokens, sentences.tokens)
 
 
-def validate(model: LanguageModel, validation: Validation) -> Evaluation:
-    """Evaluate a model on the data of a `Validation`."""
+def evaluate_examples(model: Module, data: ExampleBatches, loss: Loss) -> Evaluation:
+    """Compute a network's mean loss over examples, without dropout.
+
+    Parameters
+    ----------
+    model : Module
+        As for a `Trainer`.
+    data : ExampleBatches
+    loss : callable
+        As for a `Trainer`.
+
+    Returns
+    -------
+    evaluation : Evaluation
+        Its loss is the mean over all targets of the data.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the model and the loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> from fastrnn.train import evaluate_examples
+    >>> data = fr.data.ExampleBatches(np.zeros((10, 5, 3), np.float32), np.zeros((10, 5), int), 4)
+    >>> model = fr.Composite(rnn=fr.GRU(3, 8, seed=0), fc=fr.Linear(8, 2, seed=1))
+    >>> result = evaluate_examples(model, data, fr.losses.softmax_cross_entropy)
+    >>> result.tokens, abs(result.loss - np.log(2)) < 0.5
+    (50, True)
+    """
+    if not isinstance(data, ExampleBatches):
+        raise TypeError(f"data: expected ExampleBatches, got {type(data).__name__}")
+    return _examples_loss(ExampleNetwork(model, loss, data), data)
+
+
+def validate(model: Any, validation: Validation) -> Evaluation:
+    """Evaluate a language model, or an `ExampleNetwork`, on the data of a `Validation`."""
+    if isinstance(model, ExampleNetwork):
+        assert isinstance(validation.data, ExampleBatches)
+        return _examples_loss(
+            ExampleNetwork(model.module, model.loss_of_outputs, validation.data), validation.data
+        )
+    assert not isinstance(validation.data, ExampleBatches)
     if isinstance(validation.data, SentenceBatches):
         return evaluate_sentences(model, validation.data)
     return evaluate(model, validation.data, batch_size=validation.batch_size)
+
+
+def _examples_loss(network: ExampleNetwork, data: ExampleBatches) -> Evaluation:
+    total = sum(network.loss(batch) * batch.tokens for batch in data if batch.tokens)
+    return Evaluation(total / data.tokens, data.tokens)
 
 
 def _total_loss(

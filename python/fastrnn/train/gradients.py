@@ -57,7 +57,7 @@ class StepGradients(NamedTuple):
 
 
 def step_gradients(
-    model: LanguageModel, data: TrainingData, first: int, carried: Any, options: StepOptions
+    model: Any, data: TrainingData, first: int, carried: Any, options: StepOptions
 ) -> StepGradients:
     """Compute the gradients of the mean loss over all tokens of one or more batches.
 
@@ -67,7 +67,7 @@ def step_gradients(
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or ExampleNetwork
         Only its gradients and its dropout random state change.
     data : TrainingData
     first : int
@@ -83,12 +83,17 @@ def step_gradients(
     last = first + options.accumulate
     batches = [data.batch(number) for number in range(first, last)]
     tokens = sum(batch.tokens for batch in batches)
-    usual = tokens if batches[0].lengths is None else options.accumulate * data.tokens / len(data)
+    if not tokens:
+        raise ValueError(f"targets: expected one that counts in each step, got none in batch {first}")
+    alike = batches[0].lengths is None and batches[0].counted is None
+    usual = tokens if alike else options.accumulate * data.tokens / len(data)
     model.zero_grad()
     loss = 0.0
     for number, batch in enumerate(batches, first):
         if number % len(data) == 0:
             carried = None
+        if not batch.tokens:
+            continue
         share = batch.tokens / tokens
         mean, after = model.loss_and_gradients(
             batch.inputs, batch.targets, carried, **_keywords(batch, batch.tokens / usual, options)

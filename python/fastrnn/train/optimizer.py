@@ -45,15 +45,15 @@ class Optimizer(ABC):
     moment_names: tuple[str, ...] = ()
 
     def __init__(self, module: Modules, learning_rate: float, weight_decay: float) -> None:
-        self.modules = as_modules(module)
-        self.learning_rate = as_number("learning_rate", learning_rate, least=0.0)
-        self.weight_decay = as_number("weight_decay", weight_decay, least=0.0)
+        self.modules: tuple[Module, ...] = as_modules(module)
+        self.learning_rate: float = as_number("learning_rate", learning_rate, least=0.0)
+        self.weight_decay: float = as_number("weight_decay", weight_decay, least=0.0)
         if self.weight_decay and any(map(sparse_parts, self.modules)):
             raise ValueError(
                 "weight_decay: expected 0 with a sparse embedding, of which a step changes only some rows, "
                 f"got {self.weight_decay}"
             )
-        self.steps = 0
+        self.steps: int = 0
         with named_memory("moments", "use SGD without momentum, or a smaller model"):
             self._moments: list[Moments] = [
                 {name: np.zeros_like(module.parameters.flat) for name in self.moment_names}

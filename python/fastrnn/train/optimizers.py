@@ -75,11 +75,11 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        self.momentum = as_number("momentum", momentum, least=0.0, below=1.0)
-        self.nesterov = as_flag("nesterov", nesterov)
+        self.momentum: float = as_number("momentum", momentum, least=0.0, below=1.0)
+        self.nesterov: bool = as_flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov: needs a momentum above 0")
-        self.moment_names = ("momentum",) if self.momentum > 0.0 else ()
+        self.moment_names: tuple[str, ...] = ("momentum",) if self.momentum > 0.0 else ()
         super().__init__(module, learning_rate, weight_decay)
 
     def _update(
@@ -138,7 +138,7 @@ class RMSprop(Optimizer):
     1
     """
 
-    moment_names = ("square",)
+    moment_names: tuple[str, ...] = ("square",)
 
     @answers_other_words
     def __init__(
@@ -150,8 +150,8 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        self.alpha = as_number("alpha", alpha, least=0.0, below=1.0)
-        self.epsilon = as_number("epsilon", epsilon, least=0.0)
+        self.alpha: float = as_number("alpha", alpha, least=0.0, below=1.0)
+        self.epsilon: float = as_number("epsilon", epsilon, least=0.0)
         super().__init__(module, learning_rate, weight_decay)
 
     def _update(
@@ -217,7 +217,7 @@ class Adam(Optimizer):
     ['0.first', '0.second', '1.first', '1.second', 'steps']
     """
 
-    moment_names = ("first", "second")
+    moment_names: tuple[str, ...] = ("first", "second")
     _decoupled = False
 
     @answers_other_words
@@ -235,8 +235,8 @@ class Adam(Optimizer):
         if len(betas) != 2:
             raise ValueError(f"betas: expected a pair of numbers, got {len(betas)}")
         beta1, beta2 = (as_number(f"betas[{i}]", beta, least=0.0, below=1.0) for i, beta in enumerate(betas))
-        self.betas = (beta1, beta2)
-        self.epsilon = as_number("epsilon", epsilon, least=0.0)
+        self.betas: tuple[float, float] = (beta1, beta2)
+        self.epsilon: float = as_number("epsilon", epsilon, least=0.0)
         super().__init__(module, learning_rate, weight_decay)
 
     def _update(

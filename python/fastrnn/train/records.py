@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._checks import as_size
+from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.train.diagnosis import Diagnosis, TrainingWarning
 
@@ -37,11 +38,11 @@ class Record:
         Passes through the training data so far.
     loss : float
         Mean over the step's tokens, in nats per token, before the update; includes the effect of dropout and
-        label smoothing.
+        label smoothing. Of examples: over the targets, in the unit of the loss.
     gradient_norm : float
         Global Euclidean norm, before clipping.
     tokens_per_second : float
-        Tokens of the step divided by its wall-clock time.
+        Tokens, or targets, of the step divided by its wall-clock time.
     learning_rate : float
         The step's learning rate.
     valid_loss : float or None
@@ -97,14 +98,14 @@ class Validation:
 
     Parameters
     ----------
-    data : ndarray, int, shape [tokens], or SentenceBatches
-        One long text, or sentences.
+    data : ndarray, int, shape [tokens], SentenceBatches or ExampleBatches
+        One long text, sentences, or examples if the training data is.
     every : int, default 500
         Steps between evaluations.
     patience : int, optional
         Training stops after this many consecutive evaluations without a new lowest loss.
     batch_size : int, default 1
-        Number of streams for one long text, see `evaluate`. `SentenceBatches` have their own batch size.
+        Number of streams for one long text, see `evaluate`. Batches have their own batch size.
 
     Raises
     ------
@@ -112,7 +113,7 @@ class Validation:
         If a number is out of range, or the text has nothing to predict.
     """
 
-    data: NDArray[np.int64] | SentenceBatches
+    data: NDArray[np.int64] | SentenceBatches | ExampleBatches
     every: int = 500
     patience: int | None = None
     batch_size: int = 1
@@ -122,7 +123,10 @@ class Validation:
         if self.patience is not None:
             as_size("patience", self.patience)
         as_size("batch_size", self.batch_size)
-        if not isinstance(self.data, SentenceBatches) and np.shape(self.data) in ((0,), (1,)):
+        if not isinstance(self.data, (SentenceBatches, ExampleBatches)) and np.shape(self.data) in (
+            (0,),
+            (1,),
+        ):
             raise ValueError(f"data: expected at least 2 tokens, one to predict, got {len(self.data)}")
 
     def check_ids(self, vocabulary_size: int) -> None:
@@ -134,6 +138,8 @@ class Validation:
             If an id is not below the size of its vocabulary, or below 0.
         """
         data = self.data
+        if isinstance(data, ExampleBatches):  # of which the network's layers check their own
+            return
         extremes = data.extremes if isinstance(data, SentenceBatches) else (np.min(data), np.max(data))
         for number in map(int, extremes):
             if not 0 <= number < vocabulary_size:

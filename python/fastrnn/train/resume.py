@@ -13,23 +13,30 @@ from fastrnn.train.training_state import TrainingState, arrays_under, check_valu
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
-    from fastrnn.language import LanguageModel
+    from fastrnn.layers.base.module import Module
     from fastrnn.train.average import Average
     from fastrnn.train.optimizer import Optimizer
     from fastrnn.train.schedules import ConstantSchedule
 
-__all__ = ["restore_trainer", "trainer_state"]
+__all__ = ["Training", "restore_trainer", "trainer_state"]
 
 
 class Training(Protocol):
     """The attributes of a `Trainer` that make up its state."""
 
-    model: LanguageModel
     data: TrainingData
     optimizer: Optimizer
     schedule: ConstantSchedule | None
-    average: Average | None
+    _network: Any
     _progress: TrainingProgress
+
+    @property
+    def model(self) -> Module:
+        """The trained model."""
+
+    @property
+    def average(self) -> Average[Any] | None:
+        """The average of its parameters."""
 
 
 def trainer_state(trainer: Training) -> TrainingState:
@@ -41,7 +48,7 @@ def trainer_state(trainer: Training) -> TrainingState:
         "order": trainer.data.order,
         "optimizer_steps": optimizer.pop("steps"),
         "schedule": {} if trainer.schedule is None else trainer.schedule.state_dict(),
-        "random": trainer.model.random_state(),
+        "random": trainer._network.random_state(),
         "average": None,
     }
     if trainer.model.frozen:
@@ -75,7 +82,7 @@ def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, 
         trainer.average.restore(average)
     if trainer.schedule is not None:
         trainer.schedule.load_state_dict(values["schedule"])
-    trainer.model.set_random_state(values["random"])
+    trainer._network.set_random_state(values["random"])
     trainer.model.unfreeze()
     if frozen:
         trainer.model.freeze(*frozen)
@@ -103,7 +110,7 @@ def _check_carried(trainer: Training, progress: TrainingProgress) -> None:
         return
     rows = trainer.data.batch(progress.batches).inputs.shape[1]
     try:
-        trainer.model.advance(np.zeros((1, rows), np.int64), progress.carried)
+        trainer._network.advance(np.zeros((1, rows), np.int64), progress.carried)
     except (ValueError, TypeError) as error:
         raise ValueError(f"training state: carried: {error}") from error
 

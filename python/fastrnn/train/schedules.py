@@ -36,8 +36,8 @@ class ConstantSchedule:
     """
 
     def __init__(self, learning_rate: float, *, warmup: int = 0) -> None:
-        self.learning_rate = as_number("learning_rate", learning_rate, above=0.0)
-        self.warmup = as_size("warmup", warmup, least=0)
+        self.learning_rate: float = as_number("learning_rate", learning_rate, above=0.0)
+        self.warmup: int = as_size("warmup", warmup, least=0)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step; steps count from 1."""
@@ -101,12 +101,15 @@ class StepSchedule(ConstantSchedule):
     [1.0, 1.0, 1.0, 1.0, 0.5, 0.25, 0.125]
     """
 
+    every: int
+    start: int
+
     def __init__(
         self, learning_rate: float, *, every: int, factor: float = 0.5, start: int = 0, warmup: int = 0
     ) -> None:
         super().__init__(learning_rate, warmup=warmup)
         self.every, self.start = as_size("every", every), as_size("start", start, least=0)
-        self.factor = as_number("factor", factor, above=0.0, most=1.0)
+        self.factor: float = as_number("factor", factor, above=0.0, most=1.0)
 
     def _factor(self, step: int) -> float:
         return float(self.factor ** (max(step - 1 - self.start, 0) // self.every))
@@ -145,8 +148,8 @@ class CosineSchedule(ConstantSchedule):
 
     def __init__(self, learning_rate: float, *, steps: int, minimum: float = 0.0, warmup: int = 0) -> None:
         super().__init__(learning_rate, warmup=warmup)
-        self.steps = as_size("steps", steps)
-        self.minimum = as_number("minimum", minimum, least=0.0, most=self.learning_rate)
+        self.steps: int = as_size("steps", steps)
+        self.minimum: float = as_number("minimum", minimum, least=0.0, most=self.learning_rate)
 
     def _factor(self, step: int) -> float:
         first = max(self.warmup, 1)
@@ -195,9 +198,9 @@ class PlateauSchedule(ConstantSchedule):
         warmup: int = 0,
     ) -> None:
         super().__init__(learning_rate, warmup=warmup)
-        self.factor = as_number("factor", factor, above=0.0, most=1.0)
-        self.patience = as_size("patience", patience, least=0)
-        self.minimum = as_number("minimum", minimum, least=0.0, most=self.learning_rate)
+        self.factor: float = as_number("factor", factor, above=0.0, most=1.0)
+        self.patience: int = as_size("patience", patience, least=0)
+        self.minimum: float = as_number("minimum", minimum, least=0.0, most=self.learning_rate)
         self._decays, self._waited, self._lowest = 0, 0, math.inf
 
     def observe(self, valid_loss: float) -> None:

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fastrnn.train.example_network import Loss
 from fastrnn.train.optimizer import Optimizer
 from fastrnn.train.records import Record, Validation
 from fastrnn.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
-    from fastrnn.language import LanguageModel
+    from fastrnn.layers.base.module import Module
 
 __all__ = ["train"]
 
 
 def train(
-    model: LanguageModel,
+    model: Module,
     data: TrainingData,
     steps: int,
     optimizer: Optimizer | None = None,
     *,
+    loss: Loss | None = None,
     clip_norm: float | None = 5.0,
     validation: Validation | None = None,
     diagnose_every: int | None = None,
@@ -30,13 +32,15 @@ def train(
 
     Parameters
     ----------
-    model : LanguageModel
-        Its parameters are updated in place.
-    data : ChunkedText or SentenceBatches
-        The training data.
+    model : Module
+        A language model, or with a loss another network. Its parameters are updated in place.
+    data : ChunkedText, SentenceBatches or ExampleBatches
+        The training data, see `Trainer`.
     steps : int
     optimizer : Optimizer, optional
         Default: ``Adam(model, 2e-3)``.
+    loss : callable, optional
+        Required for `ExampleBatches`: a function of `fastrnn.losses`, or one like it, see `Trainer`.
     clip_norm : float, optional
         Limit on the gradient's global norm; None for no limit.
     validation : Validation, optional
@@ -61,6 +65,12 @@ def train(
     [1, 2, 3]
     """
     trainer = Trainer(
-        model, data, optimizer, clip_norm=clip_norm, validation=validation, diagnose_every=diagnose_every
+        model,
+        data,
+        optimizer,
+        loss=loss,
+        clip_norm=clip_norm,
+        validation=validation,
+        diagnose_every=diagnose_every,
     )
     yield from trainer.run(steps)

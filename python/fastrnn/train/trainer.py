@@ -1,22 +1,23 @@
-"""The training loop of a language model."""
+"""The training loop: of a language model on texts, or of any network on examples."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from fastrnn._checks import as_size
 from fastrnn.files.interrupts import defer_interrupts
-from fastrnn.train.average import Average
+from fastrnn.train.average import Average, ModelT
 from fastrnn.train.clipping import as_limit
-from fastrnn.train.data_match import check_data
+from fastrnn.train.data_match import check_kind_of_data, check_saves_itself
 from fastrnn.train.diagnosing import begin_diagnosis, is_due
 from fastrnn.train.diagnosis import Diagnosis
 from fastrnn.train.evaluation import Evaluation, validate
+from fastrnn.train.example_network import ExampleNetwork, Loss, generators_of, network_of
 from fastrnn.train.gradient_watch import GradientWatch
 from fastrnn.train.gradients import StepOptions, step_gradients
 from fastrnn.train.optimizer import Optimizer
@@ -25,31 +26,39 @@ from fastrnn.train.progress import TrainingProgress
 from fastrnn.train.records import Record, Validation, check_finite
 from fastrnn.train.resume import restore_trainer, trainer_state
 from fastrnn.train.schedules import ConstantSchedule
+from fastrnn.train.trainer_file import load_trainer, save_trainer
 from fastrnn.train.training_state import TrainingState
 from fastrnn.train.update import checked_scale
 
 if TYPE_CHECKING:
+    import os
+
     from fastrnn.data.batching import TrainingData
-    from fastrnn.language import LanguageModel
+    from fastrnn.layers.base.module import Module
 
 __all__ = ["Trainer"]
 
 
-class Trainer:
-    """Train a language model step by step: on one long text by truncated backpropagation, or on sentences.
+class Trainer(Generic[ModelT]):
+    """Train a model step by step: a language model on texts, any other network on examples with a loss.
 
     A step reads one batch and updates the parameters once. A chunk of a text starts from the final state of
-    the previous chunk (zero at the start of an epoch), a sentence from zero. A step is atomic: an interrupt,
-    or a loss or gradient that is not finite, leaves the parameters, their average, the state and the position
-    in the text unchanged.
+    the previous chunk (zero at the start of an epoch), a sentence and an example from zero. A step is atomic:
+    an interrupt, or a loss or gradient that is not finite, leaves the parameters, their average, the state
+    and the position in the data unchanged.
 
     Parameters
     ----------
-    model : LanguageModel
-    data : ChunkedText or SentenceBatches
-        The training data.
+    model : LanguageModel, or any Module with a call, ``forward`` and ``backward``
+        A layer, a `Composite`, a `Sequential` or a class of one's own.
+    data : ChunkedText, SentenceBatches or ExampleBatches
+        The training data: a text or sentences of a language model, examples of another network.
     optimizer : Optimizer, optional
         Of this model, or of parts of it. Default: ``Adam(model, 2e-3)``.
+    loss : callable, optional
+        For `ExampleBatches`: a function of `fastrnn.losses`, or one of your own that returns the mean loss
+        and its gradient. It is called as ``loss(y, targets)``, time-major, with ``lengths=`` where sequences
+        of a batch differ in length and each step has a target. For its options use ``functools.partial``.
     schedule : ConstantSchedule or another schedule, optional
         Default: the optimizer's learning rate at every step.
     clip_norm : float, optional
@@ -63,13 +72,13 @@ class Trainer:
         Batches per step. The loss is the mean over the tokens of all of them, and the gradient is that of
         this mean. Needs less memory than one batch of that size; for sentences the step is the same.
     label_smoothing : float, default 0.0
-        See `LanguageModel.loss_and_gradients`; not used in validation.
+        Of a language model, see its `loss_and_gradients`; not used in validation.
     checkpoint_every : int, optional
-        See `LanguageModel.loss_and_gradients`: less memory for long sequences, the same bits.
+        Of a language model, see its `loss_and_gradients`: less memory for long sequences, the same bits.
     diagnose_every : int, optional
-        Diagnose the first step and then every so many: a `Diagnosis` in the record, and a `TrainingWarning`
-        when gradients vanish or explode, once of each kind. The training has the same bits. A diagnosis costs
-        about as much as a step.
+        Of a language model: diagnose the first step and then every so many: a `Diagnosis` in the record, and
+        a `TrainingWarning` when gradients vanish or explode, once of each kind. The training has the same
+        bits. A diagnosis costs about as much as a step.
 
     Raises
     ------
@@ -89,14 +98,26 @@ class Trainer:
     >>> losses = [record.loss for record in Trainer(model, data).run(60)]
     >>> losses[-1] < losses[0]
     True
+
+    Any other network, here on sequences of numbers with a target for each step, their running sum:
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(200, 8, 1)).astype(np.float32)
+    >>> data = fr.data.ExampleBatches(x, x.cumsum(1), batch_size=20, seed=0)
+    >>> model = fr.Composite(rnn=fr.GRU(1, 16, seed=0), fc=fr.Linear(16, 1, seed=1))
+    >>> trainer = Trainer(model, data, loss=fr.losses.mean_squared_error, clip_norm=1.0)
+    >>> losses = [record.loss for record in trainer.run(100)]
+    >>> losses[-1] < 0.2 * losses[0]
+    True
     """
 
     def __init__(
         self,
-        model: LanguageModel,
+        model: ModelT,
         data: TrainingData,
         optimizer: Optimizer | None = None,
         *,
+        loss: Loss | None = None,
         schedule: ConstantSchedule | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
@@ -107,20 +128,20 @@ class Trainer:
         checkpoint_every: int | None = None,
         diagnose_every: int | None = None,
     ) -> None:
-        check_data("data", model, data)
-        if validation is not None:
-            check_data("validation", model, validation.data)
+        self._network = network_of(model, data, loss)
         self.model = model
         self.data = data
-        self.optimizer = _checked_optimizer(model, optimizer)
+        self.optimizer: Optimizer = _checked_optimizer(model, optimizer)
         self.schedule = schedule
-        self.clip_norm = None if clip_norm is None else as_limit("clip_norm", clip_norm)
-        self.clip_value = None if clip_value is None else as_limit("clip_value", clip_value)
+        self.clip_norm: float | None = None if clip_norm is None else as_limit("clip_norm", clip_norm)
+        self.clip_value: float | None = None if clip_value is None else as_limit("clip_value", clip_value)
         for name, given, kind in (("validation", validation, Validation), ("average", average, Average)):
             if given is not None and not isinstance(given, kind):
                 raise TypeError(f"{name}: expected a {kind.__name__} or None, got {type(given).__name__}")
-        if validation is not None:
-            validation.check_ids(model.vocabulary_size)
+        options = (label_smoothing, checkpoint_every, diagnose_every)
+        check_kind_of_data(self._network, data, None if validation is None else validation.data, options)
+        if validation is not None and not isinstance(self._network, ExampleNetwork):
+            validation.check_ids(self._network.vocabulary_size)
         self.validation = validation
         self.average = average
         self._diagnose_every = None if diagnose_every is None else as_size("diagnose_every", diagnose_every)
@@ -172,9 +193,11 @@ class Trainer:
         return self._progress.unfinished is not None
 
     @property
-    def evaluated(self) -> LanguageModel:
+    def evaluated(self) -> ModelT:
         """The model that is validated and saved as the best: the averaged or the trained one."""
-        return self.model if self.average is None else self.average.averaged
+        averaged: Any = None if self.average is None else self.average.averaged
+        model: ModelT = self.model if averaged is None else averaged
+        return model
 
     def run(self, steps: int) -> Iterator[Record]:
         """Train until ``steps`` steps have been taken in total, or patience runs out.
@@ -214,7 +237,7 @@ class Trainer:
         """
         if self.validation is None:
             raise ValueError("validation: the trainer was given none")
-        result = validate(self.evaluated, self.validation)
+        result = validate(self._network_of(self.evaluated), self.validation)
         kept = f"the parameters are those after step {self.step}"
         check_finite("validation loss", result.loss, self.step, kept=kept)
         self._progress = self._progress.evaluated(result.loss)
@@ -234,14 +257,74 @@ class Trainer:
         """
         restore_trainer(self, state)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters and everything else that `load` needs to a safetensors file, atomically.
+
+        ``trainer.model.save(path)`` writes the network alone, with its architecture. A language model is
+        saved with its vocabulary instead: ``save_checkpoint(path, model, vocabulary, trainer.state())``.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        TypeError
+            If the model is a language model.
+        OSError
+            If the file cannot be written; an existing file stays as it was.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> import numpy as np
+        >>> import fastrnn as fr
+        >>> data = fr.data.ExampleBatches(np.ones((9, 5, 1), np.float32), np.zeros((9, 5, 1)), 4, seed=0)
+        >>> def make_trainer():
+        ...     model = fr.Composite(rnn=fr.GRU(1, 8, seed=0), fc=fr.Linear(8, 1, seed=1))
+        ...     return Trainer(model, data, loss=fr.losses.mean_squared_error)
+        >>> one, two = make_trainer(), make_trainer()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "training.safetensors")
+        ...     records = list(one.run(6))
+        ...     one.save(path)
+        ...     two.load(path)
+        >>> two.step, np.array_equal(one.model.parameters.flat, two.model.parameters.flat)
+        (6, True)
+        """
+        check_saves_itself(self._network)
+        save_trainer(path, self)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Continue from a file that `save` wrote: with the same network, optimizer and data as there.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, holds something else or does not fit this trainer; nothing has changed.
+        OSError
+            If the file cannot be read.
+        """
+        check_saves_itself(self._network)
+        load_trainer(path, self)
+
+    def _network_of(self, model: ModelT) -> Any:
+        """Return a model as `validate` reads it."""
+        return self._network.of(model) if isinstance(self._network, ExampleNetwork) else model
+
     def _make_step(self) -> None:
         """Take one step, without its validation. If an exception is raised, nothing has changed."""
-        before, random = self._progress, self.model.rng.bit_generator.state
+        before = self._progress
+        random = [(generator, generator.bit_generator.state) for generator in generators_of(self.model)]
         step = before.step + 1
         try:
             diagnosed = self._begin_diagnosis(before)
             started = time.perf_counter()
-            done = step_gradients(self.model, self.data, before.batches, before.carried, self._options)
+            done = step_gradients(self._network, self.data, before.batches, before.carried, self._options)
             norm, scale = checked_scale(self.optimizer, done.loss, step, self.clip_norm, self.clip_value)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
             with defer_interrupts():
@@ -256,7 +339,8 @@ class Trainer:
         except BaseException:
             # After a deferred interrupt the step is complete: its random numbers stay used.
             if self._progress is before:
-                self.model.rng.bit_generator.state = random
+                for generator, own in random:
+                    generator.bit_generator.state = own
             raise
 
     def _begin_diagnosis(self, before: TrainingProgress) -> Callable[[], Diagnosis | None]:
@@ -264,7 +348,7 @@ class Trainer:
         if not is_due(before.step + 1, self._diagnose_every):
             return lambda: None
         position = before.batches, before.carried
-        return begin_diagnosis(self.model, self.data, *position, self._options.checkpoint_every)
+        return begin_diagnosis(self._network, self.data, *position, self._options.checkpoint_every)
 
     def _watched(self, before: TrainingProgress, record: Record) -> tuple[Record, GradientWatch]:
         """Return the record with what there is to warn of, and the watch over the gradients after it."""
@@ -272,7 +356,7 @@ class Trainer:
             return record, before.watch
         limits = self.clip_norm, self.clip_value
         clipped = any(limit is not None and limit < np.inf for limit in limits)
-        watch, warnings = before.watch.observed(record, self.model.rnn, self.clip_norm, clipped=clipped)
+        watch, warnings = before.watch.observed(record, self._network.rnn, self.clip_norm, clipped=clipped)
         return replace(record, warnings=warnings) if warnings else record, watch
 
     def _finish(self) -> Record:
@@ -291,7 +375,7 @@ class Trainer:
         return record
 
 
-def _checked_optimizer(model: LanguageModel, optimizer: Optimizer | None) -> Optimizer:
+def _checked_optimizer(model: Module, optimizer: Optimizer | None) -> Optimizer:
     """Return the optimizer, or the default, after a check that it trains the model."""
     if optimizer is None:
         return Adam(model, 2e-3)

@@ -32,13 +32,17 @@ class Graph(Operation):
     inputs, outputs : list of Reference
     """
 
+    operations: dict[str, Operation]
+    inputs: list[Reference]
+    outputs: list[Reference]
+
     reads_ids = True
 
     def __init__(self, model: ModelConfig, operations: dict[str, Operation], dtype: np.dtype[Any]) -> None:
         super().__init__(model.name)
         self.dtype = dtype
         self.operations, self.inputs, self.outputs = operations, model.inputs, model.outputs
-        self.calls = _ordered(model)
+        self.calls: list[tuple[str, int, Call]] = _ordered(model)
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:
         """Run all layers."""

@@ -48,6 +48,8 @@ class KerasModel(Imported):
     >>> model([[12, 7, 0, 0], [3, 5, 8, 2]])  # doctest: +SKIP
     """
 
+    described: bool
+
     _has_graph = True
 
     def __init__(

@@ -31,6 +31,9 @@ class Built:
     notes : list of str
     """
 
+    version: str | None
+    dtype: np.dtype[Any]
+
     def __init__(self, version: str | None, dtype: np.dtype[Any]) -> None:
         self.version, self.dtype = version, dtype
         self.notes: list[str] = []
@@ -60,6 +63,9 @@ class Operation(ABC):
     kept : object
         The state that is kept between calls, if it keeps one.
     """
+
+    name: str
+    module: Any
 
     stepwise = False
     masks = False
@@ -116,7 +122,7 @@ class Pointwise(Operation):
     ) -> None:
         super().__init__(name, module)
         self._function, self._parts, self._reads = function, parts, reads_mask
-        self.stepwise = parts is not None
+        self.stepwise: bool = parts is not None
         self._keeps = keeps_mask or self.stepwise
 
     def __call__(self, inputs: list[Array], masks: Masks) -> tuple[list[Array], Masks]:

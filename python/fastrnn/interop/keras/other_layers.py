@@ -302,6 +302,8 @@ def _repeat(layer: LayerConfig, weights: Weights, built: Built) -> Operation:
 class Distributed(Operation):
     """A layer that runs on each step alone."""
 
+    inner: Operation
+
     def __init__(self, name: str, inner: Operation) -> None:
         super().__init__(name, inner.module)
         self.inner, self.stepwise, self.reads_ids = inner, inner.stepwise, inner.reads_ids

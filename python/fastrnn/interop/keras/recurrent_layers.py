@@ -167,13 +167,13 @@ class Recurrence(Operation):
         super().__init__(name or layer.name, module)
         config = layer.config
         self.merge = merge
-        self.sequences = bool(config.get("return_sequences", False))
-        self.returns_state = bool(config.get("return_state", False))
-        self.backwards = bool(config.get("go_backwards", False))
-        self.stateful = bool(config.get("stateful", False))
-        self.time_major = bool(config.get("time_major", False))
+        self.sequences: bool = bool(config.get("return_sequences", False))
+        self.returns_state: bool = bool(config.get("return_state", False))
+        self.backwards: bool = bool(config.get("go_backwards", False))
+        self.stateful: bool = bool(config.get("stateful", False))
+        self.time_major: bool = bool(config.get("time_major", False))
         both_zero = merge is not None and self.sequences
-        self.zero_masked = both_zero or bool(config.get("zero_output_for_mask", False))
+        self.zero_masked: bool = both_zero or bool(config.get("zero_output_for_mask", False))
 
     def parts(self) -> list[tuple[str, Any]]:
         """Return the layer, if it returns in the order of time and nothing but y."""

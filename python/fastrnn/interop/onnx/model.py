@@ -53,6 +53,9 @@ class OnnxModel(Imported):
     notes : list of str
     """
 
+    inputs: list[Value]
+    outputs: list[Value]
+
     _has_graph = True
 
     def __init__(self, graph: Graph, path: str, notes: list[str], *, partial: bool = False) -> None:

@@ -93,6 +93,11 @@ class Plan:
     steps : list of Step
     """
 
+    inputs: list[int]
+    outputs: list[int]
+    template: list[Any]
+    steps: list[Step]
+
     def __init__(
         self, inputs: Sequence[int], outputs: Sequence[int], template: list[Any], steps: list[Step]
     ) -> None:

@@ -44,7 +44,7 @@ class Planner:
     """
 
     def __init__(self, room: int, *, partial: bool = False) -> None:
-        self.found = FoundLayers()
+        self.found: FoundLayers = FoundLayers()
         self.lacking: dict[str, str] = {}
         self._room, self._partial, self._unread = room, partial, dict[str, str]()
 

@@ -24,11 +24,16 @@ RECURRENT = frozenset(LAYERS)
 WEIGHTS = {"W": 1, "R": 2, "B": 3, "P": 7}
 COUNTS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 #: ONNX's index of each of our gates, blocks of H rows: GRU z, r, h; LSTM i, o, f, c.
-GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1), "LSTM coupled": (0, 3, 1)}
+GATES: dict[str, tuple[int, ...]] = {
+    "RNN": (0,),
+    "GRU": (1, 0, 2),
+    "LSTM": (0, 2, 3, 1),
+    "LSTM coupled": (0, 3, 1),
+}
 #: The same for peepholes: i, o, f.
-PEEPHOLES = {False: (0, 2, 1), True: (0, 1)}
+PEEPHOLES: dict[bool, tuple[int, ...]] = {False: (0, 2, 1), True: (0, 1)}
 #: Our names of an operator's activations, in its order.
-OPTIONS = {
+OPTIONS: dict[str, tuple[str, ...]] = {
     "RNN": ("nonlinearity",),
     "GRU": ("gate_activation", "candidate_activation"),
     "LSTM": ("gate_activation", "candidate_activation", "output_activation"),
@@ -61,21 +66,23 @@ class RecurrentNode:
         If an attribute is not one of the specification's.
     """
 
+    reasons: list[str]
+
     def __init__(self, node: Node) -> None:
-        self.op = node.op
+        self.op: str = node.op
         directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
         direction = node.text("direction", "forward").lower()
         if direction not in directions:
             raise ValueError(f"direction: expected one of {', '.join(directions)}, got {direction!r}")
-        self.reversed = directions[direction]
-        self.activations = activations_of(node, len(self.reversed))
-        self.clip = node.number("clip")
+        self.reversed: tuple[bool, ...] = directions[direction]
+        self.activations: list[tuple[Activation, ...]] = activations_of(node, len(self.reversed))
+        self.clip: Any = node.number("clip")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip: expected a number above 0, got {self.clip}")
-        self.layout = node.integer("layout", 0)
+        self.layout: Any = node.integer("layout", 0)
         if self.layout not in (0, 1):
             raise ValueError(f"layout: expected 0 or 1, got {self.layout}")
-        self.hidden_size = node.integer("hidden_size")
+        self.hidden_size: Any = node.integer("hidden_size")
         variant = {"GRU": "linear_before_reset", "LSTM": "input_forget"}.get(node.op)
         self.variant = variant is not None and node.integer(variant, 0) != 0
         self.reasons = [] if self.clip is None else [f"clip={self.clip:.7g}"]

@@ -30,13 +30,14 @@ from fastrnn.layers import (
     Activation,
     AdaptiveSoftmax,
     AttentionPooling,
+    Composite,
     Embedding,
     Head,
     Linear,
     Recurrent,
-    Sequential,
     Stack,
 )
+from fastrnn.layers.composite.composite import chain_of
 from fastrnn.layers.description import parts_of
 from fastrnn.models import Seq2Seq
 
@@ -148,7 +149,7 @@ def save_onnx(
     write_atomically(path, content)
 
 
-_LAYERS = (Recurrent, Stack, Sequential, Embedding, Linear, Head, Activation, AttentionPooling)
+_LAYERS = (Recurrent, Stack, Composite, Embedding, Linear, Head, Activation, AttentionPooling)
 
 
 def _fitted_kind(model: Any) -> type[Any] | None:
@@ -245,7 +246,8 @@ def _batch(
 
 def _layers(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Write a layer, a stack or a chain."""
-    parts = [*model.parts.values()] if isinstance(model, Sequential) else [model]
+    chain = chain_of(model).layers if isinstance(model, Composite) else {}
+    parts = [*chain.values()] or [model]
     recurrent = [part for part in parts if isinstance(part, (Recurrent, Stack))]
     layers = [layer for part in recurrent for layer in parts_of(part)]
     first, batch_first = parts[0], any(part.batch_first for part in recurrent)
@@ -269,8 +271,8 @@ def _layers(graph: GraphWriter, model: Any, options: dict[str, Any]) -> dict[str
         graph.output("weights", weights, graph.dtype, ["batch", "time"])
         return {"layer": repr(model)}
     x = graph.swapped(x, 2 if ids else 3) if batch_first else x
-    if isinstance(model, Sequential):
-        y = write_chain(graph, model, x, batch, ports, ids=options["ids"])
+    if chain:
+        y = write_chain(graph, chain, x, batch, ports, ids=options["ids"])
     elif isinstance(model, (Recurrent, Stack)):
         y, _ = write_layers(graph, model, "", x, batch, ports, ids=ids)
     else:

@@ -122,6 +122,10 @@ class CellStep:
     before : StepState
     """
 
+    graph: GraphWriter
+    affine: Affine
+    options: CellOptions
+
     def __init__(self, graph: GraphWriter, affine: Affine, inputs: dict[str, str], before: StepState) -> None:
         self.graph, self.affine, self.options, self.H = graph, affine, affine.options, affine.H
         self.x: dict[str, str] = {}

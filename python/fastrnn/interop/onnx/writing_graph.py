@@ -37,6 +37,9 @@ class GraphWriter:
         Of the library's messages.
     """
 
+    dtype: Any
+    opset: int
+
     def __init__(self, dtype: Any, opset: int, outer: GraphWriter | None = None) -> None:
         self.dtype, self.opset = np.dtype(dtype), opset
         self.inputs: list[Any] = []

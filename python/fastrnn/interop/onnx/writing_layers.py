@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.interop.onnx.writing_recurrent import Batch, write_recurrent
@@ -14,7 +14,6 @@ from fastrnn.layers import (
     Head,
     Linear,
     Recurrent,
-    Sequential,
     Stack,
     TiedSoftmax,
 )
@@ -40,6 +39,10 @@ class StatePorts:
     layers : sequence of Recurrent
         All that the graph has; with several their prefixes are part of the names.
     """
+
+    graph: GraphWriter
+    wanted: bool
+    several: bool
 
     def __init__(self, graph: GraphWriter, wanted: bool, layers: Sequence[Recurrent[Any]]) -> None:
         self.graph, self.wanted, self.several = graph, wanted, len(layers) > 1
@@ -127,10 +130,10 @@ def write_dense(graph: GraphWriter, part: Module, prefix: str, x: str) -> str:
 
 
 def write_chain(
-    graph: GraphWriter, net: Sequential, x: str, batch: Batch, ports: StatePorts, *, ids: bool
+    graph: GraphWriter, layers: Mapping[str, Any], x: str, batch: Batch, ports: StatePorts, *, ids: bool
 ) -> str:
-    """Write the parts of a chain, time-major."""
-    for index, (name, part) in enumerate(net.parts.items()):
+    """Write the layers of a chain, time-major."""
+    for index, (name, part) in enumerate(layers.items()):
         if isinstance(part, (Recurrent, Stack)):
             own_ids = ids and not index
             x, _ = write_layers(graph, part, f"{name}.", x, batch, ports, ids=own_ids)

@@ -38,6 +38,9 @@ class LoadedState(dict[Any, Any]):
         Whether the entries have the order in which they were saved; safetensors files keep none.
     """
 
+    notes: list[str]
+    ordered: bool
+
     def __init__(self, values: Mapping[Any, Any], notes: list[str], *, ordered: bool = True) -> None:
         super().__init__(values)
         self.notes, self.ordered = notes, ordered

@@ -44,6 +44,9 @@ class Layout:
     `to_kernel` and `to_user` return views or, where the axes' order demands it, a contiguous copy.
     """
 
+    batch_first: bool
+    alone: bool
+
     lengths: Ids | None = None
     places: Ids | None = None
 
@@ -77,7 +80,7 @@ class PackedLayout(Layout):
     def __init__(self, batch_sizes: Ids) -> None:
         super().__init__()
         N = int(batch_sizes[0])
-        self.shape = len(batch_sizes), N
+        self.shape: tuple[int, int] = len(batch_sizes), N
         self.places = None
         if int(batch_sizes[-1]) != N:
             runs = np.arange(N) < batch_sizes[:, None]

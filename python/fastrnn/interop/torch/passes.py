@@ -63,13 +63,16 @@ class Plan:
         Dropout masks of a pass: each needs a key.
     """
 
+    spec: RecurrentSpec
+    dtype: np.dtype[Any]
+
     def __init__(self, spec: RecurrentSpec) -> None:
         self.spec, self.dtype = spec, spec.dtype
-        self.masks = spec.num_layers - 1 if spec.dropout else 0
+        self.masks: int = spec.num_layers - 1 if spec.dropout else 0
         groups = spec.groups(cast(Any, spec.parameter_shapes()))
         self._names = [tuple(group) for group in groups]
         self.shapes: list[Any] = [shape for group in groups for shape in group.values()]
-        self.size = sum(math.prod(shape) for shape in self.shapes)
+        self.size: Any = sum(math.prod(shape) for shape in self.shapes)
 
     def groups(self, arrays: list[Array]) -> list[Group]:
         """Return weights or gradients by name for each layer and direction."""

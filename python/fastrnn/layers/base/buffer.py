@@ -26,7 +26,7 @@ class Buffer:
     __slots__ = ("_edits", "_gradients", "_writes", "values", "version")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
-        self.values = _zeros("parameters", size, dtype)
+        self.values: Array = _zeros("parameters", size, dtype)
         self._gradients: Array | None = None
         self.version: float = 0
         self._writes = 0

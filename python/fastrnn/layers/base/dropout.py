@@ -93,6 +93,10 @@ class DropoutMask:
         As for `dropout_mask`; the generator advances as it does there.
     """
 
+    shape: tuple[int, ...]
+    probability: float
+    dtype: np.dtype[Any]
+
     __slots__ = ("dtype", "key", "probability", "shape")
 
     def __init__(
@@ -103,7 +107,7 @@ class DropoutMask:
         generator: np.random.Generator,
     ) -> None:
         self.shape, self.probability, self.dtype = shape, probability, dtype
-        self.key = draw_key(generator)
+        self.key: int = draw_key(generator)
 
     def steps(self, begin: int, end: int) -> Array:
         """Return the mask of steps ``begin .. end - 1``, float [end - begin, N, width]."""

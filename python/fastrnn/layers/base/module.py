@@ -1,4 +1,4 @@
-"""The base classes of layers and models: named parameters and gradients, saving and loading."""
+"""The base class of layers and models: named parameters and gradients, saving and loading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastrnn.layers.base.loading import UnmatchedKeys, check_names, own_names
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
 from fastrnn.layers.base.sparse import SparseRows, TrainedPart, dense_parts
 
-__all__ = ["Composite", "Module", "sparse_parts", "trained_parts"]
+__all__ = ["Module", "sparse_parts", "trained_parts"]
 
 _PARAMETER = re.compile(r"(weight|bias|gain|initial)(_\w+)?")
 
@@ -54,13 +54,18 @@ class Module:
         parameters = self.__dict__.get("parameters", ())
         if name in parameters:
             return self.parameters[name]
-        hint = hint_of_module(name)
-        if hint is None and hasattr(self.__dict__.get("options"), name):
-            hint = f"write options.{name}"
-        elif hint is None and parameters and _PARAMETER.fullmatch(name):
-            hint = f"the parameters are {', '.join(parameters)}"
+        hint = self._hint(name)
         message = f"{type(self).__name__!r} object has no attribute {name!r}" + (f"; {hint}" if hint else "")
         raise AttributeError(message, name=name, obj=self)
+
+    def _hint(self, name: str) -> str | None:
+        """Return what to type instead of an attribute that the module does not have."""
+        hint, parameters = hint_of_module(name), self.__dict__.get("parameters", ())
+        if hint is None and hasattr(self.__dict__.get("options"), name):
+            return f"write options.{name}"
+        if hint is None and parameters and _PARAMETER.fullmatch(name):
+            return f"the parameters are {', '.join(parameters)}"
+        return hint
 
     def __setattr__(self, name: str, value: Any) -> None:
         parameters = self.__dict__.get("parameters", ())
@@ -283,78 +288,6 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_gradients": None}
-
-
-class Composite(Module):
-    """A module made of modules, with all their parameters in one flat array, named ``module.parameter``.
-
-    Each module stays usable on its own; its parameters and gradients are views of the composite's. Gradients
-    accumulated before the composite is made are lost.
-
-    Parameters
-    ----------
-    **modules : Module
-        Each becomes an attribute of that name.
-
-    Raises
-    ------
-    ValueError
-        If there is no module, a module appears twice, a name is taken, or dtypes differ.
-
-    Examples
-    --------
-    >>> import fastrnn as fr
-    >>> from fastrnn.layers import Composite
-    >>> tagger = Composite(rnn=fr.GRU(8, 16, seed=0), output=fr.Linear(16, 3, seed=1))
-    >>> list(tagger.parameters)[-2:]
-    ['output.weight', 'output.bias']
-    >>> tagger.parameters["output.bias"] = [1, 2, 3]
-    >>> tagger.output.parameters["bias"]
-    array([1., 2., 3.], dtype=float32)
-    """
-
-    def __init__(self, **modules: Module) -> None:
-        if not modules or len(set(map(id, modules.values()))) < len(modules):
-            raise ValueError("modules: expected at least one, each only once")
-        taken = [name for name in modules if name in ("dtype", "parameters") or hasattr(Module, name)]
-        if taken:
-            raise ValueError(f"modules: {taken[0]!r} is reserved by Module; choose another name")
-        dtypes = {name: module.dtype for name, module in modules.items()}
-        if len(set(dtypes.values())) > 1:
-            raise ValueError(
-                f"modules: expected one dtype, got {', '.join(f'{n}: {d}' for n, d in dtypes.items())}"
-            )
-        shapes = {
-            f"{prefix}.{name}": view.shape
-            for prefix, module in modules.items()
-            for name, view in module.parameters.items()
-        }
-        super().__init__(shapes, next(iter(dtypes.values())))
-        values = [module.parameters.flat for module in modules.values()]
-        np.concatenate(values, out=self.parameters._writable_flat())
-        self.__dict__.update(modules)
-        self._modules = tuple(modules.values())
-        self._bind(self.parameters._buffer, 0)
-
-    def _bind(self, buffer: Buffer, start: int) -> None:
-        super()._bind(buffer, start)
-        for module in self._modules:
-            module._bind(buffer, start)
-            start += module.num_parameters
-
-    def _own_parameters(self) -> list[tuple[Module, str]]:
-        return [part for module in self._modules for part in module._own_parameters()]
-
-    def _sparse_rows(self) -> list[SparseRows]:
-        parts, start = [], 0
-        for module in self._modules:
-            parts += [part._replace(start=start + part.start) for part in module._sparse_rows()]
-            start += module.num_parameters
-        return parts
-
-    def _clear_sparse_rows(self) -> None:
-        for module in self._modules:
-            module._clear_sparse_rows()
 
 
 def sparse_parts(module: Module) -> list[SparseRows]:

@@ -46,13 +46,14 @@ class Views(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
-    # A mapping of arrays has no useful equality by value.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __eq__(self, other: object) -> bool:
+        return self is other  # a mapping of arrays has no useful equality by value
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
-        lines = [f"  {name}: {view.dtype} {list(view.shape)}" for name, view in self.items()]
-        return "\n".join([f"<{type(self).__name__}, {self.flat.size} scalars", *lines]) + ">"
+        return _shown(self, self.flat)
 
     def _close(self) -> None:
         for view in (self.flat, *self._views.values()):
@@ -179,9 +180,14 @@ class Parameters(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._views)
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-    __repr__ = Views.__repr__
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return _shown(self, self.flat)
 
     @contextmanager
     def edit(self) -> Iterator[Views]:
@@ -207,6 +213,11 @@ class Parameters(Mapping[str, Array]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._shapes = state["shapes"]
         self._bind(state["buffer"], state["start"])
+
+
+def _shown(views: Mapping[str, Array], flat: Array) -> str:
+    lines = [f"  {name}: {view.dtype} {list(view.shape)}" for name, view in views.items()]
+    return "\n".join([f"<{type(views).__name__}, {flat.size} scalars", *lines]) + ">"
 
 
 def as_parameter(

@@ -89,7 +89,7 @@ class Activation(Module):
     """
 
     def __init__(self, function: str, *, dtype: DTypeLike = "float32") -> None:
-        self.function = as_choice("function", function, FUNCTIONS)
+        self.function: str = as_choice("function", function, FUNCTIONS)
         super().__init__({}, as_dtype(dtype))
 
     def __call__(self, x: Any) -> Array:

@@ -98,7 +98,7 @@ class AdditiveAttention(AttentionLayer):
         seed: Seed = None,
     ) -> None:
         sizes = as_size("query_size", query_size), as_size("key_size", key_size)
-        self.attention_size = as_size("attention_size", attention_size)
+        self.attention_size: int = as_size("attention_size", attention_size)
         generator = as_generator(seed)
         modules: dict[str, Module] = {
             "query": Linear(sizes[0], self.attention_size, bias=False, dtype=dtype, seed=generator),

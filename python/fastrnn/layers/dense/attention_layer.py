@@ -11,7 +11,8 @@ from fastrnn._arrays import Array, as_array, as_dtype, as_floats
 from fastrnn._checks import as_flag
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.kept import frozen, kept
-from fastrnn.layers.base.module import Composite, Module
+from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.attention_memory import (
     AttentionMemory,
     AttentionTape,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AttentionLayer"]
 
 
-class AttentionLayer(Composite, ABC):
+class AttentionLayer(ModuleGroup, ABC):
     """Attention of T queries to a memory, whatever the score: what `AdditiveAttention` and the other share.
 
     Attributes
@@ -38,6 +39,9 @@ class AttentionLayer(Composite, ABC):
     key_size : int
         K, the width of values and contexts.
     """
+
+    query_size: int
+    key_size: int
 
     _scale = 1.0
 

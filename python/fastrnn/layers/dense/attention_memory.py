@@ -146,6 +146,10 @@ class AttentionTape(Kept):
     weights : ndarray, float [T, N, S], read-only
     """
 
+    memory: AttentionMemory
+    queries: Array | None
+    weights: Array
+
     __slots__ = ("_shape", "_tape", "memory", "queries", "weights")
 
     def __init__(

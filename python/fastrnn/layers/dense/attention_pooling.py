@@ -8,7 +8,7 @@ from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.kept import Kept, frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.attention_memory import (
     AttentionMemory,
     AttentionTape,
@@ -34,6 +34,8 @@ class PoolingTape(Kept):
     weights : ndarray, float [N, S], read-only
     """
 
+    weights: Any
+
     __slots__ = ("_tape", "weights")
 
     def __init__(self, tape: AttentionTape) -> None:
@@ -46,7 +48,7 @@ class PoolingTape(Kept):
         return PoolingTape, (self._tape,)
 
 
-class AttentionPooling(Composite):
+class AttentionPooling(ModuleGroup):
     """The weighted mean of a sequence's steps: additive attention with one learned query.
 
     ::
@@ -104,8 +106,8 @@ class AttentionPooling(Composite):
     def __init__(
         self, key_size: int, attention_size: int, *, dtype: DTypeLike = "float32", seed: Seed = None
     ) -> None:
-        self.key_size = as_size("key_size", key_size)
-        self.attention_size = as_size("attention_size", attention_size)
+        self.key_size: int = as_size("key_size", key_size)
+        self.attention_size: int = as_size("attention_size", attention_size)
         generator = as_generator(seed)
         super().__init__(
             key=Linear(self.key_size, self.attention_size, dtype=dtype, seed=generator),

@@ -74,10 +74,10 @@ class Embedding(Module):
         seed: Seed = None,
         sparse: bool = False,
     ) -> None:
-        self.sparse = as_flag("sparse", sparse)
+        self.sparse: bool = as_flag("sparse", sparse)
         self._touched: list[Ids] = []
-        self.num_embeddings = as_size("num_embeddings", num_embeddings)
-        self.embedding_dim = as_size("embedding_dim", embedding_dim)
+        self.num_embeddings: int = as_size("num_embeddings", num_embeddings)
+        self.embedding_dim: int = as_size("embedding_dim", embedding_dim)
         super().__init__({"weight": (self.num_embeddings, self.embedding_dim)}, as_dtype(dtype))
         as_generator(seed).standard_normal(out=self.parameters._writable_flat(), dtype=self.dtype.type)
 

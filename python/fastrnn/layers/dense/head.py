@@ -14,7 +14,7 @@ from fastrnn._dispatch import kernels
 from fastrnn._memory import check_memory
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import Kept, frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.linear import Linear, LinearTape
 
 if TYPE_CHECKING:
@@ -40,13 +40,16 @@ class HeadTape(Kept):
         Mask applied to each activation.
     """
 
+    activations: tuple[Array, ...]
+    dropout: tuple[Array | None, ...]
+
     __slots__ = ("_head", "_linear", "activations", "dropout", "inputs")
 
     def __init__(
         self, head: Head, linear: list[LinearTape], activations: list[Array], dropout: list[Array | None]
     ) -> None:
         self._head, self._linear = head, tuple(linear)
-        self.inputs = tuple(tape.x for tape in linear)
+        self.inputs: tuple[Array, ...] = tuple(tape.x for tape in linear)
         self.activations, self.dropout = tuple(activations), tuple(dropout)
 
     def __repr__(self) -> str:
@@ -56,7 +59,7 @@ class HeadTape(Kept):
         return HeadTape, (self._head, list(self._linear), list(self.activations), list(self.dropout))
 
 
-class Head(Composite):
+class Head(ModuleGroup):
     """A deep output: linear layers with an activation and dropout between them.
 
     ::
@@ -133,8 +136,8 @@ class Head(Composite):
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
-        self.activation = as_choice("activation", activation, ACTIVATIONS)
-        self.dropout = as_probability("dropout", dropout)
+        self.activation: str = as_choice("activation", activation, ACTIVATIONS)
+        self.dropout: float = as_probability("dropout", dropout)
         self.rng: np.random.Generator = as_generator(seed)
         sizes = [as_size("in_features", in_features), *as_sizes(hidden_sizes)]
         widths = [*sizes, as_size("out_features", out_features)]
@@ -146,7 +149,7 @@ class Head(Composite):
         ]
         output = Linear(sizes[-1], out_features, bias, dtype=dtype, seed=self.rng)
         super().__init__(**{f"hidden{i}": linear for i, linear in enumerate(hidden)}, output=output)
-        self.hidden = tuple(hidden)
+        self.hidden: tuple[Linear, ...] = tuple(hidden)
 
     def __call__(self, x: Any) -> Array:
         """Map x without dropout; nothing is kept.

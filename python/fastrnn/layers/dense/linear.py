@@ -32,6 +32,8 @@ class LinearTape(Kept):
         The input, read-only: a copy if somebody could write to it.
     """
 
+    x: Array
+
     __slots__ = ("_packed", "x")
 
     def __init__(self, x: Array, packed: Any) -> None:
@@ -103,8 +105,8 @@ class Linear(Module):
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
-        self.in_features = as_size("in_features", in_features)
-        self.out_features = as_size("out_features", out_features)
+        self.in_features: int = as_size("in_features", in_features)
+        self.out_features: int = as_size("out_features", out_features)
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.out_features, self.in_features)}
         if as_flag("bias", bias):
             shapes["bias"] = (self.out_features,)

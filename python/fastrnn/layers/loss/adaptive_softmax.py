@@ -12,7 +12,7 @@ from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
 from fastrnn._memory import check_memory, named_memory
 from fastrnn.layers.base.kept import frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["AdaptiveSoftmax", "adaptive_shapes"]
 
 
-class _Tail(Composite):
+class _Tail(ModuleGroup):
     """A cluster: a projection to a narrower vector and a softmax over its ids."""
 
     project: Linear
     output: Softmax
 
 
-class AdaptiveSoftmax(Composite):
+class AdaptiveSoftmax(ModuleGroup):
     """A two-level softmax over ids sorted by decreasing frequency.
 
     The head predicts one of the most frequent ids, below ``cutoffs[0]``, or a cluster of the others. Cluster
@@ -98,10 +98,10 @@ class AdaptiveSoftmax(Composite):
         dtype: DTypeLike = "float32",
         seed: Seed = None,
     ) -> None:
-        self.in_features = as_size("in_features", in_features)
-        self.out_features = as_size("out_features", out_features)
-        self.cutoffs = as_cutoffs(cutoffs, self.out_features)
-        self.div_value = as_number("div_value", div_value, least=1.0)
+        self.in_features: int = as_size("in_features", in_features)
+        self.out_features: int = as_size("out_features", out_features)
+        self.cutoffs: tuple[int, ...] = as_cutoffs(cutoffs, self.out_features)
+        self.div_value: float = as_number("div_value", div_value, least=1.0)
         generator, chosen = as_generator(seed), as_dtype(dtype)
         shapes = adaptive_shapes(self.in_features, self.out_features, self.cutoffs, self.div_value)
         check_memory("parameters", shapes, chosen)

@@ -77,11 +77,13 @@ class CRF(Module):
     ((1,), (4, 1, 3), True)
     """
 
+    num_tags: int
+
     def __init__(
         self, num_tags: int, *, allowed: Any = None, dtype: DTypeLike = "float32", seed: Seed = None
     ) -> None:
         K = self.num_tags = as_size("num_tags", num_tags)
-        self.allowed = None if allowed is None else _mask(allowed, K)
+        self.allowed: Array | None = None if allowed is None else _mask(allowed, K)
         super().__init__({"transitions": (K, K), "start": (K,), "end": (K,)}, as_dtype(dtype))
         fill_uniform(self.parameters._writable_flat(), 0.1, as_generator(seed))
 

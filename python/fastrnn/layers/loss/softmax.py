@@ -122,6 +122,9 @@ class TiedSoftmax(Module):
     True
     """
 
+    in_features: int
+    out_features: int
+
     def __init__(self, embedding: Embedding) -> None:
         if embedding.sparse:
             raise ValueError("embedding: expected sparse=False, as the output's gradient is dense")

@@ -38,6 +38,9 @@ class ProjectedStack:
         Its `input_size` is E.
     """
 
+    embedding: Embedding
+    rnn: Recurrent[Any]
+
     def __init__(self, embedding: Embedding, rnn: Recurrent[Any]) -> None:
         self.embedding, self.rnn = embedding, rnn
         self._packed = list(rnn._weights.current().packed)

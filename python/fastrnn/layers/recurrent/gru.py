@@ -93,7 +93,7 @@ class GRU(Recurrent[Array]):
         seed: Seed = None,
         **options: Unpack[GRUOptions],
     ) -> None:
-        self.reset_after = as_flag("reset_after", reset_after)
+        self.reset_after: bool = as_flag("reset_after", reset_after)
         super().__init__(
             (input_size, hidden_size, num_layers),
             {**options, "reset_after": self.reset_after},

@@ -101,7 +101,7 @@ class Jordan(Recurrent[Any]):
         seed: Seed = None,
         **options: Unpack[SharedOptions],
     ) -> None:
-        self.nonlinearity = as_nonlinearity(nonlinearity)
+        self.nonlinearity: str = as_nonlinearity(nonlinearity)
         self._output = (
             as_size("output_size", output_size),
             as_choice("output_activation", output_activation, ACTIVATIONS),

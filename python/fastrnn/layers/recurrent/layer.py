@@ -21,7 +21,7 @@ from fastrnn.layers.recurrent.engine.sequence_pass import forward, infer
 from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
 from fastrnn.layers.recurrent.engine.stream import Stream
 from fastrnn.layers.recurrent.engine.tape import Tape
-from fastrnn.layers.recurrent.options import without_numpy
+from fastrnn.layers.recurrent.options import CellOptions, without_numpy
 from fastrnn.layers.recurrent.shapes import Group
 from fastrnn.layers.recurrent.spec import RecurrentSpec
 
@@ -50,6 +50,19 @@ class Recurrent(Module, Generic[StateT]):
     rng : numpy.random.Generator
         Draws the dropout masks; a checkpoint must keep its state so that training can resume.
     """
+
+    spec: RecurrentSpec
+    options: CellOptions
+    input_size: int
+    hidden_size: int
+    directions: int
+    bidirectional: bool
+    num_layers: int
+    batch_first: bool
+    bias: bool
+    gates: int
+    state_names: tuple[str, ...]
+    output_size: int
 
     _cell: ClassVar[str]
     # A class's own arguments that are also attributes, with their defaults.

@@ -88,10 +88,14 @@ class SparseReservoir:
            [0.  , 0.  , 0.25]], dtype=float32)
     """
 
+    hidden_size: int
+    connections: int
+    dtype: np.dtype[Any]
+
     def __init__(self, weight: Any, *, leak_rate: Any = 1.0, nonlinearity: str = "tanh") -> None:
         data, indices, indptr = _compressed_rows(weight)
         self.hidden_size, self.connections, self.dtype = len(indptr) - 1, len(data), data.dtype
-        self.nonlinearity = as_choice("nonlinearity", nonlinearity, RESERVOIR_UNITS)
+        self.nonlinearity: str = as_choice("nonlinearity", nonlinearity, RESERVOIR_UNITS)
         leak = _leak_rates(leak_rate, self.hidden_size, self.dtype)
         self._packed = kernels.sparse_reservoir_pack(data, indices, indptr, leak, self.nonlinearity)
 

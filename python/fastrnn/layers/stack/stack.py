@@ -14,7 +14,7 @@ from fastrnn._memory import FEWER_TOKENS, named_memory
 from fastrnn._other_words import refuse_arguments
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
-from fastrnn.layers.base.module import Composite
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.recurrent.engine.arguments import read_input
 from fastrnn.layers.recurrent.engine.backpropagation import no_gradient
 from fastrnn.layers.recurrent.layer import Recurrent
@@ -46,7 +46,7 @@ __all__ = ["Stack", "StackTape"]
 StackState: TypeAlias = tuple[Any, ...]
 
 
-class Stack(Composite):
+class Stack(ModuleGroup):
     """A stack of recurrent layers as one module: any kinds, widths, layers and directions.
 
     With the stack's input x, layers f and outputs v, ``y = v[L-1]``, ``v[0] = f[0](x)`` and::
@@ -122,20 +122,23 @@ class Stack(Composite):
     (5, 2, 6)
     """
 
+    input_size: int
+    output_size: int
+
     layers: tuple[Recurrent[Any], ...]
 
     def __init__(
         self, *layers: Recurrent[Any], connect: str = "plain", dropout: float = 0.0, seed: Seed = None
     ) -> None:
         _check_layers(layers)
-        self.connect = as_choice("connect", connect, CONNECTIONS)
+        self.connect: str = as_choice("connect", connect, CONNECTIONS)
         check_widths(self.connect, layers)
-        self.context_size = context_size(layers)
-        self.dropout = as_probability("dropout", dropout)
+        self.context_size: int = context_size(layers)
+        self.dropout: float = as_probability("dropout", dropout)
         super().__init__(**{f"layer{index}": layer for index, layer in enumerate(layers)})
         self.layers = layers
         self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
-        self.batch_first = layers[0].batch_first
+        self.batch_first: bool = layers[0].batch_first
         self.rng: np.random.Generator = as_generator(seed)
 
     def __len__(self) -> int:

@@ -40,6 +40,8 @@ class StackStream:
     True
     """
 
+    batch_size: int
+
     __slots__ = ("_connect", "_given", "_layers", "_owner", "_parts", "batch_size")
 
     def __init__(

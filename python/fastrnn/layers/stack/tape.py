@@ -33,6 +33,11 @@ class StackTape(Kept):
         Masks applied to the outputs of all layers but the last.
     """
 
+    layers: tuple[Tape, ...]
+    dropout: tuple[Array | None, ...]
+    steps: Any
+    rows: Any
+
     __slots__ = ("_shape", "_stack", "alone", "dropout", "layers", "rows", "steps")
 
     def __init__(
@@ -40,7 +45,7 @@ class StackTape(Kept):
     ) -> None:
         self._stack, self._shape = stack, shape
         self.layers, self.dropout = tuple(layers), tuple(dropout)
-        self.alone = self.layers[0].alone
+        self.alone: bool = self.layers[0].alone
         self.steps, self.rows = self.layers[0].steps, self.layers[0].rows
 
     @property

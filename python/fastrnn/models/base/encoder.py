@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fastrnn._arrays import Array
 from fastrnn._checks import as_choice, as_probability
 from fastrnn._plain import as_mapping
-from fastrnn.layers import Composite, Embedding, Module, Recurrent
+from fastrnn.layers import Embedding, Module, Recurrent
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.description import from_description
 from fastrnn.layers.recurrent.options import CELLS
 
@@ -36,7 +37,7 @@ class EncoderTape(NamedTuple):
     state: Any
 
 
-class SequenceEncoder(Composite):
+class SequenceEncoder(ModuleGroup):
     """Read a batch of sequences: an embedding of ids, or features, then recurrent layers.
 
     Dropout is applied after the embedding, between the layers and to their last outputs, as in Zaremba et
@@ -63,6 +64,10 @@ class SequenceEncoder(Composite):
     output_size : int
         Width of the outputs and of the final state: hidden_size, or twice that if bidirectional.
     """
+
+    dropout: float
+    rng: np.random.Generator
+    unknown: NDArray[np.float64] | None
 
     embedding: Embedding | None
     rnn: Recurrent[Any]
@@ -100,7 +105,7 @@ class SequenceEncoder(Composite):
         self.embedding = None
         super().__init__(**parts)
         self.dropout, self.rng, self.unknown = as_probability("dropout", dropout), rng, unknown
-        self.output_size = self.rnn.output_size
+        self.output_size: int = self.rnn.output_size
 
     def __call__(
         self,

@@ -49,13 +49,16 @@ class Examples:
         Of which each part of a split has its share: the class of each example.
     """
 
+    batch: Callable[..., Any]
+    strata: NDArray[np.int64] | None
+
     def __init__(
         self,
         lengths: Sequence[int] | NDArray[np.int64],
         make: Callable[[NDArray[np.int64]], Any],
         strata: NDArray[np.int64] | None = None,
     ) -> None:
-        self.lengths = np.asarray(lengths, np.int64)
+        self.lengths: NDArray[np.int64] = np.asarray(lengths, np.int64)
         self.batch, self.strata = make, strata
 
     def __len__(self) -> int:

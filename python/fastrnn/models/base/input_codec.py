@@ -36,6 +36,11 @@ class InputCodec:
         Of features: what is subtracted from them, and what they are divided by.
     """
 
+    level: str
+    symbols: SymbolIds | None
+    mean: NDArray[np.float64] | None
+    scale: NDArray[np.float64] | None
+
     def __init__(
         self,
         level: str,
@@ -291,4 +296,4 @@ class ReadsSequences:
     def _set_codec(self, codec: InputCodec) -> None:
         self._codec = codec
         if codec.symbols is None:
-            self.n_features_in_ = codec.width
+            self.n_features_in_: int = codec.width

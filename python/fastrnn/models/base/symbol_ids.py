@@ -30,6 +30,10 @@ class SymbolIds:
         The ids ``0 .. reserved - 1`` are no symbols. 0 stands for every unknown symbol.
     """
 
+    symbols: tuple[Any, ...]
+    counts: tuple[int, ...]
+    reserved: int
+
     def __init__(self, symbols: Sequence[Symbol], counts: Sequence[int], reserved: int = 1) -> None:
         self.symbols, self.counts, self.reserved = tuple(symbols), tuple(counts), reserved
         self._ids = {symbol: reserved + i for i, symbol in enumerate(self.symbols)}

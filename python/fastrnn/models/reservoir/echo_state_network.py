@@ -288,7 +288,7 @@ class EchoStateNetwork(EchoStateModel):
             panel, _, flat = as_series("X", X)
             inputs = panel[0].shape[1]
             if not (y is None or flat):
-                self.n_features_in_ = inputs
+                self.n_features_in_: int = inputs
         elif not settings.has_feedback:
             raise ValueError("X: expected a series or a list of series, got None")
         if y is None:

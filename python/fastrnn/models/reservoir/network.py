@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
-from fastrnn.layers import RNN, Composite, Linear
+from fastrnn.layers import RNN, Linear
 from fastrnn.layers.base.kept import frozen
+from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.models.base.row_losses import row_losses
 from fastrnn.models.reservoir.sparse_layer import SparseLayer
 
@@ -54,7 +55,7 @@ class ReservoirBatch(NamedTuple):
         return float(rows * self.targets.shape[-1])
 
 
-class ReservoirNetwork(Composite):
+class ReservoirNetwork(ModuleGroup):
     """Groups of recurrent layers, and a linear readout of the inputs and of the states of all layers.
 
     The first layer of a group reads the inputs, each other layer the states below it.
@@ -83,6 +84,14 @@ class ReservoirNetwork(Composite):
         Called at the start of each epoch of training.
     """
 
+    groups: list[tuple[RNN | SparseLayer, ...]]
+    columns: tuple[NDArray[np.int64] | None, ...]
+    layers: list[RNN | SparseLayer]
+    layer_names: list[str]
+    features: int
+    pooling: str | None
+    rng: np.random.Generator
+
     readout: Linear
 
     def __init__(
@@ -97,7 +106,7 @@ class ReservoirNetwork(Composite):
     ) -> None:
         layers = [layer for group in groups for layer in group]
         names = [f"group{g}_layer{i}" for g, group in enumerate(groups) for i in range(len(group))]
-        self.width = features + sum(layer.output_size for layer in layers)
+        self.width: int = features + sum(layer.output_size for layer in layers)
         readout = Linear(self.width, outputs, dtype=layers[0].dtype, seed=0)
         super().__init__(**dict(zip(names, layers, strict=True)), readout=readout)
         self.groups, self.columns = [tuple(group) for group in groups], tuple(columns)

@@ -28,6 +28,10 @@ class NoisyReservoirs:
     rng : numpy.random.Generator
     """
 
+    network: ReservoirNetwork
+    deviation: float
+    rng: np.random.Generator
+
     def __init__(self, network: ReservoirNetwork, deviation: float, rng: np.random.Generator) -> None:
         self.network, self.deviation, self.rng = network, deviation, rng
         self._layers = [

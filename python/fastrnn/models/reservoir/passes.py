@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,13 @@ class Pass:
     carried : Carried, optional
         All sequences go on from there.
     """
+
+    network: ReservoirNetwork
+    inputs: Sequence[NDArray[Any]]
+    targets: Sequence[NDArray[np.float64]]
+    batch_size: int
+    noisy: NoisyReservoirs | None
+    carried: Carried | None
 
     def __init__(
         self,

@@ -141,6 +141,8 @@ class EchoStateClassifier(PooledEchoState):
     (['slow', 'fast'], 1.0)
     """
 
+    classes_: NDArray[Any]
+
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Fit the readout to further data too: in one pass, as if all had been there at once.
 

@@ -60,8 +60,14 @@ class Moments:
     Readout(weight=array([[2.]]), bias=array([1.]))
     """
 
+    zz: NDArray[np.float64]
+    zy: NDArray[np.float64]
+    yy: NDArray[np.float64]
+    z_mean: NDArray[np.float64]
+    y_mean: NDArray[np.float64]
+
     def __init__(self, states: int, targets: int) -> None:
-        self.count = 0
+        self.count: int = 0
         self.z_mean, self.y_mean = np.zeros(states), np.zeros(targets)
         self.zz, self.zy = np.zeros((states, states)), np.zeros((states, targets))
         self.yy = np.zeros(targets)
@@ -229,6 +235,9 @@ class LeaveOneOut:
     Allen (1974), "The Relationship between Variable Selection and Data Augmentation and a Method for
     Prediction". Hastie, Tibshirani, Friedman (2009), "The Elements of Statistical Learning", equation 7.64.
     """
+
+    factorisation: Factorisation
+    ridges: tuple[float, ...]
 
     def __init__(self, factorisation: Factorisation, ridges: Sequence[float]) -> None:
         self.factorisation, self.ridges = factorisation, tuple(ridges)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,9 +63,12 @@ class RecursiveLeastSquares:
     [3.0, 2.0, -1.0]
     """
 
+    weight: NDArray[np.float64]
+    root: Any
+
     def __init__(self, states: int, targets: int, *, ridge: float, forgetting: float = 1.0) -> None:
         ridge = as_number("ridge", ridge, above=0.0)
-        self.forgetting = as_number("forgetting", forgetting, above=0.0, most=1.0)
+        self.forgetting: float = as_number("forgetting", forgetting, above=0.0, most=1.0)
         self.weight = np.zeros((1 + states, targets))
         self.root = np.eye(1 + states) / np.sqrt(ridge)
         self.root[0, 0] *= _BIAS_PRIOR

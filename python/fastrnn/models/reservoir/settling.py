@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from fastrnn.models.reservoir.network import ReservoirNetwork
 from fastrnn.models.reservoir.passes import Pass
@@ -28,6 +29,10 @@ class SettledReadout:
     Golub, Pereyra (1973), "The Differentiation of Pseudo-Inverses and Nonlinear Least Squares Problems Whose
     Variables Separate".
     """
+
+    network: ReservoirNetwork
+    make_pass: Callable[..., Any]
+    ridge: float
 
     def __init__(self, network: ReservoirNetwork, make_pass: Callable[[], Pass], ridge: float) -> None:
         self.network, self.make_pass, self.ridge = network, make_pass, ridge

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
@@ -41,6 +42,14 @@ class SparseLayer(Module):
     row_ends : ndarray, int64 [H]
         Where each row ends.
     """
+
+    input_size: int
+    hidden_size: int
+    output_size: int
+    leak_rate: float
+    nonlinearity: str
+    columns: NDArray[np.int64]
+    row_ends: NDArray[np.int64]
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,14 @@ class Windows:
         Called before states are refreshed: makes the readout what it should be.
     """
 
+    network: ReservoirNetwork
+    inputs: Sequence[NDArray[Any]]
+    targets: Sequence[NDArray[np.float64]]
+    washout: int
+    window: int
+    batch_size: int
+    follow: bool
+
     def __init__(
         self,
         network: ReservoirNetwork,
@@ -63,7 +71,7 @@ class Windows:
         self.settle = settle
         self.network, self.inputs, self.targets = network, inputs, targets
         self.washout, self.window, self.batch_size, self.follow = washout, window, batch_size, follow
-        self.places = [
+        self.places: list[_Place] = [
             _Place(row, start, min(start + window, len(one)))
             for row, one in enumerate(inputs)
             for start in range(0, len(one), window)

@@ -105,6 +105,9 @@ class PassWeights(NamedTuple):
 class PackedWeights:
     """A layer's packed weights and initial states, packed again after the parameters change."""
 
+    spec: RecurrentSpec
+    parameters: Parameters
+
     def __init__(self, spec: RecurrentSpec, parameters: Parameters) -> None:
         self.spec, self.parameters = spec, parameters
         self.forget()

@@ -51,6 +51,8 @@ class Stream(Generic[StateT]):
     (4,)
     """
 
+    batch_size: int
+
     __slots__ = (
         "_buffer",
         "_context",

@@ -106,6 +106,9 @@ class Tape(Kept):
     True
     """
 
+    steps: Any
+    rows: Any
+
     __slots__ = (
         "_levels",
         "_owner",
@@ -133,8 +136,8 @@ class Tape(Kept):
     ) -> None:
         self._owner: Any = None  # the layer whose pass it was
         self._spec, self._weights, self._levels = spec, weights, levels
-        self.learned_state = False  # whether the initial state was the layer's own
-        self.alone = False  # whether x had no axis N
+        self.learned_state: bool = False  # whether the initial state was the layer's own
+        self.alone: bool = False  # whether x had no axis N
         self.packing: Packing | None = None
         self.layers = tuple(layers)
         self.dropout = tuple(dropout)

@@ -12,34 +12,22 @@ from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.recurrent.layer import Recurrent
 from fastrnn.layers.stack.stack import Stack
 
-__all__ = ["check_parts", "named_parts", "widths"]
+__all__ = ["check_kind_of_part", "check_parts", "widths"]
 
 _KINDS = (Recurrent, Stack, Embedding, Linear, Head, Activation)
 
 
-def named_parts(parts: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the parts by name.
+def check_kind_of_part(name: str, part: Any) -> None:
+    """Check that a part can stand in a chain.
 
     Raises
     ------
-    ValueError
-        If there is none.
     TypeError
-        If a name is no str, or a part of another kind.
+        If not.
     """
-    if len(parts) == 1 and isinstance(parts[0], Mapping):
-        named = dict(parts[0])
-    else:
-        named = {f"part{index}": part for index, part in enumerate(parts)}
-    if not named:
-        raise ValueError("parts: expected at least one, got none")
-    for name, part in named.items():
-        if not isinstance(name, str):
-            raise TypeError(f"parts: expected names of type str, got {type(name).__name__}")
-        if not isinstance(part, _KINDS):
-            kinds = ", ".join(kind.__name__ for kind in _KINDS)
-            raise TypeError(f"{name}: expected one of {kinds}, got {type(part).__name__}")
-    return named
+    if not isinstance(part, _KINDS):
+        kinds = ", ".join(kind.__name__ for kind in _KINDS)
+        raise TypeError(f"{name}: expected one of {kinds}, got {type(part).__name__}")
 
 
 def check_parts(parts: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ __all__ = ["SequentialStream"]
 
 
 class SequentialStream:
-    """A network with its state, which runs step by step; ``Sequential.stream`` makes it.
+    """A network with its state, which runs step by step; ``stream`` of `Composite` and `Sequential` makes it.
 
     Attributes
     ----------
@@ -35,12 +35,14 @@ class SequentialStream:
     (False, True)
     """
 
+    batch_size: int
+
     __slots__ = ("_network", "_parts", "batch_size")
 
     def __init__(self, network: Any, batch_size: int) -> None:
         self._network, self.batch_size = network, as_size("batch_size", batch_size)
         self._parts: list[tuple[Any, Any]] = []  # what runs a step, and the stream itself if there is a state
-        for name, part in network.parts.items():
+        for name, part in network._chain().layers.items():
             if not isinstance(part, (Recurrent, Stack)):
                 self._parts.append((part, None))
                 continue
@@ -84,7 +86,7 @@ class SequentialStream:
 
     @state.setter
     def state(self, value: tuple[Any, ...] | None) -> None:
-        before, entries = self.state, self._network._entries("state", value)
+        before, entries = self.state, self._network._chain().entries("state", value)
         streams = self._streams()
         try:
             for stream, entry in zip(streams, entries, strict=True):
