@@ -109,7 +109,8 @@ def load_names(subset: str = "train") -> tuple[list[str], list[str]]:
     Common surnames, 75 of each language, without accents; a fifth of each language is in "valid".
 
     Of the 180 names to measure on, a guess has 8 % right and a trigram model of letters for
-    each language 58 %; ``SequenceClassifier(hidden_size=64, epochs=30)`` has 59, 64 and 65 % with seeds 0, 1, 2.
+    each language 58 %; ``SequenceClassifier(hidden_size=64, epochs=30)`` has 59, 64 and 65 % with seeds
+    0, 1, 2.
 
     Written for fastrnn, under its licence.
 
