@@ -1,4 +1,4 @@
-"""Squared and absolute error, Huber's and the quantile loss: reference, central differences, PyTorch, bad input."""
+"""Losses of real numbers: the reference, central differences, PyTorch, bad input."""
 
 import re
 
