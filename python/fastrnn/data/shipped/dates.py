@@ -15,7 +15,8 @@ _MONTHS = "January February March April May June July August September October N
 _WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 # None is ambiguous: with dots the day is first, with slashes the year.
 _FORMS = (
-    "{day} {month} {year}", "{month} {day}, {year}", "{weekday}, {month} {day}, {year}", "{day}.{number}.{year}",
+    "{day} {month} {year}", "{month} {day}, {year}", "{weekday}, {month} {day}, {year}",
+    "{day}.{number}.{year}",
     "{nth} of {month} {year}", "{month:.3} {nth}, {year}", "{year}/{number:02}/{day:02}",
     "{day:02}-{month:.3}-{year}", "{year} {month} {day}", "{weekday:.3} {day} {month:.3} {year}",
 )  # fmt: skip
@@ -25,10 +26,10 @@ def load_dates(subset: str = "train") -> tuple[list[str], list[str]]:
     """Return written dates and their ISO forms, for a `Seq2Seq`: ``"3rd of May 1979"``, ``"1979-05-03"``.
 
     The dates are those of 1900 to 2099, in ten forms, in the usual case, in lower or in upper case. No date
-    of "valid" is in "train" in any form. The alphabet has 47 characters; the longest date has 28.
+    of "valid" is in "train" in any form. The texts have 59 different characters; the longest has 29.
 
     Nothing that copies or guesses has a date right: with a date drawn at random, 1 of 73,049.
-    ``Seq2Seq(hidden_size=64, epochs=10)`` has FIXME % of "valid" right.
+    ``Seq2Seq(hidden_size=64, epochs=10)``, which takes about a minute, has all of "valid" right with seed 0.
 
     Generated from a fixed seed; as fastrnn itself, under its licence.
 
@@ -51,6 +52,7 @@ def load_dates(subset: str = "train") -> tuple[list[str], list[str]]:
     >>> import fastrnn as fr
     >>> X, y = fr.data.load_dates()
     >>> len(X), X[0], y[0]
+    (4000, '2084 March 31', '2084-03-31')
     """
     random = np.random.default_rng(0)
     days = random.permutation((_LAST - _FIRST).days + 1)[:4400]

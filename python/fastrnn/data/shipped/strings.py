@@ -14,8 +14,8 @@ def load_reber(subset: str = "train") -> list[str]:
     The last symbol but one is the second one again, so a model must remember it over the whole string; see
     `synthetic.embedded_reber`. `synthetic.legal_continuations` says which symbols may come next.
 
-    In nats a string, the end included, "valid" costs FIXME if every choice of the grammar is known to be even,
-    and FIXME more without memory of the second symbol.
+    A string of "valid" costs 4.70 nats if what is legal is known at each place, and 0.69 more without memory
+    of the second symbol.
 
     Generated from a fixed seed; as fastrnn itself, under its licence.
 
@@ -38,6 +38,7 @@ def load_reber(subset: str = "train") -> list[str]:
     >>> import fastrnn as fr
     >>> strings = fr.data.load_reber()
     >>> len(strings), strings[0]
+    (1000, 'BPBPVPXTTTTVVEPE')
     """
     strings = embedded_reber(1200, seed=0)
     return strings[:1000] if is_training(subset) else strings[1000:]
