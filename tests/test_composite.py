@@ -176,7 +176,7 @@ def test_parts_are_found_by_name_position_attribute_and_in_a_loop():
     with pytest.raises(IndexError, match="expected one of embedding, rnn, fc or a position, got 3"):
         model[3]
     assert model[1:] == (model.rnn, model.fc)
-    with pytest.raises(AttributeError, match="no part or attribute 'lstm'; its parts are embedding, rnn, fc"):
+    with pytest.raises(AttributeError, match="no attribute 'lstm'; its parts are embedding, rnn, fc"):
         model.lstm  # noqa: B018 - the access is what is tested
 
 

@@ -1,4 +1,4 @@
-"""Squared error, Huber's and the quantile loss: the reference, central differences, PyTorch, bad input."""
+"""Losses of real numbers: the reference, central differences, PyTorch, bad input."""
 
 import re
 
@@ -16,6 +16,7 @@ TAUS = np.array([0.1, 0.5, 0.9])
 # name: the loss of an array [..., 3], with targets of that shape or without the last axis; and the reference.
 CALLS = {
     "squared": (losses.mean_squared_error, reference.squared_error),
+    "absolute": (losses.mean_absolute_error, reference.absolute_error),
     "huber": (
         lambda x, y, **more: losses.huber(x, y, delta=0.7, **more),
         lambda x, y: reference.huber(x, y, 0.7),
@@ -59,7 +60,9 @@ def test_the_gradient_is_that_of_central_differences(kind):
 def test_they_are_those_of_pytorch(torch):
     functional = torch.nn.functional
     x, y = make("squared", (6, 4, 9))
+    y[0] = x[0]  # ties: their gradient of an absolute error is 0 too
     cases = [(losses.mean_squared_error(x, y), functional.mse_loss, {})]
+    cases += [(losses.mean_absolute_error(x, y), functional.l1_loss, {})]
     cases += [
         (losses.huber(x, y, delta=delta), functional.huber_loss, {"delta": delta}) for delta in (0.3, 1, 2)
     ]
@@ -108,6 +111,8 @@ def test_the_least_quantile_loss_is_at_the_quantiles():
 def test_a_prediction_that_equals_its_target_has_no_gradient_and_nan_stays_nan():
     loss, dx = losses.quantile([[1.0, 1.0]], [1], [0.2, 0.9])
     assert (loss, dx.tolist()) == (0.0, [[0.0, 0.0]])
+    loss, dx = losses.mean_absolute_error([1.0, -0.0, 3.0], [1, 0, 0])
+    assert (loss, dx.tolist()) == (1.0, [0.0, 0.0, 1 / 3])
     for kind, (call, _) in CALLS.items():
         x, y = make(kind, (2, 3))
         x[0, 0] = np.nan

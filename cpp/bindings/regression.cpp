@@ -1,4 +1,4 @@
-// Losses of real numbers: squared error, Huber's and the quantile loss.
+// Losses of real numbers: squared and absolute error, Huber's and the quantile loss.
 #include "kernels/dense/regression.hpp"
 
 #include <cmath>
@@ -12,9 +12,10 @@ namespace {
 
 RegressionLoss loss_of(const std::string& kind) {
     if (kind == "squared") return RegressionLoss::squared;
+    if (kind == "absolute") return RegressionLoss::absolute;
     if (kind == "huber") return RegressionLoss::huber;
     if (kind == "quantile") return RegressionLoss::quantile;
-    throw py::value_error("kind: expected 'squared', 'huber' or 'quantile', got '" + kind + "'");
+    throw py::value_error("kind: expected 'squared', 'absolute', 'huber' or 'quantile', got '" + kind + "'");
 }
 
 template <class S>
@@ -29,8 +30,8 @@ py::tuple regression_loss(py::object predictions, py::object targets, py::object
     const py::object mask = private_copy<bool>(std::move(counted), "counted");
     p.counted = optional_data<bool>(mask, "counted", {{"M", p.M}});
     p.parameters = optional_data<S>(parameters, "parameters", {{"Q", p.Q}});
-    if (!p.parameters && p.kind != RegressionLoss::squared)
-        throw py::value_error("parameters: expected [Q] with kind '" + kind + "', got None");
+    const bool bare = p.kind == RegressionLoss::squared || p.kind == RegressionLoss::absolute;
+    if (!p.parameters && !bare) throw py::value_error("parameters: expected [Q] with kind '" + kind + "', got None");
     for (Index m = 0; m < p.M; ++m)
         if ((!p.counted || p.counted[m]) && !std::isfinite(p.targets[m]))
             throw py::value_error("targets: expected finite numbers, got " + std::to_string(p.targets[m]) +

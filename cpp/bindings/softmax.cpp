@@ -1,4 +1,6 @@
 // Softmax and cross-entropy, alone and after a linear layer.
+#include <cmath>
+
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
@@ -7,20 +9,36 @@
 namespace fastrnn::bindings {
 namespace {
 
+// Checks the weights [V] of classes; null where there are none.
 template <class S>
-py::tuple softmax_cross_entropy(py::object logits, py::object targets) {
+const S* expect_class_weight(py::handle class_weight, Index V) {
+    const S* const weights = optional_data<S>(class_weight, "class_weight", {{"V", V}});
+    for (Index v = 0; weights && v < V; ++v)
+        if (!(weights[v] >= S(0)) || std::isinf(weights[v]))
+            throw py::value_error("class_weight: expected finite numbers of at least 0, got " +
+                                  std::to_string(weights[v]) + " at position " + std::to_string(v));
+    return weights;
+}
+
+template <class S>
+py::tuple softmax_cross_entropy(py::object logits, py::object targets, double scale, double smoothing,
+                                py::object class_weight) {
     const auto rows = expect<S>(logits, "logits", {{"M", any}, {"V", any}});
-    const Index M = rows.shape(0), V = rows.shape(1);
-    if (V < 1) throw py::value_error("logits: expected [M, V] with V >= 1, got " + describe(rows));
-    const auto ids = expect_ids(targets, "targets", {{"M", M}}, V);
-    auto losses = new_array<S>("losses", {M});
-    auto dlogits = new_array<S>("dlogits", {M, V}, false, "use fewer rows at a time");
-    S* const loss = losses.mutable_data();
-    S* const d = dlogits.mutable_data();
+    CrossEntropyProblem<S> p;
+    p.M = rows.shape(0), p.V = rows.shape(1);
+    if (p.V < 1) throw py::value_error("logits: expected [M, V] with V >= 1, got " + describe(rows));
+    const auto ids = expect_ids(targets, "targets", {{"M", p.M}}, p.V);
+    auto losses = new_array<S>("losses", {p.M});
+    auto dlogits = new_array<S>("dlogits", {p.M, p.V}, false, "use fewer rows at a time");
+    p.logits = rows.data();
+    p.targets = ids.data();
+    p.class_weight = expect_class_weight<S>(class_weight, p.V);
+    p.scale = S(scale), p.smoothing = S(smoothing);
+    p.losses = losses.mutable_data();
+    p.d = dlogits.mutable_data();
     {
         const ReleasedGil release;
-        std::copy(rows.data(), rows.data() + M * V, d);
-        for (Index m = 0; m < M; ++m) loss[m] = softmax_cross_entropy_row(d + m * V, V, ids.data()[m], S(1));
+        fastrnn::softmax_cross_entropy(p, available_threads());
     }
     return py::make_tuple(losses, dlogits);
 }
@@ -63,12 +81,13 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
 void register_softmax(py::module_& m) {
     m.def(
         "softmax_cross_entropy",
-        [](py::object logits, py::object targets) {
-            return is_double(logits) ? softmax_cross_entropy<double>(logits, targets)
-                                     : softmax_cross_entropy<float>(logits, targets);
+        [](py::object logits, py::object targets, double scale, double smoothing, py::object class_weight) {
+            const auto run = is_double(logits) ? softmax_cross_entropy<double> : softmax_cross_entropy<float>;
+            return run(logits, targets, scale, smoothing, class_weight);
         },
-        py::arg("logits"), py::arg("targets"),
-        "Return losses [M] in nats and their gradients softmax - onehot [M, V].");
+        py::arg("logits"), py::arg("targets"), py::arg("scale") = 1.0, py::arg("smoothing") = 0.0,
+        py::arg("class_weight") = py::none(),
+        "Return losses [M] in nats and the gradients of their scaled sum [M, V].");
     m.def(
         "linear_cross_entropy",
         [](py::object h, py::object weight, py::object bias, py::object targets, double scale, py::object dweight,

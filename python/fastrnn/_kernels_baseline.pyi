@@ -196,7 +196,13 @@ def attention_backward(
 ) -> tuple[_Floats | None, tuple[_Floats, _Floats, _Floats | None]]: ...
 
 # --- losses in nats per row; a target of -1 is not counted ---
-def softmax_cross_entropy(logits: _Floats, targets: _Ids) -> tuple[_Floats, _Floats]: ...
+def softmax_cross_entropy(
+    logits: _Floats,
+    targets: _Ids,
+    scale: float = 1.0,
+    smoothing: float = 0.0,
+    class_weight: _Floats | None = None,
+) -> tuple[_Floats, _Floats]: ...
 def linear_cross_entropy(
     h: _Floats,
     weight: _Floats,

@@ -1,7 +1,8 @@
-// Losses of real numbers: squared error, Huber's and the quantile (pinball) loss, and their gradients.
+// Losses of real numbers: squared and absolute error, Huber's and the quantile (pinball) loss, and their gradients.
 //
 // With a prediction x, its target y and r = x - y
 //   squared   L = r^2                                     dL/dx = 2 r
+//   absolute  L = |r|                                     dL/dx = 1, -1, 0 for r > 0, r < 0, r = 0
 //   huber     L = r^2 / 2          where |r| <= delta     dL/dx = r
 //               = delta (|r| - delta / 2)   elsewhere             delta sign(r)        (Huber 1964)
 //   quantile  L = max(tau (y - x), (tau - 1) (y - x))     dL/dx = 1 - tau, -tau, 0 for r > 0, r < 0, r = 0
@@ -14,7 +15,7 @@
 
 namespace fastrnn {
 
-enum class RegressionLoss { squared, huber, quantile };
+enum class RegressionLoss { squared, absolute, huber, quantile };
 
 template <class S>
 struct RegressionProblem {
@@ -23,7 +24,7 @@ struct RegressionProblem {
     const S* predictions = nullptr;     // [M, Q]
     const S* targets = nullptr;         // [M], the same for every column
     const bool* counted = nullptr;      // [M]; null: all
-    const S* parameters = nullptr;      // [Q]: delta or tau of each column; not read for `squared`
+    const S* parameters = nullptr;      // [Q]: delta or tau of each column; null for those without
     S scale = 1;                        // of the gradients only
     S *losses = nullptr, *d = nullptr;  // [M, Q]
 };
@@ -37,6 +38,10 @@ template <RegressionLoss Kind, class S>
 FASTRNN_INLINE LossAndSlope<S> regression_loss(Vec<S> r, Vec<S> parameter) {
     const Vec<S> zero = set(S(0)), one = set(S(1));
     if constexpr (Kind == RegressionLoss::squared) return {r * r, r + r};
+    if constexpr (Kind == RegressionLoss::absolute) {
+        const Vec<S> slope = where_positive(r, one) - where_positive(zero - r, one);
+        return {r * slope, slope};  // NaN where r is
+    }
     if constexpr (Kind == RegressionLoss::huber) {
         const Vec<S> size = zero - minus_magnitude(r), half = set(S(0.5));
         const Vec<S> far = size - parameter;
@@ -84,6 +89,7 @@ void regression_losses(const RegressionProblem<S>& p, int threads) {
             const Range part = worker.part(count, piece, 1024);
             if (part.begin >= part.end) return;
             if (p.kind == RegressionLoss::squared) regression_elements<RegressionLoss::squared>(p, part);
+            if (p.kind == RegressionLoss::absolute) regression_elements<RegressionLoss::absolute>(p, part);
             if (p.kind == RegressionLoss::huber) regression_elements<RegressionLoss::huber>(p, part);
             if (p.kind == RegressionLoss::quantile) regression_elements<RegressionLoss::quantile>(p, part);
         });

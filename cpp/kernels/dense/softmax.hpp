@@ -106,6 +106,35 @@ S softmax_cross_entropy_row(S* logits, Index V, std::int64_t id, S scale, S smoo
 }
 
 template <class S>
+struct CrossEntropyProblem {
+    Index M = 0, V = 0;
+    const S* logits = nullptr;              // [M, V]
+    const std::int64_t* targets = nullptr;  // [M], -1 or 0 .. V-1
+    const S* class_weight = nullptr;        // [V], factors of the losses of each class's rows; null: all 1
+    S scale = 1, smoothing = 0;             // factor of the gradients only; e
+    S *losses = nullptr, *d = nullptr;      // [M]; [M, V], may be the logits themselves
+};
+
+template <class S>
+void softmax_cross_entropy(const CrossEntropyProblem<S>& p, int threads) {
+    run_team(Sharing::of(threads, 16.0 * double(p.M) * double(p.V)), [&](const Worker& worker) {
+        const FlushDenormals flush;
+        worker.share([&](int piece) {
+            const Range rows = worker.part(p.M, piece);
+            for (Index m = rows.begin; m < rows.end; ++m) {
+                const std::int64_t id = p.targets[m];
+                const S weight = p.class_weight && id != no_target ? p.class_weight[id] : S(1);
+                S* const row = p.d + m * p.V;
+                std::copy_n(p.logits + m * p.V, p.V, row);
+                const S loss = softmax_cross_entropy_row(row, p.V, id, weight * p.scale, p.smoothing);
+                // A class without weight counts nothing, an infinite loss included.
+                p.losses[m] = weight == S(0) ? S(0) : weight * loss;
+            }
+        });
+    });
+}
+
+template <class S>
 struct LinearCrossEntropyProblem {
     LinearProblem<S> linear;                // x = h [M, K], weight [V, K], bias [V]
     const std::int64_t* targets = nullptr;  // [M], -1 or 0 .. V-1

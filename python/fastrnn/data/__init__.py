@@ -10,6 +10,15 @@ from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.mel import log_mel, mel_filters
 from fastrnn.data.reading import read_lines
 from fastrnn.data.sentences import SentenceBatches
+from fastrnn.data.shipped import (
+    load_cycles,
+    load_dates,
+    load_names,
+    load_reber,
+    load_sentences,
+    load_sines,
+    load_tales,
+)
 from fastrnn.data.tables import read_jsonl, read_pairs, read_series, read_table
 from fastrnn.data.tokenize import split_words
 from fastrnn.data.vocabulary import Vocabulary
@@ -24,6 +33,13 @@ __all__ = [
     "TrainingData",
     "Vocabulary",
     "length_buckets",
+    "load_cycles",
+    "load_dates",
+    "load_names",
+    "load_reber",
+    "load_sentences",
+    "load_sines",
+    "load_tales",
     "log_mel",
     "mel_filters",
     "pad_batch",

@@ -31,7 +31,12 @@ from fastrnn.layers.loss.crf import CRF
 from fastrnn.layers.loss.cross_entropy import softmax_cross_entropy
 from fastrnn.layers.loss.ctc import CTCAlignment, ctc_align, ctc_loss
 from fastrnn.layers.loss.logistic import Logistic, binary_cross_entropy
-from fastrnn.layers.loss.regression import huber, mean_squared_error, quantile_loss
+from fastrnn.layers.loss.regression import (
+    huber,
+    mean_absolute_error,
+    mean_squared_error,
+    quantile_loss,
+)
 from fastrnn.layers.loss.softmax import Softmax, TiedSoftmax
 from fastrnn.layers.loss.tag_schemes import allowed_transitions
 from fastrnn.layers.recurrent.engine.segments import CheckpointedTape
@@ -98,6 +103,7 @@ __all__ = [
     "ctc_loss",
     "huber",
     "init",
+    "mean_absolute_error",
     "mean_squared_error",
     "quantile_loss",
     "softmax_cross_entropy",

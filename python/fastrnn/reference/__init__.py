@@ -7,7 +7,7 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - their variants, with every option of a layer: `variant_forward`, `variant_backward`
 - stacked layers: `stack_forward`, `stack_backward`
 - inputs and outputs: `linear_forward`, `embedding_forward`, `softmax_cross_entropy`, `linear_cross_entropy`,
-  `binary_cross_entropy`, `squared_error`, `huber`, `quantile_loss`, `ctc_loss`
+  `binary_cross_entropy`, `squared_error`, `absolute_error`, `huber`, `quantile_loss`, `ctc_loss`
 - sequences of tags: `crf_loss`, `crf_marginals`, `crf_viterbi`
 - reservoirs: `reservoir_forward`
 - attention: `attention_forward`, `attention_backward`
@@ -47,7 +47,7 @@ from fastrnn.reference.loss import (
 )
 from fastrnn.reference.lstm import lstm_backward, lstm_forward, lstm_step
 from fastrnn.reference.optim import adam_step, adamw_step, rmsprop_step, rows_step, sgd_step
-from fastrnn.reference.regression import huber, quantile_loss, squared_error
+from fastrnn.reference.regression import absolute_error, huber, quantile_loss, squared_error
 from fastrnn.reference.reservoir import dense_from_rows, reservoir_forward
 from fastrnn.reference.stack import CELLS, Cell, Rows, stack_backward, stack_forward
 from fastrnn.reference.time_loop import Tape
@@ -62,6 +62,7 @@ __all__ = [
     "Rows",
     "Tape",
     "VariantTape",
+    "absolute_error",
     "adam_step",
     "adamw_step",
     "attention_backward",

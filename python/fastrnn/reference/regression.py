@@ -1,4 +1,4 @@
-"""Losses of real numbers: squared error, Huber's and the quantile loss, and their gradients."""
+"""Losses of real numbers: squared and absolute error, Huber's and the quantile loss, and their gradients."""
 
 from __future__ import annotations
 
@@ -27,6 +27,28 @@ def squared_error(predictions: Floats, targets: Floats) -> tuple[Floats, Floats]
     """
     residual = _residual(predictions, targets)
     return residual**2, 2 * residual
+
+
+def absolute_error(predictions: Floats, targets: Floats) -> tuple[Floats, Floats]:
+    r"""Compute :math:`L = |x - y|` of each prediction x, and its gradient: 0 where :math:`x = y`.
+
+    Parameters
+    ----------
+    predictions, targets : ndarray [...], float32 or float64
+
+    Returns
+    -------
+    losses, dpredictions : ndarray [...]
+        Neither summed nor averaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [array.tolist() for array in absolute_error(np.array([1.0, 2.0]), np.array([4.0, 2.0]))]
+    [[3.0, 0.0], [-1.0, 0.0]]
+    """
+    residual = _residual(predictions, targets)
+    return abs(residual), np.sign(residual)
 
 
 def huber(predictions: Floats, targets: Floats, delta: float = 1.0) -> tuple[Floats, Floats]:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal, overload
 
 import numpy as np
 
-from fastrnn._arrays import (
-    FLOAT_DTYPES,
-    NO_TARGET,
-    Array,
-    as_array,
-    as_floats,
-    check_shape,
-)
+from fastrnn._arrays import NO_TARGET, Array, as_array, as_floats, check_shape
 from fastrnn._checks import as_number
 from fastrnn._dispatch import kernels
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.counted import counted_elements
-from fastrnn.layers.loss.cross_entropy import count_targets, mean_loss
+from fastrnn.layers.loss.cross_entropy import as_logits, as_weights
+from fastrnn.layers.loss.reduction import gradient_scale, reduce_losses
 
 __all__ = ["Logistic", "binary_cross_entropy"]
+
+
+@overload
+def binary_cross_entropy(
+    logits: Any, targets: Any, *, mask: Any = None, lengths: Any = None,
+    pos_weight: Any = None, label_smoothing: float = 0.0,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[float, Array]: ...  # fmt: skip
+
+
+@overload
+def binary_cross_entropy(
+    logits: Any, targets: Any, *, mask: Any = None, lengths: Any = None,
+    pos_weight: Any = None, label_smoothing: float = 0.0,
+    reduction: Literal["none"],
+) -> tuple[Array, Array]: ...  # fmt: skip
 
 
 def binary_cross_entropy(
@@ -31,7 +42,8 @@ def binary_cross_entropy(
     lengths: Any = None,
     pos_weight: Any = None,
     label_smoothing: float = 0.0,
-) -> tuple[float, Array]:
+    reduction: str = "mean",
+) -> tuple[float | Array, Array]:
     """Return the mean logistic loss of logits and its gradient.
 
     The loss of a logit x with target y and weight w of positive targets is
@@ -52,18 +64,21 @@ def binary_cross_entropy(
         w, to weigh precision against recall or frequent against rare classes; default 1.
     label_smoothing : float, default 0.0
         e, in [0, 1): y becomes ``(1 - e) * y + e / 2``.
+    reduction : {"mean", "sum", "none"}
+        "none": the loss of each element.
 
     Returns
     -------
     loss : float
-        Mean over the elements that have a target, in nats.
+        Mean over the elements that have a target, in nats. With "none": ndarray, float [..., K].
     dlogits : ndarray, float [..., K]
-        Gradient of that mean; zero where there is no target, whatever the logit.
+        Gradient of that loss, with "none" of the sum; zero where there is no target, whatever the logit.
 
     Raises
     ------
     ValueError
-        If a shape does not fit, a target, length or weight is out of range or there is no target at all.
+        If a shape does not fit, a target, length or weight is out of range, or there is no target to take the
+        mean of.
     TypeError
         If the logits are neither float32 nor float64, or another argument is of the wrong kind.
 
@@ -79,25 +94,22 @@ def binary_cross_entropy(
     >>> dlogits.tolist()
     [[-0.375, 0.125], [0.125, 0.0], [-0.375, 0.0]]
     """
-    array = as_array("logits", logits, np.dtype(np.float64))
-    if array.dtype not in FLOAT_DTYPES:
-        raise TypeError(f"logits: expected float32 or float64, got {array.dtype}")
-    array = as_floats("logits", array, array.dtype, ("...", "K"))
+    array = as_logits(logits, ("...", "K"))
     smoothing = as_number("label_smoothing", label_smoothing, least=0.0, below=1.0)
     wanted = _targets(targets, array.dtype, array.shape)
     counted = counted_elements("logits", array.shape, mask, lengths)
     if counted is not None:
         wanted = np.where(counted, wanted, array.dtype.type(NO_TARGET))
-    count = count_targets(wanted)
-    width = array.shape[-1]
+    count = int(np.count_nonzero(wanted != NO_TARGET))
+    rows, width = math.prod(array.shape[:-1]), array.shape[-1]
     losses, dlogits = kernels.binary_cross_entropy(
-        array.reshape(-1, width),
-        wanted.reshape(-1, width),
+        array.reshape(rows, width),
+        wanted.reshape(rows, width),
         _weights(pos_weight, width, array.dtype),
-        1.0 / count,
+        gradient_scale(reduction, count),
         smoothing,
     )
-    return mean_loss(losses, count), dlogits.reshape(array.shape)
+    return reduce_losses(losses, reduction, count, array.shape), dlogits.reshape(array.shape)
 
 
 class Logistic(Linear):
@@ -226,12 +238,7 @@ def _targets(targets: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Arra
 
 def _weights(pos_weight: Any, width: int, dtype: np.dtype[Any]) -> Array | None:
     """Return the weights of positive targets, [width] or [1]; the kernel checks that none is negative."""
-    if pos_weight is None:
-        return None
-    array = as_array("pos_weight", pos_weight, dtype)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"pos_weight: expected floats, got {array.dtype}")
-    if array.ndim == 0:
-        return array.reshape(1).astype(dtype)
-    check_shape("pos_weight", array, (width,))
-    return np.ascontiguousarray(array, dtype)
+    array = None if pos_weight is None else as_array("pos_weight", pos_weight, dtype)
+    if array is not None and array.ndim == 0:
+        return as_weights("pos_weight", array.reshape(1), 1, dtype)
+    return as_weights("pos_weight", pos_weight, width, dtype)

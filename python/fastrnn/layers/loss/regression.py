@@ -1,8 +1,9 @@
-"""Losses of real numbers: mean squared error, Huber's loss and the quantile loss, each with its gradient."""
+"""Losses of real numbers: squared and absolute error, Huber's and the quantile loss, with gradients."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -10,14 +11,28 @@ from fastrnn._arrays import FLOAT_DTYPES, Array, as_array, as_floats, check_shap
 from fastrnn._checks import as_number
 from fastrnn._dispatch import kernels
 from fastrnn.layers.loss.counted import counted_elements
-from fastrnn.layers.loss.cross_entropy import mean_loss
+from fastrnn.layers.loss.reduction import gradient_scale, reduce_losses
 
-__all__ = ["huber", "mean_squared_error", "quantile_loss"]
+__all__ = ["huber", "mean_absolute_error", "mean_squared_error", "quantile_loss"]
+
+
+@overload
+def mean_squared_error(
+    predictions: Any, targets: Any, *, mask: Any = None, lengths: Any = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[float, Array]: ...  # fmt: skip
+
+
+@overload
+def mean_squared_error(
+    predictions: Any, targets: Any, *, mask: Any = None, lengths: Any = None,
+    reduction: Literal["none"],
+) -> tuple[Array, Array]: ...  # fmt: skip
 
 
 def mean_squared_error(
-    predictions: Any, targets: Any, *, mask: Any = None, lengths: Any = None
-) -> tuple[float, Array]:
+    predictions: Any, targets: Any, *, mask: Any = None, lengths: Any = None, reduction: str = "mean"
+) -> tuple[float | Array, Array]:
     """Return the mean of ``(prediction - target)**2`` and its gradient, as ``torch.nn.functional.mse_loss``.
 
     Parameters
@@ -30,18 +45,22 @@ def mean_squared_error(
         False where there is no target: of the shape of `predictions`, or of its first axes, such as [T, N].
     lengths : array_like, int [N], optional
         Steps of each sequence of [T, N, ...]; after them there is no target.
+    reduction : {"mean", "sum", "none"}
+        "none": the loss of each element.
 
     Returns
     -------
     loss : float
-        Mean over the elements that count, in the square of the unit of the targets.
+        Mean over the elements that count, in the square of the unit of the targets. With "none":
+        ndarray, float [...].
     dpredictions : ndarray, float [...]
-        Gradient of that mean; zero where there is no target, whatever the prediction.
+        Gradient of that loss, with "none" of the sum; zero where there is no target, whatever the prediction.
 
     Raises
     ------
     ValueError
-        If a shape does not fit, a length is out of range, a target is not finite or none counts.
+        If a shape does not fit, a length is out of range, a target is not finite, or there is no target to
+        take the mean of.
     TypeError
         If the predictions are neither float32 nor float64, or another argument is of the wrong kind.
 
@@ -55,12 +74,80 @@ def mean_squared_error(
     (1.666667, [[0.667, 1.333], [0.0, 0.0]])
     """
     array = _predictions(predictions)
-    return _mean(array, _targets(targets, array), "squared", None, mask, lengths)
+    return _reduced(array, _targets(targets, array), ("squared", None), mask, lengths, reduction)
+
+
+@overload
+def mean_absolute_error(
+    predictions: Any, targets: Any, *, mask: Any = None, lengths: Any = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[float, Array]: ...  # fmt: skip
+
+
+@overload
+def mean_absolute_error(
+    predictions: Any, targets: Any, *, mask: Any = None, lengths: Any = None,
+    reduction: Literal["none"],
+) -> tuple[Array, Array]: ...  # fmt: skip
+
+
+def mean_absolute_error(
+    predictions: Any, targets: Any, *, mask: Any = None, lengths: Any = None, reduction: str = "mean"
+) -> tuple[float | Array, Array]:
+    """Return the mean of ``|prediction - target|`` and its gradient, as ``torch.nn.functional.l1_loss``.
+
+    Parameters
+    ----------
+    predictions, targets, mask, lengths, reduction
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float
+        Mean over the elements that count, in the unit of the targets. With "none": ndarray, float [...].
+    dpredictions : ndarray, float [...]
+        Gradient of that loss, with "none" of the sum; zero where there is no target, and where a prediction
+        equals its target.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `mean_squared_error`.
+
+    Examples
+    --------
+    >>> from fastrnn.layers import mean_absolute_error
+    >>> loss, dpredictions = mean_absolute_error([0.5, 3.0, 2.0, 1.0], [0, 4, 2, 1])
+    >>> loss, dpredictions.tolist()
+    (0.375, [0.25, -0.25, 0.0, 0.0])
+    """
+    array = _predictions(predictions)
+    return _reduced(array, _targets(targets, array), ("absolute", None), mask, lengths, reduction)
+
+
+@overload
+def huber(
+    predictions: Any, targets: Any, *, delta: float = 1.0, mask: Any = None, lengths: Any = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[float, Array]: ...  # fmt: skip
+
+
+@overload
+def huber(
+    predictions: Any, targets: Any, *, delta: float = 1.0, mask: Any = None, lengths: Any = None,
+    reduction: Literal["none"],
+) -> tuple[Array, Array]: ...  # fmt: skip
 
 
 def huber(
-    predictions: Any, targets: Any, *, delta: float = 1.0, mask: Any = None, lengths: Any = None
-) -> tuple[float, Array]:
+    predictions: Any,
+    targets: Any,
+    *,
+    delta: float = 1.0,
+    mask: Any = None,
+    lengths: Any = None,
+    reduction: str = "mean",
+) -> tuple[float | Array, Array]:
     """Return the mean of Huber's loss and its gradient, as ``torch.nn.functional.huber_loss``.
 
     With r the prediction less the target, the loss is ``r**2 / 2`` where ``|r| <= delta`` and
@@ -68,7 +155,7 @@ def huber(
 
     Parameters
     ----------
-    predictions, targets, mask, lengths
+    predictions, targets, mask, lengths, reduction
         As for `mean_squared_error`.
     delta : float, default 1.0
         Greater than 0.
@@ -76,9 +163,9 @@ def huber(
     Returns
     -------
     loss : float
-        Mean over the elements that count.
+        Mean over the elements that count. With "none": ndarray, float [...].
     dpredictions : ndarray, float [...]
-        Gradient of that mean; zero where there is no target.
+        Gradient of that loss, with "none" of the sum; zero where there is no target.
 
     Raises
     ------
@@ -98,12 +185,33 @@ def huber(
     """
     bound = as_number("delta", delta, above=0.0)
     array = _predictions(predictions)
-    return _mean(array, _targets(targets, array), "huber", np.array([bound], array.dtype), mask, lengths)
+    kind = ("huber", np.array([bound], array.dtype))
+    return _reduced(array, _targets(targets, array), kind, mask, lengths, reduction)
+
+
+@overload
+def quantile_loss(
+    predictions: Any, targets: Any, quantiles: Any, *, mask: Any = None, lengths: Any = None,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> tuple[float, Array]: ...  # fmt: skip
+
+
+@overload
+def quantile_loss(
+    predictions: Any, targets: Any, quantiles: Any, *, mask: Any = None, lengths: Any = None,
+    reduction: Literal["none"],
+) -> tuple[Array, Array]: ...  # fmt: skip
 
 
 def quantile_loss(
-    predictions: Any, targets: Any, quantiles: Any, *, mask: Any = None, lengths: Any = None
-) -> tuple[float, Array]:
+    predictions: Any,
+    targets: Any,
+    quantiles: Any,
+    *,
+    mask: Any = None,
+    lengths: Any = None,
+    reduction: str = "mean",
+) -> tuple[float | Array, Array]:
     """Return the mean quantile (pinball) loss of predicted quantiles and its gradient.
 
     The loss of a prediction x of the quantile tau is ``max(tau * (y - x), (tau - 1) * (y - x))``; its
@@ -121,18 +229,23 @@ def quantile_loss(
         False where there is no target: of the shape of `targets`, or of its first axes.
     lengths : array_like, int [N], optional
         Steps of each sequence of [T, N, ...]; after them there is no target.
+    reduction : {"mean", "sum", "none"}
+        "none": the loss of each element.
 
     Returns
     -------
     loss : float
-        Mean over the targets that count and over the quantiles, in the unit of the targets.
+        Mean over the targets that count and over the quantiles, in the unit of the targets. With
+        "none": ndarray, float [..., Q].
     dpredictions : ndarray, float [..., Q]
-        Gradient of that mean; zero where there is no target, and where a prediction equals it.
+        Gradient of that loss, with "none" of the sum; zero where there is no target, and where a prediction
+        equals it.
 
     Raises
     ------
     ValueError
-        If a shape does not fit, a quantile or length is out of range, a target is not finite or none counts.
+        If a shape does not fit, a quantile or length is out of range, a target is not finite, or there is no
+        target to take the mean of.
     TypeError
         If the predictions are neither float32 nor float64, or another argument is of the wrong kind.
 
@@ -150,7 +263,7 @@ def quantile_loss(
     array = _predictions(predictions, ("...", "Q"))
     taus = _quantiles(quantiles, array.shape[-1], array.dtype)
     wanted = _targets(targets, array[..., 0] if array.shape[-1] else array.sum(-1))
-    return _mean(array, wanted, "quantile", taus, mask, lengths)
+    return _reduced(array, wanted, ("quantile", taus), mask, lengths, reduction)
 
 
 def _predictions(predictions: Any, pattern: tuple[str, ...] = ("...",)) -> Array:
@@ -187,18 +300,25 @@ def _quantiles(quantiles: Any, width: int, dtype: np.dtype[Any]) -> Array:
     return np.ascontiguousarray(array, dtype)
 
 
-def _mean(
-    predictions: Array, targets: Array, kind: str, parameters: Array | None, mask: Any, lengths: Any
-) -> tuple[float, Array]:
-    """Return the mean loss over the elements that count, and its gradient."""
+def _reduced(
+    predictions: Array,
+    targets: Array,
+    kind: tuple[str, Array | None],
+    mask: Any,
+    lengths: Any,
+    reduction: str,
+) -> tuple[float | Array, Array]:
+    """Return the loss of the elements that count, and its gradient; `kind` with its delta or taus."""
     counted = counted_elements("targets", targets.shape, mask, lengths)
     if counted is not None:
         counted = np.ascontiguousarray(np.broadcast_to(counted, targets.shape)).reshape(-1)
-    count = targets.size if counted is None else int(np.count_nonzero(counted))
-    if count == 0:
-        raise ValueError("targets: expected at least one that counts, got none")
-    width = predictions.size // targets.size
-    count *= width
-    rows = predictions.reshape(-1, width)
-    losses, d = kernels.regression_loss(rows, targets.reshape(-1), counted, kind, parameters, 1.0 / count)
-    return mean_loss(losses, count), d.reshape(predictions.shape)
+    width = math.prod(predictions.shape[targets.ndim :])
+    count = width * (targets.size if counted is None else int(np.count_nonzero(counted)))
+    losses, d = kernels.regression_loss(
+        predictions.reshape(targets.size, width),
+        targets.reshape(-1),
+        counted,
+        *kind,
+        gradient_scale(reduction, count),
+    )
+    return reduce_losses(losses, reduction, count, predictions.shape), d.reshape(predictions.shape)
