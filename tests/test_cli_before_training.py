@@ -140,7 +140,7 @@ def test_texts_of_any_encoding_are_read(folder):
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "gb18030"):
         written = text.replace("→", "-") if encoding == "cp1252" else text
         (folder / "t.txt").write_text(written, encoding=encoding)
-        run_well("train", "t.txt", *FEW, "--out", "m.safetensors", "--encoding", encoding)
+        run_well("train", "t.txt", *FEW, "--out", "m.safetensors", "--encoding", encoding, "--overwrite")
         checkpoint = load_checkpoint("m.safetensors")
         assert set(checkpoint.vocabulary.symbols) == set(written)
         result = json.loads(
@@ -246,7 +246,7 @@ def test_a_training_that_needs_too_much_memory_is_refused_with_what_would_need_l
     )  # fmt: skip
     assert contents() == before
     run_well("train", "many.txt", *FEW, "--max-types", 100)
-    assert "about" in run_well("train", "many.txt", *FEW, "--force").stdout
+    assert "about" in run_well("train", "many.txt", *FEW, "--force", "--overwrite").stdout
 
 
 def test_a_line_too_long_for_the_memory_is_refused_or_left_out(folder, monkeypatch):

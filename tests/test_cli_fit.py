@@ -278,7 +278,7 @@ def test_the_options_of_a_setting_have_its_kind():
         ("fit classify none.csv --out m", "File 'none.csv' does not exist"),
         (
             "fit classify words.csv --out words.csv",
-            "--out: words.csv: is an input; the model would",
+            "--out: words.csv: is an input; it would be overwritten",
         ),
         ("fit classify words.csv --out nowhere/m", "nowhere/m: the folder does not exist"),
         ("fit classify words.csv --out m --x nam", "--x: expected one of the columns 'word', 'vowel'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -16,11 +15,11 @@ from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
 from fastrnn.cli.model_options import setting_options
 from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.text_input import check_standard_input
-from fastrnn.files.atomic_files import check_writable
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.models.base.model_file import write_model
 from fastrnn.train import TrainingDiverged
@@ -64,6 +63,7 @@ def _command_of(task: ModelTask) -> click.Command:
     options: list[Any] = [
         click.argument("files", nargs=-1, required=True, type=_FILE),
         click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to save to."),
+        overwrite_option,
         click.option("--x", metavar="COLUMN", help="Column of the sequences.  [default: the first of two]"),
         click.option(
             "--y", multiple=True, metavar="COLUMN",
@@ -108,6 +108,7 @@ def _fit(
     *,
     files: tuple[str, ...],
     out: str,
+    overwrite: bool,
     x: str | None,
     y: tuple[str, ...],
     x_as: str | None,
@@ -122,10 +123,7 @@ def _fit(
     **settings: Any,
 ) -> None:
     check_standard_input([*files, *valid])
-    for path in (*files, *valid):
-        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
-            raise ValueError(f"--out: {out}: is an input; the model would overwrite it")
-    check_writable(out)
+    check_output(out, [*files, *valid], overwrite=overwrite)
     model = task.model(random_state=seed, verbose=sys.stderr.isatty(), **settings)
     with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
         training, held_out = data[: len(files)], data[len(files) :]

@@ -6,13 +6,18 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import click
+
+from fastrnn.cli.command_line import command_line, typed_again
 from fastrnn.files.atomic_files import check_writable
 
-__all__ = ["OutputFiles", "check_output"]
+__all__ = ["OutputFiles", "check_output", "overwrite_option"]
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 
 class OutputFiles:
-    """Paths that a training run writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``.
+    """Paths that a training writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``.
 
     Parameters
     ----------
@@ -62,9 +67,36 @@ class OutputFiles:
         for path in outputs:
             check_writable(path)
 
+    def check_new(self, resumed: str | None = None) -> None:
+        """Check that none of the files exists, unless they are those of the training to resume.
 
-def check_output(out: str, inputs: Iterable[str], *, argument: str = "--out") -> None:
-    """Check that a command's file can be written and overwrites no input.
+        Parameters
+        ----------
+        resumed : str, optional
+            The checkpoint to resume from.
+
+        Raises
+        ------
+        ValueError
+            If one exists; the message has the command lines that resume it or replace it.
+        """
+        if resumed is not None and _same(self.last, resumed):
+            return
+        found = [str(path) for path in (self.last, self.best, self.log) if path.exists()]
+        if not found:
+            return
+        resume = f"to continue its training, type: {command_line('train', '--resume', str(self.last))}; "
+        raise ValueError(
+            f"--out: {', '.join(found)}: already there; "
+            f"{resume if resumed is None and self.last.exists() else ''}"
+            f"to replace it, type: {typed_again('--overwrite')}"
+        )
+
+
+def check_output(
+    out: str, inputs: Iterable[str], *, argument: str = "--out", overwrite: bool = False
+) -> None:
+    """Check that a command's file can be written, and overwrites no input and nothing else unasked.
 
     Parameters
     ----------
@@ -72,17 +104,23 @@ def check_output(out: str, inputs: Iterable[str], *, argument: str = "--out") ->
     inputs : iterable of str
     argument : str, default "--out"
         How messages call it.
+    overwrite : bool, default False
+        Whether it may exist.
 
     Raises
     ------
     ValueError
-        If it is one of the inputs.
+        If it is one of the inputs, or exists.
     OSError
         If it cannot be written.
     """
     if any(_same(out, path) for path in inputs):
         raise ValueError(f"{argument}: {out}: is an input; it would be overwritten")
     check_writable(out)
+    if os.path.exists(out) and not overwrite:
+        raise ValueError(
+            f"{argument}: {out}: already there; to replace it, type: {typed_again('--overwrite')}"
+        )
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -10,6 +10,7 @@ import click
 
 from fastrnn._files import NotRegularFileError
 from fastrnn._version import __version__
+from fastrnn.cli.command_line import remember_arguments
 from fastrnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, describe_os_error
 from fastrnn.cli.standard_streams import open_closed_streams, show
 
@@ -40,6 +41,10 @@ class _Program(click.Group):
             return None
         command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        remember_arguments(ctx, args)
+        return super().parse_args(ctx, args)
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command and exit: 0 success, 2 bad input, 130 after Ctrl-C, 1 any other failure."""

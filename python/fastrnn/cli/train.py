@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fastrnn.cli.output import json_option
-from fastrnn.cli.output_files import OutputFiles
+from fastrnn.cli.output_files import OutputFiles, overwrite_option
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
 from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_settings, settings_options
@@ -32,6 +32,7 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
     type=click.Path(exists=True, dir_okay=False),
     help="Checkpoint whose training to resume.",
 )
+@overwrite_option
 @settings_options
 @click.option("--force", is_flag=True, help="Train even if the memory seems too small.")
 @json_option
@@ -42,6 +43,7 @@ def command(
     files: tuple[str, ...],
     out: str | None,
     resume: str | None,
+    overwrite: bool,
     force: bool,
     as_json: bool,
     **options: Any,
@@ -58,23 +60,21 @@ def command(
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
     if resume is None:
-        run = _fresh_run(TrainingSettings(files=files, **options), out or _DEFAULT_OUT, force)
+        settings, target = TrainingSettings(files=files, **options), OutputFiles(out or _DEFAULT_OUT)
+        _check_files(settings, target, overwrite)
+        run = TrainingRun(settings, read_texts(settings), target, force=force)
     else:
         given = given_settings(context, ["files", *options])
-        run = _resumed_run(resume, given, out or resume)
+        run = _resumed_run(resume, given, OutputFiles(out or resume), overwrite)
     context.exit(Session(run, as_json).execute())
 
 
-def _fresh_run(settings: TrainingSettings, out: str, force: bool) -> TrainingRun:
-    files = _checked_files(settings, out)
-    return TrainingRun(settings, read_texts(settings), files, force=force)
-
-
-def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
+def _resumed_run(resume: str, given: dict[str, Any], files: OutputFiles, overwrite: bool) -> TrainingRun:
     checkpoint = load_checkpoint(resume)
     try:
         settings = resumed_settings(resume, checkpoint, given)
-        run = TrainingRun(settings, read_texts(settings), _checked_files(settings, out, resume), checkpoint)
+        _check_files(settings, files, overwrite, resume)
+        run = TrainingRun(settings, read_texts(settings), files, checkpoint)
     except (CheckpointError, KeyError) as error:
         raise CheckpointError(f"{resume}: {error}") from error
     if run.trainer.step >= run.total_steps and not run.trainer.unfinished:
@@ -85,8 +85,10 @@ def _resumed_run(resume: str, given: dict[str, Any], out: str) -> TrainingRun:
     return run
 
 
-def _checked_files(settings: TrainingSettings, out: str, resumed: str | None = None) -> OutputFiles:
-    files = OutputFiles(out)
+def _check_files(
+    settings: TrainingSettings, files: OutputFiles, overwrite: bool, resumed: str | None = None
+) -> None:
     texts = (*settings.files, *([] if settings.valid is None else [settings.valid]))
     files.check(texts, resumed, settings.tensorboard)
-    return files
+    if not overwrite:
+        files.check_new(resumed)
