@@ -14,6 +14,7 @@ from fastrnn._plain import as_texts, errors_of_library
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.standard_streams import show
+from fastrnn.cli.threads import threads_option
 from fastrnn.interop.conversion import READS, Conversion, convert
 from fastrnn.train import Checkpoint
 
@@ -40,6 +41,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
     help="An .npz with an input x and the output y that the source gives, to compare with.",
 )
 @overwrite_option
+@threads_option
 @json_option
 def command(
     source: str,

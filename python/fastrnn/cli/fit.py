@@ -20,6 +20,7 @@ from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.text_input import check_standard_input
+from fastrnn.cli.threads import threads_option
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.models.base.model_file import write_model
 from fastrnn.train import TrainingDiverged
@@ -87,6 +88,7 @@ def _command_of(task: ModelTask) -> click.Command:
             "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
             help="Seed of all random numbers.",
         ),
+        threads_option,
         json_option,
     ]  # fmt: skip
     for option in reversed(options):

@@ -17,6 +17,7 @@ from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import STANDARD_INPUT, read_input
+from fastrnn.cli.threads import threads_option
 from fastrnn.inspect import Report, report
 from fastrnn.models.base.model_file import kind_of_file
 from fastrnn.train import load_checkpoint
@@ -38,6 +39,7 @@ __all__ = ["command"]
     help="Symbols to show, the first of the text.",
 )
 @encoding_option
+@threads_option
 @json_option
 def command(
     model: str, text: str, out: str, overwrite: bool, length: int, encoding: str, as_json: bool

@@ -19,6 +19,7 @@ from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input
+from fastrnn.cli.threads import threads_option
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.models.base.model_file import kind_of_file, source_of_file
 
@@ -60,6 +61,7 @@ __all__ = ["command"]
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of what is drawn."
 )
 @data_options
+@threads_option
 @json_option
 @click.pass_context
 def command(

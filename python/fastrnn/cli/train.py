@@ -11,6 +11,7 @@ from fastrnn.cli.output_files import OutputFiles, overwrite_option
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
 from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_settings, settings_options
+from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
 from fastrnn.train import CheckpointError, load_checkpoint
@@ -35,6 +36,7 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
 @overwrite_option
 @settings_options
 @click.option("--force", is_flag=True, help="Train even if the memory seems too small.")
+@threads_option
 @json_option
 @click.pass_context
 def command(
