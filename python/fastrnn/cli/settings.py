@@ -317,7 +317,11 @@ _OPTIONS = [
         "Stop after N consecutive evaluations without a new lowest loss.",
         absent="never",
     ),
-    _option("--sample-every", _COUNT, "Steps between printed samples; 0 for none."),
+    _option(
+        "--sample-every",
+        _COUNT,
+        "Steps between printed samples; the first comes after five seconds; 0 for none.",
+    ),
     _option(
         "--diagnose-every",
         _COUNT,
