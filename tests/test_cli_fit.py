@@ -306,7 +306,7 @@ def test_the_options_of_a_setting_have_its_kind():
         ("fit classify data.xyz --out m", "data.xyz: expected a suffix that says the format"),
         ("fit classify - --out m", "standard input: give --format with it, one of csv, tsv"),
         ("fit classify - - --format csv --out m", "-: standard input can be only one of the texts"),
-        ("fit sing words.csv --out m", "No such command 'sing'"),
+        ("fit sing words.csv --out m", "no such command 'sing'; expected one of classify, "),
         ("predict words.csv words.csv", "words.csv: not a safetensors file"),
         ("predict m.safetensors words.csv --out m.safetensors", "is an input; it would be overwritten"),
         ("predict m.safetensors words.csv --column word", "--column: words.csv has a column 'word'"),

@@ -10,12 +10,15 @@ from typing import Any
 import click
 import numpy as np
 
+from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
 from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
+from fastrnn.cli.examples import examples_of
 from fastrnn.cli.model_options import setting_options
 from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.stop_signals import StopSignals
@@ -27,10 +30,16 @@ from fastrnn.train import TrainingDiverged
 
 __all__ = ["command"]
 
+_SECTIONS = {
+    "Files": "out overwrite valid encoding",
+    "Data": "x y x_as y_as format delimiter no_header",
+    "Training": "epochs batch_size learning_rate schedule weight_decay clip_norm dropout early_stopping "
+    "validation_fraction n_iter_no_change seed dtype",
+}
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 
-class _Fit(click.Group):
+class _Fit(CommandGroup):
     """A command for each task, with the settings of its model as options."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,12 +54,8 @@ class _Fit(click.Group):
 def command(context: click.Context) -> None:
     """Train a model for a TASK on data files and save it, for `fastrnn predict`.
 
-    \b
-    fastrnn fit classify names.csv --x name --y country --out names.safetensors
-    fastrnn fit tag train.conllu --x form --y upos --out tagger.safetensors
-
     An example is a row of delimited text or of JSON lines, a sentence of CoNLL, or a line of text.
-    """  # noqa: D301  # click keeps the lines of a paragraph that begins with a backspace
+    """
     if context.invoked_subcommand is None:
         show(context.get_help(), err=True)
         context.exit(BAD_INPUT)
@@ -93,13 +98,20 @@ def _command_of(task: ModelTask) -> click.Command:
     ]  # fmt: skip
     for option in reversed(options):
         callback = option(callback)
+    settings = setting_options(task.model)
+    of_model = " ".join(
+        each.name or "" for each in settings if each.name not in _SECTIONS["Training"].split()
+    )
     result = click.command(
         name=task.name,
+        cls=SectionedCommand,
+        sections={**_SECTIONS, "Model": of_model},
+        epilog=examples_of(f"fit {task.name}"),
         help=f"Train a {task.kind} on FILES: {task.summary}. - is standard input.\n\nCtrl-C ends the "
         "training; the model of the epochs before is saved.",
         short_help=f"{task.summary[0].upper()}{task.summary[1:]}.",
     )(callback)
-    result.params += setting_options(task.model)
+    result.params += settings
     return result
 
 

@@ -9,6 +9,7 @@ import click
 from fastrnn.cli.output import json_option
 from fastrnn.cli.output_files import OutputFiles, overwrite_option
 from fastrnn.cli.resumed_settings import resumed_settings
+from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.session import Session
 from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_settings, settings_options
 from fastrnn.cli.threads import threads_option
@@ -21,7 +22,20 @@ __all__ = ["command"]
 _DEFAULT_OUT = "fastrnn-model.safetensors"
 
 
-@click.command(name="train")
+_SECTIONS = {
+    "Files": "out resume overwrite valid valid_fraction encoding tensorboard",
+    "Text": "level max_types min_count tokenizer sentences longest_line length_model max_length",
+    "Model": "cell hidden_size num_layers embedding_size tied layer_norm cutoffs",
+    "Training": "steps epochs patience batch_size seq_length backward_length accumulate optimizer momentum "
+    "clip clip_value seed force",
+    "Learning rate": "learning_rate schedule warmup decay_every decay_factor decay_start min_learning_rate",
+    "Against overfitting": "dropout locked_dropout embedding_dropout weight_drop weight_decay "
+    "label_smoothing average average_decay",
+    "Reports": "eval_every sample_every diagnose_every",
+}
+
+
+@click.command(name="train", cls=SectionedCommand, sections=_SECTIONS)
 @click.argument("files", nargs=-1, type=TEXT_FILE)
 @click.option(
     "--out",
@@ -52,12 +66,13 @@ def command(
 ) -> None:
     """Train a language model on FILES, or by default on the Python standard library's source.
 
-    - is standard input. Saves the last model with everything that --resume needs (OUT.safetensors), the model
-    with the lowest validation loss (OUT.best.safetensors), and a log with one JSON object per step and per
-    warning (OUT.jsonl). Ctrl-C, SIGTERM and SIGHUP stop and save. With --resume, options given now replace
-    the saved ones where they can; --steps counts from the start of the training. The texts are read again
-    where the log beside the resumed file confirms that the training began with them; otherwise give them
-    again.
+    FILES are texts; - is standard input. The command saves the last model with everything that --resume
+    needs (OUT.safetensors), the model with the lowest validation loss (OUT.best.safetensors), and a log with
+    one JSON object per step and per warning (OUT.jsonl). Ctrl-C, SIGTERM and SIGHUP stop and save.
+
+    With --resume, options given now replace the saved ones where they can; --steps counts from the start of
+    the training. The texts are read again where the log beside the resumed file confirms that the training
+    began with them; otherwise give them again.
     """
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
