@@ -89,7 +89,9 @@ def test_training_writes_the_last_and_the_best_model_and_a_log(folder):
     assert "valid " in result.stdout
     assert "---- sample at step 40" in result.stdout
     assert re.search(r"done at step 60 after [\d.]+ s; saved m\.safetensors\n", result.stdout)
-    assert sorted(os.listdir()) == ["m.best.safetensors", "m.jsonl", "m.safetensors", "text.txt"]
+    assert sorted(os.listdir()) == [
+        "m.best.safetensors", "m.config.toml", "m.jsonl", "m.safetensors", "text.txt",
+    ]  # fmt: skip
 
 
 def test_training_without_a_file_reads_the_standard_library(folder):

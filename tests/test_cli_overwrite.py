@@ -31,9 +31,10 @@ def test_train_refuses_files_that_exist_and_both_lines_that_it_names_work(folder
     name = options[-1] if options else "fastrnn-model.safetensors"
     stem = name.removesuffix(".safetensors")
     result = run(*TRAIN, *options)
-    assert_one_line(
-        result, 2, rf"--out: {stem}\.safetensors, {stem}\.best\.safetensors, {stem}\.jsonl: already"
+    names = ", ".join(
+        f"{stem}{end}" for end in (".safetensors", ".best.safetensors", ".jsonl", ".config.toml")
     )
+    assert_one_line(result, 2, f"--out: {re.escape(names)}: already there; to continue its training, type: ")
     assert contents(folder) == before
     resume, overwrite = lines_to_type(result.stderr)
     assert resume == ["train", "--resume", name]
@@ -45,7 +46,7 @@ def test_train_refuses_files_that_exist_and_both_lines_that_it_names_work(folder
     assert [record["step"] for record in log_of(folder / f"{stem}.jsonl")] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("name", ["m.best.safetensors", "m.jsonl"])
+@pytest.mark.parametrize("name", ["m.best.safetensors", "m.jsonl", "m.config.toml"])
 def test_train_refuses_to_overwrite_the_best_model_and_the_log_of_another(folder, name):
     (folder / name).write_text("mine")
     result = run(*TRAIN, "--out", "m.safetensors")
@@ -59,7 +60,7 @@ def test_a_resumed_training_replaces_its_own_files_but_no_others(model, folder):
     before = contents(folder)
     more = ["train", "--resume", model, "--steps", 35]
     result = run(*more, "--out", "n.safetensors")
-    assert_one_line(result, 2, r"--out: n\.safetensors, .*n\.jsonl: already there; to replace it, type: ")
+    assert_one_line(result, 2, r"--out: n\.safetensors, .*n\.config\.toml: already there; to replace it")
     assert contents(folder) == before
     run_well(*lines_to_type(result.stderr)[0])
     assert load_checkpoint("n.safetensors").training.values["step"] == 35

@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from fastrnn.cli.command_group import CommandGroup
+from fastrnn.cli.config import Files, config_option, used_options, usual_options
 from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
 from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
 from fastrnn.cli.examples import examples_of
@@ -18,6 +19,7 @@ from fastrnn.cli.model_options import setting_options
 from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.saved_config import config_path, describe_changes, write_config
 from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
 from fastrnn.cli.standard_streams import show
@@ -31,7 +33,7 @@ from fastrnn.train import TrainingDiverged
 __all__ = ["command"]
 
 _SECTIONS = {
-    "Files": "out overwrite valid encoding",
+    "Files": "config out overwrite valid encoding",
     "Data": "x y x_as y_as format delimiter no_header",
     "Training": "epochs batch_size learning_rate schedule weight_decay clip_norm dropout early_stopping "
     "validation_fraction n_iter_no_change seed dtype",
@@ -67,9 +69,10 @@ def _command_of(task: ModelTask) -> click.Command:
         _fit(context, task, **options)
 
     options: list[Any] = [
-        click.argument("files", nargs=-1, required=True, type=_FILE),
+        click.argument("files", nargs=-1, required=True, type=_FILE, cls=Files),
         click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to save to."),
         overwrite_option,
+        config_option,
         click.option("--x", metavar="COLUMN", help="Column of the sequences.  [default: the first of two]"),
         click.option(
             "--y", multiple=True, metavar="COLUMN",
@@ -123,6 +126,7 @@ def _fit(
     files: tuple[str, ...],
     out: str,
     overwrite: bool,
+    config: str | None,  # read before, as other options
     x: str | None,
     y: tuple[str, ...],
     x_as: str | None,
@@ -137,7 +141,9 @@ def _fit(
     **settings: Any,
 ) -> None:
     check_standard_input([*files, *valid])
-    check_output(out, [*files, *valid], overwrite=overwrite)
+    for path in (out, str(config_path(out))):
+        check_output(path, [*files, *valid], overwrite=overwrite)
+    options = used_options(context)
     model = task.model(random_state=seed, verbose=sys.stderr.isatty(), **settings)
     with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
         training, held_out = data[: len(files)], data[len(files) :]
@@ -152,12 +158,14 @@ def _fit(
         rows = len(y_training)
         if task.series:
             X, y_training, validation = _as_series(X, y_training, validation)
+        show(describe_changes(config_path(out), options, usual_options(context.command)), err=as_json)
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
             stopped = _train(context, model, X, y_training, validation)
         with defer_interrupts():
             seconds = time.perf_counter() - started
             write_model(out, model, columns.to_plain())
+            write_config(config_path(out), context.command_path, options)
     _report(task, model, out, rows, seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 import click
 
 from fastrnn.cli.command_line import command_line, typed_again
+from fastrnn.cli.saved_config import config_path
 from fastrnn.files.atomic_files import check_writable
 
 __all__ = ["OutputFiles", "check_output", "overwrite_option"]
@@ -17,7 +19,9 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files
 
 
 class OutputFiles:
-    """Paths that a training writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``.
+    """Paths that a training writes, of which the first has the name that was given.
+
+    They are ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl`` and ``NAME.config.toml``.
 
     Parameters
     ----------
@@ -29,6 +33,7 @@ class OutputFiles:
         self.last = Path(out)
         self.best = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
         self.log = self.last.with_name(f"{self.last.stem}.jsonl")
+        self.config = config_path(out)
 
     def check(self, texts: Iterable[str], resumed: str | None = None, tensorboard: str | None = None) -> None:
         """Check that each file can be written and overwrites neither another nor an input.
@@ -49,14 +54,14 @@ class OutputFiles:
         OSError
             If a file cannot be written.
         """
-        if _same(self.last, self.log) or _same(self.last, self.best) or _same(self.best, self.log):
+        if any(_same(*pair) for pair in combinations((self.last, self.best, self.log, self.config), 2)):
             stem = self.last.stem if self.last.suffix == ".jsonl" else f"{self.last.stem}-2"
             other = self.last.with_name(f"{stem}.safetensors")
             raise ValueError(
-                f"--out: {self.last}: the log {self.log} or the best model {self.best} would overwrite it; "
-                f"try {other}"
+                f"--out: {self.last}: {self.best}, {self.log} or {self.config} would overwrite it or each "
+                f"other; try {other}"
             )
-        outputs = (self.last, self.best, self.log)
+        outputs = (self.last, self.best, self.log, self.config)
         for path in outputs:
             if any(_same(path, text) for text in texts):
                 raise ValueError(f"{path}: is an input text; --out would overwrite it")
@@ -82,7 +87,7 @@ class OutputFiles:
         """
         if resumed is not None and _same(self.last, resumed):
             return
-        found = [str(path) for path in (self.last, self.best, self.log) if path.exists()]
+        found = [str(path) for path in (self.last, self.best, self.log, self.config) if path.exists()]
         if not found:
             return
         resume = f"to continue its training, type: {command_line('train', '--resume', str(self.last))}; "

@@ -77,6 +77,7 @@ class Session:
     def _train_and_save(self) -> None:
         try:
             self._progress.say(report.describe_start(self._run))
+            self._try(self._run.save_config)
             self._loop()
             self._run.save()
         except KeyboardInterrupt:

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from fastrnn.cli.config import Files, config_option
 from fastrnn.cli.output import json_option
 from fastrnn.cli.output_files import OutputFiles, overwrite_option
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.session import Session
-from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_settings, settings_options
+from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_by, given_settings, settings_options
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
@@ -23,7 +24,7 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
 
 
 _SECTIONS = {
-    "Files": "out resume overwrite valid valid_fraction encoding tensorboard",
+    "Files": "config out resume overwrite valid valid_fraction encoding tensorboard",
     "Text": "level max_types min_count tokenizer sentences longest_line length_model max_length",
     "Model": "cell hidden_size num_layers embedding_size tied layer_norm cutoffs",
     "Training": "steps epochs patience batch_size seq_length backward_length accumulate optimizer momentum "
@@ -36,7 +37,7 @@ _SECTIONS = {
 
 
 @click.command(name="train", cls=SectionedCommand, sections=_SECTIONS)
-@click.argument("files", nargs=-1, type=TEXT_FILE)
+@click.argument("files", nargs=-1, type=TEXT_FILE, cls=Files)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),
@@ -48,6 +49,7 @@ _SECTIONS = {
     help="Checkpoint whose training to resume.",
 )
 @overwrite_option
+@config_option
 @settings_options
 @click.option("--force", is_flag=True, help="Train even if the memory seems too small.")
 @threads_option
@@ -60,6 +62,7 @@ def command(
     out: str | None,
     resume: str | None,
     overwrite: bool,
+    config: str | None,
     force: bool,
     as_json: bool,
     **options: Any,
@@ -67,13 +70,17 @@ def command(
     """Train a language model on FILES, or by default on the Python standard library's source.
 
     FILES are texts; - is standard input. The command saves the last model with everything that --resume
-    needs (OUT.safetensors), the model with the lowest validation loss (OUT.best.safetensors), and a log with
-    one JSON object per step and per warning (OUT.jsonl). Ctrl-C, SIGTERM and SIGHUP stop and save.
+    needs (OUT.safetensors), the model with the lowest validation loss (OUT.best.safetensors), a log with one
+    JSON object per step and per warning (OUT.jsonl), and its options, for --config (OUT.config.toml). Ctrl-C,
+    SIGTERM and SIGHUP stop and save.
 
     With --resume, options given now replace the saved ones where they can; --steps counts from the start of
     the training. The texts are read again where the log beside the resumed file confirms that the training
     began with them; otherwise give them again.
     """
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if given_by(context, one, "COMMANDLINE") and given_by(context, other, "DEFAULT_MAP"):
+            options[other] = None  # the command line replaces the length in --config
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
     if resume is None:
