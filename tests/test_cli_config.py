@@ -1,6 +1,8 @@
 """The option --config and the file of options beside each model: what they hold, and what they refuse."""
 
 import json
+import os
+import pty
 
 import click
 import pytest
@@ -12,7 +14,8 @@ from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.toml_files import as_toml, read_toml
 from fastrnn.cli.train import command as train_command
 from fastrnn.train import load_checkpoint
-from test_cli import SMALL, assert_one_line, folder, run, run_well
+from test_cli import SMALL, assert_one_line, folder, run, run_well, start
+from test_cli_streams import read_all
 
 __all__ = ["folder"]  # a fixture
 
@@ -175,6 +178,17 @@ def test_fit_reads_and_writes_the_same_kind_of_file(words):
         "fit", "classify", "--config", "m.config.toml", "--epochs", 1, "--json", "--out", "o.safetensors"
     )
     assert json.loads(again.stdout)["epochs"] == 1
+
+
+def test_fit_shows_on_a_terminal_what_differs_from_the_defaults(words):
+    reader, writer = pty.openpty()
+    options = ["--epochs", 1, "--hidden-size", 4, "--out", "m.safetensors"]
+    with start("fit", "classify", "words.csv", *options, stderr=writer) as process:
+        os.close(writer)
+        shown = read_all(reader).decode()
+        out, _ = process.communicate(timeout=60)
+    assert shown.startswith("options: hidden-size = 4, epochs = 1; all are in m.config.toml\r\n")
+    assert out.endswith("saved m.safetensors, and its options in m.config.toml\n")
 
 
 @pytest.mark.parametrize(

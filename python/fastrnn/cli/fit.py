@@ -158,7 +158,8 @@ def _fit(
         rows = len(y_training)
         if task.series:
             X, y_training, validation = _as_series(X, y_training, validation)
-        show(describe_changes(config_path(out), options, usual_options(context.command)), err=as_json)
+        if model.verbose:  # like the epochs that follow: on standard error, if that is a terminal
+            show(describe_changes(config_path(out), options, usual_options(context.command)), err=True)
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
             stopped = _train(context, model, X, y_training, validation)
@@ -222,4 +223,4 @@ def _report(
     show(
         f"{rows:,} examples, {parameters:,} parameters, {epochs} epochs, {seconds:.0f} s: {', '.join(words)}"
     )
-    show(f"saved {out}")
+    show(f"saved {out}, and its options in {config_path(out)}")
