@@ -370,7 +370,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing_and_later_saves_the_epochs
         assert process.returncode == 130
         if epoch:
             assert "training interrupted after epoch 2 of 100000" in err
-            assert out.endswith("saved m.safetensors\n")
+            assert out.endswith("saved m.safetensors, and its options in m.config.toml\n")
             assert fr.models.SequenceClassifier.load("m.safetensors").n_iter_ == 2
         else:
             assert err.splitlines()[-1].endswith("error: interrupted")
