@@ -304,7 +304,7 @@ def assert_one_line(result, code, message):
         (["train", "missing.txt"], r"'missing\.txt' does not exist"),
         (["train", "empty.txt"], r"empty\.txt: the file is empty"),
         (["train", "latin.txt"], r"latin\.txt: not UTF-8: byte 0xe9 at offset 3"),
-        (["train", "short.txt"], r"text: expected at least seq_length \+ 1 = 65 symbols, got 9"),
+        (["train", "short.txt"], "1,024 symbols is larger than the text, of which 9 are to train on"),
         (["train", "text.txt", "--batch-size", "0"], "--batch-size"),
         (["train", "text.txt", "--hidden-size", "-5"], "--hidden-size"),
         (["train", "text.txt", "--hidden-size", "many"], "'many' is not a valid integer"),

@@ -58,8 +58,8 @@ class OutputFiles:
             stem = self.last.stem if self.last.suffix == ".jsonl" else f"{self.last.stem}-2"
             other = self.last.with_name(f"{stem}.safetensors")
             raise ValueError(
-                f"--out: {self.last}: {self.best}, {self.log} or {self.config} would overwrite it or each "
-                f"other; try {other}"
+                f"--out: {self.last}: {self.best}, {self.log} or {self.config} would overwrite it; "
+                f"try {other}"
             )
         outputs = (self.last, self.best, self.log, self.config)
         for path in outputs:
