@@ -81,7 +81,7 @@ def test_a_sample_decides_whether_anything_is_written(source, tmp_path):
     assert result["parity"]["target"] == {"equal": True, "largest": 0.0, "differences": {"parameters": 0.0}}
     np.savez(sample, x=IDS, y=expected() + 0.1)
     before = target.read_bytes()
-    refused = run("convert", source, target, "--sample", sample)
+    refused = run("convert", source, target, "--sample", sample, "--overwrite")
     assert refused.exit_code == 2
     assert "DIFFERENT: largest difference output 0.1" in refused.stderr
     assert "nothing was written" in refused.stderr

@@ -63,7 +63,7 @@ def test_a_warning_is_a_line_on_the_terminal_and_one_in_the_log(folder, touchy):
     assert line.startswith(f"warning: step {step}: gradients explode: their norm is ")
     assert ", and nothing clips them; try clipping the gradient's norm, a lower learning rate, " in line
     assert json.loads(result.stdout)["warnings"] == [warning]
-    result = run_well(*command, "--diagnose-every", 0)
+    result = run_well(*command, "--diagnose-every", 0, "--overwrite")
     assert "warning" not in result.stderr
     assert len(log_of(folder / "m.jsonl")) == 30
 
@@ -74,7 +74,7 @@ def test_a_training_in_parts_has_the_log_of_a_whole_one_and_warns_once(folder, t
     whole = log_of(folder / "whole.jsonl")
     (step,) = [record["step"] for record in whole if "kind" in record]
     for cut in (step - 1, step, step + 1):
-        run_well(*common, "--steps", cut, "--out", "parts.safetensors")
+        run_well(*common, "--steps", cut, "--out", "parts.safetensors", "--overwrite")
         result = run_well("train", "--resume", "parts.safetensors", "--steps", 60)
         assert comparable(log_of(folder / "parts.jsonl")) == comparable(whole)
         assert ("warning" in result.stderr) == (cut < step)

@@ -72,7 +72,7 @@ def rows_of(text, delimiter=","):
 def test_a_model_is_fitted_to_a_file_and_predicts_into_its_format(folder, name):
     printed = run_well("fit", "classify", name, "--out", "m.safetensors", *SMALL).stdout
     assert printed.startswith("30 examples, ")
-    assert printed.endswith("saved m.safetensors\n")
+    assert printed.endswith("saved m.safetensors, and its options in m.config.toml\n")
     result = run_well("predict", "m.safetensors", name, "--score")
     assert result.stderr == "accuracy 1.0000, 30 rows\n"
     if name.endswith("jsonl"):
@@ -278,7 +278,7 @@ def test_the_options_of_a_setting_have_its_kind():
         ("fit classify none.csv --out m", "File 'none.csv' does not exist"),
         (
             "fit classify words.csv --out words.csv",
-            "--out: words.csv: is an input; the model would",
+            "--out: words.csv: is an input; it would be overwritten",
         ),
         ("fit classify words.csv --out nowhere/m", "nowhere/m: the folder does not exist"),
         ("fit classify words.csv --out m --x nam", "--x: expected one of the columns 'word', 'vowel'"),
@@ -306,7 +306,7 @@ def test_the_options_of_a_setting_have_its_kind():
         ("fit classify data.xyz --out m", "data.xyz: expected a suffix that says the format"),
         ("fit classify - --out m", "standard input: give --format with it, one of csv, tsv"),
         ("fit classify - - --format csv --out m", "-: standard input can be only one of the texts"),
-        ("fit sing words.csv --out m", "No such command 'sing'"),
+        ("fit sing words.csv --out m", "no such command 'sing'; expected one of classify, "),
         ("predict words.csv words.csv", "words.csv: not a safetensors file"),
         ("predict m.safetensors words.csv --out m.safetensors", "is an input; it would be overwritten"),
         ("predict m.safetensors words.csv --column word", "--column: words.csv has a column 'word'"),
@@ -370,7 +370,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing_and_later_saves_the_epochs
         assert process.returncode == 130
         if epoch:
             assert "training interrupted after epoch 2 of 100000" in err
-            assert out.endswith("saved m.safetensors\n")
+            assert out.endswith("saved m.safetensors, and its options in m.config.toml\n")
             assert fr.models.SequenceClassifier.load("m.safetensors").n_iter_ == 2
         else:
             assert err.splitlines()[-1].endswith("error: interrupted")

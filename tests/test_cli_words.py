@@ -288,7 +288,7 @@ def test_beams_are_the_likeliest_first_and_unknown_words_can_be_kept_out(models)
 
 
 OPTIONS = ["--level", "word", "--out", "bad.safetensors"]
-TRAIN = ["train", "text.txt", *OPTIONS]
+TRAIN = ["train", "text.txt", *OPTIONS, "--batch-size", 4]
 
 
 # Checkpoints of which one part does not fit the others.

@@ -12,8 +12,9 @@ import numpy as np
 from fastrnn._files import read_regular
 from fastrnn._plain import as_texts, errors_of_library
 from fastrnn.cli.output import json_option, print_json
-from fastrnn.cli.output_files import check_output
+from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.standard_streams import show
+from fastrnn.cli.threads import threads_option
 from fastrnn.interop.conversion import READS, Conversion, convert
 from fastrnn.train import Checkpoint
 
@@ -39,6 +40,8 @@ _FILE = click.Path(exists=True, dir_okay=False)
     type=_FILE,
     help="An .npz with an input x and the output y that the source gives, to compare with.",
 )
+@overwrite_option
+@threads_option
 @json_option
 def command(
     source: str,
@@ -47,6 +50,7 @@ def command(
     order: str | None,
     check: bool,
     sample: str | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Convert a model: read SOURCE, write TARGET.
@@ -55,7 +59,8 @@ def command(
     Keras (.keras, .h5) or a model of fastrnn. TARGET is a file of fastrnn (.safetensors) or a graph (.onnx).
     If the outputs differ from those of the source, nothing is written.
     """
-    check_output(target, [source, *filter(None, (vocabulary, sample))], argument="TARGET")
+    inputs = [source, *filter(None, (vocabulary, sample))]
+    check_output(target, inputs, argument="TARGET", overwrite=overwrite)
     symbols = None if vocabulary is None else _symbols(vocabulary)
     arrays = None if sample is None else _arrays(sample)
     names = None if order is None else order.split(",")

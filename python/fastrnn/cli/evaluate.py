@@ -12,6 +12,7 @@ from fastrnn.cli.sample import is_sentence_model
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import read_input
+from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
 
@@ -36,6 +37,7 @@ __all__ = ["command"]
     help="Read the text as N parallel streams: faster, but all except the first start without prior text.",
 )
 @encoding_option
+@threads_option
 @json_option
 def command(
     model: str, file: str, unknown: str | None, batch_size: int, encoding: str, as_json: bool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -11,26 +10,38 @@ from typing import Any
 import click
 import numpy as np
 
+from fastrnn.cli.command_group import CommandGroup
+from fastrnn.cli.config import Files, config_option, used_options, usual_options
 from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
 from fastrnn.cli.errors import BAD_INPUT, INTERRUPTED
+from fastrnn.cli.examples import examples_of
 from fastrnn.cli.model_options import setting_options
 from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.saved_config import config_path, describe_changes, write_config
+from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.text_input import check_standard_input
-from fastrnn.files.atomic_files import check_writable
+from fastrnn.cli.threads import threads_option
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.models.base.model_file import write_model
 from fastrnn.train import TrainingDiverged
 
 __all__ = ["command"]
 
+_SECTIONS = {
+    "Files": "config out overwrite valid encoding",
+    "Data": "x y x_as y_as format delimiter no_header",
+    "Training": "epochs batch_size learning_rate schedule weight_decay clip_norm dropout early_stopping "
+    "validation_fraction n_iter_no_change seed dtype",
+}
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 
-class _Fit(click.Group):
+class _Fit(CommandGroup):
     """A command for each task, with the settings of its model as options."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,12 +56,8 @@ class _Fit(click.Group):
 def command(context: click.Context) -> None:
     """Train a model for a TASK on data files and save it, for `fastrnn predict`.
 
-    \b
-    fastrnn fit classify names.csv --x name --y country --out names.safetensors
-    fastrnn fit tag train.conllu --x form --y upos --out tagger.safetensors
-
     An example is a row of delimited text or of JSON lines, a sentence of CoNLL, or a line of text.
-    """  # noqa: D301  # click keeps the lines of a paragraph that begins with a backspace
+    """
     if context.invoked_subcommand is None:
         show(context.get_help(), err=True)
         context.exit(BAD_INPUT)
@@ -62,8 +69,10 @@ def _command_of(task: ModelTask) -> click.Command:
         _fit(context, task, **options)
 
     options: list[Any] = [
-        click.argument("files", nargs=-1, required=True, type=_FILE),
+        click.argument("files", nargs=-1, required=True, type=_FILE, cls=Files),
         click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to save to."),
+        overwrite_option,
+        config_option,
         click.option("--x", metavar="COLUMN", help="Column of the sequences.  [default: the first of two]"),
         click.option(
             "--y", multiple=True, metavar="COLUMN",
@@ -87,17 +96,25 @@ def _command_of(task: ModelTask) -> click.Command:
             "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
             help="Seed of all random numbers.",
         ),
+        threads_option,
         json_option,
     ]  # fmt: skip
     for option in reversed(options):
         callback = option(callback)
+    settings = setting_options(task.model)
+    of_model = " ".join(
+        each.name or "" for each in settings if each.name not in _SECTIONS["Training"].split()
+    )
     result = click.command(
         name=task.name,
+        cls=SectionedCommand,
+        sections={**_SECTIONS, "Model": of_model},
+        epilog=examples_of(f"fit {task.name}"),
         help=f"Train a {task.kind} on FILES: {task.summary}. - is standard input.\n\nCtrl-C ends the "
         "training; the model of the epochs before is saved.",
         short_help=f"{task.summary[0].upper()}{task.summary[1:]}.",
     )(callback)
-    result.params += setting_options(task.model)
+    result.params += settings
     return result
 
 
@@ -108,6 +125,8 @@ def _fit(
     *,
     files: tuple[str, ...],
     out: str,
+    overwrite: bool,
+    config: str | None,  # read before, as other options
     x: str | None,
     y: tuple[str, ...],
     x_as: str | None,
@@ -122,10 +141,9 @@ def _fit(
     **settings: Any,
 ) -> None:
     check_standard_input([*files, *valid])
-    for path in (*files, *valid):
-        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
-            raise ValueError(f"--out: {out}: is an input; the model would overwrite it")
-    check_writable(out)
+    for path in (out, str(config_path(out))):
+        check_output(path, [*files, *valid], overwrite=overwrite)
+    options = used_options(context)
     model = task.model(random_state=seed, verbose=sys.stderr.isatty(), **settings)
     with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
         training, held_out = data[: len(files)], data[len(files) :]
@@ -140,12 +158,15 @@ def _fit(
         rows = len(y_training)
         if task.series:
             X, y_training, validation = _as_series(X, y_training, validation)
+        if model.verbose:  # like the epochs that follow: on standard error, if that is a terminal
+            show(describe_changes(config_path(out), options, usual_options(context.command)), err=True)
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
             stopped = _train(context, model, X, y_training, validation)
         with defer_interrupts():
             seconds = time.perf_counter() - started
             write_model(out, model, columns.to_plain())
+            write_config(config_path(out), context.command_path, options)
     _report(task, model, out, rows, seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)
@@ -202,4 +223,4 @@ def _report(
     show(
         f"{rows:,} examples, {parameters:,} parameters, {epochs} epochs, {seconds:.0f} s: {', '.join(words)}"
     )
-    show(f"saved {out}")
+    show(f"saved {out}, and its options in {config_path(out)}")

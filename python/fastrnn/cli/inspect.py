@@ -13,10 +13,11 @@ import click
 import fastrnn.models
 from fastrnn.cli.model_tasks import task_of_kind
 from fastrnn.cli.output import json_option, print_json
-from fastrnn.cli.output_files import check_output
+from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import STANDARD_INPUT, read_input
+from fastrnn.cli.threads import threads_option
 from fastrnn.inspect import Report, report
 from fastrnn.models.base.model_file import kind_of_file
 from fastrnn.train import load_checkpoint
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @click.option("--text", required=True, type=TEXT_FILE, help="File of the text, or - for standard input.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="HTML file to write.")
+@overwrite_option
 @click.option(
     "--length",
     type=click.IntRange(min=1),
@@ -37,15 +39,18 @@ __all__ = ["command"]
     help="Symbols to show, the first of the text.",
 )
 @encoding_option
+@threads_option
 @json_option
-def command(model: str, text: str, out: str, length: int, encoding: str, as_json: bool) -> None:
+def command(
+    model: str, text: str, out: str, overwrite: bool, length: int, encoding: str, as_json: bool
+) -> None:
     """Write a report of what the units of MODEL do while it reads a text: one HTML file for a browser.
 
     It shows the text coloured by any gate or state of any unit, or by the loss; the units that track a
     property best; the likeliest next symbols; the norm of the gradient against lag. MODEL is a file of
     `fastrnn train`, or of `fastrnn fit` if it reads text.
     """
-    check_output(out, [model, text])
+    check_output(out, [model, text], overwrite=overwrite)
     loaded = _load(model)
     content = read_input([text], encoding)
     with _named(text, model):

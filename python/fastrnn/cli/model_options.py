@@ -12,7 +12,7 @@ import click
 
 from fastrnn._plain import parse_json
 
-__all__ = ["NOT_OPTIONS", "changed_settings", "setting_options"]
+__all__ = ["NOT_OPTIONS", "JsonOption", "OrNone", "changed_settings", "setting_options"]
 
 #: Settings that have an option of another name, or none.
 NOT_OPTIONS = frozenset({"initialize", "random_state", "verbose"})
@@ -20,12 +20,13 @@ _ENTRY = re.compile(r"^(\w+(?:, \w+)*)(?: : (.*))?$")
 _CHOICES = re.compile(r'^\{("\w+"(?:, "\w+")*)\}')
 
 
-class _Json(click.ParamType):  # type: ignore[type-arg]  # in click 8.1 it takes none
+class JsonOption(click.ParamType):  # type: ignore[type-arg]  # in click 8.1 it takes none
     """A value in JSON; a bare word is a str."""
 
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse the JSON."""
         if not isinstance(value, str):
             return value
         try:
@@ -36,13 +37,14 @@ class _Json(click.ParamType):  # type: ignore[type-arg]  # in click 8.1 it takes
             self.fail(f"{value!r:.60} is neither JSON nor a word.", param, ctx)
 
 
-class _OrNone(click.ParamType):  # type: ignore[type-arg]  # as above
+class OrNone(click.ParamType):  # type: ignore[type-arg]  # as above
     """A value of a kind, or the word none."""
 
     def __init__(self, kind: Any) -> None:
         self.kind, self.name = kind, kind.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return None, or the value of the kind."""
         return None if value in (None, "none") else self.kind.convert(value, param, ctx)
 
 
@@ -105,9 +107,9 @@ def _option(field: Any, kind: str, text: str) -> click.Option:
         type_: Any = click.Choice(json.loads(f"[{choices[1]}]"))
         metavar = f"[{'|'.join(type_.choices)}]"
     else:
-        type_ = _KINDS.get(plain) or _Json()
+        type_ = _KINDS.get(plain) or JsonOption()
     if plain != annotation and plain in _KINDS:
-        type_ = _OrNone(type_)
+        type_ = OrNone(type_)
     shown = "none" if field.default is None else True
     return click.Option(
         [f"--{name}"], type=type_, default=field.default, show_default=shown, metavar=metavar, help=text

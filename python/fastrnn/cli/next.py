@@ -6,6 +6,7 @@ import click
 
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.standard_streams import show
+from fastrnn.cli.threads import threads_option
 from fastrnn.decode import next_symbols
 from fastrnn.train import load_checkpoint
 
@@ -23,6 +24,7 @@ __all__ = ["command"]
     show_default=True,
     help="Number of symbols to show.",
 )
+@threads_option
 @json_option
 def command(model: str, prefix: str, top: int, as_json: bool) -> None:
     """Show the most likely symbols after PREFIX according to MODEL."""

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
+import click
+
+from fastrnn.cli.command_line import command_line, typed_again
+from fastrnn.cli.saved_config import config_path
 from fastrnn.files.atomic_files import check_writable
 
-__all__ = ["OutputFiles", "check_output"]
+__all__ = ["OutputFiles", "check_output", "overwrite_option"]
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 
 class OutputFiles:
-    """Paths that a training run writes: ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl``.
+    """Paths that a training writes, of which the first has the name that was given.
+
+    They are ``NAME.safetensors``, ``NAME.best.safetensors``, ``NAME.jsonl`` and ``NAME.config.toml``.
 
     Parameters
     ----------
@@ -24,6 +33,7 @@ class OutputFiles:
         self.last: Path = Path(out)
         self.best: Path = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
         self.log: Path = self.last.with_name(f"{self.last.stem}.jsonl")
+        self.config: Path = config_path(out)
 
     def check(self, texts: Iterable[str], resumed: str | None = None, tensorboard: str | None = None) -> None:
         """Check that each file can be written and overwrites neither another nor an input.
@@ -44,14 +54,14 @@ class OutputFiles:
         OSError
             If a file cannot be written.
         """
-        if _same(self.last, self.log) or _same(self.last, self.best) or _same(self.best, self.log):
+        if any(_same(*pair) for pair in combinations((self.last, self.best, self.log, self.config), 2)):
             stem = self.last.stem if self.last.suffix == ".jsonl" else f"{self.last.stem}-2"
             other = self.last.with_name(f"{stem}.safetensors")
             raise ValueError(
-                f"--out: {self.last}: the log {self.log} or the best model {self.best} would overwrite it; "
+                f"--out: {self.last}: {self.best}, {self.log} or {self.config} would overwrite it; "
                 f"try {other}"
             )
-        outputs = (self.last, self.best, self.log)
+        outputs = (self.last, self.best, self.log, self.config)
         for path in outputs:
             if any(_same(path, text) for text in texts):
                 raise ValueError(f"{path}: is an input text; --out would overwrite it")
@@ -62,9 +72,36 @@ class OutputFiles:
         for path in outputs:
             check_writable(path)
 
+    def check_new(self, resumed: str | None = None) -> None:
+        """Check that none of the files exists, unless they are those of the training to resume.
 
-def check_output(out: str, inputs: Iterable[str], *, argument: str = "--out") -> None:
-    """Check that a command's file can be written and overwrites no input.
+        Parameters
+        ----------
+        resumed : str, optional
+            The checkpoint to resume from.
+
+        Raises
+        ------
+        ValueError
+            If one exists; the message has the command lines that resume it or replace it.
+        """
+        if resumed is not None and _same(self.last, resumed):
+            return
+        found = [str(path) for path in (self.last, self.best, self.log, self.config) if path.exists()]
+        if not found:
+            return
+        resume = f"to continue its training, type: {command_line('train', '--resume', str(self.last))}; "
+        raise ValueError(
+            f"--out: {', '.join(found)}: already there; "
+            f"{resume if resumed is None and self.last.exists() else ''}"
+            f"to replace it, type: {typed_again('--overwrite')}"
+        )
+
+
+def check_output(
+    out: str, inputs: Iterable[str], *, argument: str = "--out", overwrite: bool = False
+) -> None:
+    """Check that a command's file can be written, and overwrites no input and nothing else unasked.
 
     Parameters
     ----------
@@ -72,17 +109,23 @@ def check_output(out: str, inputs: Iterable[str], *, argument: str = "--out") ->
     inputs : iterable of str
     argument : str, default "--out"
         How messages call it.
+    overwrite : bool, default False
+        Whether it may exist.
 
     Raises
     ------
     ValueError
-        If it is one of the inputs.
+        If it is one of the inputs, or exists.
     OSError
         If it cannot be written.
     """
     if any(_same(out, path) for path in inputs):
         raise ValueError(f"{argument}: {out}: is an input; it would be overwritten")
     check_writable(out)
+    if os.path.exists(out) and not overwrite:
+        raise ValueError(
+            f"{argument}: {out}: already there; to replace it, type: {typed_again('--overwrite')}"
+        )
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -15,10 +15,11 @@ from fastrnn.cli.model_options import changed_settings
 from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_targets, task_of_kind
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
-from fastrnn.cli.output_files import check_output
+from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input
+from fastrnn.cli.threads import threads_option
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.models.base.model_file import kind_of_file, source_of_file
 
@@ -29,6 +30,7 @@ __all__ = ["command"]
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write to.  [default: standard output]")
+@overwrite_option
 @click.option("--x", metavar="COLUMN", help="The column of the sequences.  [default: as in training]")
 @click.option("--x-as", type=click.Choice(X_READINGS), help="How a cell is read.  [default: as in training]")
 @click.option("--column", default="prediction", show_default=True, metavar="NAME", help="The column to add.")
@@ -59,6 +61,7 @@ __all__ = ["command"]
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of what is drawn."
 )
 @data_options
+@threads_option
 @json_option
 @click.pass_context
 def command(
@@ -67,6 +70,7 @@ def command(
     model: str,
     files: tuple[str, ...],
     out: str | None,
+    overwrite: bool,
     x: str | None,
     x_as: str | None,
     column: str,
@@ -94,7 +98,7 @@ def command(
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
     if out is not None:
-        check_output(out, [model, *files])
+        check_output(out, [model, *files], overwrite=overwrite)
     task = task_of_kind(model, kind_of_file(model))
     fitted = getattr(fastrnn.models, task.kind).load(model)
     fitted.set_params(**changed_settings(fitted, assignments))

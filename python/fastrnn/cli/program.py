@@ -10,8 +10,12 @@ import click
 
 from fastrnn._files import NotRegularFileError
 from fastrnn._version import __version__
+from fastrnn.cli.command_group import CommandGroup
+from fastrnn.cli.command_line import remember_arguments
 from fastrnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, describe_os_error
+from fastrnn.cli.examples import examples_of
 from fastrnn.cli.standard_streams import open_closed_streams, show
+from fastrnn.cli.suggestions import unknown_option
 
 __all__ = ["main"]
 
@@ -28,10 +32,11 @@ _COMMANDS = {
     "convert": "fastrnn.cli.convert",
     "bench": "fastrnn.cli.bench",
     "info": "fastrnn.cli.info",
+    "help": "fastrnn.cli.help",
 }
 
 
-class _Program(click.Group):
+class _Program(CommandGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -39,7 +44,12 @@ class _Program(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
+        command.epilog = command.epilog or examples_of(cmd_name)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        remember_arguments(ctx, args)
+        return super().parse_args(ctx, args)
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command and exit: 0 success, 2 bad input, 130 after Ctrl-C, 1 any other failure."""
@@ -47,6 +57,8 @@ class _Program(click.Group):
         open_closed_streams()
         try:
             result = super().main(*args, **extra)
+        except click.NoSuchOption as error:
+            _fail(error.ctx, unknown_option(error), BAD_INPUT)
         except click.UsageError as error:
             _fail(error.ctx, error.format_message(), BAD_INPUT)
         except click.ClickException as error:
@@ -73,7 +85,14 @@ def _fail(context: click.Context | None, message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-@click.group(cls=_Program, invoke_without_command=True, context_settings={"max_content_width": 100})
+_SETTINGS = {
+    "max_content_width": 100,
+    "help_option_names": ["-h", "--help"],
+    "token_normalize_func": lambda word: word.replace("_", "-"),  # --batch_size is --batch-size
+}
+
+
+@click.group(cls=_Program, invoke_without_command=True, context_settings=_SETTINGS, epilog=examples_of(""))
 @click.version_option(__version__, prog_name="fastrnn")
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastrnn.cli.memory import describe_bytes
+from fastrnn.cli.saved_config import describe_changes
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.decode import sample, samples
@@ -31,8 +32,13 @@ def describe_start(run: TrainingRun) -> str:
             f"{settings.batch_size} x {_steps(settings)} each, "
             f"{math.ceil(run.trainer.steps_per_epoch)} steps per epoch; "
             f"saved to {run.files.last}",
+            _options(run),
         ]
     )
+
+
+def _options(run: TrainingRun) -> str:
+    return describe_changes(run.files.config, run.settings.to_options(), TrainingSettings().to_options())
 
 
 def _steps(settings: TrainingSettings) -> str:

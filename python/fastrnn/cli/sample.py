@@ -13,6 +13,7 @@ import numpy as np
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.standard_streams import show
+from fastrnn.cli.threads import threads_option
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
 from fastrnn.decode.special_ids import banned_ids, first_ids
 from fastrnn.train import Checkpoint, load_checkpoint
@@ -84,6 +85,7 @@ _MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
     show_default="random",
     help="The same seed generates the same text.",
 )
+@threads_option
 @json_option
 def command(
     model: str,

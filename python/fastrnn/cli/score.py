@@ -10,6 +10,7 @@ import click
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
+from fastrnn.cli.threads import threads_option
 from fastrnn.data.reading import binary_chunks, whole_lines
 from fastrnn.decode import Score, score
 from fastrnn.train import load_checkpoint
@@ -41,6 +42,7 @@ __all__ = ["command"]
     help="How to handle symbols that the model does not know.",
 )
 @encoding_option
+@threads_option
 @json_option
 def command(
     model: str,

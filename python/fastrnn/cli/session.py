@@ -19,6 +19,9 @@ from fastrnn.train import Record, TrainingDiverged, TrainingWarning
 
 __all__ = ["Session"]
 
+# The first sample comes after this time, and not only after --sample-every steps: those may take minutes.
+_SECONDS_TO_FIRST_SAMPLE = 5.0
+
 
 class Session:
     """One run of the main loop.
@@ -34,6 +37,8 @@ class Session:
         self._run, self._as_json = run, as_json
         self._record: Record | None = None
         self._stopped = "steps"
+        self._sampled = False
+        self._began = time.monotonic()
         self._warned: set[str] = set()
         self._warnings: list[TrainingWarning] = []
         self._signals = StopSignals()
@@ -51,7 +56,7 @@ class Session:
         OSError
             If the last save fails.
         """
-        began = time.monotonic()
+        self._began = time.monotonic()
         try:
             with self._signals:
                 self._train_and_save()
@@ -61,7 +66,7 @@ class Session:
             self._progress.close()
             if self._run.board is not None:
                 self._run.board.close()
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - self._began
         summary = report.summarize(self._run, self._record, self._stopped, seconds, self._warnings)
         if self._as_json:
             print_json(summary.to_json())
@@ -72,6 +77,7 @@ class Session:
     def _train_and_save(self) -> None:
         try:
             self._progress.say(report.describe_start(self._run))
+            self._try(self._run.save_config)
             self._loop()
             self._run.save()
         except KeyboardInterrupt:
@@ -98,12 +104,25 @@ class Session:
                 self._progress.say(report.describe_evaluation(record))
             if record.step % settings.eval_every == 0:
                 self._try(self._run.save)
-            if settings.sample_every and record.step % settings.sample_every == 0:
-                self._progress.say(report.sample_lines(self._run))
+            if self._sample_is_due(record.step):
+                self._show_sample()
+        if settings.sample_every and not self._sampled and self._record is not None:
+            self._show_sample()
         if trainer.stopped_early:
             self._stopped = "patience"
         if trainer.validation is not None and trainer.step % trainer.validation.every:
             trainer.evaluate()
+
+    def _sample_is_due(self, step: int) -> bool:
+        every = self._run.settings.sample_every
+        if not every:
+            return False
+        waited = time.monotonic() - self._began
+        return step % every == 0 or (not self._sampled and waited >= _SECONDS_TO_FIRST_SAMPLE)
+
+    def _show_sample(self) -> None:
+        self._sampled = True
+        self._progress.say(report.sample_lines(self._run))
 
     def _try(self, action: Callable[[], None]) -> None:
         """Run an action, and turn an OSError, such as a full disk, into a warning."""

@@ -20,6 +20,7 @@ __all__ = [
     "TEXT_FILE",
     "TrainingSettings",
     "encoding_option",
+    "given_by",
     "given_settings",
     "settings_options",
 ]
@@ -127,6 +128,11 @@ class TrainingSettings:
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
         return asdict(self)
+
+    def to_options(self) -> dict[str, Any]:
+        """Return the options that are not None by their names on the command line, for ``--config``."""
+        plain = {name: value for name, value in self.to_json().items() if name != "held_out"}
+        return {name.replace("_", "-"): value for name, value in plain.items() if value not in (None, ())}
 
     def changed(self, given: Mapping[str, Any]) -> TrainingSettings:
         """Return the settings of a resumed training, with the given ones replaced.
@@ -317,7 +323,11 @@ _OPTIONS = [
         "Stop after N consecutive evaluations without a new lowest loss.",
         absent="never",
     ),
-    _option("--sample-every", _COUNT, "Steps between printed samples; 0 for none."),
+    _option(
+        "--sample-every",
+        _COUNT,
+        "Steps between printed samples; the first comes after five seconds; 0 for none.",
+    ),
     _option(
         "--diagnose-every",
         _COUNT,
@@ -368,6 +378,14 @@ def _check_of(type_: Any) -> Check:
 
 
 def given_settings(context: click.Context, options: Iterable[str]) -> dict[str, Any]:
-    """Return the options that the user gave on the command line."""
-    by_user = click.core.ParameterSource.COMMANDLINE
-    return {name: context.params[name] for name in options if context.get_parameter_source(name) is by_user}
+    """Return the options that the user gave, on the command line or in the file of ``--config``."""
+    return {
+        name: context.params[name]
+        for name in options
+        if given_by(context, name, "COMMANDLINE") or given_by(context, name, "DEFAULT_MAP")
+    }
+
+
+def given_by(context: click.Context, name: str, source: str) -> bool:
+    """Return whether an option's value comes from a source, named as click's `ParameterSource` does."""
+    return context.get_parameter_source(name) is click.core.ParameterSource[source]

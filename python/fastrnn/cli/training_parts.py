@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastrnn.cli.batch_size import check_sentences, check_streams
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import ChunkedText, SentenceBatches, Vocabulary
 from fastrnn.train import (
@@ -107,11 +108,15 @@ def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> 
     Raises
     ------
     ValueError
-        If the text is too short, or a line is too long for the model.
+        If the text is shorter than a batch, or a line is too long for the model.
     """
     if settings.sentences:
-        return _sentences(settings, vocabulary, text)
+        sentences = _sentences(settings, vocabulary, text)
+        check_sentences(settings.batch_size, len(sentences.lengths))
+        return sentences
     ids: Any = vocabulary.encode_stream(text)
+    kind = "words" if settings.level == "word" else "symbols"
+    check_streams(settings.batch_size, settings.seq_length, len(ids), kind)
     return ChunkedText(
         ids, settings.batch_size, settings.seq_length, backward_length=settings.backward_length
     )

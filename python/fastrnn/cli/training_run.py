@@ -8,6 +8,7 @@ from contextlib import suppress
 from fastrnn.cli import training_parts
 from fastrnn.cli.memory import check_training_memory, smaller, training_memory
 from fastrnn.cli.output_files import OutputFiles
+from fastrnn.cli.saved_config import write_config
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
 from fastrnn.cli.training_texts import TrainingTexts
@@ -141,6 +142,10 @@ class TrainingRun:
             ):  # an interrupt came before it was logged
                 with suppress(OSError):
                     self.log(record)
+
+    def save_config(self) -> None:
+        """Save the options for ``--config``."""
+        write_config(self.files.config, "fastrnn train", self.settings.to_options())
 
     def log(self, record: Record) -> None:
         """Append a record to the log and to the curves."""
