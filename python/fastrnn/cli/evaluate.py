@@ -11,7 +11,7 @@ from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.sample import is_sentence_model
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
-from fastrnn.cli.text_input import read_input
+from fastrnn.cli.text_input import name_text, read_input
 from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
 
@@ -48,7 +48,8 @@ def command(
     """
     checkpoint = load_checkpoint(model)
     text = read_input([file], encoding)
-    result, unknown_tokens = _evaluate(checkpoint, text, unknown, batch_size)
+    with name_text(file):
+        result, unknown_tokens = _evaluate(checkpoint, text, unknown, batch_size)
     if not math.isfinite(result.loss):
         raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")
     skipped = _count_unknown(checkpoint, text) if unknown == "skip" else 0

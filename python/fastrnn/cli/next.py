@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.prompt_input import check_prompt, read_prompt
 from fastrnn.cli.standard_streams import show
 from fastrnn.decode import next_symbols
 from fastrnn.train import load_checkpoint
@@ -25,8 +26,16 @@ __all__ = ["command"]
 )
 @json_option
 def command(model: str, prefix: str, top: int, as_json: bool) -> None:
-    """Show the most likely symbols after PREFIX according to MODEL."""
+    r"""Show the most likely symbols after PREFIX according to MODEL.
+
+    If PREFIX is -, it is read from standard input, without its final line end. $'one\ntwo' is a text of two
+    lines in bash and zsh; in 'one\ntwo' are a backslash and an n.
+    """
     checkpoint = load_checkpoint(model)
+    prefix = read_prompt("PREFIX", prefix, instead="give - and redirect standard input")
+    check_prompt("PREFIX", checkpoint.vocabulary, prefix)
+    if not prefix and checkpoint.model.start is None:
+        raise click.UsageError("PREFIX: this model knows no start of a text; give a text to go on from")
     found = next_symbols(checkpoint.model, checkpoint.vocabulary, prefix, top=top)
     if as_json:
         print_json(
