@@ -16,6 +16,7 @@ from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_target
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output
+from fastrnn.cli.reading_progress import in_parts, progress_is_shown
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input
@@ -126,12 +127,13 @@ def command(
         columns = _columns(source, data[0], x, y, x_as, task)
         with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
             X, _ = read_inputs(data, columns)
+            shown = progress_is_shown(as_json)
             if temperature is None:
-                found = fitted.predict(X)
+                found = in_parts(fitted.predict, X, shown=shown)
             else:
                 found = fitted.generate(X, temperature=temperature, random_state=seed)
             predictions = [as_plain(value) for value in found]
-            probabilities = fitted.predict_proba(X) if proba else None
+            probabilities = in_parts(fitted.predict_proba, X, shown=shown) if proba else None
             score = fitted.score(X, _targets(data, columns)) if scored else None
         names = [str(label) for label in fitted.classes_.tolist()] if proba else []
         if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fastrnn.cli.output import json_option, print_json, warn
+from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import (
@@ -72,8 +73,10 @@ def command(
     if not given:
         raise click.UsageError("TEXTS: expected at least one text, got none")
     checkpoint = load_checkpoint(model)
-    with name_text(STANDARD_INPUT):
-        scores = score(checkpoint.model, checkpoint.vocabulary, given, end=end, unit=unit, unknown=unknown)
+    shown = progress_is_shown(as_json)
+    tokens = sum(len(checkpoint.vocabulary.tokens(text)) for text in given) if shown else 0
+    with name_text(STANDARD_INPUT), watched(checkpoint.model, tokens, shown=shown) as reader:
+        scores = score(reader, checkpoint.vocabulary, given, end=end, unit=unit, unknown=unknown)
     summary: dict[str, object] = {"unit": unit}
     if ranked:
         scores.sort(key=lambda each: each.total, reverse=True)
