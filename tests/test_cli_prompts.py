@@ -49,6 +49,14 @@ def test_a_prompt_comes_from_a_file_or_standard_input_without_its_final_line_end
     assert typed.startswith("green\nbottles")
 
 
+def test_a_prompt_in_another_encoding_is_refused(folder):
+    (folder / "latin.txt").write_bytes(b"caf\xe9")
+    shown = run("sample", "chars.safetensors", "--prompt-file", "latin.txt").stderr
+    assert "latin.txt: not UTF-8: byte 0xe9 at offset 3" in shown
+    assert "; save it as UTF-8\n" in shown
+    assert "--encoding" not in shown
+
+
 def test_a_prefix_comes_from_standard_input(folder):
     assert piped("gre\n", "next", "chars.safetensors", "-").stdout == (
         run_well("next", "chars.safetensors", "gre").stdout

@@ -7,6 +7,7 @@ import math
 import click
 import numpy as np
 
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.sample import is_sentence_model
@@ -14,13 +15,13 @@ from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import name_text, read_input
 from fastrnn.cli.training_parts import encode_lines, text_lines
-from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
+from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences
 
 __all__ = ["command"]
 
 
 @click.command(name="eval")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("file", type=TEXT_FILE)
 @click.option(
     "--unknown",
@@ -47,7 +48,7 @@ def command(
     predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
     of the line is predicted too.
     """
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_language_model(model)
     text = read_input([file], encoding)
     with name_text(file):
         result, unknown_tokens = _evaluate(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import click
 
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.prompt_input import check_prompt, read_prompt
 from fastrnn.cli.standard_streams import show
 from fastrnn.decode import next_symbols
-from fastrnn.train import load_checkpoint
 
 __all__ = ["command"]
 
 
 @click.command(name="next")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("prefix", default="")
 @click.option(
     "--top",
@@ -31,7 +31,7 @@ def command(model: str, prefix: str, top: int, as_json: bool) -> None:
     If PREFIX is -, it is read from standard input, without its final line end. $'one\ntwo' is a text of two
     lines in bash and zsh; in 'one\ntwo' are a backslash and an n.
     """
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_language_model(model)
     prefix = read_prompt("PREFIX", prefix, instead="give - and redirect standard input")
     check_prompt("PREFIX", checkpoint.vocabulary, prefix)
     if not prefix and checkpoint.model.start is None:

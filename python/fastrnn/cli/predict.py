@@ -11,6 +11,7 @@ import numpy as np
 import fastrnn.models
 from fastrnn.cli.data_files import DataFile, Layout, data_options, name_rows, open_data
 from fastrnn.cli.forecast import forecast_table, forecast_text
+from fastrnn.cli.model_argument import model_argument
 from fastrnn.cli.model_options import changed_settings
 from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_targets, task_of_kind
 from fastrnn.cli.numbers import FiniteRange
@@ -27,7 +28,7 @@ __all__ = ["command"]
 
 
 @click.command(name="predict")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn fit TASK FILE.csv --out NAME.safetensors")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write to.  [default: standard output]")
 @click.option("--x", metavar="COLUMN", help="The column of the sequences.  [default: as in training]")
@@ -109,7 +110,10 @@ def command(
         return
     if not files:
         if task.needs_x:
-            raise click.UsageError("FILES: expected at least one", context)
+            raise click.UsageError(
+                f"FILES: expected at least one; type fastrnn predict {model} FILE.csv, or - and --format csv",
+                context,
+            )
         drawn = fitted.generate(count=count or 1, temperature=temperature or 1.0, random_state=seed)
         predictions = [as_plain(value) for value in drawn]
         if as_json:

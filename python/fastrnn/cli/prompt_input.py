@@ -46,7 +46,11 @@ def read_prompt(name: str, text: str, path: str | None = None, instead: str | No
         if instead is not None:
             warn_of_file(name, text, instead)
         return text
-    read = read_input([STANDARD_INPUT if path is None else path], "utf-8")
+    try:
+        read = read_input([STANDARD_INPUT if path is None else path], "utf-8")
+    except ValueError as error:
+        what, _, _ = str(error).partition("; ")
+        raise ValueError(f"{what}; save it as UTF-8" if "not UTF-8" in what else what) from None
     return read.removesuffix("\n").removesuffix("\r")
 
 

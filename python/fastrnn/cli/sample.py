@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.prompt_input import check_prompt, read_prompt
@@ -18,7 +19,7 @@ from fastrnn.cli.settings import TEXT_FILE
 from fastrnn.cli.standard_streams import show
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
 from fastrnn.decode.special_ids import banned_ids, first_ids
-from fastrnn.train import Checkpoint, load_checkpoint
+from fastrnn.train import Checkpoint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,7 @@ _MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
 
 
 @click.command(name="sample")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.option(
     "--prompt",
     default="",
@@ -127,7 +128,7 @@ def command(
         raise click.UsageError("--beam and --count: give only one of them")
     if prompt and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file: give only one of them")
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_language_model(model)
     prompt = read_prompt("--prompt", prompt, prompt_file, instead=f"--prompt-file {prompt}")
     check_prompt("--prompt" if prompt_file is None else prompt_file, checkpoint.vocabulary, prompt)
     used_seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.settings import encoding_option
@@ -21,7 +22,6 @@ from fastrnn.cli.text_input import (
 )
 from fastrnn.data.reading import whole_lines
 from fastrnn.decode import Score, score
-from fastrnn.train import load_checkpoint
 
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
@@ -30,7 +30,7 @@ __all__ = ["command"]
 
 
 @click.command(name="score")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("texts", nargs=-1)
 @click.option(
     "--unit",
@@ -72,7 +72,7 @@ def command(
     given = list(_given(texts or (STANDARD_INPUT,), encoding))
     if not given:
         raise click.UsageError("TEXTS: expected at least one text, got none")
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_language_model(model)
     shown = progress_is_shown(as_json)
     tokens = sum(len(checkpoint.vocabulary.tokens(text)) for text in given) if shown else 0
     with name_text(STANDARD_INPUT), watched(checkpoint.model, tokens, shown=shown) as reader:
