@@ -1,6 +1,8 @@
 """Texts for sample, next, score and eval: where they come from, and what is said of what a model lacks."""
 
 import json
+import os
+import pty
 import re
 
 import pytest
@@ -10,7 +12,7 @@ import fastrnn as fr
 from fastrnn.cli import main
 from fastrnn.cli.sample_text import separated
 from fastrnn.train import save_checkpoint
-from test_cli import SMALL, run, run_well
+from test_cli import SMALL, run, run_well, start
 from training_cases import TEXT
 
 
@@ -140,3 +142,22 @@ def test_no_text_has_the_line_between_samples():
     lines = separated(texts, always=False)
     assert lines[1::2] == texts
     assert lines[::2] == ["------ 1 of 2 ------", "------ 2 of 2 ------"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("score", "chars.safetensors"),
+        ("next", "chars.safetensors", "-", "--top", "1"),
+        ("sample", "chars.safetensors", "--prompt", "-", "--length", "3", "--seed", "0"),
+    ],
+)
+def test_text_typed_at_a_terminal_is_announced_and_ends_at_the_first_end_of_input(folder, arguments):
+    reader, writer = pty.openpty()
+    with start(*arguments, stdin=writer) as process:
+        os.write(reader, b"green\n\x04")
+        out, err = process.communicate(timeout=60)
+    os.close(writer)
+    os.close(reader)
+    assert (process.returncode, err) == (0, "reading the text that you type; Ctrl-D ends it\n")
+    assert out

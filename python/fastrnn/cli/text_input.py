@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from fastrnn.data.reading import binary_chunks
 
 __all__ = [
     "STANDARD_INPUT",
+    "announce_typing",
     "check_standard_input",
     "name_text",
     "read_input",
@@ -61,9 +63,18 @@ def standard_input_chunks(encoding: str) -> Iterator[str]:
     ValueError
         If it has another encoding.
     """
-    if sys.stdin.isatty():
+    typed = announce_typing()
+    # A terminal reports its end once: it is read in one call, which stops there.
+    source = io.BytesIO(sys.stdin.buffer.read()) if typed else sys.stdin.buffer
+    return binary_chunks("standard input", source, encoding=encoding)
+
+
+def announce_typing() -> bool:
+    """Return whether standard input is a terminal; if so, say that its text is waited for."""
+    typed = sys.stdin.isatty()
+    if typed:
         show(f"reading the text that you type; {_END_OF_INPUT} ends it", err=True)
-    return binary_chunks("standard input", sys.stdin.buffer, encoding=encoding)
+    return typed
 
 
 @contextmanager
