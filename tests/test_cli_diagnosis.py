@@ -26,7 +26,7 @@ def diagnosed(log):
 
 def comparable(log):
     """The records without what differs between two equal runs."""
-    return [{**record, "tokens_per_second": None, "settings": None} for record in log]
+    return [{**record, "tokens_per_second": None, "seconds": None, "settings": None} for record in log]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from fastrnn.cli.text_input import STANDARD_INPUT
+from fastrnn.cli.text_input import STANDARD_INPUT, announce_typing
 from fastrnn.data import read_conll, read_jsonl, read_pairs, read_table, write_conll
 from fastrnn.data.numbered_lines import numbered_lines, source_name
 
@@ -237,6 +237,7 @@ def open_data(paths: Sequence[str], layout: Layout) -> Iterator[list[DataFile]]:
             if path == STANDARD_INPUT:
                 if layout.format is None:
                     raise ValueError(f"standard input: give --format with it, one of {', '.join(FORMATS)}")
+                announce_typing()
                 content = os.path.join(folder, "standard input")
                 Path(content).write_bytes(sys.stdin.buffer.read())
             try:

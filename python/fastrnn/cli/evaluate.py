@@ -7,20 +7,22 @@ import math
 import click
 import numpy as np
 
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.sample import is_sentence_model
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
-from fastrnn.cli.text_input import read_input
+from fastrnn.cli.text_input import name_text, read_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_parts import encode_lines, text_lines
-from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences, load_checkpoint
+from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences
 
 __all__ = ["command"]
 
 
 @click.command(name="eval")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("file", type=TEXT_FILE)
 @click.option(
     "--unknown",
@@ -48,9 +50,12 @@ def command(
     predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
     of the line is predicted too.
     """
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_language_model(model)
     text = read_input([file], encoding)
-    result, unknown_tokens = _evaluate(checkpoint, text, unknown, batch_size)
+    with name_text(file):
+        result, unknown_tokens = _evaluate(
+            checkpoint, text, unknown, batch_size, shown=progress_is_shown(as_json)
+        )
     if not math.isfinite(result.loss):
         raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")
     skipped = _count_unknown(checkpoint, text) if unknown == "skip" else 0
@@ -78,16 +83,19 @@ def command(
 
 
 def _evaluate(
-    checkpoint: Checkpoint, text: str, unknown: str | None, batch_size: int
+    checkpoint: Checkpoint, text: str, unknown: str | None, batch_size: int, *, shown: bool
 ) -> tuple[Evaluation, int]:
     """Return the evaluation, and how many of the tokens were read as the unknown symbol."""
     vocabulary, model = checkpoint.vocabulary, checkpoint.model
     if is_sentence_model(checkpoint):
         rows = encode_lines(vocabulary, text, unknown)
-        result = evaluate_sentences(model, rows)
+        tokens = sum(map(len, rows)) + (0 if model.eos is None else len(rows))
+        with watched(model, tokens, shown=shown) as reader:
+            result = evaluate_sentences(reader, rows)
     else:
         rows = [vocabulary.encode_stream(text, unknown=unknown)]
-        result = evaluate(model, rows[0], batch_size=batch_size)
+        with watched(model, len(rows[0]) - 1, shown=shown) as reader:
+            result = evaluate(reader, rows[0], batch_size=batch_size)
     if vocabulary.unknown_id is None:
         return result, 0
     return result, sum(int(np.count_nonzero(ids == vocabulary.unknown_id)) for ids in rows)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import fastrnn.models
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.model_tasks import task_of_kind
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
@@ -20,13 +21,12 @@ from fastrnn.cli.text_input import STANDARD_INPUT, read_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.inspect import Report, report
 from fastrnn.models.base.model_file import kind_of_file
-from fastrnn.train import load_checkpoint
 
 __all__ = ["command"]
 
 
 @click.command(name="inspect")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.option("--text", required=True, type=TEXT_FILE, help="File of the text, or - for standard input.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="HTML file to write.")
 @overwrite_option
@@ -76,7 +76,7 @@ def _load(path: str) -> Any:
     """Return the model in a file, with its vocabulary if it is a language model."""
     kind = kind_of_file(path)
     if kind == "LanguageModel":
-        return load_checkpoint(path)
+        return load_language_model(path)
     return getattr(fastrnn.models, task_of_kind(path, kind).kind).load(path)
 
 

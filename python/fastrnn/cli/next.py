@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import click
 
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.prompt_input import check_prompt, read_prompt
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.threads import threads_option
 from fastrnn.decode import next_symbols
-from fastrnn.train import load_checkpoint
 
 __all__ = ["command"]
 
 
 @click.command(name="next")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("prefix", default="")
 @click.option(
     "--top",
@@ -27,8 +28,16 @@ __all__ = ["command"]
 @threads_option
 @json_option
 def command(model: str, prefix: str, top: int, as_json: bool) -> None:
-    """Show the most likely symbols after PREFIX according to MODEL."""
-    checkpoint = load_checkpoint(model)
+    r"""Show the most likely symbols after PREFIX according to MODEL.
+
+    If PREFIX is -, it is read from standard input, without its final line end. $'one\ntwo' is a text of two
+    lines in bash and zsh; in 'one\ntwo' are a backslash and an n.
+    """
+    checkpoint = load_language_model(model)
+    prefix = read_prompt("PREFIX", prefix, instead="give - and redirect standard input")
+    check_prompt("PREFIX", checkpoint.vocabulary, prefix)
+    if not prefix and checkpoint.model.start is None:
+        raise click.UsageError("PREFIX: this model knows no start of a text; give a text to go on from")
     found = next_symbols(checkpoint.model, checkpoint.vocabulary, prefix, top=top)
     if as_json:
         print_json(

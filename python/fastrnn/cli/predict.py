@@ -11,11 +11,13 @@ import numpy as np
 import fastrnn.models
 from fastrnn.cli.data_files import DataFile, Layout, data_options, name_rows, open_data
 from fastrnn.cli.forecast import forecast_table, forecast_text
+from fastrnn.cli.model_argument import model_argument
 from fastrnn.cli.model_options import changed_settings
 from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_targets, task_of_kind
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.reading_progress import in_parts, progress_is_shown
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input
@@ -27,7 +29,7 @@ __all__ = ["command"]
 
 
 @click.command(name="predict")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn fit TASK FILE.csv --out NAME.safetensors")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write to.  [default: standard output]")
 @overwrite_option
@@ -112,7 +114,10 @@ def command(
         return
     if not files:
         if task.needs_x:
-            raise click.UsageError("FILES: expected at least one", context)
+            raise click.UsageError(
+                f"FILES: expected at least one; type fastrnn predict {model} FILE.csv, or - and --format csv",
+                context,
+            )
         drawn = fitted.generate(count=count or 1, temperature=temperature or 1.0, random_state=seed)
         predictions = [as_plain(value) for value in drawn]
         if as_json:
@@ -130,12 +135,13 @@ def command(
         columns = _columns(source, data[0], x, y, x_as, task)
         with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
             X, _ = read_inputs(data, columns)
+            shown = progress_is_shown(as_json)
             if temperature is None:
-                found = fitted.predict(X)
+                found = in_parts(fitted.predict, X, shown=shown)
             else:
                 found = fitted.generate(X, temperature=temperature, random_state=seed)
             predictions = [as_plain(value) for value in found]
-            probabilities = fitted.predict_proba(X) if proba else None
+            probabilities = in_parts(fitted.predict_proba, X, shown=shown) if proba else None
             score = fitted.score(X, _targets(data, columns)) if scored else None
         names = [str(label) for label in fitted.classes_.tolist()] if proba else []
         if as_json:

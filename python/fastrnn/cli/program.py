@@ -29,6 +29,8 @@ _COMMANDS = {
     "inspect": "fastrnn.cli.inspect",
     "fit": "fastrnn.cli.fit",
     "predict": "fastrnn.cli.predict",
+    "plot": "fastrnn.cli.plot",
+    "data": "fastrnn.cli.data",
     "convert": "fastrnn.cli.convert",
     "bench": "fastrnn.cli.bench",
     "info": "fastrnn.cli.info",

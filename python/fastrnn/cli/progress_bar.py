@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fastrnn.cli.standard_streams import ForgivingStream, show
 from fastrnn.train import Record
 
-__all__ = ["ProgressBar"]
+__all__ = ["ProgressBar", "new_bar"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -47,6 +47,18 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # at run time it takes no type
     _lock: Any = _NoLock()
 
 
+def new_bar(stream: Any = None, **options: Any) -> Any:
+    """Return a bar of tqdm on standard error, which is shown if that is a terminal."""
+    known = _has_width(sys.stderr)
+    return _Bar(
+        file=stream or ForgivingStream(sys.stderr),
+        disable=None,  # if it is not a terminal
+        dynamic_ncols=known,
+        ncols=None if known else 80,
+        **options,
+    )
+
+
 class ProgressBar:
     """Progress bar on a terminal; a line every ten seconds otherwise. What cannot be printed is dropped.
 
@@ -64,17 +76,8 @@ class ProgressBar:
         self._first, self._total = done, total
         self._began = self._last_line = time.monotonic()
         self._loss = self._speed = 0.0
-        known = _has_width(sys.stderr)
-        self._bar = _Bar(
-            file=self._error,
-            initial=done,
-            total=total,
-            unit="step",
-            disable=None,  # if standard error is not a terminal
-            dynamic_ncols=known,
-            ncols=None if known else 80,
-            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed} < {remaining}]{postfix}",
-        )
+        layout = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed} < {remaining}]{postfix}"
+        self._bar = new_bar(self._error, initial=done, total=total, unit="step", bar_format=layout)
 
     def show(self, record: Record) -> None:
         """Show the progress after a step."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
+from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.prompt_input import check_prompt, read_prompt
+from fastrnn.cli.sample_text import pieces, prompt_and_text, separated
+from fastrnn.cli.settings import TEXT_FILE
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.threads import threads_option
 from fastrnn.decode import Generated, Sampling, beam_search, generate, sample_ids
 from fastrnn.decode.special_ids import banned_ids, first_ids
-from fastrnn.train import Checkpoint, load_checkpoint
+from fastrnn.train import Checkpoint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +32,20 @@ _MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
 
 
 @click.command(name="sample")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
-@click.option("--prompt", default="", show_default="the start of a text or a line", help="Text to continue.")
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
+@click.option(
+    "--prompt",
+    default="",
+    metavar="TEXT",
+    show_default="the start of a text or a line",
+    help="Text to continue, or - for standard input. $'one\\ntwo' is two lines in bash and zsh.",
+)
+@click.option(
+    "--prompt-file",
+    type=TEXT_FILE,
+    metavar="FILE",
+    help="Read the prompt in FILE, without its final line end.",
+)
 @click.option(
     "--length",
     type=_COUNT,
@@ -90,6 +106,7 @@ _MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
 def command(
     model: str,
     prompt: str,
+    prompt_file: str | None,
     length: int,
     count: int | None,
     temperature: float,
@@ -106,10 +123,16 @@ def command(
     """Generate text with MODEL, from the start or after a prompt.
 
     A model trained on one stream generates --length symbols; one trained on sentences may end earlier.
+    Between several texts of more than one line is a line such as ---- 2 of 5 ----, with more dashes if a text
+    has that line.
     """
     if beam is not None and count is not None:
         raise click.UsageError("--beam and --count: give only one of them")
-    checkpoint = load_checkpoint(model)
+    if prompt and prompt_file is not None:
+        raise click.UsageError("--prompt and --prompt-file: give only one of them")
+    checkpoint = load_language_model(model)
+    prompt = read_prompt("--prompt", prompt, prompt_file, instead=f"--prompt-file {prompt}")
+    check_prompt("--prompt" if prompt_file is None else prompt_file, checkpoint.vocabulary, prompt)
     used_seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     generator = np.random.default_rng(used_seed)
     start = first_ids(checkpoint.vocabulary, prompt, generator, checkpoint.model)
@@ -141,8 +164,9 @@ def command(
         several = {"texts": texts} if not first else {}
         print_json({**first, **several, "seed": used_seed, "symbols_per_second": speed})
         return
-    for text in texts:
-        show(_prompt_and_text(checkpoint, prompt, text["text"]))
+    whole = [prompt_and_text(checkpoint.vocabulary, prompt, text["text"]) for text in texts]
+    for line in separated(whole, always=not is_sentence_model(checkpoint)):
+        show(line)
 
 
 def is_sentence_model(checkpoint: Checkpoint) -> bool:
@@ -186,27 +210,9 @@ def _as_json(checkpoint: Checkpoint, prompt: str, written: Generated) -> dict[st
     }
 
 
-def _prompt_and_text(checkpoint: Checkpoint, prompt: str, text: str) -> str:
-    return prompt + _separator(checkpoint, prompt, text) + text
-
-
 def _write(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> None:
     """Print each symbol as soon as it is generated."""
     show(prompt, end="")
-    for piece in _pieces(checkpoint, prompt, ids):
+    for piece in pieces(checkpoint.vocabulary, prompt, ids):
         show(piece, end="")
     show()
-
-
-def _pieces(checkpoint: Checkpoint, prompt: str, ids: Iterable[int]) -> Iterator[str]:
-    before = prompt
-    for symbol in ids:
-        piece = checkpoint.vocabulary.decode([symbol])
-        yield _separator(checkpoint, before, piece) + piece
-        before = piece or before
-
-
-def _separator(checkpoint: Checkpoint, before: str, after: str) -> str:
-    """Return the separator of two pieces of text: a space between words, nothing at line ends."""
-    words = checkpoint.vocabulary.level == "word" and before and after
-    return " " if words and not before[-1].isspace() and not after.startswith("\n") else ""

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import math
-import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.model_argument import load_language_model, model_argument
+from fastrnn.cli.output import json_option, print_json, warn
+from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
+from fastrnn.cli.text_input import (
+    STANDARD_INPUT,
+    check_standard_input,
+    name_text,
+    standard_input_chunks,
+    warn_of_file,
+)
 from fastrnn.cli.threads import threads_option
-from fastrnn.data.reading import binary_chunks, whole_lines
+from fastrnn.data.reading import whole_lines
 from fastrnn.decode import Score, score
-from fastrnn.train import load_checkpoint
+
+if TYPE_CHECKING:
+    from fastrnn.data import Vocabulary
 
 __all__ = ["command"]
 
 
 @click.command(name="score")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False))
+@model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("texts", nargs=-1)
 @click.option(
     "--unit",
@@ -55,19 +67,24 @@ def command(
     encoding: str,
     as_json: bool,
 ) -> None:
-    """Print the log-probability of each of TEXTS under MODEL; by default of each line of standard input."""
-    given = list(texts)
-    if not given:
-        chunks = binary_chunks("standard input", sys.stdin.buffer, encoding=encoding)
-        given = [line for line in whole_lines(chunks) if line.strip()]
+    """Print the log-probability of each of TEXTS under MODEL.
+
+    - stands for the lines of standard input, which is also read if there are no TEXTS.
+    """
+    given = list(_given(texts or (STANDARD_INPUT,), encoding))
     if not given:
         raise click.UsageError("TEXTS: expected at least one text, got none")
-    checkpoint = load_checkpoint(model)
-    scores = score(checkpoint.model, checkpoint.vocabulary, given, end=end, unit=unit, unknown=unknown)
+    checkpoint = load_language_model(model)
+    shown = progress_is_shown(as_json)
+    tokens = sum(len(checkpoint.vocabulary.tokens(text)) for text in given) if shown else 0
+    with name_text(STANDARD_INPUT), watched(checkpoint.model, tokens, shown=shown) as reader:
+        scores = score(reader, checkpoint.vocabulary, given, end=end, unit=unit, unknown=unknown)
+    summary: dict[str, object] = {"unit": unit}
     if ranked:
         scores.sort(key=lambda each: each.total, reverse=True)
+        summary["comparable"] = _comparable(checkpoint.vocabulary, given)
     if as_json:
-        print_json({"unit": unit, "texts": [_as_json(each) for each in scores]})
+        print_json({**summary, "texts": [_as_json(each) for each in scores]})
         return
     for each in scores:
         show(f"{each.total:.4f} {unit}  perplexity {each.perplexity:,.2f}  {each.text}{_unknown_note(each)}")
@@ -76,6 +93,31 @@ def command(
                 show(f"    {value:10.4f}  {token!r}")
             if each.length_log_probability:
                 show(f"    {each.length_log_probability:10.4f}  (the length)")
+
+
+def _given(texts: Sequence[str], encoding: str) -> Iterator[str]:
+    """Yield the texts to score: those given, and the lines of standard input in place of -."""
+    check_standard_input(texts)
+    for text in texts:
+        if text == STANDARD_INPUT:
+            yield from (line for line in whole_lines(standard_input_chunks(encoding)) if line.strip())
+        else:
+            warn_of_file("TEXTS", text, instead="give - and redirect standard input; a line is a text")
+            yield text
+
+
+def _comparable(vocabulary: Vocabulary, texts: Sequence[str]) -> bool:
+    """Return whether texts have as many unknown words each; warn if they do not."""
+    counts = [vocabulary.coverage(text).unknown_tokens for text in texts]
+    least, most = min(counts), max(counts)
+    if least == most:
+        return True
+    kind = "characters" if vocabulary.level == "char" else "words"
+    warn(
+        f"--rank: the texts have from {least} to {most} unknown {kind}; the model does not tell those apart, "
+        "and one that is unknown can be likelier than one that is rare, so this order says little"
+    )
+    return False
 
 
 def _unknown_note(result: Score) -> str:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from fastrnn._files import NotRegularFileError
+from fastrnn.cli.output import warn
+from fastrnn.cli.standard_streams import show
 from fastrnn.data import read_text
+from fastrnn.data.numbered_lines import source_name
 from fastrnn.data.reading import binary_chunks
 
-__all__ = ["STANDARD_INPUT", "check_standard_input", "read_input"]
+__all__ = [
+    "STANDARD_INPUT",
+    "announce_typing",
+    "check_standard_input",
+    "name_text",
+    "read_input",
+    "standard_input_chunks",
+    "warn_of_file",
+]
 
 STANDARD_INPUT = "-"
+_END_OF_INPUT = "Ctrl-Z and Enter" if os.name == "nt" else "Ctrl-D"
 
 
 def check_standard_input(paths: Iterable[str | None]) -> None:
@@ -40,9 +55,60 @@ def read_input(paths: Iterable[str], encoding: str) -> str:
     return "".join([_read(path, encoding) for path in paths])
 
 
+def standard_input_chunks(encoding: str) -> Iterator[str]:
+    """Yield the text of standard input in chunks; at a terminal, say first that it is waited for.
+
+    Raises
+    ------
+    ValueError
+        If it has another encoding.
+    """
+    typed = announce_typing()
+    # A terminal reports its end once: it is read in one call, which stops there.
+    source = io.BytesIO(sys.stdin.buffer.read()) if typed else sys.stdin.buffer
+    return binary_chunks("standard input", source, encoding=encoding)
+
+
+def announce_typing() -> bool:
+    """Return whether standard input is a terminal; if so, say that its text is waited for."""
+    typed = sys.stdin.isatty()
+    if typed:
+        show(f"reading the text that you type; {_END_OF_INPUT} ends it", err=True)
+    return typed
+
+
+@contextmanager
+def name_text(path: str) -> Iterator[None]:
+    """Let errors about a text name its file, and say what to do about characters or words not known."""
+    try:
+        yield
+    except ValueError as error:
+        message = str(error)
+        if message.startswith("text: "):
+            message = f"{source_name(path)}: {message.removeprefix('text: ')}"
+        if "is not in the vocabulary" in message:
+            message += "; --unknown skip leaves out what the model does not know"
+        raise ValueError(message) from None
+
+
+def warn_of_file(name: str, text: str, instead: str) -> None:
+    """Warn that a text is the name of a file, which is not read.
+
+    Parameters
+    ----------
+    name : str
+        The argument, as messages call it.
+    text : str
+    instead : str
+        What to type to read the file.
+    """
+    if len(text) < 1000 and "\0" not in text and os.path.isfile(text):
+        warn(f"{name}: {text} is a file; its name is the text here. To read it: {instead}")
+
+
 def _read(path: str, encoding: str) -> str:
     if path == STANDARD_INPUT:
-        text = "".join(binary_chunks("standard input", sys.stdin.buffer, encoding=encoding))
+        text = "".join(standard_input_chunks(encoding))
         if not text:
             raise ValueError("standard input: is empty")
         return text

@@ -30,10 +30,16 @@ def new_figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def new_panels(width: float, height: float, count: int) -> tuple[Any, list[Any]]:
-    """Create a figure with axes one below the other, which share the x axis; sizes in inches."""
+def new_panels(
+    width: float, height: float, count: int, shares: Sequence[float] | None = None
+) -> tuple[Any, list[Any]]:
+    """Create a figure with axes one below the other, which share the x axis; sizes in inches.
+
+    Their heights are in proportion to `shares`, by default equal.
+    """
     figure = matplotlib_module("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+    panels = figure.subplots(count, 1, sharex=True, squeeze=False, height_ratios=shares)
+    return figure, list(panels[:, 0])
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str] | None) -> Any:
