@@ -55,6 +55,12 @@ def test_every_classified_python_has_a_wheel():
     assert [f"cp3{minor}-*" for minor in minors] == [tag for tag in tags if "t-" not in tag]
 
 
+def test_what_is_built_for_others_holds_every_instruction_set():
+    settings = PYPROJECT["tool"]["cibuildwheel"]["config-settings"]
+    assert settings["cmake.define.FASTRNN_ISAS"] == "all"
+    assert "-C cmake.define.FASTRNN_ISAS=all" in text("conda/recipe.yaml")
+
+
 def test_every_classified_python_is_tested():
     (workflow,) = (path for path in WORKFLOWS if path.stem == "tests")
     tested = set(re.findall(r'"(3\.\d+)"', workflow.read_text(encoding="utf-8")))
