@@ -124,6 +124,13 @@ def test_the_text_example_takes_no_symbol_that_is_longer_than_the_prompt(prefix,
     assert output(prefix / "bin" / "generate", tmp_path / "model", "aa", 0) == "a a \n"
 
 
+def test_the_licences_are_installed_with_the_library(prefix):
+    documents = prefix / "share" / "doc" / "fastrnn"
+    assert "Apache License" in (documents / "LICENSE").read_text(encoding="utf-8")
+    assert "Mozilla Public License" in (documents / "MPL-2.0-Eigen.txt").read_text(encoding="utf-8")
+    assert "libeigen" in (documents / "third-party.md").read_text(encoding="utf-8")
+
+
 def test_pkg_config_knows_the_library(prefix, tmp_path):
     if shutil.which("pkg-config") is None:
         pytest.skip("pkg-config is not installed")

@@ -57,10 +57,12 @@ def test_it_has_a_module_for_the_baseline_and_the_best_of_this_cpu_and_a_stub_fo
     assert PurePosixPath("fastrnn/py.typed") in files
 
 
-def test_it_carries_its_licence(files):
-    texts = [data for path, data in files.items() if path.name == "LICENSE"]
-    assert len(texts) == 1
-    assert b"Apache License" in texts[0]
+def test_it_carries_its_licence_and_those_of_what_is_compiled_in(files):
+    texts = {path.name: data for path, data in files.items() if "licenses" in path.parts}
+    assert b"Apache License" in texts["LICENSE"]
+    assert b"Mozilla Public License Version 2.0" in texts["MPL-2.0-Eigen.txt"]
+    assert b"Wenzel Jakob" in texts["BSD-3-Clause-pybind11.txt"]
+    assert b"libeigen" in texts["third-party.md"], "MPL-2.0 asks where the source is"
 
 
 def test_the_wheel_is_small(files):

@@ -182,7 +182,7 @@ class BackwardPass {
     Packed<S>& packed_;
     const Tape& tape_;
     Held held_;
-    Index T_, N_;
+    Index T_ = 0, N_ = 0;
     const Input<S> input_;
     const Segment segment_;
     const SortedRows rows_;

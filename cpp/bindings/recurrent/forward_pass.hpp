@@ -153,7 +153,7 @@ class ForwardPass {
     const Packed<S>& packed_;
     const ForwardArguments given_;
     Held held_;
-    Index T_, N_;
+    Index T_ = 0, N_ = 0;
     const Input<S> input_;
     const Segment segment_;
     const SortedRows rows_;

@@ -146,7 +146,7 @@ template <class Cell, class S>
 void forward_chunk(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
                    Index s0) {
     const Index N = p.batch.N, D = p.sizes.D;
-    const auto [begin, end] = share.rows;
+    const Index begin = share.rows.begin, end = share.rows.end;  // in C++17 no lambda captures a binding
     StepRows<S> rows = scratch.rows_of(p, share);
     const Index own = share.team.rank * scratch.steps * N;
     InputChunk<S> chunk{p.input.x ? scratch.x_rows + own : nullptr,

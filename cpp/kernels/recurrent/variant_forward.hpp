@@ -89,13 +89,13 @@ void Variant<S>::normalise_inputs(S* const* rows, Range some) const {
         };
         for (Index which = 0; which < groups(); ++which) {
             const GateGroup gates = group(which);
-            const auto [mean, scale] = moments<S>(
+            const Moments<S> m = moments<S>(
                 gates.count, H, [&](Index i, Index unit) { return load_first(place(gates[i], unit), H - unit); });
             for (Index i = 0; i < gates.count; ++i)
                 for_each_vector<S>(H, [&](Index unit, Index left) {
                     S* const at = place(gates[i], unit);
                     const S* const bias = weights.bias + (at - gx);
-                    const Vec<S> x = (load(at) - set(mean)) * set(scale);
+                    const Vec<S> x = (load(at) - set(m.mean)) * set(m.scale);
                     store(at, fma(x, load_first(weights.gain_ih + gates[i] * H + unit, left), load(bias)));
                 });
         }
@@ -182,13 +182,13 @@ void Variant<S>::normalise_sums(const StepRows<S>& rows, Index which) const {
             return layout.gate[gates[i]].base + unit * layout.gate[gates[i]].stride;
         };
         const auto at = [&](Index i, Index unit) { return load_first(sums + place(i, unit), H - unit); };
-        const auto [mean, scale] = moments<S>(gates.count, H, at);
+        const Moments<S> m = moments<S>(gates.count, H, at);
         const Index token = p.batch.at(rows.step, row);
-        if (p.arrays.scale) p.arrays.scale[token * 2 + which] = scale;
+        if (p.arrays.scale) p.arrays.scale[token * 2 + which] = m.scale;
         S* const tape = part(p.arrays.normed, token, width());
         for (Index i = 0; i < gates.count; ++i)
             for_each_vector<S>(H, [&](Index unit, Index left) {
-                const Vec<S> x = (at(i, unit) - set(mean)) * set(scale);
+                const Vec<S> x = (at(i, unit) - set(m.mean)) * set(m.scale);
                 keep(tape, gates[i], H, unit, x, left);
                 const Vec<S> gain = load_first(weights.gain_hh + gates[i] * H + unit, left);
                 store(gx + place(i, unit), fma(x, gain, load(rest + place(i, unit))));

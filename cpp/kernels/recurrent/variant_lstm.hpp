@@ -57,9 +57,9 @@ void Variant<S>::normalise_cell(const StepRows<S>& rows) const {
     const Index H = sizes.H;
     for (Index row = rows.begin; row < rows.end; ++row) {
         S* const c = rows.scratch[row] + layout.cell;
-        const auto [mean, scale] = moments<S>(1, H, [&](Index, Index unit) { return load_first(c + unit, H - unit); });
+        const Moments<S> m = moments<S>(1, H, [&](Index, Index unit) { return load_first(c + unit, H - unit); });
         for_each_vector<S>(H, [&](Index unit, Index left) {
-            const Vec<S> x = (load(c + unit) - set(mean)) * set(scale);
+            const Vec<S> x = (load(c + unit) - set(m.mean)) * set(m.scale);
             store(c + unit, fma(x, load_first(weights.gain_c + unit, left), load_first(weights.bias_c + unit, left)));
         });
     }
