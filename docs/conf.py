@@ -6,9 +6,9 @@ PYTHONPATH names.
 
 - Pages are Markdown (MyST) and read on GitHub too. Links are written as GitHub reads them.
 - A tutorial, ``docs/tutorials/NAME.md``, is a notebook: its front matter says ``file_format: mystnb``, its
-  cells are ```` ```{code-cell} ````. All cells run while the site is built, each notebook in a process and an empty
-  folder of its own; results are kept in ``build/notebooks`` and run again when the notebook's code changes.
-  A cell that raises ends the build.
+  cells are ```` ```{code-cell} ````. All cells run while the site is built, each notebook in a process and an
+  empty folder of its own; results are kept in ``build/notebooks``, and run again when the code changes. A
+  cell that raises ends the build.
 - ``api/``, ``gallery/`` and ``commands/`` are written here at each build, by the modules in ``_site``.
 """
 

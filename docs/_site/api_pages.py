@@ -156,8 +156,8 @@ def _index() -> str:
 =============
 
 Every public name has a page. ``import fastrnn as fr`` is assumed, and what stands under ``fastrnn`` here
-is under ``fr`` there: :obj:`fastrnn.LSTM` is ``fr.LSTM``. In shapes, T is time steps, N sequences, D the width
-of the input, H the hidden width and V the size of the vocabulary.
+is under ``fr`` there: :obj:`fastrnn.LSTM` is ``fr.LSTM``. In shapes, T is time steps, N sequences, D the
+width of the input, H the hidden width and V the size of the vocabulary.
 
 .. toctree::
    :maxdepth: 1

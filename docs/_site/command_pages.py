@@ -1,56 +1,44 @@
-"""The page of the command line: every command's help, from the objects that print it."""
+"""The pages of the command line: what each command prints for ``--help``, from the objects that print it."""
 
 from __future__ import annotations
-
-import inspect
-import re
 
 import click
 
 from fastrnn.cli import main
 
-
-def commands_page() -> str:
-    """Return the page: a section for each command, and one for each command of a command."""
-    program = main
-    context = click.Context(program, info_name="fastrnn")
-    parts = ["# The command line", _description(program), f"```text\n{_usage(program, context)}\n```"]
-    for name in program.list_commands(context):
-        parts += _section(program.get_command(context, name), name, context, "##")
-    return "\n\n".join(parts) + "\n"
+WIDTH = 80
 
 
-def _section(command: click.Command | None, name: str, parent: click.Context, level: str) -> list[str]:
-    assert command is not None
-    context = click.Context(command, info_name=name, parent=parent)
-    parts = [f"{level} {context.command_path}", f"```text\n{_usage(command, context)}\n```"]
-    parts += [_description(command), _options(command, context)]
-    if isinstance(command, click.Group):
-        for child in command.list_commands(context):
-            parts += _section(command.get_command(context, child), child, context, f"{level}#")
-    return [part for part in parts if part]
+def command_pages() -> dict[str, str]:
+    """Return the text of each page, by its name without ending: one for the program, one for each command."""
+    program = click.Context(main, info_name="fastrnn", terminal_width=WIDTH, max_content_width=WIDTH)
+    names = main.list_commands(program)
+    pages = {f"commands/{name}": command_page(command(main, name, program), name, program) for name in names}
+    contents = "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])
+    pages["commands/index"] = f"# The command line\n\n{_help(main, program)}\n\n{contents}\n"
+    return pages
 
 
-def _usage(command: click.Command, context: click.Context) -> str:
-    return " ".join([context.command_path, *command.collect_usage_pieces(context)])
+def command_page(own: click.Command, name: str, parent: click.Context, level: str = "#") -> str:
+    """Return the page of a command; the commands of a command are its sections."""
+    context = click.Context(own, info_name=name, parent=parent)
+    text = f"{level} {context.command_path}\n\n{_help(own, context)}\n"
+    if isinstance(own, click.Group):
+        children = own.list_commands(context)
+        pages = [
+            command_page(command(own, child, context), child, context, level + "#") for child in children
+        ]
+        text = "\n".join([text, *pages])
+    return text
 
 
-def _description(command: click.Command) -> str:
-    """Return the help above the options as Markdown: a paragraph that click leaves alone is a block of its own lines."""
-    paragraphs = inspect.cleandoc(command.help or "").partition("\f")[0].split("\n\n")
-    return "\n\n".join(
-        f"```text\n{text[1:].strip(chr(10))}\n```" if text.startswith("\b") else _prose(text)
-        for text in paragraphs
-    )
+def command(group: click.Group, name: str, context: click.Context) -> click.Command:
+    """Return a command that a group lists."""
+    found = group.get_command(context, name)
+    if found is None:
+        raise LookupError(f"{context.command_path} lists the command {name} but has none of that name")
+    return found
 
 
-def _options(command: click.Command, context: click.Context) -> str:
-    """Return the options as a list of definitions."""
-    records = [param.get_help_record(context) for param in command.get_params(context)]
-    return "\n\n".join(f"`{names}`\n: {_prose(text) or '-'}" for names, text in filter(None, records))
-
-
-def _prose(text: str) -> str:
-    """Return words of a help text as Markdown, with what looks like an option or markup as it is."""
-    text = re.sub(r"([*_<>\[\]|~$\\`])", r"\\\1", " ".join(text.split()))
-    return re.sub(r"(?<![\w-])(--[a-z][\w-]*)", r"`\1`", text)
+def _help(own: click.Command, context: click.Context) -> str:
+    return f"```text\n{own.get_help(context)}\n```"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 _LITERAL = re.compile(r"``.*?``|`[^`]*`_{0,2}")
-_LETTER = re.compile(r"^( *)(?=\w\.(?: |$))")
+_LETTER = re.compile(r"^( *)(?=[A-Za-z]\.(?: |$))")
 _MARKUP = re.compile(r"(?<!\\)([*|]|(?<=\w)_(?!\w))")
 
 

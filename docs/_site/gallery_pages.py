@@ -44,7 +44,7 @@ SHOWN = {
     ),
     "adding": Shown(
         "adding-problem.png",
-        "The adding problem: the error of each network during training, and its gradient norm against the lag",
+        "The adding problem: each network's error during training, and its gradient norm against the lag",
         "python examples/long_term/adding.py --lengths 100 --plot adding-problem.png",
     ),
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api_pages import api_pages
-from command_pages import commands_page
+from command_pages import command_pages
 from docstrings import escaped
 from gallery_pages import gallery_pages
 from repository_text import DOCS, ROOT, page_text, taken_files
@@ -25,8 +25,7 @@ def connect(app: Any) -> None:
 def write_pages(app: Any) -> None:
     """Write the pages that are not kept in the repository; one that has not changed is left alone."""
     pages = {DOCS / f"{name}.rst": text for name, text in api_pages().items()}
-    pages |= {DOCS / f"{name}.md": text for name, text in gallery_pages().items()}
-    pages[DOCS / "commands" / "index.md"] = commands_page()
+    pages |= {DOCS / f"{name}.md": text for name, text in (command_pages() | gallery_pages()).items()}
     old = {path for folder in WRITTEN for path in (DOCS / folder).glob("*.*")}
     for path in old - pages.keys():
         path.unlink()
