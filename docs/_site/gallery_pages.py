@@ -27,6 +27,31 @@ class Shown:
 
 
 SHOWN = {
+    "dates": Shown(
+        "dates.png",
+        "Attention: for each character of an ISO date, how much of it each character of the written date has",
+        "python examples/dates.py --seeds 1 --draw dates.png",
+    ),
+    "echo_state": Shown(
+        "echo-state.png",
+        "The Mackey-Glass series and an echo state network that goes on alone for 1,500 steps, and its error",
+        "python examples/echo_state.py --task mackey-glass --plot echo-state.png",
+    ),
+    "forecast": Shown(
+        "forecast.png",
+        "Twelve steps of a made-up series with a season: the median of the forecast, its band, and the truth",
+        "python examples/forecast.py --small --plot forecast.png",
+    ),
+    "reber": Shown(
+        "reber.png",
+        "Reber strings: the validation loss of eight networks during training, and the gradient norm by lag",
+        "python examples/long_term/reber.py --plot reber.png",
+    ),
+    "temporal_order": Shown(
+        "temporal-order.png",
+        "Temporal order: the validation loss of eight networks during training, and the gradient norm by lag",
+        "python examples/long_term/temporal_order.py --plot temporal-order.png",
+    ),
     "inspect_text": Shown(
         "unit.png",
         "A text of Shakespeare, each symbol coloured by the value of one unit, which falls along each line",
@@ -93,7 +118,7 @@ def gallery_index() -> str:
         "# Gallery",
         "Each page is a script of `examples/`: what it shows, figures that were measured with its full "
         "settings, and its code. `--small` runs any of them in seconds, to see that it runs; "
-        "its figures mean nothing.",
+        "its figures mean nothing. A picture was drawn by the command below it.",
     ]
     for folder, (title, text) in FOLDERS.items():
         found = [s for s in scripts() if s.parent == EXAMPLES / folder]

@@ -20,6 +20,7 @@ def connect(app: Any) -> None:
     app.connect("source-read", read_page)
     app.connect("autodoc-process-docstring", read_docstring, priority=400)  # before numpydoc, which has 500
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("html-page-context", open_own_branch, priority=400)  # before the theme draws the navigation
 
 
 def write_pages(app: Any) -> None:
@@ -56,3 +57,12 @@ def read_docstring(app: Any, what: str, name: str, obj: object, options: object,
 def skip_member(app: Any, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
     """Leave out the fields of named tuples: the class's docstring describes them."""
     return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def open_own_branch(
+    app: object, pagename: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Draw of the navigation only a page's own branch: all branches are 300 links on each of 300 pages."""
+    toctree = context.get("toctree")
+    if toctree:
+        context["toctree"] = lambda **options: toctree(**{**options, "collapse": True})
