@@ -136,7 +136,7 @@ def _card(script: Path) -> str:
     head = f":::{{grid-item-card}} {title}\n:link: /gallery/{script.stem}\n:link-type: doc"
     shown = SHOWN.get(script.stem)
     image = f"\n:img-top: /images/{shown.picture}\n:img-alt: {shown.seen}" if shown else ""
-    return f"{head}{image}\n\n`{script.relative_to(ROOT).as_posix()}`\n:::"
+    return f"{head}{image}\n\n`{script.name}`\n:::"
 
 
 def gallery_pages() -> dict[str, str]:
