@@ -15,7 +15,7 @@ import pytest
 import fastrnn
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-NAMES = ("api_pages", "command_pages", "docstrings", "gallery_pages", "repository_text")
+NAMES = ("api_pages", "check_built", "command_pages", "docstrings", "gallery_pages", "repository_text")
 TOCTREE = re.compile(r"^(?:```\{toctree\}|\.\. toctree::)\n((?:.*\n)*?)(?:```|\Z)", re.MULTILINE)
 
 
@@ -174,3 +174,25 @@ def test_what_is_no_markup_in_a_docstring_is_escaped(site, line, expected):
 def test_code_in_a_docstring_stays_as_it_is(site):
     lines = ["The cell::", "", "    c = f * c'", "", "where * is a product."]
     assert site["docstrings"].escaped(lines) == [*lines[:-1], r"where \* is a product."]
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<h1>A</h1><a href="b.html#there"></a><img src="c.png" alt="A line">', ""),
+        ('<h1>A</h1><a href="nowhere.html"></a>', "a broken link: nowhere.html"),
+        ('<h1>A</h1><a href="b.html#here"></a>', "a broken link: b.html#here"),
+        ('<h1>A</h1><img src="c.png">', "an image without a text: c.png"),
+        ("<h1>A</h1><h3>B</h3>", "a heading of level 3 follows one of level 1"),
+        ("<h2>A</h2>", "0 headings of the first level"),
+    ],
+)
+def test_the_check_of_the_built_site_finds_faults(site, tmp_path, body, fault):
+    (tmp_path / "a.html").write_text(body)
+    (tmp_path / "b.html").write_text('<h1 id="there">B</h1>')
+    (tmp_path / "c.png").touch()
+    assert site["check_built"].faults(tmp_path) == ([f"a.html: {fault}"] if fault else [])
+
+
+def test_a_folder_without_pages_is_a_fault(site, tmp_path):
+    assert site["check_built"].faults(tmp_path) == [f"no pages in {tmp_path}"]

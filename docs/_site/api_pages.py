@@ -41,6 +41,7 @@ GROUPS = {
         "loss": "Outputs and losses",
         "base": "Parameters and modules",
     },
+    "fastrnn.data": {"shipped": "Data sets to start with"},
     "fastrnn.models": {"reservoir": "Reservoirs"},
     "fastrnn.interop": {"pytorch": "PyTorch", "onnx": "ONNX", "keras": "Keras"},
 }
