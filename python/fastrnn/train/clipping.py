@@ -93,7 +93,7 @@ def clip_gradient_norm(module: Modules, limit: float) -> float:
 
 
 def clip_gradient_value(module: Modules, limit: float) -> None:
-    """Clip each gradient element of one or several modules to ``-limit .. limit``, in place.
+    """Clip each gradient element of one or several modules to ``[-limit, limit]``, in place.
 
     The gradients of frozen parameters do not change.
 
