@@ -19,6 +19,10 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
 TUTORIALS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.md"))}
 #: What a tutorial's text says, in its own names: true after its last cell.
 CLAIMS = {
+    "classify": ["accuracy > 0.5 > 0.2 > commonest", "abs(accuracy - three_letters) < 0.1", "in_order > 0.95"],
+    "forecast": ["rmse(one_ahead) < last_month / 3", "two_years < last_year / 4", "0.5 < covered <= 1"],
+    "tag": ["accuracy > baseline + 0.03", "unseen_right > unseen_baseline + 0.1"],
+    "translate": ["exact > 0.9", "nearest < 0.5"],
     "look-inside": [
         "right > 0.95",
         "always_round < 0.6",
