@@ -22,7 +22,7 @@ CLAIMS = {
     "classify": ["accuracy > 0.5 > 0.2 > commonest", "abs(accuracy - three_letters) < 0.1", "in_order > 0.95"],
     "forecast": ["rmse(one_ahead) < last_month / 3", "two_years < last_year / 4", "0.5 < covered <= 1"],
     "tag": ["accuracy > baseline + 0.03", "unseen_right > unseen_baseline + 0.1"],
-    "translate": ["exact > 0.9", "nearest < 0.5"],
+    "translate": ["exact > 0.9", "characters_right(predicted) > 0.98 > 0.9 > nearest"],
     "look-inside": [
         "right > 0.95",
         "always_round < 0.6",
