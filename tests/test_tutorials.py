@@ -19,11 +19,20 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
 TUTORIALS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("[!i]*.md"))}
 #: What a tutorial's text says, in its own names: true after its last cell.
 CLAIMS = {
-    "classify": ["accuracy > 0.5 > 0.2 > commonest", "abs(accuracy - three_letters) < 0.1", "in_order > 0.95"],
+    "classify": [
+        "accuracy > 0.5 > 0.2 > commonest",
+        "abs(accuracy - three_letters) < 0.1",
+        "in_order > 0.95",
+    ],
     "forecast": ["rmse(one_ahead) < last_month / 3", "two_years < last_year / 4", "0.5 < covered <= 1"],
     "tag": ["accuracy > baseline + 0.03", "unseen_right > unseen_baseline + 0.1"],
     "translate": ["exact > 0.9", "characters_right(predicted) > 0.98 > 0.9 > nearest"],
-    "deploy": ["np.array_equal(one_by_one, whole)", "np.array_equal(again(x)[0], whole)", "size < 10_000", "error < 0.05"],
+    "deploy": [
+        "np.array_equal(one_by_one, whole)",
+        "np.array_equal(again(x)[0], whole)",
+        "size < 10_000",
+        "error < 0.05",
+    ],
     "from-pytorch": ["difference < 1e-3", "right > 0.99 > 0.9 > always_open", "losses[-1] < losses[0]"],
     "look-inside": [
         "right > 0.95",
