@@ -14,7 +14,11 @@ import fastrnn
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastrnn.__file__).parents[1])}
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {
+    path.name: path.read_text()
+    for folder in (ROOT / "docs", ROOT / "docs" / "tutorials")
+    for path in sorted(folder.glob("*.md"))
+}
 
 
 def blocks(text, languages):
