@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,9 @@ def read_series(
     step = None if index is None else _place("index", index, names, file)
     if isinstance(column, str):
         places = [_place("column", column, names, file)]
+    elif isinstance(column, Real):
+        got = type(column).__name__
+        raise TypeError(f"column: expected the name of a column, or several, got {got}; write {names[0]!r}")
     elif column is None:
         places = [place for place in range(len(names)) if place != step]
     else:
@@ -280,6 +284,8 @@ def _table(
     line, first = next(rows, (0, []))
     if not first:
         raise ValueError(f"{file}: expected at least one row, got none")
+    if delimiter is None and len(first) == 1:
+        _check_one_column(path, first[0])
     names = first if header else [str(place) for place in range(len(first))]
     for place, name in enumerate(names):
         if not name or name in names[:place]:
@@ -293,6 +299,17 @@ def _table(
     if not table:
         raise ValueError(f"{file}: expected at least one row after the header, got none")
     return names, table
+
+
+def _check_one_column(path: str | os.PathLike[str], cell: str) -> None:
+    """Refuse a first line that another delimiter would split, unless the delimiter was given."""
+    usual = _as_delimiter(path, None)
+    other = next((mark for mark in ";\t,|" if mark in cell), None)
+    if other is not None:
+        raise ValueError(
+            f"{source_name(path)}: no {usual!r} but {other!r} in its first line; write delimiter={other!r}, "
+            f"or delimiter={usual!r} if it has one column"
+        )
 
 
 def _rows(path: str | os.PathLike[str], delimiter: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
