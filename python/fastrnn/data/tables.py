@@ -238,11 +238,9 @@ def read_series(
     names, rows = _table(path, delimiter, as_flag("header", header), encoding)
     file = source_name(path)
     step = None if index is None else _place("index", index, names, file)
+    _check_no_number(column, names)
     if isinstance(column, str):
         places = [_place("column", column, names, file)]
-    elif isinstance(column, Real):
-        got = type(column).__name__
-        raise TypeError(f"column: expected the name of a column, or several, got {got}; write {names[0]!r}")
     elif column is None:
         places = [place for place in range(len(names)) if place != step]
     else:
@@ -255,6 +253,12 @@ def read_series(
             values[row, order] = _number(f"{file}, line {line}, column {names[place]!r}", cells[place])
     steps = None if step is None else [cells[step] for _, cells in rows]
     return (values[:, 0].copy() if isinstance(column, str) else values), steps
+
+
+def _check_no_number(column: object, names: list[str]) -> None:
+    if isinstance(column, Real):
+        got = type(column).__name__
+        raise TypeError(f"column: expected the name of a column, or several, got {got}; write {names[0]!r}")
 
 
 def _place(argument: str, name: Any, names: list[str], file: str) -> int:
