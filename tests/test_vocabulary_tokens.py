@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fastrnn.data import Vocabulary, read_series, read_table, split_words
+from fastrnn.data import ChunkedText, SentenceBatches, Vocabulary, read_series, read_table, split_words
 
 WORDS = Vocabulary.from_text("the cat sat on the mat", level="word", eos="<eos>")
 CHARACTERS = Vocabulary.from_text("hello world", eos="<eos>")
@@ -66,6 +66,12 @@ def test_a_batch_takes_texts_and_lists_of_tokens():
         (lambda: Vocabulary.from_text(["the", "cat"]), TypeError, "got list; write '\\n'.join(texts)"),
         (lambda: Vocabulary(["the", "cat"]), ValueError, "got 'the'; for words write level='word'"),
         (lambda: Vocabulary.from_counts(["a"]), TypeError, "got list; write collections.Counter(symbols)"),
+        (
+            lambda: ChunkedText("hello", 1, 2),
+            TypeError,
+            "ids: expected integers, got str; write vocabulary.encode",
+        ),
+        (lambda: SentenceBatches(["ab"], 2), TypeError, "got str; write vocabulary.encode_batch(sequences)"),
         (lambda: split_words(["a b"]), TypeError, "text: expected str, got list"),
         (lambda: split_words(b"a b"), TypeError, "text: expected str, got bytes; write text.decode()"),
     ],
@@ -99,3 +105,10 @@ def test_a_column_of_a_series_is_named_not_counted(tmp_path):
     path.write_text("x,y\n1,2\n")
     with pytest.raises(TypeError, match="column: expected the name of a column, or several, got int"):
         read_series(path, column=1)
+
+
+def test_batches_say_what_they_hold():
+    assert repr(ChunkedText(range(9), 2, 3)) == "<ChunkedText of 8 symbols: 2 chunks of 2 x 3>"
+    assert (
+        repr(SentenceBatches([[1, 2], [3]], 2)) == "<SentenceBatches of 2 sequences: 1 batches of 2 at most>"
+    )
