@@ -98,6 +98,10 @@ def test_a_table_with_another_delimiter_is_not_one_column(tmp_path):
         read_table(path)
     assert read_table(path, delimiter=";") == {"x": ["1"], "y": ["2"]}
     assert read_table(path, delimiter=",") == {"x;y": ["1;2"]}
+    path.write_text('"one, two"\nthree\n')  # the delimiter itself, in quotes
+    assert read_table(path) == {"one, two": ["three"]}
+    path.write_text("a;b\nc\n")  # no header: a text
+    assert read_table(path, header=False) == {"0": ["a;b", "c"]}
 
 
 def test_a_column_of_a_series_is_named_not_counted(tmp_path):

@@ -288,7 +288,7 @@ def _table(
     line, first = next(rows, (0, []))
     if not first:
         raise ValueError(f"{file}: expected at least one row, got none")
-    if delimiter is None and len(first) == 1:
+    if header and delimiter is None and len(first) == 1:
         _check_one_column(path, first[0])
     names = first if header else [str(place) for place in range(len(first))]
     for place, name in enumerate(names):
@@ -308,7 +308,7 @@ def _table(
 def _check_one_column(path: str | os.PathLike[str], cell: str) -> None:
     """Refuse a first line that another delimiter would split, unless the delimiter was given."""
     usual = _as_delimiter(path, None)
-    other = next((mark for mark in ";\t,|" if mark in cell), None)
+    other = next((mark for mark in ";\t,|" if mark != usual and mark in cell), None)
     if other is not None:
         raise ValueError(
             f"{source_name(path)}: no {usual!r} but {other!r} in its first line; write delimiter={other!r}, "
