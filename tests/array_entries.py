@@ -101,7 +101,9 @@ def _losses(of: Converter) -> Any:
     return (
         fr.softmax_cross_entropy(of(z), of(ids(N))),
         losses.mean_squared_error(of(z), wanted, mask=mask),
+        losses.mean_absolute_error(of(z), wanted, mask=mask),
         losses.huber(of(z), wanted),
+        fr.softmax_cross_entropy(of(z), of(ids(N)), class_weight=of(np.full(D, 2, "float32"))),
         losses.quantile(of(z), of(floats(N)), of(np.array([0.1, 0.4, 0.5, 0.9]))),
         losses.binary_cross_entropy(of(z), zero_or_one, pos_weight=of(np.full(D, 2, "float32"))),
         fr.activity_penalties(of(floats(T, N, D)), of(np.array([5, 2, 4])), ar=1.0, tar=1.0),

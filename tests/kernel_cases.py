@@ -134,6 +134,8 @@ def results_without_cell(dtype: str) -> dict[str, np.ndarray]:
     losses = kernels.linear_cross_entropy(x, weight, bias, targets, 0.25, dweight, dbias, True)
     results |= {"losses": losses[0], "loss: dh": losses[1], "loss: dweight": dweight, "loss: dbias": dbias}
     results["softmax"], results["dlogits"] = kernels.softmax_cross_entropy(dy, targets)
+    weighted = kernels.softmax_cross_entropy(dy, targets, 0.25, 0.1, abs(dy[0]))
+    results |= {"weighted softmax": weighted[0], "weighted dlogits": weighted[1]}
     answers, pos_weight = random.integers(-1, 2, size=(130, 123)).astype(dtype), np.abs(normal(123))
     for name, weights in (("logistic", pos_weight), ("logistic without weights", None)):
         pair = kernels.binary_cross_entropy(10 * dy, answers, weights, 0.25, 0.1)
@@ -151,7 +153,7 @@ def results_without_cell(dtype: str) -> dict[str, np.ndarray]:
     results |= {"crf: dstart": sums[1], "crf: dend": sums[2]}
     results["marginals"], results["log partition"] = kernels.crf_marginals(*crf, ends)
     results["paths"], results["path scores"] = kernels.crf_viterbi(*crf, ends)
-    for kind in ("squared", "huber", "quantile"):
+    for kind in ("squared", "absolute", "huber", "quantile"):
         pair = kernels.regression_loss(dy, dy[:, 0].copy(), targets > 0, kind, pos_weight, 0.25)
         results |= {kind: pair[0], f"{kind}: gradient": pair[1]}
     there = random.random((450, 450)) < 0.9

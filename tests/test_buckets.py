@@ -90,7 +90,9 @@ def test_there_is_far_less_padding():
             "tokens: expected 9 or more, the steps of sequence 1, got 8",
         ),
         (([3, 0, 2], 4), {}, ValueError, "lengths: expected 1 or more, got 0 at position 1"),
-        (([[3, 2]], 4), {}, ValueError, "lengths: expected [sequences], got [1, 2]"),
+        (([[3, 2]], 4), {}, TypeError, "got sequences; write [len(sequence) for sequence in sequences]"),
+        ((["ab", "c"], 4), {}, TypeError, "got sequences; write [len(sequence) for sequence in sequences]"),
+        ((np.array([[3, 2]]), 4), {}, ValueError, "lengths: expected [sequences], got [1, 2]"),
         (([3.0, 2.0], 4), {}, TypeError, "lengths: expected integers, got float64"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -101,7 +103,7 @@ def test_what_cannot_be_split(arguments, options, error, text):
 
 
 @pytest.mark.parametrize("kind", ["ids", "numbers", "vectors", "float32"])
-def test_sequences_are_padded_with_zeros_at_the_end(kind):
+def test_sequences_are_padded_at_the_end_with_zeros_and_ids_with_no_target(kind):
     random = np.random.default_rng(2)
     tail = (3,) if kind == "vectors" else ()
     sequences = [1 + random.random((steps, *tail)) for steps in (4, 1, 6, 3)]
@@ -117,7 +119,7 @@ def test_sequences_are_padded_with_zeros_at_the_end(kind):
     assert lengths.dtype == np.int64
     for row, index in enumerate([3, 0, 1]):
         assert np.array_equal(x[: lengths[row], row], sequences[index])
-        assert not x[lengths[row] :, row].any()
+        assert (x[lengths[row] :, row] == (-1 if kind == "ids" else 0)).all()
 
 
 def test_an_epoch_of_buckets_gives_each_sequence_what_it_gives_alone():
@@ -140,7 +142,9 @@ def test_an_epoch_of_buckets_gives_each_sequence_what_it_gives_alone():
         ([[1], []], [0, 1], ValueError, "sequences[1]: expected at least one step, got [0]"),
         ([[1], 2], [0, 1], ValueError, "sequences[1]: expected [T] or [T, D], got []"),
         ([["a"]], [0], TypeError, "sequences[0]: expected integers or floats, got <U1"),
-        ([[True]], [0], TypeError, "sequences[0]: expected integers or floats, got bool"),
+        (["ab"], [0], TypeError, "sequences[0]: expected numbers, got str; write vocabulary.encode_batch"),
+        ([[1j]], [0], TypeError, "sequences[0]: expected integers or floats, got complex128"),
+        ([], None, ValueError, "sequences: expected at least one, got none"),
         ([[1], [1.5]], [0, 1], TypeError, "sequences[1]: expected int64, got float64"),
         (
             [np.ones((2, 3)), np.ones((2, 4))],
@@ -166,3 +170,32 @@ def test_a_range_is_as_good_as_a_list():
     assert lengths.tolist() == expected.tolist()
     one, two = (length_buckets(each, 2, shuffle=False) for each in (range(1, 9), [*range(1, 9)]))
     assert [batch.tolist() for batch in one] == [batch.tolist() for batch in two]
+
+
+def test_without_indices_all_sequences_are_stacked_from_any_iterable():
+    x, lengths = pad_batch(range(1, steps + 1) for steps in (2, 3))
+    assert (x.T.tolist(), lengths.tolist()) == ([[1, 2, -1], [1, 2, 3]], [2, 3])
+
+
+def test_the_fill_may_be_chosen_and_bool_becomes_integers():
+    assert pad_batch([[1, 2], [3]], fill=7)[0].T.tolist() == [[1, 2], [3, 7]]
+    assert pad_batch([[1.0, 2.0], [3.0]], fill=-0.5)[0].T.tolist() == [[1, 2], [3, -0.5]]
+    assert pad_batch([[True, False], [True]])[0].T.tolist() == [[1, 0], [1, -1]]
+    with pytest.raises(TypeError, match="fill: expected an integer, got float"):
+        pad_batch([[1]], fill=0.5)
+    with pytest.raises(TypeError, match="fill: expected a number, got str"):
+        pad_batch([[1.0]], fill="0")
+
+
+def test_padded_targets_are_no_targets_to_the_losses():
+    targets, lengths = pad_batch([[0, 1, 2], [2]])
+    logits = np.random.default_rng(0).normal(size=(3, 2, 3))
+    loss, dlogits = fr.softmax_cross_entropy(logits, targets)
+    wanted, dwanted = fr.softmax_cross_entropy(logits, np.maximum(targets, 0), lengths=lengths)
+    assert loss == wanted
+    assert dlogits.tobytes() == dwanted.tobytes()
+
+
+def test_lengths_may_come_from_a_map():
+    batches = length_buckets(map(len, ["abc", "a", "ab"]), 2, shuffle=False)
+    assert [batch.tolist() for batch in batches] == [[1, 2], [0]]

@@ -61,7 +61,7 @@ def test_it_says_what_it_is_in_a_line_each(data_set):
     assert data_set.task == "text" or data_set.task in TASKS
     for text in (data_set.summary, data_set.origin, data_set.command):
         assert text
-        assert len(text) < 110
+        assert len(text) < 120
         assert "\n" not in text
     assert "licence" in data_set.origin
     assert f"DataSet(name={data_set.name!r}" in repr(data_set)

@@ -272,7 +272,7 @@ def test_counted_characters_make_the_same_vocabulary(text):
         ({"a": 1.5}, TypeError, r"counts\['a'\]: expected an integer, got float"),
         ({7: 1}, TypeError, "counts: expected str, got int"),
         (["a"], TypeError, "counts: expected a mapping of symbols to counts, got list"),
-        ({"ab": 1}, ValueError, "symbols: expected single characters, got 'ab'"),
+        ({"": 1}, ValueError, "symbols: expected words, got ''"),
     ],
 )
 def test_counts_that_make_no_vocabulary_are_named(counts, error, message):

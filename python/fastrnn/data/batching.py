@@ -177,6 +177,10 @@ class ChunkedText:
         """Return the number of chunks of an epoch."""
         return -(-self.steps_per_stream // self.seq_length)
 
+    def __repr__(self) -> str:
+        size = f"{self.batch_size} x {self.seq_length}"
+        return f"<ChunkedText of {self.tokens} symbols: {len(self)} chunks of {size}>"
+
     @property
     def largest(self) -> int:
         """Steps of the largest chunk times the number of streams."""
@@ -238,6 +242,8 @@ class ChunkedText:
 
 def as_text_ids(name: str, ids: ArrayLike, *, copy: bool = True) -> NDArray[np.int64]:
     """Check the ids of a text and return them as a one-dimensional int64 array."""
+    if isinstance(ids, str):
+        raise TypeError(f"{name}: expected integers, got str; write vocabulary.encode(text)")
     array = np.asarray(of_others(name, ids))
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [symbols], got {list(array.shape)}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn._arrays import as_ids
-from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._arrays import NO_TARGET, as_ids
+from fastrnn._checks import Seed, as_flag, as_generator, as_integers, as_number, as_size
 from fastrnn._foreign import of_others
 from fastrnn._memory import named_memory
 
@@ -77,7 +77,7 @@ def length_buckets(
     >>> padding(batches), min(map(len, batches)), max(map(len, batches))
     (0.03, 7, 1000)
     """
-    steps = as_ids("lengths", lengths, ("sequences",))
+    steps = _as_steps(lengths)
     if steps.size and steps.min() < 1:
         position = int(steps.argmin())
         raise ValueError(f"lengths: expected 1 or more, got {steps[position]} at position {position}")
@@ -113,29 +113,35 @@ def _split(
     return batches
 
 
-def pad_batch(sequences: Sequence[Any], indices: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Stack sequences into a batch, with zeros after the shorter ones.
+def pad_batch(
+    sequences: Iterable[Any], indices: ArrayLike | None = None, *, fill: float | None = None
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Stack sequences into a batch, and fill up the shorter ones.
 
     Parameters
     ----------
-    sequences : sequence of array_like
-        Each int [T], float [T] or float [T, D]; all of one kind.
-    indices : array_like, int [N]
-        The sequences of the batch, as `length_buckets` returns them.
+    sequences : iterable of array_like
+        Each int or bool [T], float [T] or float [T, D]; all of one kind.
+    indices : array_like, int [N], optional
+        The sequences of the batch, as `length_buckets` returns them; default: all, in order.
+    fill : float, optional
+        What comes after the shorter ones. Default: -1 for integers, which is no target to every loss and a
+        vector of zeros to every layer that takes ids; 0 for floats.
 
     Returns
     -------
     x : ndarray, [T, N] or [T, N, D]
-        T is the length of the longest. Integers become int64; floats keep their dtype.
+        T is the length of the longest. Integers and bool become int64; floats keep their dtype.
     lengths : ndarray, int64 [N]
         For the `lengths` argument of recurrent layers.
 
     Raises
     ------
     ValueError
-        If there is no index, a sequence is empty, or its axes or width differ from those of the first.
+        If there is no sequence, one is empty, or its axes or width differ from those of the first.
     TypeError
-        If indices are not integers, a sequence holds neither integers nor floats, or their dtypes differ.
+        If indices are not integers, a sequence holds neither integers nor floats, or their dtypes differ; or
+        `fill` is no number, or no integer where the sequences hold some.
     IndexError
         If an index is out of range.
 
@@ -144,19 +150,22 @@ def pad_batch(sequences: Sequence[Any], indices: ArrayLike) -> tuple[NDArray[Any
     >>> import fastrnn as fr
     >>> x, lengths = fr.data.pad_batch([[1, 2, 3], [4], [5, 6]], [1, 0])
     >>> x.tolist(), lengths.tolist()
-    ([[4, 1], [0, 2], [0, 3]], [1, 3])
+    ([[4, 1], [-1, 2], [-1, 3]], [1, 3])
 
     One epoch:
 
     >>> texts = [[1, 2, 3], [4], [5, 6], [7]]
     >>> batches = fr.data.length_buckets([len(text) for text in texts], 2, shuffle=False)
     >>> [fr.data.pad_batch(texts, batch)[0].T.tolist() for batch in batches]
-    [[[4], [7]], [[5, 6, 0], [1, 2, 3]]]
+    [[[4], [7]], [[5, 6, -1], [1, 2, 3]]]
     """
-    chosen = as_ids("indices", indices, ("N",)).tolist()
+    rows: Any = sequences if hasattr(sequences, "__getitem__") else list(sequences)
+    every = np.arange(len(rows)) if indices is None else indices
+    chosen = as_ids("indices", every, ("N",)).tolist()
     if not chosen:
-        raise ValueError("indices: expected at least one, got none")
-    arrays = [_as_sequence(index, sequences[index]) for index in chosen]
+        name = "sequences" if indices is None else "indices"
+        raise ValueError(f"{name}: expected at least one, got none")
+    arrays = [_as_sequence(index, rows[index]) for index in chosen]
     first = arrays[0]
     for index, array in zip(chosen, arrays, strict=True):
         if array.dtype != first.dtype:
@@ -166,18 +175,40 @@ def pad_batch(sequences: Sequence[Any], indices: ArrayLike) -> tuple[NDArray[Any
             raise ValueError(f"sequences[{index}]: expected [{expected}], got {list(array.shape)}")
     lengths = np.array([len(array) for array in arrays])
     with named_memory("x", "use a smaller batch_size, or split the longest sequences"):
-        x = np.zeros((lengths.max(), len(arrays), *first.shape[1:]), first.dtype)
+        x = np.full((lengths.max(), len(arrays), *first.shape[1:]), _as_fill(fill, first.dtype), first.dtype)
     for row, array in enumerate(arrays):
         x[: len(array), row] = array
     return x, lengths
 
 
+def _as_steps(lengths: Any) -> NDArray[np.int64]:
+    """Return lengths as integers; sequences in their place are answered with the line to type."""
+    if isinstance(lengths, Iterable) and not hasattr(lengths, "__array__"):
+        lengths = list(lengths)
+        if any(isinstance(one, (str, list, tuple, np.ndarray)) for one in lengths):
+            raise TypeError(
+                "lengths: expected integers, got sequences; write [len(sequence) for sequence in sequences]"
+            )
+    return as_ids("lengths", lengths, ("sequences",))
+
+
+def _as_fill(fill: float | None, dtype: np.dtype[Any]) -> float:
+    if fill is None:
+        return 0.0 if dtype.kind == "f" else NO_TARGET
+    return as_number("fill", fill) if dtype.kind == "f" else as_integers("fill", [fill])[0]
+
+
 def _as_sequence(index: int, sequence: Any) -> NDArray[Any]:
+    if isinstance(sequence, str):
+        raise TypeError(
+            f"sequences[{index}]: expected numbers, got str; write vocabulary.encode_batch(sequences)"
+        )
     array: NDArray[Any] = np.asarray(of_others(f"sequences[{index}]", sequence))
     if array.ndim not in (1, 2):
         raise ValueError(f"sequences[{index}]: expected [T] or [T, D], got {list(array.shape)}")
     if array.size == 0:
         raise ValueError(f"sequences[{index}]: expected at least one step, got {list(array.shape)}")
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"sequences[{index}]: expected integers or floats, got {array.dtype}")
+    if array.dtype.kind not in "biuf":
+        hint = "; write vocabulary.encode_batch(sequences)" if array.dtype.kind in "UO" else ""
+        raise TypeError(f"sequences[{index}]: expected integers or floats, got {array.dtype}{hint}")
     return array if array.dtype.kind == "f" else array.astype(np.int64)

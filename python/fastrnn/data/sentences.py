@@ -105,6 +105,10 @@ class SentenceBatches:
         """Return the number of batches of an epoch."""
         return -(-len(self._sizes) // self.batch_size)
 
+    def __repr__(self) -> str:
+        batches = f"{len(self)} batches of {self.batch_size} at most"
+        return f"<SentenceBatches of {len(self._sizes)} sequences: {batches}>"
+
     def batch(self, step: int) -> Batch:
         """Return the batch of a training step, counted from 0 over all epochs.
 
@@ -179,6 +183,8 @@ class SentenceBatches:
 
 def _sequence(index: int, sequence: ArrayLike) -> NDArray[np.int64]:
     name = f"sequences[{index}]"
+    if isinstance(sequence, str):
+        raise TypeError(f"{name}: expected integers, got str; write vocabulary.encode_batch(sequences)")
     array = np.asarray(of_others(name, sequence))
     if not array.size:  # before the dtype check, as an empty list is float64
         raise ValueError(f"{name}: expected at least one id, got none")

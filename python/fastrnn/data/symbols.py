@@ -16,6 +16,7 @@ __all__ = [
     "checked_counts",
     "checked_symbols",
     "choose_types",
+    "level_of",
     "special_symbols",
 ]
 
@@ -89,7 +90,9 @@ def checked_symbols(symbols: Iterable[str], level: str, special: Mapping[str, st
     for symbol in names:
         check_text("symbols", symbol)
         if level == "char" and len(symbol) != 1 and symbol not in marks:
-            raise ValueError(f"symbols: expected single characters, got {symbol!r}")
+            raise ValueError(
+                f"symbols: expected single characters, got {symbol!r}; for words write level='word'"
+            )
         if not symbol:
             raise ValueError("symbols: expected words, got ''")
     given = set(names)
@@ -106,12 +109,28 @@ def checked_symbols(symbols: Iterable[str], level: str, special: Mapping[str, st
 def checked_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """Check the symbol counts given by a user."""
     if not isinstance(counts, Mapping):
-        raise TypeError(f"counts: expected a mapping of symbols to counts, got {type(counts).__name__}")
+        raise TypeError(
+            f"counts: expected a mapping of symbols to counts, got {type(counts).__name__}; "
+            "write collections.Counter(symbols)"
+        )
     checked = {}
     for symbol, count in counts.items():
         check_text("counts", symbol)
         [checked[symbol]] = as_integers(f"counts[{symbol!r}]", [count])
     return checked
+
+
+def level_of(symbols: Iterable[str], special: Iterable[str | None], tokenizer: Any) -> str:
+    """Return the level that symbols are of: "char" if all but the special ones are single characters.
+
+    Examples
+    --------
+    >>> level_of(["a", "b", "<eos>"], ["<eos>"], None), level_of(["a", "bc"], [], None)
+    ('char', 'word')
+    """
+    marks = set(special)
+    short = all(len(symbol) == 1 for symbol in symbols if symbol not in marks)
+    return "char" if short and tokenizer is None else "word"
 
 
 class Recipe(NamedTuple):

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,7 @@ def read_series(
     names, rows = _table(path, delimiter, as_flag("header", header), encoding)
     file = source_name(path)
     step = None if index is None else _place("index", index, names, file)
+    _check_no_number(column, names)
     if isinstance(column, str):
         places = [_place("column", column, names, file)]
     elif column is None:
@@ -251,6 +253,12 @@ def read_series(
             values[row, order] = _number(f"{file}, line {line}, column {names[place]!r}", cells[place])
     steps = None if step is None else [cells[step] for _, cells in rows]
     return (values[:, 0].copy() if isinstance(column, str) else values), steps
+
+
+def _check_no_number(column: object, names: list[str]) -> None:
+    if isinstance(column, Real):
+        got = type(column).__name__
+        raise TypeError(f"column: expected the name of a column, or several, got {got}; write {names[0]!r}")
 
 
 def _place(argument: str, name: Any, names: list[str], file: str) -> int:
@@ -280,6 +288,8 @@ def _table(
     line, first = next(rows, (0, []))
     if not first:
         raise ValueError(f"{file}: expected at least one row, got none")
+    if header and delimiter is None and len(first) == 1:
+        _check_one_column(path, first[0])
     names = first if header else [str(place) for place in range(len(first))]
     for place, name in enumerate(names):
         if not name or name in names[:place]:
@@ -293,6 +303,17 @@ def _table(
     if not table:
         raise ValueError(f"{file}: expected at least one row after the header, got none")
     return names, table
+
+
+def _check_one_column(path: str | os.PathLike[str], cell: str) -> None:
+    """Refuse a first line that another delimiter would split, unless the delimiter was given."""
+    usual = _as_delimiter(path, None)
+    other = next((mark for mark in ";\t,|" if mark != usual and mark in cell), None)
+    if other is not None:
+        raise ValueError(
+            f"{source_name(path)}: no {usual!r} but {other!r} in its first line; write delimiter={other!r}, "
+            f"or delimiter={usual!r} if it has one column"
+        )
 
 
 def _rows(path: str | os.PathLike[str], delimiter: str, encoding: str) -> Iterator[tuple[int, list[str]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import chain, repeat
 
 import numpy as np
@@ -47,16 +48,16 @@ class TextCodec(SymbolTable):
         return list(chain.from_iterable(map(self._tokenizer.split, split_lines(text))))
 
     def encode(
-        self, text: str, *, unknown: str | None = None, bos: bool = False, eos: bool = False
+        self, text: str | Iterable[str], *, unknown: str | None = None, bos: bool = False, eos: bool = False
     ) -> NDArray[np.int64]:
-        """Return the ids of a text.
+        """Return the ids of a text, or of its tokens.
 
         At the word level a line end is the same as any other white space.
 
         Parameters
         ----------
-        text : str
-            May be empty.
+        text : str or iterable of str
+            A text, or its characters or words, such as `tokens` returns; may be empty.
         unknown : str, optional
             Another policy for this call: ``"error"``, ``"skip"`` or a symbol of the vocabulary.
         bos, eos : bool, default False
@@ -65,20 +66,29 @@ class TextCodec(SymbolTable):
         Returns
         -------
         ids : ndarray, int64, shape [symbols]
-            One for each of `tokens`, without unknown ones that are skipped.
+            One for each token, without unknown ones that are skipped.
 
         Raises
         ------
         ValueError
             If the policy is "error" and a character or word is not in the vocabulary (the message has it and
             its position, in characters or words), or if the vocabulary lacks a requested `bos` or `eos`.
+            It is also raised for tokens that are longer texts; several are for `encode_batch`.
         TypeError
-            If the text is not a str.
+            If the text is neither a str nor an iterable of str.
+
+        Examples
+        --------
+        >>> from fastrnn.data import Vocabulary
+        >>> vocabulary = Vocabulary(["the", "cat"], level="word", unknown="<unk>")
+        >>> vocabulary.encode("the dog"), vocabulary.encode(["the", "dog"])
+        (array([0, 2]), array([0, 2]))
         """
-        check_text("text", text)
         policy = self._policy(unknown)
         before, after = self._mark("bos", bos), self._mark("eos", eos)
-        if self.level == "char":
+        if not isinstance(text, str):
+            ids = self._token_ids(text, policy)
+        elif self.level == "char":
             ids = self._character_ids(text, policy)
         else:
             ids = _flat(self._word_line_ids(line_pieces(text_chunks(text)), policy, []))
@@ -87,13 +97,18 @@ class TextCodec(SymbolTable):
         return ids
 
     def encode_batch(
-        self, texts: Iterable[str], *, unknown: str | None = None, bos: bool = False, eos: bool = False
+        self,
+        texts: Iterable[str | Iterable[str]],
+        *,
+        unknown: str | None = None,
+        bos: bool = False,
+        eos: bool = False,
     ) -> list[NDArray[np.int64]]:
         """Return the ids of each text, as `encode` does.
 
         Parameters
         ----------
-        texts : iterable of str
+        texts : iterable of str, or of iterables of str
         unknown, bos, eos
             As for `encode`.
 
@@ -113,16 +128,16 @@ class TextCodec(SymbolTable):
         [array([0, 1, 2]), array([2])]
         """
         if isinstance(texts, str):
-            raise TypeError("texts: expected an iterable of str, got str")
+            raise TypeError("texts: expected an iterable of str, got str; write [text]")
         result = []
         for index, text in enumerate(texts):
             try:
                 result.append(self.encode(text, unknown=unknown, bos=bos, eos=eos))
             except (ValueError, TypeError) as error:
                 message = str(error)
-                if not message.startswith("text: "):
+                if not message.startswith(("text: ", "text[")):
                     raise
-                raise type(error)(f"texts[{index}]: {message.removeprefix('text: ')}") from None
+                raise type(error)(f"texts[{index}]{message.removeprefix('text')}") from None
         return result
 
     def encode_stream(self, text: str | Iterable[str], *, unknown: str | None = None) -> NDArray[np.int64]:
@@ -161,6 +176,8 @@ class TextCodec(SymbolTable):
         array([0, 1, 2, 2, 1, 2])
         """
         policy = self._policy(unknown)
+        if isinstance(text, (bytes, os.PathLike)) or not isinstance(text, Iterable):
+            check_text("text", text)
         if self.level == "char":
             if isinstance(text, str):
                 return self._character_ids(text, policy)
@@ -279,6 +296,40 @@ class TextCodec(SymbolTable):
             first, last = first + len(chunk), last + len(own)
         return ids if last == len(ids) else ids[:last].copy()
 
+    def _token_ids(self, tokens: Iterable[object], policy: str | int) -> NDArray[np.int64]:
+        """Return the ids of single tokens."""
+        if not _is_series_of_tokens(tokens):
+            check_text("text", tokens)
+        ids = []
+        for place, token in enumerate(tokens):
+            if isinstance(token, (list, tuple)):
+                raise TypeError(
+                    f"text[{place}]: expected str, got {type(token).__name__}; of several texts write "
+                    "vocabulary.encode_batch(texts)"
+                )
+            if not isinstance(token, str):
+                raise TypeError(f"text[{place}]: expected str, got {type(token).__name__}")
+            found = self._id_of.get(token)
+            if found is None:
+                self._check_token(place, token)
+                if policy == "error":
+                    raise ValueError(f"text[{place}]: {token!r} is not in the vocabulary")
+                if policy == "skip":
+                    continue
+                found = int(policy)
+            ids.append(found)
+        return np.array(ids, np.int64)
+
+    def _check_token(self, place: int, token: str) -> None:
+        """Refuse a text in the place of a token: it would be one unknown symbol."""
+        if len(token) == 1 or (self.level == "word" and token and len(token.split()) == 1):
+            return
+        what = "a character" if self.level == "char" else "a word"
+        raise ValueError(
+            f"text[{place}]: expected {what}, got {token!r:.60}; of several texts write "
+            "vocabulary.encode_batch(texts)"
+        )
+
     def _character_line_ids(self, lines: Iterable[str], policy: str | int) -> Iterator[list[int]]:
         for number, line in enumerate(lines, 1):
             check_text(f"text, line {number}", line)
@@ -308,6 +359,12 @@ class TextCodec(SymbolTable):
                 ids = [i for i in ids if i != _NOT_A_SYMBOL]
             before, number = before + len(tokens), number + whole
             yield ids + end if whole else ids
+
+
+def _is_series_of_tokens(tokens: object) -> bool:
+    return isinstance(tokens, Iterable) and not isinstance(
+        tokens, (bytes, bytearray, Mapping, Set, os.PathLike)
+    )
 
 
 def _flat(rows: Iterable[list[int]]) -> NDArray[np.int64]:

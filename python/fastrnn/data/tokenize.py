@@ -6,8 +6,9 @@ are split into the same words, and a line end is the same as any other white spa
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
@@ -53,6 +54,7 @@ def split_words(text: str) -> list[str]:
     >>> split_words("a state @-@ of @-@ the @-@ art 1 @,@ 000")
     ['a', 'state', '@-@', 'of', '@-@', 'the', '@-@', 'art', '1', '@,@', '000']
     """
+    check_text("text", text)
     find = _word_pattern().findall
     tokens: list[str] = []
     for piece in text.split():  # no token contains white space
@@ -255,6 +257,14 @@ def _hugging_face(description: str) -> Any:
 
 
 def check_text(name: str, value: object) -> None:
-    """Raise a TypeError that names the argument unless it is a str."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: expected str, got {type(value).__name__}")
+    """Raise a TypeError that names the argument, and says what to write, unless it is a str."""
+    if isinstance(value, str):
+        return
+    hint = ""
+    if isinstance(value, (bytes, bytearray)):
+        hint = f"; write {name}.decode()"
+    elif isinstance(value, os.PathLike):
+        hint = "; write fastrnn.data.read_text(path)"
+    elif isinstance(value, Iterable) and name == "text":
+        hint = "; write '\\n'.join(texts)"
+    raise TypeError(f"{name}: expected str, got {type(value).__name__}{hint}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.data.counting import count_files, count_text
-from fastrnn.data.symbols import Recipe, checked_counts
+from fastrnn.data.symbols import Recipe, checked_counts, level_of
 from fastrnn.data.text_codec import TextCodec
 from fastrnn.data.tokenize import check_text
 
@@ -179,7 +179,7 @@ class Vocabulary(TextCodec):
         cls,
         counts: Mapping[str, int],
         *,
-        level: str = "char",
+        level: str | None = None,
         max_types: int | None = None,
         min_count: int = 1,
         unknown: str | None = None,
@@ -194,7 +194,10 @@ class Vocabulary(TextCodec):
         ----------
         counts : mapping of str to int
             Symbols and their counts, for example a ``collections.Counter``.
-        level, max_types, min_count, unknown, eos, bos, pad, tokenizer
+        level : {"char", "word"}, optional
+            Default: "char" if every symbol but the special ones is a single character and there is no
+            tokenizer, else "word". Give it where words may all be of one letter.
+        max_types, min_count, unknown, eos, bos, pad, tokenizer
             As for `from_text`.
 
         Raises
@@ -204,8 +207,11 @@ class Vocabulary(TextCodec):
 
         Examples
         --------
-        >>> Vocabulary.from_counts({"to": 7, "be": 9, "or": 1}, level="word", min_count=2).symbols
+        >>> Vocabulary.from_counts({"to": 7, "be": 9, "or": 1}, min_count=2).symbols
         ('<unk>', 'be', 'to')
         """
+        checked = checked_counts(counts)
+        if level is None:
+            level = level_of(checked, (unknown, eos, bos, pad), tokenizer)
         recipe = Recipe(level, max_types, min_count, unknown, eos, bos, pad, tokenizer).checked()
-        return cls(recipe.symbols("counts", checked_counts(counts)), **recipe.options())
+        return cls(recipe.symbols("counts", checked), **recipe.options())

@@ -123,7 +123,7 @@ class TaggerNetwork(ModuleGroup):
         """
         if self.crf is not None:
             paths, _ = self.crf.decode(z, lengths)
-            return pad_batch(paths, np.arange(len(paths)))[0]
+            return pad_batch(paths, fill=0)[0]
         if self.loss_kind == "softmax":
             return np.asarray(z.argmax(axis=2))
         return np.asarray(sigmoid(z) >= threshold)

@@ -61,12 +61,12 @@ class SpelledWords:
 
     def batch(self, rows: NDArray[np.int64]) -> WordBatch:
         """Return the words of some sequences."""
-        padded, _ = pad_batch([self._words[row] + 1 for row in rows], np.arange(len(rows)))
+        padded, _ = pad_batch([self._words[row] + 1 for row in rows], fill=0)
         distinct, places = np.unique(padded, return_inverse=True)
         places = places.reshape(padded.shape)
         if distinct[0] == 0:  # what comes after the shorter sequences
             distinct, places = distinct[1:], places - 1
-        characters, lengths = pad_batch(self._spelled, distinct - 1)
+        characters, lengths = pad_batch(self._spelled, distinct - 1, fill=0)
         return WordBatch(characters, lengths, places)
 
 

@@ -29,7 +29,8 @@ DATA_SETS = {
         DataSet(
             "names", "900 surnames and the language of each, one of twelve", "classify", _WRITTEN,
             ("names.csv", "names-valid.csv"),
-            "fastrnn fit classify names.csv --valid names-valid.csv --epochs 30 --out names.safetensors",
+            "fastrnn fit classify names.csv --valid names-valid.csv --epochs 30 --dropout 0.5 "
+            "--out names.safetensors",
             load_names, table_writer("name", "language"),
         ),
         DataSet(
@@ -59,13 +60,14 @@ DATA_SETS = {
         DataSet(
             "cycles", "500 years of a series like yearly sunspot numbers", "forecast", _GENERATED,
             ("cycles.csv", "cycles-valid.csv"),
-            "fastrnn fit forecast cycles.csv --valid cycles-valid.csv --out cycles.safetensors",
+            "fastrnn fit forecast cycles.csv --valid cycles-valid.csv --window 22 --epochs 100 "
+            "--out cycles.safetensors",
             load_cycles, table_writer("activity"),
         ),
         DataSet(
             "tales", "a text of simple English sentences", "text", _GENERATED,
             ("tales.txt", "tales-valid.txt"),
-            "fastrnn train tales.txt --valid tales-valid.txt --out tales.safetensors",
+            "fastrnn train tales.txt --valid tales-valid.txt --epochs 5 --out tales.safetensors",
             load_tales, str,
         ),
     )

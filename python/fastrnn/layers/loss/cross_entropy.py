@@ -144,7 +144,7 @@ def as_weights(name: str, weights: Any, width: int, dtype: np.dtype[Any]) -> Arr
 
 def _as_targets(targets: Any, shape: tuple[int, ...], width: int) -> Ids:
     """Return ids; -100 for none, and rows of one-hot vectors, are answered with the line to type."""
-    if np.shape(targets) == (*shape, width):
+    if tuple(getattr(targets, "shape", ())) == (*shape, width):
         raise ValueError(
             f"targets: expected ids {list(shape)}, got {[*shape, width]}; of one-hot rows "
             "write targets.argmax(-1)"

@@ -81,7 +81,7 @@ def as_batch(
     arrays: Sequence[NDArray[Any]], rows: NDArray[np.int64]
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return some sequences as a padded batch, time first, and their lengths."""
-    return pad_batch(arrays, rows)
+    return pad_batch(arrays, rows, fill=0)
 
 
 def batches_of(

@@ -77,7 +77,7 @@ def continue_outputs(
 
 def _warmed(network: ReservoirNetwork, inputs: Sequence[Array]) -> tuple[Array, States]:
     """Return the outputs of the last step of each sequence, [N, O], and the states there."""
-    x, lengths = pad_batch(inputs, np.arange(len(inputs)))
+    x, lengths = pad_batch(inputs, fill=0)
     state: States | None = None
     for _, part, own in chunks(x, lengths, network.width):
         _, state = network.states(part, own, state)

@@ -89,7 +89,7 @@ class Pass:
         """
         rows = _Rows(self.network, min(self.network.width // 2, _TALL))
         for batch in self._batches():
-            x, lengths = pad_batch(self.inputs, batch)
+            x, lengths = pad_batch(self.inputs, batch, fill=0)
             if self.network.pooling is None:
                 yield from self._steps(rows, batch, x, lengths)
             else:
@@ -102,7 +102,7 @@ class Pass:
         return length_buckets([len(one) for one in self.inputs], self.batch_size, shuffle=False)
 
     def _steps(self, rows: _Rows, batch: Ids, x: Array, lengths: Ids) -> Iterator[tuple[Floats, Floats]]:
-        targets, _ = pad_batch([self.targets[row] for row in batch], np.arange(len(batch)))
+        targets, _ = pad_batch([self.targets[row] for row in batch], fill=0)
         for start, weights, part, states in self._chunks(batch, x, lengths):
             counted = weights != 0
             yield from rows.add(part, states, targets[start : start + len(counted)], counted)

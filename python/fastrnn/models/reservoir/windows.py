@@ -93,7 +93,7 @@ class Windows:
         shapes = [(1, len(self.places), layer.output_size) for layer in network.layers]
         self._states = [np.zeros(shape, network.dtype) for shape in shapes]
         for rows in length_buckets([len(one) for one in self.inputs], self.batch_size, shuffle=False):
-            x, lengths = pad_batch(self.inputs, rows)
+            x, lengths = pad_batch(self.inputs, rows, fill=0)
             state: States | None = None
             for start in range(0, len(x), self.window):
                 if state is not None:
@@ -108,8 +108,8 @@ class Windows:
             self.refresh()
         places = [self.places[row] for row in rows]
         every = np.arange(len(places))
-        x, lengths = pad_batch([self.inputs[p.series][p.start : p.stop] for p in places], every)
-        targets, _ = pad_batch([self.targets[p.series][p.start : p.stop] for p in places], every)
+        x, lengths = pad_batch([self.inputs[p.series][p.start : p.stop] for p in places], every, fill=0)
+        targets, _ = pad_batch([self.targets[p.series][p.start : p.stop] for p in places], every, fill=0)
         early = np.array([max(self.washout - p.start, 0) for p in places])
         weights = step_weights(None, len(x), lengths, early)
         state = [one[:, rows] for one in self._states]
@@ -136,7 +136,7 @@ def whole_sequences(
     def make(rows: Ids) -> ReservoirBatch:
         if settle is not None:
             settle()
-        x, lengths = pad_batch(inputs, rows)
+        x, lengths = pad_batch(inputs, rows, fill=0)
         wanted = np.stack([targets[row] for row in rows]).astype(network.dtype)
         return ReservoirBatch(
             x, lengths, None, step_weights(network.pooling, len(x), lengths, washout), wanted
