@@ -64,13 +64,8 @@ def load_sines(subset: str = "train") -> tuple[list[NDArray[Any]], NDArray[np.fl
     Periods are uniform in 6 to 24 steps, phases uniform, amplitudes uniform in 0.5 to 2; the noise has the
     standard deviation 0.2.
 
-<<<<<<< HEAD
-    The mean as a guess has R2 0; ``SequenceRegressor(hidden_size=64, epochs=30)`` has more than 0.99 on
-    "valid" with seed 0.
-=======
     On "valid", the mean as a guess has R2 0; ``SequenceRegressor(hidden_size=64, epochs=30)`` has more than
     0.99 with seed 0.
->>>>>>> w18-losses
 
     Generated from a fixed seed; as fastrnn itself, under its licence.
 
