@@ -177,10 +177,6 @@ class ChunkedText:
         """Return the number of chunks of an epoch."""
         return -(-self.steps_per_stream // self.seq_length)
 
-    def __repr__(self) -> str:
-        size = f"{self.batch_size} x {self.seq_length}"
-        return f"<ChunkedText of {self.tokens} symbols: {len(self)} chunks of {size}>"
-
     @property
     def largest(self) -> int:
         """Steps of the largest chunk times the number of streams."""

@@ -105,10 +105,6 @@ class SentenceBatches:
         """Return the number of batches of an epoch."""
         return -(-len(self._sizes) // self.batch_size)
 
-    def __repr__(self) -> str:
-        batches = f"{len(self)} batches of {self.batch_size} at most"
-        return f"<SentenceBatches of {len(self._sizes)} sequences: {batches}>"
-
     def batch(self, step: int) -> Batch:
         """Return the batch of a training step, counted from 0 over all epochs.
 

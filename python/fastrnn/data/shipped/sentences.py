@@ -11,6 +11,7 @@ __all__ = ["load_sentences", "load_tales"]
 # The words of each place in a template, as word/TAG. Many words stand in places of several tags.
 _WORDS = {
     "D": "the/DET a/DET this/DET that/DET every/DET",
+    "Z": "the/DET these/DET those/DET some/DET",
     "A": "old/ADJ light/ADJ clean/ADJ quiet/ADJ open/ADJ cold/ADJ slow/ADJ green/ADJ",
     "N": "dog/NOUN light/NOUN walk/NOUN answer/NOUN watch/NOUN fish/NOUN play/NOUN cook/NOUN garden/NOUN "
     "letter/NOUN cold/NOUN open/NOUN",
@@ -29,8 +30,8 @@ _WORDS = {
     "C": "and/CCONJ but/CCONJ",
 }
 _TEMPLATES = (
-    "D N S B", "D A N S P D N", "D N T D A N", "R M V D N", "Q V D W", "D N K I D N S", "R M V C V",
-    "D W P D N V B", "D A A N T W", "R M V B P D N", "D N S C D N S", "Q K I R M V D N",
+    "D N S B", "D A N S P D N", "D N T D A N", "R M V D N", "Q V Z W", "D N K I D N S", "R M V C V",
+    "Z W P D N V B", "D A A N T Z W", "R M V B P D N", "D N S C D N S", "Q K I R M V D N",
 )  # fmt: skip
 
 
@@ -115,6 +116,8 @@ def _fill(random: np.random.Generator) -> tuple[list[str], list[str]]:
     for place in _TEMPLATES[random.integers(len(_TEMPLATES))].split():
         choices = _WORDS[place].split()
         word, _, tag = choices[random.integers(len(choices))].partition("/")
+        if words and words[-1] == "a" and word[0] in "aeiou":
+            words[-1] = "an"
         words.append(word)
         tags.append(tag)
     return words, tags
