@@ -77,6 +77,9 @@ def chains() -> tuple[int, ...]:
     net = fr.Sequential(fr.LSTM(4, 8), fr.Linear(8, 2))
     y, _, own = net.forward(np.zeros((3, 1, 4), np.float32))
     net.backward(own, np.ones_like(y))
+    lstm_tape: fr.layers.Tape = own.parts[0]
+    forget = lstm_tape.layers[0].gates[:, :, 1]
+    assert forget.shape == (3, 1, 8)
     return (*stream.step(np.array([1])).shape, width, *y.shape)
 
 
