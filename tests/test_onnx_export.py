@@ -163,6 +163,19 @@ def test_a_chain_comes_back_from_its_file(path):
     np.testing.assert_allclose(again(np.maximum(IDS, 0))[0], net(np.maximum(IDS, 0))[0], atol=1e-6)
 
 
+def test_the_layers_of_nested_composites_are_one_chain(agree):
+    encoder = fr.Composite(embedding=fr.Embedding(9, 4, seed=0), rnn=fr.GRU(4, 6, seed=1))
+    net = fr.Composite(encoder=encoder, act=fr.Activation("tanh"), fc=fr.Linear(6, 5, seed=2))
+    agree(net, {"ids": IDS}, {"y": net(IDS)[0]}, state=False, atol=1e-6)
+
+
+def test_parts_that_are_no_chain_are_refused(path):
+    with pytest.raises(
+        TypeError, match=r"^Composite: its parts are no chain: b: expected a layer that reads 3"
+    ):
+        fr.interop.save_onnx(path, fr.Composite(a=fr.Linear(2, 3), b=fr.Linear(2, 3)))
+
+
 def test_attention_pooling(agree):
     pooling = fr.AttentionPooling(4, 5, seed=0)
     pooled, weights = pooling(X, LENGTHS)

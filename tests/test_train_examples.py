@@ -114,6 +114,7 @@ def test_targets_are_of_steps_or_of_sequences():
     [
         (([], []), ValueError, "inputs: expected at least one, got none"),
         (([[1]], [1, 2]), ValueError, "targets: expected 1, one for each input, got 2"),
+        (([[1], [2]], [-1, -1]), ValueError, "targets: expected at least one that is not -1, got none"),
         (([[1], []], [1, 2]), TypeError, r"inputs\[1\]: expected int64, got float64"),
         ((np.zeros((2, 0, 1)), [1, 2]), ValueError, r"inputs\[0\]: expected at least one step, got none"),
         (

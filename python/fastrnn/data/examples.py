@@ -109,6 +109,8 @@ class ExampleBatches:
         self.per_step: bool = _are_per_step(self._targets, self.lengths, per_step)
         self._counts = np.array([_count(target) for target in self._targets])
         self.tokens: int = int(self._counts.sum())
+        if not self.tokens:
+            raise ValueError(f"targets: expected at least one that is not {NO_TARGET}, got none")
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def __len__(self) -> int:

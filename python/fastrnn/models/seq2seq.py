@@ -90,8 +90,6 @@ class Seq2Seq(SequenceModel):
     (['BBA'], (3, 3))
     """
 
-    longest_: int
-
     bidirectional: bool = True
     context: str = "state"
     attention: str | None = "additive"
@@ -198,7 +196,7 @@ class Seq2Seq(SequenceModel):
         if self.copy and self._codec.symbols is None:
             raise ValueError("copy: expected False for features, of which there is no symbol to copy")
         self._texts = isinstance(targets[0], str)
-        self.longest_ = max(map(len, self._target.encode("y", targets)))
+        self.longest_: int = max(map(len, self._target.encode("y", targets)))
         self.network_: Any = self._make_network(rng)
 
     def _check_own_settings(self) -> None:

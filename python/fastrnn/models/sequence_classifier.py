@@ -86,9 +86,6 @@ class SequenceClassifier(SequenceModel):
     (True, ['a', 'b'], (3, 2))
     """
 
-    classes_: NDArray[Any]
-    multilabel_: bool
-
     bidirectional: bool = True
     pooling: str = "last"
     class_weight: Mapping[Any, float] | str | None = None
@@ -199,7 +196,8 @@ class SequenceClassifier(SequenceModel):
 
     def _set_targets(self, targets: ClassTargets) -> None:
         self._targets = targets
-        self.classes_, self.multilabel_ = targets.labels.classes, targets.multilabel
+        self.classes_: NDArray[Any] = targets.labels.classes
+        self.multilabel_: bool = targets.multilabel
 
     def _examples(self, X: Any, y: Any) -> Examples:
         arrays = self._encoded(X)

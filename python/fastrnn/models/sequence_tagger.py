@@ -112,9 +112,6 @@ class SequenceTagger(SequenceModel):
     [['B-PER', 'I-PER', 'O', 'B-PER']]
     """
 
-    classes_: NDArray[Any]
-    multilabel_: bool
-
     bidirectional: bool = True
     crf: bool = False
     tag_scheme: str | None = None
@@ -231,7 +228,8 @@ class SequenceTagger(SequenceModel):
         self._tags, self._allowed = tags, None
         if self.tag_scheme is not None:
             self._allowed = allowed_transitions(tags.labels.classes.tolist(), scheme=self.tag_scheme)
-        self.classes_, self.multilabel_ = tags.labels.classes, tags.several
+        self.classes_: NDArray[Any] = tags.labels.classes
+        self.multilabel_: bool = tags.several
         self._binary = len(tags.labels) == 2 and not tags.several and not self.crf
 
     def _make_network(self, rng: np.random.Generator) -> TaggerNetwork:

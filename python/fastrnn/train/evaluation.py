@@ -187,7 +187,7 @@ def evaluate_examples(model: Module, data: ExampleBatches, loss: Loss) -> Evalua
     >>> data = fr.data.ExampleBatches(np.zeros((10, 5, 3), np.float32), np.zeros((10, 5), int), 4)
     >>> model = fr.Composite(rnn=fr.GRU(3, 8, seed=0), fc=fr.Linear(8, 2, seed=1))
     >>> result = evaluate_examples(model, data, fr.losses.softmax_cross_entropy)
-    >>> result.tokens, abs(result.loss - np.log(2)) < 0.5
+    >>> result.tokens, 0.2 < result.loss < 1.2
     (50, True)
     """
     if not isinstance(data, ExampleBatches):

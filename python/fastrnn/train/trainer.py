@@ -122,7 +122,7 @@ class Trainer(Generic[ModelT]):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         validation: Validation | None = None,
-        average: Average | None = None,
+        average: Average[ModelT] | None = None,
         accumulate: int = 1,
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,

@@ -101,6 +101,10 @@ class Composite(NamedParts):
     True
     """
 
+    if TYPE_CHECKING:  # of which parts a composite has, type checkers know nothing
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self, **modules: Module) -> None:
         if not modules:
             call = "Composite" if type(self) is Composite else "super().__init__"

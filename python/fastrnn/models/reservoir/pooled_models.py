@@ -141,8 +141,6 @@ class EchoStateClassifier(PooledEchoState):
     (['slow', 'fast'], 1.0)
     """
 
-    classes_: NDArray[Any]
-
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Fit the readout to further data too: in one pass, as if all had been there at once.
 
@@ -211,7 +209,8 @@ class EchoStateClassifier(PooledEchoState):
     def _set_targets(self, targets: ClassTargets) -> None:
         if targets.multilabel:
             raise ValueError("y: expected one class for each sequence, got several; use SequenceClassifier")
-        self._targets, self.classes_ = targets, targets.labels.classes
+        self._targets = targets
+        self.classes_: NDArray[Any] = targets.labels.classes
 
     def _encode_targets(self, y: Any) -> Floats:
         wanted = self._targets.encode(y, np.float64)

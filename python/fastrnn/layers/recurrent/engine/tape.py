@@ -29,12 +29,13 @@ class LayerTape(Protocol):
     def y(self) -> Array:
         """Every h, float [T, N, H], in the order of time for a reverse direction too."""
 
+    # Any for None: whoever asks for c or gates knows whether the cell has them.
     @property
-    def c(self) -> Array | None:
-        """LSTM: every cell state, float [T, N, H]. SLSTM: c, n and m, float [T, N, 3*H]."""
+    def c(self) -> Array | Any:
+        """LSTM: every cell state, float [T, N, H]. SLSTM: c, n and m, float [T, N, 3*H]. Others: None."""
 
     @property
-    def gates(self) -> Array | None:
+    def gates(self) -> Array | Any:
         """Every gate, float [T, N, gates, H]; ``rnn.spec.gate_names`` has their names.
 
         LSTM: i, f, g, o; with options those that exist, then r. GRU: r, z, n, and with ``reset_after`` also
