@@ -161,7 +161,7 @@ def test_an_argument_of_another_library_is_answered_with_ours(make, x, given, an
         (lambda: RMSprop(fr.Linear(2, 2), eps=0.1), "eps: not an argument; write epsilon="),
         (lambda: Adam(fr.Linear(2, 2), lr=0.1), "lr: not an argument; write learning_rate="),
         (lambda: AdamW(fr.Linear(2, 2), lr=0.1), "lr: not an argument; write learning_rate="),
-        (lambda: Adam(fr.Linear(2, 2).parameters()), "module[0]: expected a module, got ndarray; pass the"),
+        (lambda: Adam(fr.Linear(2, 2).parameters()), "module[0]: expected a module, got an array; pass the"),
     ],
 )  # fmt: skip
 def test_a_constructor_answers_with_the_line_to_type(make, answer):
