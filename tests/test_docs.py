@@ -28,9 +28,9 @@ def option_names(layer):
 
 
 def argument_names(layer):
-    """Return every argument of a layer's call, of its forward pass and of its stream."""
+    """Return every argument of a layer's call, of its forward pass and of its stream; `other` takes none."""
     methods = (layer.__call__, layer.forward, layer.stream)
-    return {name for method in methods for name in inspect.signature(method).parameters} - {"self"}
+    return {name for method in methods for name in inspect.signature(method).parameters} - {"self", "other"}
 
 
 def test_every_test_that_the_table_of_layers_names_exists():

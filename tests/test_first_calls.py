@@ -156,11 +156,12 @@ def test_an_argument_of_another_library_is_answered_with_ours(make, x, given, an
         (lambda: fr.LSTM(D, H, num_layer=2), "num_layer: not an option of this layer; did you mean num_la"),
         (lambda: fr.GRU(D, H, layernorm=True), "layernorm: not an option of this layer; did you mean layer"),
         (lambda: fr.LSTM(D, H, quite_unknown=1), "quite_unknown: not an option of this layer"),
+        (lambda: fr.LanguageModel(4, n_layers=2), "n_layers: not an argument; write num_layers="),
         (lambda: SGD(fr.Linear(2, 2), lr=0.1), "lr: not an argument; write learning_rate="),
         (lambda: RMSprop(fr.Linear(2, 2), eps=0.1), "eps: not an argument; write epsilon="),
         (lambda: Adam(fr.Linear(2, 2), lr=0.1), "lr: not an argument; write learning_rate="),
         (lambda: AdamW(fr.Linear(2, 2), lr=0.1), "lr: not an argument; write learning_rate="),
-        (lambda: Adam(fr.Linear(2, 2).parameters()), "module[0]: expected a module, got Para"),
+        (lambda: Adam(fr.Linear(2, 2).parameters()), "module[0]: expected a module, got an array; pass the"),
     ],
 )  # fmt: skip
 def test_a_constructor_answers_with_the_line_to_type(make, answer):

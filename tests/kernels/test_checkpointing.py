@@ -53,6 +53,7 @@ def results(rnn, given, gradients, **options):
     return {name: None if array is None else array.tobytes() for name, array in arrays.items()}
 
 
+@pytest.mark.filterwarnings("ignore:dropout")  # of one layer
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -145,6 +146,7 @@ def test_a_tape_of_another_layer_is_refused():
 # --- memory ---
 
 
+@pytest.mark.filterwarnings("ignore:dropout")  # of one layer
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_a_tape_keeps(cell, layers):

@@ -11,6 +11,7 @@ from fastrnn._arrays import Array, as_ids
 from fastrnn._checks import as_flag, as_generator, as_number
 from fastrnn._foreign import of_others
 from fastrnn._memory import check_memory
+from fastrnn._other_words import answers_other_words
 from fastrnn.language.backbone import check_contexts, infer
 from fastrnn.language.configured import ConfiguredModel
 from fastrnn.language.length_outputs import HaltOutput, LengthOutput, ModelBatch
@@ -150,6 +151,7 @@ class LanguageModel(ConfiguredModel):
     output: Softmax | TiedSoftmax | AdaptiveSoftmax
     length: HaltOutput | LengthOutput | None
 
+    @answers_other_words
     def __init__(
         self,
         vocabulary_size: int,

@@ -34,8 +34,10 @@ def as_modules(value: Any) -> tuple[Module, ...]:
     modules = tuple(value)
     for index, module in enumerate(modules):
         if not isinstance(module, Module):
-            hint = "; pass the module itself, not its parameters" if isinstance(module, np.ndarray) else ""
-            raise TypeError(f"module[{index}]: expected a module, got {type(module).__name__}{hint}")
+            got = type(module).__name__
+            if isinstance(module, np.ndarray):
+                got = "an array; pass the module itself, not its parameters"
+            raise TypeError(f"module[{index}]: expected a module, got {got}")
     if not modules:
         raise ValueError("module: expected at least one module, got none")
     for (i, one), (j, other) in combinations(enumerate(modules), 2):

@@ -28,9 +28,11 @@ class ParameterView(np.ndarray):
     --------
     >>> import fastrnn as fr
     >>> linear = fr.Linear(2, 1, seed=0)
-    >>> linear.parameters["bias"][0] = 1.0
-    Traceback (most recent call last):
-    ValueError: parameters: expected a write inside edit(), as the arrays are read-only; write ...
+    >>> try:
+    ...     linear.parameters["bias"][0] = 1.0
+    ... except ValueError as error:
+    ...     print(str(error)[:42])
+    parameters: expected a write inside edit()
     >>> type(2 * linear.parameters["bias"])
     <class 'numpy.ndarray'>
     """
@@ -73,7 +75,7 @@ def _plain(value: Any) -> Any:
 
 
 def _writing(method: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(method)
+    @wraps(method, assigned=("__name__", "__qualname__"))
     def answered(self: Array, *inputs: Any, **given: Any) -> Any:
         return _answered(method, (self, *inputs), given)
 
@@ -81,7 +83,7 @@ def _writing(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _copying(method: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(method)
+    @wraps(method, assigned=("__name__", "__qualname__"))
     def plain(self: Array, *inputs: Any, **given: Any) -> Any:
         return method(self.view(np.ndarray), *inputs, **given)
 
