@@ -52,12 +52,26 @@ def test_the_first_steps_do_not_set_the_range_of_losses():
     assert low < 3.0 < 3.2 < high < 4.0
 
 
+def test_few_epochs_are_shown_whole():
+    (axes,) = plot_training({"fit": [{"epoch": k, "loss": 2.0 - k / 30} for k in range(1, 31)]}).axes
+    low, high = axes.get_ylim()
+    assert low < 1.0 < 2.0 - 1 / 30 < high
+
+
+def test_trainings_beyond_the_colours_have_another_line():
+    figure = plot_training({str(k): [{"step": 1, "loss": k}, {"step": 2, "loss": k}] for k in range(9)})
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines[:9]}
+    assert len(looks) == 9
+
+
 def test_a_long_training_is_drawn_as_means_with_a_band():
     noisy = [{"step": k, "loss": 2.0 + (-1) ** k} for k in range(1, 3001)]
     (axes,) = plot_training({"a": noisy}).axes
     np.testing.assert_allclose(axes.lines[0].get_ydata(), np.full(150, 2.0))
     band = axes.collections[0].get_paths()[0].get_extents()
     assert (band.y0, band.y1) == (1.0, 3.0)
+    assert axes.get_ylim()[0] < 1.0
+    assert axes.get_ylim()[1] > 3.0
     assert axes.get_ylabel() == "Loss"
 
 
