@@ -29,9 +29,12 @@ class _ModelFile(click.Path):
         self._maker = maker
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and not os.path.exists(value):
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            if os.path.exists(value):
+                raise
             self.fail(f"File {value!r} does not exist; {self._hint()}", param, ctx)
-        return super().convert(value, param, ctx)
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return f"{self._hint()[0].upper()}{self._hint()[1:]}"

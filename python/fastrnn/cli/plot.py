@@ -22,7 +22,14 @@ __all__ = ["command"]
 _SUFFIXES = (".png", ".svg", ".pdf")
 
 
-@click.command(name="plot")
+_EXAMPLES = """\b
+Examples:
+  fastrnn plot book.jsonl                          # losses and learning rate
+  fastrnn plot lstm.jsonl gru.jsonl --x seconds    # two trainings, together
+"""
+
+
+@click.command(name="plot", epilog=_EXAMPLES)
 @click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option(
     "--out",
