@@ -45,11 +45,14 @@ def test_another_kind_of_model_leads_to_the_command_that_takes_it(folder, classi
     assert f"got a SequenceClassifier; type fastrnn predict {classifier} FILE" in result.stderr
 
 
-@pytest.mark.parametrize(("command", "others"), COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "others"),
+    [*COMMANDS, ("predict", ("text.txt",)), ("inspect", ("--text", "text.txt", "--out", "r.html"))],
+)
 def test_a_text_or_another_librarys_file_in_place_of_a_model_leads_to_what_to_type(folder, command, others):
     shown = run(command, "text.txt", *others).stderr
     assert "text.txt: not a safetensors file" in shown
-    assert "MODEL, the first argument, is a file that fastrnn train saved" in shown
+    assert "MODEL, the first argument, is a file that fastrnn train or fit saved" in shown
     (folder / "net.pt").write_bytes(b"PK\x03\x04")
     assert (
         "to convert this one: fastrnn convert net.pt net.safetensors"

@@ -310,7 +310,7 @@ BROKEN = {
         (["train", "blank.txt", *OPTIONS, "--sentences"], "text: no symbols"),
         (
             [*TRAIN, "--sentences", "--valid", "blank.txt"],
-            "blank.txt: expected at least one line with a symbol",
+            "text: expected at least one line with a symbol",
         ),
         ([*TRAIN, "--min-count", 1000], "min_count: expected at most"),
         ([*TRAIN, "--tied", "--embedding-size", 5], "tied: expected an embedding_size of 256"),

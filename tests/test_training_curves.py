@@ -1,6 +1,7 @@
 """The curves of trainings: what is drawn of logs, from Python and by ``fastrnn plot``."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -52,12 +53,26 @@ def test_the_first_steps_do_not_set_the_range_of_losses():
     assert low < 3.0 < 3.2 < high < 4.0
 
 
+def test_few_epochs_are_shown_whole():
+    (axes,) = plot_training({"fit": [{"epoch": k, "loss": 2.0 - k / 30} for k in range(1, 31)]}).axes
+    low, high = axes.get_ylim()
+    assert low < 1.0 < 2.0 - 1 / 30 < high
+
+
+def test_trainings_beyond_the_colours_have_another_line():
+    figure = plot_training({str(k): [{"step": 1, "loss": k}, {"step": 2, "loss": k}] for k in range(9)})
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines[:9]}
+    assert len(looks) == 9
+
+
 def test_a_long_training_is_drawn_as_means_with_a_band():
     noisy = [{"step": k, "loss": 2.0 + (-1) ** k} for k in range(1, 3001)]
     (axes,) = plot_training({"a": noisy}).axes
     np.testing.assert_allclose(axes.lines[0].get_ydata(), np.full(150, 2.0))
     band = axes.collections[0].get_paths()[0].get_extents()
     assert (band.y0, band.y1) == (1.0, 3.0)
+    assert axes.get_ylim()[0] < 1.0
+    assert axes.get_ylim()[1] > 3.0
     assert axes.get_ylabel() == "Loss"
 
 
@@ -127,7 +142,8 @@ def test_plot_names_the_log_of_a_model_or_of_a_summary(log, folder):
 def test_plot_refuses_other_kinds_of_pictures_and_a_log_given_twice(log):
     assert "--out: expected a name that ends in .png" in run("plot", log, "--out", "a.xyz").stderr
     assert "expected each log once" in run("plot", log, log).stderr
-    assert "is an input" in run("plot", log, "--out", log).stderr
+    os.link(log, "log.png")
+    assert "is an input" in run("plot", log, "--out", "log.png", "--overwrite").stderr
 
 
 def test_plot_without_matplotlib_says_what_to_install(log, monkeypatch):

@@ -18,7 +18,15 @@ from fastrnn.cli.standard_streams import show
 __all__ = ["command", "next_commands"]
 
 
-@click.command(name="data")
+_EXAMPLES = """\b
+Examples:
+  fastrnn data                      # what there is
+  fastrnn data names                # its files, into this folder
+  fastrnn data names --out names    # into another folder
+"""
+
+
+@click.command(name="data", epilog=_EXAMPLES)
 @click.argument("name", required=False)
 @click.option(
     "--out",

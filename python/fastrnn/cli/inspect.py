@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import fastrnn.models
-from fastrnn.cli.model_argument import load_language_model, model_argument
+from fastrnn.cli.model_argument import load_language_model, model_argument, model_kind
 from fastrnn.cli.model_tasks import task_of_kind
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
@@ -20,7 +20,6 @@ from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import STANDARD_INPUT, read_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.inspect import Report, report
-from fastrnn.models.base.model_file import kind_of_file
 
 __all__ = ["command"]
 
@@ -74,7 +73,7 @@ def _named(text: str, model: str) -> Iterator[None]:
 
 def _load(path: str) -> Any:
     """Return the model in a file, with its vocabulary if it is a language model."""
-    kind = kind_of_file(path)
+    kind = model_kind(path)
     if kind == "LanguageModel":
         return load_language_model(path)
     return getattr(fastrnn.models, task_of_kind(path, kind).kind).load(path)

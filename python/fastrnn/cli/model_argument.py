@@ -14,7 +14,7 @@ from fastrnn.train import Checkpoint, CheckpointError, load_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["load_language_model", "model_argument"]
+__all__ = ["load_language_model", "model_argument", "model_kind"]
 
 _SUFFIX = ".safetensors"
 _MOST_NAMED = 5
@@ -29,9 +29,12 @@ class _ModelFile(click.Path):
         self._maker = maker
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and not os.path.exists(value):
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            if os.path.exists(value):
+                raise
             self.fail(f"File {value!r} does not exist; {self._hint()}", param, ctx)
-        return super().convert(value, param, ctx)
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return f"{self._hint()[0].upper()}{self._hint()[1:]}"
@@ -70,13 +73,29 @@ def load_language_model(path: str) -> Checkpoint:
         raise CheckpointError(_explained(path, str(error))) from error.__cause__
 
 
+def model_kind(path: str) -> str:
+    """Return the class of the model in a file, as `kind_of_file` does.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or holds no model; the message has what to type instead.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        return kind_of_file(path)
+    except CheckpointError as error:
+        raise CheckpointError(_explained(path, str(error))) from error.__cause__
+
+
 def _explained(path: str, message: str) -> str:
     suffix = Path(path).suffix.lower()
     if suffix in _FOREIGN:
         target = Path(path).with_suffix(_SUFFIX)
         return f"{path}: expected a model of fastrnn; to convert this one: fastrnn convert {path} {target}"
     if "not a safetensors file" in message:
-        return f"{message}; MODEL, the first argument, is a file that fastrnn train saved"
+        return f"{message}; MODEL, the first argument, is a file that fastrnn train or fit saved"
     try:
         kind = kind_of_file(path)
     except CheckpointError:

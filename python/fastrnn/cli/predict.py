@@ -11,7 +11,7 @@ import numpy as np
 import fastrnn.models
 from fastrnn.cli.data_files import DataFile, Layout, data_options, name_rows, open_data
 from fastrnn.cli.forecast import forecast_table, forecast_text
-from fastrnn.cli.model_argument import model_argument
+from fastrnn.cli.model_argument import model_argument, model_kind
 from fastrnn.cli.model_options import changed_settings
 from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_targets, task_of_kind
 from fastrnn.cli.numbers import FiniteRange
@@ -23,7 +23,7 @@ from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.files.atomic_files import write_atomically
-from fastrnn.models.base.model_file import kind_of_file, source_of_file
+from fastrnn.models.base.model_file import source_of_file
 
 __all__ = ["command"]
 
@@ -101,7 +101,7 @@ def command(
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
     if out is not None:
         check_output(out, [model, *files], overwrite=overwrite)
-    task = task_of_kind(model, kind_of_file(model))
+    task = task_of_kind(model, model_kind(model))
     fitted = getattr(fastrnn.models, task.kind).load(model)
     fitted.set_params(**changed_settings(fitted, assignments))
     layout = Layout(format, delimiter, not no_header, encoding)

@@ -49,8 +49,10 @@ def read_prompt(name: str, text: str, path: str | None = None, instead: str | No
     try:
         read = read_input([STANDARD_INPUT if path is None else path], "utf-8")
     except ValueError as error:
-        what, _, _ = str(error).partition("; ")
-        raise ValueError(f"{what}; save it as UTF-8" if "not UTF-8" in what else what) from None
+        message = str(error)
+        if "not UTF-8" in message:  # there is no --encoding here
+            message = f"{message.partition('; ')[0]}; save it as UTF-8"
+        raise ValueError(message) from None
     return read.removesuffix("\n").removesuffix("\r")
 
 

@@ -38,7 +38,8 @@ _MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
     default="",
     metavar="TEXT",
     show_default="the start of a text or a line",
-    help="Text to continue, or - for standard input. $'one\\ntwo' is two lines in bash and zsh.",
+    help="Text to continue, or - for standard input. In plain quotes \\n is a backslash and an n; "
+    "$'one\\ntwo' is two lines in bash and zsh.",
 )
 @click.option(
     "--prompt-file",
@@ -123,7 +124,7 @@ def command(
     """Generate text with MODEL, from the start or after a prompt.
 
     A model trained on one stream generates --length symbols; one trained on sentences may end earlier.
-    Between several texts of more than one line is a line such as ---- 2 of 5 ----, with more dashes if a text
+    Before each of several texts of a stream is a line such as ---- 2 of 5 ----, with more dashes if a text
     has that line.
     """
     if beam is not None and count is not None:

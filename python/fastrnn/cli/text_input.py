@@ -73,7 +73,7 @@ def announce_typing() -> bool:
     """Return whether standard input is a terminal; if so, say that its text is waited for."""
     typed = sys.stdin.isatty()
     if typed:
-        show(f"reading the text that you type; {_END_OF_INPUT} ends it", err=True)
+        show(f"reading the text from standard input; {_END_OF_INPUT} on an empty line ends it", err=True)
     return typed
 
 
@@ -110,7 +110,7 @@ def _read(path: str, encoding: str) -> str:
     if path == STANDARD_INPUT:
         text = "".join(standard_input_chunks(encoding))
         if not text:
-            raise ValueError("standard input: is empty")
+            raise ValueError("standard input: is empty; send a text to it, or name a FILE instead of -")
         return text
     try:
         return read_text([path], encoding=encoding)

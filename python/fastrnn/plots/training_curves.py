@@ -113,24 +113,38 @@ class _Curves:
         ]
         self.valid = np.array(valid, np.float64).reshape(-1, 2)
         self.rate = np.array(rate, np.float64).reshape(-1, 2)
-        self.late = self.loss[int(len(self.loss) * _EARLY) :]
+        self.averaged = len(self.steps) < len(steps)
         start = steps[0] + _EARLY * (steps[-1] - steps[0])
-        self.late_valid = self.valid[self.valid[:, 0] >= start, 1]
+        self.late = self.steps >= start
+        self.late_valid = self.valid[:, 0] >= start
 
 
 def _draw(panels: Sequence[Any], curves: _Curves, number: int, *, alone: bool) -> None:
-    color = _COLORS[number % len(_COLORS)]
+    color, style = _look(number)
     losses = panels[0]
-    if alone and len(curves.steps) == _MOST_POINTS:
+    if alone and curves.averaged:
         losses.fill_between(curves.steps, curves.low, curves.high, color=color, alpha=0.15, linewidth=0)
     marker = "o" if len(curves.steps) == 1 else None
-    losses.plot(curves.steps, curves.loss, color=color, linewidth=1.0, alpha=0.9, marker=marker)
+    losses.plot(curves.steps, curves.loss, color=color, linestyle=style, linewidth=1.0, marker=marker)
     if len(curves.valid):
         other = _COLORS[1] if alone else color
         size = 4.0 if len(curves.valid) <= 40 else 0.0
-        losses.plot(*curves.valid.T, color=other, linewidth=2.0, marker="o", markersize=size, zorder=3)
+        losses.plot(
+            *curves.valid.T,
+            color=other,
+            linestyle=style,
+            linewidth=2.0,
+            marker="o",
+            markersize=size,
+            zorder=3,
+        )
     if len(curves.rate):
-        panels[-1].plot(*curves.rate.T, color=color, linewidth=1.4)
+        panels[-1].plot(*curves.rate.T, color=color, linestyle=style, linewidth=1.4)
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Return the colour and the line style of a training: where the colours end, dashes begin."""
+    return _COLORS[number % len(_COLORS)], ("-", "--", ":")[number // len(_COLORS) % 3]
 
 
 def _add_legend(figure: Any, axes: Any, curves: Sequence[_Curves]) -> None:
@@ -139,10 +153,11 @@ def _add_legend(figure: Any, axes: Any, curves: Sequence[_Curves]) -> None:
     shown: list[tuple[Any, str]] = []
     if not alone:
         for number, one in enumerate(curves):
-            color = _COLORS[number % len(_COLORS)]
-            shown.append((axes.plot([], [], color=color, linewidth=5.0)[0], one.name))
+            color, style = _look(number)
+            shown.append((axes.plot([], [], color=color, linestyle=style, linewidth=4.0)[0], one.name))
     first, second = ("0.35", "0.35") if not alone else _COLORS[:2]
-    shown.append((axes.plot([], [], color=first, linewidth=1.0)[0], "Training"))
+    training = "Training, mean and 80 % band" if alone and curves[0].averaged else "Training"
+    shown.append((axes.plot([], [], color=first, linewidth=1.0)[0], training))
     if any(len(one.valid) for one in curves):
         line = axes.plot([], [], color=second, linewidth=2.0, marker="o", markersize=4.0)[0]
         shown.append((line, "Validation"))
@@ -154,14 +169,21 @@ def _add_legend(figure: Any, axes: Any, curves: Sequence[_Curves]) -> None:
 
 
 def _limits(curves: Sequence[_Curves]) -> tuple[float, float]:
-    """Return the ends of the axis of losses: all but what the first steps lost."""
-    late = np.concatenate([part for one in curves for part in (one.late, one.late_valid)])
-    late = late[np.isfinite(late)]
-    if not late.size:
-        return 0.0, 1.0
-    low, high = float(late.min()), float(late.max())
+    """Return the ends of the axis of losses, without the first steps if these would take most of it."""
+    bands = [[one.loss] if len(curves) > 1 else [one.loss, one.low, one.high] for one in curves]
+    late = [band[one.late] for one, own in zip(curves, bands, strict=True) for band in own]
+    low, high = _range([*late, *(one.valid[one.late_valid, 1] for one in curves)])
+    lowest, highest = _range([*(band for own in bands for band in own), *(one.valid[:, 1] for one in curves)])
+    if highest - lowest < 1.5 * (high - low):
+        low, high = lowest, highest
     space = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
     return low - space, high + space
+
+
+def _range(parts: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    values = np.concatenate(parts)
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
 
 
 def _averaged(steps: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[Any, Any, Any, Any]:
