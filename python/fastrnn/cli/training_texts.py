@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastrnn.cli.settings import TrainingSettings
-from fastrnn.cli.text_input import check_standard_input, read_input
+from fastrnn.cli.text_input import check_standard_input, name_of, read_input
 from fastrnn.data import standard_library_text
 
 __all__ = ["TrainingTexts", "read_texts"]
@@ -43,7 +43,8 @@ def read_texts(settings: TrainingSettings) -> TrainingTexts:
     """
     check_standard_input([*settings.files, settings.valid])
     if settings.files:
-        text, source = read_input(settings.files, settings.encoding), ", ".join(settings.files)
+        text = read_input(settings.files, settings.encoding)
+        source = ", ".join(map(name_of, settings.files))
     else:
         text, source = standard_library_text(), "the Python standard library's source"
     if settings.valid is not None:
