@@ -199,7 +199,8 @@ def measure_training(busy: int, threads: Sequence[int]) -> Message:
     """Time `fastrnn train` as a whole, numbers of threads in turn."""
     seconds: dict[str, list[float]] = {key("fastrnn", count): [] for count in threads}
     with spinning(busy), tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "fastrnn", "train", "--out", str(Path(folder) / "model"), *TRAIN]
+        model = str(Path(folder) / "model")
+        command = [sys.executable, "-m", "fastrnn", "train", "--out", model, "--overwrite", *TRAIN]
         for _ in range(TRAIN_ROUNDS):
             for count in threads:
                 start = time.perf_counter()

@@ -55,7 +55,7 @@ class Chain:
 
     def start(self, steps: int) -> subprocess.Popen[str]:
         """Start the training or resume it."""
-        fresh = [str(self.folder / "text.txt"), "--out", str(self.model), *self.options]
+        fresh = [str(self.folder / "text.txt"), "--out", str(self.model), "--overwrite", *self.options]
         arguments = ["--resume", str(self.model)] if self.model.exists() else fresh
         command = [sys.executable, "-m", "fastrnn", "train", *arguments, "--steps", str(steps)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -10,6 +10,7 @@ import numpy as np
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.text_input import check_standard_input, read_input
 from fastrnn.data import standard_library_text
+from fastrnn.data.numbered_lines import source_name
 
 __all__ = ["TrainingTexts", "read_texts"]
 
@@ -43,7 +44,8 @@ def read_texts(settings: TrainingSettings) -> TrainingTexts:
     """
     check_standard_input([*settings.files, settings.valid])
     if settings.files:
-        text, source = read_input(settings.files, settings.encoding), ", ".join(settings.files)
+        text = read_input(settings.files, settings.encoding)
+        source = ", ".join(map(source_name, settings.files))
     else:
         text, source = standard_library_text(), "the Python standard library's source"
     if settings.valid is not None:
