@@ -1,6 +1,7 @@
 // Checked arguments of a pass over a sequence: rows and their lengths, inputs, states, arrays of options.
 #pragma once
 
+#include <algorithm>
 #include <numeric>
 
 #include "bindings/recurrent/packed.hpp"
