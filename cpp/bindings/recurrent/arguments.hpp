@@ -1,6 +1,7 @@
 // Checked arguments of a pass over a sequence: rows and their lengths, inputs, states, arrays of options.
 #pragma once
 
+#include <algorithm>
 #include <numeric>
 
 #include "bindings/recurrent/packed.hpp"
@@ -40,8 +41,10 @@ class SortedRows {
             if (given.data()[n] < 0 || given.data()[n] > segment.total)
                 throw py::value_error("lengths: expected values in 0 .. " + std::to_string(segment.total) + ", got " +
                                       std::to_string(given.data()[n]) + " at position " + std::to_string(n));
-        std::stable_sort(order_.begin(), order_.end(),
-                         [&](Index a, Index b) { return given.data()[a] > given.data()[b]; });
+        std::sort(order_.begin(), order_.end(), [&](Index a, Index b) {
+            const std::int64_t first = given.data()[a], second = given.data()[b];
+            return first != second ? first > second : a < b;
+        });
         for (Index i = 0; i < N; ++i) {
             const Index left = Index(given.data()[order_[std::size_t(i)]]) - segment.first;
             length_[std::size_t(i)] = std::clamp<Index>(left, 0, T);
