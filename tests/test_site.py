@@ -184,6 +184,7 @@ def test_code_in_a_docstring_stays_as_it_is(site):
         ('<h1>A</h1><a href="b.html#here"></a>', "a broken link: b.html#here"),
         ('<h1>A</h1><img src="c.png">', "an image without a text: c.png"),
         ("<h1>A</h1><h3>B</h3>", "a heading of level 3 follows one of level 1"),
+        ("<h1>A</h1><pre>&lt;Figure size 810x460&gt;</pre>", "a figure that is not drawn"),
         ("<h2>A</h2>", "0 headings of the first level"),
     ],
 )
