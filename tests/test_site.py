@@ -145,13 +145,16 @@ def test_every_image_in_the_pages_says_what_is_seen(site, pages):
         ("../examples/names.py", "/gallery/names.md"),
         ("../cpp/c/fastrnn.h", "../cpp/c/fastrnn.h"),
         ("images/unit.png", "images/unit.png"),
+        ("../tests/data/notes.md", "path:../tests/data/notes.md"),
+        ("../cpp/kernels", None),
         ("#here", "#here"),
         ("https://example.org/a.md", "https://example.org/a.md"),
     ],
 )
 def test_a_link_leads_to_the_page_that_shows_its_file(site, target, page):
     text = f"[a link]({target})"
-    assert site["repository_text"].page_text("layers", text) == f"[a link]({page})"
+    expected = f"[a link]({page})" if page else "a link"
+    assert site["repository_text"].page_text("layers", text) == expected
     fenced = f"```\n{text}\n```"
     assert site["repository_text"].page_text("layers", fenced) == fenced
 
