@@ -8,7 +8,7 @@ PYTHONPATH names.
 - A tutorial, ``docs/tutorials/NAME.md``, is a notebook: its front matter says ``file_format: mystnb``, its
   cells are ```` ```{code-cell} ````. All cells run while the site is built, each notebook in a process and an
   empty folder of its own; results are kept in ``build/notebooks``, and run again when the code changes. A
-  cell that raises ends the build.
+  cell that raises is a warning, so that the build fails and names each of them.
 - ``api/``, ``gallery/`` and ``commands/`` are written here at each build, by the modules in ``_site``.
 """
 
@@ -44,7 +44,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS.parent / "build" / "notebooks")
 nb_execution_in_temp = True
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True  # a cell that raises is a warning, with its traceback
 nb_execution_timeout = 120
 nb_merge_streams = True
 
@@ -59,6 +59,8 @@ numpydoc_xref_param_type = False
 templates_path: list[str] = []
 html_theme = "furo"
 html_title = "fastrnn"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 pygments_dark_style = "github-dark"  # the theme's own underlines names
 html_copy_source = False
 html_show_sourcelink = False

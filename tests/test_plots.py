@@ -1,5 +1,6 @@
 """Plots: what is drawn, and where it is written."""
 
+import pickle
 import subprocess
 import sys
 
@@ -198,3 +199,10 @@ def test_half_of_a_surrogate_pair_can_be_drawn(suffix, tmp_path):
 def test_rates_without_names_are_refused():
     with pytest.raises(TypeError, match="rates: expected a mapping of names to numbers, got list"):
         plot_gradient_norms([1.0, 2.0], [0.5])
+
+
+def test_a_notebook_shows_a_picture_without_pyplot():
+    figure = plot_piano_roll([[60]])
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    again = pickle.loads(pickle.dumps(figure))
+    assert again._repr_png_().startswith(b"\x89PNG")

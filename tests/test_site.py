@@ -145,13 +145,16 @@ def test_every_image_in_the_pages_says_what_is_seen(site, pages):
         ("../examples/names.py", "/gallery/names.md"),
         ("../cpp/c/fastrnn.h", "../cpp/c/fastrnn.h"),
         ("images/unit.png", "images/unit.png"),
+        ("../tests/data/notes.md", "path:../tests/data/notes.md"),
+        ("../cpp/kernels", None),
         ("#here", "#here"),
         ("https://example.org/a.md", "https://example.org/a.md"),
     ],
 )
 def test_a_link_leads_to_the_page_that_shows_its_file(site, target, page):
     text = f"[a link]({target})"
-    assert site["repository_text"].page_text("layers", text) == f"[a link]({page})"
+    expected = f"[a link]({page})" if page else "a link"
+    assert site["repository_text"].page_text("layers", text) == expected
     fenced = f"```\n{text}\n```"
     assert site["repository_text"].page_text("layers", fenced) == fenced
 
@@ -184,6 +187,7 @@ def test_code_in_a_docstring_stays_as_it_is(site):
         ('<h1>A</h1><a href="b.html#here"></a>', "a broken link: b.html#here"),
         ('<h1>A</h1><img src="c.png">', "an image without a text: c.png"),
         ("<h1>A</h1><h3>B</h3>", "a heading of level 3 follows one of level 1"),
+        ("<h1>A</h1><pre>&lt;Figure size 810x460&gt;</pre>", "a figure that is not drawn"),
         ("<h2>A</h2>", "0 headings of the first level"),
     ],
 )

@@ -104,6 +104,7 @@ def room_page(room: str, members: list[Entry]) -> str:
     if room != "fastrnn":
         lines += [f".. automodule:: {room}", "   :no-members:", ""]
     titles = dict.fromkeys(GROUPS.get(room, {}).values())
+    members = sorted(members, key=lambda member: member.path.count(".") > 1)  # those of fastrnn itself first
     for group in [*titles, ""]:
         paths = [member for member in members if member.group == group]
         if paths and titles:

@@ -1,4 +1,4 @@
-"""Check the built site: links and their places exist, headings are in order, images say what is seen.
+"""Check the built site: links lead somewhere, headings are in order, images have a text, figures are drawn.
 
 ::
 
@@ -27,6 +27,7 @@ class Page(HTMLParser):
         self.ids: set[str] = set()
         self.levels: list[int] = []
         self.silent_images: list[str] = []
+        self.undrawn = text.count("&lt;Figure size")  # what a notebook prints of a figure that it cannot show
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -51,7 +52,7 @@ def faults(site: Path) -> list[str]:
     for path, page in pages.items():
         own = [f"an image without a text: {image}" for image in page.silent_images]
         own += [f"a broken link: {link}" for link in page.links if not leads_somewhere(link, path, pages)]
-        own += heading_faults(page.levels)
+        own += heading_faults(page.levels) + ["a figure that is not drawn"] * page.undrawn
         found += [f"{path.relative_to(site)}: {fault}" for fault in own]
     return found
 

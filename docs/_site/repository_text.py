@@ -33,7 +33,7 @@ PAGES = {
 }
 _TAKEN = re.compile(r"^<!-- ([\w./-]+\.md)(?:: (introduction|sections))? -->$", re.MULTILINE)
 _FENCE = re.compile(r"^(```+|~~~+).*?^\1 *$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?P<open>!?\[[^\]]*\]\()(?P<target>[^)\s]+)(?P<close>\))")
+_LINK = re.compile(r"(?P<open>!?\[(?P<text>[^\]]*)\]\()(?P<target>[^)\s]+)(?P<close>\))")
 
 
 def taken_files(text: str) -> list[str]:
@@ -67,7 +67,8 @@ def relinked(text: str, origin: PurePosixPath, folder: PurePosixPath) -> str:
     """Return Markdown of a file in the repository's folder `origin`, with links as from docs/`folder`."""
 
     def replaced(match: re.Match[str]) -> str:
-        return match["open"] + site_target(match["target"], origin, folder) + match["close"]
+        target = site_target(match["target"], origin, folder)
+        return match["text"] if target is None else match["open"] + target + match["close"]
 
     pieces, end = [], 0
     for fence in _FENCE.finditer(text):  # code stays as it is
@@ -76,8 +77,8 @@ def relinked(text: str, origin: PurePosixPath, folder: PurePosixPath) -> str:
     return "".join([*pieces, _LINK.sub(replaced, text[end:])])
 
 
-def site_target(target: str, origin: PurePosixPath, folder: PurePosixPath) -> str:
-    """Return where a link leads on the site: /PAGE.md for a page, else the file from the page's folder."""
+def site_target(target: str, origin: PurePosixPath, folder: PurePosixPath) -> str | None:
+    """Return where a link leads on the site: /PAGE.md for a page, else the file; None for a folder."""
     if re.match(r"[a-z]+:|#|/", target):
         return target
     path, hash_sign, heading = target.partition("#")
@@ -85,7 +86,10 @@ def site_target(target: str, origin: PurePosixPath, folder: PurePosixPath) -> st
     page = page_of(file)
     if page is not None:
         return f"/{page}.md{hash_sign}{heading}"
-    return os.path.relpath(file, PurePosixPath("docs") / folder) + hash_sign + heading
+    if (ROOT / file).is_dir():
+        return None
+    path = os.path.relpath(file, PurePosixPath("docs") / folder)
+    return f"path:{path}" if path.endswith(".md") else path  # to the file as it is
 
 
 def page_of(file: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import os
@@ -52,7 +53,15 @@ def save_figure(figure: Any, path: str | os.PathLike[str] | None) -> Any:
         content = io.BytesIO()
         figure.savefig(content, format=kind, dpi=150)
         write_atomically(path, content.getvalue())
+    figure._repr_png_ = functools.partial(_picture, figure)  # a notebook shows it even without pyplot
     return figure
+
+
+def _picture(figure: Any) -> bytes:
+    """Return what a notebook shows of a figure."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
 
 
 def visible(symbols: Sequence[str]) -> list[str]:
