@@ -4,7 +4,7 @@
 
 FOLDER holds the chorales of J. S. Bach as ``train.json`` and ``valid.json``, each a list of chorales, each a
 list of steps, each the list of its notes as MIDI numbers. Without it, a few chorales in four voices are made.
-The network foresees at each step for each of the 88 keys of a piano whether it sounds, after all steps before
+At each step the network predicts for each of the 88 keys of a piano whether it sounds, given all steps before
 it. The measure is that of Boulanger-Lewandowski et al. (2012): the cross-entropies of the 88 keys, summed,
 in nats; their mean over the steps of all chorales. Others begin at a chorale's second step, as nothing comes
 before the first; both are printed, and the mean of the means of the chorales.

@@ -5,9 +5,9 @@
 
 The dates are those of 1900 to 2099, each written in a form drawn at random, in the usual case, in lower or in
 upper case: "Thursday, May 3, 1979", "3RD OF MAY 1979", "3.v.1979". The 10 % of all dates that are held out
-occur in training in no form. A date is right if all of its ten characters are, and if it ends there.
+do not occur in training in any form. A date is right if all of its ten characters are, and if it ends there.
 
-Of 1,000 dates, with seeds 0, 1 and 2, additive and multiplicative attention have all right; without attention
+Of 1,000 dates, with seeds 0, 1 and 2, additive and multiplicative attention get all right; without attention
 97.4, 98.4 and 97.7 % are. Each training takes a quarter of a minute on one free core.
 """
 

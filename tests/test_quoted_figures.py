@@ -203,3 +203,26 @@ def test_the_ranges_of_sequence_models_are_what_was_measured():
     )
     quoted = re.findall(r"([\d.]+\d) to ([\d.]+\d)", sentence[0])
     assert_numbers([number for pair in quoted for number in pair], [f(r) for r in ranges for f in (min, max)])
+
+
+def test_the_table_of_reservoirs_is_what_was_measured():
+    points = result("reservoirs")["points"]
+    for name, *cells in table("docs/seeing-through-time.md", "| units, density | states |"):
+        units, _, density = name.replace(",", "", 1).partition(", ")
+        size = (int(units), 1.0 if density == "dense" else float(density))
+        for cell, what in zip(cells, ("states", "fit"), strict=True):
+            measured = [
+                point[what]["ratio"] for point in points if (point["units"], point["density"]) == size
+            ]
+            assert_numbers([cell.partition(" (")[0]], measured)
+
+
+def test_the_sentence_about_busy_machines_is_what_was_measured():
+    times = [point["times"] for point in result("busy-machine")["points"] if point["busy"] > 0]
+    ratios = [
+        [one[f"{peer}-2"]["mean_us"] / one[f"{peer}-1"]["mean_us"] for one in times]
+        for peer in ("fastrnn", "pytorch")
+    ]
+    sentence = re.search(r"\*\*Beside other work\.\*\*.*?\(\[how", PAGES["README.md"], flags=re.DOTALL)[0]
+    quoted = [number for pair in re.findall(r"([\d.]+) to ([\d.]+)", sentence) for number in pair]
+    assert_numbers(quoted, [limit(one) for one in ratios for limit in (min, max)])

@@ -35,10 +35,10 @@ CLAIMS = {
     ],
     "from-pytorch": ["difference < 1e-3", "right > 0.99 > 0.9 > always_open", "losses[-1] < losses[0]"],
     "look-inside": [
-        "right > 0.95",
-        "always_round < 0.6",
-        "kept > 0.95 > 0.7 > elsewhere",
-        "strongest == best.unit",
+        "right > 0.95 > 0.6 > always_round",
+        "abs(best.correlation) > 2 * chance",
+        "kept > elsewhere",
+        "left > 0.5",
     ],
     "your-text": [
         "records[-1].valid_loss < pair_loss - 0.2",

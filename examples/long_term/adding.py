@@ -3,7 +3,7 @@
     python examples/long_term/adding.py
     python examples/long_term/adding.py --lengths 400 --networks vanilla GRU LSTM --seeds 3
 
-Who answers 1 whatever the numbers are has a mean squared error of 1/6 = 0.167. Measured with seed 0, about
+Always answering 1 has a mean squared error of 1/6 = 0.167. Measured with seed 0, about
 5,000 parameters each, seconds of one thread on a busy machine:
 
                100 steps            400 steps

@@ -2,7 +2,7 @@
 
     python examples/long_term/clipping.py [--steps 1500] [--plot clipping.png] [--small]
 
-The unit is h = sigmoid(w h' + b), which shall be 0.7 after 50 steps (Pascanu, Mikolov, Bengio 2013, "On the
+The unit is h = sigmoid(w h' + b), which should be 0.7 after 50 steps (Pascanu, Mikolov, Bengio 2013, "On the
 difficulty of training recurrent neural networks", figure 6). Its loss over w and b has a wall: at its foot
 the gradient is up to ten thousand times that beside it, and a step without clipping leaves the valley.
 Clipping by norm keeps the gradient's direction and limits the step. Clipping by value limits each element, so

@@ -1,4 +1,4 @@
-"""The Lorenz system: how long a network foresees it, each step from the one foreseen before.
+"""The Lorenz system: how long a network predicts it, each step from the one predicted before.
 
     python examples/long_term/lorenz.py
 
@@ -57,7 +57,7 @@ def make_task(small: bool, seed: int) -> compare.Task:
     settings = SETTINGS | ({"epochs": 1} if small else {})
     return compare.Task(
         title=f"Lorenz system, {count} steps of training",
-        metric="Lyapunov times foreseen",
+        metric="Lyapunov times predicted",
         lag=10,
         parameters=400 if small else 5000,
         trained=compare.Recipe(

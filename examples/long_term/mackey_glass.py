@@ -1,10 +1,10 @@
-"""The Mackey-Glass series: foresee 84 steps of a chaotic series, each from the one foreseen before.
+"""The Mackey-Glass series: predict 84 steps of a chaotic series, each from the one predicted before.
 
     python examples/long_term/mackey_glass.py
 
 The networks learn the next step of 3,000; tau is 17. The error is that at step 84, over many beginnings in a
-later part of the series: the root of its mean square by the standard deviation of the series (NRMSE). Who
-answers the mean has 1.
+later part of the series: the root of its mean square by the standard deviation of the series (NRMSE). Always
+answering the mean has 1.
 
 Measured with seed 0, about 5,000 parameters each, 11 to 15 seconds of one thread (minGRU 118): ESN 0.027,
 leaky 0.059, LSTM 0.061, IRNN 0.073, skip 0.11, GRU 0.12, vanilla 0.17, minGRU 0.62. The ESN takes less than

@@ -3,10 +3,10 @@
     python examples/long_term/temporal_order.py
     python examples/long_term/temporal_order.py --relevant 3
 
-Experiments 6a and 6b of Hochreiter and Schmidhuber (1997). Who guesses has 25 % right, or 12.5 %. Measured on
-2,500 texts with seeds 0, 1, 2, about 5,000 parameters each, 4 to 10 seconds each on one thread: IRNN, leaky,
-GRU, LSTM, minGRU and ESN have 100 % right with each seed; skip connections 24.3, 100 and 100 %; the vanilla
-network 23.5, 25.8 and 23.0 %.
+Experiments 6a and 6b of Hochreiter and Schmidhuber (1997). A guess is right in 25 % of cases, or in 12.5 %.
+Measured on 2,500 texts with seeds 0, 1, 2, about 5,000 parameters each, 4 to 10 seconds each on one thread:
+IRNN, leaky, GRU, LSTM, minGRU and ESN have 100 % right with each seed; skip connections 24.3, 100 and 100 %;
+the vanilla network 23.5, 25.8 and 23.0 %.
 """
 
 from __future__ import annotations
