@@ -41,7 +41,7 @@ def load_sentences(subset: str = "train") -> tuple[list[list[str]], list[list[st
     The sentences are filled templates of 4 to 8 words. Words such as light, open, watches and that have
     several tags, which only the words around them tell; the tags are those of Universal Dependencies.
 
-    Of the words of "valid", each word's most frequent tag is right for 84 %;
+    Of the words of "valid", each word's most frequent tag is right for 83 %;
     ``SequenceTagger(hidden_size=32, epochs=10)`` has more than 99 % with seed 0.
 
     Generated from a fixed seed; as fastrnn itself, under its licence.
@@ -87,7 +87,7 @@ def load_tales(subset: str = "train") -> str:
     Parameters
     ----------
     subset : {"train", "valid"}, default "train"
-        A text of 68,223 characters to train on, or one of 13,445 to measure on.
+        A text of 69,430 characters to train on, or one of 13,726 to measure on.
 
     Returns
     -------
@@ -112,7 +112,8 @@ def load_tales(subset: str = "train") -> str:
 
 def _fill(random: np.random.Generator) -> tuple[list[str], list[str]]:
     """Return the words of a random template, drawn at random, and their tags."""
-    words, tags = [], []
+    words: list[str] = []
+    tags: list[str] = []
     for place in _TEMPLATES[random.integers(len(_TEMPLATES))].split():
         choices = _WORDS[place].split()
         word, _, tag = choices[random.integers(len(choices))].partition("/")
