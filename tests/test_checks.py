@@ -424,9 +424,9 @@ def test_flags_of_every_recurrent_layer_are_true_or_false(layer, name, value):
 
 
 def test_numbers_of_numpy_can_do_what_those_of_python_can():
-    one, half, yes = np.int64(1), np.float32(0.5), np.True_
-    layer = fr.LSTM(np.int8(3), np.uint16(4), one, dropout=half, peephole=yes, skip=one, cell_clip=half)
-    same = fr.LSTM(3, 4, 1, dropout=0.5, peephole=True, skip=1, cell_clip=0.5)
+    one, two, half, yes = np.int64(1), np.int64(2), np.float32(0.5), np.True_
+    layer = fr.LSTM(np.int8(3), np.uint16(4), two, dropout=half, peephole=yes, skip=one, cell_clip=half)
+    same = fr.LSTM(3, 4, 2, dropout=0.5, peephole=True, skip=1, cell_clip=0.5)
     assert repr(layer) == repr(same)
     model = fr.LanguageModel(np.int64(5), hidden_size=np.int8(4), ar=half, eos=one, tied=np.False_)
     assert model.config == fr.LanguageModel(5, hidden_size=4, ar=0.5, eos=1, tied=False).config
