@@ -138,12 +138,6 @@ class LanguageModel(ConfiguredModel):
     (1, 2, 5)
     """
 
-    vocabulary_size: int
-    dropout: float
-    start: int | None
-    eos: int | None
-    length_model: str | None
-
     embedding: Embedding | None
     rnn: Recurrent[Any] | Stack
     head: Head | None
