@@ -22,11 +22,6 @@ class ConfiguredModel(ModuleGroup):
     """The base class of `LanguageModel`: what a file needs to make it again."""
 
     rng: np.random.Generator
-    vocabulary_size: int
-    dropout: float
-    start: int | None
-    eos: int | None
-    length_model: str | None
     _settings: Settings
 
     @property

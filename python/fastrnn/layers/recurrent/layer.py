@@ -49,6 +49,7 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
         Draws the dropout masks; a checkpoint must keep its state so that training can resume.
     """
 
+    spec: RecurrentSpec
     _cell: ClassVar[str]
     # A class's own arguments that are also attributes, with their defaults.
     _own: ClassVar[Mapping[str, Any]] = {}
