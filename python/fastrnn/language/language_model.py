@@ -139,12 +139,6 @@ class LanguageModel(ConfiguredModel):
     (1, 2, 5)
     """
 
-    vocabulary_size: int
-    dropout: float
-    start: int | None
-    eos: int | None
-    length_model: str | None
-
     embedding: Embedding | None
     rnn: Recurrent[Any] | Stack
     head: Head | None
@@ -183,8 +177,11 @@ class LanguageModel(ConfiguredModel):
         given = {name: value for name, value in locals().items() if name in Settings._fields}
         self._settings = settings = Settings(**given).checked()
         check_memory("parameters", settings.shapes(), settings.dtype)
-        self.vocabulary_size, self.dropout = settings.vocabulary_size, settings.dropout
-        self.start, self.eos, self.length_model = settings.start, settings.eos, settings.length_model
+        self.vocabulary_size: int = settings.vocabulary_size
+        self.dropout: float = settings.dropout
+        self.start: int | None = settings.start
+        self.eos: int | None = settings.eos
+        self.length_model: str | None = settings.length_model
         self.rng: np.random.Generator = as_generator(seed)
         self.embedding = self.length = self.head = None
         parts = make_parts(settings, rnn, head, self.rng)

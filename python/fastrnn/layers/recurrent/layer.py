@@ -21,9 +21,9 @@ from fastrnn.layers.recurrent.engine.sequence_pass import forward, infer
 from fastrnn.layers.recurrent.engine.state_gradients import StateGradients
 from fastrnn.layers.recurrent.engine.stream import Stream
 from fastrnn.layers.recurrent.engine.tape import Tape
-from fastrnn.layers.recurrent.options import CellOptions, without_numpy
+from fastrnn.layers.recurrent.options import without_numpy
 from fastrnn.layers.recurrent.shapes import Group
-from fastrnn.layers.recurrent.spec import RecurrentSpec
+from fastrnn.layers.recurrent.spec import RecurrentSpec, SpecAttributes
 
 if TYPE_CHECKING:
     from typing_extensions import Never
@@ -35,7 +35,7 @@ __all__ = ["Recurrent"]
 StateT = TypeVar("StateT")
 
 
-class Recurrent(Module, Generic[StateT]):
+class Recurrent(Module, SpecAttributes, Generic[StateT]):
     """The base class of all recurrent layers, not for direct use. `LSTM` documents the parameters.
 
     Attributes
@@ -52,18 +52,6 @@ class Recurrent(Module, Generic[StateT]):
     """
 
     spec: RecurrentSpec
-    options: CellOptions
-    input_size: int
-    hidden_size: int
-    directions: int
-    bidirectional: bool
-    num_layers: int
-    batch_first: bool
-    bias: bool
-    gates: int
-    state_names: tuple[str, ...]
-    output_size: int
-
     _cell: ClassVar[str]
     # A class's own arguments that are also attributes, with their defaults.
     _own: ClassVar[Mapping[str, Any]] = {}
@@ -71,13 +59,9 @@ class Recurrent(Module, Generic[StateT]):
     def __init__(
         self, sizes: tuple[int, int, int], options: Mapping[str, Any], *, seed: Seed, **shared: Any
     ) -> None:
-        self.spec = spec = RecurrentSpec.of(self._cell, sizes, options=options, **shared)
+        spec = RecurrentSpec.of(self._cell, sizes, options=options, **shared)
         spec.check_memory()
-        self.input_size, self.hidden_size, self.options = spec.input_size, spec.hidden_size, spec.options
-        self.directions, self.bidirectional = spec.directions, spec.directions == 2
-        self.num_layers, self.batch_first, self.bias = spec.num_layers, spec.batch_first, spec.bias
-        self.gates, self.state_names, self.output_size = spec.gates, spec.state_names, spec.output_size
-        self.proj_size = spec.options.proj_size
+        self._set_attributes(spec)
         self._given = {name: without_numpy(value) for name, value in options.items() if name not in self._own}
         super().__init__(spec.parameter_shapes(), spec.dtype)
         self._weights = PackedWeights(spec, self.parameters)

@@ -18,7 +18,7 @@ from fastrnn.layers.recurrent.shapes import Group, group_shapes, groups, state_s
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["MOST_LAYERS", "RecurrentSpec"]
+__all__ = ["MOST_LAYERS", "RecurrentSpec", "SpecAttributes"]
 
 MOST_LAYERS = 10_000
 _FEWER_SEQUENCES = "use fewer sequences or a smaller layer"
@@ -192,3 +192,29 @@ class RecurrentSpec:
     def groups(self, arrays: Mapping[str, Array]) -> list[Group]:
         """Return the weights or gradients of each layer and direction by name."""
         return groups(arrays, self.num_layers, self.directions)
+
+
+class SpecAttributes:
+    """The attributes of a layer that its `RecurrentSpec` determines."""
+
+    spec: RecurrentSpec
+    options: CellOptions
+    input_size: int
+    hidden_size: int
+    directions: int
+    bidirectional: bool
+    num_layers: int
+    batch_first: bool
+    bias: bool
+    gates: int
+    state_names: tuple[str, ...]
+    output_size: int
+    proj_size: int
+
+    def _set_attributes(self, spec: RecurrentSpec) -> None:
+        self.spec, self.options = spec, spec.options
+        self.input_size, self.hidden_size = spec.input_size, spec.hidden_size
+        self.directions, self.bidirectional = spec.directions, spec.directions == 2
+        self.num_layers, self.batch_first, self.bias = spec.num_layers, spec.batch_first, spec.bias
+        self.gates, self.state_names, self.output_size = spec.gates, spec.state_names, spec.output_size
+        self.proj_size = spec.options.proj_size

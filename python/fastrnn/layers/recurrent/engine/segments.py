@@ -63,9 +63,6 @@ class CheckpointedTape(Kept):
     >>> dx, dstate = rnn.backward(tape, np.ones_like(y))
     """
 
-    steps: int
-    rows: int
-
     __slots__ = (
         "_levels",
         "_masks",
@@ -88,10 +85,10 @@ class CheckpointedTape(Kept):
         self.learned_state: bool = False  # whether the initial state was the layer's own
         self.alone: bool = False  # whether x had no axis N
         self.packing: Packing | None = None
-        self.steps, self.rows = steps, rows
+        self.steps: int = steps
+        self.rows: int = rows
         self.checkpoint_every: int = checkpoint_every
-        # What runs together: all layers, or the two directions of one.
-        self._levels: list[list[Run]] = []
+        self._levels: list[list[Run]] = []  # what runs together: all layers, or the two directions of one
         self._masks: list[DropoutMask | None] = []
 
     @property
@@ -217,17 +214,6 @@ class Run:
     A reverse direction starts at each row's end, so its segments are ranges of its own steps, not of time.
     Inputs are put into the order of its steps, and outputs back into the order of time.
     """
-
-    spec: RecurrentSpec
-    weights: PassWeights
-    every: int
-    layers: range
-    masks: list[DropoutMask | None]
-    batch: Batch
-    reverse: bool
-    x: NDArray[Any]
-    lengths: NDArray[np.int64] | None
-    reset: NDArray[np.bool_] | None
 
     def __init__(
         self,
