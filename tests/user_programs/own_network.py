@@ -87,4 +87,4 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        print(main(Path(folder)), chains())
+        print(f"the loss fell: {main(Path(folder)) < 1}; {chains()}")

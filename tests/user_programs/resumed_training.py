@@ -60,7 +60,9 @@ def main(folder: Path) -> str:
         losses.append(record.loss)
     logits, _ = model.logits(np.array([[1], [2]]))
     shape: tuple[int, ...] = logits.shape
-    return vocabulary.decode(ids[:5]) + f"{perplexity:.1f} {len(symbols)} {loss:.1f} {shape}"
+    assert perplexity > 1
+    assert loss > 0
+    return f"{vocabulary.decode(ids[:5])!r} of {len(symbols)} symbols; {shape}"
 
 
 if __name__ == "__main__":

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastrnn._arrays import Array, as_array
 from fastrnn.layers.recurrent.engine.arguments import as_context, as_states
-
-if TYPE_CHECKING:
-    from fastrnn.layers.recurrent.layer import Recurrent
+from fastrnn.layers.recurrent.layer import Recurrent
 
 __all__ = [
     "CONNECTIONS",
     "as_entries",
     "backward_through",
     "check_context",
+    "check_layers",
     "check_widths",
     "context_size",
     "forward_through",
@@ -170,6 +169,22 @@ def context_size(layers: Sequence[Recurrent[Any]]) -> int:
         if own and not size:
             size, first = own, index
     return size
+
+
+def check_layers(layers: tuple[Any, ...]) -> None:
+    """Check what a stack is made of: recurrent layers, each once, all batch-first or none."""
+    if not layers:
+        raise ValueError("layers: expected at least one, got none")
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, Recurrent):
+            raise TypeError(f"layer{index}: expected a recurrent layer, got {type(layer).__name__}")
+        if any(layer is other for other in layers[:index]):
+            raise ValueError(f"layer{index}: expected each layer once, got one twice")
+        if layer.batch_first != layers[0].batch_first:
+            raise ValueError(
+                f"layer{index}: expected batch_first={layers[0].batch_first}, as layer0, got "
+                f"{layer.batch_first}"
+            )
 
 
 def check_context(

@@ -23,6 +23,7 @@ from fastrnn.layers.stack.connections import (
     as_entries,
     backward_through,
     check_context,
+    check_layers,
     check_widths,
     context_size,
     forward_through,
@@ -130,7 +131,7 @@ class Stack(ModuleGroup):
     def __init__(
         self, *layers: Recurrent[Any], connect: str = "plain", dropout: float = 0.0, seed: Seed = None
     ) -> None:
-        _check_layers(layers)
+        check_layers(layers)
         self.connect: str = as_choice("connect", connect, CONNECTIONS)
         check_widths(self.connect, layers)
         self.context_size: int = context_size(layers)
@@ -386,18 +387,3 @@ class Stack(ModuleGroup):
         given += [f"connect={self.connect!r}"] if self.connect != "plain" else []
         given += [f"dropout={self.dropout!r}"] if self.dropout else []
         return f"Stack({', '.join(given)})"
-
-
-def _check_layers(layers: tuple[Any, ...]) -> None:
-    if not layers:
-        raise ValueError("layers: expected at least one, got none")
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, Recurrent):
-            raise TypeError(f"layer{index}: expected a recurrent layer, got {type(layer).__name__}")
-        if any(layer is other for other in layers[:index]):
-            raise ValueError(f"layer{index}: expected each layer once, got one twice")
-        if layer.batch_first != layers[0].batch_first:
-            raise ValueError(
-                f"layer{index}: expected batch_first={layers[0].batch_first}, as layer0, got "
-                f"{layer.batch_first}"
-            )
