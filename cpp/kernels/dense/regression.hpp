@@ -10,6 +10,8 @@
 // An element that is not counted has loss and gradient 0, whatever it holds.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/runtime/parallel.hpp"
 #include "kernels/vector/denormals.hpp"
 
@@ -54,18 +56,24 @@ FASTRNN_INLINE LossAndSlope<S> regression_loss(Vec<S> r, Vec<S> parameter) {
     return {r * slope, slope};
 }
 
-// Elements begin .. end-1 of the flat arrays, in blocks for which the rows' targets are spread over their columns.
+// Elements begin .. end-1 of the flat arrays, in blocks. A target of one column lies as it is compared; one of several
+// is spread over them.
 template <RegressionLoss Kind, class S>
 void regression_elements(const RegressionProblem<S>& p, Range part) {
     constexpr Index block = 256;
-    alignas(64) S y[block + 16], counted[block + 16], parameter[block + 16];
+    alignas(64) S spread[block + 16], counted[block + 16], parameter[block + 16];
+    std::fill_n(counted, block, S(1));
+    std::fill_n(parameter, block, p.parameters ? p.parameters[0] : S(0));
     Index m = part.begin / p.Q, q = part.begin % p.Q;
     for (Index i = part.begin; i < part.end; i += block) {
         const Index count = std::min(block, part.end - i);
-        for (Index k = 0; k < count; ++k) {
-            y[k] = p.targets[m];
-            counted[k] = !p.counted || p.counted[m] ? S(1) : S(0);
-            parameter[k] = p.parameters ? p.parameters[q] : S(0);
+        const S* const y = p.Q == 1 ? p.targets + i : spread;
+        if (p.Q == 1 && p.counted)
+            for (Index k = 0; k < count; ++k) counted[k] = p.counted[i + k] ? S(1) : S(0);
+        for (Index k = 0; p.Q > 1 && k < count; ++k) {
+            spread[k] = p.targets[m];
+            if (p.counted) counted[k] = p.counted[m] ? S(1) : S(0);
+            if (p.parameters) parameter[k] = p.parameters[q];
             if (++q == p.Q) q = 0, ++m;
         }
         for (Index k = 0; k < count; k += lanes<S>) {
