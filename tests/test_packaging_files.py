@@ -86,7 +86,17 @@ def test_every_licence_of_the_expression_has_its_text():
 def test_the_conda_package_needs_what_the_wheel_needs():
     run = text("conda/recipe.yaml").partition("  run:\n")[2].partition("\n\n")[0]
     listed = [line.strip("- ").replace(" ", "") for line in run.splitlines()]
-    assert sorted(listed) == sorted(["python", *PROJECT["dependencies"]])
+    always = [name for name in PROJECT["dependencies"] if ";" not in name]
+    assert sorted(line for line in listed if ":" not in line) == sorted(["python", *always])
+    # A dependency of old Pythons alone is conditional there too.
+    markers = [
+        re.fullmatch(r"(.*); python_version < '(.*)'", name)
+        for name in PROJECT["dependencies"]
+        if ";" in name
+    ]
+    for name, version in (marker.groups() for marker in markers):
+        assert f'if:match(python,"<{version}")' in listed
+        assert f"then:{name}" in listed
 
 
 def test_the_conda_package_is_built_with_what_the_wheel_is_built_with():
