@@ -145,7 +145,7 @@ def _parameters(of: Converter) -> Any:
     moments = {name: of(value) if np.ndim(value) else value for name, value in optimizer.state_dict().items()}
     optimizer.load_state_dict(moments)
     ratios = inspect.update_ratios({"w": of(floats(H, D))}, {"w": of(floats(H, D, seed=1))})
-    return linear.parameters.flat, ratios["w"]
+    return np.asarray(linear.parameters.flat), ratios["w"]
 
 
 def _data(of: Converter) -> Any:

@@ -153,7 +153,7 @@ WHOLE = Composite(inner=Composite(first=LAYER, second=fr.Linear(2, 2, seed=1)))
         (3, TypeError, "module: expected a module or several, got int"),
         ("abc", TypeError, "module: expected a module or several, got str"),
         (LAYER.parameters, TypeError, "got Parameters; pass the module itself, not its parameters"),
-        ([LAYER.parameters["bias"]], TypeError, r"module\[0\]: expected a module, got ndarray"),
+        ([LAYER.parameters["bias"]], TypeError, r"module\[0\]: expected a module, got an array"),
     ],
     ids=["twice", "a part", "none", "a number among", "a number", "text", "parameters", "an array"],
 )

@@ -104,7 +104,7 @@ def test_what_fits_is_made():
     ],
 )
 def test_the_program_refuses_them_in_one_line(tmp_path, options, message):
-    (tmp_path / "text.txt").write_text("to be or not to be " * 40)
+    (tmp_path / "text.txt").write_text("to be or not to be " * 400)
     command = [sys.executable, "-m", "fastrnn", "train", "text.txt", *map(str, options)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode in (1, 2)

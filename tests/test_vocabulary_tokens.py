@@ -109,10 +109,3 @@ def test_a_column_of_a_series_is_named_not_counted(tmp_path):
     path.write_text("x,y\n1,2\n")
     with pytest.raises(TypeError, match="column: expected the name of a column, or several, got int"):
         read_series(path, column=1)
-
-
-def test_batches_say_what_they_hold():
-    assert repr(ChunkedText(range(9), 2, 3)) == "<ChunkedText of 8 symbols: 2 chunks of 2 x 3>"
-    assert (
-        repr(SentenceBatches([[1, 2], [3]], 2)) == "<SentenceBatches of 2 sequences: 1 batches of 2 at most>"
-    )
