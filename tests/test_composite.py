@@ -190,6 +190,8 @@ def test_parts_are_all_there_from_the_start():
         AttributeError, match=r"^head: parts cannot be added .*super\(\).__init__\(head=\.\.\.\)"
     ):
         model.head = fr.Linear(3, 2)
+    with pytest.raises(AttributeError, match=r"^fc: parts cannot be removed; make a composite of the others"):
+        del model.fc
     model.note = "of one's own"
     assert model.note == "of one's own"
 
@@ -238,6 +240,13 @@ def test_what_makes_parts_no_chain_is_said(model, reason):
             TypeError, match=f"^Composite: its parts are no chain: {reason}.*write a subclass"
         ):
             use(np.zeros((1, 2), np.float32))
+
+
+def test_words_of_other_libraries_are_answered_as_a_sequential_answers_them():
+    model, x = make_chain(), [[1], [2]]
+    for run in (model, model.forward, fr.Sequential({"rnn": fr.GRU(1, 2)})):
+        with pytest.raises(TypeError, match=r"^hx: not an argument; write state="):
+            run(x, hx=None)
 
 
 def test_passes_that_a_class_lacks_are_named():
