@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastrnn as fr
 from fastrnn.layers import Logistic
-from fastrnn.train import CheckpointError, load_checkpoint
+from fastrnn.train import Adam, CheckpointError, load_checkpoint
 from gradient_check import assert_gradient
 
 
@@ -247,6 +247,19 @@ def test_words_of_other_libraries_are_answered_as_a_sequential_answers_them():
     for run in (model, model.forward, fr.Sequential({"rnn": fr.GRU(1, 2)})):
         with pytest.raises(TypeError, match=r"^hx: not an argument; write state="):
             run(x, hx=None)
+
+
+def test_a_network_whose_part_went_to_another_one_is_not_trained_in_vain():
+    model = make_chain()
+    outer = fr.Composite(inner=model)
+    fr.Sequential(copy.deepcopy(model[0]))
+    assert np.shares_memory(model[0].parameters.flat, outer.parameters.flat)
+    other = fr.Sequential(model[0])
+    for left in (model, outer):
+        with pytest.raises(AttributeError, match=r"belongs to another network now; .* copy.deepcopy\(part\)"):
+            Adam(left)
+        assert "forward" in dir(left)
+    assert np.shares_memory(model[0].parameters.flat, other.parameters.flat)
 
 
 def test_passes_that_a_class_lacks_are_named():
