@@ -183,6 +183,8 @@ def test_the_fill_may_be_chosen_and_bool_becomes_integers():
     assert pad_batch([[True, False], [True]])[0].T.tolist() == [[1, 0], [1, -1]]
     with pytest.raises(TypeError, match="fill: expected an integer, got float"):
         pad_batch([[1]], fill=0.5)
+    with pytest.raises(ValueError, match=r"fill: expected .*, got 1180591620717411303424"):
+        pad_batch([[1]], fill=2**70)
     with pytest.raises(TypeError, match="fill: expected a number, got str"):
         pad_batch([[1.0]], fill="0")
 

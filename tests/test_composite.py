@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastrnn as fr
 from fastrnn.layers import Logistic
-from fastrnn.train import CheckpointError, load_checkpoint
+from fastrnn.train import Adam, CheckpointError, load_checkpoint
 from gradient_check import assert_gradient
 
 
@@ -190,6 +190,8 @@ def test_parts_are_all_there_from_the_start():
         AttributeError, match=r"^head: parts cannot be added .*super\(\).__init__\(head=\.\.\.\)"
     ):
         model.head = fr.Linear(3, 2)
+    with pytest.raises(AttributeError, match=r"^fc: parts cannot be removed; make a composite of the others"):
+        del model.fc
     model.note = "of one's own"
     assert model.note == "of one's own"
 
@@ -238,6 +240,26 @@ def test_what_makes_parts_no_chain_is_said(model, reason):
             TypeError, match=f"^Composite: its parts are no chain: {reason}.*write a subclass"
         ):
             use(np.zeros((1, 2), np.float32))
+
+
+def test_words_of_other_libraries_are_answered_as_a_sequential_answers_them():
+    model, x = make_chain(), [[1], [2]]
+    for run in (model, model.forward, fr.Sequential({"rnn": fr.GRU(1, 2)})):
+        with pytest.raises(TypeError, match=r"^hx: not an argument; write state="):
+            run(x, hx=None)
+
+
+def test_a_network_whose_part_went_to_another_one_is_not_trained_in_vain():
+    model = make_chain()
+    outer = fr.Composite(inner=model)
+    fr.Sequential(copy.deepcopy(model[0]))
+    assert np.shares_memory(model[0].parameters.flat, outer.parameters.flat)
+    other = fr.Sequential(model[0])
+    for left in (model, outer):
+        with pytest.raises(AttributeError, match=r"belongs to another network now; .* copy.deepcopy\(part\)"):
+            Adam(left)
+        assert "forward" in dir(left)
+    assert np.shares_memory(model[0].parameters.flat, other.parameters.flat)
 
 
 def test_passes_that_a_class_lacks_are_named():

@@ -78,6 +78,14 @@ def test_writing_a_difference_back_by_name_is_a_write():
         lambda w: np.where(w > 0, w, 0),
         lambda w: np.dot(w, w.T),
         lambda w: np.einsum("ij,kj->ik", w, w),
+        lambda w: w[[1, 0]],
+        lambda w: w[w > 0],
+        lambda w: w.argsort(),
+        lambda w: w.argpartition(1),
+        lambda w: w.byteswap(),
+        lambda w: w.compress([True, False], axis=0),
+        lambda w: w.ravel("F"),
+        lambda w: w.T.reshape(-1),
     ],
 )
 def test_what_is_computed_from_parameters_is_a_plain_array(compute):

@@ -17,6 +17,7 @@ from fastrnn.train import (
     PlateauSchedule,
     Trainer,
     TrainingDiverged,
+    TrainingState,
     Validation,
     evaluate_examples,
     train,
@@ -283,6 +284,27 @@ def test_a_file_of_something_else_is_refused_and_nothing_changes(tmp_path):
     assert same_arrays(other.state().arrays, state.arrays)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"random": {}}, "random state: expected those of"),
+        ({"random": {"generators": [{"bit_generator": "x"}] * 2}}, "random state: expected"),
+        ({"random": {"generators": [7] * 2}}, "random state: expected"),
+        ({"carried": []}, "carried: expected none, as examples start from zero"),
+    ],
+)
+def test_a_state_that_is_damaged_somewhere_changes_nothing(damage, message):
+    trainer, other = make_full_trainer(), make_full_trainer()
+    list(trainer.run(5))
+    list(other.run(2))
+    state, before, parameters = trainer.state(), other.state(), parameters_of(other)
+    with pytest.raises(ValueError, match=message):
+        other.restore(TrainingState({**state.values, **damage}, state.arrays))
+    assert parameters_of(other) == parameters
+    assert other.state().values == before.values
+    assert same_arrays(other.state().arrays, before.arrays)
+
+
 def test_a_trainer_of_a_language_model_names_the_line_that_saves_it(tmp_path):
     for use in (make_trainer().save, make_trainer().load):
         with pytest.raises(TypeError, match=r"write save_checkpoint\(path, trainer.model, vocabulary"):
@@ -400,6 +422,15 @@ EXAMPLES = ExampleBatches(np.zeros((4, 3, 2), np.float32), np.zeros((4, 3, 1)), 
 def test_what_does_not_belong_together_is_refused_with_the_line_to_write(make, error, message):
     with pytest.raises(error, match=f"^{message}"):
         make()
+
+
+def test_a_loss_of_each_element_is_refused_with_what_to_leave_out():
+    loss = functools.partial(fr.losses.mean_squared_error, reduction="none")
+    data = ExampleBatches(np.zeros((4, 3, 1), np.float32), np.zeros((4, 3, 1)), 2)
+    with pytest.raises(
+        TypeError, match=r"loss: expected one that returns a number, got \[3, 2, 1\]; leave out"
+    ):
+        list(Trainer(fr.Linear(1, 1), data, loss=loss).run(1))
 
 
 def test_a_loss_without_lengths_is_refused_where_it_needs_them():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._arrays import NO_TARGET, as_ids
-from fastrnn._checks import Seed, as_flag, as_generator, as_integers, as_number, as_size
+from fastrnn._checks import Seed, as_flag, as_generator, as_number, as_size
 from fastrnn._foreign import of_others
 from fastrnn._memory import named_memory
 
@@ -195,7 +195,9 @@ def _as_steps(lengths: Any) -> NDArray[np.int64]:
 def _as_fill(fill: float | None, dtype: np.dtype[Any]) -> float:
     if fill is None:
         return 0.0 if dtype.kind == "f" else NO_TARGET
-    return as_number("fill", fill) if dtype.kind == "f" else as_integers("fill", [fill])[0]
+    if dtype.kind == "f":
+        return as_number("fill", fill)
+    return as_size("fill", fill, least=-(2**63), most=2**63 - 1)
 
 
 def _as_sequence(index: int, sequence: Any) -> NDArray[Any]:

@@ -172,7 +172,8 @@ def evaluate_examples(model: Module, data: ExampleBatches, loss: Loss) -> Evalua
     Returns
     -------
     evaluation : Evaluation
-        Its loss is the mean over all targets of the data.
+        Its loss is the mean over all targets of the data; of a loss with class weights it is the mean of the
+        batches' means by their numbers of targets, which depends on the batches.
 
     Raises
     ------

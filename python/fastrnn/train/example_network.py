@@ -137,6 +137,10 @@ class ExampleNetwork:
         loss, dy = self.loss_of_outputs(
             y, targets, **_lengths(lengths if needed and self._takes_lengths else None)
         )
+        if np.ndim(loss):
+            raise TypeError(
+                f"loss: expected one that returns a number, got {list(np.shape(loss))}; leave out reduction="
+            )
         return float(loss), dy.swapaxes(0, 1) if swapped else dy
 
 

@@ -63,11 +63,15 @@ def trainer_state(trainer: Training) -> TrainingState:
 
 def restore_trainer(trainer: Training, state: TrainingState) -> None:
     """See `Trainer.restore`."""
+    before = trainer_state(trainer)
     try:
         values = check_values(state.values, complete=True)
         _restore(trainer, values, state.arrays)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"training state: damaged: {error}") from error
+    except BaseException as error:
+        _restore(trainer, before.values, before.arrays)
+        if isinstance(error, (KeyError, TypeError)):
+            raise ValueError(f"training state: damaged: {error}") from error
+        raise
 
 
 def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -108,6 +112,8 @@ def _check_carried(trainer: Training, progress: TrainingProgress) -> None:
     """Check the recurrent state by one step of the model, whose own check it is."""
     if progress.carried is None:
         return
+    if not hasattr(trainer._network, "advance"):
+        raise ValueError("training state: carried: expected none, as examples start from zero")
     rows = trainer.data.batch(progress.batches).inputs.shape[1]
     try:
         trainer._network.advance(np.zeros((1, rows), np.int64), progress.carried)

@@ -253,7 +253,7 @@ class Trainer(Generic[ModelT]):
         Raises
         ------
         ValueError
-            If the state does not fit this trainer's model, optimizer, average or data.
+            If the state does not fit this trainer's model, optimizer, average or data; nothing has changed.
         """
         restore_trainer(self, state)
 

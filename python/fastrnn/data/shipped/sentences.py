@@ -80,7 +80,7 @@ def load_tales(subset: str = "train") -> str:
 
     A line is a paragraph of five sentences as those of `load_sentences`, which make sense by chance only.
 
-    A character of "valid" costs 0.86 nats with a trigram model of "train".
+    A character of "valid" costs 0.86 nats with a trigram model of "train" that adds 0.1 to each count.
 
     Generated from a fixed seed; as fastrnn itself, under its licence.
 

@@ -77,7 +77,7 @@ class Module:
             super().__setattr__(name, value)
 
     def __dir__(self) -> Iterable[str]:
-        return {*super().__dir__(), *(name for name in self.parameters if name.isidentifier())}
+        return {*super().__dir__(), *filter(str.isidentifier, self.__dict__.get("parameters", ()))}
 
     @property
     def gradients(self) -> Gradients:
@@ -287,7 +287,8 @@ class Module:
         self._gradients = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_gradients": None}
+        state = {name: value for name, value in self.__dict__.items() if name != "_group"}
+        return {**state, "_gradients": None}
 
 
 def sparse_parts(module: Module) -> list[SparseRows]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from fastrnn.layers.base.buffer import Buffer
@@ -15,7 +17,8 @@ class ModuleGroup(Module):
     """A module made of modules, with all their parameters in one flat array, named ``module.parameter``.
 
     Each module stays usable on its own; its parameters and gradients are views of the group's. Gradients
-    accumulated before the group is made are lost. Layers and models that have passes of their own are groups;
+    accumulated before the group is made are lost. A group that a module leaves for another one has no
+    `parameters` any more. Layers and models that have passes of their own are groups;
     `Composite` is the group that users make.
 
     Parameters
@@ -55,12 +58,20 @@ class ModuleGroup(Module):
         self.__dict__.update(modules)
         self._modules = tuple(modules.values())
         self._bind(self.parameters._buffer, 0)
+        for module in modules.values():
+            _leave_group(module)
+            module.__dict__["_group"] = weakref.ref(self)
 
     def _bind(self, buffer: Buffer, start: int) -> None:
         super()._bind(buffer, start)
         for module in self._modules:
             module._bind(buffer, start)
             start += module.num_parameters
+
+    def _hint(self, name: str) -> str | None:
+        if name == "parameters" and "_modules" in self.__dict__:
+            return "one of its parts belongs to another network now; make that of copy.deepcopy(part)"
+        return super()._hint(name)
 
     def _own_parameters(self) -> list[tuple[Module, str]]:
         return [part for module in self._modules for part in module._own_parameters()]
@@ -75,6 +86,14 @@ class ModuleGroup(Module):
     def _clear_sparse_rows(self) -> None:
         for module in self._modules:
             module._clear_sparse_rows()
+
+
+def _leave_group(module: Module) -> None:
+    """Take the parameters from the groups that a module leaves: they are no longer those of the parts."""
+    group = module.__dict__.get("_group", lambda: None)()
+    while group is not None:
+        group.__dict__.pop("parameters", None)
+        group = group.__dict__.get("_group", lambda: None)()
 
 
 def _check_modules(modules: dict[str, Module]) -> None:

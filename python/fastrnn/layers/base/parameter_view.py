@@ -90,9 +90,25 @@ def _copying(method: Callable[..., Any]) -> Callable[..., Any]:
     return plain
 
 
+def _viewing(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method, assigned=("__name__", "__qualname__"))
+    def viewed(self: Array, *inputs: Any, **given: Any) -> Any:
+        result = method(self, *inputs, **given)
+        # What is writable is a copy, as of a mask.
+        return (
+            result.view(np.ndarray) if isinstance(result, np.ndarray) and result.flags.writeable else result
+        )
+
+    return viewed
+
+
 _WRITING = ("__setitem__", "fill", "itemset", "partition", "put", "resize", "setfield", "sort")
-_COPYING = ("__copy__", "__deepcopy__", "__reduce_ex__", "astype", "copy", "dot", "flatten", "repeat", "take")
-for _names, _answer in ((_WRITING, _writing), (_COPYING, _copying)):
+_COPYING = (
+    *("__copy__", "__deepcopy__", "__reduce_ex__", "argpartition", "argsort", "astype", "byteswap", "choose"),
+    *("compress", "copy", "dot", "flatten", "repeat", "searchsorted", "take"),
+)
+_VIEWING = ("__getitem__", "ravel", "reshape")
+for _names, _answer in ((_WRITING, _writing), (_COPYING, _copying), (_VIEWING, _viewing)):
     for _name in _names:
         if hasattr(np.ndarray, _name):  # NumPy 2 has no itemset
             setattr(ParameterView, _name, _answer(getattr(np.ndarray, _name)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fastrnn._memory import FEWER_TOKENS, named_memory
+from fastrnn._other_words import refuse_arguments
 from fastrnn.layers.base.kept import Kept
 from fastrnn.layers.composite.parts import check_kind_of_part, check_parts, widths
 from fastrnn.layers.recurrent.engine.arguments import as_states
@@ -93,8 +94,11 @@ class Chain:
         *,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Any,
     ) -> tuple[Array, SequentialState]:
         """See `Sequential.__call__`."""
+        if other:
+            refuse_arguments(other)
         given = self.entries("state", state)
         masked = {"mask": mask, "zero_masked": zero_masked}
         states: list[Any] = []
@@ -116,8 +120,11 @@ class Chain:
         *,
         mask: Any = None,
         zero_masked: bool = False,
+        **other: Any,
     ) -> tuple[Array, SequentialState, SequentialTape]:
         """See `Sequential.forward`; the tape is that of `network`."""
+        if other:
+            refuse_arguments(other)
         given = self.entries("state", state)
         masked = {"mask": mask, "zero_masked": zero_masked}
         states: list[Any] = []

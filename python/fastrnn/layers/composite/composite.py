@@ -26,7 +26,8 @@ class Composite(NamedParts):
 
     Give the parts the names that the attributes of a PyTorch module have, and ``load_state_dict`` reads its
     state dict. Parts may be composites. Each part becomes an attribute, and stays usable on its own; its
-    parameters and gradients are views of the composite's.
+    parameters and gradients are views of the composite's. A part belongs to one network: for another one
+    write ``copy.deepcopy(part)``.
 
     If the parts are a chain, in which each reads what the one before it returns, the composite runs as
     `Sequential` does: a call, ``forward``, ``backward`` and ``stream`` take and return the same. The layers

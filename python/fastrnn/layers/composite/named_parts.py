@@ -77,6 +77,11 @@ class NamedParts(ModuleGroup):
             )
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        if name in self.__dict__.get("parts", ()):
+            raise AttributeError(f"{name}: parts cannot be removed; make a composite of the others")
+        super().__delattr__(name)
+
     def __repr__(self) -> str:
         if all(name.isidentifier() for name in self.parts):
             given = ", ".join(f"{name}={part!r}" for name, part in self.parts.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastrnn._other_words import refuse_arguments
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.composite.chain import Chain, SequentialState, SequentialTape
 from fastrnn.layers.composite.composite import Composite, is_reserved
@@ -110,9 +109,8 @@ class Sequential(Composite):
         ValueError, TypeError
             As for the parts.
         """
-        if other:
-            refuse_arguments(other)
-        return self._chain().infer(x, state, lengths, reset, mask=mask, zero_masked=zero_masked)
+        options = {"mask": mask, "zero_masked": zero_masked, **other}
+        return self._chain().infer(x, state, lengths, reset, **options)
 
     def forward(
         self,
@@ -143,9 +141,7 @@ class Sequential(Composite):
         ValueError, TypeError
             As for a call.
         """
-        if other:
-            refuse_arguments(other)
-        options = {"mask": mask, "zero_masked": zero_masked}
+        options = {"mask": mask, "zero_masked": zero_masked, **other}
         return self._chain().forward(self, x, state, lengths, reset, **options)
 
     def backward(
