@@ -27,23 +27,30 @@ class OutputFiles:
     ----------
     out : str
         The first of them.
+    resumed : str, optional
+        The checkpoint to resume from, which the first may replace.
+
+    Attributes
+    ----------
+    continued : bool
+        Whether they are those of the training to resume.
     """
 
-    def __init__(self, out: str) -> None:
+    def __init__(self, out: str, resumed: str | None = None) -> None:
         self.last: Path = Path(out)
+        self.resumed = resumed
+        self.continued: bool = resumed is not None and _same(out, resumed)
         self.best: Path = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
         self.log: Path = self.last.with_name(f"{self.last.stem}.jsonl")
         self.config: Path = config_path(out)
 
-    def check(self, texts: Iterable[str], resumed: str | None = None, tensorboard: str | None = None) -> None:
+    def check(self, texts: Iterable[str], tensorboard: str | None = None) -> None:
         """Check that each file can be written and overwrites neither another nor an input.
 
         Parameters
         ----------
         texts : iterable of str
             The files that training reads.
-        resumed : str, optional
-            The checkpoint to resume from, which the last model may replace.
         tensorboard : str, optional
             The folder of the curves.
 
@@ -65,27 +72,22 @@ class OutputFiles:
         for path in outputs:
             if any(_same(path, text) for text in texts):
                 raise ValueError(f"{path}: is an input text; --out would overwrite it")
-            if resumed is not None and path is not self.last and _same(path, resumed):
+            if self.resumed is not None and path is not self.last and _same(path, self.resumed):
                 raise ValueError(f"{path}: is the checkpoint to resume; --out would overwrite it")
             if tensorboard is not None and _same(path, tensorboard):
                 raise ValueError(f"--tensorboard: {tensorboard}: expected a folder of its own, not --out's")
         for path in outputs:
             check_writable(path)
 
-    def check_new(self, resumed: str | None = None) -> None:
+    def check_new(self) -> None:
         """Check that none of the files exists, unless they are those of the training to resume.
-
-        Parameters
-        ----------
-        resumed : str, optional
-            The checkpoint to resume from.
 
         Raises
         ------
         ValueError
             If one exists; the message has the command lines that resume it or replace it.
         """
-        if resumed is not None and _same(self.last, resumed):
+        if self.continued:
             return
         found = [str(path) for path in (self.last, self.best, self.log, self.config) if path.exists()]
         if not found:
@@ -93,7 +95,7 @@ class OutputFiles:
         resume = f"to continue its training, type: {command_line('train', '--resume', str(self.last))}; "
         raise ValueError(
             f"--out: {', '.join(found)}: already there; "
-            f"{resume if resumed is None and self.last.exists() else ''}"
+            f"{resume if self.resumed is None and self.last.exists() else ''}"
             f"to replace it, type: {typed_again('--overwrite')}"
         )
 
