@@ -60,7 +60,7 @@ def test_a_resumed_training_replaces_its_own_files_but_no_others(model, folder):
     before = contents(folder)
     more = ["train", "--resume", model, "--steps", 35]
     result = run(*more, "--out", "n.safetensors")
-    assert_one_line(result, 2, r"--out: n\.safetensors, .*n\.config\.toml: already there; to replace it")
+    assert_one_line(result, 2, r"--out: n\.safetensors, .*n\.config\.toml: already there; to replace them")
     assert contents(folder) == before
     run_well(*lines_to_type(result.stderr)[0])
     assert load_checkpoint("n.safetensors").training.values["step"] == 35

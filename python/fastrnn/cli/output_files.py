@@ -13,7 +13,7 @@ from fastrnn.cli.command_line import command_line, typed_again
 from fastrnn.cli.saved_config import config_path
 from fastrnn.files.atomic_files import check_writable
 
-__all__ = ["OutputFiles", "check_output", "overwrite_option"]
+__all__ = ["OutputFiles", "check_new", "check_output", "overwrite_option"]
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
@@ -89,14 +89,34 @@ class OutputFiles:
         """
         if self.continued:
             return
-        found = [str(path) for path in (self.last, self.best, self.log, self.config) if path.exists()]
-        if not found:
-            return
         resume = f"to continue its training, type: {command_line('train', '--resume', str(self.last))}; "
+        check_new(
+            (self.last, self.best, self.log, self.config),
+            otherwise=resume if self.resumed is None and self.last.exists() else "",
+        )
+
+
+def check_new(paths: Iterable[str | Path], *, argument: str = "--out", otherwise: str = "") -> None:
+    """Check that no file exists.
+
+    Parameters
+    ----------
+    paths : iterable of str
+    argument : str, default "--out"
+        How the message calls them.
+    otherwise : str, default ""
+        What else to do than to replace them.
+
+    Raises
+    ------
+    ValueError
+        If one exists; the message has the command line that replaces it.
+    """
+    found = [str(path) for path in paths if os.path.lexists(path)]
+    if found:
         raise ValueError(
-            f"--out: {', '.join(found)}: already there; "
-            f"{resume if self.resumed is None and self.last.exists() else ''}"
-            f"to replace it, type: {typed_again('--overwrite')}"
+            f"{argument}: {', '.join(found)}: already there; {otherwise}"
+            f"to replace {'it' if len(found) == 1 else 'them'}, type: {typed_again('--overwrite')}"
         )
 
 
@@ -124,10 +144,8 @@ def check_output(
     if any(_same(out, path) for path in inputs):
         raise ValueError(f"{argument}: {out}: is an input; it would be overwritten")
     check_writable(out)
-    if os.path.exists(out) and not overwrite:
-        raise ValueError(
-            f"{argument}: {out}: already there; to replace it, type: {typed_again('--overwrite')}"
-        )
+    if not overwrite:
+        check_new([out], argument=argument)
 
 
 def _same(one: str | Path, other: str | Path) -> bool:
