@@ -83,6 +83,7 @@ def test_files_that_exist_are_kept_unless_overwrite_is_given(stand_in):
 
 
 def test_an_unknown_name_leads_to_the_names_there_are(stand_in):
+    assert "did you mean vowels?" in run("data", "VOWELS").stderr
     result = run("data", "vowel")
     assert result.exit_code == 2
     assert "NAME: expected one of vowels, t, got 'vowel'; did you mean vowels?" in result.stderr

@@ -87,7 +87,7 @@ def next_commands(data_set: Any, folder: str) -> list[str]:
 def _chosen(sets: Mapping[str, DataSet], name: str) -> DataSet:
     if name in sets:
         return sets[name]
-    near = difflib.get_close_matches(name, sets, n=1)
+    near = difflib.get_close_matches(name.lower(), sets, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise click.UsageError(f"NAME: expected one of {', '.join(sets)}, got {name!r}{hint}")
 
