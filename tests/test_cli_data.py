@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,13 @@ def test_an_unknown_name_leads_to_the_names_there_are(stand_in):
     result = run("data", "vowel")
     assert result.exit_code == 2
     assert "NAME: expected one of vowels, t, got 'vowel'; did you mean vowels?" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["cycles", "reber"])
+def test_what_is_the_loss_is_not_shown_as_another_measure(folder, name):
+    line = json.loads(run_well("data", name, "--json").stdout)["commands"][0]
+    shown = typed(line).stdout
+    assert re.search(r" 1 epoch, .* validation loss \d+\.\d+\n", shown), shown
 
 
 def test_every_shipped_set_trains_and_is_used_as_the_program_says(folder):
