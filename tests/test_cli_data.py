@@ -2,14 +2,14 @@
 
 import json
 import os
+import re
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from fastrnn.data.shipped import DATA_SETS
 from test_cli import run, run_well
 
 NAMES = "name,kind\n" + "anna,a\nbobo,o\n" * 6
@@ -38,9 +38,8 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stand_in(folder, monkeypatch):
-    module = ModuleType("fastrnn.data.shipped")
-    module.DATA_SETS = {"vowels": StandIn(), "t": StandIn("t", "a text", "text")}
-    monkeypatch.setitem(sys.modules, "fastrnn.data.shipped", module)
+    sets = {"vowels": StandIn(), "t": StandIn("t", "a text", "text")}
+    monkeypatch.setattr("fastrnn.cli.data.DATA_SETS", sets)
     return folder
 
 
@@ -76,19 +75,29 @@ def test_files_that_exist_are_kept_unless_overwrite_is_given(stand_in):
     (stand_in / "vowels-valid.csv").write_text("mine")
     result = run("data", "vowels")
     assert (result.exit_code, sorted(os.listdir())) == (2, ["vowels-valid.csv"])
-    assert "vowels-valid.csv: already there; add --overwrite" in result.stderr
+    assert (
+        "vowels-valid.csv: already there; to replace it, type: fastrnn data vowels --overwrite"
+        in result.stderr
+    )
     paths = json.loads(run_well("data", "vowels", "--overwrite", "--json").stdout)["files"]
     assert [Path(path).read_text() for path in paths] == [NAMES, NAMES]
 
 
 def test_an_unknown_name_leads_to_the_names_there_are(stand_in):
+    assert "did you mean vowels?" in run("data", "VOWELS").stderr
     result = run("data", "vowel")
     assert result.exit_code == 2
     assert "NAME: expected one of vowels, t, got 'vowel'; did you mean vowels?" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["cycles", "reber"])
+def test_what_is_the_loss_is_not_shown_as_another_measure(folder, name):
+    line = json.loads(run_well("data", name, "--json").stdout)["commands"][0]
+    shown = typed(line).stdout
+    assert re.search(r" 1 epoch, .* validation loss \d+\.\d+\n", shown), shown
+
+
 def test_every_shipped_set_trains_and_is_used_as_the_program_says(folder):
-    shipped = pytest.importorskip("fastrnn.data.shipped")
-    for name in shipped.DATA_SETS:
+    for name in DATA_SETS:
         for line in json.loads(run_well("data", name, "--json").stdout)["commands"]:
             typed(line)

@@ -34,6 +34,12 @@ def test_three_ways_lead_to_the_same_help(words):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_each_option_says_what_it_does(words):
+    options = [one for one in command_of(words).params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
+
+
 @pytest.mark.parametrize("group", [[], ["fit"]], ids=" ".join)
 def test_the_list_of_commands_has_whole_sentences(group):
     shown = " ".join(run_well(*group, "--help").stdout.split())

@@ -60,7 +60,7 @@ def test_a_resumed_training_replaces_its_own_files_but_no_others(model, folder):
     before = contents(folder)
     more = ["train", "--resume", model, "--steps", 35]
     result = run(*more, "--out", "n.safetensors")
-    assert_one_line(result, 2, r"--out: n\.safetensors, .*n\.config\.toml: already there; to replace it")
+    assert_one_line(result, 2, r"--out: n\.safetensors, .*n\.config\.toml: already there; to replace them")
     assert contents(folder) == before
     run_well(*lines_to_type(result.stderr)[0])
     assert load_checkpoint("n.safetensors").training.values["step"] == 35
@@ -110,3 +110,20 @@ def test_json_says_it_on_standard_error_alone(model):
     assert (result.exit_code, result.stdout) == (2, "")
     summary = run_well(*TRAIN, "--out", model, "--json", "--overwrite")
     assert json.loads(summary.stdout)["step"] == 3
+
+
+def test_no_best_model_of_another_training_stays_beside_the_one_that_replaces_it(model, folder):
+    assert (folder / "m.best.safetensors").exists()
+    run_well(*TRAIN, "--valid-fraction", "0", "--out", model, "--overwrite")
+    assert not (folder / "m.best.safetensors").exists()
+
+
+def test_a_training_resumed_into_other_files_names_the_best_model_where_it_is(model, folder):
+    run_well(*TRAIN, "--out", "n.safetensors", "--seed", "5")
+    best = (folder / "m.best.safetensors").read_bytes()
+    worse = ["--learning-rate", "9", "--steps", "35", "--out", "n.safetensors", "--overwrite", "--json"]
+    assert (
+        json.loads(run_well("train", "--resume", model, *worse).stdout)["best_model"] == "m.best.safetensors"
+    )
+    assert not (folder / "n.best.safetensors").exists()
+    assert (folder / "m.best.safetensors").read_bytes() == best

@@ -62,6 +62,8 @@ def test_no_word_has_two_hints_and_none_is_a_command():
         ("train t.txt -rnn_size 3", "no such option -rnn_size; in fastrnn: --hidden-size N"),
         ("train --output_dir x", "--output_dir; in fastrnn: --out MODEL.safetensors"),
         ("train --block_size 8", "--seq-length N"),
+        ("plot --output x.png", "no such option --output; in fastrnn: --out FILE"),
+        ("data --list", "no such option --list; in fastrnn: fastrnn data"),
         ("train --n_layer 8", "--num-layers N"),
         ("train --n_embd 8", "--embedding-size N"),
         ("train --data_dir d", "fastrnn train FILE"),

@@ -106,7 +106,10 @@ def test_plot_writes_a_picture_of_logs_once(log, folder):
     assert shown == "2 logs with 60 records; saved curves.png\n"
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     again = run("plot", log)
-    assert (again.exit_code, "already there; add --overwrite" in again.stderr) == (2, True)
+    assert (again.exit_code, f"to replace it, type: fastrnn plot {log} --overwrite" in again.stderr) == (
+        2,
+        True,
+    )
     result = json.loads(run_well("plot", log, "--overwrite", "--json").stdout)
     assert result == {
         "out": "curves.png",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 import shlex
 from collections.abc import Mapping
@@ -13,20 +12,14 @@ from typing import Any
 import click
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.output_files import check_new, overwrite_option
 from fastrnn.cli.standard_streams import show
+from fastrnn.data.shipped import DATA_SETS, DataSet
 
 __all__ = ["command", "next_commands"]
 
 
-_EXAMPLES = """\b
-Examples:
-  fastrnn data                      # what there is
-  fastrnn data names                # its files, into this folder
-  fastrnn data names --out names    # into another folder
-"""
-
-
-@click.command(name="data", epilog=_EXAMPLES)
+@click.command(name="data")
 @click.argument("name", required=False)
 @click.option(
     "--out",
@@ -36,18 +29,17 @@ Examples:
     show_default="this folder",
     help="Folder to write to; it is created if there is none.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@overwrite_option
 @json_option
 def command(name: str | None, out: str, overwrite: bool, as_json: bool) -> None:
     """List the small data sets that come with fastrnn, or write the files of the one called NAME.
 
     What to type next with the files is printed.
     """
-    sets = _data_sets()
     if name is None:
-        _list(sets, as_json)
+        _list(DATA_SETS, as_json)
         return
-    chosen = _chosen(sets, name)
+    chosen = _chosen(DATA_SETS, name)
     paths = _write(chosen, out, overwrite)
     commands = next_commands(chosen, out)
     if as_json:
@@ -92,28 +84,19 @@ def next_commands(data_set: Any, folder: str) -> list[str]:
     return [shlex.join(training), shlex.join(uses.get(data_set.task, scored))]
 
 
-def _data_sets() -> Mapping[str, Any]:
-    # Read when the command runs: the other commands start without the data sets.
-    sets: Mapping[str, Any] = importlib.import_module("fastrnn.data.shipped").DATA_SETS
-    return sets
-
-
-def _chosen(sets: Mapping[str, Any], name: str) -> Any:
+def _chosen(sets: Mapping[str, DataSet], name: str) -> DataSet:
     if name in sets:
         return sets[name]
-    near = difflib.get_close_matches(name, sets, n=1)
+    near = difflib.get_close_matches(name.lower(), sets, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise click.UsageError(f"NAME: expected one of {', '.join(sets)}, got {name!r}{hint}")
 
 
-def _write(data_set: Any, folder: str, overwrite: bool) -> list[str]:
+def _write(data_set: DataSet, folder: str, overwrite: bool) -> list[str]:
     """Write the files of a data set into a folder, which is made if need be, and return their paths."""
     paths = [_path(folder, name) for name in data_set.files]
-    found = [path for path in paths if os.path.lexists(path)]
-    if found and not overwrite:
-        raise ValueError(
-            f"--out: {', '.join(found)}: already there; add --overwrite to replace, or name another folder"
-        )
+    if not overwrite:
+        check_new(paths)
     os.makedirs(folder, exist_ok=True)
     data_set.write(folder, overwrite=overwrite)
     return paths
@@ -124,7 +107,7 @@ def _path(folder: str, name: str) -> str:
     return name if folder == os.curdir else os.path.join(folder, name)
 
 
-def _list(sets: Mapping[str, Any], as_json: bool) -> None:
+def _list(sets: Mapping[str, DataSet], as_json: bool) -> None:
     if as_json:
         print_json({"data_sets": [{**_as_json(one), "files": list(one.files)} for one in sets.values()]})
         return
@@ -134,5 +117,5 @@ def _list(sets: Mapping[str, Any], as_json: bool) -> None:
     show(f"To write the files of one into this folder: fastrnn data {next(iter(sets))}")
 
 
-def _as_json(data_set: Any) -> dict[str, Any]:
+def _as_json(data_set: DataSet) -> dict[str, Any]:
     return {name: getattr(data_set, name) for name in ("name", "summary", "task", "origin")}

@@ -55,6 +55,15 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("fastrnn predict names.safetensors new.csv --proba --out done.csv", "with probabilities"),
         ("fastrnn predict sales.safetensors --steps 12", "the next twelve steps"),
     ),
+    "plot": (
+        ("fastrnn plot book.jsonl", "losses and learning rate"),
+        ("fastrnn plot lstm.jsonl gru.jsonl --x seconds", "two trainings"),
+    ),
+    "data": (
+        ("fastrnn data", "what there is"),
+        ("fastrnn data names", "its files, into this folder"),
+        ("fastrnn data names --out names", "into another folder"),
+    ),
     "convert": (
         ("fastrnn convert model.pt model.safetensors --check", "from PyTorch"),
         ("fastrnn convert model.safetensors model.onnx", "to ONNX"),

@@ -218,9 +218,11 @@ def _report(
     words = [f"loss {history['loss'][-1]:.4f}"]
     if "validation_score" in history:
         words.append(f"validation loss {history['validation_loss'][-1]:.4f}")
-        words.append(f"{task.measure} {history['validation_score'][-1]:.4f}")
+        if not task.by_loss:
+            words.append(f"{task.measure} {history['validation_score'][-1]:.4f}")
     epochs = f"{model.n_iter_} of {model.epochs}" if model.n_iter_ < model.epochs else f"{model.n_iter_}"
+    unit = "epoch" if epochs == "1" else "epochs"
     show(
-        f"{rows:,} examples, {parameters:,} parameters, {epochs} epochs, {seconds:.0f} s: {', '.join(words)}"
+        f"{rows:,} examples, {parameters:,} parameters, {epochs} {unit}, {seconds:.0f} s: {', '.join(words)}"
     )
     show(f"saved {out}, and its options in {config_path(out)}")

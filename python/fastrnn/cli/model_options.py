@@ -117,13 +117,17 @@ def _option(field: Any, kind: str, text: str) -> click.Option:
 
 
 def _documented(model: type) -> dict[str, tuple[str, str]]:
-    """Return the kind and the text of each setting in the docstrings of a class and its bases."""
+    """Return the kind and the text of each setting in the docstrings of a class and its bases.
+
+    A class that says only another kind or default leaves the text of its base.
+    """
     found: dict[str, tuple[str, str]] = {}
     for each in reversed(model.__mro__):
         text = inspect.cleandoc(each.__doc__ or "")
         _, _, section = text.partition("Parameters\n----------\n")
         section = re.split(r"\n\w[\w ]*\n-{3,}\n", section)[0]
         names: list[str] = []
+        inherited = dict(found)
         for line in section.splitlines():
             entry = _ENTRY.match(line)
             if entry is not None:
@@ -133,6 +137,9 @@ def _documented(model: type) -> dict[str, tuple[str, str]]:
                 for name in names:
                     kind, before = found[name]
                     found[name] = (kind, f"{before} {line.strip()}".strip())
+        found = {
+            name: (kind, text or inherited.get(name, ("", ""))[1]) for name, (kind, text) in found.items()
+        }
     return {name: (kind, _as_help(text)) for name, (kind, text) in found.items()}
 
 

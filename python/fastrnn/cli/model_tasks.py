@@ -35,6 +35,8 @@ class ModelTask:
         Whether there must be sequences to read.
     proba : bool
         Whether ``predict_proba`` has columns for ``classes_``.
+    by_loss : bool
+        Whether training scores held-out data by its loss, not by the measure.
     series : bool
         Whether the rows of a file are the steps of one series, which `predict` goes on with.
     """
@@ -47,6 +49,7 @@ class ModelTask:
     measure: str
     needs_x: bool = True
     proba: bool = False
+    by_loss: bool = False
     series: bool = False
 
     @property
@@ -78,11 +81,12 @@ _ALL = (
     ),
     ModelTask(
         "generate", "SequenceGenerator", "new sequences like those of --y, from nothing or the class --x",
-        x_as="label", y_as="text", measure="negative nats a step", needs_x=False,
+        x_as="label", y_as="text", measure="negative nats a step", needs_x=False, by_loss=True,
     ),
     ModelTask(
         "forecast", "Forecaster", "the steps after a series, whose steps are the rows",
-        x_as="numbers", y_as="number", measure="R2 one step ahead", needs_x=False, series=True,
+        x_as="numbers", y_as="number", measure="R2 one step ahead", needs_x=False, by_loss=True,
+        series=True,
     ),
 )  # fmt: skip
 

@@ -22,6 +22,8 @@ _COMMANDS = {
     "fastrnn fit transcribe FILE --out MODEL": "transcribe ctc asr",
     "fastrnn fit forecast FILE --out MODEL": "forecast timeseries",
     "fastrnn convert SOURCE TARGET": "export import onnx",
+    "fastrnn plot LOG": "curve curves chart graph",
+    "fastrnn data": "dataset datasets download corpus",
     "fastrnn bench": "benchmark speed perf",
     "fastrnn --version": "version",
 }
@@ -127,6 +129,21 @@ _TABLES = {
         },
     ),
     "inspect": (_CPU, {"--out REPORT.html": "output html report", "--text FILE": "input data file"}),
+    "plot": (
+        {
+            "--out FILE": "output output-file save savefig png svg pdf",
+            "--x NAME": "x-axis xaxis",
+            "fastrnn plot LOG": "log log-file logdir input file",
+        },
+    ),
+    "data": (
+        {
+            "--out FOLDER": "output output-dir out-dir data-dir dir root folder path save",
+            "fastrnn data NAME": "name dataset download",
+            "fastrnn data": "list ls all",
+            "--overwrite": "force",
+        },
+    ),
     "convert": (
         _CPU,
         {

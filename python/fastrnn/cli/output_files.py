@@ -13,7 +13,7 @@ from fastrnn.cli.command_line import command_line, typed_again
 from fastrnn.cli.saved_config import config_path
 from fastrnn.files.atomic_files import check_writable
 
-__all__ = ["OutputFiles", "check_output", "overwrite_option"]
+__all__ = ["OutputFiles", "check_new", "check_output", "overwrite_option"]
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
@@ -27,23 +27,30 @@ class OutputFiles:
     ----------
     out : str
         The first of them.
+    resumed : str, optional
+        The checkpoint to resume from, which the first may replace.
+
+    Attributes
+    ----------
+    continued : bool
+        Whether they are those of the training to resume.
     """
 
-    def __init__(self, out: str) -> None:
+    def __init__(self, out: str, resumed: str | None = None) -> None:
         self.last: Path = Path(out)
+        self.resumed = resumed
+        self.continued: bool = resumed is not None and _same(out, resumed)
         self.best: Path = self.last.with_name(f"{self.last.stem}.best{self.last.suffix}")
         self.log: Path = self.last.with_name(f"{self.last.stem}.jsonl")
         self.config: Path = config_path(out)
 
-    def check(self, texts: Iterable[str], resumed: str | None = None, tensorboard: str | None = None) -> None:
+    def check(self, texts: Iterable[str], tensorboard: str | None = None) -> None:
         """Check that each file can be written and overwrites neither another nor an input.
 
         Parameters
         ----------
         texts : iterable of str
             The files that training reads.
-        resumed : str, optional
-            The checkpoint to resume from, which the last model may replace.
         tensorboard : str, optional
             The folder of the curves.
 
@@ -65,36 +72,51 @@ class OutputFiles:
         for path in outputs:
             if any(_same(path, text) for text in texts):
                 raise ValueError(f"{path}: is an input text; --out would overwrite it")
-            if resumed is not None and path is not self.last and _same(path, resumed):
+            if self.resumed is not None and path is not self.last and _same(path, self.resumed):
                 raise ValueError(f"{path}: is the checkpoint to resume; --out would overwrite it")
             if tensorboard is not None and _same(path, tensorboard):
                 raise ValueError(f"--tensorboard: {tensorboard}: expected a folder of its own, not --out's")
         for path in outputs:
             check_writable(path)
 
-    def check_new(self, resumed: str | None = None) -> None:
+    def check_new(self) -> None:
         """Check that none of the files exists, unless they are those of the training to resume.
-
-        Parameters
-        ----------
-        resumed : str, optional
-            The checkpoint to resume from.
 
         Raises
         ------
         ValueError
             If one exists; the message has the command lines that resume it or replace it.
         """
-        if resumed is not None and _same(self.last, resumed):
-            return
-        found = [str(path) for path in (self.last, self.best, self.log, self.config) if path.exists()]
-        if not found:
+        if self.continued:
             return
         resume = f"to continue its training, type: {command_line('train', '--resume', str(self.last))}; "
+        check_new(
+            (self.last, self.best, self.log, self.config),
+            otherwise=resume if self.resumed is None and self.last.exists() else "",
+        )
+
+
+def check_new(paths: Iterable[str | Path], *, argument: str = "--out", otherwise: str = "") -> None:
+    """Check that no file exists.
+
+    Parameters
+    ----------
+    paths : iterable of str
+    argument : str, default "--out"
+        How the message calls them.
+    otherwise : str, default ""
+        What else to do than to replace them.
+
+    Raises
+    ------
+    ValueError
+        If one exists; the message has the command line that replaces it.
+    """
+    found = [str(path) for path in paths if os.path.lexists(path)]
+    if found:
         raise ValueError(
-            f"--out: {', '.join(found)}: already there; "
-            f"{resume if resumed is None and self.last.exists() else ''}"
-            f"to replace it, type: {typed_again('--overwrite')}"
+            f"{argument}: {', '.join(found)}: already there; {otherwise}"
+            f"to replace {'it' if len(found) == 1 else 'them'}, type: {typed_again('--overwrite')}"
         )
 
 
@@ -122,10 +144,8 @@ def check_output(
     if any(_same(out, path) for path in inputs):
         raise ValueError(f"{argument}: {out}: is an input; it would be overwritten")
     check_writable(out)
-    if os.path.exists(out) and not overwrite:
-        raise ValueError(
-            f"{argument}: {out}: already there; to replace it, type: {typed_again('--overwrite')}"
-        )
+    if not overwrite:
+        check_new([out], argument=argument)
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import click
 
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.training_log import read_log
-from fastrnn.files.atomic_files import check_writable
 from fastrnn.plots import plot_training
 from fastrnn.plots.figure import matplotlib_module
 from fastrnn.plots.training_curves import X_AXES
@@ -22,14 +21,7 @@ __all__ = ["command"]
 _SUFFIXES = (".png", ".svg", ".pdf")
 
 
-_EXAMPLES = """\b
-Examples:
-  fastrnn plot book.jsonl                          # losses and learning rate
-  fastrnn plot lstm.jsonl gru.jsonl --x seconds    # two trainings, together
-"""
-
-
-@click.command(name="plot", epilog=_EXAMPLES)
+@click.command(name="plot")
 @click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option(
     "--out",
@@ -38,7 +30,7 @@ Examples:
     show_default=True,
     help="Picture to write: .png, .svg or .pdf.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a picture that exists.")
+@overwrite_option
 @click.option(
     "--x", type=click.Choice(list(X_AXES)), help="The x axis.  [default: steps, or epochs of a fit]"
 )
@@ -48,7 +40,9 @@ def command(logs: tuple[str, ...], out: str, overwrite: bool, x: str | None, as_
 
     A log is the NAME.jsonl of `fastrnn train`, or what `fastrnn fit --json` printed.
     """
-    _check_out(out, logs, overwrite)
+    if Path(out).suffix.lower() not in _SUFFIXES:
+        raise ValueError(f"--out: expected a name that ends in .png, .svg or .pdf, got {out!r}")
+    check_output(out, logs, overwrite=overwrite)
     matplotlib_module("matplotlib")  # whether it is installed is said before anything is read
     records = dict(zip(_names(logs), map(read_log, logs), strict=True))
     for path, log in zip(logs, records.values(), strict=True):
@@ -66,17 +60,6 @@ def command(logs: tuple[str, ...], out: str, overwrite: bool, x: str | None, as_
         return
     amount = sum(map(len, records.values()))
     show(f"{len(logs)} {'log' if len(logs) == 1 else 'logs'} with {amount:,} records; saved {out}")
-
-
-def _check_out(out: str, logs: tuple[str, ...], overwrite: bool) -> None:
-    """Check that the picture has a known kind, can be written, and replaces no log and nothing unasked."""
-    if Path(out).suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"--out: expected a name that ends in .png, .svg or .pdf, got {out!r}")
-    if any(os.path.exists(out) and os.path.samefile(out, log) for log in logs):
-        raise ValueError(f"--out: {out}: is an input; it would be overwritten")
-    check_writable(out)
-    if os.path.exists(out) and not overwrite:
-        raise ValueError(f"--out: {out}: already there; add --overwrite to replace it, or name another")
 
 
 def _names(paths: tuple[str, ...]) -> list[str]:

@@ -114,7 +114,7 @@ def summarize(
     known = math.isfinite(run.trainer.best_loss)
     return Summary(
         model=str(run.files.last),
-        best_model=str(run.files.best) if known else None,
+        best_model=str(run.best_model) if known else None,
         log=str(run.files.log),
         stopped=stopped,
         step=run.trainer.step,

@@ -89,7 +89,7 @@ def command(
         run = TrainingRun(settings, read_texts(settings), target, force=force)
     else:
         given = given_settings(context, ["files", *options])
-        run = _resumed_run(resume, given, OutputFiles(out or resume), overwrite)
+        run = _resumed_run(resume, given, OutputFiles(out or resume, resume), overwrite)
     context.exit(Session(run, as_json).execute())
 
 
@@ -97,7 +97,7 @@ def _resumed_run(resume: str, given: dict[str, Any], files: OutputFiles, overwri
     checkpoint = load_checkpoint(resume)
     try:
         settings = resumed_settings(resume, checkpoint, given)
-        _check_files(settings, files, overwrite, resume)
+        _check_files(settings, files, overwrite)
         run = TrainingRun(settings, read_texts(settings), files, checkpoint)
     except (CheckpointError, KeyError) as error:
         raise CheckpointError(f"{resume}: {error}") from error
@@ -109,10 +109,8 @@ def _resumed_run(resume: str, given: dict[str, Any], files: OutputFiles, overwri
     return run
 
 
-def _check_files(
-    settings: TrainingSettings, files: OutputFiles, overwrite: bool, resumed: str | None = None
-) -> None:
+def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool) -> None:
     texts = (*settings.files, *([] if settings.valid is None else [settings.valid]))
-    files.check(texts, resumed, settings.tensorboard)
+    files.check(texts, settings.tensorboard)
     if not overwrite:
-        files.check_new(resumed)
+        files.check_new()

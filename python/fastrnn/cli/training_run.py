@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from pathlib import Path
 
 from fastrnn.cli import training_parts
 from fastrnn.cli.memory import check_training_memory, smaller, training_memory
@@ -45,6 +46,9 @@ class TrainingRun:
     ----------
     memory : int
         Estimate of the memory that training needs, in bytes.
+    best_model : Path
+        The file that the best model is in, once there is one: until a resumed training with other files
+        finds a better one, it is that of the training before.
 
     Raises
     ------
@@ -108,6 +112,8 @@ class TrainingRun:
             diagnose_every=settings.diagnosis_steps,
         )
         self.saved_step: int | None = None
+        self.best_model: Path = files.best if files.resumed is None else OutputFiles(files.resumed).best
+        self._others_best = not files.continued  # a best model that is there is of another training
         self._logged_step = 0
         if checkpoint is not None:
             self._resume(checkpoint)
@@ -134,6 +140,10 @@ class TrainingRun:
             try:
                 if self.trainer.best_step == self.trainer.step and math.isfinite(self.trainer.best_loss):
                     save_checkpoint(self.files.best, self.trainer.evaluated, self.vocabulary)
+                    self.best_model = self.files.best
+                elif self._others_best:
+                    self.files.best.unlink(missing_ok=True)
+                self._others_best = False
             finally:
                 self.save_last()
             record = self.trainer.last_record

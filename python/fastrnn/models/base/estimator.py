@@ -43,6 +43,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
     hidden_size : int, default 64
         H, the units of each layer and direction.
     num_layers : int, default 1
+        Recurrent layers, each on the output of the one before.
     bidirectional : bool
         Whether a second set of layers reads each sequence from its end.
     embedding_size : int, optional, default 64
@@ -82,9 +83,11 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
     validation_fraction : float, default 0.1
         The part that is held out. Not used if ``fit`` is given a validation set.
     n_iter_no_change : int, default 5
+        Epochs without a higher score after which ``early_stopping`` stops.
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None
         For the parameters, the order of the examples and dropout. With an int, ``fit`` is repeatable.
     dtype : {"float32", "float64"}
+        Of the parameters and of all that is computed.
     verbose : bool, default False
         Show a progress bar.
 
