@@ -1,4 +1,4 @@
-"""References of the table of layers to tests, of docs/layers.md to options, and of the map from PyTorch to names."""
+"""The table of layers refers to tests, docs/layers.md to options, and the map from PyTorch to names."""
 
 import inspect
 import os
