@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="so many sets of dates and trainings")
     parser.add_argument("--draw", metavar="PATH", help="draw the attention of a date into this .png or .svg")
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds: expected at least 1")
     settings, seeds, count = dict(SETTINGS), range(arguments.seeds), EXAMPLES
     if arguments.small:
         settings |= {"hidden_size": 24, "epochs": 2}

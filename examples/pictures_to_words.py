@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a run of a few seconds")
     parser.add_argument("--seeds", type=int, default=3, help="so many splits and trainings")
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds: expected at least 1")
     settings, seeds = dict(SETTINGS), range(arguments.seeds)
     if arguments.small:
         settings |= {"hidden_size": 32, "epochs": 8}

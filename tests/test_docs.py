@@ -1,9 +1,11 @@
-"""References of the table of layers to tests, and of docs/layers.md to options."""
+"""The table of layers refers to tests, docs/layers.md to options, and the map from PyTorch to names."""
 
 import inspect
 import os
+import re
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,12 @@ from layer_coverage import TABLE
 
 TESTS = Path(__file__).resolve().parent
 PAGE = TESTS.parent / "docs" / "layers.md"
+MAP = TESTS.parent / "docs" / "pytorch-to-fastrnn.md"
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in MAP.read_text(encoding="utf-8").splitlines()
+    if line.startswith("| `")
+]
 LAYERS = [fr.RNN, fr.GRU, fr.LSTM, fr.SLSTM, fr.MinGRU, fr.MinLSTM, fr.Jordan, fr.Stack]
 
 
@@ -79,3 +87,26 @@ def test_every_covered_name_is_an_option():
     for layer in LAYERS:
         known |= option_names(layer) | argument_names(layer)
     assert sorted({name for row in TABLE for name in row.covers} - known) == []
+
+
+def test_the_map_from_pytorch_is_read():
+    assert len(ROWS) > 40
+    assert {len(row) for row in ROWS} <= {2, 3}
+
+
+def test_every_name_of_the_map_exists():
+    named = {name for row in ROWS for name in re.findall(r"(?:fr|fastrnn)\.([A-Za-z_.]*\w)", row[1])}
+    assert {"LSTM", "losses.huber", "train.AdamW"} <= named
+    for name in named:
+        reduce(getattr, name.split("."), fr)
+
+
+def test_arguments_that_the_map_calls_the_same_exist():
+    taken = {
+        name
+        for function in (fr.LSTM, fr.LSTM.__call__, fr.Composite.load_state_dict)
+        for name in inspect.signature(function).parameters
+    }
+    same = [row[0] for row in ROWS if row[1].startswith("the same")]
+    assert same
+    assert {name for cell in same for name in re.findall(r"(\w+)=", cell)} <= taken

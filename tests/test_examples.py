@@ -1,6 +1,7 @@
 """Every script of `examples/` runs, with data that it makes: ``--small`` is a run of a few seconds."""
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -39,6 +40,21 @@ def test_the_example_runs(path, tmp_path):
     result = run(path, tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
+
+
+SEEDED = [
+    path
+    for path in EXAMPLES
+    if re.search(r'"--seeds", type=int, default|compare\.parser', path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize("path", SEEDED, ids=lambda path: path.stem)
+def test_no_seeds_are_refused(path, tmp_path):
+    assert len(SEEDED) > 8
+    result = run(path, tmp_path, "--seeds", "0")
+    assert result.returncode != 0
+    assert result.stderr.splitlines()[-1].endswith("--seeds: expected at least 1")
 
 
 def test_networks_compared_at_equal_parameters_are_drawn(tmp_path, matplotlib):

@@ -90,6 +90,13 @@ def test_the_size_of_the_wheel_is_within_its_limit():
     assert 0.9 * WHEEL_LIMIT < max(quoted) * 1e6 <= WHEEL_LIMIT
 
 
+def test_the_time_of_the_installation_is_the_same_on_every_page():
+    (seconds,) = re.findall(r"compiles the kernels: (\d+) seconds on two cores", PAGES["README.md"])
+    assert 75 <= int(seconds) <= 105
+    for name in ("start", "limits", "troubleshooting"):
+        assert "a minute and a half" in " ".join(PAGES[f"docs/{name}.md"].split()), name
+
+
 def test_versions_of_peers_are_those_that_were_measured():
     machine = result("torch-modules")["machine"]
     versions = {"PyTorch": machine["torch"].partition("+")[0], **result("reservoirs")["versions"]}

@@ -119,7 +119,20 @@ def test_every_picture_of_the_gallery_exists_and_says_what_is_seen(site):
     for shown in gallery.SHOWN.values():
         assert (gallery.IMAGES / shown.picture).is_file()
         assert len(shown.seen) > 30
-        assert (DOCS.parent / shown.command.split()[1]).is_file()
+
+
+def test_the_command_below_a_picture_of_the_gallery_writes_it(site):
+    gallery = site["gallery_pages"]
+    for shown in gallery.SHOWN.values():
+        script, *arguments = shown.command.split()[1:]
+        text = (DOCS.parent / script).read_text("utf-8")
+        if "import compare" in text:
+            text += (gallery.EXAMPLES / "long_term" / "compare.py").read_text("utf-8")
+        assert all(f'"{one}"' in text for one in arguments if one.startswith("--")), shown.command
+        written = Path(arguments[-1])
+        if "--lengths" in arguments:  # a picture for each length
+            written = written.with_stem(f"{written.stem}-{arguments[arguments.index('--lengths') + 1]}")
+        assert written.name == shown.picture
 
 
 @pytest.mark.parametrize("part", ["introduction", "sections"])

@@ -68,7 +68,7 @@ SHOWN = {
         "python examples/long_term/clipping.py --plot clipping.png",
     ),
     "adding": Shown(
-        "adding-problem.png",
+        "adding-problem-100.png",
         "The adding problem: each network's error during training, and its gradient norm against the lag",
         "python examples/long_term/adding.py --lengths 100 --plot adding-problem.png",
     ),

@@ -124,6 +124,8 @@ def main() -> None:
     )
     parser.add_argument("--small", action="store_true", help="a short run, to see that all is well")
     args = parser.parse_args()
+    if args.seeds < 1:
+        parser.error("--seeds: expected at least 1")
 
     steps, seeds, strings = (50, 1, 300) if args.small else (args.steps, args.seeds, 6000)
     paths = {name: descend(300, **limits) for name, limits in LIMITS.items()}

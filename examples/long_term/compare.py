@@ -272,6 +272,8 @@ def run(make_task: Callable[[int], Task], arguments: argparse.Namespace, suffix:
     suffix : str
         Joined to the name of the picture.
     """
+    if arguments.seeds < 1:
+        raise SystemExit("--seeds: expected at least 1")
     tasks = [make_task(seed) for seed in range(arguments.seeds)]
     task, first = tasks[0], []
     print(f"{task.title}: {task.metric}")

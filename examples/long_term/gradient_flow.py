@@ -113,6 +113,8 @@ def main() -> None:
     parser.add_argument("--plot", metavar="FILE", help="the picture to write, with all seeds")
     parser.add_argument("--small", action="store_true", help="a run of a few seconds")
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds: expected at least 1")
     hidden, sizes, seeds = HIDDEN, (LAG, ROWS, RUN), arguments.seeds
     if arguments.small:
         hidden, sizes, seeds = 16, (30, 4, 100), 2
