@@ -40,7 +40,7 @@ def training_step(
     ours, theirs = Adam(network, RATE), torch.optim.Adam(twin.parameters(), RATE)
 
     def run_fastrnn() -> float:
-        network.zero_gradients()
+        network.zero_grad()
         loss: float = network.loss_and_gradients(batch)
         ours.step()
         return loss
