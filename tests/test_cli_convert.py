@@ -166,7 +166,7 @@ def test_pytorch_is_asked_where_it_is_installed(torch, tmp_path):
     source, target = tmp_path / "model.pt", tmp_path / "target.safetensors"
     torch.save({"model": modules.state_dict(), "epoch": 3}, source)
     assert "each layer beside the source: equal" in run_well("convert", source, target, "--check").stdout
-    result = json.loads(run_well("convert", source, target, "--check", "--json").stdout)
+    result = json.loads(run_well("convert", source, target, "--check", "--json", "--overwrite").stdout)
     assert result["parity"]["source"]["differences"].keys() == {"encoder", "rnn", "cell", "decoder"}
     assert result["parity"]["source"]["largest"] < 1e-6
     assert result["notes"] == ["read 'model', left out epoch"]
