@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +19,8 @@ __all__ = ["load_language_model", "model_argument", "model_kind"]
 _SUFFIX = ".safetensors"
 _MOST_NAMED = 5
 _FOREIGN = (".pt", ".pth", ".ckpt", ".bin", ".onnx", ".keras", ".h5")  # what fastrnn convert reads
+
+T = TypeVar("T")
 
 
 class _ModelFile(click.Path):
@@ -67,10 +69,7 @@ def load_language_model(path: str) -> Checkpoint:
     OSError
         If it cannot be read.
     """
-    try:
-        return load_checkpoint(path)
-    except CheckpointError as error:
-        raise CheckpointError(_explained(path, str(error))) from error.__cause__
+    return _read(load_checkpoint, path)
 
 
 def model_kind(path: str) -> str:
@@ -83,8 +82,13 @@ def model_kind(path: str) -> str:
     OSError
         If it cannot be read.
     """
+    return _read(kind_of_file, path)
+
+
+def _read(reader: Callable[[str], T], path: str) -> T:
+    """Call a reader of a file; where it refuses the file, say what to type instead."""
     try:
-        return kind_of_file(path)
+        return reader(path)
     except CheckpointError as error:
         raise CheckpointError(_explained(path, str(error))) from error.__cause__
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._arrays import NO_TARGET
-from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._checks import Seed, as_flag
 from fastrnn._foreign import of_others
 from fastrnn._memory import named_memory
 from fastrnn.data.batching import Batch
-from fastrnn.data.buckets import length_buckets
+from fastrnn.data.shuffled_batches import ShuffledBatches
 
 __all__ = ["ExampleBatches"]
 
 _FEWER_ROWS = "use a smaller batch_size, or split the longest sequences"
 
 
-class ExampleBatches:
+class ExampleBatches(ShuffledBatches):
     """Sequences and their targets in batches, with which a `Trainer` trains a network of one's own.
 
     A batch is time-major, ``[T, N, ...]``. Where its sequences differ in length it has ``lengths``, its
@@ -81,9 +81,6 @@ class ExampleBatches:
     ([(2,), (4,)], False, 2, 6)
     """
 
-    batch_first: bool
-    bucket: bool
-
     def __init__(
         self,
         inputs: Sequence[Any] | NDArray[Any],
@@ -95,10 +92,8 @@ class ExampleBatches:
         seed: Seed = None,
         bucket: bool = True,
     ) -> None:
-        self.batch_size: int = as_size("batch_size", batch_size)
-        self.batch_first, self.bucket = as_flag("batch_first", batch_first), as_flag("bucket", bucket)
-        # One draw turns a seed of any kind into a number that can be saved.
-        self.order: int = int(as_generator(seed).integers(2**63))
+        super().__init__(batch_size, seed, bucket=bucket)
+        self.batch_first: bool = as_flag("batch_first", batch_first)
         self._inputs = _as_examples("inputs", inputs)
         self._targets = _as_examples("targets", targets)
         if len(self._inputs) != len(self._targets):
@@ -111,28 +106,8 @@ class ExampleBatches:
         self.tokens: int = int(self._counts.sum())
         if not self.tokens:
             raise ValueError(f"targets: expected at least one that is not {NO_TARGET}, got none")
-        self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return -(-len(self.lengths) // self.batch_size)
-
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a training step, counted from 0 over all epochs.
-
-        Parameters
-        ----------
-        step : int
-            0 or more.
-
-        Returns
-        -------
-        batch : Batch
-            Without lengths if all its sequences have as many steps; ``advance`` is 0, as no batch continues
-            another.
-        """
-        epoch, index = divmod(step, len(self))
-        rows = self._rows_of(epoch)[index]
+    def _make_batch(self, rows: NDArray[np.int64]) -> Batch:
         lengths = self.lengths[rows]
         inputs = _stacked(self._inputs, rows, lengths, 0)
         padding = NO_TARGET if self._targets[0].dtype.kind == "i" else 0
@@ -143,33 +118,11 @@ class ExampleBatches:
         ragged = bool((lengths != lengths[0]).any())
         return Batch(inputs, targets, lengths if ragged else None, 0, int(self._counts[rows].sum()))
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Iterate over the first epoch."""
-        return (self.batch(step) for step in range(len(self)))
-
-    @property
-    def largest(self) -> int:
-        """The steps of the largest batch of an epoch, its sequences times the longest one's."""
-        return max(len(rows) * int(self.lengths[rows].max()) for rows in self._rows_of(0))
-
     def __repr__(self) -> str:
         steps = f"{self.lengths.min()} to {self.lengths.max()}"
         return (
             f"<ExampleBatches: {len(self.lengths)} sequences of {steps} steps, {len(self)} batches an epoch>"
         )
-
-    def _rows_of(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Return the examples of each batch of an epoch; the last epoch is cached."""
-        cached, rows = self._epoch
-        if cached != epoch:
-            random = np.random.default_rng([self.order, epoch])
-            if self.bucket:
-                rows = length_buckets(self.lengths, self.batch_size, seed=random)
-            else:
-                order = random.permutation(len(self.lengths))
-                rows = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-            self._epoch = (epoch, rows)
-        return rows
 
 
 def _as_examples(name: str, examples: Any) -> Sequence[NDArray[Any]]:

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._arrays import NO_TARGET, as_ids
-from fastrnn._checks import Seed, as_flag, as_generator, as_size
+from fastrnn._checks import Seed, as_size
 from fastrnn._foreign import of_others
 from fastrnn.data.batching import Batch
-from fastrnn.data.buckets import length_buckets
+from fastrnn.data.shuffled_batches import ShuffledBatches
 
 __all__ = ["SentenceBatches"]
 
 
-class SentenceBatches:
+class SentenceBatches(ShuffledBatches):
     """Sequences in batches, one per row; each row begins with a zero state and is padded to the longest.
 
     A row reads a start and then the sequence, and predicts the sequence and then its end: inputs
@@ -81,12 +81,9 @@ class SentenceBatches:
         seed: Seed = None,
         bucket: bool = True,
     ) -> None:
-        self.batch_size: int = as_size("batch_size", batch_size)
+        super().__init__(batch_size, seed, bucket=bucket)
         self.start: int = as_size("start", start, least=-1)
         self.eos: int | None = None if eos is None else as_size("eos", eos, least=0)
-        self.bucket: bool = as_flag("bucket", bucket)
-        # One draw turns a seed of any kind into a number that can be saved.
-        self.order: int = int(as_generator(seed).integers(2**63))
         rows = [_sequence(index, sequence) for index, sequence in enumerate(sequences)]
         if not rows:
             raise ValueError("sequences: expected at least one, got none")
@@ -96,34 +93,9 @@ class SentenceBatches:
         self._ids = ids.astype(np.int32) if ids.max() < 2**31 else ids
         self.lengths: NDArray[np.int64] = self._sizes + (self.eos is not None)
         self.tokens: int = int(self.lengths.sum())
-        self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def __repr__(self) -> str:
         return f"<SentenceBatches: {len(self._sizes)} sentences of {self.tokens} tokens, {len(self)} batches>"
-
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return -(-len(self._sizes) // self.batch_size)
-
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a training step, counted from 0 over all epochs.
-
-        Parameters
-        ----------
-        step : int
-            0 or more.
-
-        Returns
-        -------
-        batch : Batch
-            With lengths; ``advance`` is 0, as no batch continues another.
-        """
-        epoch, index = divmod(step, len(self))
-        return self._make_batch(self._batch_indices(epoch)[index])
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Iterate over the first epoch."""
-        return (self.batch(step) for step in range(len(self)))
 
     def within(self, steps: int) -> Iterator[Batch]:
         """Iterate over the first epoch in smaller batches where padding would go beyond a number of steps.
@@ -134,7 +106,7 @@ class SentenceBatches:
             The most that a batch may have, its sequences times the longest one's; a sequence that is longer
             comes alone.
         """
-        for rows in self._batch_indices(0):
+        for rows in self._rows_of(0):
             most = max(1, steps // int(self.lengths[rows].max()))
             for first in range(0, len(rows), most):
                 yield self._make_batch(rows[first : first + most])
@@ -144,24 +116,6 @@ class SentenceBatches:
         """The smallest and the greatest id, of the sequences and their end."""
         ends = [] if self.eos is None else [self.eos]
         return min([int(self._ids.min()), *ends]), max([int(self._ids.max()), *ends])
-
-    @property
-    def largest(self) -> int:
-        """The steps of the largest batch of an epoch, its sequences times the longest one's."""
-        return max(len(rows) * int(self.lengths[rows].max()) for rows in self._batch_indices(0))
-
-    def _batch_indices(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Return the sequences of each batch of an epoch; the last epoch is cached."""
-        cached, rows = self._epoch
-        if cached != epoch:
-            random = np.random.default_rng([self.order, epoch])
-            if self.bucket:
-                rows = length_buckets(self.lengths, self.batch_size, seed=random)
-            else:
-                order = random.permutation(len(self._sizes))
-                rows = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-            self._epoch = (epoch, rows)
-        return rows
 
     def _make_batch(self, rows: NDArray[np.int64]) -> Batch:
         sizes, lengths = self._sizes[rows], self.lengths[rows]
