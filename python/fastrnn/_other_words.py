@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from functools import wraps
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
@@ -177,6 +176,8 @@ def refuse_arguments(
     name = next(iter(given))
     hint = _ARGUMENTS.get(name)
     if hint is None:
+        from difflib import get_close_matches  # only an error needs it, not an import of the layers
+
         close = get_close_matches(name, list(known), 1)
         hint = f"did you mean {close[0]}?" if close else ""
     raise TypeError(f"{name}: not {kind}" + (f"; {hint}" if hint else ""))
