@@ -8,6 +8,7 @@ import numpy as np
 
 from fastrnn.layers.base.buffer import Buffer
 from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.precision import Precision
 from fastrnn.layers.base.sparse import SparseRows
 
 __all__ = ["ModuleGroup"]
@@ -67,6 +68,11 @@ class ModuleGroup(Module):
         for module in self._modules:
             module._bind(buffer, start)
             start += module.num_parameters
+
+    def _set_precision(self, precision: Precision) -> None:
+        super()._set_precision(precision)
+        for module in self._modules:
+            module._set_precision(precision)
 
     def _hint(self, name: str) -> str | None:
         if name == "parameters" and "_modules" in self.__dict__:
