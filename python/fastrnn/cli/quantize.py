@@ -93,7 +93,7 @@ def _report(model: str, out: str, precision: str, *, trained: bool) -> dict[str,
 
 
 def _stored(path: str) -> dict[str, list[str]]:
-    """Return the names of a file's parameters by the kind of number they are stored in."""
+    """Return the names of a file's parameters by the kind of number that each is stored in."""
     from safetensors import safe_open
 
     with errors_of_library(path), safe_open(path, "np") as file:
@@ -102,7 +102,7 @@ def _stored(path: str) -> dict[str, list[str]]:
     for name, kind in sorted(kinds.items()):
         if not (name.endswith(_SCALE) and kinds.get(name.removesuffix(_SCALE)) == "I8"):
             found.setdefault(_NAMES.get(kind, kind), []).append(name)
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[0] == "float32"))  # what is smaller first
 
 
 def _as_text(report: dict[str, Any]) -> str:
