@@ -68,7 +68,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "quantize": (
         ("fastrnn quantize book.safetensors --out small.safetensors", "in int8"),
-        ("fastrnn quantize names.safetensors --precision bfloat16 --out n.safetensors", ""),
+        ("fastrnn quantize names.safetensors --precision bfloat16 --out n.safetensors", "in bfloat16"),
     ),
     "convert": (
         ("fastrnn convert model.pt model.safetensors --check", "from PyTorch"),

@@ -8,10 +8,11 @@ import click
 
 from fastrnn.cli.command_line import command_line
 
-__all__ = ["TrainedPrecision", "in_precision", "precision_option", "quantized"]
+__all__ = ["INFERENCE", "TrainedPrecision", "in_precision", "network_of", "precision_option", "quantized"]
 
 T = TypeVar("T")
 
+#: What models are quantized to.
 INFERENCE = ("bfloat16", "int8")
 
 
@@ -53,7 +54,7 @@ def in_precision(path: str, model: T, precision: str | None) -> T:
     ValueError
         If it is quantized to another precision already, or has nothing to quantize.
     """
-    network = _network(model)
+    network = network_of(model)
     if precision is None or (network.quantized and network.precision == precision):
         return model
     return quantized(path, model, precision, otherwise="type it without --precision, or ")
@@ -74,7 +75,7 @@ def quantized(path: str, model: T, precision: str, *, otherwise: str = "") -> T:
     ValueError
         If it is quantized already, or has nothing to quantize.
     """
-    network = _network(model)
+    network = network_of(model)
     if network.quantized:
         line = command_line("quantize", "MODEL", "--precision", precision, "--out", "SMALL")
         raise ValueError(
@@ -87,6 +88,6 @@ def quantized(path: str, model: T, precision: str, *, otherwise: str = "") -> T:
     return small
 
 
-def _network(model: Any) -> Any:
+def network_of(model: Any) -> Any:
     """Return the module of a model with ``fit``, or the module itself."""
     return getattr(model, "network_", model)

@@ -39,8 +39,8 @@ _SCALE = ".scale"  # how the name of an int8 tensor's scales ends
 def command(model: str, out: str, precision: str, overwrite: bool, as_json: bool) -> None:
     """Write a smaller copy of MODEL whose weights are bytes or bfloat16, for inference.
 
-    Weights of layers without such products, biases and initial states stay float32. The copy cannot be
-    trained; MODEL stays as it is. All commands that use a model read the copy.
+    Biases, initial states and layers that have no other precision stay float32. sample, eval, score, next
+    and predict read the copy. It cannot be trained; MODEL stays as it is.
     """
     check_output(out, [model], overwrite=overwrite)
     read = _load(model)
