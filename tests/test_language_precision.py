@@ -28,7 +28,8 @@ MODELS = {
     "lstm": lambda: {"hidden_size": 13},
     "gru": lambda: {"cell": "gru", "hidden_size": 13, "embedding_size": 6},
     "gru-before": lambda: {"cell": "gru", "hidden_size": 13, "reset_after": False},
-    "rnn": lambda: {"cell": "rnn", "hidden_size": 13, "nonlinearity": "relu", "embedding_size": 6},
+    "rnn": lambda: {"cell": "rnn", "hidden_size": 13, "embedding_size": 6},
+    "relu": lambda: {"cell": "rnn", "hidden_size": 13, "nonlinearity": "relu", "embedding_size": 6},
     "tied": lambda: {"hidden_size": 9, "embedding_size": 9, "tied": True},
     "head": lambda: {"hidden_size": 9, "head": {"hidden_sizes": [8], "out_features": 5}},
     "given": lambda: {"rnn": fr.GRU(6, 9, 2, seed=1), "embedding_size": 6},
@@ -158,7 +159,7 @@ def test_the_loss_in_training_is_that_of_a_call_and_threads_change_nothing(name)
     assert len(found) == 1
 
 
-@EVERY_MODEL
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "relu"])  # whose derivative jumps
 def test_gradients_are_those_of_float32_within_the_rounding(name):
     inputs, targets = make_batch()
     model = make(name)
@@ -166,11 +167,12 @@ def test_gradients_are_those_of_float32_within_the_rounding(name):
     wide.load_state_dict(model.state_dict())
     for each in (model, wide):
         each.loss_and_gradients(inputs, targets)
+    # The last step's part of a gradient goes through some four products in each direction, whose operands are
+    # both off by a fraction of at most 2^-9; parts that come from further off are small.
+    most = 4 * 2 * 2.0**-9
     for key in wide.gradients:
         one, other = model.gradients[key].astype(np.float64), wide.gradients[key].astype(np.float64)
-        # It passes through few products, whose operands are off by a fraction of at most 2^-9 each.
-        assert np.linalg.norm(one - other) < 2**-5 * np.linalg.norm(other), key
-        assert np.linalg.norm(one - other) > 0, key
+        assert 0 < np.linalg.norm(one - other) < most * np.linalg.norm(other), key
 
 
 def test_an_embedding_is_not_folded_into_rounded_weights(monkeypatch):
