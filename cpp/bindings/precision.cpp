@@ -36,6 +36,12 @@ const NarrowKernels* expect_precision(const std::string& precision, bool is_doub
     return native ? native : scaled ? &widened_int8() : &widened_bfloat16();
 }
 
+const NarrowKernels* expect_trained_precision(const std::string& precision, bool is_double, std::ptrdiff_t depth) {
+    if (precision == "int8")
+        throw py::value_error("precision: expected 'float32' or 'bfloat16' for gradients, got 'int8'");
+    return expect_precision(precision, is_double, depth);
+}
+
 void register_precision(py::module_& m) {
     m.attr("native_products") = FASTRNN_NATIVE_PRODUCTS;
     m.def(

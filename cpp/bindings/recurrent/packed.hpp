@@ -9,6 +9,7 @@
 #include "bindings/python/arrays.hpp"
 #include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
+#include "bindings/weight_memory.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward_pass.hpp"
 #include "kernels/recurrent/forward.hpp"
@@ -16,22 +17,6 @@
 #include "kernels/recurrent/step.hpp"
 
 namespace fastrnn::bindings {
-
-// The memory of packed weights, released with them.
-class WeightMemory {
-   public:
-    template <class S>
-    S* take(Index count) {
-        pieces_.emplace_back(std::size_t(count) * sizeof(S), "packed weights", "use a smaller layer");
-        bytes_ += count * Index(sizeof(S));
-        return static_cast<S*>(pieces_.back().get());
-    }
-    Index bytes() const { return bytes_; }
-
-   private:
-    std::vector<OwnedBlock> pieces_;
-    Index bytes_ = 0;
-};
 
 // A parameter of one layer and direction: the name and field of its gradient, and its shape (a vector if columns is 0).
 // The parameter's own name is the gradient's without the "d".

@@ -53,4 +53,19 @@ void narrow_matrix(const NarrowKernels& kernels, const float* w, const WordMatri
     }
 }
 
+void widen_matrix(const Panels<float>& panels, Index rows, Index K, float* to) {
+    const NarrowKernels& kernels = *panels.narrow;
+    for (Index r = 0; r < rows; ++r, to += K) {
+        const std::uint32_t* const words = panels.rows + r * words_of(kernels, K);
+        for (Index k = 0; k < K; ++k) {
+            if (kernels.scaled) {
+                to[k] = float(reinterpret_cast<const signed char*>(words)[k]) * panels.scales[r];
+                continue;
+            }
+            const std::uint32_t bits = k % 2 ? words[k / 2] & 0xffff0000 : words[k / 2] << 16;
+            std::memcpy(to + k, &bits, sizeof bits);
+        }
+    }
+}
+
 }  // namespace fastrnn

@@ -19,6 +19,9 @@ struct WordMatrix {
 // Rounds a matrix; `row`: room for a row in the form of the kernels.
 void narrow_matrix(const NarrowKernels& kernels, const float* w, const WordMatrix& to, unsigned char* row);
 
+// The matrix [rows, K] that panels were packed from, as it was rounded.
+void widen_matrix(const Panels<float>& panels, Index rows, Index K, float* to);
+
 // Takes memory for a matrix and rounds it.
 template <class Take>
 WordMatrix take_words(const NarrowKernels& kernels, const float* w, Index rows, Index K, Take&& take) {
@@ -117,6 +120,47 @@ void pack_word_rows(const std::uint32_t* from, Index K, Index depth, Row&& row_o
         }
     });
 }
+
+// w [rows, K] -> plain panels of dy W, of depth `rows`; with kernels, of words.
+template <class S, class Take>
+Panels<S> take_transposed_panels(const NarrowKernels* kernels, const S* w, Index rows, Index K, Take&& take) {
+    if constexpr (std::is_same_v<S, float>) {
+        if (kernels) {
+            Panels<float> panels;
+            const WordMatrix words = take_words(*kernels, w, rows, K, take);
+            float* const to = take(panels_size<float>(words_of(*kernels, rows), K));
+            pack_word_rows(words.data, K, rows, [](Index i) { return i; }, to);
+            panels.scalars = to;
+            panels.narrow = kernels;
+            return panels;
+        }
+    }
+    S* const panels = take(panels_size<S>(rows, K));
+    pack_rows(w, rows, K, 0, rows, panels);
+    return panels;
+}
+
+// Scalars that a `take` of either plain panels of a block of weights [rows, K] may ask for, in cache lines.
+template <class S>
+Index block_panels_size(const NarrowKernels* kernels, Index rows, Index K) {
+    constexpr Index line = 64 / sizeof(S);
+    if (!kernels) return std::max(panels_size<S>(K, rows), panels_size<S>(rows, K)) + line;
+    const Index words = words_of(*kernels, K), scales = kernels->scaled ? 2 * rows + 2 * round_up_to_lanes<S>(rows) : 0;
+    const Index panels = std::max(panels_size<S>(words, rows), panels_size<S>(words_of(*kernels, rows), K));
+    return rows * words + panels + scales + narrow_stride(*kernels, K) / Index(sizeof(S)) + 8 * line;
+}
+
+// Takes pieces of memory one after the other, each from the beginning of a cache line on.
+template <class S>
+struct PiecesOf {
+    S* at;
+    S* operator()(Index count) {
+        S* const piece = at;
+        constexpr Index line = 64 / sizeof(S);
+        at += (count + line - 1) / line * line;
+        return piece;
+    }
+};
 
 // Takes the panels that backward needs from the snapshot that forward packed.
 template <class Take, class Row>
