@@ -1,12 +1,12 @@
 // The linear layer: checks, packed weights, then the forward and backward kernels.
 #include "kernels/dense/linear.hpp"
 
-#include "bindings/precision.hpp"
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/precision.hpp"
 #include "bindings/python/released_gil.hpp"
 #include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
-#include "bindings/weight_memory.hpp"
+#include "bindings/python/weight_memory.hpp"
 
 namespace fastrnn::bindings {
 namespace {

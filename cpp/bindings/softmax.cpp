@@ -1,8 +1,8 @@
 // Softmax and cross-entropy, alone and after a linear layer.
 #include <cmath>
 
-#include "bindings/precision.hpp"
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/precision.hpp"
 #include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/dense/blocked_softmax.hpp"

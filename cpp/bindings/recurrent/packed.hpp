@@ -5,11 +5,11 @@
 #include <cstring>
 #include <mutex>
 
-#include "bindings/precision.hpp"
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/precision.hpp"
 #include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
-#include "bindings/weight_memory.hpp"
+#include "bindings/python/weight_memory.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward_pass.hpp"
 #include "kernels/recurrent/forward.hpp"

@@ -2,11 +2,11 @@
 // overlap inputs. `workspace` provides panels and lists of M pointers.
 #pragma once
 
+#include "kernels/matrix/narrow_outer_product.hpp"
+#include "kernels/matrix/narrow_weights.hpp"
 #include "kernels/matrix/outer_product.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/matrix/product.hpp"
-#include "kernels/narrow/outer_product.hpp"
-#include "kernels/narrow/weights.hpp"
 #include "kernels/runtime/interrupt.hpp"
 #include "kernels/runtime/workspace.hpp"
 #include "kernels/vector/denormals.hpp"

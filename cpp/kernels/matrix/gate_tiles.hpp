@@ -1,7 +1,7 @@
 // The gates of some units at one step: their sums, tile by tile, each followed by the cell's own part.
 #pragma once
 
-#include "kernels/narrow/product.hpp"
+#include "kernels/matrix/narrow_product.hpp"
 
 namespace fastrnn {
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/matrix/narrow_product.hpp"
 #include "kernels/matrix/packing.hpp"
-#include "kernels/narrow/product.hpp"
 
 namespace fastrnn {
 
@@ -39,7 +39,7 @@ FASTRNN_INLINE RowPointers<S, Rows> rows_from(const S* const* rows, Index offset
     return moved;
 }
 
-// The same with panels of fewer bits; kernels/narrow/product.cpp.
+// The same with panels of fewer bits; kernels/matrix/narrow_product.cpp.
 void multiply_narrow_panels(const Product<float>& p, Index begin, Index end);
 void multiply_narrow_gate_panels(const Product<float>& p, Index gates, Range rows, Range units);
 void gather_narrow_panels(Index id, float* out, const Panels<float>& panels, const float* bias, Index gates, Index K,

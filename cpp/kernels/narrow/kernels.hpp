@@ -8,13 +8,17 @@
 // first, as VDPBF16PS has it, and a product of two bfloat16 is exact; of int8 an exact sum in int32, times two scales.
 // So all instruction sets give the same bits.
 //
-// A source with flags of its own includes this: nothing here may bring code from elsewhere (native_avx512.cpp).
+// A source with flags of its own includes this: nothing here may bring code from elsewhere (vector/native_kernels.cpp).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 namespace fastrnn {
+
+// What a tile does with the sums that are there: nothing, it adds its own to them, or (bfloat16) goes on with the
+// chains.
+enum class SumsBefore : unsigned char { none, start, chains };
 
 // Some rows of words times one strip of weights, or several side by side.
 struct NarrowTile {
@@ -27,7 +31,7 @@ struct NarrowTile {
     const std::int32_t* corrections;     // what a sum starts with, see NarrowKernels
     float* sums;                         // [rows][strips * width * lanes]
     std::ptrdiff_t sums_stride;
-    bool continues;  // bfloat16: the chains of `sums` go on; otherwise they begin with zero
+    SumsBefore before;  // what is in `sums`
 };
 
 using MultiplyTile = void (*)(const NarrowTile&);
@@ -41,6 +45,8 @@ struct NarrowKernels {
     int offset;      // added to each number of a row; a sum starts with -offset times the sum of its column
     // Narrows K numbers of a row to words, with zeros after the last; writes `scale` if scaled.
     void (*narrow)(const float* from, std::ptrdiff_t K, unsigned char* to, float* scale);
+    // Rounds `count` numbers of two rows to words of bfloat16, `second` null for zeros; null if scaled.
+    void (*pair)(const float* first, const float* second, std::ptrdiff_t count, std::uint32_t* to);
     // Brings words of bfloat16 into the form of a row; null if scaled.
     void (*expand)(const std::uint32_t* words, std::ptrdiff_t count, unsigned char* to);
     // By rows and width of a strip in vectors; `skinny`: of `side` strips at once.

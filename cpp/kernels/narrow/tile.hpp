@@ -133,6 +133,7 @@ struct NarrowTables {
         kernels.offset = Op::offset;
         kernels.narrow = Op::narrow;
         kernels.expand = Op::expand;
+        kernels.pair = Op::pair;
         put<1, 1>(kernels);
         return kernels;
     }

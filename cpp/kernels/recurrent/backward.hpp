@@ -3,9 +3,9 @@
 // slstm.hpp or variant_backward.hpp.
 #pragma once
 
+#include "kernels/matrix/narrow_outer_product.hpp"
 #include "kernels/matrix/outer_product.hpp"
 #include "kernels/matrix/product.hpp"
-#include "kernels/narrow/outer_product.hpp"
 #include "kernels/recurrent/sequence.hpp"
 #include "kernels/recurrent/work_split.hpp"
 #include "kernels/runtime/workspace.hpp"

@@ -57,15 +57,14 @@ struct Elman {
     }
 
     EIGEN_DONT_INLINE void narrow_step(const StepRows<S>& rows) const {
+        const auto start = [&](const NarrowBlock& block) {
+            for (Index r = 0; r < block.height; ++r)
+                std::copy_n(rows.gx[block.row + r] + block.column, block.wide, block.sums + r * block.wide);
+        };
         for_narrow_panels(rows.h_prev, 0, {rows.begin, rows.end}, weights.w_hh, weights.H, rows.units, rows.memory,
-                          [&](Index first, Index height, Index unit, Index cols, S* sums) {
-                              const Index wide = cols * lanes<S>;
-                              for (Index r = 0; r < height; ++r)
-                                  for (Index j = 0; j < wide; j += lanes<S>) {
-                                      S* const sum = sums + r * wide + j;
-                                      store(sum, load(rows.gx[first + r] + unit + j) + load(sum));
-                                  }
-                              epilogue(sums, cols, rows.h + first, height, unit);
+                          start, [&](const NarrowBlock& block) {
+                              epilogue(block.sums, block.wide / lanes<S>, rows.h + block.row, block.height,
+                                       block.column);
                           });
     }
 

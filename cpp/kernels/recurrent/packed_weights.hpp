@@ -1,7 +1,7 @@
 // The weights of one layer and direction of a cell without options, as they come, and their packing for the cell.
 #pragma once
 
-#include "kernels/narrow/weights.hpp"
+#include "kernels/matrix/narrow_weights.hpp"
 #include "kernels/recurrent/elman.hpp"
 #include "kernels/recurrent/gru.hpp"
 #include "kernels/recurrent/lstm.hpp"

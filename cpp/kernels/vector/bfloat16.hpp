@@ -1,8 +1,6 @@
 // Floats rounded to bfloat16: their upper halves.
 #pragma once
 
-#include <cstring>
-
 #include "kernels/vector/simd.hpp"
 
 namespace fastrnn {
@@ -28,12 +26,17 @@ FASTRNN_INLINE Vec<float> round_to_bfloat16(Vec<float> a) {
     return from_bits(pand(bits_of(either), set_bits(0xffff0000)));
 }
 
-// The same of one float, as the 16 bits.
-inline std::uint16_t bfloat16_bits(float a) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &a, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) return std::uint16_t(bits >> 16 | 0x40);
-    return std::uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+// The halves of words of two bfloat16, as floats, and the words of two vectors of floats.
+FASTRNN_INLINE Vec<float> lower_halves(Vec<float> words) {
+    return from_bits(Eigen::internal::plogical_shift_left<16>(bits_of(words)));
+}
+FASTRNN_INLINE Vec<float> upper_halves(Vec<float> words) {
+    return from_bits(Eigen::internal::pand(bits_of(words), set_bits(0xffff0000)));
+}
+FASTRNN_INLINE Vec<float> words_of_halves(Vec<float> lower, Vec<float> upper) {
+    using namespace Eigen::internal;
+    const IntegerPacket low = plogical_shift_right<16>(bits_of(round_to_bfloat16(lower)));
+    return from_bits(por(low, bits_of(round_to_bfloat16(upper))));
 }
 
 }  // namespace fastrnn

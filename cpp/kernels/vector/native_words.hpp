@@ -37,6 +37,9 @@ struct NativeWords {
         std::memcpy(&word, from, sizeof word);
         return _mm512_set1_epi32(word);
     }
+    static FASTRNN_WORDS_INLINE __m512 added(const float* to, __m512 sum, const NarrowTile& t) {
+        return t.before == SumsBefore::start ? _mm512_add_ps(_mm512_loadu_ps(to), sum) : sum;
+    }
     static FASTRNN_WORDS_INLINE __mmask16 first(std::ptrdiff_t count) {
         return count >= 16 ? __mmask16(0xffff) : __mmask16((1u << count) - 1u);
     }
@@ -49,13 +52,14 @@ struct NativeBfloat16 : NativeWords {
 
     static constexpr int most_rows(int) { return 6; }
     static FASTRNN_WORDS_INLINE Sum start(const NarrowTile& t, int r, int c) {
-        return t.continues ? _mm512_loadu_ps(t.sums + r * t.sums_stride + c * lanes) : _mm512_setzero_ps();
+        return t.before == SumsBefore::chains ? _mm512_loadu_ps(t.sums + r * t.sums_stride + c * lanes)
+                                              : _mm512_setzero_ps();
     }
     static FASTRNN_WORDS_INLINE Sum dot(Sum sum, Row row, Weight weight) {
         return _mm512_dpbf16_ps(sum, (__m512bh)row, (__m512bh)weight);
     }
-    static FASTRNN_WORDS_INLINE void store(float* to, Sum sum, const NarrowTile&, int, int) {
-        _mm512_storeu_ps(to, sum);
+    static FASTRNN_WORDS_INLINE void store(float* to, Sum sum, const NarrowTile& t, int, int) {
+        _mm512_storeu_ps(to, added(to, sum, t));
     }
 
     // Rounds to nearest even; counts denormals as zero, as the products do.
@@ -66,6 +70,18 @@ struct NativeBfloat16 : NativeWords {
         if (k == K) return;
         const __m512 rest = _mm512_maskz_loadu_ps(first(K - k), from + k);
         _mm256_mask_storeu_epi16(to + 2 * k, first((K - k + 1) / 2 * 2), (__m256i)_mm512_cvtneps_pbh(rest));
+    }
+    static void pair(const float* one, const float* other, std::ptrdiff_t count, std::uint32_t* to) {
+        for (std::ptrdiff_t j = 0; j < count; j += 16) {
+            const __mmask16 mask = first(count - j);
+            __m512i words = halves(_mm512_maskz_loadu_ps(mask, one + j));
+            if (other)
+                words = _mm512_or_si512(words, _mm512_slli_epi32(halves(_mm512_maskz_loadu_ps(mask, other + j)), 16));
+            _mm512_mask_storeu_epi32(to + j, mask, words);
+        }
+    }
+    static FASTRNN_WORDS_INLINE __m512i halves(__m512 numbers) {
+        return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(numbers));
     }
     static void expand(const std::uint32_t* words, std::ptrdiff_t count, unsigned char* to) {
         std::memcpy(to, words, std::size_t(count) * sizeof *words);
@@ -88,7 +104,7 @@ struct NativeInt8 : NativeWords {
     static FASTRNN_WORDS_INLINE void store(float* to, Sum sum, const NarrowTile& t, int r, int c) {
         const __m512 scale =
             _mm512_mul_ps(_mm512_set1_ps(t.row_scales[r]), _mm512_loadu_ps(t.column_scales + c * lanes));
-        _mm512_storeu_ps(to, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
+        _mm512_storeu_ps(to, added(to, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), t));
     }
 
     static void narrow(const float* from, std::ptrdiff_t K, unsigned char* to, float* scale) {
@@ -106,6 +122,7 @@ struct NativeInt8 : NativeWords {
         }
     }
     static constexpr void (*expand)(const std::uint32_t*, std::ptrdiff_t, unsigned char*) = nullptr;
+    static constexpr void (*pair)(const float*, const float*, std::ptrdiff_t, std::uint32_t*) = nullptr;
 };
 
 }  // namespace

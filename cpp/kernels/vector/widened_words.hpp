@@ -14,6 +14,10 @@ namespace fastrnn {
 struct WidenedWords {
     static constexpr int lanes = int(fastrnn::lanes<float>), word_bytes = 8, parts = 2;
 
+    static FASTRNN_INLINE Vec<float> added(const float* to, Vec<float> sum, const NarrowTile& t) {
+        return t.before == SumsBefore::start ? load(to) + sum : sum;
+    }
+
     static constexpr int side(int rows, int width) {
         const int most = vector_registers >= 32 ? 8 : 6;
         return rows * width * 2 > most ? 1 : most / (rows * width) > 4 ? 4 : most / (rows * width);
@@ -30,15 +34,13 @@ struct WidenedBfloat16 : WidenedWords {
     using Row = Vec<float>;
 
     static FASTRNN_INLINE Sum start(const NarrowTile& t, int r, int c) {
-        return t.continues ? load(t.sums + r * t.sums_stride + c * lanes) : set(0.0f);
+        return t.before == SumsBefore::chains ? load(t.sums + r * t.sums_stride + c * lanes) : set(0.0f);
     }
     // The second number of each word, then the first.
     template <int Part>
     static FASTRNN_INLINE Weight weight(const std::uint32_t* from) {
-        using namespace Eigen::internal;
-        const IntegerPacket words = ploadu<IntegerPacket>(reinterpret_cast<const std::int32_t*>(from));
-        if constexpr (Part == 0) return in_register(from_bits(pand(words, set_bits(0xffff0000))));
-        return in_register(from_bits(plogical_shift_left<16>(words)));
+        const Vec<float> words = load(reinterpret_cast<const float*>(from));
+        return in_register(Part == 0 ? upper_halves(words) : lower_halves(words));
     }
     template <int Part>
     static FASTRNN_INLINE Row row(const unsigned char* from) {
@@ -47,7 +49,9 @@ struct WidenedBfloat16 : WidenedWords {
         return set(number);
     }
     static FASTRNN_INLINE Sum dot(Sum sum, Row row, Weight weight) { return fma(row, weight, sum); }
-    static FASTRNN_INLINE void store(float* to, Sum sum, const NarrowTile&, int, int) { fastrnn::store(to, sum); }
+    static FASTRNN_INLINE void store(float* to, Sum sum, const NarrowTile& t, int, int) {
+        fastrnn::store(to, added(to, sum, t));
+    }
 
     static void narrow(const float* from, std::ptrdiff_t K, unsigned char* to, float*) {
         float* const numbers = reinterpret_cast<float*>(to);
@@ -55,6 +59,14 @@ struct WidenedBfloat16 : WidenedWords {
         for (; k + lanes <= K; k += lanes) fastrnn::store(numbers + k, round_to_bfloat16(load(from + k)));
         const std::ptrdiff_t end = (K + 1) / 2 * 2;
         if (k < end) store_first(numbers + k, round_to_bfloat16(load_first(from + k, K - k)), end - k);
+    }
+    static void pair(const float* one, const float* other, std::ptrdiff_t count, std::uint32_t* to) {
+        for (std::ptrdiff_t j = 0; j < count; j += lanes) {
+            const std::ptrdiff_t left = count - j;
+            const Vec<float> second = other ? load_first(other + j, left) : set(0.0f);
+            fastrnn::store_first(reinterpret_cast<float*>(to) + j, words_of_halves(load_first(one + j, left), second),
+                                 left);
+        }
     }
     static void expand(const std::uint32_t* words, std::ptrdiff_t count, unsigned char* to) {
         std::uint32_t* const numbers = reinterpret_cast<std::uint32_t*>(to);
@@ -170,7 +182,8 @@ struct WidenedInt8 : WidenedWords {
     }
     static FASTRNN_INLINE Sum dot(Sum sum, Row row, Weight weight) { return sum.plus_products(row, weight); }
     static FASTRNN_INLINE void store(float* to, Sum sum, const NarrowTile& t, int r, int c) {
-        fastrnn::store(to, sum.to_floats() * (set(t.row_scales[r]) * load(t.column_scales + c * lanes)));
+        const Vec<float> scale = set(t.row_scales[r]) * load(t.column_scales + c * lanes);
+        fastrnn::store(to, added(to, sum.to_floats() * scale, t));
     }
 
     static void narrow(const float* from, std::ptrdiff_t K, unsigned char* to, float* scale) {
@@ -187,6 +200,7 @@ struct WidenedInt8 : WidenedWords {
         }
     }
     static constexpr void (*expand)(const std::uint32_t*, std::ptrdiff_t, unsigned char*) = nullptr;
+    static constexpr void (*pair)(const float*, const float*, std::ptrdiff_t, std::uint32_t*) = nullptr;
 
    private:
     // Its bits; those of infinity if a number is not finite.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "kernels/matrix/panels.hpp"
@@ -67,62 +68,75 @@ FASTRNN_INLINE void for_narrowed_rows(const NarrowKernels& kernels, const float*
     }
 }
 
-// Calls f(first row, height, first group, groups, sums, stride) with the sums of each tile of narrowed rows and groups
-// of strips: a group is `per_group` strips of `width` vectors, group i begins with column i * per_group * width *
-// lanes.
-template <class F>
+// The sums of some rows and columns: `height` rows of `wide` sums, from column `column` on.
+struct NarrowBlock {
+    Index row, height, column, wide;
+    float* sums;
+};
+
+// Calls f(block) with the sums of each tile of narrowed rows and groups of strips: a group is `per_group` strips of
+// `width` vectors. If `start` is a function, it fills a block with what the tile's sums are added to; what it reads
+// arrives while the tile is computed.
+template <class Start, class F>
 FASTRNN_INLINE void for_narrow_groups(const NarrowedRows& narrowed, Range rows, const Panels<float>& panels,
-                                      Index width, Index per_group, Range groups, F&& f) {
+                                      Index width, Index per_group, Range groups, Start&& start, F&& f) {
+    constexpr bool starts = !std::is_same_v<std::decay_t<Start>, std::nullptr_t>;
     const NarrowKernels& kernels = *panels.narrow;
-    const Index wide = width * lanes<float>, all = wide * per_group, count = rows.end - rows.begin;
+    const Index strip = width * lanes<float>, all = strip * per_group, count = rows.end - rows.begin;
     alignas(64) float sums[narrow_sums];
-    const auto multiply = [&](MultiplyTile kernel, Index row, Index strip, float* to, Index stride) {
-        NarrowTile tile = narrowed.tile(row);
-        point_strip(tile, panels, strip * wide, width);
-        tile.sums = to;
-        tile.sums_stride = stride;
-        kernel(tile);
+    // A kernel computes `strips` strips of the block at once.
+    const auto multiply = [&](MultiplyTile kernel, const NarrowBlock& block, Index strips) {
+        if constexpr (starts) start(block);
+        NarrowTile tile = narrowed.tile(block.row);
+        tile.sums_stride = block.wide;
+        tile.before = starts ? SumsBefore::start : SumsBefore::none;
+        for (Index j = 0; j < block.wide; j += strips * strip) {
+            point_strip(tile, panels, block.column + j, width);
+            tile.sums = block.sums + j;
+            kernel(tile);
+        }
+        f(block);
     };
     Index group = groups.begin;
     if (count <= narrow_skinny_rows) {
         const Index side = kernels.side[count][width], some = side / per_group;
-        for (; some * per_group == side && side > 1 && group + some <= groups.end; group += some) {
-            multiply(kernels.skinny[count][width], rows.begin, group * per_group, sums, some * all);
-            f(rows.begin, count, group, some, sums, some * all);
-        }
+        for (; side > 1 && some * per_group == side && group + some <= groups.end; group += some)
+            multiply(kernels.skinny[count][width], {rows.begin, count, group * all, some * all, sums}, side);
     }
     const Index most = kernels.most_rows[width];
     for (; group < groups.end; ++group)
         for (Index first = rows.begin, blocks = (count + most - 1) / most; first < rows.end; --blocks) {
             const Index height = (rows.end - first + blocks - 1) / blocks;
-            for (Index i = 0; i < per_group; ++i)
-                multiply(kernels.tiles[height][width], first, group * per_group + i, sums + i * wide, all);
-            f(first, height, group, Index(1), sums, all);
+            multiply(kernels.tiles[height][width], {first, height, group * all, all, sums}, 1);
             first += height;
         }
 }
 
-// Calls f(first row, height, first column, vectors, sums) with the sums of each tile of rows and plain panels, [height]
-// [vectors * lanes].
-template <class F>
+// The same with plain panels.
+template <class Start, class F>
 FASTRNN_INLINE void for_narrow_panels(const float* const* a, Index a0, Range rows, const Panels<float>& panels, Index K,
-                                      Range columns, const NarrowMemory& memory, F&& f) {
+                                      Range columns, const NarrowMemory& memory, Start&& start, F&& f) {
+    constexpr bool starts = !std::is_same_v<std::decay_t<Start>, std::nullptr_t>;
     constexpr Index wide = panel_vectors * lanes<float>;
     const Index first = columns.begin / wide, vectors = (columns.end - columns.begin + lanes<float> - 1) / lanes<float>;
     const Index whole = vectors / panel_vectors, rest = vectors % panel_vectors;
-    for_narrowed_rows(*panels.narrow, a, a0, K, rows, memory, [&](const NarrowedRows& narrowed, Range block) {
-        for_narrow_groups(narrowed, block, panels, panel_vectors, 1, {first, first + whole},
-                          [&](Index row, Index height, Index strip, Index strips, float* sums, Index) {
-                              f(row, height, strip * wide, strips * panel_vectors, sums);
-                          });
+    for_narrowed_rows(*panels.narrow, a, a0, K, rows, memory, [&](const NarrowedRows& narrowed, Range some) {
+        for_narrow_groups(narrowed, some, panels, panel_vectors, 1, {first, first + whole}, start, f);
         if (rest == 0) return;
         const Index column = (first + whole) * wide;  // a narrower strip, the only one of its width
         Panels<float> last = panels;
         last.scalars += column * narrowed.words();
         if (last.scales) last.scales += column, last.corrections += column;
-        for_narrow_groups(
-            narrowed, block, last, rest, 1, {0, 1},
-            [&](Index row, Index height, Index, Index, float* sums, Index) { f(row, height, column, rest, sums); });
+        const auto moved = [&](auto&& call) {
+            return [&](NarrowBlock block) {
+                block.column += column;
+                call(block);
+            };
+        };
+        if constexpr (starts)
+            for_narrow_groups(narrowed, some, last, rest, 1, {0, 1}, moved(start), moved(f));
+        else
+            for_narrow_groups(narrowed, some, last, rest, 1, {0, 1}, nullptr, moved(f));
     });
 }
 
@@ -134,23 +148,21 @@ EIGEN_DONT_INLINE void for_narrow_gate_tiles(const float* const* a, Range rows, 
     constexpr int width = strip_vectors<Gates>;
     constexpr Index all = Gates * lanes<float>;
     const Range groups{units.begin / lanes<float>, (units.end + lanes<float> - 1) / lanes<float>};
-    const auto finish = [&](Index first, Index height, Index group, Index count, float* sums, Index stride) {
-        for (Index i = 0; i < count; ++i) {
-            const Index unit = (group + i) * lanes<float>;
-            with_constant<narrow_most_rows>(height, [&](auto tall) {
-                for (int gate = 0; gate < Gates; gate += width) {
-                    float* const block = sums + i * all + gate * lanes<float>;
-                    Tile<float, tall, width> tile;
-                    start(tile, first, unit, gate);
-                    tile.add_block(block, stride);
-                    tile.store_block(block, stride);
-                }
-            });
-            epilogue(sums + i * all, stride, height, first, unit);
-        }
+    const auto begin = [&](const NarrowBlock& block) {
+        with_constant<narrow_most_rows>(block.height, [&](auto tall) {
+            for (Index j = 0; j < block.wide; j += width * lanes<float>) {
+                Tile<float, tall, width> tile;
+                start(tile, block.row, (block.column + j) / all * lanes<float>, int(j % all / lanes<float>));
+                tile.store_block(block.sums + j, block.wide);
+            }
+        });
     };
-    for_narrowed_rows(*panels.narrow, a, 0, K, rows, memory, [&](const NarrowedRows& narrowed, Range block) {
-        for_narrow_groups(narrowed, block, panels, width, Gates / width, groups, finish);
+    const auto finish = [&](const NarrowBlock& block) {
+        for (Index j = 0; j < block.wide; j += all)
+            epilogue(block.sums + j, block.wide, block.height, block.row, (block.column + j) / all * lanes<float>);
+    };
+    for_narrowed_rows(*panels.narrow, a, 0, K, rows, memory, [&](const NarrowedRows& narrowed, Range some) {
+        for_narrow_groups(narrowed, some, panels, width, Gates / width, groups, begin, finish);
     });
 }
 

@@ -1,8 +1,8 @@
 // C += A^T B in bfloat16 over tokens: weight gradients. Every element is one chain, of float sums of pairs of tokens.
 #pragma once
 
+#include "kernels/matrix/narrow_product.hpp"
 #include "kernels/matrix/outer_product.hpp"
-#include "kernels/narrow/product.hpp"
 
 namespace fastrnn {
 

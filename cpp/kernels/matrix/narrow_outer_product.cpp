@@ -1,7 +1,5 @@
 // Weight gradients in bfloat16: both matrices are packed as words of two tokens.
-#include "kernels/narrow/outer_product.hpp"
-
-#include "kernels/vector/bfloat16.hpp"
+#include "kernels/matrix/narrow_outer_product.hpp"
 
 namespace fastrnn {
 namespace {
@@ -23,45 +21,42 @@ Index list_pairs(const Index* row_of, Index k, Index tokens, PairList& pairs) {
     return k;
 }
 
-// A vector of words: some numbers of both tokens of a pair.
-FASTRNN_INLINE Vec<float> words_of_pair(const float* const* rows, const TokenPair& pair, Index offset, Index left) {
-    using namespace Eigen::internal;
-    const IntegerPacket first = bits_of(round_to_bfloat16(load_first(rows[pair.first] + offset, left)));
-    const IntegerPacket lower = plogical_shift_right<16>(first);
-    if (pair.alone) return from_bits(lower);
-    const IntegerPacket second = bits_of(round_to_bfloat16(load_first(rows[pair.first + 1] + offset, left)));
-    return from_bits(por(second, lower));
+// Words of some numbers of both tokens of a pair.
+void words_of_pair(const NarrowKernels& kernels, const float* const* rows, const TokenPair& pair, Index offset,
+                   Index count, float* to) {
+    const float* const second = pair.alone ? nullptr : rows[pair.first + 1] + offset;
+    kernels.pair(rows[pair.first] + offset, second, count, reinterpret_cast<std::uint32_t*>(to));
 }
 
 // Packs columns of B as panels of words.
-void pack_word_side(const OuterSide<float>& side, const PairList& pairs, Range columns, float* to) {
+void pack_word_side(const NarrowKernels& kernels, const OuterSide<float>& side, const PairList& pairs, Range columns,
+                    float* to) {
     for_panels<float>(columns.begin, columns.end, [&](auto vectors, Index column) {
-        for (Index k = 0; k < pairs.count; ++k)
-            for (Index j = 0; j < vectors * lanes<float>; j += lanes<float>, to += lanes<float>)
-                store(to, words_of_pair(side.b, pairs.list[k], column + j, side.columns - column - j));
+        const Index wide = vectors * lanes<float>, width = std::min(wide, side.columns - column);
+        for (Index k = 0; k < pairs.count; ++k, to += wide) {
+            words_of_pair(kernels, side.b, pairs.list[k], column, width, to);
+            std::fill(to + width, to + wide, 0.0f);
+        }
     });
 }
 
-// Packs columns `range` of A as rows of words in the kernels' own form, `stride` bytes apart.
+// Packs columns `range` of A as rows of words in the kernels' own form, `stride` bytes apart. `scratch`: a block of
+// words of all columns, and where rows need another form, rows of words.
 void pack_pair_rows(const NarrowKernels& kernels, const OuterProduct<float>& p, const PairList& pairs, Range range,
-                    unsigned char* to, Index stride, float* words) {
+                    unsigned char* to, Index stride, float* scratch) {
     constexpr Index n = lanes<float>;
-    alignas(64) float block[n * n];
     const bool ready = kernels.word_bytes == sizeof(float);
-    for (Index m = range.begin; m < range.end; m += n, to += n * stride) {
-        const Index length = ready ? stride / Index(sizeof(float)) : most_pairs;
-        float* const rows = ready ? reinterpret_cast<float*>(to) : words;
-        for (Index k = 0; k < pairs.count; k += n) {
-            for (Index i = 0; i < n; ++i)
-                store(block + i * n,
-                      k + i < pairs.count ? words_of_pair(p.a, pairs.list[k + i], m, p.a_width - m) : set(0.0f));
-            transpose_block(block, n, rows + k, length);
-        }
-        if (ready) continue;
+    const Index count = range.end - range.begin, wide = round_up_to_lanes<float>(count);
+    const Index length = ready ? stride / Index(sizeof(float)) : most_pairs;
+    float* const rows = ready ? reinterpret_cast<float*>(to) : scratch + n * wide;
+    for (Index k = 0; k < pairs.count; k += n) {
         for (Index i = 0; i < n; ++i)
-            kernels.expand(reinterpret_cast<const std::uint32_t*>(words + i * most_pairs), pairs.count,
-                           to + i * stride);
+            if (k + i < pairs.count)
+                words_of_pair(kernels, p.a, pairs.list[k + i], range.begin, count, scratch + i * wide);
+        for (Index m = 0; m < count; m += n) transpose_block(scratch + m, wide, rows + m * length + k, length);
     }
+    for (Index m = 0; !ready && m < count; ++m)
+        kernels.expand(reinterpret_cast<const std::uint32_t*>(rows + m * length), pairs.count, to + m * stride);
 }
 
 // Adds the product of packed blocks to C.
@@ -72,7 +67,7 @@ void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side
     tile.a_stride = stride;
     tile.words = pairs.count;
     tile.sums = sums;
-    tile.continues = true;
+    tile.before = SumsBefore::chains;
     for_panels<float>(columns.begin, columns.end, [&](auto vectors, Index column) {
         const Index wide = vectors * lanes<float>, left = side.columns - column, most = kernels.most_rows[vectors];
         tile.strip = reinterpret_cast<const std::uint32_t*>(b + (column - columns.begin) * pairs.count);
@@ -98,12 +93,17 @@ constexpr Index list_size = (most_pairs * Index(sizeof(TokenPair)) + 63) / 64 * 
 
 Index packed_columns(Index columns) { return round_up_to_lanes<float>(std::min(columns, outer_columns)); }
 
+// Scalars for packing rows of A.
+Index pack_scratch(const NarrowKernels& kernels) {
+    const Index wide = outer_rows + lanes<float>;
+    return lanes<float> * wide + (kernels.word_bytes == sizeof(float) ? 0 : wide * most_pairs);
+}
+
 }  // namespace
 
 Index narrow_outer_workspace(const NarrowKernels& kernels, Index columns, Index others) {
     const Index rows = (outer_rows + lanes<float>)*pair_stride(kernels) / Index(sizeof(float));
-    return list_size + rows + lanes<float> * most_pairs +
-           most_pairs * (packed_columns(columns) + packed_columns(others));
+    return list_size + rows + pack_scratch(kernels) + most_pairs * (packed_columns(columns) + packed_columns(others));
 }
 
 void accumulate_narrow_outer(const NarrowKernels& kernels, const OuterProduct<float>& product, const Index* row_of,
@@ -116,13 +116,13 @@ void accumulate_narrow_outer(const NarrowKernels& kernels, const OuterProduct<fl
     for (Index k = 0; k < product.K;) {
         k = list_pairs(row_of, k, product.K, pairs);
         for (Index c0 = 0; c0 < widest; c0 += outer_columns) {
-            float* to = words + lanes<float> * most_pairs;
+            float* to = words + pack_scratch(kernels);
             const float* packed_b[2];
             Range columns[2];
             for (int i = 0; i < 2; ++i) {
                 const OuterSide<float>& side = product.sides[i];
                 columns[i] = {std::min(c0, side.columns), std::min(c0 + outer_columns, side.columns)};
-                pack_word_side(side, pairs, columns[i], to);
+                pack_word_side(kernels, side, pairs, columns[i], to);
                 packed_b[i] = to;
                 to += round_up_to_lanes<float>(columns[i].end - columns[i].begin) * pairs.count;
             }

@@ -4,39 +4,46 @@
 namespace fastrnn {
 namespace {
 
-// Adds the sums of a tile to what they start with, and stores the first `left` columns of each row.
-void finish_narrow_rows(const Product<float>& p, Index row, Index height, Index column, Index vectors,
-                        const float* sums, Index left) {
-    const bool to_out = p.accumulate || p.add;
-    for (Index r = 0; r < height; ++r) {
-        float* const out = p.out[row + r] + p.out0 + column;
-        const float* const start = to_out ? out : p.bias ? p.bias + column : nullptr;
-        for (Index j = 0; j < vectors * lanes<float>; j += lanes<float>) {
-            const Vec<float> sum = load(sums + r * vectors * lanes<float> + j);
-            if (left - j <= 0) break;
-            store_first(out + j, start ? load_first(start + j, to_out ? left - j : lanes<float>) + sum : sum, left - j);
-        }
+// Fills a block with what the sums of its first `left` columns start with: what is in `out`, or the bias.
+void start_rows(const Product<float>& p, const NarrowBlock& block, Index left) {
+    for (Index r = 0; r < block.height; ++r) {
+        const float* const from =
+            p.accumulate || p.add ? p.out[block.row + r] + p.out0 + block.column : p.bias + block.column;
+        float* const to = block.sums + r * block.wide;
+        for (Index j = 0; j < block.wide; j += lanes<float>) store(to + j, load_first(from + j, left - j));
+    }
+}
+
+void store_rows(const Product<float>& p, const NarrowBlock& block, Index left) {
+    for (Index r = 0; r < block.height; ++r) {
+        float* const out = p.out[block.row + r] + p.out0 + block.column;
+        const float* const sums = block.sums + r * block.wide;
+        for (Index j = 0; j < block.wide && j < left; j += lanes<float>) store_first(out + j, load(sums + j), left - j);
     }
 }
 
 }  // namespace
 
 void multiply_narrow_panels(const Product<float>& p, Index begin, Index end) {
-    for_narrow_panels(p.a, p.a0, {begin, end}, p.panels, p.K, {p.first, p.columns}, p.memory,
-                      [&](Index row, Index height, Index column, Index vectors, const float* sums) {
-                          finish_narrow_rows(p, row, height, column, vectors, sums, p.columns - column);
-                      });
+    const auto left = [&](const NarrowBlock& block) { return p.columns - block.column; };
+    const auto store = [&](const NarrowBlock& block) { store_rows(p, block, left(block)); };
+    const auto multiply = [&](auto&& start) {
+        for_narrow_panels(p.a, p.a0, {begin, end}, p.panels, p.K, {p.first, p.columns}, p.memory, start, store);
+    };
+    if (p.accumulate || p.add || p.bias)
+        multiply([&](const NarrowBlock& block) { start_rows(p, block, left(block)); });
+    else
+        multiply(nullptr);
 }
 
 void multiply_narrow_gate_panels(const Product<float>& p, Index gates, Range rows, Range units) {
     const Index width = gates == 4 ? strip_vectors<4> : gates, wide = width * lanes<float>;
     const Range strips{units.begin * gates / wide, round_up_to_lanes<float>(units.end) * gates / wide};
-    for_narrowed_rows(*p.panels.narrow, p.a, p.a0, p.K, rows, p.memory, [&](const NarrowedRows& narrowed, Range block) {
-        for_narrow_groups(narrowed, block, p.panels, width, 1, strips,
-                          [&](Index row, Index height, Index strip, Index count, const float* sums, Index) {
-                              const Index columns = count * wide;
-                              finish_narrow_rows(p, row, height, strip * wide, count * width, sums, columns);
-                          });
+    for_narrowed_rows(*p.panels.narrow, p.a, p.a0, p.K, rows, p.memory, [&](const NarrowedRows& narrowed, Range some) {
+        for_narrow_groups(
+            narrowed, some, p.panels, width, 1, strips,
+            [&](const NarrowBlock& block) { start_rows(p, block, block.wide); },
+            [&](const NarrowBlock& block) { store_rows(p, block, block.wide); });
     });
 }
 

@@ -1,9 +1,9 @@
 // Chooses the kernels of bfloat16 and int8: those of the CPU's own instructions, if told that it has them.
-#include "bindings/precision.hpp"
+#include "bindings/python/precision.hpp"
 
 #include <atomic>
 
-#include "kernels/narrow/weights.hpp"
+#include "kernels/matrix/narrow_weights.hpp"
 
 #ifndef FASTRNN_NATIVE_PRODUCTS
 #define FASTRNN_NATIVE_PRODUCTS "none"

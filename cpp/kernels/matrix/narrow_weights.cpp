@@ -1,5 +1,5 @@
 // Weights rounded to bfloat16, or to int8 with a scale for each row.
-#include "kernels/narrow/weights.hpp"
+#include "kernels/matrix/narrow_weights.hpp"
 
 #include <cmath>
 
