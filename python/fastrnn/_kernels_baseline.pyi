@@ -27,6 +27,8 @@ def meeting_time(threads: int, meetings: int, work: float) -> float: ...
 # over a sequence ---
 class Packed32:
     @property
+    def precision(self) -> str: ...
+    @property
     def input_size(self) -> int: ...
     @property
     def hidden_size(self) -> int: ...
@@ -79,6 +81,7 @@ def elman_pack(
     bias_ih: _Floats | None,
     bias_hh: _Floats | None,
     nonlinearity: str = "tanh",
+    precision: str = "float32",
 ) -> _Packed: ...
 def gru_pack(
     weight_ih: _Floats,
@@ -86,9 +89,14 @@ def gru_pack(
     bias_ih: _Floats | None,
     bias_hh: _Floats | None,
     reset_after: bool = True,
+    precision: str = "float32",
 ) -> _Packed: ...
 def lstm_pack(
-    weight_ih: _Floats, weight_hh: _Floats, bias_ih: _Floats | None, bias_hh: _Floats | None
+    weight_ih: _Floats,
+    weight_hh: _Floats,
+    bias_ih: _Floats | None,
+    bias_hh: _Floats | None,
+    precision: str = "float32",
 ) -> _Packed: ...
 def slstm_pack(
     weight_ih: _Floats, weight_hh: _Floats, bias_ih: _Floats | None, bias_hh: _Floats | None
@@ -158,11 +166,19 @@ def Stream(packed: list[Any], batch_size: int, options: list[Any] | None = None)
 class PackedLinear32: ...
 class PackedLinear64: ...
 
-def linear_pack(weight: _Floats, bias: _Floats | None) -> PackedLinear32 | PackedLinear64: ...
+def linear_pack(
+    weight: _Floats, bias: _Floats | None, precision: str = "float32"
+) -> PackedLinear32 | PackedLinear64: ...
 def linear_forward(panels: PackedLinear32 | PackedLinear64, x: _Floats) -> _Floats: ...
 def linear_weight(panels: PackedLinear32 | PackedLinear64) -> _Floats: ...
 def linear_backward(
-    x: _Floats, weight: _Floats, dy: _Floats, dweight: _Floats, dbias: _Floats | None, need_dx: bool
+    x: _Floats,
+    weight: _Floats,
+    dy: _Floats,
+    dweight: _Floats,
+    dbias: _Floats | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> _Floats | None: ...
 def kept(array: NDArray[Any], name: str) -> NDArray[Any]: ...
 def embedding_forward(ids: _Ids, weight: _Floats) -> _Floats: ...
@@ -213,6 +229,7 @@ def linear_cross_entropy(
     dbias: _Floats | None,
     need_dh: bool,
     smoothing: float = 0.0,
+    precision: str = "float32",
 ) -> tuple[_Floats, _Floats | None]: ...
 
 # --- losses in nats per element, targets in 0 .. 1; a target of -1 is not counted ---
