@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastrnn._arrays import Array, as_floats, as_ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.module import Module
-from fastrnn.layers.base.precision import Precision, as_precision, check_trainable, precision_argument
+from fastrnn.layers.base.precision import Precision, as_precision, precision_argument
 from fastrnn.layers.dense.linear import Linear, pack_linear
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ class Softmax(Linear):
         Raises
         ------
         ValueError
-            As for `losses`; or if the layer is quantized.
+            As for `losses`.
         """
-        check_trainable(self)
         weight, bias = self.parameters["weight"], self.parameters.get("bias")
         gradients = (self.gradients["weight"], self.gradients.get("bias"))
         return _train(h, (weight, bias), targets, (scale, smoothing), gradients, self.precision)
@@ -176,7 +175,6 @@ class TiedSoftmax(Module):
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
     ) -> tuple[Array, Array]:
         """Do as `Softmax.losses_and_gradients`, adding the weight's gradient to the embedding's."""
-        check_trainable(self)
         weights = (self.embedding.parameters["weight"], self.parameters["bias"])
         gradients = (self.embedding.gradients["weight"], self.gradients["bias"])
         return _train(h, weights, targets, (scale, smoothing), gradients, self.precision)
