@@ -271,7 +271,7 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
             ("dropout", self.dropout, 0.0),
             ("bias", self.bias, True),
             ("dtype", self.dtype.name, "float32"),
-            ("precision", self.precision, "float32"),
+            *((("precision", self.precision, "float32"),) if self.spec.has_precisions else ()),
             *((name, value, None) for name, value in self._given.items()),
             *((name, getattr(self, name), usual) for name, usual in self._own.items()),
         ]
