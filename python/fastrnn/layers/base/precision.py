@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn._checks import as_choice
 
-__all__ = ["PRECISIONS", "Precision", "as_precision", "check_trainable", "precision_argument"]
+__all__ = ["PRECISIONS", "Precision", "as_precision", "check_trainable"]
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -38,11 +38,6 @@ def as_precision(precision: Any, dtype: np.dtype[Any]) -> Precision:
     if precision != "float32" and dtype != np.float32:
         raise ValueError(f"precision: expected 'float32' for dtype {dtype}, got {precision!r}")
     return "bfloat16" if precision == "bfloat16" else "float32"
-
-
-def precision_argument(precision: Precision) -> tuple[Precision, ...]:
-    """Return the last argument of kernels, left out for float32."""
-    return () if precision == "float32" else (precision,)
 
 
 def check_trainable(module: Any) -> None:

@@ -11,7 +11,7 @@ from fastrnn._dispatch import kernels
 from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import Kept, frozen, kept
 from fastrnn.layers.base.module import Module
-from fastrnn.layers.base.precision import Precision, as_precision, check_trainable, precision_argument
+from fastrnn.layers.base.precision import Precision, as_precision, check_trainable
 from fastrnn.layers.base.random import fill_uniform
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fastrnn._checks import Seed
 
-__all__ = ["Linear", "LinearTape", "pack_linear"]
+__all__ = ["Linear", "LinearTape"]
 
 
 class LinearTape(Kept):
@@ -49,12 +49,7 @@ class LinearTape(Kept):
 
 def _restored(x: Array, weight: Array, precision: Precision = "float32") -> LinearTape:
     """Return a pickled tape."""
-    return LinearTape(kept("x", x), pack_linear(weight, None, precision), precision)
-
-
-def pack_linear(weight: Array, bias: Array | None, precision: Precision) -> Any:
-    """Pack the weights of a linear layer."""
-    return kernels.linear_pack(weight, bias, *precision_argument(precision))
+    return LinearTape(kept("x", x), kernels.linear_pack(weight, None, precision), precision)
 
 
 class Linear(Module):
@@ -233,7 +228,7 @@ class Linear(Module):
             self.gradients["weight"],
             self.gradients.get("bias"),
             need_dx,
-            *precision_argument(tape._precision),
+            tape._precision,
         )
         return None if dx is None else dx.reshape(x.shape)
 
@@ -243,7 +238,7 @@ class Linear(Module):
         current = self.parameters.version
         if version != current:
             own = self.parameters
-            packed = pack_linear(own["weight"], own.get("bias"), self._precision)
+            packed = kernels.linear_pack(own["weight"], own.get("bias"), self._precision)
             self._packed = (current, packed)
         return packed
 

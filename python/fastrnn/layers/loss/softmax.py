@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fastrnn._arrays import Array, as_floats, as_ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.module import Module
-from fastrnn.layers.base.precision import Precision, as_precision, precision_argument
-from fastrnn.layers.dense.linear import Linear, pack_linear
+from fastrnn.layers.base.precision import Precision, as_precision
+from fastrnn.layers.dense.linear import Linear
 
 if TYPE_CHECKING:
     from fastrnn._arrays import Ids
@@ -184,7 +184,7 @@ class TiedSoftmax(Module):
         versions = (self.parameters.version, self.embedding.parameters.version)
         if versions != self._packed[0]:
             weight = self.embedding.parameters["weight"]
-            self._packed = (versions, pack_linear(weight, self.parameters["bias"], self.precision))
+            self._packed = (versions, kernels.linear_pack(weight, self.parameters["bias"], self.precision))
         return self._packed[1]
 
     def _bind(self, buffer: Any, start: int) -> None:
@@ -205,8 +205,9 @@ def _checked(h: Any, weight: Array, targets: Any) -> tuple[Array, Ids]:
 
 def _losses(h: Array, weights: tuple[Array, Array | None], targets: Ids, precision: Precision) -> Array:
     h, targets = _checked(h, weights[0], targets)
-    last: Any = (0.0, *precision_argument(precision))
-    losses, _ = kernels.linear_cross_entropy(h, *weights, targets, 0.0, None, None, False, *last)
+    losses, _ = kernels.linear_cross_entropy(
+        h, *weights, targets, 0.0, None, None, False, precision=precision
+    )
     return losses
 
 
@@ -220,7 +221,8 @@ def _train(
 ) -> tuple[Array, Array]:
     scale, smoothing = scales
     h, targets = _checked(h, weights[0], targets)
-    last: Any = (smoothing, *precision_argument(precision))
-    losses, dh = kernels.linear_cross_entropy(h, *weights, targets, scale, *gradients, True, *last)
+    losses, dh = kernels.linear_cross_entropy(
+        h, *weights, targets, scale, *gradients, True, smoothing, precision
+    )
     assert dh is not None
     return losses, dh

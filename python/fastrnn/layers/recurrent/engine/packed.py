@@ -14,7 +14,6 @@ from fastrnn._dispatch import kernels
 from fastrnn._other_words import refuse_arguments
 from fastrnn.layers.base.dropout import draw_key, draw_mask
 from fastrnn.layers.base.kept import frozen, kept
-from fastrnn.layers.base.precision import precision_argument
 from fastrnn.layers.recurrent.engine.arguments import (
     Batch,
     States,
@@ -50,14 +49,13 @@ def pack(spec: RecurrentSpec, group: Group) -> Any:
     if not options.plain:
         return _pack_variant(spec, group)
     weights = group["weight_ih"], group["weight_hh"], group.get("bias_ih"), group.get("bias_hh")
-    precision = precision_argument(spec.precision)
     if spec.cell == "elman":
-        return kernels.elman_pack(*weights, options.candidate_activation, *precision)
+        return kernels.elman_pack(*weights, options.candidate_activation, spec.precision)
     if spec.cell == "gru":
-        return kernels.gru_pack(*weights, options.reset_after, *precision)
+        return kernels.gru_pack(*weights, options.reset_after, spec.precision)
     if spec.cell == "slstm":
         return kernels.slstm_pack(*weights)
-    return kernels.lstm_pack(*weights, *precision)
+    return kernels.lstm_pack(*weights, spec.precision)
 
 
 def _pack_variant(spec: RecurrentSpec, group: Group) -> Any:
