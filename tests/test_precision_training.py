@@ -78,8 +78,8 @@ def test_gradients_are_near_those_of_float32_and_are_float32(cell):
         found.append([dx, *parts_of(dstate), *one.gradients.values()])
     for one, expected in zip(*found, strict=True):
         assert one.dtype == np.float32
-        # A bfloat16 has 8 bits: each factor is off by at most 2^-9 of itself, in two layers and seven steps. A
-        # unit of a relu that is almost 0 may have a slope in one precision and none in the other.
+        # A bfloat16 has 8 bits: each factor is off by at most 2^-9 of itself, in two layers and seven steps.
+        # A unit of a relu that is almost 0 may have a slope in one precision and none in the other.
         most = 0.15 if cell == "rnn-relu" else 0.03
         assert 0 < np.linalg.norm(one - expected) < most * np.linalg.norm(expected)
 
