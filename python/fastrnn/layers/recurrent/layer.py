@@ -54,8 +54,6 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
 
     spec: RecurrentSpec
     _cell: ClassVar[str]
-    # A class's own arguments that are also attributes, with their defaults.
-    _own: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self, sizes: tuple[int, int, int], options: Mapping[str, Any], *, seed: Seed, **shared: Any
@@ -261,20 +259,6 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
     def __repr__(self) -> str:
         given = [f"{name}={value!r}" for name, value, usual in self._options() if value != usual]
         return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *given])})"
-
-    def _options(self) -> list[tuple[str, Any, Any]]:
-        """Return name, value and default of each option."""
-        return [
-            ("num_layers", self.num_layers, 1),
-            ("bidirectional", self.bidirectional, False),
-            ("batch_first", self.batch_first, False),
-            ("dropout", self.dropout, 0.0),
-            ("bias", self.bias, True),
-            ("dtype", self.dtype.name, "float32"),
-            *((("precision", self.precision, "float32"),) if self.spec.has_precisions else ()),
-            *((name, value, None) for name, value in self._given.items()),
-            *((name, getattr(self, name), usual) for name, usual in self._own.items()),
-        ]
 
     def _result(self, y: Array, finals: States, *, alone: bool) -> tuple[Array, StateT]:
         """Return y and the state in the form that users receive."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -239,6 +239,9 @@ class SpecAttributes:
     output_size: int
     proj_size: int
     _precision: Precision
+    #: A class's own arguments that are also attributes, with their defaults; and the options that were given.
+    _own: ClassVar[Mapping[str, Any]] = {}
+    _given: dict[str, Any]
 
     def _set_attributes(self, spec: RecurrentSpec) -> None:
         self.spec, self.options = spec, spec.options
@@ -247,3 +250,18 @@ class SpecAttributes:
         self.num_layers, self.batch_first, self.bias = spec.num_layers, spec.batch_first, spec.bias
         self.gates, self.state_names, self.output_size = spec.gates, spec.state_names, spec.output_size
         self.proj_size, self._precision = spec.options.proj_size, spec.precision
+
+    def _options(self) -> list[tuple[str, Any, Any]]:
+        """Return name, value and default of each option."""
+        spec = self.spec
+        return [
+            ("num_layers", spec.num_layers, 1),
+            ("bidirectional", self.bidirectional, False),
+            ("batch_first", spec.batch_first, False),
+            ("dropout", spec.dropout, 0.0),
+            ("bias", spec.bias, True),
+            ("dtype", spec.dtype.name, "float32"),
+            *((("precision", spec.precision, "float32"),) if spec.has_precisions else ()),
+            *((name, value, None) for name, value in self._given.items()),
+            *((name, getattr(self, name), usual) for name, usual in self._own.items()),
+        ]
