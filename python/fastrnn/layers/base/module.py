@@ -37,15 +37,16 @@ class Module:
     dtype : numpy.dtype
         Of parameters, inputs and outputs: float32 or float64.
     precision : str
-        Of the products: ``"float32"`` (of float64 modules, float64), ``"bfloat16"`` or ``"int8"``.
+        Of the products: ``"float32"`` (of float64 modules, float64), ``"bfloat16"`` or ``"int8"``. Of a
+        module made of modules, that of its parts that have another than float32.
     quantized : bool
         Made by `fastrnn.quantize`: the weights have the precision too, and are not trained.
     """
 
     parameters: Parameters
     dtype: np.dtype[Any]
-    precision: Precision = "float32"
     quantized: bool = False
+    _precision: Precision = "float32"
 
     def __init__(self, shapes: Shapes, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -93,9 +94,13 @@ class Module:
             self._gradients = self.parameters._gradient_views()
         return self._gradients
 
+    @property
+    def precision(self) -> Precision:
+        """Of the products: ``"float32"`` (of float64 modules, float64), ``"bfloat16"`` or ``"int8"``."""
+        return self._precision
+
     def _set_precision(self, precision: Precision) -> None:
-        """Compute products with this precision from now on; what is not a product has none."""
-        self.precision = precision
+        """Compute products with this precision from now on; modules that have only float32 do nothing."""
 
     @property
     def num_parameters(self) -> int:

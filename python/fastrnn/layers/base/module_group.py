@@ -69,8 +69,12 @@ class ModuleGroup(Module):
             module._bind(buffer, start)
             start += module.num_parameters
 
+    @property
+    def precision(self) -> Precision:
+        """That of the parts that have another than float32."""
+        return next((part.precision for part in self._modules if part.precision != "float32"), "float32")
+
     def _set_precision(self, precision: Precision) -> None:
-        super()._set_precision(precision)
         for module in self._modules:
             module._set_precision(precision)
 

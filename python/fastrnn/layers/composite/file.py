@@ -57,6 +57,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "MultiplicativeAttention": {**_SIZES, "weight": as_flag, "scale": as_number},
     "AttentionPooling": {"key_size": as_size, "attention_size": as_size},
 }
+_PRECISION: dict[str, Any] = {kind: {"precision": as_text} for kind in ("Linear", "Softmax", "Head")}
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
@@ -106,6 +107,8 @@ def describe_part(name: str, part: Any) -> dict[str, Any]:
         own = {**_attributes(part, "in_features", "out_features"), "bias": "bias" in part.parameters}
     else:
         own = _attributes(part, *_FIELDS[kind])
+    if part.precision != "float32" and not part.quantized:
+        own["precision"] = part.precision
     return {"name": name, "kind": kind, **own}
 
 
@@ -208,7 +211,7 @@ def _part_from(name: str, fields: Mapping[str, Any], dtype: str) -> Any:
             raise ValueError(f"{name}: expected {dtype}, got {part.dtype}")
         return part
     given = {key: value for key, value in fields.items() if key != "kind"}
-    return _CLASSES[kind](**as_fields(name, given, _FIELDS[kind]), dtype=dtype)
+    return _CLASSES[kind](**as_fields(name, given, _FIELDS[kind], _PRECISION.get(kind)), dtype=dtype)
 
 
 def _attributes(part: Any, *names: str) -> dict[str, Any]:
