@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         ctc_align,
         ctc_loss,
         init,
+        quantize,
         softmax_cross_entropy,
     )
 
@@ -104,6 +105,7 @@ _HOMES = {
         "ctc_align",
         "ctc_loss",
         "init",
+        "quantize",
         "softmax_cross_entropy",
     ),
     "language": ("LanguageModel",),
@@ -149,6 +151,7 @@ __all__ = [
     "losses",
     "models",
     "plots",
+    "quantize",
     "reference",
     "set_num_threads",
     "softmax_cross_entropy",

@@ -11,6 +11,7 @@ from fastrnn._dispatch import kernels
 from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import Kept, frozen, kept
 from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.precision import check_trainable
 from fastrnn.layers.base.random import fill_uniform
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class Linear(Module):
         ValueError, TypeError
             As for a call.
         """
+        check_trainable(self)
         x = kept("x", as_floats("x", x, self.dtype, ("...", self.in_features)))
         packed = self._packed_weights()
         return frozen(self._map(x, packed)), LinearTape(x, packed)
@@ -219,6 +221,9 @@ class Linear(Module):
             packed = kernels.linear_pack(self.parameters["weight"], self.parameters.get("bias"))
             self._packed = (current, packed)
         return packed
+
+    def _quantizable(self) -> tuple[str, ...]:
+        return () if self.precision == "float32" else ("weight",)
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

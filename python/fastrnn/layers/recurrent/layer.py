@@ -11,6 +11,7 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn._checks import as_generator, as_probability, as_size
 from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.precision import check_trainable
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, StateParts, States
@@ -277,6 +278,7 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
         self, batch: Batch, checkpoint_every: int | None, *, initial: bool, packed: list[Any] | None = None
     ) -> tuple[Array, StateT, AnyTape]:
         """Run with the layer's packed weights or with `packed`; `initial`: no state was passed."""
+        check_trainable(self)
         tape: AnyTape
         every = None if checkpoint_every is None else as_size("checkpoint_every", checkpoint_every)
         weights = PassWeights(packed) if packed else self._weights.for_pass(self.rng)
@@ -296,6 +298,10 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
             add_learned(self, firsts)
         first = arguments.join_states(firsts, alone=tape.alone)
         return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
+
+    def _quantizable(self) -> list[str]:
+        products = ("weight_ih", "weight_hh")
+        return [name for name in self.parameters if self.precision != "float32" and name.startswith(products)]
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)
