@@ -102,11 +102,12 @@ def restored_tensors(tensors: Tensors, dtypes: Mapping[str, str], precision: str
     Raises
     ------
     ValueError
-        If a scale is missing or wrong, or a weight is not one that has been quantized.
+        If a tensor has the dtype of the other precision, or a scale is missing or wrong.
     """
+    own, other = ("BF16", "I8") if precision == "bfloat16" else ("I8", "BF16")
+    for name in (name for name, dtype in dtypes.items() if dtype == other):
+        raise ValueError(f"{name}: expected {own} or F32 in a file in {precision}, got {other}")
     names = [name for name, dtype in dtypes.items() if dtype == "I8"]
-    if precision == "bfloat16" and names:
-        raise ValueError(f"{names[0]}: expected BF16, got I8")
     scales = {name + SCALE for name in names}
     restored = {name: array for name, array in tensors.items() if name not in scales}
     for name in names:

@@ -70,13 +70,10 @@ def quantize(model: ModelT, precision: str) -> ModelT:
     ValueError: quantized: these parameters are for inference; write to the model they were made of, \
 then fr.quantize(model, ...)
     """
-    as_choice("precision", precision, QUANTIZED)
-    chosen: Precision = "int8" if precision == "int8" else "bfloat16"
+    chosen = _as_grid(precision)
     network = _network_of(model)
     if network.quantized:
         raise ValueError("model: quantized already; quantize the model that it was made of")
-    if network.dtype != np.float32:
-        raise ValueError(f"model: expected dtype float32 to quantize, got {network.dtype}")
     result = copy.deepcopy(model)
     result.__dict__.pop("_optimizer", None)  # of a model that partial_fit trains
     _round(_network_of(result), chosen)
@@ -100,7 +97,7 @@ def restore_quantized(network: Module, form: Quantized | None) -> None:
     if form is None:
         return
     before = network.parameters.flat.copy()
-    names = _round(network, "int8" if form.precision == "int8" else "bfloat16")
+    names = _round(network, _as_grid(form.precision))
     stored = {"int8": "I8", "bfloat16": "BF16"}[form.precision]
     for name in sorted(names ^ set(form.names)):
         wanted, got = (stored, "F32") if name in names else ("F32", stored)
@@ -108,6 +105,10 @@ def restore_quantized(network: Module, form: Quantized | None) -> None:
     changed = before.view(np.uint32) != network.parameters.flat.view(np.uint32)
     if changed.any():
         raise ValueError(f"{_at(network, changed)}: expected weights as fr.quantize rounds them, got others")
+
+
+def _as_grid(precision: object) -> Precision:
+    return "int8" if as_choice("precision", precision, QUANTIZED) == "int8" else "bfloat16"
 
 
 def _network_of(model: object) -> Module:
@@ -130,6 +131,8 @@ def _weights(network: Module) -> dict[str, Array]:
 
 def _round(network: Module, precision: Precision) -> set[str]:
     """Round the weights of a network in place, for good; return their names."""
+    if network.dtype != np.float32:
+        raise ValueError(f"model: expected dtype float32 to quantize, got {network.dtype}")
     network._set_precision(precision)
     rounded = _rounded(network, precision)
     with network.parameters.edit() as views:
