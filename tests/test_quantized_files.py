@@ -1,8 +1,5 @@
 """Files of quantized models: the same bits again, their sizes, other readers, and damaged ones."""
 
-import json
-import struct
-
 import numpy as np
 import pytest
 from safetensors import deserialize
@@ -10,6 +7,7 @@ from safetensors.numpy import load, save
 
 import fastrnn as fr
 from fastrnn.train import SGD, CheckpointError, Trainer, load_checkpoint, save_checkpoint
+from stored_tensors import changed, description_of, floats, header_of, q, stored, written
 
 PRECISIONS = ("int8", "bfloat16")
 TEXT = "to be, or not to be: that is the question\n"
@@ -29,34 +27,6 @@ def network():
     return fr.Sequential(
         {"embedding": fr.Embedding(9, 6, seed=0), "rnn": stack, "head": fr.Head(5, [7], 9, seed=0)}
     )
-
-
-def header_of(content):
-    length = struct.unpack("<Q", content[:8])[0]
-    return json.loads(content[8 : 8 + length])
-
-
-def description_of(content):
-    return json.loads(header_of(content)["__metadata__"]["fastrnn"])
-
-
-def written(path, tensors, description):
-    """Write tensors, each a pair of dtype and array, with a description."""
-    header, data = {"__metadata__": {"fastrnn": json.dumps(description)}}, b""
-    for name, (dtype, array) in sorted(tensors.items(), key=lambda item: -item[1][1].itemsize):
-        begin, data = len(data), data + array.tobytes()
-        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, len(data)]}
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-
-
-def stored(content):
-    """Return the tensors of a file as `written` takes them."""
-    kinds = {"F32": np.float32, "I8": np.int8, "BF16": np.uint16}
-    return {
-        name: (part["dtype"], np.frombuffer(part["data"], kinds[part["dtype"]]).reshape(part["shape"]))
-        for name, part in deserialize(content)
-    }
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -239,21 +209,6 @@ WEIGHT = "rnn.weight_ih_l0"
 def small_network(precision):
     parts = {"rnn": fr.LSTM(3, 4, seed=0), "fc": fr.Linear(4, 2, seed=0)}
     return fr.quantize(fr.Sequential(parts), precision)
-
-
-def q(values):
-    return "I8", np.array(values, np.int8)
-
-
-def floats(values):
-    return "F32", np.array(values, np.float32)
-
-
-def changed(tensors, name, place, value):
-    dtype, array = tensors[name]
-    array = array.copy()
-    array[place] = value
-    return {**tensors, name: (dtype, array)}
 
 
 DAMAGES = {
