@@ -98,7 +98,7 @@ class Module:
     @property
     def quantized(self) -> bool:
         """Whether `fastrnn.quantize` made it: weights have the precision, and none is written to."""
-        return self.parameters._buffer.grid != "float32"
+        return self.parameters.grid != "float32"
 
     def _quantizable(self) -> Iterable[str]:
         """Return the own parameters that `fastrnn.quantize` rounds to the module's precision."""

@@ -82,8 +82,7 @@ then fr.quantize(model, ...)
 
 def quantized_form(network: Module) -> Quantized | None:
     """Return how a file stores a network; None if it has not been quantized."""
-    grid = network.parameters._buffer.grid
-    return Quantized(grid, tuple(_weights(network))) if network.quantized else None
+    return Quantized(network.parameters.grid, tuple(_weights(network))) if network.quantized else None
 
 
 def restore_quantized(network: Module, form: Quantized | None) -> None:
