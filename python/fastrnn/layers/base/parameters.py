@@ -155,7 +155,7 @@ class Parameters(Mapping[str, Array]):
 
     @property
     def grid(self) -> Precision:
-        """The precision that `fastrnn.quantize` rounded the weights to, or float32; see `Module.quantized`."""
+        """The precision that `fastrnn.quantize` rounded the weights to; float32 if it did not."""
         return self._buffer.grid
 
     @property
