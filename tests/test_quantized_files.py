@@ -319,3 +319,25 @@ def test_exports_have_exactly_the_values_of_a_quantized_model(precision):
     state = fr.interop.to_state_dict(small)
     for name, value in small.parameters.items():
         assert np.asarray(state[name]).tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_an_onnx_file_is_that_of_a_float32_model_with_these_values(tmp_path, precision):
+    pytest.importorskip("onnx")
+    small = small_network(precision)
+    wide = fr.Sequential({"rnn": fr.LSTM(3, 4), "fc": fr.Linear(4, 2)})
+    wide.load_state_dict(small.state_dict())
+    for name, model in (("small", small), ("wide", wide)):
+        fr.interop.save_onnx(tmp_path / f"{name}.onnx", model)
+    assert (tmp_path / "small.onnx").read_bytes() == (tmp_path / "wide.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_is_converted_to_onnx_is_checked_in_float32(path, tmp_path, precision):
+    pytest.importorskip("onnxruntime")
+    small = small_network(precision)
+    small.save(path)
+    conversion = fr.interop.convert(path, tmp_path / "model.onnx", check=True)
+    assert conversion.model.quantized
+    assert bits(conversion.model) == bits(small)
+    assert conversion.parity["target"].equal

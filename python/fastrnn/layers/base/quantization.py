@@ -14,9 +14,10 @@ from fastrnn.files.quantized_tensors import QUANTIZED, Quantized, rounded_weight
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.precision import Precision
 
-__all__ = ["quantize", "quantized_form", "restore_quantized"]
+__all__ = ["in_float32", "quantize", "quantized_form", "restore_quantized"]
 
 ModelT = TypeVar("ModelT")
+ModuleT = TypeVar("ModuleT", bound=Module)
 
 _MOST_COLUMNS = 65536  # of a weight in int8: sums of products stay within int32
 
@@ -77,6 +78,27 @@ then fr.quantize(model, ...)
     result = copy.deepcopy(model)
     result.__dict__.pop("_optimizer", None)  # of a model that partial_fit trains
     _round(_network_of(result), chosen)
+    return result
+
+
+def in_float32(network: ModuleT) -> ModuleT:
+    """Return a network with the same parameters whose products are in float32: itself, or a copy.
+
+    This is what other programs compute of a file that a model was exported to.
+
+    Examples
+    --------
+    >>> import fastrnn as fr
+    >>> small = fr.quantize(fr.Linear(3, 2, seed=0), "int8")
+    >>> wide = in_float32(small)
+    >>> wide.precision, wide.quantized, bool((wide.parameters.flat == small.parameters.flat).all())
+    ('float32', False, True)
+    """
+    if network.precision == "float32" and not network.quantized:
+        return network
+    result = copy.deepcopy(network)
+    result.parameters._buffer.grid = "float32"
+    result._set_precision("float32")
     return result
 
 
