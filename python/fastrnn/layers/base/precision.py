@@ -49,7 +49,5 @@ def check_trainable(module: Any) -> None:
         If it is: its weights are no longer those that an optimiser would change in small steps.
     """
     if module.quantized:
-        kind, grid = type(module).__name__, module.parameters.grid
-        raise ValueError(
-            f"quantized: {kind} has weights in {grid}, for inference; train the model it was made of"
-        )
+        kind = type(module).__name__
+        raise ValueError(f"quantized: this {kind} is for inference; train the model that it was made of")

@@ -153,8 +153,7 @@ class Linear(Module):
         ValueError, TypeError
             As for a call.
         """
-        if self.precision != "float32":  # attention, which stays float32, comes here in inference too
-            check_trainable(self)
+        check_trainable(self)
         x = kept("x", as_floats("x", x, self.dtype, ("...", self.in_features)))
         packed = self._packed_weights()
         return frozen(self._map(x, packed)), LinearTape(x, packed)
