@@ -78,3 +78,44 @@ def test_a_wrong_header_of_a_quantized_file_is_refused(library, tmp_path, change
     with pytest.raises(Failed, match=message) as error:
         library.made("open", str(path).encode())
     assert error.value.status == status
+
+
+PARTS = {
+    "lstm": lambda: fr.LSTM(3, 5, seed=1),
+    "linear": lambda: fr.Linear(3, 5, seed=1),
+    "head": lambda: fr.Head(3, [4], 5, seed=1),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_precision_that_a_layer_was_trained_in_changes_nothing(library, tmp_path, name):
+    network, path = fr.Sequential(PARTS[name]()), tmp_path / "network"
+    network.save(path)
+    content = path.read_bytes()
+    described, x = description_of(content), np.ones((2, 3), np.float32)
+    described["parts"][0]["precision"] = "bfloat16"
+    written(path, stored(content), described)
+    stream = library.made("create_stream", library.made("open", str(path).encode()), 2)
+    assert library.step(stream, x, 5).tobytes() == network.stream(2).step(x).tobytes()
+    described["parts"][0]["precision"] = "int8"
+    written(path, stored(content), described)
+    with pytest.raises(
+        Failed, match=r"parts\[0\].precision: expected float32 or bfloat16, got int8"
+    ) as error:
+        library.made("open", str(path).encode())
+    assert error.value.status == FORMAT
+
+
+def test_the_precision_that_a_language_model_was_trained_in_changes_nothing(library, tmp_path):
+    model, path = fr.LanguageModel(3, hidden_size=4, num_layers=1, seed=0), tmp_path / "model"
+    save_checkpoint(path, model, fr.Vocabulary([*"abc"]))
+    content = path.read_bytes()
+    described = description_of(content)
+    described["model"]["precision"] = "bfloat16"
+    written(path, stored(content), described)
+    stream = library.made("create_stream", library.made("open", str(path).encode()), 1)
+    assert library.step(stream, np.array([1]), 3).tobytes() == model.stream(1).step([1]).tobytes()
+    described["model"]["precision"] = ["bfloat16"]
+    written(path, stored(content), described)
+    with pytest.raises(Failed, match=r"model.precision"):
+        library.made("open", str(path).encode())
