@@ -185,13 +185,12 @@ def read_parameters(
     ValueError
         As `read_tensors`, or if the parts of a quantized weight do not fit each other.
     """
-    tensors = read_tensors(content)
     if description.get("format_version") != QUANTIZED_VERSION:
-        return tensors, None
+        return read_tensors(content), None
     precision = as_choice("quantized", description.get("quantized"), QUANTIZED)
-    length = int.from_bytes(content[:8], "little")
-    entries = parse_json(content[8 : 8 + length])
-    dtypes = {name: str(entries[name]["dtype"]) for name in tensors}
+    parts = _parts_of(content)
+    tensors = {name: _as_array(name, part) for name, part in parts}
+    dtypes = {name: str(part["dtype"]) for name, part in parts}
     narrow = tuple(name for name, dtype in dtypes.items() if dtype in ("I8", "BF16"))
     return restored_tensors(tensors, dtypes, precision), Quantized(precision, narrow)
 
@@ -204,12 +203,16 @@ def read_tensors(content: bytes) -> dict[str, NDArray[Any]]:
     ValueError
         If the file is truncated or damaged, or a tensor has another dtype than NumPy's and bfloat16.
     """
+    return {name: _as_array(name, part) for name, part in _parts_of(content)}
+
+
+def _parts_of(content: bytes) -> list[tuple[str, dict[str, Any]]]:
     # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
     from safetensors import deserialize
 
     with errors_of_library("truncated or damaged"):
         parts: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call]  # has no annotations
-    return {name: _as_array(name, part) for name, part in parts}
+    return parts
 
 
 def _as_array(name: str, part: dict[str, Any]) -> NDArray[Any]:
