@@ -3,9 +3,9 @@
 The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`;
 `AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
 `Stack`, `Sequential`, `Composite` and `Head` combine several into one, `init` offers other
-initialisations, and `LanguageModel` is a complete model; ``models`` has those with ``fit``. `Vocabulary`
-turns text into ids. The subpackages ``losses``, ``train``, ``decode``, ``inspect``, ``interop``, ``plots``
-and ``reference`` hold the rest.
+initialisations, and `LanguageModel` is a complete model; ``models`` has those with ``fit``. `quantize` makes
+smaller ones for inference. `Vocabulary` turns text into ids. The subpackages ``losses``, ``train``,
+``decode``, ``inspect``, ``interop``, ``plots`` and ``reference`` hold the rest.
 Everything is imported on first use.
 """
 
