@@ -8,7 +8,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn.files.quantized_tensors import rounded_weight
-from fastrnn.layers import Softmax
+from fastrnn.layers import AdaptiveSoftmax, Softmax
 from fastrnn.train import clip_gradient_norm
 
 PRECISIONS = ("int8", "bfloat16")
@@ -216,3 +216,34 @@ def test_frozen_parameters_stay_frozen():
     model = network()
     model.freeze("embedding")
     assert fr.quantize(model, "int8").frozen == ("embedding.weight",)
+
+
+def test_cells_with_options_and_the_adaptive_softmax_stay_float32():
+    model = fr.LanguageModel(
+        12, rnn=fr.Stack(fr.LSTM(4, 4, layer_norm=True, seed=0), fr.GRU(4, 4, seed=1)), embedding_size=4,
+        cutoffs=[4], seed=0,
+    )  # fmt: skip
+    small = fr.quantize(model, "int8")
+    changed = {name for name in model.parameters if (small.parameters[name] != model.parameters[name]).any()}
+    assert changed == {"embedding.weight", "rnn.layer1.weight_ih_l0", "rnn.layer1.weight_hh_l0"}
+    assert isinstance(small.output, AdaptiveSoftmax)
+    assert small.output.precision == small.rnn.layer0.precision == "float32"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        fr.CRF(3),
+        fr.SLSTM(3, 4),
+        fr.MinGRU(3, 4),
+        fr.LSTM(3, 4, peephole=True),
+        fr.Jordan(3, 4, 2),
+        fr.AdditiveAttention(3, 4, 5),
+        fr.AttentionPooling(3, 4),
+        fr.layers.Logistic(3, 2),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_a_layer_of_float32_only_has_nothing_to_quantize(module):
+    with pytest.raises(ValueError, match=f"none; {type(module).__name__} stays float32"):
+        fr.quantize(module, "int8")

@@ -99,10 +99,10 @@ def fitted():
     words, labels = ["lili", "mimi", "lulu", "mumu"] * 3, ["i", "i", "u", "u"] * 3
     series = np.sin(np.arange(60, dtype=np.float32) / 3)
     numbers = [float(len(word)) for word in words]
-    yield fr.models.SequenceClassifier(**small, pooling="mean").fit(words, labels), words
+    yield fr.models.SequenceClassifier(**small, pooling="attention").fit(words, labels), words
     yield fr.models.SequenceRegressor(**small, cell="gru").fit(words, numbers), words
     yield fr.models.SequenceTagger(**small, crf=True).fit(words, [list(word) for word in words]), words
-    yield fr.models.Seq2Seq(**small, attention=None).fit(words, words), words
+    yield fr.models.Seq2Seq(**small).fit(words, words), words
     yield fr.models.Forecaster(**small, window=8).fit(series), None
 
 
