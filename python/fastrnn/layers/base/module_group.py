@@ -113,6 +113,11 @@ def _check_modules(modules: dict[str, Module]) -> None:
     for name, module in modules.items():
         if not isinstance(module, Module):
             raise TypeError(f"{name}: expected a module, got {type(module).__name__}")
+        if module.quantized:
+            raise ValueError(
+                f"{name}: expected a module that is not quantized; join the modules it was made of, then "
+                "write fr.quantize(network, ...)"
+            )
         if name in ("dtype", "parameters") or hasattr(Module, name):
             raise ValueError(f"modules: {name!r} is reserved by Module; choose another name")
         other = seen.setdefault(id(module), name)

@@ -242,6 +242,9 @@ class Linear(Module):
             self._packed = (current, packed)
         return packed
 
+    def _quantizable(self) -> tuple[str, ...]:
+        return () if self.precision == "float32" else ("weight",)
+
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)
         self._packed = (-1, None)

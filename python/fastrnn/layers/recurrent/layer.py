@@ -289,6 +289,10 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
         first = arguments.join_states(firsts, alone=tape.alone)
         return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
 
+    def _quantizable(self) -> list[str]:
+        products = ("weight_ih", "weight_hh")
+        return [name for name in self.parameters if self.precision != "float32" and name.startswith(products)]
+
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)
         self._weights.forget()
