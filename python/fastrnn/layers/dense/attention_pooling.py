@@ -9,6 +9,7 @@ from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.precision import Precision
 from fastrnn.layers.dense.attention_memory import (
     AttentionMemory,
     AttentionTape,
@@ -58,7 +59,7 @@ class AttentionPooling(ModuleGroup):
         c   = sum over s of w_s h_s
 
     Parameters are ``key.weight [A, K]`` (U), ``key.bias [A]`` (b) and ``score.weight [1, A]`` (v), initially
-    uniform as in `Linear`.
+    uniform as in `Linear`. Its only precision is float32.
 
     Parameters
     ----------
@@ -113,6 +114,9 @@ class AttentionPooling(ModuleGroup):
             key=Linear(self.key_size, self.attention_size, dtype=dtype, seed=generator),
             score=Linear(self.attention_size, 1, bias=False, dtype=dtype, seed=generator),
         )
+
+    def _set_precision(self, precision: Precision) -> None:
+        """Do nothing: all products are in float32."""
 
     def __call__(self, values: Any, lengths: Any = None) -> tuple[Array, Array]:
         """Pool the steps of each sequence; nothing is kept.
