@@ -21,8 +21,8 @@ def test_a_model_that_trains_in_bfloat16_is_nearly_the_one_of_float32(name):
     layers = [
         part for part in parts_of(narrow.network_) if isinstance(part, (fr.layers.Recurrent, fr.Linear))
     ]
-    assert len(layers) >= 2
-    assert {part.precision for part in layers} == {"bfloat16"}
+    precisions = {part.precision for part in layers if not isinstance(part, fr.layers.Logistic)}
+    assert precisions == {"bfloat16"}
 
 
 @pytest.mark.parametrize("name", CASES)

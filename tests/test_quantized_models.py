@@ -16,8 +16,8 @@ def test_a_quantized_model_says_nearly_the_same_of_unseen_data(name, precision):
     wide, narrow = numbers(name, fitted(name)), numbers(name, model)
     difference = np.abs(wide - narrow).max()
     assert 0 < difference <= (margin if precision == "int8" else margin / 4)
-    assert (model.network_.precision, model.network_.quantized) == (precision, True)
-    assert (fitted(name).network_.precision, fitted(name).network_.quantized) == ("float32", False)
+    assert (model.network_.precision, model.quantized) == (precision, True)
+    assert (fitted(name).network_.precision, fitted(name).quantized) == ("float32", False)
 
 
 @pytest.mark.parametrize("precision", NARROW)
@@ -38,7 +38,7 @@ def test_copies_pickles_and_files_of_a_quantized_model_have_the_same_bits(name, 
         pickle.loads(pickle.dumps(model)),
         type(model).load(tmp_path / "m.safetensors"),
     ):
-        assert (twin.network_.precision, twin.network_.quantized) == (precision, True)
+        assert (twin.network_.precision, twin.quantized) == (precision, True)
         assert twin.get_params() == model.get_params()
         assert numbers(name, twin).tobytes() == numbers(name, model).tobytes()
 

@@ -92,8 +92,8 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
     precision : {"float32", "bfloat16"}
         Of the products of plain recurrent, linear and softmax layers. "bfloat16": their operands are rounded
         to 8 significant bits; sums, states, losses, gradients and parameters stay float32. Attention, CRF,
-        CTC and cells other than plain RNN, GRU and LSTM are computed in float32. For inference in int8
-        write ``fastrnn.quantize(model, "int8")``.
+        CTC, logistic outputs, and cells with options or of another kind than RNN, GRU and LSTM are computed
+        in float32. For inference in int8 write ``fastrnn.quantize(model, "int8")``.
     verbose : bool, default False
         Show a progress bar.
 
@@ -201,6 +201,11 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         self._adopt(fresh)
         return self
 
+    @property
+    def quantized(self) -> bool:
+        """Whether `fastrnn.quantize` made the model: then ``network_.precision`` is that of its weights."""
+        return self.__sklearn_is_fitted__() and bool(self.network_.quantized)
+
     # ---- what models use
 
     def _settings(self) -> FitSettings:
@@ -232,7 +237,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
 
     def _check_trainable(self, method: str) -> None:
         """Check that the model is not a quantized one, which has no parameters that could be trained."""
-        if self.__sklearn_is_fitted__() and self.network_.quantized:
+        if self.quantized:
             kind = type(self).__name__
             raise ValueError(
                 f"quantized: {kind} is for inference; call {method} of the model it was made of, or of a new "
