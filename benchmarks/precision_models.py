@@ -6,7 +6,7 @@
 Each model is trained in float32 and in bfloat16, with the same seeds, steps and batches. Then the first is
 measured as it is and quantized to bfloat16 and int8, the second as it is and quantized to int8. A difference
 is that to the model trained in float32, on the same examples; its standard error is that of the mean of the
-differences of all examples and seeds. Seconds are those of the processor, on one thread.
+differences of the examples, each averaged over the seeds. Seconds are those of the processor, on one thread.
 """
 
 from __future__ import annotations
@@ -61,28 +61,32 @@ def measure(task: Task, seeds: int) -> dict[str, Any]:
     """Return what a task reaches in each way, over all seeds."""
     runs = [run_seed(task, seed) for seed in range(seeds)]
     factor = 100 if task.unit == "%" else 1
-    every = {way: np.concatenate([numbers[way] for numbers, _, _ in runs]) * factor for way in WAYS}
-    wide = every["float32"]
-    # Differences of a loss are in percent of float32's.
-    relative = 1.0 if task.unit == "%" else 100 / wide.mean()
-    each_seed = [float(numbers["float32"].mean()) * factor for numbers, _, _ in runs]
+    every = {way: np.array([numbers[way] for numbers, _, _ in runs]) * factor for way in WAYS}
     return {
-        "name": task.name, "unit": task.unit, "seeds": seeds, "examples": len(wide),
+        "name": task.name,
+        "unit": task.unit,
+        "seeds": seeds,
+        "examples": every["float32"].shape[1],
         "baseline": float(np.mean([baseline for _, _, baseline in runs])) * factor,
-        "float32 by seed": [round(value, 3) for value in each_seed],
-        "ways": [
-            {
-                "way": way,
-                "mean": float(values.mean()),
-                "difference": float((values - wide).mean() * relative),
-                "standard error": float((values - wide).std() / len(wide) ** 0.5 * relative),
-            }
-            for way, values in every.items()
-        ],
-        "seconds": {
-            name: float(np.median([seconds[name] for _, seconds, _ in runs])) for name in runs[0][1]
-        },
-    }  # fmt: skip
+        "ways": [compared(way, values, every["float32"], task.unit) for way, values in every.items()],
+        "seconds": {name: float(np.median([own[name] for _, own, _ in runs])) for name in runs[0][1]},
+    }
+
+
+def compared(way: str, values: Numbers, wide: Numbers, unit: str) -> dict[str, Any]:
+    """Return the mean of numbers [seeds, examples], and how far it is from float32's.
+
+    The difference is in points, or of a loss in percent of float32's.
+    """
+    differences = (values - wide) * (1.0 if unit == "%" else 100 / wide.mean())
+    of_examples = differences.mean(axis=0)  # seeds may share their examples
+    return {
+        "way": way,
+        "mean": float(values.mean()),
+        "by seed": values.mean(axis=1).round(4).tolist(),
+        "difference": float(differences.mean()),
+        "standard error": float(of_examples.std() / len(of_examples) ** 0.5),
+    }
 
 
 def describe(point: dict[str, Any]) -> str:

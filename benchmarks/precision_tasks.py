@@ -206,7 +206,8 @@ def tasks(paths: Any) -> Iterator[Task]:
     if paths.treebank is not None:
         settings = {"hidden_size": 100, "dropout": 0.3, "epochs": 6, "batch_size": 16}
         load = treebank(*paths.treebank)
-        for name, own in (("words", {}), ("letters", {"char_features": "lstm"}), ("CRF", {"crf": True})):
+        letters = {"char_features": "lstm", "crf": True}
+        for name, own in (("words", {}), ("letters and a CRF", letters)):
             yield Task(
                 f"treebank, {name}", models.SequenceTagger, {**settings, **own}, load, right_tags, tag_of_word
             )
