@@ -53,7 +53,8 @@ def run_seed(task: Task, seed: int) -> tuple[dict[str, Numbers], dict[str, float
             model = task.model(**task.settings, precision=trained, random_state=seed)
             fitted[trained], seconds[f"training in {trained}"] = timed(lambda one=model: one.fit(*training))
         model = fitted[trained] if other is None else fr.quantize(fitted[trained], other)
-        numbers[way], seconds[way] = timed(lambda one=model: task.measure(one, *held_out))
+        numbers[way] = task.measure(model, *held_out)  # packs the weights
+        _, seconds[way] = timed(lambda one=model: task.measure(one, *held_out))
     return numbers, seconds, task.baseline(training, held_out)
 
 
