@@ -8,6 +8,7 @@ import numpy as np
 import fastrnn as fr
 from fastrnn import models
 
+ATTENTION = (fr.layers.AdditiveAttention, fr.layers.MultiplicativeAttention, fr.layers.AttentionPooling)
 NARROW = ("bfloat16", "int8")
 COMMON = {"hidden_size": 12, "embedding_size": 8, "epochs": 8, "learning_rate": 0.02, "random_state": 0}
 
@@ -164,6 +165,7 @@ def numbers(name, model):
 
 
 def parts_of(network):
-    """Yield a network's layers that are no groups."""
+    """Yield a network's layers that are no groups, without those of attention, which stay float32."""
     for part in getattr(network, "_modules", ()):
-        yield from parts_of(part) if hasattr(part, "_modules") else [part]
+        if not isinstance(part, ATTENTION):
+            yield from parts_of(part) if hasattr(part, "_modules") else [part]
