@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from kernel_cases import with_threads
 from precision_model_cases import CASES, NARROW, fitted, numbers, quantized
 
 
@@ -22,10 +23,11 @@ def test_a_quantized_model_says_nearly_the_same_of_unseen_data(name, precision):
 
 @pytest.mark.parametrize("precision", NARROW)
 @pytest.mark.parametrize("name", CASES)
-def test_what_a_quantized_model_says_of_a_sequence_does_not_depend_on_its_batch(name, precision):
+def test_what_a_quantized_model_says_of_a_sequence_does_not_depend_on_its_batch_or_threads(name, precision):
     model = copy.copy(quantized(name, precision))
     found = {size: numbers(name, model.set_params(batch_size=size)).tobytes() for size in (1, 7, 32)}
     assert found[1] == found[7] == found[32]
+    assert with_threads(2, lambda: numbers(name, model)).tobytes() == found[32]
 
 
 @pytest.mark.parametrize("precision", NARROW)
