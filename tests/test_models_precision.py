@@ -9,6 +9,7 @@ import fastrnn as fr
 from fastrnn import models
 from fastrnn.files.tensor_file import read_description
 from precision_model_cases import CASES, fitted, numbers, pairs, parts_of, quantized, words
+from test_cli import run_well
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -125,6 +126,14 @@ def test_a_decoder_that_reads_a_context_at_each_step_stays_float32_and_the_encod
     assert (network.encoder.rnn.precision, network.decoder.rnn.precision) == ("bfloat16", "float32")
     assert (network.initial.precision, network.output.precision) == ("bfloat16", "bfloat16")
     assert network.attention.precision == "float32"
+
+
+def test_the_program_fits_in_bfloat16(tmp_path):
+    rows = [f"{word},{kind}\n" for word, kind in zip(*words(40, 0), strict=True)]
+    (tmp_path / "words.csv").write_text("".join(["word,kind\n", *rows]))
+    small = ["--hidden-size", "4", "--epochs", "1", "--precision", "bfloat16"]
+    run_well("fit", "classify", tmp_path / "words.csv", "--out", tmp_path / "m.safetensors", *small)
+    assert models.SequenceClassifier.load(tmp_path / "m.safetensors").network_.precision == "bfloat16"
 
 
 def test_reservoirs_have_no_precision():
