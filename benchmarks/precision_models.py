@@ -104,7 +104,10 @@ def compared(way: str, values: Numbers, wide: Numbers, unit: str) -> dict[str, A
 def describe(point: dict[str, Any]) -> str:
     """Return the row of a table: what there is to beat, float32, and the differences to it."""
     ways = {one["way"]: one for one in point["ways"]}
-    others = [f"{ways[way]['difference']:+.2f} ± {ways[way]['standard error']:.2f}" for way in _SHOWN]
+    others = [
+        f"{round(ways[way]['difference'], 2) + 0.0:+.2f} ± {ways[way]['standard error']:.2f}"
+        for way in _SHOWN
+    ]
     examples = f"{point['examples']:,}"
     levels = [f"{point['baseline']:.2f}", f"{ways['float32']['mean']:.2f}"]
     return f"| {' | '.join([point['name'], examples, point['unit'], *levels, *others])} |"
