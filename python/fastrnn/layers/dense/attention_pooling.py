@@ -14,6 +14,7 @@ from fastrnn.layers.dense.attention_memory import (
     AttentionMemory,
     AttentionTape,
     as_values,
+    keys_of,
     run_backward,
     run_forward,
 )
@@ -239,7 +240,7 @@ class AttentionPooling(ModuleGroup):
 
     def _memory(self, values: Any, lengths: Any) -> AttentionMemory:
         own, ends, steps = as_values(values, lengths, self.dtype, self.key_size)
-        keys, tape = self.key.forward(own)
+        keys, tape = keys_of(self.key, own)
         score = frozen(self.score.parameters["weight"][0].copy())
         return AttentionMemory(self._identity, own, keys, ends, steps, score, tape)
 

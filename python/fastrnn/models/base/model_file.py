@@ -54,7 +54,7 @@ class SavedModel(Protocol):
     def _restore(self, values: Mapping[str, Any]) -> None: ...
     def _tensors(self) -> dict[str, NDArray[Any]]: ...
     def _restore_tensors(self, tensors: dict[str, NDArray[Any]]) -> None: ...
-    def _make_network(self, rng: np.random.Generator) -> Any: ...
+    def _new_network(self, rng: np.random.Generator) -> Any: ...
     def _blank(self: ModelT) -> ModelT: ...
     def _adopt(self: ModelT, fitted: ModelT) -> None: ...
 
@@ -81,6 +81,8 @@ def write_model(
     settings["dtype"] = np.dtype(given["dtype"]).name
     if not isinstance(settings["random_state"], int):
         settings["random_state"] = None
+    if settings.get("precision") == "float32":
+        del settings["precision"]  # files of models without it stay readable by older versions
     if "initialize" in given:
         settings["initialize"] = None  # a function; the file has the parameters themselves
     description = {
@@ -156,7 +158,7 @@ def _parse(content: bytes, kind: type[ModelT]) -> ModelT:
     tensors, form = read_parameters(content, description)
     size = sum(array.nbytes for array in tensors.values())
     with limited_memory(_NESTING * size + _SLACK):
-        network = model._make_network(np.random.default_rng(0))
+        network = model._new_network(np.random.default_rng(0))
     own = {name: array for name, array in tensors.items() if not name.startswith(FURTHER)}
     network.load_state_dict(own)
     restore_quantized(network, form)
