@@ -1,0 +1,308 @@
+"""The linear kernels in bfloat16 and int8: every bit is the reference's."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fastrnn import reference
+from fuzz.step_judge import EPSILON, same_bits
+from kernel_cases import kernels, with_threads
+from precision_cases import FLIP, UNIT, expected_linear
+
+PRECISIONS = ["bfloat16", "int8"]
+ROWS = (1, 2, 3, 7, 13)
+DEPTHS = (1, 2, 3, 15, 17, 33)
+WIDTHS = (1, 5, 16, 17, 64, 65)
+LARGEST = np.finfo("f").max
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(16)
+
+
+def linear(x, weight, bias, precision):
+    return kernels.linear_forward(kernels.linear_pack(weight, bias, precision), x)
+
+
+def assert_linear_is_the_reference(x, weight, bias, precision):
+    """Compare bits; where the reference has NaN, any NaN."""
+    got, wanted = linear(x, weight, bias, precision), expected_linear(x, weight, bias, precision)
+    nan = np.isnan(wanted)
+    assert np.isnan(got[nan]).all()
+    same_bits("y", np.where(nan, np.float32(0), got), np.where(nan, np.float32(0), wanted))
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_odd_size_has_the_bits_of_the_reference(random, precision, rows, with_bias):
+    for K, F in itertools.product(DEPTHS, WIDTHS):
+        x, weight, bias = (random.normal(size=s).astype("f") for s in ((rows, K), (F, K), (F,)))
+        assert_linear_is_the_reference(x, weight, bias if with_bias else None, precision)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1030, 24), (33, 520, 100), (130, 70, 123), (5, 2100, 7)], ids=str)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_more_than_one_block_of_rows_depth_or_columns(random, precision, sizes):
+    M, K, F = sizes
+    x, weight, bias = (random.normal(size=s).astype("f") for s in ((M, K), (F, K), (F,)))
+    assert_linear_is_the_reference(x, weight, bias, precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_numbers_of_any_exponent(random, precision):
+    """From 2**-60 to 2**60 side by side: sums lose most of their terms, and lose the same ones."""
+    for K, F in [(33, 65), (16, 5)]:
+        x, weight = random.normal(size=(7, K)).astype("f"), random.normal(size=(F, K)).astype("f")
+        x *= np.float32(2) ** random.integers(-60, 60, size=x.shape)
+        weight *= np.float32(2) ** random.integers(-60, 60, size=weight.shape)
+        assert_linear_is_the_reference(x, weight, None, precision)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_any_bits_are_numbers_in_bfloat16(random, rows):
+    """NaN, infinity, denormal numbers and products beyond the range, in x or in weights."""
+
+    def any_bits(*shape):
+        return random.integers(1 << 32, size=shape, dtype=np.uint32).view("f")
+
+    for K, F in itertools.product(DEPTHS, WIDTHS):
+        x, weight = random.normal(size=(rows, K)).astype("f"), random.normal(size=(F, K)).astype("f")
+        assert_linear_is_the_reference(any_bits(rows, K), weight, None, "bfloat16")
+        assert_linear_is_the_reference(x, any_bits(F, K), None, "bfloat16")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_ties_are_rounded_to_even(precision):
+    """In bfloat16 halves of a unit, in int8 halves of a scale of 1."""
+    steps = np.arange(-254, 255, dtype="f") / 2
+    x = np.stack([steps, np.append(steps[:-1], 127)]).astype("f")
+    if precision == "bfloat16":
+        x = 1 + x / 256
+    assert_linear_is_the_reference(x, np.ones((5, x.shape[1]), "f"), None, precision)
+    assert_linear_is_the_reference(np.ones((3, x.shape[1]), "f"), x, None, precision)
+
+
+def test_numbers_too_small_count_as_zero_in_bfloat16(random):
+    tiny = np.float32(2.0**-126)
+    x = np.where(random.random((7, 33)) < 0.5, tiny / 2, 2 * tiny).astype("f")
+    for scale in (1, 0.25, 2.0**20):
+        assert_linear_is_the_reference(x, np.full((17, 33), scale, "f"), None, "bfloat16")
+        assert_linear_is_the_reference(np.full((3, 33), scale, "f"), x, None, "bfloat16")
+
+
+def test_rows_too_small_for_a_scale_are_zeros_in_int8(random):
+    weight, bias = random.normal(size=(17, 9)).astype("f"), random.normal(size=17).astype("f")
+    below = np.nextafter(np.float32(2.0**-100), np.float32(0))
+    x = np.zeros((4, 9), "f")
+    x[1], x[2, 3], x[3, 3] = below, 1e-45, 2.0**-100
+    assert_linear_is_the_reference(x, weight, bias, "int8")
+    assert linear(x, weight, bias, "int8")[:3].tobytes() == np.tile(bias, (3, 1)).tobytes()
+    weight[4], weight[5, 2:] = 0, 0
+    assert_linear_is_the_reference(random.normal(size=(3, 9)).astype("f"), weight, bias, "int8")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_largest_numbers(random, precision):
+    """Sums beyond the range are infinity in bfloat16; a row of the largest number has a scale in int8."""
+    x, weight = random.normal(size=(3, 9)).astype("f"), random.normal(size=(17, 9)).astype("f")
+    x[1] = LARGEST * np.sign(x[1])
+    x[2] = 1e30
+    assert_linear_is_the_reference(x, weight, None, precision)
+    assert_linear_is_the_reference(x, weight * np.float32(1e10), None, precision)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rows", [1, 4, 13])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nan_and_infinity_stay_in_their_row(random, precision, rows, special):
+    for K, F in [(1, 5), (9, 17), (33, 65)]:
+        x, weight, bias = (random.normal(size=s).astype("f") for s in ((rows, K), (F, K), (F,)))
+        clean = linear(x, weight, bias, precision)
+        row = rows // 2
+        x[row, K // 2] = special
+        got = linear(x, weight, bias, precision)
+        others = np.arange(rows) != row
+        assert got[others].tobytes() == clean[others].tobytes()
+        if precision == "int8" or np.isnan(special):
+            assert np.isnan(got[row]).all()
+        else:
+            sign = np.sign(reference.round_to_bfloat16(weight))[:, K // 2] * np.sign(special)
+            assert got[row].tolist() == (sign * np.inf).tolist()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_weight_of_nan_spoils_its_own_column_only(random, precision):
+    x, weight = random.normal(size=(3, 9)).astype("f"), random.normal(size=(17, 9)).astype("f")
+    clean = linear(x, weight, None, precision)
+    weight[5, 2] = np.nan
+    got = linear(x, weight, None, precision)
+    assert np.isnan(got[:, 5]).all()
+    assert np.delete(got, 5, axis=1).tobytes() == np.delete(clean, 5, axis=1).tobytes()
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, -1)])
+def test_the_deepest_product_of_the_largest_numbers_is_exact_in_int8(signs):
+    """65,536 products of 127 and 127: one less than 2**31 would not hold 133,144."""
+    K = 65_536
+    x, weight = np.full((3, K), 127.0 * signs[0], "f"), np.full((17, K), 127.0 * signs[1], "f")
+    x[1, ::2] *= -1
+    x[2, -1] *= -1
+    got = linear(x, weight, None, "int8")
+    sums = np.array([127 * 127 * K, 0, 127 * 127 * (K - 2)]) * signs[0] * signs[1]
+    assert (got == sums.astype("f")[:, None]).all()
+
+
+def test_a_deeper_product_is_refused_in_int8():
+    with pytest.raises(ValueError, match=r"65,?536.*65,?537"):
+        kernels.linear_pack(np.ones((1, 65_537), "f"), None, "int8")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_rounding_weights_again_changes_nothing(random, precision):
+    """So a file of q and scales, or of bfloat16, computes what the weights it was made of did."""
+    x, weight = random.normal(size=(7, 33)).astype("f"), random.normal(size=(65, 33)).astype("f")
+    rounded = reference.round_to_bfloat16(weight)
+    if precision == "int8":
+        q, scale = reference.quantize_rows(weight)
+        rounded = q * scale[:, None]
+    assert linear(x, rounded, None, precision).tobytes() == linear(x, weight, None, precision).tobytes()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_threads_and_the_batch_change_no_bit(random, precision):
+    x, weight, bias = (random.normal(size=s).astype("f") for s in ((130, 210), (123, 210), (123,)))
+    whole = linear(x, weight, bias, precision)
+    for threads in (2, 3):
+        again = with_threads(threads, lambda: linear(x, weight, bias, precision))
+        assert again.tobytes() == whole.tobytes()
+    for rows in (1, 2, 3, 4, 5, 6, 7, 13, 64):
+        assert linear(x[:rows], weight, bias, precision).tobytes() == whole[:rows].tobytes()
+    for row in (1, 64, 129):
+        assert linear(x[row : row + 1], weight, bias, precision).tobytes() == whole[row].tobytes()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_gradients_of_a_linear_layer(random, rows):
+    """dx has the reference's bits. Sums over rows may be split: rounding of their terms is allowed for."""
+    for K, F in itertools.product(DEPTHS, WIDTHS):
+        x, weight, dy = (random.normal(size=s).astype("f") for s in ((rows, K), (F, K), (rows, F)))
+        dweight, dbias = np.zeros_like(weight), np.zeros(F, "f")
+        dx = kernels.linear_backward(x, weight, dy, dweight, dbias, True, "bfloat16")
+        wanted = reference.linear_backward(x, weight, dy, precision="bfloat16")
+        same_bits("dx", dx, wanted[0])
+        terms = np.abs(dy).T @ np.abs(x)
+        assert (np.abs(dweight - wanted[1]) <= rows * EPSILON * terms).all()
+        assert (np.abs(dbias - wanted[2]) <= rows * EPSILON * np.abs(dy).sum(axis=0)).all()
+
+
+def test_gradients_are_within_the_rounding_of_their_operands():
+    """Each operand moves by at most 2**-9 of itself, so a sum by 2**-8, and a little, of all its |terms|."""
+    random = np.random.default_rng(2)
+    x, weight, dy = (random.normal(size=s).astype("f") for s in ((600, 33), (65, 33), (600, 65)))
+    dweight, dbias = np.zeros_like(weight), np.zeros(65, "f")
+    dx = kernels.linear_backward(x, weight, dy, dweight, dbias, True, "bfloat16")
+    exact = reference.linear_backward(*(a.astype(float) for a in (x, weight, dy)))
+    bound = 2 * UNIT + UNIT**2 + 600 * EPSILON
+    assert (np.abs(dx - exact[0]) <= bound * (np.abs(dy) @ np.abs(weight))).all()
+    assert (np.abs(dweight - exact[1]) <= bound * (np.abs(dy).T @ np.abs(x))).all()
+    assert (np.abs(dbias - exact[2]) <= 600 * EPSILON * np.abs(dy).sum(axis=0)).all()
+    assert np.abs(dx - exact[0]).max() > UNIT / 16  # rounded indeed
+
+
+def test_gradients_are_added_and_threads_change_no_bit(random):
+    x, weight, dy = (random.normal(size=s).astype("f") for s in ((700, 70), (123, 70), (700, 123)))
+
+    def run():
+        dweight, dbias = np.ones_like(weight), np.ones(123, "f")
+        dx = kernels.linear_backward(x, weight, dy, dweight, dbias, True, "bfloat16")
+        return dx.tobytes(), dweight.tobytes(), dbias.tobytes()
+
+    alone = run()
+    assert with_threads(2, run) == alone
+    assert with_threads(3, run) == alone
+    zero = np.zeros_like(weight)
+    kernels.linear_backward(x, weight, dy, zero, None, False, "bfloat16")
+    added = np.frombuffer(alone[1], "f").reshape(zero.shape)
+    assert (np.abs(added - (1 + zero)) <= 700 * EPSILON * (np.abs(dy).T @ np.abs(x) + 1)).all()
+
+
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1), (5, 17, 33), (65, 3, 100), (6, 520, 1003), (300, 4, 1100)], ids=str
+)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_the_loss_of_the_output_layer_in_bfloat16(random, sizes, with_bias):
+    """Logits have the reference's bits, so losses differ by the rounding of the softmax alone.
+
+    A gradient of the logits may differ in its last bits, which may flip its rounding, by 2**-8 of it. So
+    each element of dh and dweight is within that fraction of the sum of its |terms|, nearly all much nearer.
+    """
+    M, K, V = sizes
+    h, weight, bias = (random.normal(size=s).astype("f") for s in ((M, K), (V, K), (V,)))
+    weight /= np.sqrt(np.float32(K))
+    bias = bias if with_bias else None
+    targets = random.integers(V, size=M)
+    targets[2::5] = -1
+    dweight, dbias = np.zeros_like(weight), None if bias is None else np.zeros_like(bias)
+    losses, dh = kernels.linear_cross_entropy(
+        h, weight, bias, targets, 0.125, dweight, dbias, True, 0.0, "bfloat16"
+    )
+    logits = expected_linear(h, weight, bias, "bfloat16").astype(float)
+    counted = targets != -1
+    exact = np.zeros(M)
+    exact[counted], dlogits = reference.softmax_cross_entropy(logits[counted], targets[counted])
+    np.testing.assert_allclose(losses, exact, rtol=0, atol=16 * EPSILON * max(1, np.abs(logits).max()))
+    wanted = reference.linear_cross_entropy(h, weight, bias, targets, 0.125, precision="bfloat16")
+    for got, expected, terms in (
+        (dh[counted], wanted.dh[counted], np.abs(0.125 * dlogits) @ np.abs(weight)),
+        (dweight, wanted.dweight, np.abs(0.125 * dlogits).T @ np.abs(h[counted])),
+    ):
+        off = np.abs(got - expected)
+        assert (off <= 1.01 * FLIP * terms + 1e-9).all()
+        assert (off <= (M + V) * EPSILON * terms + 1e-9).mean() > 0.95
+    assert not dh[~counted].any()
+    assert not losses[~counted].any()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_losses_without_gradients(random, precision):
+    h, weight, bias = (random.normal(size=s).astype("f") for s in ((13, 33), (65, 33), (65,)))
+    targets = random.integers(65, size=13)
+    losses, none = kernels.linear_cross_entropy(
+        h, weight, bias, targets, 1.0, None, None, False, 0.0, precision
+    )
+    logits = expected_linear(h, weight, bias, precision).astype(float)
+    exact, _ = reference.softmax_cross_entropy(logits, targets)
+    assert none is None
+    np.testing.assert_allclose(losses, exact, rtol=0, atol=16 * EPSILON * np.abs(logits).max())
+
+
+def test_float64_unknown_precisions_and_gradients_of_int8_are_refused():
+    x, weight = np.ones((2, 3)), np.ones((4, 3))
+    with pytest.raises(ValueError, match=r"precision.*float64|float64.*precision"):
+        kernels.linear_pack(weight, None, "bfloat16")
+    with pytest.raises(ValueError, match=r"precision: expected .*float16"):
+        kernels.linear_pack(weight.astype("f"), None, "float16")
+    x, weight = x.astype("f"), weight.astype("f")
+    with pytest.raises(ValueError, match="precision"):
+        kernels.linear_backward(x, weight, np.ones((2, 4), "f"), np.zeros_like(weight), None, True, "int8")
+    targets = np.zeros(2, np.int64)
+    with pytest.raises(ValueError, match="precision"):
+        kernels.linear_cross_entropy(
+            x, weight, None, targets, 1.0, np.zeros_like(weight), None, True, 0.0, "int8"
+        )
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_layers_without_rows_columns_or_depth(precision):
+    for M, K, F in [(0, 3, 5), (2, 0, 5), (2, 3, 0)]:
+        x, weight, bias = np.ones((M, K), "f"), np.ones((F, K), "f"), np.ones(F, "f")
+        try:
+            wanted = kernels.linear_forward(kernels.linear_pack(weight, bias), x)
+        except ValueError:
+            continue
+        got = linear(x, weight, bias, precision)
+        assert got.shape == wanted.shape
+        assert K or (got == 1).all()
