@@ -55,8 +55,9 @@ def bfloat16_product(a: Float32, w: Float32) -> Float32:
     """Multiply each row of `a` by each row of `w`: both are rounded, the sums are float32 in a fixed order.
 
     For k = 0, 1, 2, ... each sum s, 0 at first, becomes ``a[2k] w[2k] + (a[2k + 1] w[2k + 1] + s)``; each of
-    the two additions is rounded to float32, the products are not. Numbers smaller than the smallest normal
-    float32 count as zero, as operands and as sums.
+    the two additions is rounded to float32, the products are not. (Kernels without fused multiply-adds agree
+    unless a product leaves the range of float32.) Numbers smaller than the smallest normal float32 count as
+    zero, as operands and as sums.
 
     Parameters
     ----------
