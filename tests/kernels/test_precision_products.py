@@ -196,18 +196,29 @@ def test_threads_and_the_batch_change_no_bit(random, precision):
         assert linear(x[row : row + 1], weight, bias, precision).tobytes() == whole[row].tobytes()
 
 
+def assert_gradients_are_the_reference(x, weight, dy):
+    """Compare the bits of dx and dweight, whose sums over rows have the reference's order, and dbias."""
+    rows, F = dy.shape
+    dweight, dbias = np.zeros_like(weight), np.zeros(F, "f")
+    dx = kernels.linear_backward(x, weight, dy, dweight, dbias, True, "bfloat16")
+    wanted = reference.linear_backward(x, weight, dy, precision="bfloat16")
+    same_bits("dx", dx, wanted[0])
+    same_bits("dweight", dweight, wanted[1])
+    assert (np.abs(dbias - wanted[2]) <= rows * EPSILON * np.abs(dy).sum(axis=0)).all()
+
+
 @pytest.mark.parametrize("rows", ROWS)
-def test_gradients_of_a_linear_layer(random, rows):
-    """dx has the reference's bits. Sums over rows may be split: rounding of their terms is allowed for."""
+def test_gradients_of_a_linear_layer_have_the_bits_of_the_reference(random, rows):
     for K, F in itertools.product(DEPTHS, WIDTHS):
         x, weight, dy = (random.normal(size=s).astype("f") for s in ((rows, K), (F, K), (rows, F)))
-        dweight, dbias = np.zeros_like(weight), np.zeros(F, "f")
-        dx = kernels.linear_backward(x, weight, dy, dweight, dbias, True, "bfloat16")
-        wanted = reference.linear_backward(x, weight, dy, precision="bfloat16")
-        same_bits("dx", dx, wanted[0])
-        terms = np.abs(dy).T @ np.abs(x)
-        assert (np.abs(dweight - wanted[1]) <= rows * EPSILON * terms).all()
-        assert (np.abs(dbias - wanted[2]) <= rows * EPSILON * np.abs(dy).sum(axis=0)).all()
+        assert_gradients_are_the_reference(x, weight, dy)
+
+
+@pytest.mark.parametrize("sizes", [(513, 33, 65), (1100, 7, 130), (40, 520, 24), (5, 24, 1030)], ids=str)
+def test_gradients_of_more_than_one_block_have_the_bits_of_the_reference(random, sizes):
+    M, K, F = sizes
+    x, weight, dy = (random.normal(size=s).astype("f") for s in ((M, K), (F, K), (M, F)))
+    assert_gradients_are_the_reference(x, weight, dy)
 
 
 def test_gradients_are_within_the_rounding_of_their_operands():
