@@ -105,6 +105,25 @@ def test_numbers_too_small_count_as_zero_in_bfloat16(random):
         assert_linear_is_the_reference(np.full((3, 33), scale, "f"), x, None, "bfloat16")
 
 
+def test_the_largest_denormal_number_is_not_rounded_up_in_bfloat16(random):
+    """To the nearest bfloat16 it would be the smallest normal number."""
+    largest = np.full((7, 33), 2.0**-126 - 2.0**-149).astype("f")
+    others = random.normal(size=(17, 33)).astype("f") * np.float32(2.0**20)
+    for x, weight in ((largest, others), (others, largest)):
+        assert not linear(x, weight, None, "bfloat16").any()
+        assert_linear_is_the_reference(x, weight, None, "bfloat16")
+
+
+def test_weights_too_small_for_a_scale_are_zeros_in_int8(random):
+    x, weight = random.normal(size=(3, 9)).astype("f"), random.normal(size=(40, 9)).astype("f")
+    weight *= np.float32(2.0) ** -np.arange(90, 130).astype("f")[:, None]
+    assert_linear_is_the_reference(x, weight, None, "int8")
+    assert (
+        linear(x, weight, None, "int8").any(axis=0).tolist()
+        == np.any(np.abs(weight) >= 2.0**-100, 1).tolist()
+    )
+
+
 def test_rows_too_small_for_a_scale_are_zeros_in_int8(random):
     weight, bias = random.normal(size=(17, 9)).astype("f"), random.normal(size=17).astype("f")
     below = np.nextafter(np.float32(2.0**-100), np.float32(0))
