@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastrnn as fr
+from fastrnn.reference.products import as_multiplied
 
 from .batch import Batch, joined
 from .masked import draw_mask, packed, unpacked, with_resets
@@ -226,9 +227,14 @@ def inference_is_training(what: str, subject: Subject, inferred: Arrays, trained
 
 
 def same_as_quantized(what: str, subject: Subject, inferred: Arrays, trained: Arrays) -> None:
-    """Weights that are rounded beforehand give what a layer that rounds them gives."""
-    if subject.plan.precision == "bfloat16":
-        assert_bits(what, subject.infer(rnn=fr.quantize(subject.rnn, "bfloat16")), inferred)
+    """A quantized layer has the weights as products round them, so rounding them beforehand changes nothing."""
+    rnn, precision = subject.rnn, subject.plan.precision
+    if precision == "float32":
+        return
+    small = fr.quantize(rnn, "bfloat16") if precision == "bfloat16" else rnn
+    rounded = {n: as_multiplied(a, precision) for n, a in rnn.parameters.items() if n.startswith("weight")}
+    assert_bits(f"{what}: weights", dict(small.parameters), rounded)
+    assert_bits(f"{what}: inference", subject.infer(rnn=small), inferred)
 
 
 def same_as_packed(what: str, subject: Subject, inferred: Arrays, trained: Arrays) -> None:
