@@ -227,7 +227,7 @@ def inference_is_training(what: str, subject: Subject, inferred: Arrays, trained
 
 
 def same_as_quantized(what: str, subject: Subject, inferred: Arrays, trained: Arrays) -> None:
-    """A quantized layer has the weights as products round them, so rounding them beforehand changes nothing."""
+    """A quantized layer has its weights as products round them: rounding them before changes nothing."""
     rnn, precision = subject.rnn, subject.plan.precision
     if precision == "float32":
         return

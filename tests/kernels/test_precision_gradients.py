@@ -216,6 +216,22 @@ def test_passes_of_more_than_one_chunk_of_time(variant, sizes):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_backwards_through_two_calls_is_backwards_through_one(variant):
+    case = make_case(variant, (11, 5, 17, 33), precision="bfloat16")
+    packed = pack(case)
+    whole = both_passes(case)
+    first, second = case.replace(x=case.x[:4], dy=case.dy[:4]), case.replace(x=case.x[4:], dy=case.dy[4:])
+    _, middle, first_tape = forward(first, packed)
+    second = second.replace(state=middle)
+    _, _, second_tape = forward(second, packed)
+    dx_second, dmiddle, _ = backward(second, second_tape, packed)
+    dx_first, dstate, _ = backward(first.replace(dstate_n=dmiddle), first_tape, packed)
+    assert np.concatenate([dx_first, dx_second]).tobytes() == whole["dx"].tobytes()
+    for letter, got in zip("hc", dstate, strict=False):
+        assert got.tobytes() == whole[f"d{letter}0"].tobytes()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_padding_is_ignored(variant):
     case = make_case(variant, (6, 5, 4, 19), precision="bfloat16", ragged=True)
     wanted = both_passes(case)

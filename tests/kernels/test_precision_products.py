@@ -72,6 +72,22 @@ def test_numbers_of_any_exponent(random, precision):
         assert_linear_is_the_reference(x, weight, None, precision)
 
 
+def test_ties_of_any_scale_and_their_neighbours_in_int8(random):
+    """A quotient, a product with the inverse and an exact number are rounded differently here."""
+    largest = np.abs(random.normal(size=(40, 1))).astype("f") + np.float32(0.1)
+    halves = np.arange(-126.5, 127, dtype="f")
+    x = np.concatenate([largest * halves / np.float32(127), largest], axis=1)
+    weight = np.concatenate([reference.quantize_rows(largest)[1][:, None] * halves, largest], axis=1)
+    for step in (-1, 0, 1):
+        toward = np.copysign(np.float32(np.inf), np.float32(step))
+        moved = [np.nextafter(a, toward) if step else a for a in (x, weight)]
+        for array in moved:
+            array[:, -1] = largest[:, 0]
+        assert_linear_is_the_reference(moved[0], moved[1], None, "int8")
+    one_each = np.eye(255, dtype="f")  # shows each number of a weight by itself
+    assert_linear_is_the_reference(one_each, weight, None, "int8")
+
+
 @needs_fused
 @pytest.mark.parametrize("rows", [1, 7])
 def test_any_bits_are_numbers_in_bfloat16(random, rows):
@@ -306,6 +322,24 @@ def test_the_loss_of_the_output_layer_in_bfloat16(random, sizes, with_bias):
         assert (off <= (M + V) * EPSILON * terms + 1e-9).mean() > 0.95
     assert not dh[~counted].any()
     assert not losses[~counted].any()
+
+
+def test_threads_and_the_batch_change_no_bit_of_a_loss(random):
+    h, weight, bias = (random.normal(size=s).astype("f") for s in ((300, 70), (1100, 70), (1100,)))
+    targets = random.integers(-1, 1100, size=300)
+
+    def run(rows=slice(None)):
+        dweight, dbias = np.zeros_like(weight), np.zeros_like(bias)
+        given = h[rows], weight, bias, targets[rows], 0.25, dweight, dbias
+        return *kernels.linear_cross_entropy(*given, True, 0.1, "bfloat16"), dweight, dbias
+
+    alone = run()
+    for threads in (2, 3):
+        assert [a.tobytes() for a in with_threads(threads, run)] == [a.tobytes() for a in alone]
+    for rows in (slice(0, 1), slice(7, 20), slice(299, 300)):
+        losses, dh, *_ = run(rows)
+        assert losses.tobytes() == alone[0][rows].tobytes()
+        assert dh.tobytes() == alone[1][rows].tobytes()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -11,7 +11,8 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - sequences of tags: `crf_loss`, `crf_marginals`, `crf_viterbi`
 - reservoirs: `reservoir_forward`
 - attention: `attention_forward`, `attention_backward`
-- fewer bits: `round_to_bfloat16`, `bfloat16_product`, `quantize_rows`, `quantize_activations`, `int8_product`
+- products of fewer bits, for the ``precision`` of cells, linear layer and loss: `bfloat16_product`,
+  `int8_product`; their operands: `round_to_bfloat16`, `quantize_rows`, `quantize_activations`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
 
 Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
