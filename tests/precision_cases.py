@@ -11,6 +11,20 @@ from kernel_cases import MODES, both_passes, forward, kernels
 from recurrent_cases import VARIANTS, Case, make_case
 
 Arrays = dict[str, np.ndarray]
+PRECISIONS = ["bfloat16", "int8"]
+#: Sizes next to the widths of vectors and tiles: rows, the depth of products, columns or units.
+ROWS = (1, 2, 3, 7, 13)
+DEPTHS = (1, 2, 3, 15, 17, 33)
+WIDTHS = (1, 5, 16, 17, 64, 65)
+#: Options of `make_case`.
+COMBINATIONS = [
+    {"ids": ids, "bias": bias, "ragged": ragged, "resets": resets, "reverse": reverse}
+    for ids in (False, True)
+    for bias in ("both", "none")
+    for ragged in (False, True)
+    for resets in (False, True)
+    for reverse in (False, True)
+]
 #: The largest relative error of a number rounded to bfloat16, and its largest change if it was near a tie.
 UNIT, FLIP = 2.0**-9, 2.0**-8
 
@@ -79,6 +93,6 @@ def inference(case: Case) -> Arrays:
 def save(path: str) -> None:
     """Write results in bfloat16 and int8 to an .npz file, for comparison with another module's."""
     results = {}
-    for precision in ("bfloat16", "int8"):
+    for precision in PRECISIONS:
         results |= results_of_linear_layers(precision) | results_of_cells(precision)
     np.savez(path, **results)

@@ -28,12 +28,10 @@ from kernel_cases import (
     with_threads,
     zero_gradients,
 )
-from precision_cases import FLIP, UNIT
+from precision_cases import COMBINATIONS, DEPTHS, FLIP, UNIT, WIDTHS
 from recurrent_cases import GATES, VARIANTS, make_case
 
 SMOOTH = [name for name in VARIANTS if name != "elman-relu"]
-DEPTHS = (1, 2, 3, 15, 17, 33)
-WIDTHS = (1, 5, 16, 17, 64, 65)
 SIZES = [
     (5, 3, 9, 17),
     (9, 2, 5, 33),
@@ -42,14 +40,6 @@ SIZES = [
     (3, 1, 33, 5),
     (6, 3, 2, 64),
     (2, 7, 1, 1),
-]
-COMBINATIONS = [
-    {"ids": ids, "bias": bias, "ragged": ragged, "resets": resets, "reverse": reverse}
-    for ids in (False, True)
-    for bias in ("both", "none")
-    for ragged in (False, True)
-    for resets in (False, True)
-    for reverse in (False, True)
 ]
 
 

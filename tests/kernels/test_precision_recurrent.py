@@ -8,21 +8,8 @@ import pytest
 from fastrnn import reference
 from fuzz.step_judge import assert_steps_of_the_reference
 from kernel_cases import forward, kernels, pack
-from precision_cases import inference, inference_of_every_step
+from precision_cases import COMBINATIONS, DEPTHS, PRECISIONS, ROWS, WIDTHS, inference, inference_of_every_step
 from recurrent_cases import VARIANTS, make_case
-
-PRECISIONS = ["bfloat16", "int8"]
-ROWS = (1, 2, 3, 7, 13)
-DEPTHS = (1, 2, 3, 15, 17, 33)
-WIDTHS = (1, 5, 16, 17, 64, 65)
-COMBINATIONS = [
-    {"ids": ids, "bias": bias, "ragged": ragged, "resets": resets, "reverse": reverse}
-    for ids in (False, True)
-    for bias in ("both", "none")
-    for ragged in (False, True)
-    for resets in (False, True)
-    for reverse in (False, True)
-]
 
 
 def judge(case):

@@ -10,11 +10,10 @@ import pytest
 
 import fastrnn as fr
 from kernel_cases import MODES, assert_same_bits, both_passes, forward, kernels, pack, with_threads
-from precision_cases import inference
+from precision_cases import PRECISIONS, inference
 from recurrent_cases import VARIANTS, make_case
 
 TESTS = Path(__file__).resolve().parents[1]
-PRECISIONS = ["bfloat16", "int8"]
 
 
 @pytest.fixture(autouse=True)
