@@ -15,7 +15,8 @@ void round_row(const NarrowKernels& kernels, const float* w, Index K, std::uint3
 }
 
 // The largest magnitude over 127, rounded up to 16 bits: then a number times the scale is exact, and quantising the
-// product again gives the same number and scale. NaN if a weight is not finite.
+// product again gives the same number and scale. 0 for next to nothing, as in a row of activations. NaN if a weight is
+// not finite.
 float row_scale(const float* w, Index K) {
     float most = 0.0f, not_finite = 0.0f;
     for (Index k = 0; k < K; ++k) {
@@ -23,6 +24,7 @@ float row_scale(const float* w, Index K) {
         not_finite += w[k] * 0.0f;
     }
     if (!(not_finite == 0.0f)) return not_finite;
+    if (most < std::ldexp(1.0f, -100)) return 0.0f;
     int exponent;
     const double fraction = std::frexp(double(most) / 127.0, &exponent);
     return float(std::ldexp(std::ceil(std::ldexp(fraction, 16)), exponent - 16));

@@ -1,6 +1,8 @@
 // Floats rounded to bfloat16: their upper halves.
 #pragma once
 
+#include <limits>
+
 #include "kernels/vector/simd.hpp"
 
 namespace fastrnn {
@@ -15,7 +17,8 @@ FASTRNN_INLINE IntegerPacket set_bits(std::uint32_t bits) {
     return Eigen::internal::pset1<IntegerPacket>(std::int32_t(bits));
 }
 
-// Rounds to nearest even; NaN stays NaN, infinity stays infinity. As a float, so that a product needs no more.
+// Rounds to nearest even; NaN stays NaN, infinity stays infinity. Denormals count as zero, as for the CPU's own
+// instructions: the largest would else become normal. As a float, so that a product needs no more.
 FASTRNN_INLINE Vec<float> round_to_bfloat16(Vec<float> a) {
     using namespace Eigen::internal;
     const IntegerPacket bits = bits_of(a), odd = pand(plogical_shift_right<16>(bits), set_bits(1));
@@ -23,7 +26,9 @@ FASTRNN_INLINE Vec<float> round_to_bfloat16(Vec<float> a) {
     const Vec<float> is_number{pcmp_eq(a.packet, a.packet)};
     const Vec<float> either{
         pselect(is_number.packet, from_bits(rounded).packet, from_bits(por(bits, set_bits(0x400000))).packet)};
-    return from_bits(pand(bits_of(either), set_bits(0xffff0000)));
+    const Vec<float> denormal{pcmp_lt(magnitude(a).packet, set(std::numeric_limits<float>::min()).packet)};
+    const Vec<float> normal{pselect(denormal.packet, set(0.0f).packet, either.packet)};
+    return from_bits(pand(bits_of(normal), set_bits(0xffff0000)));
 }
 
 // The halves of words of two bfloat16, as floats, and the words of two vectors of floats.
