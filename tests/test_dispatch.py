@@ -1,5 +1,6 @@
 """The choice of the compiled module and of the number of threads, each in a separate process."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -7,10 +8,10 @@ import sys
 import pytest
 
 import fastrnn as fr
-from fastrnn import _dispatch
+from fastrnn import _cpu, _dispatch
 from fastrnn._cpus import count_cpus
 
-KNOWN = ["avx512", "avx2", "baseline"]
+KNOWN = ["avx512_bf16", "avx512", "avx2", "baseline"]
 
 
 def run(script, **environment):
@@ -44,7 +45,7 @@ def test_the_available_sets_are_known_ones_best_first():
     available = fr.available_isas()
     assert available
     assert [name for name in KNOWN if name in available] == available
-    assert list(_dispatch.ISAS) == KNOWN
+    assert list(_dispatch.MODULES) == KNOWN
 
 
 def test_the_best_set_is_taken():
@@ -57,9 +58,9 @@ def test_every_available_set_can_be_asked_for(name):
     assert run(ISA, FASTRNN_ISA=name) == name
 
 
-@pytest.mark.parametrize("name", ["sse9", "AVX2", "avx512 ", "neon"])
+@pytest.mark.parametrize("name", ["sse9", "AVX2", "avx512 ", "avx512-bf16", "neon"])
 def test_an_unknown_set_is_refused(name):
-    message = f"ValueError: FASTRNN_ISA: expected one of avx512, avx2, baseline, got {name!r}"
+    message = f"ValueError: FASTRNN_ISA: expected one of {', '.join(KNOWN)}, got {name!r}"
     assert run(ISA, FASTRNN_ISA=name) == message
 
 
@@ -75,18 +76,47 @@ def test_a_lesser_cpu_gets_the_lesser_set():
     assert run(on_cpu([last], ISA)) == last
 
 
-def test_a_set_that_the_installation_lacks_is_refused_in_other_words():
-    script = on_cpu(
-        ["avx512", "avx2", "baseline"],
+def without_module(module, script):
+    """Return the script for an installation that lacks one compiled module."""
+    hide = (
         "from importlib.machinery import PathFinder\n"
         "find = PathFinder.find_spec\n"
         "def find_spec(name, path=None, target=None):\n"
-        "    return None if name == 'fastrnn._kernels_avx2' else find(name, path, target)\n"
-        "PathFinder.find_spec = find_spec\n" + ISA,
+        f"    return None if name == 'fastrnn.{module}' else find(name, path, target)\n"
+        "PathFinder.find_spec = find_spec\n"
     )
-    said = run(script, FASTRNN_ISA="avx2")
-    assert said.startswith("ImportError: FASTRNN_ISA: this installation lacks avx2; available: ")
+    return hide + script
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("avx2", "_kernels_avx2"), ("avx512", "_kernels_avx512"), ("avx512_bf16", "_kernels_avx512")],
+)
+def test_a_set_that_the_installation_lacks_is_refused_in_other_words(name, module):
+    said = run(on_cpu(KNOWN, without_module(module, ISA)), FASTRNN_ISA=name)
+    assert said.startswith(f"ImportError: FASTRNN_ISA: this installation lacks {name}; available: ")
     assert said.endswith("(to build all sets: pip install . -C cmake.define.FASTRNN_ISAS=all)")
+    available = said.partition("available: ")[2].partition(" (")[0].split(", ")
+    assert not {found for found in available if _dispatch.MODULES.get(found) == module}
+
+
+def test_a_module_serves_both_of_its_sets_or_neither(monkeypatch):
+    monkeypatch.setattr(_cpu, "supported", lambda: KNOWN)
+    for built, available, missing in [
+        ({"_kernels_avx512"}, ["avx512_bf16", "avx512"], None),
+        ({"_kernels_avx2", "_kernels_baseline"}, ["avx2", "baseline"], "avx512_bf16"),
+    ]:
+        found = {f"fastrnn.{name}" for name in built}
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, found=found: name in found or None)
+        assert fr.available_isas() == available
+        assert _dispatch.missing_isa() == missing
+
+
+def test_only_the_set_with_products_of_its_own_uses_them():
+    script = "from fastrnn import _dispatch; print(_dispatch.kernels.native_products)"
+    for name in fr.available_isas():
+        expected = name if name in _dispatch.NATIVE_PRODUCTS else "none"
+        assert run(script, FASTRNN_ISA=name) == expected
 
 
 def test_an_installation_from_another_machine_says_what_this_cpu_could_run():
@@ -106,7 +136,7 @@ def test_only_one_compiled_module_is_loaded():
     script = (
         "import sys, fastrnn; fastrnn.LSTM; print(*[name for name in sys.modules if '_kernels_' in name])"
     )
-    assert run(script) == f"fastrnn._kernels_{fr.available_isas()[0]}"
+    assert run(script) == f"fastrnn.{_dispatch.MODULES[fr.available_isas()[0]]}"
 
 
 def test_there_are_as_many_threads_as_cpus_to_use():
