@@ -27,8 +27,8 @@ PRODUCTS = {
 def command(as_json: bool) -> None:
     """Show the version, the instruction sets, the products of low precision, and the number of threads.
 
-    Products of low precision are those of bfloat16 and int8, for which some CPUs have instructions. FASTRNN_ISA
-    selects another instruction set, FASTRNN_NUM_THREADS another number of threads.
+    Products of low precision are those of bfloat16 and int8, for which some CPUs have instructions.
+    FASTRNN_ISA selects another instruction set, FASTRNN_NUM_THREADS another number of threads.
     """
     facts = {
         "version": __version__,
