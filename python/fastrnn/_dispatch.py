@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MODULES",
+    "NATIVE_PRODUCTS",
     "available_isas",
     "get_num_threads",
     "isa",
