@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,6 +103,7 @@ def test_a_set_that_the_installation_lacks_is_refused_in_other_words(name, modul
 
 def test_a_module_serves_both_of_its_sets_or_neither(monkeypatch):
     monkeypatch.setattr(_cpu, "supported", lambda: KNOWN)
+    monkeypatch.setattr(_cpu, "native_products", True)
     for built, available, missing in [
         ({"_kernels_avx512"}, ["avx512_bf16", "avx512"], None),
         ({"_kernels_avx2", "_kernels_baseline"}, ["avx2", "baseline"], "avx512_bf16"),
@@ -112,11 +114,33 @@ def test_a_module_serves_both_of_its_sets_or_neither(monkeypatch):
         assert _dispatch.missing_isa() == missing
 
 
-def test_only_the_set_with_products_of_its_own_uses_them():
+def test_a_build_without_products_of_its_own_has_the_module_for_the_other_set(monkeypatch):
+    monkeypatch.setattr(_cpu, "supported", lambda: KNOWN)
+    monkeypatch.setattr(_cpu, "native_products", False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "fastrnn._kernels_avx512" or None)
+    assert fr.available_isas() == ["avx512"]
+    assert _dispatch.missing_isa() is None
+    monkeypatch.delenv("FASTRNN_ISA", raising=False)
+    assert _dispatch._choose() == "avx512"
+    monkeypatch.setenv("FASTRNN_ISA", "avx512_bf16")
+    with pytest.raises(ImportError, match=r"^FASTRNN_ISA: this installation lacks avx512_bf16; avail"):
+        _dispatch._choose()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_module_is_told_to_use_the_products_of_its_own_set_alone(name, monkeypatch):
+    told = []
+    module = SimpleNamespace(use_native_products=told.append)
+    monkeypatch.setattr(importlib, "import_module", lambda asked: (told.append(asked), module)[1])
+    _dispatch._load(name)
+    assert told == [f"fastrnn.{_dispatch.MODULES[name]}", *([True] if name == "avx512_bf16" else [])]
+
+
+def test_the_modules_have_the_products_that_the_build_says():
     script = "from fastrnn import _dispatch; print(_dispatch.kernels.native_products)"
     for name in fr.available_isas():
-        expected = name if name in _dispatch.NATIVE_PRODUCTS else "none"
-        assert run(script, FASTRNN_ISA=name) == expected
+        native = _cpu.native_products and _dispatch.MODULES[name] == "_kernels_avx512"
+        assert run(script, FASTRNN_ISA=name) == ("avx512_bf16" if native else "none")
 
 
 def test_an_installation_from_another_machine_says_what_this_cpu_could_run():

@@ -38,7 +38,8 @@ MODULES = {
     "avx2": "_kernels_avx2",
     "baseline": "_kernels_baseline",
 }
-# The sets with products of low precision of their own, which a module uses only if told to.
+# The sets with products of low precision of their own: a module uses them only if told to, and lacks them if
+# its compiler does not know these instructions.
 NATIVE_PRODUCTS = ("avx512_bf16",)
 MAX_THREADS = 1024
 
@@ -61,13 +62,15 @@ def available_isas() -> list[str]:
 
 
 def missing_isa() -> str | None:
-    """Return the best instruction set that this CPU supports, if this installation lacks it."""
+    """Return the best instruction set that this CPU supports, if this installation lacks its module."""
     best = _cpu.supported()[0]
-    return None if best in available_isas() else best
+    return None if MODULES.get(best) in map(MODULES.get, available_isas()) else best
 
 
 def _is_built(name: str) -> bool:
-    return name in MODULES and importlib.util.find_spec(f"fastrnn.{MODULES[name]}") is not None
+    if name not in MODULES or (name in NATIVE_PRODUCTS and not _cpu.native_products):
+        return False
+    return importlib.util.find_spec(f"fastrnn.{MODULES[name]}") is not None
 
 
 def _choose() -> str:
