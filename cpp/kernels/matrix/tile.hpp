@@ -139,6 +139,15 @@ struct Tile {
         }
     }
 
+    // Adds the sums of a tile in memory.
+    FASTRNN_INLINE void add_block(const S* block, Index stride) {
+        FASTRNN_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            FASTRNN_UNROLL
+            for (int c = 0; c < Cols; ++c) sum[r][c] = sum[r][c] + load(block + r * stride + c * lanes<S>);
+        }
+    }
+
     // sum[r][:] += a(r, k) * strip[k][:] for k = 0 .. K-1. Strips of `Width` vectors begin `stride` scalars apart.
     template <int Width, class A>
     FASTRNN_INLINE void multiply(const A& a, const S* strip, Index K, Index stride = 0) {
