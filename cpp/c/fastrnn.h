@@ -72,7 +72,8 @@ FASTRNN_API const char* fastrnn_last_error(void);
 /* "0.1.0": the version of this library, which is that of the Python package. */
 FASTRNN_API const char* fastrnn_version(void);
 
-/* "avx512", "avx2" or "baseline": the instruction set in use. NULL on an error (FASTRNN_ERROR_CPU). */
+/* "avx512", "avx2" or "baseline": the instruction set in use. NULL on an error (FASTRNN_ERROR_CPU). FASTRNN_ISA may say
+ * "avx512_bf16" as in Python; here that is "avx512". */
 FASTRNN_API const char* fastrnn_isa(void);
 
 /* --- models ------------------------------------------------------------------------------------------------------ */
