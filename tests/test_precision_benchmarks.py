@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import fastrnn
 from bench_cases import add_search_path
 from benchmark_result import times
 from fastrnn.cli.benchmark.cases import Case, Shape
@@ -15,7 +16,7 @@ from fastrnn.cli.benchmark.points import Point
 from fastrnn.cli.benchmark.task import Task
 from fastrnn.cli.benchmark.verify import Disagreement
 
-from benchmarks import precision_speed, precision_steps  # isort: skip - bench_cases finds it
+from benchmarks import precision_quality, precision_speed, precision_steps  # isort: skip - bench_cases finds it
 from benchmarks.precision import goals, points, ratios, shapes, steps, tables  # isort: skip
 from benchmarks.precision.peers import TOLERANCES  # isort: skip
 
@@ -176,6 +177,46 @@ def test_a_step_is_judged_by_the_best_precision_of_both_libraries():
     )
     assert precision_steps.vs_best(one) == 1.5
     assert precision_steps.vs_best(point(fastrnn_float32=(4,))) is None
+
+
+def folder_of_words(folder):
+    """Write two texts in the form of WikiText-2."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "valid"):
+        lines = (" ".join(rng.choice(["the", "song", "was", "there", "."], 8)) for _ in range(200))
+        (folder / f"wiki.{part}.tokens").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.filterwarnings("default")
+def test_trainings_in_both_precisions_are_compared(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    text, out, picture = (tmp_path / name for name in ("text.txt", "quality.json", "curves.png"))
+    text.write_text("the rain in Spain stays mainly in the plain\n" * 100)
+    options = f"--characters {text} --words {folder_of_words(tmp_path)} --character-steps 4 --word-steps 3"
+    before = fastrnn.get_num_threads()
+    precision_quality.main([*options.split(), "--out", str(out), "--picture", str(picture)])
+    fastrnn.set_num_threads(before)
+    found = json.loads(out.read_text())["trainings"]
+    for name, steps_taken in (("characters", [1, 2, 3, 4]), ("words", [1, 2, 3])):
+        for curve in found[name]["curves"].values():
+            assert [row["step"] for row in curve] == steps_taken
+        assert sorted(found[name]["inference"]) == ["bfloat16, quantized", "float32", "int8, quantized"]
+        exact, narrow = (found[name]["curves"][p][-1]["loss"] for p in ("float32", "bfloat16"))
+        assert 0 < abs(narrow / exact - 1) < 0.01
+    assert len(found["words"]["pairs"]["int8, quantized"]["log p"]) == 20
+    assert "words: loss " in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_goal_of_quality_that_is_missed_is_told():
+    curves = {p: [{"loss": loss, "seconds": 1.0}] for p, loss in (("float32", 2.0), ("bfloat16", 2.01))}
+    inference = {"float32": {"perplexity": 10.0}, "int8, quantized": {"perplexity": 10.04}}
+    pairs = {"int8, quantized": {"right": 19, "of": 20, "other than float32": ["a"]}}
+    result = {"curves": curves, "inference": inference, "pairs": pairs}
+    lines = list(precision_quality.verdict("words", result))
+    assert [reached for _, reached in lines] == [False, True, False]
+    assert lines[0][0] == "words: loss 2.0000 float32, 2.0100 bfloat16: +0.50%; 1.00x as fast"
 
 
 def test_the_standard_cases_are_distinct_and_the_quick_ones_few():
