@@ -70,7 +70,7 @@ def measured(point: Point, rounds: int) -> dict[str, Any]:
     few = measure(point.tasks, Clock(min(rounds, FEWEST_ROUNDS), math.inf))
     slow = _slow({name: min(samples) for name, samples in few.items() if name in differences})
     rest = {name: task for name, task in point.tasks.items() if name not in slow}
-    more = measure(rest, Clock(max(0, rounds - FEWEST_ROUNDS), math.inf))
+    more = measure(rest, Clock(rounds - FEWEST_ROUNDS, math.inf)) if rounds > FEWEST_ROUNDS else {}
     times = {name: summary(samples + more.get(name, [])) for name, samples in few.items()}
     for name, difference in differences.items():
         times[name]["difference"] = difference

@@ -30,7 +30,7 @@ STANDARD: tuple[CellsOfShape, ...] = (
     (ALL, Shape(T=32, N=16, D=512, H=512)),
     (ALL, Shape(T=16, N=16, D=1024, H=1024)),
     (ALL, Shape(T=32, N=64, D=256, H=256)),
-    (ALL, Shape(T=64, N=64, D=512, H=512)),
+    (ALL, Shape(T=16, N=64, D=512, H=512)),
     (ALL, Shape(T=8, N=64, D=1024, H=1024)),
 )
 
