@@ -9,15 +9,7 @@ from benchmarks.compare.goals import percent, times
 from benchmarks.compare.results import Point, thread_counts
 from benchmarks.compare.tables import REACHED, markdown
 from benchmarks.precision import ratios
-from benchmarks.precision.goals import (
-    SHARE,
-    VS_FLOAT32,
-    VS_FLOAT32_ONE_ROW,
-    VS_PEER,
-    goals,
-    one_row_beyond,
-    wide,
-)
+from benchmarks.precision.goals import goals, wanted_gain, wanted_ratio, wanted_share
 from fastrnn.cli.benchmark.cases import MODES, Shape
 from fastrnn.cli.benchmark.peers import PEERS as LIBRARIES
 from fastrnn.cli.benchmark.timing import geometric_mean
@@ -74,18 +66,15 @@ def row(point: Point, machine: dict[str, Any], precisions: tuple[str, ...]) -> l
     """Return the cells of a point's row."""
     sizes = ", ".join(str(point["case"][size]) for size in Shape._fields)
     cells = [point["case"]["cell"], sizes]
-    alone = one_row_beyond(point, machine)
     for precision in precisions:
-        own = ratios.own(point, precision)
+        own, best = ratios.own(point, precision), ratios.best_peer(point, precision)
         cells.append(f"{own['median_us']:,.0f}" if own else "-")
         if precision != "float32":
-            wanted = VS_FLOAT32[precision] if wide(point) else VS_FLOAT32_ONE_ROW.get(precision, 0) * alone
+            wanted = wanted_gain(point, precision, machine)
             cells.append(marked(ratios.gain(point, precision), wanted, times))
-        best = ratios.best_peer(point, precision)
         name = f" {title(best.name)}" if best else ""
-        cells.append(marked(best and best.ratio, VS_PEER[precision], times) + name)
-        judged = precision != "float32" and (wide(point) or (alone and point["case"]["mode"] == "forward"))
-        cells.append(marked(ratios.share(point, precision), SHARE * judged, percent))
+        cells.append(marked(best and best.ratio, wanted_ratio(precision, machine), times) + name)
+        cells.append(marked(ratios.share(point, precision), wanted_share(point, precision, machine), percent))
     return cells
 
 
