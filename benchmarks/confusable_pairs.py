@@ -28,7 +28,7 @@ def ranked(model: LanguageModel, vocabulary: Vocabulary) -> list[dict[str, Any]]
     rows = []
     for pair in pairs:
         right, wrong = score(model, vocabulary, pair)
-        words = [(a, b) for a, b in zip(right.tokens, wrong.tokens, strict=True) if a != b]
+        words = [(a, b) for a, b in zip(*map(str.split, pair), strict=True) if a != b]
         rows.append(
             {
                 "sentence": right.text,
