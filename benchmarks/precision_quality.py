@@ -5,8 +5,8 @@
 Both precisions train from the same parameters on the same batches, in turns of some steps. ``--characters``
 takes a text, for the model that ``fastrnn train`` makes by default; ``--words`` takes a folder with
 ``wiki.train.tokens`` and ``wiki.valid.tokens``, for the regularised model of docs/language-models.md, with
-which the twenty confusable pairs are ranked too. Times are CPU seconds of the steps, without validation.
-Exits with 1 if a goal is missed.
+which the twenty confusable pairs are ranked too. Both rates fall to zero. Times are CPU seconds of the steps,
+without validation. Exits with 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def trained(training: Training) -> tuple[dict[str, Trainer[fr.LanguageModel]], d
 
 
 def used(training: Training, models: dict[str, fr.LanguageModel]) -> dict[str, Any]:
-    """Return the perplexity of each model over the validation text, and the size of its file's weights."""
+    """Return the loss and perplexity of each model over the validation text."""
     found = {}
     for name, model in models.items():
         loss = evaluate(model, training.valid, batch_size=STREAMS).loss
