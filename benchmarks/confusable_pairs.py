@@ -12,7 +12,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from fastrnn import LanguageModel, Vocabulary
 from fastrnn.decode import score
 from fastrnn.train import load_checkpoint
 
@@ -20,18 +22,13 @@ PAIRS = Path(__file__).with_name("confusable_pairs.tsv")
 WANTED = 18
 
 
-def main() -> int:
-    """Score both sentences of each pair."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    checkpoint = load_checkpoint(options.model)
+def ranked(model: LanguageModel, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """Return a row for each pair: both log-probabilities, and whether the right sentence is likelier."""
     pairs = [line.split("\t") for line in PAIRS.read_text().splitlines()]
     rows = []
     for pair in pairs:
-        right, wrong = score(checkpoint.model, checkpoint.vocabulary, pair)
-        words = [(a, b) for a, b in zip(right.tokens, wrong.tokens, strict=True) if a != b]
+        right, wrong = score(model, vocabulary, pair)
+        words = [(a, b) for a, b in zip(*map(str.split, pair), strict=True) if a != b]
         rows.append(
             {
                 "sentence": right.text,
@@ -41,8 +38,21 @@ def main() -> int:
                 "right": right.total > wrong.total,
             }
         )
-        mark = " " if rows[-1]["right"] else "X"
-        print(f"{mark} {right.total:8.2f} {wrong.total:8.2f}  {words[0]}  {right.text}")
+    return rows
+
+
+def main() -> int:
+    """Score both sentences of each pair."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    checkpoint = load_checkpoint(options.model)
+    rows = ranked(checkpoint.model, checkpoint.vocabulary)
+    for row in rows:
+        right, wrong = row["log p"]
+        mark = " " if row["right"] else "X"
+        print(f"{mark} {right:8.2f} {wrong:8.2f}  {row['words']}  {row['sentence']}")
     found = sum(row["right"] for row in rows)
     print(f"{found} of {len(rows)} ranked correctly")
     if options.out:

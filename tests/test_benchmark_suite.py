@@ -165,6 +165,11 @@ def test_limits_are_measured_with_and_without_a_compiler(compiler, monkeypatch):
     for task, amount in (measured.multiply_add(), measured.multiply_add(threads=1), measured.read(100_000)):
         assert amount > 1000
         task.run()
+    for precision in filter(measured.multiplies, ("bfloat16", "int8")):
+        task, amount = measured.multiply_add(precision=precision)
+        assert amount > 1000
+        task.run()
+    assert compiler or not measured.multiplies("int8")  # NumPy's products are float32
 
 
 SMALL = {

@@ -1,8 +1,9 @@
 """The machine's limits, measured in the process that measures the peers.
 
-`limits.c` is compiled for this machine: a loop of independent multiply-adds in registers, and a loop that
-sums a buffer. Without a C compiler the limits are NumPy's best matrix product and dot product; "source" in
-the result names which. Several threads run concurrently, each reading its own part.
+`limits.c` is compiled for this machine: loops of independent multiply-adds in registers, one for each
+precision that the CPU multiplies, and a loop that sums a buffer. Without a C compiler the limits are NumPy's
+best matrix product and dot product; "source" in the result names which. Several threads run concurrently,
+each reading its own part.
 """
 
 from __future__ import annotations
@@ -45,18 +46,26 @@ class CLoops:
             code = Path(__file__).with_name("limits.c")
             subprocess.run(["cc", *FLAGS, str(code), "-o", str(library)], check=True, capture_output=True)
             self.library = ctypes.CDLL(str(library))  # a call releases the GIL
-        for name in ("flops_per_round", "vector_bytes"):
+        for name in ("flops_per_round", "vector_bytes", "bfloat16_products", "int8_products"):
             getattr(self.library, name).restype = ctypes.c_long
-        self.library.multiply_add.argtypes = [ctypes.c_long]
-        self.library.read_all.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long]
-        for name in ("multiply_add", "read_all"):
+        for name in ("multiply_add", "multiply_add_bfloat16", "multiply_add_int8"):
+            getattr(self.library, name).argtypes = [ctypes.c_long]
             getattr(self.library, name).restype = ctypes.c_float
+        self.library.read_all.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long]
+        self.library.read_all.restype = ctypes.c_float
+        self.products = {
+            "float32": 1,
+            "bfloat16": self.library.bfloat16_products(),
+            "int8": self.library.int8_products(),
+        }
 
-    def multiply_add(self, amount: float) -> Loop:
+    def multiply_add(self, amount: float, precision: str = "float32") -> Loop:
         """Return a call of about that many operations, and their exact number."""
-        each = self.library.flops_per_round()
+        each = self.library.flops_per_round() * self.products[precision]
         rounds = max(1, round(amount / each))
-        return (lambda: self.library.multiply_add(rounds)), float(rounds * each)
+        name = "multiply_add" if precision == "float32" else f"multiply_add_{precision}"
+        call = getattr(self.library, name)
+        return (lambda: call(rounds)), float(rounds * each)
 
     def read(self, size: int, amount: float) -> Loop:
         """Return a call that reads a buffer of that size repeatedly, about that amount in total."""
@@ -79,8 +88,9 @@ class NumpyProducts:
     """NumPy's products, used where there is no compiler."""
 
     source = "NumPy products"
+    products = {"float32": 1, "bfloat16": 0, "int8": 0}  # noqa: RUF012 - never modified
 
-    def multiply_add(self, amount: float) -> Loop:
+    def multiply_add(self, amount: float, precision: str = "float32") -> Loop:
         """Do as `CLoops`."""
         a, b, out = np.ones((3, PRODUCT, PRODUCT), np.float32)
         rounds = max(1, round(amount / (2 * PRODUCT**3)))
@@ -104,9 +114,17 @@ class Limits:
         except (OSError, subprocess.CalledProcessError):
             self.loops = NumpyProducts()
 
-    def multiply_add(self, wanted: float = 0.0, threads: int | None = None) -> tuple[Task, float]:
-        """Return a task of about that many multiply-adds, shared by the threads, and their exact number."""
-        return self._sized(self.loops.multiply_add, wanted, threads or self.threads)
+    def multiplies(self, precision: str) -> bool:
+        """Return whether there is a loop of multiply-adds in that precision."""
+        return self.loops.products[precision] > 0
+
+    def multiply_add(
+        self, wanted: float = 0.0, threads: int | None = None, precision: str = "float32"
+    ) -> tuple[Task, float]:
+        """Return a task of about that many operations, shared by the threads, and their exact number."""
+        return self._sized(
+            lambda amount: self.loops.multiply_add(amount, precision), wanted, threads or self.threads
+        )
 
     def read(self, size: int, wanted: float = 0.0) -> tuple[Task, float]:
         """Return a task that reads `size` bytes repeatedly, a part in each thread, and the bytes read."""

@@ -76,9 +76,10 @@ def points(job: Job, limits: Limits) -> Iterator[Point]:
         yield point
 
 
-def make_model(size: Size) -> LanguageModel:
+def make_model(size: Size, **options: Any) -> LanguageModel:
     """Make fastrnn's model."""
-    return LanguageModel(size.V, hidden_size=size.H, num_layers=size.layers, embedding_size=size.E, seed=0)
+    sizes = {"hidden_size": size.H, "num_layers": size.layers, "embedding_size": size.E}
+    return LanguageModel(size.V, **sizes, seed=0, **options)
 
 
 def make_batch(size: Size) -> Batch:
@@ -98,9 +99,9 @@ def stepping(step: Callable[[], tuple[float, float]], before: Callable[[], None]
     return Task(step, answer, before)
 
 
-def fastrnn_task(batch: Batch, threads: int) -> Task:
+def fastrnn_task(batch: Batch, threads: int, **options: Any) -> Task:
     """Train with `LanguageModel`, `clip_gradient_norm` and `Adam`."""
-    model, optimizers = make_model(batch.size), {}
+    model, optimizers = make_model(batch.size, **options), {}
 
     def before() -> None:
         _dispatch.set_num_threads(threads)
@@ -117,14 +118,15 @@ def fastrnn_task(batch: Batch, threads: int) -> Task:
     return stepping(step, before)
 
 
-def torch_task(batch: Batch, threads: int) -> Task:
-    """Train with PyTorch's modules and its fused Adam."""
+def torch_task(batch: Batch, threads: int, *, dtype: str = "float32", autocast: bool = False) -> Task:
+    """Train with PyTorch's modules and its fused Adam: parameters of a dtype, or in bfloat16 by autocast."""
     torch = importlib.import_module("torch")
     size, kept = batch.size, {}
     model = torch.nn.Module()
     model.embedding = torch.nn.Embedding(size.V, size.E)
     model.rnn = torch.nn.LSTM(size.E, size.H, size.layers)
     model.output = torch.nn.Linear(size.H, size.V)
+    model.to(getattr(torch, dtype))
     inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets).reshape(-1)
 
     def before() -> None:
@@ -134,8 +136,9 @@ def torch_task(batch: Batch, threads: int) -> Task:
 
     def step() -> tuple[float, float]:
         kept["adam"].zero_grad()
-        y, _ = model.rnn(model.embedding(inputs))
-        loss = torch.nn.functional.cross_entropy(model.output(y).reshape(-1, size.V), targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y, _ = model.rnn(model.embedding(inputs))
+            loss = torch.nn.functional.cross_entropy(model.output(y).reshape(-1, size.V), targets)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         kept["adam"].step()

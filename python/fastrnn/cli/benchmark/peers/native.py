@@ -22,9 +22,12 @@ def make_layer(problem: Problem) -> Any:
     return rnn
 
 
-def prepare(problem: Problem) -> Task:
-    """Return a task of one call; in training the weights count as new each time, as after an optimiser."""
-    rnn = make_layer(problem)
+def prepare(problem: Problem, *, layer: Any = None) -> Task:
+    """Return a task of one call of a layer, by default that of `make_layer`.
+
+    In training the weights count as new each time, as after an optimiser.
+    """
+    rnn = layer or make_layer(problem)
     lengths = problem.lengths
 
     def forward() -> Any:

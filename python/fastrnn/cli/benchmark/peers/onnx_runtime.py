@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastrnn.cli.benchmark.cases import Problem
 from fastrnn.cli.benchmark.task import Answer, Task, Unsupported
 
-__all__ = ["make_session", "prepare"]
+__all__ = ["make_model", "make_session", "prepare", "session_of"]
 
 _ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
 
@@ -26,15 +26,33 @@ def _reordered(cell: str, value: NDArray[Any]) -> NDArray[Any]:
 
 
 def make_session(problem: Problem, *, state_inputs: bool = False, spinning: bool = False) -> Any:
-    """Return a session with a model of the problem.
+    """Return a session with the model of `make_model`; `spinning` as in `session_of`."""
+    model = make_model(problem, state_inputs=state_inputs)
+    return session_of(model.SerializeToString(), problem.threads, spinning=spinning)
 
-    The inputs are "x" and, with ``state_inputs``, the first layer's "h0" and "c0" [1, N, H]. The outputs are
-    "y0" [T, 1, N, H] (numbered as the last layer), then "h0_n", "c0_n", "h1_n", ... [1, N, H].
+
+def session_of(model: bytes, threads: int, *, spinning: bool = False) -> Any:
+    """Return a session with a serialised model.
 
     With `spinning`, which is ONNX Runtime's default, its threads spin for a while after a run and take CPU
     time from the peer whose turn is next.
     """
-    onnx, runtime = importlib.import_module("onnx"), importlib.import_module("onnxruntime")
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    if not spinning:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    return runtime.InferenceSession(model, options, ["CPUExecutionProvider"])
+
+
+def make_model(problem: Problem, *, state_inputs: bool = False) -> Any:
+    """Return a model of the problem, an ``onnx.ModelProto``.
+
+    The inputs are "x" and, with ``state_inputs``, the first layer's "h0" and "c0" [1, N, H]. The outputs are
+    "y0" [T, 1, N, H] (numbered as the last layer), then "h0_n", "c0_n", "h1_n", ... [1, N, H].
+    """
+    onnx = importlib.import_module("onnx")
     helper, from_array = onnx.helper, onnx.numpy_helper.from_array
     cell, (T, N, D, H, layers) = problem.case.cell, problem.case.shape
     states = ("h", "c") if cell == "lstm" else ("h",)
@@ -65,21 +83,19 @@ def make_session(problem: Problem, *, state_inputs: bool = False, spinning: bool
     graph = helper.make_graph(nodes, cell, inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = problem.threads
-    options.inter_op_num_threads = 1
-    if not spinning:
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-    return runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return model
 
 
-def prepare(problem: Problem, *, spinning: bool = False) -> Task:
-    """Return a task of one run of a session; `spinning` as in `make_session`."""
+def prepare(problem: Problem, *, spinning: bool = False, session: Any = None) -> Task:
+    """Return a task of one run of a session: of the problem's own, or of one with the same names.
+
+    `spinning` is that of `session_of`.
+    """
     if problem.training:
         raise Unsupported("forward only")
     if problem.lengths is not None:
         raise Unsupported("rows of different lengths are not measured")
-    session = make_session(problem, spinning=spinning)
+    session = session or make_session(problem, spinning=spinning)
     feed = {"x": problem.x}
     names = ("h", "c") if problem.case.cell == "lstm" else ("h",)
 

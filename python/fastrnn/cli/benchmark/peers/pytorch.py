@@ -20,8 +20,10 @@ def make_module(problem: Problem) -> Any:
     return module
 
 
-def prepare(problem: Problem, *, autocast: bool = False) -> Task:
+def prepare(problem: Problem, *, autocast: bool = False, dtype: str = "float32") -> Task:
     """Return a task of one call; with `autocast` PyTorch uses bfloat16 where it considers that safe.
+
+    Parameters and inputs have the dtype, ``"float32"`` or ``"bfloat16"``.
 
     Gradients come from ``autograd.grad``, so that nothing is cleared or accumulated between calls.
 
@@ -31,8 +33,9 @@ def prepare(problem: Problem, *, autocast: bool = False) -> Task:
         If this CPU does not support bfloat16.
     """
     torch = importlib.import_module("torch")
-    module = make_module(problem)
-    x, dy = torch.from_numpy(problem.x), torch.from_numpy(problem.dy)
+    kind = getattr(torch, dtype)
+    module = make_module(problem).to(kind)
+    x, dy = torch.from_numpy(problem.x).to(kind), torch.from_numpy(problem.dy).to(kind)
     names, parameters = zip(*module.named_parameters(), strict=True)
     if problem.lengths is not None:
         lengths = torch.from_numpy(problem.lengths)
@@ -77,7 +80,7 @@ def prepare(problem: Problem, *, autocast: bool = False) -> Task:
         return {name: value.detach().float().numpy() for name, value in found.items()}
 
     run = training if problem.training else forward
-    if autocast:  # this CPU may lack the instructions of oneDNN's bfloat16 kernels
+    if autocast or dtype == "bfloat16":  # this CPU may lack the instructions of oneDNN's bfloat16 kernels
         try:
             run()
         except RuntimeError as error:
