@@ -41,9 +41,9 @@ def faults(path: Path) -> list[str]:
 
 def main(build: Path) -> int:
     """Print the faults of the object in a build; return the exit status."""
-    paths = sorted(build.rglob("*native_avx512*.o"))
+    paths = sorted(build.rglob("*native_kernels*.o"))
     if not paths:
-        print(f"{build}: no object of native_avx512.cpp", file=sys.stderr)
+        print(f"{build}: no object of native_kernels.cpp", file=sys.stderr)
         return 1
     found = [f"{path}: {fault}" for path in paths for fault in faults(path)]
     print(*(found or [f"{len(paths)} object(s) share nothing with their modules"]), sep="\n")

@@ -10,7 +10,7 @@ import pytest
 from native_object import faults, main
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "cpp" / "kernels" / "narrow" / "native_avx512.cpp"
+SOURCE = ROOT / "cpp" / "kernels" / "vector" / "native_kernels.cpp"
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"]
 NATIVE = ["-march=x86-64-v4", "-mavx512bf16", "-mavx512vnni", "-mprefer-vector-width=512"]
 FUNCTIONS = (
@@ -31,7 +31,7 @@ pytestmark = [
 
 
 def compiled(folder, source, *flags):
-    path = folder / "native_avx512.cpp.o"
+    path = folder / "native_kernels.cpp.o"
     subprocess.run(["c++", *FLAGS, *flags, f"-I{ROOT / 'cpp'}", "-c", source, "-o", path], check=True)
     return path
 
@@ -82,6 +82,6 @@ def test_a_missing_function_and_a_missing_object_are_faults(tmp_path, capsys):
         "missing function: fastrnn::native_bfloat16()",
         "missing function: fastrnn::native_int8()",
     ]
-    (tmp_path / "native_avx512.cpp.o").unlink()
+    (tmp_path / "native_kernels.cpp.o").unlink()
     assert main(tmp_path) == 1
-    assert "no object of native_avx512.cpp" in capsys.readouterr().err
+    assert "no object of native_kernels.cpp" in capsys.readouterr().err
