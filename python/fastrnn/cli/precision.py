@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from fastrnn.cli.command_line import command_line
+from fastrnn.layers import quantize
 
 __all__ = ["INFERENCE", "TrainedPrecision", "in_precision", "network_of", "precision_option", "quantized"]
 
@@ -82,10 +83,7 @@ def quantized(path: str, model: T, precision: str, *, otherwise: str = "") -> T:
             f"--precision {precision}: {path}: is quantized to {network.precision} already; {otherwise}"
             f"quantize the MODEL that it was made of: {line}"
         )
-    from fastrnn.layers import quantize
-
-    small: T = quantize(model, precision)
-    return small
+    return quantize(model, precision)
 
 
 def network_of(model: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.parameters import Parameters
 
-__all__ = ["Modules", "as_modules", "check_trainable"]
+__all__ = ["Modules", "as_modules"]
 
 Modules: TypeAlias = Module | Iterable[Module]
 
@@ -47,17 +47,3 @@ def as_modules(value: Any) -> tuple[Module, ...]:
                 f"parameters with module[{i}] ({type(one).__name__})"
             )
     return modules
-
-
-def check_trainable(module: Module) -> None:
-    """Check that a module may be trained.
-
-    Raises
-    ------
-    ValueError
-        If it is quantized.
-    """
-    if module.quantized:
-        raise ValueError(
-            f"model: {type(module).__name__} is quantized, for inference; train the model that it was made of"
-        )

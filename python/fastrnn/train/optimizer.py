@@ -15,7 +15,8 @@ from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
 from fastrnn._representation import constructor_call
 from fastrnn.layers.base.module import Module, sparse_parts, trained_parts
-from fastrnn.train.modules import Modules, as_modules, check_trainable
+from fastrnn.layers.base.precision import check_trainable
+from fastrnn.train.modules import Modules, as_modules
 
 __all__ = ["Moments", "Optimizer"]
 
