@@ -279,7 +279,9 @@ def test_a_chain_of_layers_becomes_smaller_too(folder):
 def test_a_model_of_fit_predicts_from_a_smaller_file_as_with_the_option(folder):
     rows = [f"{word},{word[1]}" for word in ("lili", "mimi", "lulu", "mumu", "kiki", "kuku")] * 4
     (folder / "words.csv").write_text("\n".join(["word,vowel", *rows, ""]))
-    run_well("fit", "classify", "words.csv", "--out", "m.safetensors", "--hidden-size", 8, "--epochs", 12)
+    options = ["--hidden-size", 8, "--epochs", 12, *BFLOAT16]
+    run_well("fit", "classify", "words.csv", "--out", "m.safetensors", *options)
+    assert fr.models.SequenceClassifier.load("m.safetensors").precision == "bfloat16"
     found = one_object("quantize", "m.safetensors", "--out", "small.safetensors")
     assert not found["training_left_out"]
     by_option = one_object("predict", "m.safetensors", "words.csv", "--proba", "--precision", "int8")
@@ -299,6 +301,11 @@ def test_a_model_of_fit_predicts_from_a_smaller_file_as_with_the_option(folder):
         ("train --bf16", "in fastrnn: --precision bfloat16"),
         ("train --fp16", "in fastrnn: --precision bfloat16"),
         ("train --amp", "in fastrnn: --precision bfloat16"),
+        ("fit classify m.st --bf16", "in fastrnn: --precision bfloat16"),
+        (
+            "fit tag m.st --precision int8 --out n.st",
+            "int8 is for inference; train without it, then type: fastrnn",
+        ),
         ("train --quantize", "in fastrnn: after training: fastrnn quantize MODEL --out SMALL"),
         ("sample m.st --quantize", "in fastrnn: --precision int8"),
         ("eval m.st text.txt --half", "in fastrnn: --precision bfloat16"),

@@ -46,6 +46,10 @@ _LEARNING = {
     "--schedule cosine": "lr-scheduler-type lr-scheduler scheduler lr-schedule",
     "--overwrite": "overwrite-output-dir clobber",
 }
+_TRAINED_PRECISION = {
+    "--precision bfloat16": "bf16 fp16 half amp use-amp mixed-precision torch-dtype autocast",
+    "after training: fastrnn quantize MODEL --out SMALL": "quantize int8 load-in-8bit",
+}
 _TRAIN = {
     "--steps N": "max-iters max-steps num-steps train-steps iterations iters num-iterations",
     "--epochs X": "max-epochs num-epochs num-train-epochs n-epochs nepochs",
@@ -75,8 +79,7 @@ _TRAIN = {
     "--embedding-dropout X": "dropoute",
     "--locked-dropout, and --dropout X": "dropouti dropouth variational-dropout",
     "--tensorboard DIRECTORY": "report-to log-dir logdir logging-dir tensorboard-dir",
-    "--precision bfloat16": "bf16 fp16 half amp use-amp mixed-precision dtype torch-dtype autocast",
-    "after training: fastrnn quantize MODEL --out SMALL": "quantize int8 load-in-8bit",
+    "--precision bfloat16": "dtype",
     "--level word": "words word-level",
     "--max-types N": "vocab-size max-vocab max-vocab-size vocabulary-size",
     "--min-count N": "min-freq min-frequency unk-threshold",
@@ -110,8 +113,8 @@ _PRECISION = {
 COMMANDS = {word: line for line, words in _COMMANDS.items() for word in words.split()}
 
 _TABLES = {
-    "train": (_CPU, _LEARNING, _TRAIN),
-    "fit": (_CPU, _LEARNING, _FIT),
+    "train": (_CPU, _LEARNING, _TRAINED_PRECISION, _TRAIN),
+    "fit": (_CPU, _LEARNING, _TRAINED_PRECISION, _FIT),
     "sample": (_CPU, _PRECISION, _SAMPLE),
     "eval": (
         _CPU,
