@@ -36,6 +36,9 @@ class Module:
         Mapping of name to read-only array; called, it is an iterator over the arrays.
     dtype : numpy.dtype
         Of parameters, inputs and outputs: float32 or float64.
+    precision : str
+        Of the products: ``"float32"`` (of float64 modules, float64), ``"bfloat16"`` or ``"int8"``. Of a
+        module made of modules, that of its parts that have another than float32.
     quantized : bool
         Made by `fastrnn.quantize`: the weights have the precision too, and are not trained.
     """
