@@ -157,6 +157,21 @@ def test_losses_are_those_of_the_logits_of_the_precision(precision):
         assert not np.allclose(losses, output.losses(h, targets), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_loss_of_a_row_does_not_depend_on_the_others(precision, monkeypatch):
+    h, targets = random(40, D), np.random.default_rng(0).integers(-1, 50, 40)
+    for output in outputs(precision):
+        losses = output.losses(h, targets)
+        assert bits(losses[7:8]) == bits(output.losses(h[7:8], targets[7:8]))
+        assert output.losses(h[:0], targets[:0]).shape == (0,)
+        with monkeypatch.context() as fewer:
+            fewer.setattr("fastrnn.layers.loss.softmax.MOST_LOGITS", 3 * 50 + 7)
+            assert bits(losses) == bits(output.losses(h, targets))
+        for wrong in (50, -2):
+            with pytest.raises(ValueError, match=r"^targets: "):
+                output.losses(h, np.full(40, wrong))
+
+
 def test_gradients_of_a_softmax_are_those_of_rounded_factors():
     h, targets = random(40, D), np.random.default_rng(0).integers(-1, 50, 40)
     for output in outputs("bfloat16"):

@@ -96,6 +96,14 @@ class Linear(Module):
     [1.0, 2.0, 0.0]
     >>> linear.gradients["bias"]
     array([4., 4.], dtype=float32)
+
+    In bfloat16 a factor has 8 bits: 257 is rounded to 256.
+
+    >>> linear = fr.Linear(1, 1, bias=False, precision="bfloat16")
+    >>> linear.load_state_dict({"weight": [[1]]})
+    UnmatchedKeys(missing_keys=[], unexpected_keys=[])
+    >>> linear(np.array([[257]], np.float32)).tolist()
+    [[256.0]]
     """
 
     _has_precisions: ClassVar[bool] = True

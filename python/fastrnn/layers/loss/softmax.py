@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastrnn._arrays import Array, as_floats, as_ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.module import Module
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from fastrnn.layers.dense.embedding import Embedding
 
 __all__ = ["Softmax", "TiedSoftmax"]
+
+MOST_LOGITS = 1 << 22  # at once, of the losses in int8
 
 
 class Softmax(Linear):
@@ -61,7 +65,7 @@ class Softmax(Linear):
             If a shape does not fit or a target is out of range.
         """
         weights = (self.parameters["weight"], self.parameters.get("bias"))
-        return _losses(h, weights, targets, self.precision)
+        return _losses(self, weights, h, targets)
 
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
@@ -169,7 +173,7 @@ class TiedSoftmax(Module):
     def losses(self, h: Array, targets: Ids) -> Array:
         """Return the cross-entropy of each token, as `Softmax.losses` does."""
         weights = (self.embedding.parameters["weight"], self.parameters["bias"])
-        return _losses(h, weights, targets, self.precision)
+        return _losses(self, weights, h, targets)
 
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
@@ -203,11 +207,26 @@ def _checked(h: Any, weight: Array, targets: Any) -> tuple[Array, Ids]:
     return as_floats("h", h, weight.dtype, ("M", weight.shape[1])), as_ids("targets", targets, ("M",))
 
 
-def _losses(h: Array, weights: tuple[Array, Array | None], targets: Ids, precision: Precision) -> Array:
+def _losses(
+    output: Softmax | TiedSoftmax, weights: tuple[Array, Array | None], h: Array, targets: Ids
+) -> Array:
     h, targets = _checked(h, weights[0], targets)
+    if output.precision == "int8":
+        return _losses_of_packed(output._packed_weights(), h, targets, output.out_features)
     losses, _ = kernels.linear_cross_entropy(
-        h, *weights, targets, 0.0, None, None, False, precision=precision
+        h, *weights, targets, 0.0, None, None, False, precision=output.precision
     )
+    return losses
+
+
+def _losses_of_packed(packed: Any, h: Array, targets: Ids, width: int) -> Array:
+    """Return losses from packed weights: to round weights to int8 takes longer than many products."""
+    rows = max(1, MOST_LOGITS // width)
+    losses = np.zeros(len(h), h.dtype)
+    for begin in range(0, len(h), rows):
+        own = slice(begin, begin + rows)
+        logits = kernels.linear_forward(packed, h[own])
+        losses[own], _ = kernels.softmax_cross_entropy(logits, targets[own], 0.0, 0.0, None)
     return losses
 
 

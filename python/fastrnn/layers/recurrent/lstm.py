@@ -152,6 +152,14 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     >>> dx, dstate = rnn.backward(tape, np.ones_like(y))
     >>> dx.shape, rnn.gradients["weight_hh_l1"].shape
     ((4, 2, 3), (20, 5))
+
+    In bfloat16, with results and gradients in float32:
+
+    >>> rnn = fr.LSTM(3, 5, precision="bfloat16", seed=0)
+    >>> y, state, tape = rnn.forward(x)
+    >>> dx, dstate = rnn.backward(tape, np.ones_like(y))
+    >>> y.dtype.name, rnn.gradients["weight_hh_l0"].dtype.name, rnn
+    ('float32', 'float32', LSTM(3, 5, precision='bfloat16'))
     """
 
     _cell = "lstm"
