@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+TARGET = "_kernels_avx512_native"  # of CMakeLists.txt
 FUNCTIONS = {"fastrnn::native_bfloat16()", "fastrnn::native_int8()"}
 KINDS = {"W": "weak", "V": "weak", "u": "unique"}
 RUNS_WHEN_LOADED = re.compile(r"\s(\.(?:init_array|preinit_array|ctors|init)\S*)\s")
@@ -41,9 +42,9 @@ def faults(path: Path) -> list[str]:
 
 def main(build: Path) -> int:
     """Print the faults of the object in a build; return the exit status."""
-    paths = sorted(build.rglob("*native_kernels*.o"))
+    paths = sorted(build.rglob(f"{TARGET}.dir/**/*.o"))
     if not paths:
-        print(f"{build}: no object of native_kernels.cpp", file=sys.stderr)
+        print(f"{build}: no object of {TARGET}", file=sys.stderr)
         return 1
     found = [f"{path}: {fault}" for path in paths for fault in faults(path)]
     print(*(found or [f"{len(paths)} object(s) share nothing with their modules"]), sep="\n")

@@ -1,16 +1,17 @@
 """The check that the object with instructions of its own is a closed world, and that object."""
 
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from native_object import faults, main
+from native_object import TARGET, faults, main
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "cpp" / "kernels" / "vector" / "native_kernels.cpp"
+SOURCE = ROOT / re.findall(r"_native OBJECT (\S+)\)", (ROOT / "CMakeLists.txt").read_text())[0]
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"]
 NATIVE = ["-march=x86-64-v4", "-mavx512bf16", "-mavx512vnni", "-mprefer-vector-width=512"]
 FUNCTIONS = (
@@ -31,7 +32,8 @@ pytestmark = [
 
 
 def compiled(folder, source, *flags):
-    path = folder / "native_kernels.cpp.o"
+    path = folder / f"{TARGET}.dir" / "source.cpp.o"
+    path.parent.mkdir(exist_ok=True)
     subprocess.run(["c++", *FLAGS, *flags, f"-I{ROOT / 'cpp'}", "-c", source, "-o", path], check=True)
     return path
 
@@ -82,6 +84,6 @@ def test_a_missing_function_and_a_missing_object_are_faults(tmp_path, capsys):
         "missing function: fastrnn::native_bfloat16()",
         "missing function: fastrnn::native_int8()",
     ]
-    (tmp_path / "native_kernels.cpp.o").unlink()
+    (tmp_path / f"{TARGET}.dir" / "source.cpp.o").unlink()
     assert main(tmp_path) == 1
-    assert "no object of native_kernels.cpp" in capsys.readouterr().err
+    assert f"no object of {TARGET}" in capsys.readouterr().err
