@@ -94,7 +94,7 @@ Array<S> weight_of(const PackedLinear<S>& packed) {
     auto weight = new_array<S>("weight", {packed.F, packed.K});
     if constexpr (std::is_same_v<S, float>) {
         if (packed.panels.narrow) {
-            widen_matrix(packed.panels, packed.F, packed.K, weight.mutable_data());
+            widen_plain_panels(packed.panels, packed.F, packed.K, weight.mutable_data());
             return weight;
         }
     }

@@ -59,6 +59,13 @@ void pack_pair_rows(const NarrowKernels& kernels, const OuterProduct<float>& p, 
         kernels.expand(reinterpret_cast<const std::uint32_t*>(rows + m * length), pairs.count, to + m * stride);
 }
 
+// Copies what is left of some rows of C, from `column` on, to whole vectors.
+void copy_sums(const OuterSide<float>& side, Index first, Index height, Index column, float* sums, Index wide) {
+    for (Index r = 0; r < height; ++r)
+        for (Index j = 0; j < wide; j += lanes<float>)
+            store(sums + r * wide + j, load_first(side.row(first + r) + column + j, side.columns - column - j));
+}
+
 // Adds the product of packed blocks to C.
 void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side, const PairList& pairs, Range rows,
                       Range columns, const unsigned char* a, Index stride, const float* b) {
@@ -66,22 +73,20 @@ void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side
     NarrowTile tile{};
     tile.a_stride = stride;
     tile.words = pairs.count;
-    tile.sums = sums;
     tile.before = SumsBefore::chains;
     for_panels<float>(columns.begin, columns.end, [&](auto vectors, Index column) {
         const Index wide = vectors * lanes<float>, left = side.columns - column, most = kernels.most_rows[vectors];
         tile.strip = reinterpret_cast<const std::uint32_t*>(b + (column - columns.begin) * pairs.count);
-        tile.sums_stride = wide;
         for (Index first = rows.begin, blocks = (rows.end - rows.begin + most - 1) / most; first < rows.end; --blocks) {
             const Index height = (rows.end - first + blocks - 1) / blocks;
-            for (Index r = 0; r < height; ++r)
-                for (Index j = 0; j < wide; j += lanes<float>)
-                    store(sums + r * wide + j, load_first(side.row(first + r) + column + j, left - j));
             tile.a = a + (first - rows.begin) * stride;
+            const bool whole = left >= wide;
+            tile.sums = whole ? side.row(first) + column : sums;
+            tile.sums_stride = whole ? side.columns : wide;
+            if (!whole) copy_sums(side, first, height, column, sums, wide);
             kernels.tiles[height][vectors](tile);
-            for (Index r = 0; r < height; ++r)
-                for (Index j = 0; j < wide && j < left; j += lanes<float>)
-                    store_first(side.row(first + r) + column + j, load(sums + r * wide + j), left - j);
+            for (Index r = 0; !whole && r < height; ++r)
+                std::copy_n(sums + r * wide, left, side.row(first + r) + column);
             first += height;
         }
     });

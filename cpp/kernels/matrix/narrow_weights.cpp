@@ -6,14 +6,6 @@
 namespace fastrnn {
 namespace {
 
-void round_row(const NarrowKernels& kernels, const float* w, Index K, std::uint32_t* words, unsigned char* row) {
-    const Index count = words_of(kernels, K);
-    kernels.narrow(w, K, row, nullptr);
-    if (kernels.word_bytes == sizeof *words) return void(std::memcpy(words, row, std::size_t(count) * sizeof *words));
-    const auto* const numbers = reinterpret_cast<const std::uint32_t*>(row);  // floats, rounded
-    for (Index k = 0; k < count; ++k) words[k] = numbers[2 * k] >> 16 | (numbers[2 * k + 1] & 0xffff0000);
-}
-
 // The largest magnitude over 127, rounded up to 16 bits: then a number times the scale is exact, and quantising the
 // product again gives the same number and scale. 0 for next to nothing, as in a row of activations. NaN if a weight is
 // not finite.
@@ -30,44 +22,47 @@ float row_scale(const float* w, Index K) {
     return float(std::ldexp(std::ceil(std::ldexp(fraction, 16)), exponent - 16));
 }
 
-void quantise_row(const float* w, Index K, float scale, signed char* to, std::int32_t& sum) {
-    sum = 0;
-    for (Index k = 0; k < (K + 3) / 4 * 4; ++k) {
-        const float q = k < K && scale > 0.0f ? std::nearbyint(w[k] / scale) : 0.0f;
-        to[k] = static_cast<signed char>(q);
-        sum += to[k];
-    }
-}
-
 }  // namespace
 
-void narrow_matrix(const NarrowKernels& kernels, const float* w, const WordMatrix& to, unsigned char* row) {
-    for (Index r = 0; r < to.rows; ++r) {
-        std::uint32_t* const words = to.data + r * to.words;
-        if (!kernels.scaled) {
-            round_row(kernels, w + r * to.K, to.K, words, row);
-            continue;
-        }
-        std::int32_t sum;
-        to.scales[r] = row_scale(w + r * to.K, to.K);
-        quantise_row(w + r * to.K, to.K, to.scales[r], reinterpret_cast<signed char*>(words), sum);
-        to.corrections[r] = -kernels.offset * sum;
-    }
+void WordRows::round(Index row, unsigned char* scratch) {
+    auto* const words = reinterpret_cast<std::uint32_t*>(data_ + row * words_);
+    kernels_.narrow(w_ + row * K_, K_, scratch, nullptr);
+    if (kernels_.word_bytes == sizeof *words)
+        return void(std::memcpy(words, scratch, std::size_t(words_) * sizeof *words));
+    const auto* const numbers = reinterpret_cast<const std::uint32_t*>(scratch);  // floats, rounded
+    for (Index k = 0; k < words_; ++k) words[k] = numbers[2 * k] >> 16 | (numbers[2 * k + 1] & 0xffff0000);
 }
 
-void widen_matrix(const Panels<float>& panels, Index rows, Index K, float* to) {
-    const NarrowKernels& kernels = *panels.narrow;
-    for (Index r = 0; r < rows; ++r, to += K) {
-        const std::uint32_t* const words = panels.rows + r * words_of(kernels, K);
-        for (Index k = 0; k < K; ++k) {
-            if (kernels.scaled) {
-                to[k] = float(reinterpret_cast<const signed char*>(words)[k]) * panels.scales[r];
-                continue;
-            }
-            const std::uint32_t bits = k % 2 ? words[k / 2] & 0xffff0000 : words[k / 2] << 16;
-            std::memcpy(to + k, &bits, sizeof bits);
-        }
+void WordRows::quantise(Index row, float* words) {
+    const float* const w = w_ + row * K_;
+    auto* const to = reinterpret_cast<signed char*>(words);
+    const float scale = scales_[row] = row_scale(w, K_);
+    std::int32_t sum = 0;
+    for (Index k = 0; k < words_ * kernels_.group; ++k) {
+        to[k] = k < K_ && scale > 0.0f ? static_cast<signed char>(std::nearbyint(w[k] / scale)) : 0;
+        sum += to[k];
     }
+    corrections_[row] = -kernels_.offset * sum;
+}
+
+void widen_plain_panels(const Panels<float>& panels, Index rows, Index K, float* to) {
+    const NarrowKernels& kernels = *panels.narrow;
+    const Index words = words_of(kernels, K), group = kernels.group, bits = 32 / group;
+    for_panels<float>(0, rows, [&](auto vectors, Index column) {
+        const Index wide = vectors * lanes<float>, width = std::min(wide, rows - column);
+        for (Index j = 0; j < width; ++j)
+            for (Index k = 0; k < K; ++k) {
+                const std::uint32_t word = panels.words()[column * words + k / group * wide + j];
+                const std::uint32_t upper = word << (32 - bits * (k % group + 1));  // the number, above all others
+                float& value = to[(column + j) * K + k];
+                if (kernels.scaled) {
+                    value = float(std::int32_t(upper) >> 24) * panels.scales[column + j];
+                } else {
+                    const std::uint32_t rounded = upper & 0xffff0000;
+                    std::memcpy(&value, &rounded, sizeof value);
+                }
+            }
+    });
 }
 
 }  // namespace fastrnn

@@ -1,6 +1,8 @@
 // Weights -> panels of words of bfloat16 or int8.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/matrix/packing.hpp"
 #include "kernels/matrix/panels.hpp"
 
@@ -8,69 +10,85 @@ namespace fastrnn {
 
 inline constexpr Index most_int8_depth = Index(1) << 16;  // K: 255 * 127 * K fits an int32
 
-// A matrix [rows, K] as words, [rows][words]; of int8 with the scale of each row and what its sums start with.
-struct WordMatrix {
-    Index rows, K, words;
-    std::uint32_t* data;
-    float* scales;
-    std::int32_t* corrections;
+// A matrix [rows, K] as words: of bfloat16 all of it, which backward packs again; of int8, which has no backward, some
+// rows at a time, with the scale of each row and what its sums start with.
+class WordRows {
+   public:
+    template <class Take>
+    WordRows(const NarrowKernels& kernels, const float* w, Index rows, Index K, Take&& take)
+        : kernels_(kernels), w_(w), K_(K), words_(words_of(kernels, K)) {
+        data_ = take((kernels.scaled ? std::min(rows, lanes<float>) : rows) * words_);
+        if (kernels.scaled) {
+            scales_ = take(rows);
+            corrections_ = reinterpret_cast<std::int32_t*>(take(rows));
+        } else {
+            float* const row = take(narrow_stride(kernels, K) / Index(sizeof(float)));
+            for (Index r = 0; r < rows; ++r) round(r, reinterpret_cast<unsigned char*>(row));
+        }
+    }
+
+    Index words() const { return words_; }
+    // The words of `count` rows, at most one vector of them, until the next call.
+    const float* some(Index row, Index count) {
+        if (!kernels_.scaled) return data_ + row * words_;
+        for (Index r = 0; r < count; ++r) quantise(row + r, data_ + r * words_);
+        return data_;
+    }
+    // Completes panels of `columns`, padded; row(i) is the row of column i, or -1 after the last.
+    template <class Take, class Row>
+    Panels<float> panels(const float* packed, Index columns, Take&& take, Row&& row) const {
+        Panels<float> panels{packed};
+        panels.narrow = &kernels_;
+        if (!kernels_.scaled) {
+            panels.rows = reinterpret_cast<const std::uint32_t*>(data_);
+            return panels;
+        }
+        float* const scales = take(columns);
+        auto* const corrections = reinterpret_cast<std::int32_t*>(take(columns));
+        for (Index i = 0; i < columns; ++i) {
+            const Index r = row(i);
+            scales[i] = r < 0 ? 0.0f : scales_[r];
+            corrections[i] = r < 0 ? 0 : corrections_[r];
+        }
+        panels.scales = scales;
+        panels.corrections = corrections;
+        return panels;
+    }
+    const std::uint32_t* rows() const { return reinterpret_cast<const std::uint32_t*>(data_); }
+
+   private:
+    // narrow_weights.cpp
+    void round(Index row, unsigned char* scratch);
+    void quantise(Index row, float* words);
+
+    const NarrowKernels& kernels_;
+    const float* w_;
+    Index K_, words_;
+    float *data_, *scales_ = nullptr;
+    std::int32_t* corrections_ = nullptr;
 };
 
-// Rounds a matrix; `row`: room for a row in the form of the kernels.
-void narrow_matrix(const NarrowKernels& kernels, const float* w, const WordMatrix& to, unsigned char* row);
-
-// The matrix [rows, K] that panels were packed from, as it was rounded.
-void widen_matrix(const Panels<float>& panels, Index rows, Index K, float* to);
-
-// Takes memory for a matrix and rounds it.
-template <class Take>
-WordMatrix take_words(const NarrowKernels& kernels, const float* w, Index rows, Index K, Take&& take) {
-    WordMatrix to{rows, K, words_of(kernels, K), nullptr, nullptr, nullptr};
-    to.data = reinterpret_cast<std::uint32_t*>(take(rows * to.words));
-    if (kernels.scaled) {
-        to.scales = take(rows);
-        to.corrections = reinterpret_cast<std::int32_t*>(take(rows));
-    }
-    narrow_matrix(kernels, w, to,
-                  reinterpret_cast<unsigned char*>(take(narrow_stride(kernels, K) / Index(sizeof(float)))));
-    return to;
-}
-
-// Scales and corrections in the order of panels, `row(i)` being the row of column i, or -1 after the last.
-template <class Take, class Row>
-void pack_scales(const WordMatrix& from, Index columns, Take&& take, Row&& row, Panels<float>& panels) {
-    if (!from.scales) return;
-    float* const scales = take(columns);
-    auto* const corrections = reinterpret_cast<std::int32_t*>(take(columns));
-    for (Index i = 0; i < columns; ++i) {
-        const Index r = row(i);
-        scales[i] = r < 0 ? 0.0f : from.scales[r];
-        corrections[i] = r < 0 ? 0 : from.corrections[r];
-    }
-    panels.scales = scales;
-    panels.corrections = corrections;
-}
+// The matrix [rows, K] that plain panels were packed from, as it was rounded.
+void widen_plain_panels(const Panels<float>& panels, Index rows, Index K, float* to);
 
 // w [gates * H, K] -> gate panels; with kernels, of words.
 template <class S, class Take>
 Panels<S> take_gate_panels(const NarrowKernels* kernels, const S* w, Index gates, Index H, Index K, Take&& take) {
+    constexpr Index n = lanes<S>;
     if constexpr (std::is_same_v<S, float>) {
         if (kernels) {
-            const WordMatrix words = take_words(*kernels, w, gates * H, K, take);
-            Panels<float> panels;
-            float* const to = take(gate_panels_size<float>(words.words, H, gates));
-            pack_gates(reinterpret_cast<const float*>(words.data), gates, H, words.words, to);
-            panels.scalars = to;
-            panels.narrow = kernels;
-            panels.rows = words.data;
-            pack_scales(
-                words, gate_panels_size<float>(1, H, gates), take,
-                [&](Index i) {
-                    const Index n = lanes<float>, unit = i / (gates * n) * n + i % n;
-                    return unit < H ? i / n % gates * H + unit : Index(-1);
-                },
-                panels);
-            return panels;
+            WordRows rows(*kernels, w, gates * H, K, take);
+            float* const to = take(gate_panels_size<float>(rows.words(), H, gates));
+            for (Index unit = 0; unit < H; unit += n)
+                for (Index gate = 0; gate < gates; ++gate) {
+                    const GateVector<float> at(unit, gate, gates, rows.words());
+                    pack_transposed_vector(rows.some(gate * H + unit, std::min(n, H - unit)), rows.words(), H - unit,
+                                           to + at.offset, at.stride);
+                }
+            return rows.panels(to, gate_panels_size<float>(1, H, gates), take, [&](Index i) {
+                const Index unit = i / (gates * n) * n + i % n;
+                return unit < H ? i / n % gates * H + unit : Index(-1);
+            });
         }
     }
     S* const panels = take(gate_panels_size<S>(K, H, gates));
@@ -81,19 +99,20 @@ Panels<S> take_gate_panels(const NarrowKernels* kernels, const S* w, Index gates
 // w [columns, K] -> plain panels of x W^T; with kernels, of words.
 template <class S, class Take>
 Panels<S> take_plain_panels(const NarrowKernels* kernels, const S* w, Index columns, Index K, Take&& take) {
+    constexpr Index n = lanes<S>;
     if constexpr (std::is_same_v<S, float>) {
         if (kernels) {
-            const WordMatrix words = take_words(*kernels, w, columns, K, take);
-            Panels<float> panels;
-            float* const to = take(panels_size<float>(words.words, columns));
-            pack_transposed(reinterpret_cast<const float*>(words.data), columns, words.words, to);
-            panels.scalars = to;
-            panels.narrow = kernels;
-            panels.rows = words.data;
-            pack_scales(
-                words, round_up_to_lanes<float>(columns), take, [&](Index i) { return i < columns ? i : Index(-1); },
-                panels);
-            return panels;
+            WordRows rows(*kernels, w, columns, K, take);
+            float* const to = take(panels_size<float>(rows.words(), columns));
+            for_panels<float>(0, columns, [&](auto vectors, Index column) {
+                for (Index v = 0; v < vectors; ++v) {
+                    const Index first = column + v * n, left = columns - first;
+                    pack_transposed_vector(rows.some(first, std::min(n, left)), rows.words(), left,
+                                           to + column * rows.words() + v * n, vectors * n);
+                }
+            });
+            return rows.panels(to, round_up_to_lanes<float>(columns), take,
+                               [&](Index i) { return i < columns ? i : Index(-1); });
         }
     }
     S* const panels = take(panels_size<S>(K, columns));
@@ -127,9 +146,9 @@ Panels<S> take_transposed_panels(const NarrowKernels* kernels, const S* w, Index
     if constexpr (std::is_same_v<S, float>) {
         if (kernels) {
             Panels<float> panels;
-            const WordMatrix words = take_words(*kernels, w, rows, K, take);
+            const WordRows words(*kernels, w, rows, K, take);
             float* const to = take(panels_size<float>(words_of(*kernels, rows), K));
-            pack_word_rows(words.data, K, rows, [](Index i) { return i; }, to);
+            pack_word_rows(words.rows(), K, rows, [](Index i) { return i; }, to);
             panels.scalars = to;
             panels.narrow = kernels;
             return panels;
