@@ -129,8 +129,12 @@ def _print_table(start: dict[str, Any], threads: int, results: Iterable[dict[str
                 line += f"{point['unsupported'][name]:>22}"
                 continue
             ratios[name].append(ratio(found[name], found["fastrnn"]))
-            times = "" if name == "fastrnn" else f" ({ratios[name][-1]:.1f}x)"
+            times = "" if name == "fastrnn" else f" ({_multiple(ratios[name][-1])})"
             line += f"{found[name]['median_us']:,.1f}{times}".rjust(22)
         show(line)
-    means = ["" if name == "fastrnn" else f"({geometric_mean(ratios[name]):.1f}x)" for name in names]
+    means = ["" if name == "fastrnn" else f"({_multiple(geometric_mean(ratios[name]))})" for name in names]
     show(f"{'geometric mean':<28}" + "".join(mean.rjust(22) for mean in means))
+
+
+def _multiple(times: float) -> str:
+    return f"{times:.2f}x" if times < 1 else f"{times:.1f}x"

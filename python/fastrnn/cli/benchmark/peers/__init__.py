@@ -52,6 +52,9 @@ class Peer(NamedTuple):
 
 PEERS = {
     "fastrnn": Peer("fastrnn", "native"),
+    # Numbers of fewer bits: the answers differ by what rounding their factors costs.
+    "fastrnn-bfloat16": Peer("fastrnn bfloat16", "native", (), 0.1, {"precision": "bfloat16"}),
+    "fastrnn-int8": Peer("fastrnn int8", "native", (), 0.1, {"precision": "int8"}),
     "numpy": Peer("NumPy reference", "numpy_reference"),
     "pytorch": Peer("PyTorch", "pytorch", ("torch",)),
     # With eight bits of mantissa the answer differs: measured with the others, but never ranked with them.

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastrnn import _dispatch, layers
 from fastrnn.cli.benchmark.cases import Problem
-from fastrnn.cli.benchmark.task import Answer, Task
+from fastrnn.cli.benchmark.task import Answer, Task, Unsupported
+from fastrnn.layers.base.precision import Precision
 from fastrnn.layers.recurrent.options import CELLS
 
 __all__ = ["make_layer", "prepare"]
@@ -14,20 +15,23 @@ __all__ = ["make_layer", "prepare"]
 _LAYERS: dict[str, Any] = {cell.name: getattr(layers, cell.layer) for cell in CELLS.values() if cell.plain}
 
 
-def make_layer(problem: Problem) -> Any:
+def make_layer(problem: Problem, precision: Precision = "float32") -> Any:
     """Return a layer with the problem's parameters."""
     _, _, D, H, num_layers = problem.case.shape
     rnn = _LAYERS[problem.case.cell](D, H, num_layers, seed=0)
     rnn.load_state_dict(problem.parameters)
+    rnn._set_precision(precision)
     return rnn
 
 
-def prepare(problem: Problem, *, layer: Any = None) -> Task:
+def prepare(problem: Problem, *, layer: Any = None, precision: Precision = "float32") -> Task:
     """Return a task of one call of a layer, by default that of `make_layer`.
 
     In training the weights count as new each time, as after an optimiser.
     """
-    rnn = layer or make_layer(problem)
+    if problem.training and precision == "int8":
+        raise Unsupported("for inference")
+    rnn = layer or make_layer(problem, precision)
     lengths = problem.lengths
 
     def forward() -> Any:
