@@ -274,7 +274,9 @@ def test_what_is_on_the_grid_is_computed_without_another_rounding():
 # --- memory
 
 
-@pytest.mark.parametrize(("precision", "fraction"), [("bfloat16", 1.0), ("int8", 0.25)])
+@pytest.mark.parametrize(
+    ("precision", "fraction"), [("bfloat16", 1.0), ("int8", 0.28)]
+)  # 16 bytes a column more
 def test_packed_weights_take_the_memory_of_their_bits(precision, fraction):
     # bfloat16 twice: panels, which a step reads, and rows, which backward packs again.
     sizes = [
