@@ -18,7 +18,7 @@ import numpy as np
 
 import fastrnn as fr
 from c_library import FORMAT, MEMORY, PREFIX, UNSUPPORTED, Failed, Library, address
-from header_mutations import Seed, _seed, mutate, seeds
+from header_mutations import Seed, mutate, seed_of_content, seeds
 from mutation_runs import Report, run_all, run_program
 
 REFUSED = {FORMAT, UNSUPPORTED, MEMORY}
@@ -33,17 +33,15 @@ def goods() -> list[Seed]:
         fr.Sequential(fr.GRU(2, 3, reset_after=False, learn_state=True), fr.Activation("softmax")),
         fr.Sequential(fr.SLSTM(2, 3), fr.Linear(3, 2, bias=False), fr.Activation("tanh")),
     ]
-    return [*map(network_seed, networks), *seeds()]
+    small = [fr.quantize(networks[1], "int8"), fr.quantize(networks[2], "bfloat16")]
+    return [*map(network_seed, [*networks, *small]), *seeds()]
 
 
 def network_seed(network: fr.Sequential) -> Seed:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network")
         network.save(path)
-        content = path.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    description = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["fastrnn"])
-    return _seed(dict(network.state_dict()), description, None)
+        return seed_of_content(path.read_bytes())
 
 
 def damage(random_: random.Random, content: bytes) -> bytes:

@@ -18,12 +18,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors.numpy import save
 
 import fastrnn as fr
 from fastrnn.cli.resumed_settings import saved_settings
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import SentenceBatches
+from fastrnn.files.tensor_file import file_content
+from fastrnn.layers.base.quantization import quantized_form
 from fastrnn.train import (
     SGD,
     CheckpointError,
@@ -93,7 +94,14 @@ def seeds() -> list[Seed]:
     whitespace = fr.Vocabulary.from_text(TEXT, level="word", tokenizer="whitespace", unknown="skip")
     result.append(_seed(*describe_checkpoint(eos, chars), None))
     result.append(_seed(*describe_checkpoint(fr.LanguageModel(len(whitespace), **small), whitespace), None))
+    result += [_quantized(plain, chars, "int8"), _quantized(tau, chars, "bfloat16")]
     return result
+
+
+def _quantized(model: fr.LanguageModel, vocabulary: fr.Vocabulary, precision: str) -> Seed:
+    small = fr.quantize(model, precision)
+    tensors, description = describe_checkpoint(small, vocabulary)
+    return seed_of_content(file_content(tensors, json.dumps(description), quantized_form(small)))
 
 
 def _bpe() -> Any:
@@ -110,11 +118,14 @@ def _bpe() -> Any:
 
 
 def _seed(tensors: dict[str, Any], description: dict[str, Any], trainer: Trainer | None) -> Seed:
-    content = save(tensors)
+    return seed_of_content(file_content(tensors, json.dumps(description)), trainer)
+
+
+def seed_of_content(content: bytes, trainer: Trainer | None = None) -> Seed:
+    """Return a file as what `mutate` takes."""
     length = int.from_bytes(content[:8], "little")
     entries = json.loads(content[8 : 8 + length])
-    entries.pop("__metadata__", None)
-    description = json.loads(json.dumps(description))
+    description = json.loads(entries.pop("__metadata__")["fastrnn"])
     return Seed(entries, content[8 + length :], description, trainer, marshal.dumps((entries, description)))
 
 
@@ -123,7 +134,8 @@ def _seed(tensors: dict[str, Any], description: dict[str, Any], trainer: Trainer
 _INTEGERS = [0, 1, -1, 2, 3, 255, 2**16, 2**24, 2**31, 2**53, 2**63, 2**64, -(2**63), 10**30, 10**400]
 _FLOATS = [0.0, -0.5, 0.5, 0.999, 1.0, 1.5, 1e300, -1e300, 1e-320]
 _NAMES = ["", "x", ",", "float16", "float64", "Stack", "LSTM", "jordan", "f4,f4", "\x1b[2J", "\ud800", "\x00"]
-_WORDS = ["eos", "<eos>", "none", "error", "callable", "huggingface", "words", "9" * 5000, "é" * 99]
+_WORDS = ["eos", "<eos>", "none", "error", "callable", "huggingface", "words", "9" * 5000, "é" * 99,
+          "int8", "bfloat16", "I8", "BF16", "F32"]  # fmt: skip
 _LISTS: list[Any] = [[], [0], [[]], [1, 2], ["a", "a"], [None], [-1], [0.5, 0.5], [10**9] * 3, [[1], [2, 3]]]
 _MAPPINGS: list[Any] = [{}, {"kind": "LSTM"}, {"kind": "Stack", "layers": []}, {"x": 1}, {"value": "{}"}]
 _CODES = [0, 9, 34, 44, 58, 91, 123, 125, 127, 233, 0x2028]

@@ -303,6 +303,14 @@ STRUCTURE = [
         bptt="test_variants.py::test_float32_is_close_to_float64[lstm norm of all]",
     ),
     Row(
+        "precision",
+        ("precision",),
+        forward="test_precision_passes.py::test_weights_inputs_and_h_are_rounded_and_the_rest_is_not[lstm]",
+        bptt="test_precision_training.py::test_gradients_are_near_those_of_float32_and_are_float32[gru-after]",
+        step="test_precision_passes.py::test_steps_of_a_stream_and_chunks_are_one_call[False-lstm-int8]",
+        ragged="test_precision_passes.py::test_a_row_does_not_depend_on_its_batch[rnn-relu-bfloat16]",
+    ),
+    Row(
         "seeds",
         ("seed",),
         forward="test_parameters.py::test_a_seed_determines_the_initial_parameters[float32]",

@@ -71,10 +71,13 @@ def make_case(
     ragged: bool = False,
     resets: bool = False,
     reverse: bool = False,
+    precision: str = "float32",
     seed: int = 0,
 ) -> Case:
     """Make a random case of sizes (T, N, D, H); `bias` is "both", "ih", "hh" or "none"."""
     cell, options = VARIANTS[variant]
+    if precision != "float32":
+        dtype, options = "float32", options | {"precision": precision}
     T, N, D, H = sizes
     G = GATES[cell]
     random = np.random.default_rng([seed, *sizes])

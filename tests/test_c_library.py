@@ -28,6 +28,7 @@ from c_library import (
     address,
     installed,
 )
+from fastrnn import _dispatch
 from fastrnn.train import save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -422,12 +423,24 @@ def test_models_that_the_library_lacks_are_refused_by_name(library, tmp_path, ne
 
 
 def test_the_instruction_set_is_pythons_and_a_wrong_one_is_refused(library):
-    assert library.dll.fastrnn_isa().decode() == fr.isa()
+    assert library.dll.fastrnn_isa().decode() == _dispatch.kernels.isa
     assert library.dll.fastrnn_version().decode() == fr.__version__
     audio = library.prefix / "bin" / "audio"
     run = subprocess.run([audio], env={"FASTRNN_ISA": "mmx"}, capture_output=True, text=True)
     assert run.returncode == 1
-    assert run.stderr == "fastrnn: FASTRNN_ISA: expected avx512, avx2 or baseline, got mmx\n"
+    assert run.stderr == "fastrnn: FASTRNN_ISA: expected avx512_bf16, avx512, avx2 or baseline, got mmx\n"
+
+
+@pytest.mark.parametrize("isa", fr.available_isas())
+def test_each_of_pythons_instruction_sets_can_be_asked_for(library, isa):
+    audio = library.prefix / "bin" / "audio"
+    run = subprocess.run([audio], env={"FASTRNN_ISA": isa}, capture_output=True, text=True)
+    engine = _dispatch.MODULES[isa].removeprefix("_kernels_")
+    if run.returncode == 0:
+        assert run.stdout.startswith(f"fastrnn {fr.__version__} on {engine}, ")
+    else:  # where these tests built the library themselves, for one set
+        assert engine != _dispatch.kernels.isa
+        assert run.stderr == f"fastrnn: FASTRNN_ISA: this library was built without {isa}\n"
 
 
 def test_the_header_is_c99_and_cxx98(library, tmp_path):

@@ -338,7 +338,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path, good, change, message):
         (struct.pack("<Q", 100_000) + b"[" * 100_000, "not a fastrnn checkpoint"),
         (save({"x": np.zeros(3)}), "not a fastrnn checkpoint"),
         (save({"x": np.zeros(3)}, {"fastrnn": "[1]"}), "not a fastrnn checkpoint"),
-        (save({"x": np.zeros(3)}, {"fastrnn": '{"format_version": 2}'}), "format version 2; this fastrnn"),
+        (save({"x": np.zeros(3)}, {"fastrnn": '{"format_version": 3}'}), "format version 3; this fastrnn"),
     ],
 )
 def test_files_of_another_kind_are_refused(tmp_path, content, message):

@@ -228,6 +228,19 @@ def test_info_tells_the_version_and_the_module():
     assert fastrnn.isa() in text
 
 
+@pytest.mark.parametrize("isa", fastrnn.available_isas())
+def test_info_tells_how_each_precision_is_multiplied(isa):
+    native = isa == "avx512_bf16"
+    by = {
+        "bfloat16": "AVX512_BF16" if native else "widening to float32",
+        "int8": "AVX512_VNNI" if native else "16-bit multiply-adds",
+    }
+    facts, _ = start("info", "--json", env={"FASTRNN_ISA": isa}).communicate(timeout=60)
+    assert json.loads(facts)["products"] == by
+    text, _ = start("info", env={"FASTRNN_ISA": isa}).communicate(timeout=60)
+    assert f"products: bfloat16 by {by['bfloat16']}, int8 by {by['int8']}\n" in text
+
+
 @pytest.mark.parametrize("arguments", [["info"], ["--version"], ["train", "--help"]])
 def test_the_module_is_the_program(arguments, monkeypatch):
     monkeypatch.setenv("COLUMNS", "82")  # of which click uses 80, as its runner does

@@ -101,6 +101,11 @@ def test_the_avx512_module_uses_512_bits():
     assert any("%zmm" in operands for _, operands in instructions(compiled("_kernels_avx512")))
 
 
+def test_the_avx512_module_has_the_products_of_avx512_bf16():
+    found = {mnemonic for mnemonic, _ in instructions(compiled("_kernels_avx512"))}
+    assert {"vdpbf16ps", "vpdpbusd"} <= found
+
+
 @pytest.mark.parametrize(
     ("line", "beyond"),
     [

@@ -1,16 +1,18 @@
 """The choice of the compiled module and of the number of threads, each in a separate process."""
 
+import importlib.util
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 import fastrnn as fr
-from fastrnn import _dispatch
+from fastrnn import _cpu, _dispatch
 from fastrnn._cpus import count_cpus
 
-KNOWN = ["avx512", "avx2", "baseline"]
+KNOWN = ["avx512_bf16", "avx512", "avx2", "baseline"]
 
 
 def run(script, **environment):
@@ -44,7 +46,7 @@ def test_the_available_sets_are_known_ones_best_first():
     available = fr.available_isas()
     assert available
     assert [name for name in KNOWN if name in available] == available
-    assert list(_dispatch.ISAS) == KNOWN
+    assert list(_dispatch.MODULES) == KNOWN
 
 
 def test_the_best_set_is_taken():
@@ -57,9 +59,9 @@ def test_every_available_set_can_be_asked_for(name):
     assert run(ISA, FASTRNN_ISA=name) == name
 
 
-@pytest.mark.parametrize("name", ["sse9", "AVX2", "avx512 ", "neon"])
+@pytest.mark.parametrize("name", ["sse9", "AVX2", "avx512 ", "avx512-bf16", "neon"])
 def test_an_unknown_set_is_refused(name):
-    message = f"ValueError: FASTRNN_ISA: expected one of avx512, avx2, baseline, got {name!r}"
+    message = f"ValueError: FASTRNN_ISA: expected one of {', '.join(KNOWN)}, got {name!r}"
     assert run(ISA, FASTRNN_ISA=name) == message
 
 
@@ -75,18 +77,70 @@ def test_a_lesser_cpu_gets_the_lesser_set():
     assert run(on_cpu([last], ISA)) == last
 
 
-def test_a_set_that_the_installation_lacks_is_refused_in_other_words():
-    script = on_cpu(
-        ["avx512", "avx2", "baseline"],
+def without_module(module, script):
+    """Return the script for an installation that lacks one compiled module."""
+    hide = (
         "from importlib.machinery import PathFinder\n"
         "find = PathFinder.find_spec\n"
         "def find_spec(name, path=None, target=None):\n"
-        "    return None if name == 'fastrnn._kernels_avx2' else find(name, path, target)\n"
-        "PathFinder.find_spec = find_spec\n" + ISA,
+        f"    return None if name == 'fastrnn.{module}' else find(name, path, target)\n"
+        "PathFinder.find_spec = find_spec\n"
     )
-    said = run(script, FASTRNN_ISA="avx2")
-    assert said.startswith("ImportError: FASTRNN_ISA: this installation lacks avx2; available: ")
+    return hide + script
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("avx2", "_kernels_avx2"), ("avx512", "_kernels_avx512"), ("avx512_bf16", "_kernels_avx512")],
+)
+def test_a_set_that_the_installation_lacks_is_refused_in_other_words(name, module):
+    said = run(on_cpu(KNOWN, without_module(module, ISA)), FASTRNN_ISA=name)
+    assert said.startswith(f"ImportError: FASTRNN_ISA: this installation lacks {name}; available: ")
     assert said.endswith("(to build all sets: pip install . -C cmake.define.FASTRNN_ISAS=all)")
+    available = said.partition("available: ")[2].partition(" (")[0].split(", ")
+    assert not {found for found in available if _dispatch.MODULES.get(found) == module}
+
+
+def test_a_module_serves_both_of_its_sets_or_neither(monkeypatch):
+    monkeypatch.setattr(_cpu, "supported", lambda: KNOWN)
+    monkeypatch.setattr(_cpu, "native_products", True)
+    for built, available, missing in [
+        ({"_kernels_avx512"}, ["avx512_bf16", "avx512"], None),
+        ({"_kernels_avx2", "_kernels_baseline"}, ["avx2", "baseline"], "avx512_bf16"),
+    ]:
+        found = {f"fastrnn.{name}" for name in built}
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, found=found: name in found or None)
+        assert fr.available_isas() == available
+        assert _dispatch.missing_isa() == missing
+
+
+def test_a_build_without_products_of_its_own_has_the_module_for_the_other_set(monkeypatch):
+    monkeypatch.setattr(_cpu, "supported", lambda: KNOWN)
+    monkeypatch.setattr(_cpu, "native_products", False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "fastrnn._kernels_avx512" or None)
+    assert fr.available_isas() == ["avx512"]
+    assert _dispatch.missing_isa() is None
+    monkeypatch.delenv("FASTRNN_ISA", raising=False)
+    assert _dispatch._choose() == "avx512"
+    monkeypatch.setenv("FASTRNN_ISA", "avx512_bf16")
+    with pytest.raises(ImportError, match=r"^FASTRNN_ISA: this installation lacks avx512_bf16; avail"):
+        _dispatch._choose()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_module_is_told_to_use_the_products_of_its_own_set_alone(name, monkeypatch):
+    told = []
+    module = SimpleNamespace(use_native_products=told.append)
+    monkeypatch.setattr(importlib, "import_module", lambda asked: (told.append(asked), module)[1])
+    _dispatch._load(name)
+    assert told == [f"fastrnn.{_dispatch.MODULES[name]}", *([True] if name == "avx512_bf16" else [])]
+
+
+def test_the_modules_have_the_products_that_the_build_says():
+    script = "from fastrnn import _dispatch; print(_dispatch.kernels.native_products)"
+    for name in fr.available_isas():
+        native = _cpu.native_products and _dispatch.MODULES[name] == "_kernels_avx512"
+        assert run(script, FASTRNN_ISA=name) == ("avx512_bf16" if native else "none")
 
 
 def test_an_installation_from_another_machine_says_what_this_cpu_could_run():
@@ -106,7 +160,7 @@ def test_only_one_compiled_module_is_loaded():
     script = (
         "import sys, fastrnn; fastrnn.LSTM; print(*[name for name in sys.modules if '_kernels_' in name])"
     )
-    assert run(script) == f"fastrnn._kernels_{fr.available_isas()[0]}"
+    assert run(script) == f"fastrnn.{_dispatch.MODULES[fr.available_isas()[0]]}"
 
 
 def test_there_are_as_many_threads_as_cpus_to_use():

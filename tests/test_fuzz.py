@@ -5,9 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from fastrnn.layers.base.precision import PRECISIONS
 from fastrnn.layers.recurrent.engine import backpropagation
 from fuzz.layers import failure_of, report, run
-from fuzz.plan import LAYERS, Plan, draw_plan
+from fuzz.plan import LAYERS, PRECISE, Plan, draw_plan
 
 COUNT, SEED = 250, 1
 
@@ -33,6 +34,16 @@ def test_every_layer_is_drawn_with_every_option():
         assert drawn[name] > 100
         for option in options - refused.get(name, set()):
             assert drawn[name, hidden.get((name, option), option)], (name, option)
+
+
+def test_layers_are_drawn_in_every_precision():
+    drawn = Counter()
+    for index in range(2000):
+        plan = draw_plan(2, index)
+        drawn[plan.layer, plan.precision] += 1
+    for layer in PRECISE:
+        for precision in PRECISIONS:
+            assert drawn[layer, precision] > 10, (layer, precision)
 
 
 def test_a_line_repeats_a_plan():

@@ -272,7 +272,7 @@ def test_shapes_of_a_model_too_large_to_allocate():
         ({"num_layers": 1.5}, TypeError, "num_layers: expected an integer, got float"),
         ({"dropout": 1}, ValueError, "dropout: expected a probability in [0, 1), got 1"),
         ({"dropout": "0.5"}, TypeError, "dropout: expected a number, got str"),
-        ({"dtype": "float16"}, TypeError, "dtype: expected float32 or float64, got float16"),
+        ({"dtype": "int64"}, TypeError, "dtype: expected float32 or float64, got int64"),
         ({"reset_after": False}, ValueError, "reset_after=False does not apply to cell='lstm'"),
         ({"nonlinearity": "relu"}, ValueError, "nonlinearity='relu' does not apply to cell='lstm'"),
         (

@@ -170,7 +170,8 @@ def header_of(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format version 2"),
+        ({"format_version": 3}, "format version 3"),
+        ({"format_version": 2}, "quantized: expected 'bfloat16' or 'int8'"),
         ({"kind": "Forecaster"}, r"expected a Sequential, got a Forecaster; write Forecaster\.load"),
         ({"parts": []}, "parts: expected at least one"),
         ({"parts": 3}, "parts: expected a list"),

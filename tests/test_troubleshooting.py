@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastrnn as fr
+from fastrnn import _dispatch
 from fastrnn.train import SGD, Trainer, TrainingDiverged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,6 +94,16 @@ def test_a_message_at_import_is_quoted_as_it_appears(name, value):
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     message = run.stderr.splitlines()[-1]
     assert is_quoted(message), message
+
+
+def test_the_message_of_a_set_that_the_cpu_lacks_is_quoted_as_it_appears(monkeypatch):
+    names = ["avx512", "avx2", "baseline"]
+    monkeypatch.setattr(_dispatch._cpu, "supported", lambda: names)
+    monkeypatch.setattr(_dispatch, "available_isas", lambda: names)
+    monkeypatch.setenv("FASTRNN_ISA", "avx512_bf16")
+    with pytest.raises(ImportError) as raised:
+        _dispatch._choose()
+    assert is_quoted(f"{raised.typename}: {raised.value}"), raised.value
 
 
 def test_a_message_that_is_not_on_the_page_is_not_quoted():

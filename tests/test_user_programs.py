@@ -16,6 +16,7 @@ FOLDER = ROOT / "tests" / "user_programs"
 PRINTED = {
     "char_rnn": "loss fell: True; wrote 40 characters; after t comes 'h'",
     "coming_from_pytorch": "loss fell: True; (64, 16); 3456",
+    "low_precision": "loss fell: True; kept: True; smaller: True; as in one call: (True, True)",
     "on_device_stream": "the same after a restart: True; as in one call: True; 2 parts; (2, 8)",
     "own_network": "the loss fell: True; (1, 10, 22, 3, 1, 2)",
     "researcher": "gradients agree: True; (7, 2, 5); (7, 2, 3); (1, 2, 5)",

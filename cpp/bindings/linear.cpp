@@ -2,15 +2,18 @@
 #include "kernels/dense/linear.hpp"
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/precision.hpp"
 #include "bindings/python/released_gil.hpp"
 #include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
+#include "bindings/python/weight_memory.hpp"
 
 namespace fastrnn::bindings {
 namespace {
 
 template <class S>
-LinearProblem<S> expect_linear_problem(py::handle x, py::handle weight, Interrupt& interrupt) {
+LinearProblem<S> expect_linear_problem(py::handle x, py::handle weight, const std::string& precision,
+                                       Interrupt& interrupt) {
     const auto w = expect<S>(weight, "weight", {{"F", any}, {"K", any}});
     const Index F = w.shape(0), K = w.shape(1);
     const auto rows = expect<S>(x, "x", {{"M", any}, {"K", K}});
@@ -19,6 +22,7 @@ LinearProblem<S> expect_linear_problem(py::handle x, py::handle weight, Interrup
     p.x = rows.data();
     p.weight = w.data();
     p.interrupt = &interrupt;
+    p.narrow = expect_trained_precision(precision, std::is_same_v<S, double>, K);
     return p;
 }
 
@@ -26,19 +30,26 @@ LinearProblem<S> expect_linear_problem(py::handle x, py::handle weight, Interrup
 template <class S>
 class PackedLinear : public std::enable_shared_from_this<PackedLinear<S>> {
    public:
-    PackedLinear(py::handle weight, py::handle given_bias) {
+    PackedLinear(const PackedLinear&) = delete;
+    PackedLinear& operator=(const PackedLinear&) = delete;
+    PackedLinear(py::handle weight, py::handle given_bias, const std::string& precision) {
         const auto w = expect<S>(weight, "weight", {{"F", any}, {"K", any}});
         F = w.shape(0), K = w.shape(1);
         const S* const b = optional_data<S>(given_bias, "bias", {{"F", F}});
-        constexpr const char *what = "packed weights", *advice = "use a smaller layer";
-        panels = allocate_aligned<S>(panels_size<S>(K, F), what, advice);
-        bias = allocate_aligned<S>(round_up_to_lanes<S>(F), what, advice);
-        pack_transposed(w.data(), F, K, panels.get());
-        pad_bias(b, F, bias.get());
+        const NarrowKernels* const narrow = expect_precision(precision, std::is_same_v<S, double>, K);
+        const auto take = [this](Index count) { return memory_.template take<S>(count); };
+        panels = take_plain_panels(narrow, w.data(), F, K, take);
+        bias = pad_bias(b, F, take(round_up_to_lanes<S>(F)));
     }
 
+    const char* precision() const { return panels.narrow ? precision_name(*panels.narrow) : dtype_name<S>(); }
+
     Index K, F;
-    std::unique_ptr<S[], AlignedDelete> panels, bias;
+    Panels<S> panels;
+    const S* bias;
+
+   private:
+    WeightMemory memory_;
 };
 
 template <class S>
@@ -53,7 +64,7 @@ Array<S> forward_linear(const PackedLinear<S>& packed, py::object x) {
     S* const to = y.mutable_data();
     {
         const ReleasedGil release;
-        linear_forward(p, packed.panels.get(), packed.bias.get(), to, available_threads(), fresh_workspace());
+        linear_forward(p, packed.panels, packed.bias, to, available_threads(), fresh_workspace());
     }
     interrupt.finish();
     return y;
@@ -61,9 +72,9 @@ Array<S> forward_linear(const PackedLinear<S>& packed, py::object x) {
 
 template <class S>
 py::object backward_linear(py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias,
-                           bool need_dx) {
+                           bool need_dx, const std::string& precision) {
     SignalInterrupt interrupt;
-    const auto p = expect_linear_problem<S>(x, weight, interrupt);
+    const auto p = expect_linear_problem<S>(x, weight, precision, interrupt);
     const S* const from = expect<S>(dy, "dy", {{"M", p.M}, {"F", p.F}}).data();
     S* const dw = expect_writable<S>(dweight, "dweight", {{"F", p.F}, {"K", p.K}});
     S* const db = optional_writable<S>(dbias, "dbias", {{"F", p.F}});
@@ -77,17 +88,23 @@ py::object backward_linear(py::object x, py::object weight, py::object dy, py::o
     return need_dx ? py::object(std::move(dx)) : py::none();
 }
 
-// The weight that was packed, to the bit.
+// The weight that was packed, to the bit; of fewer bits, as it was rounded.
 template <class S>
 Array<S> weight_of(const PackedLinear<S>& packed) {
     auto weight = new_array<S>("weight", {packed.F, packed.K});
-    unpack_transposed(packed.panels.get(), packed.F, packed.K, weight.mutable_data());
+    if constexpr (std::is_same_v<S, float>) {
+        if (packed.panels.narrow) {
+            widen_matrix(packed.panels, packed.F, packed.K, weight.mutable_data());
+            return weight;
+        }
+    }
+    unpack_transposed(packed.panels.scalars, packed.F, packed.K, weight.mutable_data());
     return weight;
 }
 
 template <class S>
 void register_packed_linear(py::module_& m, const char* name) {
-    shared_class<PackedLinear<S>>(m, name);
+    shared_class<PackedLinear<S>>(m, name).def_property_readonly("precision", &PackedLinear<S>::precision);
     m.def("linear_weight", &weight_of<S>, py::arg("panels"), "Return the weight [F, K] that was packed.");
     m.def("linear_forward", &forward_linear<S>, py::arg("panels"), py::arg("x"), "Return y = x W^T + b.");
 }
@@ -99,19 +116,21 @@ void register_linear(py::module_& m) {
     register_packed_linear<double>(m, "PackedLinear64");
     m.def(
         "linear_pack",
-        [](py::object weight, py::object bias) {
-            return is_double(weight) ? share(std::make_shared<PackedLinear<double>>(weight, bias))
-                                     : share(std::make_shared<PackedLinear<float>>(weight, bias));
+        [](py::object weight, py::object bias, const std::string& precision) {
+            return is_double(weight) ? share(std::make_shared<PackedLinear<double>>(weight, bias, precision))
+                                     : share(std::make_shared<PackedLinear<float>>(weight, bias, precision));
         },
-        py::arg("weight"), py::arg("bias"), "Return a packed snapshot of a linear layer's weights.");
+        py::arg("weight"), py::arg("bias"), py::arg("precision") = "float32",
+        "Return a packed snapshot of a linear layer's weights.");
     m.def(
         "linear_backward",
-        [](py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias, bool need_dx) {
-            return is_double(weight) ? backward_linear<double>(x, weight, dy, dweight, dbias, need_dx)
-                                     : backward_linear<float>(x, weight, dy, dweight, dbias, need_dx);
+        [](py::object x, py::object weight, py::object dy, py::object dweight, py::object dbias, bool need_dx,
+           const std::string& precision) {
+            const auto run = is_double(weight) ? backward_linear<double> : backward_linear<float>;
+            return run(x, weight, dy, dweight, dbias, need_dx, precision);
         },
         py::arg("x"), py::arg("weight"), py::arg("dy"), py::arg("dweight"), py::arg("dbias"), py::arg("need_dx"),
-        "Add to dweight and dbias; return dx or None.");
+        py::arg("precision") = "float32", "Add to dweight and dbias; return dx or None.");
 }
 
 }  // namespace fastrnn::bindings

@@ -6,6 +6,7 @@
 // One name for each file of bindings: its function register_<name>.
 #define FASTRNN_BINDINGS(EACH) \
     EACH(activations)          \
+    EACH(precision)            \
     EACH(recurrent)            \
     EACH(elman)                \
     EACH(gru)                  \

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/precision.hpp"
 #include "bindings/python/released_gil.hpp"
 #include "bindings/python/thread_pool.hpp"
 #include "kernels/dense/blocked_softmax.hpp"
@@ -45,7 +46,8 @@ py::tuple softmax_cross_entropy(py::object logits, py::object targets, double sc
 
 template <class S>
 py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias, py::object targets, double scale,
-                               py::object dweight, py::object dbias, bool need_dh, double smoothing) {
+                               py::object dweight, py::object dbias, bool need_dh, double smoothing,
+                               const std::string& precision) {
     const auto w = expect<S>(weight, "weight", {{"V", any}, {"K", any}});
     const Index V = w.shape(0), K = w.shape(1);
     if (V < 1) throw py::value_error("weight: expected [V, K] with V >= 1, got " + describe(w));
@@ -61,6 +63,8 @@ py::tuple linear_cross_entropy(py::object h, py::object weight, py::object bias,
     p.linear.weight = w.data();
     p.linear.bias = optional_data<S>(bias, "bias", {{"V", V}});
     p.linear.interrupt = &interrupt;
+    const bool trains = need_dh || !dweight.is_none() || !dbias.is_none();
+    p.linear.narrow = (trains ? expect_trained_precision : expect_precision)(precision, std::is_same_v<S, double>, K);
     p.targets = ids.data();
     p.scale = S(scale);
     p.smoothing = S(smoothing);
@@ -91,12 +95,12 @@ void register_softmax(py::module_& m) {
     m.def(
         "linear_cross_entropy",
         [](py::object h, py::object weight, py::object bias, py::object targets, double scale, py::object dweight,
-           py::object dbias, bool need_dh, double smoothing) {
+           py::object dbias, bool need_dh, double smoothing, const std::string& precision) {
             const auto run = is_double(weight) ? linear_cross_entropy<double> : linear_cross_entropy<float>;
-            return run(h, weight, bias, targets, scale, dweight, dbias, need_dh, smoothing);
+            return run(h, weight, bias, targets, scale, dweight, dbias, need_dh, smoothing, precision);
         },
         py::arg("h"), py::arg("weight"), py::arg("bias"), py::arg("targets"), py::arg("scale"), py::arg("dweight"),
-        py::arg("dbias"), py::arg("need_dh"), py::arg("smoothing") = 0.0,
+        py::arg("dbias"), py::arg("need_dh"), py::arg("smoothing") = 0.0, py::arg("precision") = "float32",
         "Return losses [M] of a linear layer's logits, and dh or None; add to dweight and dbias.");
 }
 

@@ -37,12 +37,12 @@ const Engine& choose() {
     const char* const wanted = std::getenv("FASTRNN_ISA");
     if (wanted && *wanted) {
         const std::string_view name = wanted;
-        if (name != "avx512" && name != "avx2" && name != "baseline")
-            fail("FASTRNN_ISA: expected avx512, avx2 or baseline, got " + printable(name));
+        if (name != "avx512_bf16" && name != "avx512" && name != "avx2" && name != "baseline")
+            fail("FASTRNN_ISA: expected avx512_bf16, avx512, avx2 or baseline, got " + printable(name));
         if (!is_supported(name))
             fail("FASTRNN_ISA: this CPU or operating system does not support " + std::string(name));
         for (const Engine* one : built)
-            if (name == one->name) return *one;
+            if (compiled_isa(name) == one->name) return *one;
         fail("FASTRNN_ISA: this library was built without " + std::string(name));
     }
     for (const Engine* one : built)

@@ -13,7 +13,8 @@
  * Numbers. All are float32. Results have the same bits as those of the Python package's streams on the same instruction
  * set, except where they agree to rounding only: softmax, log_softmax, and a GRU with a dropout option. The instruction
  * set is chosen at the first call: the best that the CPU has, or the one that the environment variable FASTRNN_ISA
- * names.
+ * names. A model whose products have another precision (`precision`, fr.quantize) is computed in float32 here; its
+ * weights are those of the file, exactly, so results differ from Python's by what the precision rounds besides weights.
  *
  * Real time. The functions marked [real time] allocate nothing, take no lock, make no system call, throw nothing and
  * take a time that sizes bound: numbers too small for a normal float count as zero inside of recurrent layers, and the
@@ -71,15 +72,17 @@ FASTRNN_API const char* fastrnn_last_error(void);
 /* "0.1.0": the version of this library, which is that of the Python package. */
 FASTRNN_API const char* fastrnn_version(void);
 
-/* "avx512", "avx2" or "baseline": the instruction set in use. NULL on an error (FASTRNN_ERROR_CPU). */
+/* "avx512", "avx2" or "baseline": the instruction set in use. NULL on an error (FASTRNN_ERROR_CPU). FASTRNN_ISA may say
+ * "avx512_bf16" as in Python; here that is "avx512". */
 FASTRNN_API const char* fastrnn_isa(void);
 
 /* --- models ------------------------------------------------------------------------------------------------------ */
 
 /* Opens a file that fr.Sequential.save, fastrnn.train.save_checkpoint or `fastrnn train` wrote: embedding, RNN, GRU,
- * LSTM, sLSTM, stacks of them, linear layers, heads, activations. What else a file may hold (float64, a reverse
- * direction, options of a cell that change a step, an adaptive softmax, a length model) is FASTRNN_ERROR_UNSUPPORTED.
- * The file may be deleted afterwards. Every model that was opened or created must be closed. */
+ * LSTM, sLSTM, stacks of them, linear layers, heads, activations; also of fr.quantize. What else a file may hold
+ * (float64, a reverse direction, options of a cell that change a step, an adaptive softmax, a length model) is
+ * FASTRNN_ERROR_UNSUPPORTED. The file may be deleted afterwards. Every model that was opened or created must be closed.
+ */
 FASTRNN_API fastrnn_status fastrnn_open(const char* path, fastrnn_model** model);
 
 /* The same from the bytes of such a file; they may be freed afterwards. */

@@ -42,12 +42,22 @@ bool is_of_training(std::string_view option) {
 
 }  // namespace
 
+void check_precision(const Json& fields, const std::string& name) {
+    const Json value = fields.get("precision");
+    if (!value.exists()) return;
+    const std::string_view precision = value.as_text(name + ".precision");
+    if (precision != "float32" && precision != "bfloat16")
+        fail_format(name + ".precision: expected float32 or bfloat16, got " + printable(precision));
+}
+
 LayerDescription::LayerDescription(const Json& fields, const std::string& name) {
     set_cell(fields.as_object(name).get("kind").as_text(name + ".kind"), name);
+    check_precision(fields, name);
     input_size = fields.get("input_size").as_size(name + ".input_size");
     hidden_size = fields.get("hidden_size").as_size(name + ".hidden_size");
     fields.for_each([&](std::string_view field, const Json& value) {
-        if (field == "kind" || field == "name" || field == "input_size" || field == "hidden_size") return;
+        for (const std::string_view known : {"kind", "name", "input_size", "hidden_size", "precision"})
+            if (field == known) return;
         read_option(field, value, name);
     });
     finish(name);

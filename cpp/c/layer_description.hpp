@@ -8,6 +8,10 @@
 
 namespace fastrnn::c {
 
+// Checks the field `precision` of a layer or a model, if there is one: what it was trained in. This library computes in
+// float32. Fails with FASTRNN_ERROR_FORMAT.
+void check_precision(const Json& fields, const std::string& name);
+
 struct LayerDescription {
     Cell cell = Cell::lstm;
     bool rectified = false, bias = true, learns_state = false;

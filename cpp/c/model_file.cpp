@@ -134,17 +134,18 @@ class Reader {
 void read_part(Reader& reader, Model& model, const Json& part, const std::string& name) {
     const std::string_view kind = part.as_object(name).get("kind").as_text(name + ".kind");
     const std::string prefix = std::string(part.get("name").as_text(name + ".name")) + ".";
+    check_precision(part, name);
     const auto size = [&](const char* field) { return part.get(field).as_size(name + "." + field); };
     if (kind == "Embedding") {
         refuse_unknown(part, name, {"name", "kind", "num_embeddings", "embedding_dim"});
         reader.embedding(prefix, size("num_embeddings"), size("embedding_dim"));
     } else if (kind == "Linear") {
-        refuse_unknown(part, name, {"name", "kind", "in_features", "out_features", "bias"});
+        refuse_unknown(part, name, {"name", "kind", "in_features", "out_features", "bias", "precision"});
         reader.linear(prefix, size("in_features"), size("out_features"), part.get("bias").as_flag(name + ".bias"));
     } else if (kind == "Head") {
-        refuse_unknown(
-            part, name,
-            {"name", "kind", "in_features", "hidden_sizes", "out_features", "activation", "dropout", "bias"});
+        refuse_unknown(part, name,
+                       {"name", "kind", "in_features", "hidden_sizes", "out_features", "activation", "dropout", "bias",
+                        "precision"});
         reader.head(part, prefix, name);
     } else if (kind == "Activation") {
         refuse_unknown(part, name, {"name", "kind", "function"});
@@ -216,7 +217,9 @@ void read_language_model(Reader& reader, Model& model, const Json& description) 
                     "max_length",
                     "start",
                     "eos",
-                    "head"});
+                    "head",
+                    "precision"});
+    check_precision(config, "model");
     if (setting(config, "cutoffs").exists()) fail_unsupported("model: the adaptive softmax is not in this library");
     if (setting(config, "length_model").exists()) fail_unsupported("model: a length_model is not in this library");
     const std::size_t V = config.get("vocabulary_size").as_size("vocabulary_size");
@@ -235,10 +238,21 @@ void read_language_model(Reader& reader, Model& model, const Json& description) 
     reader.output(model.width(), V, tied.exists() && tied.as_flag("tied"));
 }
 
+// The weights of a quantized model lie on the grid of a precision. Here they are widened: all is computed in float32.
+void read_quantized(TensorFile& file, const Json& description) {
+    const std::string_view precision = description.get("quantized").as_text("quantized");
+    if (precision == "int8")
+        file.allow_int8();
+    else if (precision != "bfloat16")
+        fail_format("quantized: expected bfloat16 or int8, got " + printable(precision));
+}
+
 void read_model(TensorFile& file, Model& model) {
     const Json description = file.description().as_object("fastrnn part of the header");
     const std::int64_t version = description.get("format_version").as_integer("format_version");
-    if (version != 1) fail_unsupported("format version " + std::to_string(version) + "; this library reads 1");
+    if (version != 1 && version != 2)
+        fail_unsupported("format version " + std::to_string(version) + "; this library reads 1 and 2");
+    if (version == 2) read_quantized(file, description);
     Reader reader(file, model);
     const Json kind = description.get("kind");
     if (!kind.exists() || kind.as_text("kind") == "LanguageModel") {

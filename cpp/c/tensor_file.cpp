@@ -190,21 +190,52 @@ void TensorFile::read(std::string_view name, const std::vector<std::size_t>& sha
     if (tensor->dtype == "F64")
         fail_unsupported(shown +
                          ": this library computes in float32, got float64; make the model with dtype=\"float32\"");
-    const bool known = tensor->dtype == "F32" || tensor->dtype == "F16" || tensor->dtype == "BF16";
+    const bool is_int8 = tensor->dtype == "I8" && allows_int8_ && shape.size() == 2;
+    const bool known = tensor->dtype == "F32" || tensor->dtype == "F16" || tensor->dtype == "BF16" || is_int8;
     if (!known || tensor->shape != shape)
         fail_format(shown + ": expected " + describe("F32", shape) + ", got " + describe(tensor->dtype, tensor->shape));
     if (tensor->read && !shared) fail_format(shown + ": expected in one layer, got in several");
     tensor->read = true;
-    const int width = int(dtype_size(tensor->dtype));
-    const auto* bytes = reinterpret_cast<const unsigned char*>(data_.data()) + tensor->begin;
-    values.resize((tensor->end - tensor->begin) / std::size_t(width));
+    if (is_int8)
+        read_int8(*tensor, values, shared);
+    else
+        read_floats(*tensor, values);
+    for (const float value : values)
+        if (!std::isfinite(value)) fail_format(shown + ": has values that are not finite");
+}
+
+void TensorFile::read_floats(const Tensor& tensor, std::vector<float>& values) const {
+    const int width = int(dtype_size(tensor.dtype));
+    const auto* bytes = reinterpret_cast<const unsigned char*>(data_.data()) + tensor.begin;
+    values.resize((tensor.end - tensor.begin) / std::size_t(width));
     for (float& value : values) {
         const std::uint32_t bits = word(bytes, width);
-        value = tensor->dtype == "F32"    ? as_float(bits)
-                : tensor->dtype == "BF16" ? as_float(bits << 16)
-                                          : half_to_float(bits);
-        if (!std::isfinite(value)) fail_format(shown + ": has values that are not finite");
+        value = tensor.dtype == "F32"    ? as_float(bits)
+                : tensor.dtype == "BF16" ? as_float(bits << 16)
+                                         : half_to_float(bits);
         bytes += width;
+    }
+}
+
+// q times the scale of its row: 7 significant bits times 16, so that the product is exact.
+void TensorFile::read_int8(const Tensor& tensor, std::vector<float>& values, bool shared) {
+    const std::string shown = printable(tensor.name), name = std::string(tensor.name) + ".scale";
+    const Tensor* const stored = find(name);
+    if (stored && stored->dtype != "F32")
+        fail_format(shown + ".scale: expected F32, got " + describe(stored->dtype, stored->shape));
+    const std::size_t rows = tensor.shape[0], columns = tensor.shape[1];
+    std::vector<float> scales;
+    read(name, {rows}, scales, shared);
+    const char* bytes = data_.data() + tensor.begin;
+    values.clear();
+    values.reserve(rows * columns);
+    for (const float scale : scales) {
+        if (scale < 0) fail_format(shown + ".scale: expected scales of at least 0");
+        for (std::size_t k = 0; k < columns; ++k) {
+            const auto q = static_cast<signed char>(*bytes++);
+            if (q == -128) fail_format(shown + ": expected integers in -127 .. 127, got -128");
+            values.push_back(float(q) * scale);
+        }
     }
 }
 

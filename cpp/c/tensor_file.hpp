@@ -23,9 +23,12 @@ class TensorFile {
     Json description() const { return description_->root(); }
     std::string_view description_text() const { return description_text_; }
 
-    // Copies a tensor of this shape to `values`, as float32; float16 and bfloat16 are widened, which is exact. Fails if
-    // there is none, if it has another shape or dtype, if one of its values is not finite, or if it has been read
-    // before and is not `shared`: a small file must not become a large model.
+    // From now on a tensor may be I8 [rows, columns], if there is NAME.scale, F32 [rows], with it.
+    void allow_int8() { allows_int8_ = true; }
+
+    // Copies a tensor of this shape to `values`, as float32; float16, bfloat16 and int8 times its scale are widened,
+    // which is exact. Fails if there is none, if it has another shape or dtype, if one of its values is not finite, or
+    // if it has been read before and is not `shared`: a small file must not become a large model.
     void read(std::string_view name, const std::vector<std::size_t>& shape, std::vector<float>& values,
               bool shared = false);
 
@@ -43,10 +46,13 @@ class TensorFile {
     void add_tensor(std::string_view name, const Json& value);
     void check_places() const;
     Tensor* find(std::string_view name);
+    void read_floats(const Tensor& tensor, std::vector<float>& values) const;
+    void read_int8(const Tensor& tensor, std::vector<float>& values, bool shared);
 
     std::unique_ptr<JsonDocument> header_, description_;
     std::string_view description_text_, data_;
     std::vector<Tensor> tensors_;  // by name
+    bool allows_int8_ = false;
 };
 
 }  // namespace fastrnn::c

@@ -21,10 +21,18 @@ std::vector<std::string> supported() {
     return {sets.names, sets.names + sets.count};
 }
 
+// Whether the module for avx512 has the products of avx512_bf16: CMakeLists.txt asks the compiler.
+#if defined(FASTRNN_NATIVE_PRODUCTS)
+constexpr bool native_products = true;
+#else
+constexpr bool native_products = false;
+#endif
+
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m, pybind11::mod_gil_not_used()) {
     m.doc() = "The instruction sets that this CPU and operating system can run.";
+    m.attr("native_products") = native_products;
     m.def("supported", &supported,
           "Return the names of the supported instruction sets, best first; the last is always 'baseline'.");
     m.def(

@@ -2,12 +2,14 @@
 //
 // Included only by code compiled for the baseline, so that detection never executes an unsupported instruction. An
 // instruction set is supported only if CPUID reports all of its features AND the operating system saves the registers
-// it uses: OSXSAVE says that XGETBV is available, XCR0 which register state survives a context switch. The feature
-// lists are the x86-64-v3 and x86-64-v4 micro-architecture levels of the x86-64 psABI, section 3.1.1.
+// it uses: OSXSAVE says that XGETBV is available, XCR0 which register state survives a context switch. The features
+// of avx2 and avx512 are the x86-64-v3 and x86-64-v4 micro-architecture levels of the x86-64 psABI, section 3.1.1.
+// avx512_bf16 adds the products of bfloat16 (AVX512_BF16) and of bytes (AVX512_VNNI).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define FASTRNN_X86_64 1
@@ -21,12 +23,27 @@
 
 namespace fastrnn {
 
-// A feature of the CPU or a register state, and the level of the psABI that needs it.
+// An instruction set has the features of the one before it, and its own.
+enum class Isa { baseline, avx2, avx512, avx512_bf16 };
+
+// A feature of the CPU or a register state, and the first set that needs it.
 struct Feature {
     const char* name;
-    int level;
+    Isa isa;
     bool present;
 };
+
+// Names of the supported instruction sets, best first; the last is always "baseline".
+struct InstructionSets {
+    const char* names[4];
+    std::size_t count = 0;
+
+    void add(const char* name) { names[count++] = name; }
+};
+
+// The set for which the code that runs a set is compiled: avx512_bf16 is that of avx512 with other products of low
+// precision.
+inline std::string_view compiled_isa(std::string_view name) { return name == "avx512_bf16" ? "avx512" : name; }
 
 #if defined(FASTRNN_X86_64)
 
@@ -63,69 +80,86 @@ inline std::uint64_t xcr0() {
 #endif
 }
 
+// What the CPU and the operating system say of themselves.
+struct CpuWords {
+    CpuidRegisters basic, structured, structured_1, extended;  // leaves 1; 7; 7, subleaf 1; 0x80000001
+    std::uint64_t xcr0 = 0;
+};
+
+inline CpuWords read_cpu() {
+    CpuWords words;
+    words.basic = cpuid(1);
+    words.structured = cpuid(7);
+    if (words.structured.eax >= 1) words.structured_1 = cpuid(7, 1);  // eax: the last subleaf
+    words.extended = cpuid(0x80000001u);
+    if ((words.basic.ecx >> 27) & 1u) words.xcr0 = xcr0();
+    return words;
+}
+
 // Calls f(Feature) for each feature that decides.
 template <class F>
-void for_features(F&& f) {
-    const CpuidRegisters basic = cpuid(1), structured = cpuid(7), extended = cpuid(0x80000001u);
+void for_features(const CpuWords& cpu, F&& f) {
     constexpr std::uint64_t avx_state = 0x06;     // XMM and the upper halves of YMM
     constexpr std::uint64_t avx512_state = 0xE6;  // the same, mask registers, upper halves of ZMM0-15, and ZMM16-31
     const auto bit = [](std::uint32_t word, int position) { return ((word >> position) & 1u) != 0; };
-    const bool osxsave = bit(basic.ecx, 27);
-    const std::uint64_t state = osxsave ? xcr0() : 0;
-    f(Feature{"osxsave", 3, osxsave});
-    f(Feature{"os_avx", 3, (state & avx_state) == avx_state});
-    f(Feature{"os_avx512", 4, (state & avx512_state) == avx512_state});
-    f(Feature{"sse3", 3, bit(basic.ecx, 0)});
-    f(Feature{"ssse3", 3, bit(basic.ecx, 9)});
-    f(Feature{"fma", 3, bit(basic.ecx, 12)});
-    f(Feature{"cx16", 3, bit(basic.ecx, 13)});
-    f(Feature{"sse4_1", 3, bit(basic.ecx, 19)});
-    f(Feature{"sse4_2", 3, bit(basic.ecx, 20)});
-    f(Feature{"movbe", 3, bit(basic.ecx, 22)});
-    f(Feature{"popcnt", 3, bit(basic.ecx, 23)});
-    f(Feature{"avx", 3, bit(basic.ecx, 28)});
-    f(Feature{"f16c", 3, bit(basic.ecx, 29)});
-    f(Feature{"bmi1", 3, bit(structured.ebx, 3)});
-    f(Feature{"avx2", 3, bit(structured.ebx, 5)});
-    f(Feature{"bmi2", 3, bit(structured.ebx, 8)});
-    f(Feature{"avx512f", 4, bit(structured.ebx, 16)});
-    f(Feature{"avx512dq", 4, bit(structured.ebx, 17)});
-    f(Feature{"avx512cd", 4, bit(structured.ebx, 28)});
-    f(Feature{"avx512bw", 4, bit(structured.ebx, 30)});
-    f(Feature{"avx512vl", 4, bit(structured.ebx, 31)});
-    f(Feature{"lahf", 3, bit(extended.ecx, 0)});
-    f(Feature{"lzcnt", 3, bit(extended.ecx, 5)});
+    f(Feature{"osxsave", Isa::avx2, bit(cpu.basic.ecx, 27)});
+    f(Feature{"os_avx", Isa::avx2, (cpu.xcr0 & avx_state) == avx_state});
+    f(Feature{"os_avx512", Isa::avx512, (cpu.xcr0 & avx512_state) == avx512_state});
+    f(Feature{"sse3", Isa::avx2, bit(cpu.basic.ecx, 0)});
+    f(Feature{"ssse3", Isa::avx2, bit(cpu.basic.ecx, 9)});
+    f(Feature{"fma", Isa::avx2, bit(cpu.basic.ecx, 12)});
+    f(Feature{"cx16", Isa::avx2, bit(cpu.basic.ecx, 13)});
+    f(Feature{"sse4_1", Isa::avx2, bit(cpu.basic.ecx, 19)});
+    f(Feature{"sse4_2", Isa::avx2, bit(cpu.basic.ecx, 20)});
+    f(Feature{"movbe", Isa::avx2, bit(cpu.basic.ecx, 22)});
+    f(Feature{"popcnt", Isa::avx2, bit(cpu.basic.ecx, 23)});
+    f(Feature{"avx", Isa::avx2, bit(cpu.basic.ecx, 28)});
+    f(Feature{"f16c", Isa::avx2, bit(cpu.basic.ecx, 29)});
+    f(Feature{"bmi1", Isa::avx2, bit(cpu.structured.ebx, 3)});
+    f(Feature{"avx2", Isa::avx2, bit(cpu.structured.ebx, 5)});
+    f(Feature{"bmi2", Isa::avx2, bit(cpu.structured.ebx, 8)});
+    f(Feature{"avx512f", Isa::avx512, bit(cpu.structured.ebx, 16)});
+    f(Feature{"avx512dq", Isa::avx512, bit(cpu.structured.ebx, 17)});
+    f(Feature{"avx512cd", Isa::avx512, bit(cpu.structured.ebx, 28)});
+    f(Feature{"avx512bw", Isa::avx512, bit(cpu.structured.ebx, 30)});
+    f(Feature{"avx512vl", Isa::avx512, bit(cpu.structured.ebx, 31)});
+    f(Feature{"avx512_vnni", Isa::avx512_bf16, bit(cpu.structured.ecx, 11)});
+    f(Feature{"avx512_bf16", Isa::avx512_bf16, bit(cpu.structured_1.eax, 5)});
+    f(Feature{"lahf", Isa::avx2, bit(cpu.extended.ecx, 0)});
+    f(Feature{"lzcnt", Isa::avx2, bit(cpu.extended.ecx, 5)});
 }
+
+template <class F>
+void for_features(F&& f) {
+    for_features(read_cpu(), f);
+}
+
+inline InstructionSets sets_of(const CpuWords& cpu) {
+    Isa best = Isa::avx512_bf16;
+    for_features(cpu, [&](const Feature& feature) {
+        if (!feature.present && feature.isa <= best) best = static_cast<Isa>(static_cast<int>(feature.isa) - 1);
+    });
+    InstructionSets sets{};
+    if (best >= Isa::avx512_bf16) sets.add("avx512_bf16");
+    if (best >= Isa::avx512) sets.add("avx512");
+    if (best >= Isa::avx2) sets.add("avx2");
+    sets.add("baseline");
+    return sets;
+}
+
+inline InstructionSets supported_instruction_sets() { return sets_of(read_cpu()); }
 
 #else  // other CPUs: one set, where Eigen's packets use the architecture's standard vectors (NEON on arm64)
 
 template <class F>
 void for_features(F&&) {}
 
-#endif
-
-// Names of the supported instruction sets, best first; the last is always "baseline".
-struct InstructionSets {
-    const char* names[3];
-    std::size_t count = 0;
-
-    void add(const char* name) { names[count++] = name; }
-};
-
 inline InstructionSets supported_instruction_sets() {
-    bool v3 = false, v4 = false;
-#if defined(FASTRNN_X86_64)
-    v3 = v4 = true;
-    for_features([&](const Feature& feature) {
-        v3 = v3 && (feature.level > 3 || feature.present);
-        v4 = v4 && feature.present;
-    });
-#endif
     InstructionSets sets{};
-    if (v4) sets.add("avx512");
-    if (v3) sets.add("avx2");
     sets.add("baseline");
     return sets;
 }
+
+#endif
 
 }  // namespace fastrnn

@@ -3,9 +3,9 @@
 The layers are `RNN`, `GRU`, `LSTM`, `SLSTM`, `MinGRU`, `MinLSTM`, `Jordan`, `Linear`, `Embedding` and `CRF`;
 `AdditiveAttention`, `MultiplicativeAttention` and `AttentionPooling` attend to the steps of a sequence.
 `Stack`, `Sequential`, `Composite` and `Head` combine several into one, `init` offers other
-initialisations, and `LanguageModel` is a complete model; ``models`` has those with ``fit``. `Vocabulary`
-turns text into ids. The subpackages ``losses``, ``train``, ``decode``, ``inspect``, ``interop``, ``plots``
-and ``reference`` hold the rest.
+initialisations, and `LanguageModel` is a complete model; ``models`` has those with ``fit``. `quantize` makes
+smaller ones for inference. `Vocabulary` turns text into ids. The subpackages ``losses``, ``train``,
+``decode``, ``inspect``, ``interop``, ``plots`` and ``reference`` hold the rest.
 Everything is imported on first use.
 """
 
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         ctc_align,
         ctc_loss,
         init,
+        quantize,
         softmax_cross_entropy,
     )
 
@@ -104,6 +105,7 @@ _HOMES = {
         "ctc_align",
         "ctc_loss",
         "init",
+        "quantize",
         "softmax_cross_entropy",
     ),
     "language": ("LanguageModel",),
@@ -149,6 +151,7 @@ __all__ = [
     "losses",
     "models",
     "plots",
+    "quantize",
     "reference",
     "set_num_threads",
     "softmax_cross_entropy",

@@ -260,6 +260,13 @@ def as_lengths(lengths: Any, steps: int, rows: int) -> Ids | None:
     return array
 
 
+# What to type instead of a dtype that is the precision of products here.
+_NARROW = {
+    **dict.fromkeys(("float16", "half"), '; write precision="bfloat16" where the layer has one'),
+    "int8": '; write fr.quantize(layer, "int8")',
+}
+
+
 def as_dtype(value: Any) -> np.dtype[Any]:
     """Check the dtype that a layer computes in; PyTorch's ``torch.float32`` is NumPy's of the same name.
 
@@ -277,5 +284,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
         dtype = None
     # NumPy finds None equal to float64.
     if dtype is None or dtype not in FLOAT_DTYPES:
-        raise TypeError(f"dtype: expected float32 or float64, got {dtype or repr(value)}")
+        got = str(dtype or repr(value))
+        narrow = next((hint for word, hint in _NARROW.items() if word in got.lower()), "")
+        raise TypeError(f"dtype: expected float32 or float64, got {got}{narrow}")
     return dtype

@@ -1,9 +1,10 @@
 """The compiled module, chosen once when fastrnn is imported. No other file names a compiled module.
 
-`ISAS` lists the instruction sets that a compiled module can be built for, best first. The best one that this
-CPU supports and this installation contains is loaded; the environment variable ``FASTRNN_ISA`` selects
-another. ``FASTRNN_NUM_THREADS`` sets the number of threads; the default is the number of CPUs that this
-process may use, or fewer if a control group has a quota (`_cpus`).
+`MODULES` lists the instruction sets, best first, and the compiled module that serves each. The best one that
+this CPU supports and this installation contains is loaded; the environment variable ``FASTRNN_ISA`` selects
+another. ``avx512_bf16`` is the module of ``avx512``, told to use the CPU's own products of bfloat16 and of
+bytes. ``FASTRNN_NUM_THREADS`` sets the number of threads; the default is the number of CPUs that this process
+may use, or fewer if a control group has a quota (`_cpus`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = [
-    "ISAS",
+    "MODULES",
+    "NATIVE_PRODUCTS",
     "available_isas",
     "get_num_threads",
     "isa",
@@ -30,7 +32,15 @@ __all__ = [
     "thread_counters",
 ]
 
-ISAS = ("avx512", "avx2", "baseline")
+MODULES = {
+    "avx512_bf16": "_kernels_avx512",
+    "avx512": "_kernels_avx512",
+    "avx2": "_kernels_avx2",
+    "baseline": "_kernels_baseline",
+}
+# The sets with products of low precision of their own: a module uses them only if told to, and lacks them if
+# its compiler does not know these instructions.
+NATIVE_PRODUCTS = ("avx512_bf16",)
 MAX_THREADS = 1024
 
 
@@ -48,59 +58,63 @@ def available_isas() -> list[str]:
     >>> fr.available_isas()[-1]  # every CPU supports it
     'baseline'
     """
-    return [name for name in _cpu.supported() if importlib.util.find_spec(_module_name(name)) is not None]
+    return [name for name in _cpu.supported() if _is_built(name)]
 
 
 def missing_isa() -> str | None:
-    """Return the best instruction set that this CPU supports, if this installation lacks it."""
+    """Return the best instruction set that this CPU supports, if this installation lacks its module."""
     best = _cpu.supported()[0]
-    return None if best in available_isas() else best
+    return None if MODULES.get(best) in map(MODULES.get, available_isas()) else best
 
 
-def _module_name(name: str) -> str:
-    return f"fastrnn._kernels_{name}"
+def _is_built(name: str) -> bool:
+    if name not in MODULES or (name in NATIVE_PRODUCTS and not _cpu.native_products):
+        return False
+    return importlib.util.find_spec(f"fastrnn.{MODULES[name]}") is not None
 
 
-def _load() -> ModuleType:
-    """Import the module that ``FASTRNN_ISA`` names, or else the best one available."""
+def _choose() -> str:
+    """Return the instruction set that ``FASTRNN_ISA`` names, or else the best one available."""
     wanted = os.environ.get("FASTRNN_ISA")
     if wanted:
-        return _load_exactly(wanted)
+        return _checked(wanted)
     for name in _cpu.supported():
-        try:
-            return importlib.import_module(_module_name(name))
-        except ModuleNotFoundError as error:
-            if error.name != _module_name(name):
-                raise
+        if _is_built(name):
+            return name
     raise ImportError("fastrnn: this installation contains no compiled module; reinstall it")
 
 
-def _load_exactly(name: str) -> ModuleType:
-    if name not in ISAS:
-        raise ValueError(f"FASTRNN_ISA: expected one of {', '.join(ISAS)}, got {name!r}")
+def _checked(name: str) -> str:
+    if name not in MODULES:
+        raise ValueError(f"FASTRNN_ISA: expected one of {', '.join(MODULES)}, got {name!r}")
     if name not in _cpu.supported():
         raise ImportError(
             f"FASTRNN_ISA: this CPU cannot run {name}; available: {', '.join(available_isas())}"
         )
-    try:
-        return importlib.import_module(_module_name(name))
-    except ModuleNotFoundError as error:
-        if error.name != _module_name(name):
-            raise
+    if not _is_built(name):
         raise ImportError(
             f"FASTRNN_ISA: this installation lacks {name}; available: {', '.join(available_isas())} "
             "(to build all sets: pip install . -C cmake.define.FASTRNN_ISAS=all)"
-        ) from None
+        )
+    return name
 
 
+def _load(name: str) -> ModuleType:
+    module = importlib.import_module(f"fastrnn.{MODULES[name]}")
+    if name in NATIVE_PRODUCTS:
+        module.use_native_products(True)
+    return module
+
+
+_isa = _choose()
 if TYPE_CHECKING:
     from fastrnn import _kernels_baseline as kernels
 else:
-    kernels = _load()
+    kernels = _load(_isa)
 
 
 def isa() -> str:
-    """Return the instruction set of the loaded compiled module.
+    """Return the instruction set that the kernels use.
 
     Returns
     -------
@@ -113,7 +127,7 @@ def isa() -> str:
     >>> fr.isa() in fr.available_isas()
     True
     """
-    return kernels.isa
+    return _isa
 
 
 def get_num_threads() -> int:

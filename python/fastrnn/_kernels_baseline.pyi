@@ -17,9 +17,11 @@ _Options: TypeAlias = dict[str, _Floats]  # arrays of options in a pass: masks, 
 _Packed: TypeAlias = Packed32 | Packed64
 
 isa: str
+native_products: str
 
 def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
+def use_native_products(use: bool) -> None: ...
 def thread_counters() -> dict[str, int]: ...
 def meeting_time(threads: int, meetings: int, work: float) -> float: ...
 
@@ -35,6 +37,8 @@ class Packed32:
     @property
     def dtype(self) -> str: ...
     @property
+    def precision(self) -> str: ...
+    @property
     def nbytes(self) -> int: ...
 
 class Packed64:
@@ -46,6 +50,8 @@ class Packed64:
     def cell(self) -> str: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
     @property
     def nbytes(self) -> int: ...
 
@@ -79,6 +85,7 @@ def elman_pack(
     bias_ih: _Floats | None,
     bias_hh: _Floats | None,
     nonlinearity: str = "tanh",
+    precision: str = "float32",
 ) -> _Packed: ...
 def gru_pack(
     weight_ih: _Floats,
@@ -86,12 +93,21 @@ def gru_pack(
     bias_ih: _Floats | None,
     bias_hh: _Floats | None,
     reset_after: bool = True,
+    precision: str = "float32",
 ) -> _Packed: ...
 def lstm_pack(
-    weight_ih: _Floats, weight_hh: _Floats, bias_ih: _Floats | None, bias_hh: _Floats | None
+    weight_ih: _Floats,
+    weight_hh: _Floats,
+    bias_ih: _Floats | None,
+    bias_hh: _Floats | None,
+    precision: str = "float32",
 ) -> _Packed: ...
 def slstm_pack(
-    weight_ih: _Floats, weight_hh: _Floats, bias_ih: _Floats | None, bias_hh: _Floats | None
+    weight_ih: _Floats,
+    weight_hh: _Floats,
+    bias_ih: _Floats | None,
+    bias_hh: _Floats | None,
+    precision: str = "float32",
 ) -> _Packed: ...
 
 class PackedReservoir: ...
@@ -155,14 +171,27 @@ class Stream64:
 def Stream(packed: list[Any], batch_size: int, options: list[Any] | None = None) -> Stream32 | Stream64: ...
 
 # --- the other layers; gradients dweight, dbias are added to ---
-class PackedLinear32: ...
-class PackedLinear64: ...
+class PackedLinear32:
+    @property
+    def precision(self) -> str: ...
 
-def linear_pack(weight: _Floats, bias: _Floats | None) -> PackedLinear32 | PackedLinear64: ...
+class PackedLinear64:
+    @property
+    def precision(self) -> str: ...
+
+def linear_pack(
+    weight: _Floats, bias: _Floats | None, precision: str = "float32"
+) -> PackedLinear32 | PackedLinear64: ...
 def linear_forward(panels: PackedLinear32 | PackedLinear64, x: _Floats) -> _Floats: ...
 def linear_weight(panels: PackedLinear32 | PackedLinear64) -> _Floats: ...
 def linear_backward(
-    x: _Floats, weight: _Floats, dy: _Floats, dweight: _Floats, dbias: _Floats | None, need_dx: bool
+    x: _Floats,
+    weight: _Floats,
+    dy: _Floats,
+    dweight: _Floats,
+    dbias: _Floats | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> _Floats | None: ...
 def kept(array: NDArray[Any], name: str) -> NDArray[Any]: ...
 def embedding_forward(ids: _Ids, weight: _Floats) -> _Floats: ...
@@ -213,6 +242,7 @@ def linear_cross_entropy(
     dbias: _Floats | None,
     need_dh: bool,
     smoothing: float = 0.0,
+    precision: str = "float32",
 ) -> tuple[_Floats, _Floats | None]: ...
 
 # --- losses in nats per element, targets in 0 .. 1; a target of -1 is not counted ---

@@ -22,6 +22,7 @@ _NO_HOOK = "leave it out: the tape of forward(x) holds every state and gate"
 _FIT = "train with fr.train.Trainer, or use a model that has it, such as fr.models.SequenceClassifier"
 _STATE = "write state=, for an LSTM state=(h, c)"
 _EDIT = "write parameters[name] = value"
+_SIXTEEN = 'write precision="bfloat16" where the layer is made'
 
 # Attributes of layers and models.
 _OF_MODULES = {
@@ -39,8 +40,8 @@ _OF_MODULES = {
     "trainable": "write freeze() or unfreeze()",
     "double": 'make the layer with dtype="float64" and load_state_dict(layer.state_dict())',
     "float": 'make the layer with dtype="float32" and load_state_dict(layer.state_dict())',
-    "half": 'parameters are float32 or float64: make the layer with dtype="float32"',
-    "bfloat16": 'parameters are float32 or float64: make the layer with dtype="float32"',
+    **dict.fromkeys(("half", "bfloat16"), f'{_SIXTEEN}; for inference fr.quantize(layer, "bfloat16")'),
+    **dict.fromkeys(("quantize", "qconfig"), 'write fr.quantize(layer, "int8")'),
     "flatten_parameters": "leave it out: the parameters are one array already, parameters.flat",
     "share_memory": "leave it out: threads share a layer as it is",
     "set_weights": "write load_state_dict(mapping)",
@@ -74,6 +75,8 @@ _ARGUMENTS = {
     "lr": "write learning_rate=",
     "eps": "write epsilon=",
     "map_location": _NO_DEVICE,
+    **dict.fromkeys(("dtype_policy", "autocast"), 'write precision="bfloat16"'),
+    "precision": "write it where an LSTM, GRU, RNN, Linear, Head or Softmax is made; others have float32",
     "padding_idx": "leave it out: -1 is the id of a row of zeros",
     "random_state": "write seed=",
     "return_sequences": "leave it out: a call returns y of every step and the last state",
@@ -99,6 +102,8 @@ _PASS = ("x", "state", "lengths", "reset", "context", "mask", "zero_masked", "ch
 
 # Names of the package.
 _ARRAY = "write a NumPy array"
+_PRODUCTS = 'write precision="bfloat16" where a layer or a model is made'
+_INT8 = 'write fr.quantize(model, "int8")'
 _SEED = "write seed= where a layer or a model is made"
 _LOSSES = "losses are functions: fr.losses.softmax_cross_entropy, mean_squared_error and others"
 _OF_PACKAGE = {
@@ -108,6 +113,9 @@ _OF_PACKAGE = {
     **dict.fromkeys(("CrossEntropyLoss", "NLLLoss", "MSELoss", "CTCLoss", "BCEWithLogitsLoss"), _LOSSES),
     **dict.fromkeys(("float32", "float64"), 'write dtype="float32" or dtype="float64"'),
     **dict.fromkeys(("no_grad", "inference_mode"), "leave it out: a call keeps nothing for gradients"),
+    **dict.fromkeys(("autocast", "amp", "mixed_precision", "bfloat16", "float16", "half"), _PRODUCTS),
+    **dict.fromkeys(("quantize_dynamic", "quantization", "ao", "qint8", "int8"), _INT8),
+    "GradScaler": "leave it out: bfloat16 has float32's exponent, so no loss needs a scale",
     "nn": "layers are names of fastrnn itself: fr.LSTM",
     "optim": "write fr.train",
     "Dropout": "write dropout= where a recurrent layer, a Stack or a Head is made",

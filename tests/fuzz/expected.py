@@ -14,6 +14,8 @@ from .batch import Batch
 from .jordan import jordan_backward, jordan_forward
 
 Arrays = dict[str, np.ndarray]
+#: The weights of a cell without options, in the reference's order.
+PLAIN_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 #: The reference's names of a pass's masks.
 MASKS = {
     "input_mask": "x",
@@ -41,6 +43,7 @@ def reference_results(
     dtype : str
         What the reference computes in.
     """
+    dtype = dtype if rnn.precision == "float32" else "float32"  # a precision is one of float32's products
     arrays = {name: a.astype(dtype) for name, a in parameters.items()}
     run = _Stack(rnn, arrays, batch, tape, dtype)
     with np.errstate(all="ignore"):
@@ -209,6 +212,9 @@ class _Run:
             zoneout = self.options.zoneout if self.stack.tape is None else (0.0, 0.0)
             more = {"masks": masks, "targets": targets, "options": self.options, "zoneout": zoneout}
             return self.kept_with(weights, jordan_forward(x, weights, *given, **more))
+        if self.stack.rnn.precision != "float32":
+            ran = self.plain.forward(x, self.plain_weights(weights), *given, **plain_options(self.stack.rnn))
+            return self.kept_with(weights, ran)
         training = self.stack.tape is not None
         ran = reference.variant_forward(
             self.options.cell, x, weights, *given, masks=masks, training=training, **self.reference_options()
@@ -245,6 +251,11 @@ class _Run:
         (weights, tape), cell = kept, self.options.cell
         if cell == "jordan":
             dx, first, dweights = jordan_backward(weights, tape, dy, dlast)
+        elif self.stack.rnn.precision != "float32":
+            dx, first, rest = self.plain.backward(
+                self.plain_weights(weights), tape, dy, dlast, **plain_options(self.stack.rnn)
+            )
+            dweights = {name: d for name, d in zip(PLAIN_WEIGHTS, rest, strict=True) if d is not None}
         else:
             dx, first, dweights = reference.variant_backward(cell, weights, tape, dy, dlast)
         if self.weight_context is None:
@@ -259,6 +270,15 @@ class _Run:
         dweights["weight_ih"] = np.ascontiguousarray(dweights["weight_ih"][:, :D])
         dweights["context"] = dx[:, :, D:] if self.batch.context.ndim == 3 else dx[:, :, D:].sum(axis=0)
         return dx[:, :, :D], first, dweights
+
+    @property
+    def plain(self) -> reference.Cell:
+        """The passes of the cell without options, which take a precision."""
+        return reference.CELLS[self.options.cell]
+
+    @staticmethod
+    def plain_weights(weights: Arrays) -> Any:
+        return tuple(weights.get(name) for name in PLAIN_WEIGHTS)
 
     def reference_options(self) -> dict[str, Any]:
         """Return the options as the reference takes them."""
@@ -277,3 +297,13 @@ class _Run:
         if cell == "elman" and not isinstance(options.leak, (str, tuple)):
             given["leak"] = options.leak
         return given
+
+
+def plain_options(rnn: Any) -> dict[str, Any]:
+    """Return the options of a plain cell's passes, as the reference takes them."""
+    options, given = rnn.options, {"precision": rnn.precision}
+    if options.cell == "elman":
+        given["nonlinearity"] = options.candidate_activation
+    elif options.cell == "gru":
+        given["reset_after"] = options.reset_after
+    return given

@@ -46,11 +46,13 @@ class Result(NamedTuple):
 
 
 def exported(index: int, seed: int) -> Plan | None:
-    """Return a plan that a file can hold: one with steps and rows, and without resets and targets."""
+    """Return a plan that a file can hold: with steps and rows, without resets and targets, in float32."""
     plan = draw_plan(seed, index)
     if not plan.steps or not plan.rows or (plan.targets and plan.layer == "Jordan"):
         return None
-    return plan.replace(reset=0.0, targets=False, layout="plain", ids=plan.ids and "int64")
+    options = {name: value for name, value in plan.options.items() if name != "precision"}
+    ids = plan.ids and "int64"
+    return plan.replace(options=options, reset=0.0, targets=False, layout="plain", ids=ids)
 
 
 def feeds_of(subject: Subject) -> Arrays:

@@ -31,6 +31,9 @@ LAYOUTS = (
     "list",
 )
 ID_DTYPES = ("int64", "int64", "int32", "int16", "uint8", "uint64")
+#: Layers with other precisions than float32, and their options that do not contradict one.
+PRECISE = ("GRU", "LSTM", "RNN")
+BESIDE_PRECISION = {"merge", "reverse", "learn_state", "reset_after", "nonlinearity"}
 #: Options that contradict a Jordan network's targets.
 UNFORCED = {"reverse"}
 
@@ -46,7 +49,7 @@ class Plan:
     sizes : (int, int)
         D and H.
     options : dict
-        All other arguments of the constructor but the seed.
+        All other arguments of the constructor but the seed; the precision may be int8.
     steps, rows : int
         T and N; either may be 0.
     ids : str
@@ -97,16 +100,28 @@ class Plan:
         growing = {"relu", "identity", "positive"} & {v for v in self.options.values() if isinstance(v, str)}
         return self.layer.startswith("Min") or not growing
 
+    @property
+    def precision(self) -> str:
+        """Of the products."""
+        return self.options.get("precision", "float32")
+
     def make(self, **changes: Any) -> Any:
-        """Make the layer, with parameters drawn so that every option has an effect."""
+        """Make the layer, with parameters drawn so that every option has an effect; for int8, in float32."""
+        given = {**self.options, **changes}
+        if self.precision == "int8":
+            del given["precision"]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "dropout: ")  # of one layer
-            rnn = getattr(fr, self.layer)(*self.sizes, **{**self.options, **changes}, seed=self.seed)
+            rnn = getattr(fr, self.layer)(*self.sizes, **given, seed=self.seed)
         random = np.random.default_rng([self.seed, 1])
         with rnn.parameters.edit() as views:
             for name, view in views.items():
                 view[...] = self._parameter(name, view.shape, random)
         return rnn
+
+    def finish(self, rnn: Any) -> Any:
+        """Return a layer that was made and perhaps changed: in int8, its quantized copy."""
+        return fr.quantize(rnn, "int8") if self.precision == "int8" else rnn
 
     def _parameter(self, name: str, shape: tuple[int, ...], random: np.random.Generator) -> Any:
         values = random.normal(size=shape)
@@ -143,10 +158,10 @@ def draw_plan(seed: int, index: int) -> Plan:
     for _ in range(200):
         plan = _draw(layer, random)
         try:
-            plan.make()
+            plan.finish(plan.make())
         except ValueError as error:
             if "contradicts" not in str(error) and "expected" not in str(error):
-                raise
+                raise  # a nonlinearity may have no precision but float32
         else:
             return plan
     raise AssertionError(f"{layer}: 200 draws of options were all refused")
@@ -191,6 +206,8 @@ def _may_have_context_of_steps(layer: str, options: dict[str, Any]) -> bool:
 
 def _draw_options(layer: str, H: int, steps: int, random: np.random.Generator) -> dict[str, Any]:
     options: dict[str, Any] = {"dtype": str(random.choice(("float32", "float64")))}
+    if layer in PRECISE and random.random() < 0.3:
+        options = {"dtype": "float32", "precision": str(random.choice(("bfloat16", "bfloat16", "int8")))}
     often = random.choice((0.0, 0.2, 0.35, 0.6))  # an option's probability of being given
     for name, values in {
         "bias": (False,),
@@ -203,7 +220,7 @@ def _draw_options(layer: str, H: int, steps: int, random: np.random.Generator) -
             continue
         if random.random() < max(often, 0.15):
             options[name] = values[random.integers(len(values))]
-    for name in sorted(LAYERS[layer]):
+    for name in sorted(LAYERS[layer] & BESIDE_PRECISION if "precision" in options else LAYERS[layer]):
         if random.random() < often:
             options |= {_argument(layer, name): draw_option(name, H, steps, random)}
     if layer == "Jordan":

@@ -13,10 +13,13 @@ from .expected import reference_results
 from .plan import Plan
 
 Arrays = dict[str, np.ndarray]
-#: Largest differences from the reference, relative to an array's largest number or 1.
-TOLERANCE = {"float32": 3e-5, "float64": 1e-10}
+#: Largest differences from the reference, relative to an array's largest number or 1. In bfloat16 and int8,
+#: last bits of h may flip a rounding, by 2**-8 of a number or a 127th of the largest: times sqrt(24 steps).
+TOLERANCE = {"float32": 3e-5, "float64": 1e-10, "bfloat16": 5 * 2.0**-8, "int8": 5 / 127}
+#: By what an argument is moved to see how sensitive a layer is.
+MOVE = {"float32": 2.0**-22, "float64": 2.0**-51, "bfloat16": 2.0**-8, "int8": 1 / 127}
 #: Where a layer is more sensitive than that: how often the effect of rounding its arguments is allowed.
-SENSITIVITY = 50.0
+SENSITIVITY = {"float32": 50.0, "float64": 50.0, "bfloat16": 4.0, "int8": 4.0}
 #: Numbers in outputs and states; where they grow beyond it, the weights are made smaller.
 LARGEST = 1e4
 #: Gradients by an sLSTM's zero c, n and m have the factor exp(-log_i): not compared where that is huge.
@@ -50,8 +53,9 @@ class Subject:
 
     def _tame(self) -> tuple[Any, Arrays]:
         """Make the layer, with smaller weights where its numbers would grow; return what inference gives."""
-        rnn = self.plan.make()
+        made = self.plan.make()
         for _ in range(20):
+            rnn = self.plan.finish(made)
             results = reference_results(rnn, dict(rnn.parameters), draw_batch(self.plan, rnn))
             largest = max(np.nanmax(np.abs(a), initial=0) for a in results.values())
             nan = any(np.isnan(a).any() for a in results.values())
@@ -59,7 +63,7 @@ class Subject:
                 raise Difference("finite: the reference makes NaN of finite numbers")
             if not nan and largest < LARGEST:
                 break
-            with rnn.parameters.edit() as views:
+            with made.parameters.edit() as views:
                 for view in views.values():
                     view *= rnn.dtype.type(0.6)
         return rnn, results
@@ -68,6 +72,11 @@ class Subject:
     def random(self) -> bool:
         """Whether training draws masks."""
         return bool(self.rnn.options.random or (self.rnn.dropout and self.rnn.num_layers > 1))
+
+    @property
+    def tolerances(self) -> str:
+        """What its results are compared in: the precision of products, or the dtype."""
+        return self.rnn.dtype.name if self.plan.precision == "float32" else self.plan.precision
 
     @property
     def saturated(self) -> bool:
@@ -82,8 +91,13 @@ class Subject:
         return self.named(rnn, y, last)
 
     def train(self, batch: Batch | None = None, rnn: Any = None, **more: Any) -> tuple[Arrays, Any]:
-        """Run both passes with the same masks each time; return all results, time-major, and the tape."""
+        """Run both passes with the same masks each time; return all results, time-major, and the tape.
+
+        There are none of a quantized layer.
+        """
         rnn = self.rnn if rnn is None else rnn
+        if rnn.quantized:
+            return {}, None
         given, gradients = self.given, self.gradients_given
         if batch is not None:
             given = arguments(self.plain, rnn, batch)
@@ -122,7 +136,7 @@ def parts_of(state: Any) -> tuple[np.ndarray, ...]:
 
 def assert_close(what: str, subject: Subject, got: Arrays, tape: Any = None) -> None:
     """Compare with the reference; where that fails, with what rounding its arguments may change."""
-    parameters, dtype = subject.parameters, subject.rnn.dtype.name
+    parameters, dtype, kind = subject.parameters, subject.rnn.dtype.name, subject.tolerances
     wanted = subject.wanted
     if tape is not None:
         wanted = reference_results(subject.rnn, parameters, subject.batch, tape)
@@ -133,10 +147,10 @@ def assert_close(what: str, subject: Subject, got: Arrays, tape: Any = None) -> 
     got = {name: array for name, array in got.items() if not name.startswith(EVERY)}  # the reference has none
     if missing := wanted.keys() ^ got.keys():
         raise Difference(f"{what}: {sorted(missing)} are in one of the two only")
-    allowed = {name: TOLERANCE[dtype] * max(1.0, _largest(a)) for name, a in wanted.items()}
+    allowed = {name: TOLERANCE[kind] * max(1.0, _largest(a)) for name, a in wanted.items()}
     if subject.batch.x.dtype.kind == "f":  # a product of a gate's gradient, which rounding moves, and x
         for name in allowed.keys() & {"dweight_ih_l0", "dweight_ih_l0_reverse"}:
-            allowed[name] = max(allowed[name], TOLERANCE[dtype] * _largest(subject.batch.x))
+            allowed[name] = max(allowed[name], TOLERANCE[kind] * _largest(subject.batch.x))
     if not _beyond(got, wanted, allowed):
         return
     for seed in range(8):  # in the layer's dtype, so that rounding inside the passes counts too
@@ -145,7 +159,7 @@ def assert_close(what: str, subject: Subject, got: Arrays, tape: Any = None) -> 
         for name in wanted:
             with np.errstate(invalid="ignore"):
                 change = float(np.nanmax(np.abs(other[name] - wanted[name]), initial=0))
-            allowed[name] = max(allowed[name], SENSITIVITY * change)
+            allowed[name] = max(allowed[name], SENSITIVITY[kind] * change)
     if name := _beyond(got, wanted, allowed):
         raise Difference(f"{what}: {name} differs from the reference {describe(got[name], wanted[name])}")
 
@@ -153,7 +167,7 @@ def assert_close(what: str, subject: Subject, got: Arrays, tape: Any = None) -> 
 def _moved(subject: Subject, parameters: Arrays, seed: int) -> tuple[Arrays, Batch]:
     """Return parameters and batch in float64, each number moved by about one rounding error."""
     random = np.random.default_rng(seed)
-    epsilon = 2 * np.finfo(subject.rnn.dtype).eps
+    epsilon = MOVE[subject.tolerances]
 
     def move(array: Any) -> Any:
         if array is None or array.dtype.kind != "f":

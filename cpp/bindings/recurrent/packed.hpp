@@ -6,8 +6,10 @@
 #include <mutex>
 
 #include "bindings/python/arrays.hpp"
+#include "bindings/python/precision.hpp"
 #include "bindings/python/shared.hpp"
 #include "bindings/python/thread_pool.hpp"
+#include "bindings/python/weight_memory.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward_pass.hpp"
 #include "kernels/recurrent/forward.hpp"
@@ -15,22 +17,6 @@
 #include "kernels/recurrent/step.hpp"
 
 namespace fastrnn::bindings {
-
-// The memory of packed weights, released with them.
-class WeightMemory {
-   public:
-    template <class S>
-    S* take(Index count) {
-        pieces_.emplace_back(std::size_t(count) * sizeof(S), "packed weights", "use a smaller layer");
-        bytes_ += count * Index(sizeof(S));
-        return static_cast<S*>(pieces_.back().get());
-    }
-    Index bytes() const { return bytes_; }
-
-   private:
-    std::vector<OwnedBlock> pieces_;
-    Index bytes_ = 0;
-};
 
 // A parameter of one layer and direction: the name and field of its gradient, and its shape (a vector if columns is 0).
 // The parameter's own name is the gradient's without the "d".
@@ -75,6 +61,7 @@ class Packed : public std::enable_shared_from_this<Packed<S>> {
     const CellSizes& sizes() const { return sizes_; }
     const std::vector<Parameter<S>>& parameters() const { return parameters_; }
     Index bytes() const { return memory_.bytes(); }
+    const char* precision() const { return sizes_.narrow ? precision_name(*sizes_.narrow) : dtype_name<S>(); }
 
     // Multiply-adds of one forward pass.
     double forward_work(const RaggedBatch& batch) const {
@@ -134,8 +121,8 @@ template <class S>
 struct Weights : LayerWeights<S> {
     using LayerWeights<S>::D, LayerWeights<S>::H;
 
-    Weights(Index gates, py::handle weight_ih, py::handle weight_hh, py::handle given_bias_ih,
-            py::handle given_bias_hh) {
+    Weights(Index gates, py::handle weight_ih, py::handle weight_hh, py::handle given_bias_ih, py::handle given_bias_hh,
+            const std::string& precision) {
         const auto recurrent = expect<S>(weight_hh, "weight_hh", {{"G*H", any}, {"H", any}});
         H = recurrent.shape(1);
         if (H < 1 || recurrent.shape(0) != gates * H)
@@ -148,6 +135,7 @@ struct Weights : LayerWeights<S> {
         this->hh = recurrent.data();
         this->bias_ih = optional_data<S>(given_bias_ih, "bias_ih", {{"G*H", gates * H}});
         this->bias_hh = optional_data<S>(given_bias_hh, "bias_hh", {{"G*H", gates * H}});
+        this->narrow = expect_precision(precision, std::is_same_v<S, double>, std::max(D, H));
     }
 
     std::vector<Parameter<S>> parameters(Index gates) const {
@@ -176,11 +164,20 @@ class PackedGates : public PackedCell<S, Cell> {
     void pack_backward() override {
         auto& w = this->cell_.weights;
         const Index D = w.D, H = w.H, depth = G * H;
+        if constexpr (std::is_same_v<S, float>) {
+            if (this->sizes_.narrow) {
+                const auto take = [this](Index count) { return this->take(count); };
+                const auto same = [](Index i) { return i; };
+                w.w_ih_rows = take_row_panels(w.w_ih, D, depth, take, same);
+                w.w_hh_rows = take_row_panels(w.w_hh, H, depth, take, same);
+                return;
+            }
+        }
         S* ih = this->take(panels_size<S>(depth, D));
         S* hh = this->take(panels_size<S>(depth, H));
         for (Index gate = 0; gate < G; ++gate) {
-            repack_gate(w.w_ih, G, gate, H, D, gate * H, depth, ih);
-            repack_gate(w.w_hh, G, gate, H, H, gate * H, depth, hh);
+            repack_gate(w.w_ih.scalars, G, gate, H, D, gate * H, depth, ih);
+            repack_gate(w.w_hh.scalars, G, gate, H, H, gate * H, depth, hh);
         }
         w.w_ih_rows = ih;
         w.w_hh_rows = hh;
@@ -194,15 +191,16 @@ template <template <class> class Cell>
 void register_gates(py::module_& m, const char* function, const char* name, const char* doc) {
     m.def(
         function,
-        [name](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh) {
+        [name](py::object ih, py::object hh, py::object bias_ih, py::object bias_hh, const std::string& precision) {
             const auto pack = [&](auto scalar) {
                 using S = decltype(scalar);
-                const Weights<S> weights(Cell<S>::gates, ih, hh, bias_ih, bias_hh);
+                const Weights<S> weights(Cell<S>::gates, ih, hh, bias_ih, bias_hh, precision);
                 return share<Packed<S>>(std::make_shared<PackedGates<S, Cell<S>>>(weights, name));
             };
             return is_double(ih) ? pack(double()) : pack(float());
         },
-        py::arg("weight_ih"), py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"), doc);
+        py::arg("weight_ih"), py::arg("weight_hh"), py::arg("bias_ih"), py::arg("bias_hh"),
+        py::arg("precision") = "float32", doc);
 }
 
 }  // namespace fastrnn::bindings

@@ -112,6 +112,7 @@ void register_packed(py::module_& m, const char* name) {
         .def_property_readonly("hidden_size", [](const Packed<S>& packed) { return packed.sizes().H; })
         .def_property_readonly("cell", &Packed<S>::cell)
         .def_property_readonly("dtype", [](const Packed<S>&) { return dtype_name<S>(); })
+        .def_property_readonly("precision", &Packed<S>::precision)
         .def_property_readonly("nbytes", &Packed<S>::bytes);
 }
 

@@ -31,7 +31,8 @@ class BlockedCrossEntropy {
           V(p.linear.F),
           blocks((V + vocabulary_block - 1) / vocabulary_block),
           chunk(rows_per_chunk(M, V)),
-          training(p.dh || p.dweight) {
+          training(p.dh || p.dweight),
+          narrow(p.linear.narrow) {
         const Index kept = training ? blocks : threads;
         values = workspace.take<S>(kept * chunk * block_stride);
         parts = workspace.take<Exponentials<S>>(chunk * blocks);
@@ -40,9 +41,11 @@ class BlockedCrossEntropy {
         h_rows = row_list(p.linear.x, M, K, workspace);
         dh_rows = p.dh ? row_list(p.dh, M, K, workspace) : nullptr;
         lists = workspace.take<S*>(threads * chunk);
-        panels_per_worker = std::max(panels_size<S>(K, vocabulary_block), panels_size<S>(vocabulary_block, K));
+        panels_per_worker = block_panels_size<S>(narrow, vocabulary_block, K);
         panels = workspace.take<S>(threads * panels_per_worker);
-        outer = workspace.take<S>(threads * outer_workspace<S>(K));
+        outer_size = outer_memory<S>(narrow, K);
+        outer = workspace.take<S>(threads * outer_size);
+        memory = narrow_memory(narrow, std::max(K, vocabulary_block), chunk, threads, workspace);
     }
 
     void run(const Worker& worker) {
@@ -87,10 +90,12 @@ class BlockedCrossEntropy {
     // Computes the logits of a block, then exp(logit - the block's maximum).
     void exponentiate(const Worker& worker, Index m0, Index count, Index b) const {
         const auto [begin, end] = columns(b);
-        S* const packed = panels + worker.rank * panels_per_worker;
         S** const rows = rows_of(worker, b, count);
-        pack_transposed(p.linear.weight + begin * K, end - begin, K, packed);
-        multiply_panels(Product<S>{h_rows + m0, rows, packed, bias + begin, K, end - begin}, 0, count);
+        const Panels<S> packed =
+            take_plain_panels(narrow, p.linear.weight + begin * K, end - begin, K, pieces_of(worker));
+        Product<S> product{h_rows + m0, rows, packed, bias + begin, K, end - begin};
+        product.memory = memory.of(worker.rank);
+        multiply_panels(product, 0, count);
         for (Index m = 0; m < count; ++m) {
             const std::int64_t id = p.targets[m0 + m];
             if (id == no_target ? b == 0 : id >= begin && id < end)
@@ -99,14 +104,16 @@ class BlockedCrossEntropy {
         }
     }
 
+    PiecesOf<S> pieces_of(const Worker& worker) const { return {panels + worker.rank * panels_per_worker}; }
+
     // Turns the exponentials of some blocks into gradients of logits, and adds to dweight and dbias.
     void to_gradients(const Worker& worker, Index m0, Index count, Range own) const {
-        S* const packed_a = outer + worker.rank * outer_workspace<S>(K);
+        S* const packed_a = outer + worker.rank * outer_size;
         S* const packed_h = packed_a + outer_depth * outer_rows + 64 / sizeof(S);
         for (Index k0 = 0; k0 == 0 || (p.dweight && k0 < K); k0 += outer_columns) {
             const Range part{k0, std::min(k0 + outer_columns, K)};
             const OuterSide<S> side{h_rows + m0, nullptr, K};
-            if (p.dweight && count > outer_unpacked) pack_side(side, count, part, packed_h);
+            if (p.dweight && !narrow && count > outer_unpacked) pack_side(side, count, part, packed_h);
             for (Index b = own.begin; b < own.end; ++b) {
                 const auto [begin, end] = columns(b);
                 S** const rows = rows_of(worker, b, count);
@@ -117,7 +124,9 @@ class BlockedCrossEntropy {
                 }
                 if (!p.dweight) continue;
                 const OuterProduct<S> product{rows, block_stride, count, {{side.b, p.dweight + begin * K, K}, {}}};
-                if (count > outer_unpacked)
+                if (narrow) {
+                    if (k0 == 0) accumulate_product(narrow, product, {0, end - begin}, packed_a);
+                } else if (count > outer_unpacked)
                     accumulate_packed<S>(product, {0, end - begin}, {part, {0, 0}}, {packed_h, nullptr}, packed_a);
                 else if (k0 == 0)
                     accumulate_unpacked(product, {0, end - begin});
@@ -128,9 +137,10 @@ class BlockedCrossEntropy {
     // dh += dlogits W for one block of the vocabulary. Summing block sums stays accurate over a large vocabulary.
     void add_to_dh(const Worker& worker, Index m0, Range own, Index b) const {
         const auto [begin, end] = columns(b);
-        S* const packed = panels + worker.rank * panels_per_worker;
-        pack_rows(p.linear.weight + begin * K, end - begin, K, 0, end - begin, packed);
+        const Panels<S> packed =
+            take_transposed_panels(narrow, p.linear.weight + begin * K, end - begin, K, pieces_of(worker));
         Product<S> product{rows_of(worker, b, own.end), dh_rows + m0, packed, nullptr, end - begin, K};
+        product.memory = memory.of(worker.rank);
         product.add = b > 0;
         multiply_panels(product, own.begin, own.end);
     }
@@ -138,14 +148,16 @@ class BlockedCrossEntropy {
     const LinearCrossEntropyProblem<S>& p;
     const Index M, K, V, blocks, chunk;
     const bool training;
-    S* values;  // training: [blocks][chunk][block_stride]; else one block per thread
+    const NarrowKernels* const narrow;
+    NarrowMemory memory;  // of each worker
+    S* values;            // training: [blocks][chunk][block_stride]; else one block per thread
     Exponentials<S>* parts;
     Target<S>* targets;
     const S* bias;
     const S* const* h_rows;
     S* const* dh_rows;
     S** lists;
-    Index panels_per_worker;
+    Index panels_per_worker, outer_size;
     S *panels, *outer;
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/matrix/narrow_product.hpp"
 #include "kernels/matrix/packing.hpp"
 
 namespace fastrnn {
@@ -21,12 +22,13 @@ template <class S>
 struct Product {
     const S* const* a;
     S* const* out;
-    const S* panels;
+    Panels<S> panels;
     const S* bias;
     Index K, columns;
     bool accumulate = false;
     Index a0 = 0, out0 = 0, first = 0;
-    bool add = false;  // adds the sum to `out`; K at most one block deep
+    bool add = false;          // adds the sum to `out`; K at most one block deep
+    NarrowMemory memory = {};  // of panels of fewer bits, which always add the sum to what it starts with
 };
 
 // Pointers to the rows of a tile, from element `offset` on.
@@ -37,8 +39,16 @@ FASTRNN_INLINE RowPointers<S, Rows> rows_from(const S* const* rows, Index offset
     return moved;
 }
 
+// The same with panels of fewer bits; kernels/matrix/narrow_product.cpp.
+void multiply_narrow_panels(const Product<float>& p, Index begin, Index end);
+void multiply_narrow_gate_panels(const Product<float>& p, Index gates, Range rows, Range units);
+void gather_narrow_panels(Index id, float* out, const Panels<float>& panels, const float* bias, Index gates, Index K,
+                          Range units);
+
 template <class S>
 void multiply_panels(const Product<S>& p, Index begin, Index end) {
+    if constexpr (std::is_same_v<S, float>)
+        if (p.panels.narrow) return multiply_narrow_panels(p, begin, end);
     for_panel_tiles<S>({begin, end}, {p.first, p.columns}, p.K, block_depth(p.K),
                        [&](auto height, auto width, auto side, Index row, Index column, Index k, Index depth) {
                            constexpr Index strip = width * lanes<S>;
@@ -64,6 +74,8 @@ void multiply_panels(const Product<S>& p, Index begin, Index end) {
 // [unit][gates][lanes]. p.columns, p.first and p.add are not read.
 template <int Gates, class S>
 void multiply_gate_panels(const Product<S>& p, Range rows, Range units) {
+    if constexpr (std::is_same_v<S, float>)
+        if (p.panels.narrow) return multiply_narrow_gate_panels(p, Gates, rows, units);
     constexpr int width = strip_vectors<Gates>;
     constexpr Index strip = width * lanes<S>;
     const Index first = units.begin * Gates, strips = (round_up_to_lanes<S>(units.end) * Gates - first) / strip;
@@ -84,7 +96,9 @@ void multiply_gate_panels(const Product<S>& p, Range rows, Range units) {
 // The same for a = row `id` of the identity: gathers one row of W^T. An id of -1 stands for zeros: only the bias is
 // left.
 template <class S>
-void gather_gate_panels(Index id, S* out, const S* panels, const S* bias, Index gates, Index K, Range units) {
+void gather_gate_panels(Index id, S* out, const PanelsOf<S>& panels, const S* bias, Index gates, Index K, Range units) {
+    if constexpr (std::is_same_v<S, float>)
+        if (panels.narrow) return gather_narrow_panels(id, out, panels, bias, gates, K, units);
     for (Index unit = units.begin; unit < units.end; unit += lanes<S>)
         for (Index gate = 0; gate < gates; ++gate) {
             const GateVector<S> from(unit, gate, gates, K);
@@ -96,7 +110,9 @@ void gather_gate_panels(Index id, S* out, const S* panels, const S* bias, Index 
 
 // The same with plain panels.
 template <class S>
-void gather_plain_panels(Index id, S* out, const S* panels, const S* bias, Index K, Range units) {
+void gather_plain_panels(Index id, S* out, const PanelsOf<S>& panels, const S* bias, Index K, Range units) {
+    if constexpr (std::is_same_v<S, float>)
+        if (panels.narrow) return gather_narrow_panels(id, out, panels, bias, 0, K, units);
     for_panels<S>(units.begin, units.end, [&](auto vectors, Index unit) {
         const Index wide = vectors * lanes<S>;
         const S* row = panels + unit * K + std::max<Index>(id, 0) * wide;

@@ -3,6 +3,7 @@
 // slstm.hpp or variant_backward.hpp.
 #pragma once
 
+#include "kernels/matrix/narrow_outer_product.hpp"
 #include "kernels/matrix/outer_product.hpp"
 #include "kernels/matrix/product.hpp"
 #include "kernels/recurrent/sequence.hpp"
@@ -64,6 +65,8 @@ struct BackwardRows {
     S** dh0;      // [padded P]
     S** dc0;      // [padded carried]
 
+    NarrowMemory memory;  // the thread's own
+
     // One piece of each step fills the chunk's lists of its rows.
     bool fills_lists() const { return units.begin == 0; }
 };
@@ -86,6 +89,7 @@ struct BackwardScratch {
     S *ring, *dpast, *dcontext;  // [N, skip, P] twice, [N, gates * H]; null if there is none
     S* dleak;                    // [H], summed over the pass
     BackwardRows<S> rows;        // lists [workers, N]
+    NarrowMemory memory;         // of each worker, one after the other
 
     BackwardScratch(const BackwardProblem<S>& p, int workers, Workspace& workspace) {
         const CellSizes& sizes = p.sizes;
@@ -103,6 +107,7 @@ struct BackwardScratch {
         ids = workspace.take<const std::int64_t*>(steps * N);
         row_of = workspace.take<Index>(steps * N);
         outer_size = outer_workspace<S>(p.input.x ? sizes.D : 0, std::max({sizes.H, sizes.P, sizes.context}));
+        if (sizes.narrow) outer_size = narrow_outer_workspace(*sizes.narrow, p.input.x ? sizes.D : 0, sizes.H);
         outer = workspace.take<S>(workers * outer_size);
         inputs = sizes.normalises_inputs ? workspace.take<S>(steps * N * (sizes.gx_width + 16)) : nullptr;
         input_rows = workspace.take<S*>(sizes.normalises_inputs ? steps * N : 0);
@@ -113,6 +118,10 @@ struct BackwardScratch {
                    : p.sums.context ? p.sums.context
                    : sizes.context  ? zeros(N * sizes.gates * sizes.H, workspace)
                                     : nullptr;
+        if (sizes.narrow) {
+            memory.bytes = narrow_bytes(*sizes.narrow, sizes.dgates_width, std::min(steps * N, narrowed_at_once));
+            memory.at = workspace.take<unsigned char>(workers * memory.bytes);
+        }
         make_rows(p, workers, workspace);
     }
 
@@ -128,6 +137,7 @@ struct BackwardScratch {
         own.share = &share;
         own.problem = &p;
         own.chunk = this;
+        own.memory = memory.of(share.team.rank);
         return own;
     }
 
@@ -237,18 +247,20 @@ FASTRNN_INLINE void keep_gradient(S* array, Index width, const BackwardRows<S>& 
 // The gradient over the recurrent connection for rows begin .. end-1: stores rows.dgates_next[row] + a0 (K scalars)
 // times `panels` in rows.dh, or adds it if `carry`.
 template <class S>
-void recurrent_product(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry, Index end) {
+void recurrent_product(const BackwardRows<S>& rows, Index a0, const PanelsOf<S>& panels, Index K, bool carry,
+                       Index end) {
     Product<S> product{rows.dgates_next, rows.dh, panels, nullptr, K, rows.units.end};
     product.accumulate = carry;
     product.a0 = a0;
     product.first = rows.units.begin;
+    product.memory = rows.memory;
     multiply_panels(product, rows.begin, end);
 }
 
 // The gradient of h at one step: the recurrent product and dy, then epilogue(dh, row, unit) over all rows. Rows that
 // end at this step have rows.dh and dy alone.
 template <class S, class Epilogue>
-void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, Index K, bool carry,
+void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const PanelsOf<S>& panels, Index K, bool carry,
                         Epilogue&& epilogue) {
     recurrent_product(rows, a0, panels, K, carry, rows.running);
     for (Index row = rows.begin; row < rows.end; ++row)
@@ -263,10 +275,12 @@ void recurrent_gradient(const BackwardRows<S>& rows, Index a0, const S* panels, 
 
 // dx of some tokens of a chunk: gate gradients times W_ih.
 template <class Cell, class S>
-void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens) {
+void input_gradient(const Cell& cell, const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, Range tokens,
+                    const Worker& worker) {
     if constexpr (Cell::has_options) cell.normalise_inputs_backward(p, scratch, tokens);
     if (!p.dx) return;
     Product<S> product{scratch.a, scratch.dx, cell.weights.w_ih_rows, nullptr, cell.input_depth(), p.input.D};
+    product.memory = scratch.memory.of(worker.rank);
     if constexpr (Cell::has_options) product.a0 = cell.input_column();
     multiply_panels(product, tokens.begin, tokens.end);
     if constexpr (Cell::has_options) cell.mask_input_gradient(p, scratch, tokens);
@@ -306,7 +320,10 @@ void weight_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scr
     OuterProduct<S> product{scratch.a, scratch.width, tokens, {}};
     if (to.dweight_ih && p.input.x) product.sides[0] = {scratch.x, to.dweight_ih, p.input.D, to.shift};
     if (to.dweight) product.sides[1] = {to.h, to.dweight, to.width, to.shift};
-    accumulate_outer(product, to.columns, scratch.outer + worker.rank * scratch.outer_size);
+    S* const workspace = scratch.outer + worker.rank * scratch.outer_size;
+    if constexpr (std::is_same_v<S, float>)
+        if (p.sizes.narrow) accumulate_narrow_outer(*p.sizes.narrow, product, scratch.row_of, to.columns, workspace);
+    if (!p.sizes.narrow) accumulate_outer(product, to.columns, workspace);
     if (to.dweight_ih && !p.input.x) scatter_gradient(p, scratch, tokens, to);
 }
 

@@ -131,7 +131,7 @@ void backward_link(const Cell& cell, const BackwardProblem<S>& p, const Backward
         if (link == 0) cell.start_backward(scratch.rows_of(p, share));
     backward_steps(cell, p, scratch, share, chunk, from, to);
     if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
-    input_gradient(cell, p, scratch, {p.batch.tokens(from, chunk.s1), p.batch.tokens(to, chunk.s1)});
+    input_gradient(cell, p, scratch, {p.batch.tokens(from, chunk.s1), p.batch.tokens(to, chunk.s1)}, worker);
     if (to > chunk.s0) return;
     keep_boundary(p, scratch, chunk, share.rows, {0, p.sizes.dgates_width});
     cell.parameter_gradients(p, scratch, chunk.tokens, alone, 0);
@@ -160,7 +160,7 @@ void backward_pass(const Cell& cell, const BackwardProblem<S>& p, const Backward
         });
         if (p.interrupt->stop.load(std::memory_order_relaxed)) return;
         const auto inputs = [&](int piece) {
-            input_gradient(cell, p, scratch, worker.part(chunk.tokens, piece, max_rows<panel_vectors>));
+            input_gradient(cell, p, scratch, worker.part(chunk.tokens, piece, max_rows<panel_vectors>), worker);
         };
         const bool apart = Cell::has_options;  // parameter gradients need the normalised inputs of all tokens
         if (apart) worker.share(inputs);

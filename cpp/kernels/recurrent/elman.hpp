@@ -16,9 +16,9 @@ namespace fastrnn {
 template <class S>
 struct ElmanWeights {
     Index D, H;
-    const S *w_ih, *w_hh;            // plain panels of x W^T
+    Panels<S> w_ih, w_hh;            // plain panels of x W^T
     const S* bias;                   // b_ih + b_hh, padded to whole vectors
-    const S *w_ih_rows, *w_hh_rows;  // plain panels of [H, D] and [H, H]; used by BPTT only
+    Panels<S> w_ih_rows, w_hh_rows;  // plain panels of [H, D] and [H, H]; used by BPTT only
 };
 
 template <class S>
@@ -28,9 +28,10 @@ struct Elman {
     ElmanWeights<S> weights;
     bool rectified;  // relu rather than tanh
 
-    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+    void project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory& memory) const {
         Product<S> product{x, gx, weights.w_ih, weights.bias, weights.D, round_up_to_lanes<S>(units.end)};
         product.first = units.begin;
+        product.memory = memory;
         multiply_panels(product, tokens.begin, tokens.end);
     }
     void gather(Index id, S* gx, Range units) const {
@@ -38,6 +39,8 @@ struct Elman {
     }
 
     void step(const StepRows<S>& rows) const {
+        if constexpr (std::is_same_v<S, float>)
+            if (weights.w_hh.narrow) return narrow_step(rows);
         const Index H = weights.H;
         alignas(64) S sums[max_accumulators * lanes<S>];
         for_panel_tiles<S>({rows.begin, rows.end}, rows.units, H, H,
@@ -51,6 +54,18 @@ struct Elman {
                                tile.store_block(sums);
                                epilogue(sums, cols, rows.h + first, height, unit);
                            });
+    }
+
+    EIGEN_DONT_INLINE void narrow_step(const StepRows<S>& rows) const {
+        const auto start = [&](const NarrowBlock& block) {
+            for (Index r = 0; r < block.height; ++r)
+                std::copy_n(rows.gx[block.row + r] + block.column, block.wide, block.sums + r * block.wide);
+        };
+        for_narrow_panels(rows.h_prev, 0, {rows.begin, rows.end}, weights.w_hh, weights.H, rows.units, rows.memory,
+                          start, [&](const NarrowBlock& block) {
+                              epilogue(block.sums, block.wide / lanes<S>, rows.h + block.row, block.height,
+                                       block.column);
+                          });
     }
 
     // h = f(sums) of one tile, [height][cols] vectors.

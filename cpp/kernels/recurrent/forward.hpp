@@ -45,6 +45,7 @@ struct StepRows {
     S** scratch;       // [sizes.scratch]
     const S** past;    // filled by cells with options themselves, as is q
     S** q;
+    NarrowMemory memory;  // the thread's own
 };
 
 // Some tokens of a chunk of time, and the input part of their gates.
@@ -69,7 +70,8 @@ struct ForwardScratch {
     S* context;           // [N, stride], or [steps * N, stride] if each step has its own, or null
     const S** contexts;   // [workers, steps * N], or null; context_rows: the same of their products
     S** context_rows;
-    StepRows<S> rows;  // lists [workers, N]: each thread has its own
+    StepRows<S> rows;     // lists [workers, N]: each thread has its own
+    NarrowMemory memory;  // of each worker, one after the other
 
     ForwardScratch(const ForwardProblem<S>& p, int workers, Workspace& workspace) {
         const Index N = p.batch.N;
@@ -91,6 +93,11 @@ struct ForwardScratch {
             *list = workspace.take<S*>(workers * N);
         for (const S*** list : {&rows.h_prev, &rows.c_prev, &rows.past}) *list = workspace.take<const S*>(workers * N);
         for (Index i = 0; i < workers * N; ++i) rows.scratch[i] = scratch + i % N * width;
+        if (sizes.narrow) {
+            memory.bytes = std::max(narrow_bytes(*sizes.narrow, sizes.D, std::min(steps * N, narrowed_at_once)),
+                                    narrow_bytes(*sizes.narrow, sizes.H, std::min(N, narrowed_at_once)));
+            memory.at = workspace.take<unsigned char>(workers * memory.bytes);
+        }
     }
 
     // The lists of one thread.
@@ -102,6 +109,7 @@ struct ForwardScratch {
         own.begin = share.rows.begin;
         own.share = &share;
         own.problem = &p;
+        own.memory = memory.of(share.team.rank);
         return own;
     }
 };
@@ -139,9 +147,9 @@ const S* mask_input(const ForwardProblem<S>& p, const S* x, Index row, S* masked
 }
 
 // Runs `cell` over one chunk of time of some rows, from step s0 on. A cell provides grain (the units that are not
-// split), has_options, project(x_rows, gx_rows, tokens, units), gather(id, gx row, units) and step(rows), of some
-// units, or, if it `meets`, of all, and then it shares its own parts; with options also start(p, scratch, share) and
-// finish_inputs(p, scratch, chunk, share).
+// split), has_options, project(x_rows, gx_rows, tokens, units, memory), gather(id, gx row, units) and step(rows), of
+// some units, or, if it `meets`, of all, and then it shares its own parts; with options also start(p, scratch, share)
+// and finish_inputs(p, scratch, chunk, share).
 template <class Cell, class S>
 void forward_chunk(const Cell& cell, const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share,
                    Index s0) {
@@ -177,7 +185,7 @@ void forward_chunk(const Cell& cell, const ForwardProblem<S>& p, const ForwardSc
         }
     chunk.tokens = {first_token, token};
     share.parts(p.sizes.H, Cell::grain, [&](Range units) {
-        if (p.input.x) return cell.project(chunk.x, chunk.gx, chunk.tokens, units);
+        if (p.input.x) return cell.project(chunk.x, chunk.gx, chunk.tokens, units, rows.memory);
         Index k = first_token;
         for (Index s = s0; s < s1; ++s)
             for (Index row = begin; row < p.batch.active(s, begin, end); ++row)

@@ -12,6 +12,7 @@
 // owns all arrays; outputs must not overlap inputs.
 #pragma once
 
+#include "kernels/matrix/gate_tiles.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward.hpp"
 #include "kernels/recurrent/forward.hpp"
@@ -24,12 +25,12 @@ namespace fastrnn {
 template <class S>
 struct GruWeights {
     Index D, H;
-    const S *w_ih, *w_hh;            // gate panels r, z, n (reset after) or r, z (before)
-    const S *w_in, *w_hn;            // plain panels of the candidate (reset before)
+    Panels<S> w_ih, w_hh;            // gate panels r, z, n (reset after) or r, z (before)
+    Panels<S> w_in, w_hn;            // plain panels of the candidate (reset before)
     const S* bias;                   // [unit][gates][lanes]: b_ir + b_hr, b_iz + b_hz and, reset after, b_in
     const S* bias_n;                 // padded to whole vectors: b_hn (reset after), b_in + b_hn (before)
-    const S *w_ih_rows, *w_hh_rows;  // plain panels: n, r, z rows of weight_ih; r, z, n (after) or r, z of weight_hh
-    const S* w_hn_rows;              // plain panels of the candidate (reset before)
+    Panels<S> w_ih_rows, w_hh_rows;  // plain panels: n, r, z rows of weight_ih; r, z, n (after) or r, z of weight_hh
+    Panels<S> w_hn_rows;             // plain panels of the candidate (reset before)
 };
 
 // Common to both forms.
@@ -61,8 +62,10 @@ struct GruResetAfter : GruBase<S> {
     using GruBase<S>::gates;
     using GruBase<S>::weights;
 
-    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
-        multiply_gate_panels<gates>(Product<S>{x, gx, weights.w_ih, weights.bias, weights.D, 0}, tokens, units);
+    void project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory& memory) const {
+        Product<S> product{x, gx, weights.w_ih, weights.bias, weights.D, 0};
+        product.memory = memory;
+        multiply_gate_panels<gates>(product, tokens, units);
     }
     void gather(Index id, S* gx, Range units) const {
         gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
@@ -70,7 +73,7 @@ struct GruResetAfter : GruBase<S> {
 
     void step(const StepRows<S>& rows) const {
         for_gate_tiles<gates>(
-            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H, rows.memory,
             [&](auto& tile, Index first, Index unit, int) { start(tile, rows, first, unit); },
             [&](S* sums, Index stride, Index height, Index first, Index unit) {
                 epilogue(sums, stride, height, rows, first, unit);
@@ -163,10 +166,13 @@ struct GruResetBefore : GruBase<S> {
     // A row of gx: panels of r and z, then the candidate.
     Index candidate() const { return 2 * round_up_to_lanes<S>(weights.H); }
 
-    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+    void project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory& memory) const {
         const auto& w = weights;
-        multiply_gate_panels<2>(Product<S>{x, gx, w.w_ih, w.bias, w.D, 0}, tokens, units);
+        Product<S> gated{x, gx, w.w_ih, w.bias, w.D, 0};
+        gated.memory = memory;
+        multiply_gate_panels<2>(gated, tokens, units);
         Product<S> product{x, gx, w.w_in, w.bias_n, w.D, round_up_to_lanes<S>(units.end)};
+        product.memory = memory;
         product.out0 = candidate();
         product.first = units.begin;
         multiply_panels(product, tokens.begin, tokens.end);
@@ -185,7 +191,7 @@ struct GruResetBefore : GruBase<S> {
 
     void gates_step(const StepRows<S>& rows) const {
         for_gate_tiles<2>(
-            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H, rows.memory,
             [&](auto& tile, Index first, Index unit, int) { tile.start(rows.gx + first, unit * 2); },
             [&](S* sums, Index stride, Index height, Index first, Index unit) {
                 for (Index r = 0; r < height; ++r) gates_epilogue(sums + r * stride, rows, first + r, unit);
@@ -196,6 +202,7 @@ struct GruResetBefore : GruBase<S> {
         const Index H = weights.H;
         Product<S> product{rows.scratch, rows.gx, weights.w_hn, nullptr, H, round_up_to_lanes<S>(rows.units.end)};
         product.accumulate = true;
+        product.memory = rows.memory;
         product.out0 = candidate();
         product.first = rows.units.begin;
         multiply_panels(product, rows.begin, rows.end);
@@ -240,6 +247,7 @@ struct GruResetBefore : GruBase<S> {
         const Index H = weights.H;
         Product<S> product{rows.dgates, rows.scratch, weights.w_hn_rows, nullptr, H, rows.units.end};
         product.first = rows.units.begin;
+        product.memory = rows.memory;
         multiply_panels(product, rows.begin, rows.end);
         for (Index row = rows.begin; row < rows.end; ++row) {
             if (rows.fills_lists()) rows.chunk->candidate[rows.token + row] = rows.kept[row];

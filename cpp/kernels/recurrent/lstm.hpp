@@ -12,6 +12,7 @@
 // must not overlap inputs.
 #pragma once
 
+#include "kernels/matrix/gate_tiles.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward.hpp"
 #include "kernels/recurrent/forward.hpp"
@@ -22,9 +23,9 @@ namespace fastrnn {
 template <class S>
 struct LstmWeights {
     Index D, H;
-    const S *w_ih, *w_hh;            // gate panels
+    Panels<S> w_ih, w_hh;            // gate panels
     const S* bias;                   // b_ih + b_hh, [unit][4][lanes]
-    const S *w_ih_rows, *w_hh_rows;  // plain panels of [4H, D] and [4H, H]; used by BPTT only
+    Panels<S> w_ih_rows, w_hh_rows;  // plain panels of [4H, D] and [4H, H]; used by BPTT only
 };
 
 template <class S>
@@ -34,8 +35,10 @@ struct Lstm {
     static constexpr bool has_options = false, meets = false;
     LstmWeights<S> weights;
 
-    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
-        multiply_gate_panels<gates>(Product<S>{x, gx, weights.w_ih, weights.bias, weights.D, 0}, tokens, units);
+    void project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory& memory) const {
+        Product<S> product{x, gx, weights.w_ih, weights.bias, weights.D, 0};
+        product.memory = memory;
+        multiply_gate_panels<gates>(product, tokens, units);
     }
     void gather(Index id, S* gx, Range units) const {
         gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
@@ -43,7 +46,7 @@ struct Lstm {
 
     void step(const StepRows<S>& rows) const {
         for_gate_tiles<gates>(
-            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H, rows.memory,
             [&](auto& tile, Index first, Index unit, int gate) {
                 tile.start(rows.gx + first, unit * gates + gate * lanes<S>);
             },

@@ -1,6 +1,7 @@
 // The weights of one layer and direction of a cell without options, as they come, and their packing for the cell.
 #pragma once
 
+#include "kernels/matrix/narrow_weights.hpp"
 #include "kernels/recurrent/elman.hpp"
 #include "kernels/recurrent/gru.hpp"
 #include "kernels/recurrent/lstm.hpp"
@@ -13,6 +14,7 @@ template <class S>
 struct LayerWeights {
     Index D = 0, H = 0;
     const S *ih = nullptr, *hh = nullptr, *bias_ih = nullptr, *bias_hh = nullptr;
+    const NarrowKernels* narrow = nullptr;  // null: weights are packed as they are
 
     S bias(Index i) const { return (bias_ih ? bias_ih[i] : S(0)) + (bias_hh ? bias_hh[i] : S(0)); }
 
@@ -22,6 +24,7 @@ struct LayerWeights {
         sizes.H = sizes.P = H;
         sizes.gates = gates;
         sizes.recurrent_weights = gates * H * H;
+        sizes.narrow = narrow;
         return sizes;
     }
 };
@@ -38,15 +41,13 @@ CellSizes pack_interleaved(Cell& cell, const LayerWeights<S>& w, Index carried, 
     sizes.gx_width = gate_panels_size<S>(1, H, G);
     sizes.tape_gates = G;
     sizes.dgates_width = G * H;
-    S* const ih = take(gate_panels_size<S>(D, H, G));
-    S* const hh = take(gate_panels_size<S>(H, H, G));
     S* const bias = take(gate_panels_size<S>(1, H, G));
-    pack_gates(w.ih, G, H, D, ih);
-    pack_gates(w.hh, G, H, H, hh);
     pack_gate_bias([&](Index i) { return w.bias(i); }, G, H, bias);
     auto& weights = cell.weights;
     weights.D = D, weights.H = H;
-    weights.w_ih = ih, weights.w_hh = hh, weights.bias = bias;
+    weights.w_ih = take_gate_panels(w.narrow, w.ih, G, H, D, take);
+    weights.w_hh = take_gate_panels(w.narrow, w.hh, G, H, H, take);
+    weights.bias = bias;
     return sizes;
 }
 
@@ -71,27 +72,20 @@ CellSizes pack_gru(Cell& cell, const LayerWeights<S>& w, Take&& take) {
     sizes.dgates_width = (reset_after ? 4 : 3) * H;
     sizes.scratch = sizes.kept = reset_after ? 0 : H;
     sizes.backward_scratch = reset_after ? 0 : padded;
-    S* const ih = take(gate_panels_size<S>(D, H, panel_gates));
-    S* const hh = take(gate_panels_size<S>(H, H, panel_gates));
     S* const bias = take(gate_panels_size<S>(1, H, panel_gates));
     S* const bias_n = take(padded);
-    pack_gates(w.ih, panel_gates, H, D, ih);
-    pack_gates(w.hh, panel_gates, H, H, hh);
     const auto input_bias = [&](Index i) { return i < 2 * H ? w.bias(i) : w.bias_ih ? w.bias_ih[i] : S(0); };
     pack_gate_bias(input_bias, panel_gates, H, bias);
     auto& weights = cell.weights;
     weights.D = D, weights.H = H;
-    weights.w_ih = ih, weights.w_hh = hh, weights.bias = bias, weights.bias_n = bias_n;
+    weights.w_ih = take_gate_panels(w.narrow, w.ih, panel_gates, H, D, take);
+    weights.w_hh = take_gate_panels(w.narrow, w.hh, panel_gates, H, H, take);
+    weights.bias = bias, weights.bias_n = bias_n;
     for (Index i = 0; i < padded; ++i)
         bias_n[i] = i >= H ? S(0) : !reset_after ? w.bias(2 * H + i) : w.bias_hh ? w.bias_hh[2 * H + i] : S(0);
     if constexpr (!reset_after) {
-        const auto pack_candidate = [&](const S* from, Index K) {
-            S* const panels = take(panels_size<S>(K, H));
-            pack_transposed(from, H, K, panels);
-            return panels;
-        };
-        weights.w_in = pack_candidate(w.ih + 2 * H * D, D);
-        weights.w_hn = pack_candidate(w.hh + 2 * H * H, H);
+        weights.w_in = take_plain_panels(w.narrow, w.ih + 2 * H * D, H, D, take);
+        weights.w_hn = take_plain_panels(w.narrow, w.hh + 2 * H * H, H, H, take);
     }
     return sizes;
 }
@@ -113,15 +107,13 @@ CellSizes pack_weights(Elman<S>& cell, const LayerWeights<S>& w, Take&& take) {
     CellSizes sizes = w.sizes(1);
     sizes.gx_width = padded;
     sizes.dgates_width = H;
-    S* const ih = take(panels_size<S>(D, H));
-    S* const hh = take(panels_size<S>(H, H));
     S* const bias = take(padded);
-    pack_transposed(w.ih, H, D, ih);
-    pack_transposed(w.hh, H, H, hh);
     for (Index i = 0; i < padded; ++i) bias[i] = i < H ? w.bias(i) : S(0);
     auto& weights = cell.weights;
     weights.D = D, weights.H = H;
-    weights.w_ih = ih, weights.w_hh = hh, weights.bias = bias;
+    weights.w_ih = take_plain_panels(w.narrow, w.ih, H, D, take);
+    weights.w_hh = take_plain_panels(w.narrow, w.hh, H, H, take);
+    weights.bias = bias;
     return sizes;
 }
 

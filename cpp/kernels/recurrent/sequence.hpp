@@ -1,6 +1,7 @@
 // What a forward or backward pass over a sequence reads and writes.
 #pragma once
 
+#include "kernels/matrix/panels.hpp"
 #include "kernels/recurrent/ragged_batch.hpp"
 
 namespace fastrnn {
@@ -8,21 +9,22 @@ namespace fastrnn {
 // The widths of one layer and direction, and the scalars of each kind of memory that its cell needs.
 struct CellSizes {
     Index D = 0, H = 0;
-    Index P = 0;                        // width of h: H, unless it is projected
-    Index gates = 0;                    // G: rows of weight_ih in units of H
-    Index recurrent_weights = 0;        // multiply-adds of one row's recurrent products at one step
-    Index skip = 0;                     // steps that the skip connection spans; 0: none
-    Index context = 0;                  // C: width of the context; 0: none
-    Index carried = 0;                  // width of c, the state besides h; 0: none
-    Index gx_width = 0;                 // scalars of one token's input part, in the layout of the cell's panels
-    Index tape_gates = 0;               // arrays of H per token that the tape keeps as `gates`
-    Index dgates_width = 0;             // scalars of one token's gate gradients
-    Index scratch = 0;                  // scratch scalars of one row in a forward step
-    Index backward_scratch = 0;         // the same in a backward step, kept from step to step
-    Index kept = 0;                     // scalars of one token that backward recomputes for weight gradients
-    bool projects = false;              // is h a projection of the cell's output?
-    bool normalises_inputs = false;     // are the gates' sums over x normalised by themselves?
-    bool normalises_recurrent = false;  // are the gates' sums over h', or over both?
+    Index P = 0;                            // width of h: H, unless it is projected
+    Index gates = 0;                        // G: rows of weight_ih in units of H
+    Index recurrent_weights = 0;            // multiply-adds of one row's recurrent products at one step
+    Index skip = 0;                         // steps that the skip connection spans; 0: none
+    Index context = 0;                      // C: width of the context; 0: none
+    Index carried = 0;                      // width of c, the state besides h; 0: none
+    Index gx_width = 0;                     // scalars of one token's input part, in the layout of the cell's panels
+    Index tape_gates = 0;                   // arrays of H per token that the tape keeps as `gates`
+    Index dgates_width = 0;                 // scalars of one token's gate gradients
+    Index scratch = 0;                      // scratch scalars of one row in a forward step
+    Index backward_scratch = 0;             // the same in a backward step, kept from step to step
+    Index kept = 0;                         // scalars of one token that backward recomputes for weight gradients
+    const NarrowKernels* narrow = nullptr;  // how products of fewer bits are computed; null: of scalars
+    bool projects = false;                  // is h a projection of the cell's output?
+    bool normalises_inputs = false;         // are the gates' sums over x normalised by themselves?
+    bool normalises_recurrent = false;      // are the gates' sums over h', or over both?
 };
 
 // h [N, P], c [N, carried], past [N, skip, P] (the last outputs, oldest first); null if the cell has none.

@@ -22,6 +22,7 @@
 // inputs.
 #pragma once
 
+#include "kernels/matrix/gate_tiles.hpp"
 #include "kernels/matrix/packing.hpp"
 #include "kernels/recurrent/backward.hpp"
 #include "kernels/recurrent/forward.hpp"
@@ -32,9 +33,9 @@ namespace fastrnn {
 template <class S>
 struct SlstmWeights {
     Index D, H;
-    const S *w_ih, *w_hh;            // gate panels
+    Panels<S> w_ih, w_hh;            // gate panels
     const S* bias;                   // b_ih + b_hh, [unit][4][lanes]
-    const S *w_ih_rows, *w_hh_rows;  // plain panels of [4H, D] and [4H, H]; used by BPTT only
+    Panels<S> w_ih_rows, w_hh_rows;  // plain panels of [4H, D] and [4H, H]; used by BPTT only
 };
 
 // One vector of units of the second state.
@@ -124,8 +125,10 @@ struct Slstm {
     static constexpr bool has_options = false, meets = false;
     SlstmWeights<S> weights;
 
-    void project(const S* const* x, S* const* gx, Range tokens, Range units) const {
-        multiply_gate_panels<gates>(Product<S>{x, gx, weights.w_ih, weights.bias, weights.D, 0}, tokens, units);
+    void project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory& memory) const {
+        Product<S> product{x, gx, weights.w_ih, weights.bias, weights.D, 0};
+        product.memory = memory;
+        multiply_gate_panels<gates>(product, tokens, units);
     }
     void gather(Index id, S* gx, Range units) const {
         gather_gate_panels(id, gx, weights.w_ih, weights.bias, gates, weights.D, units);
@@ -133,7 +136,7 @@ struct Slstm {
 
     void step(const StepRows<S>& rows) const {
         for_gate_tiles<gates>(
-            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H,
+            rows.h_prev, {rows.begin, rows.end}, rows.units, weights.w_hh, weights.H, rows.memory,
             [&](auto& tile, Index first, Index unit, int gate) {
                 tile.start(rows.gx + first, unit * gates + gate * lanes<S>);
             },

@@ -225,7 +225,7 @@ EIGEN_DONT_INLINE void plain_sums(const SingleStep<S>& s, const S* bias, const S
 template <class S>
 void single_step(const Elman<S>& cell, const SingleStep<S>& s) {
     const ElmanWeights<S>& w = cell.weights;
-    plain_sums(s, w.bias, w.w_ih, w.D, w.w_hh, s.h_prev, w.H, s.scratch);
+    plain_sums(s, w.bias, w.w_ih.scalars, w.D, w.w_hh.scalars, s.h_prev, w.H, s.scratch);
     for (Index unit = 0; unit < w.H; unit += lanes<S>) {
         const Vec<S> sum = load(s.scratch + unit);
         store_first(s.h + unit, cell.rectified ? relu(sum) : tanh(sum), w.H - unit);
@@ -256,33 +256,33 @@ void single_step(const GruResetBefore<S>& cell, const SingleStep<S>& s) {
         store(rh + unit, sigmoid(load(sums)) * load_first(s.h_prev + unit, w.H - unit));
         store(sums, sigmoid(load(sums + lanes<S>)));
     }
-    plain_sums(s, w.bias_n, w.w_in, w.D, w.w_hn, rh, w.H, n);
+    plain_sums(s, w.bias_n, w.w_in.scalars, w.D, w.w_hn.scalars, rh, w.H, n);
     for (Index unit = 0; unit < w.H; unit += lanes<S>) {
         const Vec<S> candidate = tanh(load(n + unit)), h_prev = load_first(s.h_prev + unit, w.H - unit);
         store_first(s.h + unit, fma(load(both + unit * gates), h_prev - candidate, candidate), w.H - unit);
     }
 }
 
-// Scalars of scratch that a step needs; less than none: the cell has no step of this kind.
+// Scalars of scratch that a step needs; less than none: the cell, or its precision, has no step of this kind.
 template <class Cell>
 Index step_scratch(const Cell&) {
     return -1;
 }
 template <class S>
-Index step_scratch(const Lstm<S>&) {
-    return 0;
+Index step_scratch(const Lstm<S>& cell) {
+    return cell.weights.w_hh.narrow ? -1 : 0;
 }
 template <class S>
-Index step_scratch(const GruResetAfter<S>&) {
-    return 0;
+Index step_scratch(const GruResetAfter<S>& cell) {
+    return cell.weights.w_hh.narrow ? -1 : 0;
 }
 template <class S>
 Index step_scratch(const Elman<S>& cell) {
-    return round_up_to_lanes<S>(cell.weights.H);
+    return cell.weights.w_hh.narrow ? -1 : round_up_to_lanes<S>(cell.weights.H);
 }
 template <class S>
 Index step_scratch(const GruResetBefore<S>& cell) {
-    return 4 * round_up_to_lanes<S>(cell.weights.H);
+    return cell.weights.w_hh.narrow ? -1 : 4 * round_up_to_lanes<S>(cell.weights.H);
 }
 template <class Cell, class S>
 void single_step(const Cell&, const SingleStep<S>&) {}

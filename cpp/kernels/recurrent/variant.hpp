@@ -117,7 +117,7 @@ class Variant {
 
     // --- forward ---
     void start(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const Share& share) const;
-    void project(const S* const* x, S* const* gx, Range tokens, Range units) const;
+    void project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory&) const;
     void gather(Index id, S* gx, Range units) const;
     void finish_inputs(const ForwardProblem<S>& p, const ForwardScratch<S>& scratch, const InputChunk<S>& chunk,
                        const Share& share) const;

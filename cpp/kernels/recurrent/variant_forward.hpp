@@ -35,7 +35,7 @@ void Variant<S>::multiply_context(const S* const* context, S* const* out, Range 
 }
 
 template <class S>
-void Variant<S>::project(const S* const* x, S* const* gx, Range tokens, Range units) const {
+void Variant<S>::project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory&) const {
     const S* const bias = normed ? weights.zeros : weights.bias;
     multiply_gates(Product<S>{x, gx, weights.w_ih, bias, sizes.D, 0}, tokens, units);
     if (candidate < 0) return;

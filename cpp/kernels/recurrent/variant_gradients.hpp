@@ -16,7 +16,7 @@ void Variant<S>::normalise_inputs_backward(const BackwardProblem<S>& p, const Ba
         rows[k] = scratch.inputs + k * stride;
         if (!p.input.x) gather(*scratch.ids[k], rows[k], {0, H});
     }
-    if (p.input.x) project(scratch.x, rows, tokens, {0, H});
+    if (p.input.x) project(scratch.x, rows, tokens, {0, H}, {});
     for (Index k = tokens.begin; k < tokens.end; ++k) {
         S* const sums = rows[k];
         S* const dgates = scratch.dgates + k * scratch.width;

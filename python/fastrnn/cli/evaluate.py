@@ -9,6 +9,7 @@ import numpy as np
 
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.precision import precision_option
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.sample import is_sentence_model
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
@@ -39,10 +40,17 @@ __all__ = ["command"]
     help="Read the text as N parallel streams: faster, but all except the first start without prior text.",
 )
 @encoding_option
+@precision_option
 @threads_option
 @json_option
 def command(
-    model: str, file: str, unknown: str | None, batch_size: int, encoding: str, as_json: bool
+    model: str,
+    file: str,
+    unknown: str | None,
+    batch_size: int,
+    encoding: str,
+    precision: str | None,
+    as_json: bool,
 ) -> None:
     """Evaluate MODEL on the text in FILE, or in standard input if that is -.
 
@@ -50,7 +58,7 @@ def command(
     predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
     of the line is predicted too.
     """
-    checkpoint = load_language_model(model)
+    checkpoint = load_language_model(model, precision)
     text = read_input([file], encoding)
     with name_text(file):
         result, unknown_tokens = _evaluate(

@@ -15,6 +15,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("fastrnn train", "on text that is there: Python's own source"),
         ("fastrnn train book.txt --out book.safetensors", "a model of characters"),
         ("fastrnn train news.txt --level word --tied --dropout 0.25", "a model of words"),
+        ("fastrnn train book.txt --precision bfloat16", "in half the bits"),
         ("fastrnn train --resume book.safetensors --steps 5000", "continue a training"),
         ("cat *.txt | fastrnn train -", "texts from standard input"),
     ),
@@ -26,6 +27,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "eval": (
         ("fastrnn eval book.safetensors other.txt", "loss and perplexity"),
         ("cat other.txt | fastrnn eval book.safetensors -", "of standard input"),
+        ("fastrnn eval book.safetensors other.txt --precision int8", "what int8 costs"),
     ),
     "score": (
         ('fastrnn score news.safetensors "a text" "another text" --rank', "the likeliest first"),
@@ -63,6 +65,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("fastrnn data", "what there is"),
         ("fastrnn data names", "its files, into this folder"),
         ("fastrnn data names --out names", "into another folder"),
+    ),
+    "quantize": (
+        ("fastrnn quantize book.safetensors --out small.safetensors", "in int8"),
+        ("fastrnn quantize names.safetensors --precision bfloat16 --out n.safetensors", "in bfloat16"),
     ),
     "convert": (
         ("fastrnn convert model.pt model.safetensors --check", "from PyTorch"),

@@ -36,7 +36,7 @@ _SECTIONS = {
     "Files": "config out overwrite valid encoding",
     "Data": "x y x_as y_as format delimiter no_header",
     "Training": "epochs batch_size learning_rate schedule weight_decay clip_norm dropout early_stopping "
-    "validation_fraction n_iter_no_change seed dtype",
+    "validation_fraction n_iter_no_change seed dtype precision",
 }
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 

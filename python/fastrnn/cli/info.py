@@ -1,4 +1,4 @@
-"""The command ``fastrnn info``: version, instruction sets and threads."""
+"""The command ``fastrnn info``: version, instruction sets, products of low precision, and threads."""
 
 from __future__ import annotations
 
@@ -15,17 +15,26 @@ from fastrnn.cli.standard_streams import show
 __all__ = ["command"]
 
 
+# How the kernels multiply each precision: with instructions of the CPU, or without them.
+PRODUCTS = {
+    "bfloat16": ("AVX512_BF16", "widening to float32"),
+    "int8": ("AVX512_VNNI", "16-bit multiply-adds"),
+}
+
+
 @click.command(name="info")
 @json_option
 def command(as_json: bool) -> None:
-    """Show the version, the available and selected instruction sets, and the number of threads.
+    """Show the version, the instruction sets, the products of low precision, and the number of threads.
 
+    Products of low precision are those of bfloat16 and int8, for which some CPUs have instructions.
     FASTRNN_ISA selects another instruction set, FASTRNN_NUM_THREADS another number of threads.
     """
     facts = {
         "version": __version__,
         "isa": _dispatch.isa(),
         "available_isas": list(_dispatch.available_isas()),
+        "products": products(),
         "threads": _dispatch.get_num_threads(),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -44,4 +53,11 @@ def command(as_json: bool) -> None:
             f"this CPU runs {missing} too, which this installation lacks: it was built on another machine; "
             "install it again here, or with -C cmake.define.FASTRNN_ISAS=all"
         )
+    show("products: " + ", ".join(f"{precision} by {how}" for precision, how in products().items()))
     show(f"threads: {facts['threads']}")
+
+
+def products() -> dict[str, str]:
+    """Return how the kernels multiply each precision: by an instruction set of the CPU or without one."""
+    native = _dispatch.isa() in _dispatch.NATIVE_PRODUCTS
+    return {precision: ways[0] if native else ways[1] for precision, ways in PRODUCTS.items()}

@@ -15,6 +15,7 @@ from fastrnn.cli.model_argument import load_language_model, model_argument, mode
 from fastrnn.cli.model_tasks import task_of_kind
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.precision import network_of
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import STANDARD_INPUT, read_input
@@ -74,9 +75,16 @@ def _named(text: str, model: str) -> Iterator[None]:
 def _load(path: str) -> Any:
     """Return the model in a file, with its vocabulary if it is a language model."""
     kind = model_kind(path)
+    loaded: Any
     if kind == "LanguageModel":
-        return load_language_model(path)
-    return getattr(fastrnn.models, task_of_kind(path, kind).kind).load(path)
+        loaded = load_language_model(path)
+        network = loaded.model
+    else:
+        loaded = getattr(fastrnn.models, task_of_kind(path, kind).kind).load(path)
+        network = network_of(loaded)
+    if network.quantized:
+        raise ValueError(f"{path}: is quantized, for inference; inspect the model that it was made of")
+    return loaded
 
 
 def _as_json(written: Report) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fastrnn.cli.precision import in_precision
 from fastrnn.models.base.model_file import kind_of_file
 from fastrnn.train import Checkpoint, CheckpointError, load_checkpoint
 
@@ -59,17 +61,26 @@ def model_argument(maker: str) -> Callable[[Any], Any]:
     return click.argument("model", type=_ModelFile(maker))
 
 
-def load_language_model(path: str) -> Checkpoint:
+def load_language_model(path: str, precision: str | None = None) -> Checkpoint:
     """Return the language model in a file, with its vocabulary.
+
+    Parameters
+    ----------
+    path : str
+    precision : str, optional
+        What ``--precision`` asks for: quantize the model.
 
     Raises
     ------
     CheckpointError
         If the file is damaged or holds something else; the message has what to type instead.
+    ValueError
+        If the model cannot be quantized, or has been to another precision.
     OSError
         If it cannot be read.
     """
-    return _read(load_checkpoint, path)
+    checkpoint = _read(load_checkpoint, path)
+    return replace(checkpoint, model=in_precision(path, checkpoint.model, precision))
 
 
 def model_kind(path: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from fastrnn._plain import parse_json
+from fastrnn.cli.precision import TrainedPrecision
 
 __all__ = ["NOT_OPTIONS", "JsonOption", "OrNone", "changed_settings", "setting_options"]
 
@@ -104,7 +105,8 @@ def _option(field: Any, kind: str, text: str) -> click.Option:
     choices = _CHOICES.match(kind)
     metavar: str | None = _METAVARS.get(plain, "JSON")
     if plain == "str" and choices:
-        type_: Any = click.Choice(json.loads(f"[{choices[1]}]"))
+        names = json.loads(f"[{choices[1]}]")
+        type_: Any = TrainedPrecision() if field.name == "precision" else click.Choice(names)
         metavar = f"[{'|'.join(type_.choices)}]"
     else:
         type_ = _KINDS.get(plain) or JsonOption()

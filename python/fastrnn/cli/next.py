@@ -6,6 +6,7 @@ import click
 
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.precision import precision_option
 from fastrnn.cli.prompt_input import check_prompt, read_prompt
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.threads import threads_option
@@ -25,15 +26,16 @@ __all__ = ["command"]
     show_default=True,
     help="Number of symbols to show.",
 )
+@precision_option
 @threads_option
 @json_option
-def command(model: str, prefix: str, top: int, as_json: bool) -> None:
+def command(model: str, prefix: str, top: int, precision: str | None, as_json: bool) -> None:
     r"""Show the most likely symbols after PREFIX according to MODEL.
 
     If PREFIX is -, it is read from standard input, without its final line end. $'one\ntwo' is a text of two
     lines in bash and zsh; in 'one\ntwo' are a backslash and an n.
     """
-    checkpoint = load_language_model(model)
+    checkpoint = load_language_model(model, precision)
     prefix = read_prompt("PREFIX", prefix, instead="give - and redirect standard input")
     check_prompt("PREFIX", checkpoint.vocabulary, prefix)
     if not prefix and checkpoint.model.start is None:

@@ -22,6 +22,7 @@ _COMMANDS = {
     "fastrnn fit transcribe FILE --out MODEL": "transcribe ctc asr",
     "fastrnn fit forecast FILE --out MODEL": "forecast timeseries",
     "fastrnn convert SOURCE TARGET": "export import onnx",
+    "fastrnn quantize MODEL --out SMALL": "quantise compress shrink int8 quantization",
     "fastrnn plot LOG": "curve curves chart graph",
     "fastrnn data": "dataset datasets download corpus",
     "fastrnn bench": "benchmark speed perf",
@@ -44,6 +45,10 @@ _LEARNING = {
     "--seed N": "random-seed random-state manual-seed",
     "--schedule cosine": "lr-scheduler-type lr-scheduler scheduler lr-schedule",
     "--overwrite": "overwrite-output-dir clobber",
+}
+_TRAINED_PRECISION = {
+    "--precision bfloat16": "bf16 fp16 half amp use-amp mixed-precision torch-dtype autocast",
+    "after training: fastrnn quantize MODEL --out SMALL": "quantize int8 load-in-8bit",
 }
 _TRAIN = {
     "--steps N": "max-iters max-steps num-steps train-steps iterations iters num-iterations",
@@ -74,6 +79,7 @@ _TRAIN = {
     "--embedding-dropout X": "dropoute",
     "--locked-dropout, and --dropout X": "dropouti dropouth variational-dropout",
     "--tensorboard DIRECTORY": "report-to log-dir logdir logging-dir tensorboard-dir",
+    "--precision bfloat16": "dtype",
     "--level word": "words word-level",
     "--max-types N": "vocab-size max-vocab max-vocab-size vocabulary-size",
     "--min-count N": "min-freq min-frequency unk-threshold",
@@ -98,23 +104,34 @@ _SAMPLE = {
     "the model itself: fastrnn sample MODEL": "checkpoint ckpt model model-path out-dir output-dir init-from",
 }
 
+_PRECISION = {
+    "--precision int8": "quantize quantise quantized int8 load-in-8bit",
+    "--precision bfloat16": "bf16 bfloat16 fp16 half amp dtype torch-dtype",
+}
+
 #: What to type instead of an unknown command.
 COMMANDS = {word: line for line, words in _COMMANDS.items() for word in words.split()}
 
 _TABLES = {
-    "train": (_CPU, _LEARNING, _TRAIN),
-    "fit": (_CPU, _LEARNING, _FIT),
-    "sample": (_CPU, _SAMPLE),
+    "train": (_CPU, _LEARNING, _TRAINED_PRECISION, _TRAIN),
+    "fit": (_CPU, _LEARNING, _TRAINED_PRECISION, _FIT),
+    "sample": (_CPU, _PRECISION, _SAMPLE),
     "eval": (
         _CPU,
+        _PRECISION,
         {
             "--batch-size N": "per-device-eval-batch-size eval-batch-size bs",
             "fastrnn eval MODEL FILE": "checkpoint model model-path data data-dir test-file eval-file input",
         },
     ),
-    "score": (_CPU, {"fastrnn score MODEL TEXT": "checkpoint model model-path text input prompt"}),
+    "score": (
+        _CPU,
+        _PRECISION,
+        {"fastrnn score MODEL TEXT": "checkpoint model model-path text input prompt"},
+    ),
     "next": (
         _CPU,
+        _PRECISION,
         {
             "--top N": "top-k topk k num count",
             "fastrnn next MODEL PREFIX": "checkpoint model model-path prefix prompt start text",
@@ -122,6 +139,7 @@ _TABLES = {
     ),
     "predict": (
         _CPU,
+        _PRECISION,
         {
             "--out FILE": "output output-file output-dir save",
             "--proba": "probs probabilities predict-proba",
@@ -150,6 +168,13 @@ _TABLES = {
             "fastrnn convert SOURCE TARGET": "out output input source target to from format",
             "--vocabulary FILE": "vocab vocab-file tokenizer",
             "--check": "verify validate",
+        },
+    ),
+    "quantize": (
+        {
+            "--out SMALL": "output output-file save target",
+            "--precision int8": "int8 bits load-in-8bit",
+            "--precision bfloat16": "bf16 bfloat16 fp16 half dtype",
         },
     ),
     "bench": ({"--threads N": "num-threads n-threads"},),

@@ -17,6 +17,7 @@ from fastrnn.cli.model_tasks import Columns, ModelTask, read_inputs, read_target
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.precision import in_precision, precision_option
 from fastrnn.cli.reading_progress import in_parts, progress_is_shown
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
@@ -63,6 +64,7 @@ __all__ = ["command"]
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of what is drawn."
 )
 @data_options
+@precision_option
 @threads_option
 @json_option
 @click.pass_context
@@ -88,6 +90,7 @@ def command(
     delimiter: str | None,
     no_header: bool,
     encoding: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Add the predictions of MODEL to the rows of FILES, as a column.
@@ -102,7 +105,7 @@ def command(
     if out is not None:
         check_output(out, [model, *files], overwrite=overwrite)
     task = task_of_kind(model, model_kind(model))
-    fitted = getattr(fastrnn.models, task.kind).load(model)
+    fitted = in_precision(model, getattr(fastrnn.models, task.kind).load(model), precision)
     fitted.set_params(**changed_settings(fitted, assignments))
     layout = Layout(format, delimiter, not no_header, encoding)
     if task.series:

@@ -31,6 +31,7 @@ _COMMANDS = {
     "predict": "fastrnn.cli.predict",
     "plot": "fastrnn.cli.plot",
     "data": "fastrnn.cli.data",
+    "quantize": "fastrnn.cli.quantize",
     "convert": "fastrnn.cli.convert",
     "bench": "fastrnn.cli.bench",
     "info": "fastrnn.cli.info",

@@ -27,7 +27,8 @@ def describe_start(run: TrainingRun) -> str:
         [
             f"text: {run.texts.source}: {_amounts(run)}",
             f"model: {settings.cell}, {settings.num_layers} x {settings.hidden_size}, "
-            f"{run.model.num_parameters:,} parameters, about {describe_bytes(run.memory)} of memory to train",
+            f"{run.model.num_parameters:,} parameters, {_precision(run)}"
+            f"about {describe_bytes(run.memory)} of memory to train",
             f"training: steps {run.trainer.step} to {run.total_steps}, "
             f"{settings.batch_size} x {_steps(settings)} each, "
             f"{math.ceil(run.trainer.steps_per_epoch)} steps per epoch; "
@@ -35,6 +36,16 @@ def describe_start(run: TrainingRun) -> str:
             _options(run),
         ]
     )
+
+
+def _precision(run: TrainingRun) -> str:
+    """Return the precision of the products, and which part stays float32; nothing if all do."""
+    model = run.model
+    if model.precision == "float32":
+        return ""
+    others = {"recurrent layers": model.rnn, "output": model.output}
+    kept = [name for name, part in others.items() if part.precision != model.precision]
+    return f"{model.precision} products{f' ({kept[0]}: float32)' if kept else ''}, "
 
 
 def _options(run: TrainingRun) -> str:
@@ -85,6 +96,7 @@ class Summary:
     stopped: str
     step: int
     parameters: int
+    precision: str
     loss: float | None
     best_valid_loss: float | None
     best_step: int | None
@@ -119,6 +131,7 @@ def summarize(
         stopped=stopped,
         step=run.trainer.step,
         parameters=run.model.num_parameters,
+        precision=run.model.precision,
         loss=None if record is None else record.loss,
         best_valid_loss=run.trainer.best_loss if known else None,
         best_step=run.trainer.best_step if known else None,

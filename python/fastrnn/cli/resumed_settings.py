@@ -29,6 +29,8 @@ def saved_settings(checkpoint: Checkpoint) -> TrainingSettings:
     CheckpointError
         If the checkpoint does not hold a training of this program.
     """
+    if checkpoint.model.quantized:
+        raise CheckpointError("is quantized, for inference; resume the training that it was made of")
     if checkpoint.training is None or "settings" not in checkpoint.training.values:
         raise CheckpointError(
             "holds a model without its training; resume from the file that `fastrnn train --out` named"

@@ -13,6 +13,7 @@ import numpy as np
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.precision import precision_option
 from fastrnn.cli.prompt_input import check_prompt, read_prompt
 from fastrnn.cli.sample_text import pieces, prompt_and_text, separated
 from fastrnn.cli.settings import TEXT_FILE
@@ -102,6 +103,7 @@ _MASS = FiniteRange(min=0.0, max=1.0, min_open=True)
     show_default="random",
     help="The same seed generates the same text.",
 )
+@precision_option
 @threads_option
 @json_option
 def command(
@@ -119,6 +121,7 @@ def command(
     beam: int | None,
     length_penalty: float,
     seed: int | None,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Generate text with MODEL, from the start or after a prompt.
@@ -131,7 +134,7 @@ def command(
         raise click.UsageError("--beam and --count: give only one of them")
     if prompt and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file: give only one of them")
-    checkpoint = load_language_model(model)
+    checkpoint = load_language_model(model, precision)
     prompt = read_prompt("--prompt", prompt, prompt_file, instead=f"--prompt-file {prompt}")
     check_prompt("--prompt" if prompt_file is None else prompt_file, checkpoint.vocabulary, prompt)
     used_seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed

@@ -10,6 +10,7 @@ import click
 
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
+from fastrnn.cli.precision import precision_option
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
@@ -54,6 +55,7 @@ __all__ = ["command"]
     help="How to handle symbols that the model does not know.",
 )
 @encoding_option
+@precision_option
 @threads_option
 @json_option
 def command(
@@ -65,6 +67,7 @@ def command(
     by_token: bool,
     unknown: str | None,
     encoding: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Print the log-probability of each of TEXTS under MODEL.
@@ -74,7 +77,7 @@ def command(
     given = list(_given(texts or (STANDARD_INPUT,), encoding))
     if not given:
         raise click.UsageError("TEXTS: expected at least one text, got none")
-    checkpoint = load_language_model(model)
+    checkpoint = load_language_model(model, precision)
     shown = progress_is_shown(as_json)
     tokens = sum(len(checkpoint.vocabulary.tokens(text)) for text in given) if shown else 0
     with name_text(STANDARD_INPUT), watched(checkpoint.model, tokens, shown=shown) as reader:

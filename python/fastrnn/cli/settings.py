@@ -12,6 +12,7 @@ import click
 from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._plain import MOST_STEPS, Check, as_fields, as_list, as_text, as_texts, optional
 from fastrnn.cli.numbers import FiniteRange
+from fastrnn.cli.precision import TrainedPrecision
 from fastrnn.data.reading import as_encoding
 from fastrnn.layers.recurrent.options import CELLS
 
@@ -31,7 +32,8 @@ DEFAULT_STEPS = 2000
 _FIXED = (
     "level max_types min_count tokenizer sentences length_model max_length cell hidden_size num_layers "
     "embedding_size dropout tied locked_dropout embedding_dropout weight_drop layer_norm cutoffs batch_size "
-    "seq_length backward_length accumulate average valid_fraction optimizer momentum seed longest_line"
+    "seq_length backward_length accumulate average valid_fraction optimizer momentum seed longest_line "
+    "precision"
 ).split()
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -68,6 +70,7 @@ class TrainingSettings:
     weight_drop: float = 0.0
     layer_norm: bool = False
     cutoffs: tuple[int, ...] = ()
+    precision: str = "float32"
     batch_size: int = 16
     seq_length: int = 64
     backward_length: int | None = None
@@ -279,6 +282,11 @@ _OPTIONS = [
         callback=_cutoffs,
         metavar="N,N,...",
         help="Adaptive softmax with clusters that start at these frequency ranks.  [default: full softmax]",
+    ),
+    _option(
+        "--precision",
+        TrainedPrecision(),
+        "Precision of the products; weights, sums, states and gradients stay float32.",
     ),
     _option("--batch-size", _SIZE, "Streams or sentences per batch."),
     _option("--seq-length", _SIZE, "Tokens of each stream per batch."),

@@ -26,7 +26,7 @@ _DEFAULT_OUT = "fastrnn-model.safetensors"
 _SECTIONS = {
     "Files": "config out resume overwrite valid valid_fraction encoding tensorboard",
     "Text": "level max_types min_count tokenizer sentences longest_line length_model max_length",
-    "Model": "cell hidden_size num_layers embedding_size tied layer_norm cutoffs",
+    "Model": "cell hidden_size num_layers embedding_size tied layer_norm cutoffs precision",
     "Training": "steps epochs patience batch_size seq_length backward_length accumulate optimizer momentum "
     "clip clip_value seed force",
     "Learning rate": "learning_rate schedule warmup decay_every decay_factor decay_start min_learning_rate",

@@ -90,6 +90,7 @@ def model_options(settings: TrainingSettings, vocabulary: Vocabulary) -> dict[st
         "max_length": settings.max_length if length_model == "tau" else None,
         "start": _start(settings, vocabulary),
         "eos": vocabulary.eos_id,
+        "precision": settings.precision,
     }
 
 

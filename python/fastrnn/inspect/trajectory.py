@@ -28,6 +28,7 @@ _LEFT_OUT = frozenset(
         "recurrent_dropout",
         "weight_drop",
         "batch_first",
+        "precision",
         "reverse",
         "dtype",
     }

@@ -16,6 +16,7 @@ from fastrnn.interop.onnx.model import load_onnx
 from fastrnn.interop.parity import Parity, compare
 from fastrnn.language import LanguageModel
 from fastrnn.layers import Embedding, Linear, Sequential
+from fastrnn.layers.base.quantization import in_float32
 
 __all__ = ["compare_with_graph", "compare_with_library"]
 
@@ -77,7 +78,8 @@ def compare_with_graph(path: str | os.PathLike[str], model: Any) -> Parity:
     path : path
         An ONNX file of `save_onnx`.
     model : Sequential, LanguageModel or a model with ``fit``
-        What it was written of; for a model with ``fit``, the graph is run by `load_onnx` instead.
+        What it was written of, compared as it computes in float32; for a model with ``fit``, the graph is run
+        by `load_onnx` instead.
 
     Raises
     ------
@@ -94,7 +96,8 @@ def compare_with_graph(path: str | os.PathLike[str], model: Any) -> Parity:
     outputs = _asked("ONNX Runtime", lambda: _run_graph(session, feeds))
     if fitted:
         return graph.check(feeds, outputs)
-    found = model.logits(feeds[first]) if isinstance(model, LanguageModel) else model(feeds[first])
+    wide = in_float32(model)
+    found = wide.logits(feeds[first]) if isinstance(wide, LanguageModel) else wide(feeds[first])
     y = next(iter(outputs))
     return compare({y: found[0]}, {y: outputs[y]})
 

@@ -191,7 +191,7 @@ def _projected(model: BackboneModel, ids: Ids) -> ProjectedStack | None:
         return None
     if embedding.sparse:  # products per id would touch all rows
         return None
-    if not isinstance(rnn, Recurrent) or not rnn.options.plain:
+    if not isinstance(rnn, Recurrent) or not rnn.options.plain or rnn.precision != "float32":
         return None
     return ProjectedStack(embedding, rnn)
 

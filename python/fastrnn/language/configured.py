@@ -27,7 +27,7 @@ class ConfiguredModel(ModuleGroup):
     @property
     def config(self) -> dict[str, Any]:
         """The settings as plain values, ready for ``json.dumps``; `from_config` makes a model of them."""
-        return self._settings._asdict()
+        return self._settings.to_config()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, seed: Seed = None) -> Self:

@@ -16,11 +16,10 @@ from fastrnn.language.backbone import check_contexts, infer
 from fastrnn.language.configured import ConfiguredModel
 from fastrnn.language.length_outputs import HaltOutput, LengthOutput, ModelBatch
 from fastrnn.language.losses import arrange, loss_and_gradients, target_losses, total
-from fastrnn.language.parts import make_parts
+from fastrnn.language.parts import make_parts, set_precision
 from fastrnn.language.settings import Settings
 from fastrnn.language.stream import LanguageModelStream
 from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Recurrent, Softmax, Stack, TiedSoftmax
-from fastrnn.layers.description import parts_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -53,10 +52,8 @@ class LanguageModel(ConfiguredModel):
     dtype : {"float32", "float64"}
     seed : int or numpy.random.Generator, optional
         For the parameters, then for dropout.
-    reset_after : bool, default True
-        GRU only, see `fastrnn.GRU`.
-    nonlinearity : {"tanh", "relu"}
-        RNN only.
+    reset_after, nonlinearity
+        Of `fastrnn.GRU` and `fastrnn.RNN` alone, as there.
     cell_options : mapping, optional
         Further keywords of the cell: ``layer_norm``, ``zoneout``, ``weight_drop``, ... See `fastrnn.LSTM`.
     rnn : Recurrent or Stack, optional
@@ -90,6 +87,9 @@ class LanguageModel(ConfiguredModel):
         first symbol of a text, which must be given.
     eos : int, optional
         The id that ends a text.
+    precision : {"float32", "bfloat16"}
+        Of the products of recurrent layers, head and output, in training too; all else stays float32, and so
+        do cells with options, cells other than LSTM, GRU and RNN, and the adaptive softmax.
 
     Attributes
     ----------
@@ -173,6 +173,7 @@ class LanguageModel(ConfiguredModel):
         start: int | None = None,
         eos: int | None = None,
         head: Head | Mapping[str, Any] | None = None,
+        precision: str = "float32",
     ) -> None:
         given = {name: value for name, value in locals().items() if name in Settings._fields}
         self._settings = settings = Settings(**given).checked()
@@ -186,9 +187,8 @@ class LanguageModel(ConfiguredModel):
         self.embedding = self.length = self.head = None
         parts = make_parts(settings, rnn, head, self.rng)
         super().__init__(**parts)
-        for part in (self.rnn, *parts_of(self.rnn), parts.get("head")):
-            if isinstance(part, (Recurrent, Stack, Head)):
-                part.rng = self.rng
+        if settings.precision != "float32":
+            set_precision(self, settings.precision)
 
     def loss(
         self, inputs: Any, targets: Any, state: Any = None, *, lengths: Any = None, context: Any = None

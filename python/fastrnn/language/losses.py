@@ -18,6 +18,7 @@ from fastrnn.language.backbone import (
     output_mask,
 )
 from fastrnn.language.length_outputs import HaltOutput, LengthOutput, ModelBatch
+from fastrnn.layers.base.precision import check_trainable
 
 if TYPE_CHECKING:
     from fastrnn.layers import AdaptiveSoftmax, Head, Softmax, TiedSoftmax
@@ -151,6 +152,7 @@ def loss_and_gradients(
     dcontext: Array | None,
 ) -> tuple[float, Any, Any]:
     """Return the loss, the last state and the gradient of the first; add into all other gradients."""
+    check_trainable(model)  # before dropout is drawn
     count = int(batch.symbols.sum())
     tape = forward_backbone(model, batch, state, checkpoint_every)
     y, mask = tape.y, output_mask(model, tape.y)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastrnn.language.length_outputs import HaltOutput, LengthOutput
 from fastrnn.layers import AdaptiveSoftmax, Embedding, Head, Module, Recurrent, Softmax, Stack, TiedSoftmax
-from fastrnn.layers.description import from_description
+from fastrnn.layers.description import from_description, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastrnn.language.settings import Settings
+    from fastrnn.layers.base.module_group import ModuleGroup
+    from fastrnn.layers.base.precision import Precision
 
-__all__ = ["make_parts"]
+__all__ = ["make_parts", "set_precision"]
 
 
 def make_parts(
@@ -35,7 +37,7 @@ def make_parts(
     head : Head or mapping, optional
         As `rnn`.
     generator : numpy.random.Generator
-        For the parameters.
+        For the parameters, and then for dropout.
     """
     options: dict[str, Any] = {"dtype": settings.dtype, "seed": generator}
     parts: dict[str, Module] = {}
@@ -59,4 +61,25 @@ def make_parts(
         assert settings.max_length is not None
         assert E is not None
         parts["length"] = LengthOutput(settings.layers_size, settings.max_length, E, **options)
+    layers = parts["rnn"]
+    assert isinstance(layers, (Recurrent, Stack))
+    for part in (layers, *parts_of(layers), parts.get("head")):
+        if isinstance(part, (Recurrent, Stack, Head)):
+            part.rng = generator
     return parts
+
+
+def set_precision(model: ModuleGroup, precision: Precision) -> None:
+    """Set the precision of a model's products.
+
+    Raises
+    ------
+    ValueError
+        If all its parts stay float32.
+    """
+    model._set_precision(precision)
+    if all(part.precision == "float32" for part in model._modules if not isinstance(part, Embedding)):
+        raise ValueError(
+            f"precision: expected 'float32', as no part of this model has {precision}; "
+            "LSTM, GRU and RNN without options, the softmax and the head have"
+        )

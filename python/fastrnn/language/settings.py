@@ -11,6 +11,7 @@ from fastrnn._plain import as_mapping
 from fastrnn.language.length_outputs import LENGTH_MODELS, length_shapes
 from fastrnn.language.output_head import described_head, head_shapes
 from fastrnn.layers import Recurrent, Stack
+from fastrnn.layers.base.precision import Precision, as_precision
 from fastrnn.layers.description import describe, described_parts, described_shapes, plain_value
 from fastrnn.layers.loss.adaptive_softmax import adaptive_shapes, as_cutoffs
 from fastrnn.layers.recurrent.options import CELLS, checked_option
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     start: int | None = None
     eos: int | None = None
     head: Mapping[str, Any] | None = None
+    precision: Precision = "float32"
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Settings:
@@ -108,6 +110,7 @@ class Settings(NamedTuple):
             max_length=_optional_size("max_length", self.max_length),
             start=_optional_id("start", self.start, -1, vocabulary_size),
             eos=_optional_id("eos", self.eos, 0, vocabulary_size),
+            precision=as_precision(self.precision, as_dtype(self.dtype)),
         )
         settings = settings._replace(rnn=settings.described())
         head = described_head(settings.head, settings.layers_size, as_dtype(self.dtype).name)
@@ -216,6 +219,13 @@ class Settings(NamedTuple):
             "dtype": self.dtype,
             **options,
         }
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the settings as plain values; a precision of float32 is left out, as in older files."""
+        config = self._asdict()
+        if self.precision == "float32":
+            del config["precision"]
+        return config
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of each parameter of the model."""

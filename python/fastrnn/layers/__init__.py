@@ -14,6 +14,7 @@ from fastrnn.layers import init
 from fastrnn.layers.base.loading import UnmatchedKeys
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.parameters import Gradients, Parameters
+from fastrnn.layers.base.quantization import quantize
 from fastrnn.layers.composite.chain import SequentialTape
 from fastrnn.layers.composite.composite import Composite
 from fastrnn.layers.composite.sequential import Sequential
@@ -106,6 +107,7 @@ __all__ = [
     "mean_absolute_error",
     "mean_squared_error",
     "quantile_loss",
+    "quantize",
     "softmax_cross_entropy",
 ]
 

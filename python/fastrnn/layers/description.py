@@ -46,11 +46,14 @@ _COMMON: dict[str, Any] = {
     "dropout": 0.0,
     "bias": True,
     "dtype": "float32",
+    "precision": "float32",
 }
 
 
 def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     """Return a description of a layer or a stack in plain values, ready for ``json.dumps``.
+
+    Of a quantized layer it is that of the layer before: what has no constructor is not described.
 
     Raises
     ------
@@ -72,6 +75,8 @@ def describe(rnn: Recurrent[Any] | Stack) -> dict[str, Any]:
     options = {name: plain_value(value) for name, value, _ in rnn._options()}
     usual = {name: value for name, _, value in rnn._options()}
     given = {name: value for name, value in options.items() if value != usual[name]}
+    if rnn.quantized:
+        given.pop("precision", None)
     return {"kind": kind, **{name: getattr(rnn, name) for name in _sizes(kind)}, **given}
 
 

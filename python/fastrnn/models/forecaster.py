@@ -230,7 +230,7 @@ class Forecaster(SequenceModel):
         self._tails = [series[-kept:] for series in panel]
         own = self._known(y, self._single, [len(series) for series in panel])
         self._known_tails = [one[-kept:] for one in own]
-        self.network_: Any = self._make_network(rng)
+        self.network_: Any = self._new_network(rng)
 
     def _make_network(self, rng: np.random.Generator) -> ForecastNetwork:
         width = len(self._transform.mean)

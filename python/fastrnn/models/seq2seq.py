@@ -197,7 +197,7 @@ class Seq2Seq(SequenceModel):
             raise ValueError("copy: expected False for features, of which there is no symbol to copy")
         self._texts = isinstance(targets[0], str)
         self.longest_: int = max(map(len, self._target.encode("y", targets)))
-        self.network_: Any = self._make_network(rng)
+        self.network_: Any = self._new_network(rng)
 
     def _check_own_settings(self) -> None:
         as_choice("context", self.context, _CONTEXTS)

@@ -187,7 +187,7 @@ class SequenceClassifier(SequenceModel):
         self._learn_input(rows)
         self._set_targets(ClassTargets.learn(y, known))
         self._weights = self._class_weights(y)
-        self.network_: Any = self._make_network(rng)
+        self.network_: Any = self._new_network(rng)
 
     def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
         loss = "sigmoid" if self.multilabel_ else "softmax"

@@ -284,7 +284,7 @@ class SequenceGenerator(SequenceModel):
         self.longest_ = max(map(len, self._steps.encode("y", rows, self.dtype)))
         self._noise = [1.0] * self._steps.width
         self._set_attributes()
-        self.network_: Any = self._make_network(rng)
+        self.network_: Any = self._new_network(rng)
 
     def _check_own_settings(self) -> None:
         as_choice("condition_as", self.condition_as, ("state", "input", "both"))

@@ -129,7 +129,7 @@ class SequenceRegressor(SequenceModel):
         rows, _ = as_pairs(X, y)
         self._learn_input(rows)
         self._targets = NumberTargets.learn(y)
-        self.network_: Any = self._make_network(rng)
+        self.network_: Any = self._new_network(rng)
 
     def _make_network(self, rng: np.random.Generator) -> PooledNetwork:
         encoder, outputs = self._encoder(self._codec, rng), len(self._targets.mean)

@@ -201,7 +201,7 @@ class SequenceTagger(SequenceModel):
             self._characters = SymbolIds.learn(sorted(words))
         self._set_tags(StepLabels.learn(y, classes))
         self._weights = self._tags.weights(self.class_weight, y)
-        self.network_: Any = self._make_network(rng)
+        self.network_: Any = self._new_network(rng)
 
     def _check_own_settings(self) -> None:
         as_flag("crf", self.crf)

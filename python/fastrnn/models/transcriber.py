@@ -281,7 +281,7 @@ class Transcriber(SequenceModel):
         self._learn_input(rows)
         self._transcripts = TranscriptCodec.learn("y", texts, level=self.level, known=symbols)
         self.symbols_: list[Any] = list(self._transcripts.symbols.symbols)
-        self.network_: Any = self._make_network(rng)
+        self.network_: Any = self._new_network(rng)
 
     def _check_own_settings(self) -> Augmentation:
         as_size("stack_frames", self.stack_frames)

@@ -11,6 +11,8 @@ one layer and one direction, keeps no hidden state and changes an argument only 
 - sequences of tags: `crf_loss`, `crf_marginals`, `crf_viterbi`
 - reservoirs: `reservoir_forward`
 - attention: `attention_forward`, `attention_backward`
+- products of fewer bits, for the ``precision`` of cells, linear layer and loss: `bfloat16_product`,
+  `int8_product`; their operands: `round_to_bfloat16`, `quantize_rows`, `quantize_activations`
 - training: `sgd_step`, `rmsprop_step`, `adam_step`, `adamw_step`, `rows_step`, `clip_norm`, `clip_value`
 
 Letters: T time steps, N sequences in a batch, D input width, H hidden width, G gates, V vocabulary size.
@@ -32,12 +34,14 @@ Examples
 
 from fastrnn.reference.activations import drelu, dsigmoid, dtanh, relu, sigmoid, tanh
 from fastrnn.reference.attention import AttentionGradients, attention_backward, attention_forward
+from fastrnn.reference.bfloat16 import bfloat16_product, round_to_bfloat16
 from fastrnn.reference.clip import clip_norm, clip_value, global_norm, sum_of_squares
 from fastrnn.reference.crf import CrfGradients, crf_loss, crf_marginals, crf_viterbi
 from fastrnn.reference.ctc import ctc_loss
 from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
 from fastrnn.reference.embedding import embedding_backward, embedding_forward, one_hot
 from fastrnn.reference.gru import gru_backward, gru_forward, gru_step
+from fastrnn.reference.int8 import int8_product, quantize_activations, quantize_rows
 from fastrnn.reference.linear import linear_backward, linear_forward
 from fastrnn.reference.loss import (
     LinearCrossEntropy,
@@ -67,6 +71,7 @@ __all__ = [
     "adamw_step",
     "attention_backward",
     "attention_forward",
+    "bfloat16_product",
     "binary_cross_entropy",
     "clip_norm",
     "clip_value",
@@ -88,6 +93,7 @@ __all__ = [
     "gru_forward",
     "gru_step",
     "huber",
+    "int8_product",
     "linear_backward",
     "linear_cross_entropy",
     "linear_forward",
@@ -96,9 +102,12 @@ __all__ = [
     "lstm_step",
     "one_hot",
     "quantile_loss",
+    "quantize_activations",
+    "quantize_rows",
     "relu",
     "reservoir_forward",
     "rmsprop_step",
+    "round_to_bfloat16",
     "rows_step",
     "sgd_step",
     "sigmoid",

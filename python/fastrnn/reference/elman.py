@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import drelu, dtanh, relu, tanh
+from fastrnn.reference.products import product_of
 from fastrnn.reference.time_loop import (
     Tape,
     bias_gradient,
@@ -34,7 +35,14 @@ def _nonlinearity(name: str) -> tuple[Callable[[Floats], Floats], Callable[[Floa
     return _NONLINEARITIES[name]
 
 
-def elman_step(x: npt.NDArray[Any], state: State, weights: Weights, *, nonlinearity: str = "tanh") -> State:
+def elman_step(
+    x: npt.NDArray[Any],
+    state: State,
+    weights: Weights,
+    *,
+    nonlinearity: str = "tanh",
+    precision: str = "float32",
+) -> State:
     r"""Compute one step of the vanilla cell.
 
     .. math:: h_t = \phi(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}), \qquad \phi = \tanh \text{ or ReLU}
@@ -50,6 +58,8 @@ def elman_step(x: npt.NDArray[Any], state: State, weights: Weights, *, nonlinear
         all float32 or all float64.
     nonlinearity : str
         "tanh" or "relu".
+    precision : str
+        Of the products: "float32", "bfloat16" or "int8"; the last two for float32 weights.
 
     Returns
     -------
@@ -61,7 +71,8 @@ def elman_step(x: npt.NDArray[Any], state: State, weights: Weights, *, nonlinear
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If the shapes do not fit, an id is out of range or `nonlinearity` is unknown.
+        If the shapes do not fit, an id is out of range, `nonlinearity` is unknown or `precision` is not for
+        these weights.
 
     References
     ----------
@@ -81,7 +92,8 @@ def elman_step(x: npt.NDArray[Any], state: State, weights: Weights, *, nonlinear
     phi, _ = _nonlinearity(nonlinearity)
     weight_ih, _, bias_ih, _ = weights
     weight_hh_t, bias_hh = recurrent_weights(weights, copy=False)
-    return (phi(project(x, weight_ih, bias_ih) + h @ weight_hh_t + bias_hh),)
+    multiply = product_of(precision, weight_ih.dtype)
+    return (phi(project(x, weight_ih, bias_ih, precision) + multiply(h, weight_hh_t.T) + bias_hh),)
 
 
 def elman_forward(
@@ -93,6 +105,7 @@ def elman_forward(
     reverse: bool = False,
     *,
     nonlinearity: str = "tanh",
+    precision: str = "float32",
 ) -> tuple[Floats, State, Tape]:
     r"""Run the vanilla cell over a sequence: `elman_step` for each t, the input product for all t at once.
 
@@ -113,6 +126,8 @@ def elman_forward(
         Run from each row's last real step to its first.
     nonlinearity : str
         "tanh" or "relu".
+    precision : str
+        Of the products: "float32", "bfloat16" or "int8"; the last two for float32 weights.
 
     Returns
     -------
@@ -128,7 +143,8 @@ def elman_forward(
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If the shapes do not fit, an id or a length is out of range or `nonlinearity` is unknown.
+        If the shapes do not fit, an id or a length is out of range, `nonlinearity` is unknown or `precision`
+        is not for these weights.
 
     Examples
     --------
@@ -144,11 +160,12 @@ def elman_forward(
     phi, _ = _nonlinearity(nonlinearity)
     weight_ih, _, bias_ih, _ = weights
     weight_hh_t, bias_hh = recurrent_weights(weights, copy=True)
-    a_x = loop.project(x, weight_ih, bias_ih)
+    multiply = product_of(precision, weight_ih.dtype)
+    a_x = loop.project(x, weight_ih, bias_ih, precision)
     y = np.empty((*loop.shape, len(weight_hh_t)), a_x.dtype)
     for t in loop.steps:
         (h,) = loop.restart(t, state_t, initial)
-        y[t] = h = phi(a_x[t] + h @ weight_hh_t + bias_hh)
+        y[t] = h = phi(a_x[t] + multiply(h, weight_hh_t.T) + bias_hh)
         state_t = loop.hold_padding(t, (h,), state_t)
     y = loop.zero_padding(y)
     return y, state_t, Tape(x, y, initial, loop.lengths, reset, reverse)
@@ -161,6 +178,7 @@ def elman_backward(
     dstate_n: State | None = None,
     *,
     nonlinearity: str = "tanh",
+    precision: str = "float32",
 ) -> tuple[Floats | None, State, Weights]:
     r"""Backpropagate through time for the vanilla cell.
 
@@ -187,6 +205,8 @@ def elman_backward(
         Gradient of `state_n`; zeros if not given.
     nonlinearity : str
         As in the forward pass.
+    precision : str
+        Of the products: "float32" or "bfloat16".
 
     Returns
     -------
@@ -202,7 +222,7 @@ def elman_backward(
     TypeError
         If the dtypes differ.
     ValueError
-        If the shapes do not fit or `nonlinearity` is unknown.
+        If the shapes do not fit, `nonlinearity` is unknown or `precision` is not for these weights.
 
     References
     ----------
@@ -222,16 +242,17 @@ def elman_backward(
     loop, dy, dstate = start_backward(tape, dy, dstate_n)
     _, dphi = _nonlinearity(nonlinearity)
     weight_ih, weight_hh, bias_ih, bias_hh = weights
+    multiply = product_of(precision, weight_hh.dtype, training=True)
     dinitial = tuple(np.zeros_like(s) for s in tape.state)
     derivative = dphi(tape.y)
     da = np.empty_like(tape.y)
     for t in reversed(loop.steps):
         (dh,) = dstate
         da[t] = (dh + dy[t]) * derivative[t]
-        dbefore = (da[t] @ weight_hh,)
+        dbefore = (multiply(da[t], weight_hh.T),)
         dstate = loop.hold_padding(t, loop.restart_backward(t, dbefore, dinitial), dstate)
     da = loop.zero_padding(da)
-    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da)
-    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]))
+    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da, precision)
+    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]), multiply)
     dweights = dweight_ih, dweight_hh, bias_gradient(da, bias_ih), bias_gradient(da, bias_hh)
     return dx, (dinitial[0] + dstate[0],), dweights

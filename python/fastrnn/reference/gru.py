@@ -8,13 +8,14 @@ h = u n + (1 - u) h (Chung et al. 2014, course notes) have u = 1 - z.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, tanh
+from fastrnn.reference.products import Multiply, product_of
 from fastrnn.reference.time_loop import (
     Tape,
     bias_gradient,
@@ -27,12 +28,15 @@ from fastrnn.reference.time_loop import (
     weight_gradient,
 )
 
+#: W_hh^T, b_hh and the function that multiplies.
+Recurrent: TypeAlias = tuple[Floats, Floats, Multiply]
 
-def _cell_reset_after(a_x: Floats, h: Floats, recurrent: tuple[Floats, Floats], gates: Floats) -> Floats:
+
+def _cell_reset_after(a_x: Floats, h: Floats, recurrent: Recurrent, gates: Floats) -> Floats:
     """Return the new h from W_ih x + b_ih [N, 3*H] and h; put r, z, n, W_hn h + b_hn into gates [N, 4, H]."""
-    weight_hh_t, bias_hh = recurrent
+    weight_hh_t, bias_hh, multiply = recurrent
     x_r, x_z, x_n = split_gates(a_x, 3)
-    h_r, h_z, h_n = split_gates(h @ weight_hh_t + bias_hh, 3)
+    h_r, h_z, h_n = split_gates(multiply(h, weight_hh_t.T) + bias_hh, 3)
     gates[:, 0] = r = sigmoid(x_r + h_r)
     gates[:, 1] = z = sigmoid(x_z + h_z)
     gates[:, 2] = n = tanh(x_n + r * h_n)
@@ -40,19 +44,26 @@ def _cell_reset_after(a_x: Floats, h: Floats, recurrent: tuple[Floats, Floats], 
     return (1 - z) * n + z * h
 
 
-def _cell_reset_before(a_x: Floats, h: Floats, recurrent: tuple[Floats, Floats], gates: Floats) -> Floats:
+def _cell_reset_before(a_x: Floats, h: Floats, recurrent: Recurrent, gates: Floats) -> Floats:
     """Return the new h from W_ih x + b_ih [N, 3*H] and h [N, H]; put r, z, n into gates [N, 3, H]."""
-    weight_hh_t, bias_hh = recurrent
+    weight_hh_t, bias_hh, multiply = recurrent
     rz, cand = slice(0, 2 * h.shape[1]), slice(2 * h.shape[1], None)
     x_r, x_z, x_n = split_gates(a_x, 3)
-    h_r, h_z = split_gates(h @ weight_hh_t[:, rz] + bias_hh[rz], 2)
+    h_r, h_z = split_gates(multiply(h, weight_hh_t[:, rz].T) + bias_hh[rz], 2)
     gates[:, 0] = r = sigmoid(x_r + h_r)
     gates[:, 1] = z = sigmoid(x_z + h_z)
-    gates[:, 2] = n = tanh(x_n + (r * h) @ weight_hh_t[:, cand] + bias_hh[cand])
+    gates[:, 2] = n = tanh(x_n + multiply(r * h, weight_hh_t[:, cand].T) + bias_hh[cand])
     return (1 - z) * n + z * h
 
 
-def gru_step(x: npt.NDArray[Any], state: State, weights: Weights, *, reset_after: bool = True) -> State:
+def gru_step(
+    x: npt.NDArray[Any],
+    state: State,
+    weights: Weights,
+    *,
+    reset_after: bool = True,
+    precision: str = "float32",
+) -> State:
     r"""Compute one step of the gated recurrent unit.
 
     .. math::
@@ -76,6 +87,8 @@ def gru_step(x: npt.NDArray[Any], state: State, weights: Weights, *, reset_after
         all float32 or all float64.
     reset_after : bool
         Reset the product of h (PyTorch, cuDNN), or h itself (the original paper).
+    precision : str
+        Of the products: "float32", "bfloat16" or "int8"; the last two for float32 weights.
 
     Returns
     -------
@@ -87,7 +100,7 @@ def gru_step(x: npt.NDArray[Any], state: State, weights: Weights, *, reset_after
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If the shapes do not fit or an id is out of range.
+        If the shapes do not fit, an id is out of range or `precision` is not for these weights.
 
     References
     ----------
@@ -109,7 +122,8 @@ def gru_step(x: npt.NDArray[Any], state: State, weights: Weights, *, reset_after
     weight_ih, _, bias_ih, _ = weights
     cell, kept = (_cell_reset_after, 4) if reset_after else (_cell_reset_before, 3)
     gates = np.empty((len(x), kept, h.shape[1]), h.dtype)
-    return (cell(project(x, weight_ih, bias_ih), h, recurrent_weights(weights, copy=False), gates),)
+    recurrent = (*recurrent_weights(weights, copy=False), product_of(precision, weight_ih.dtype))
+    return (cell(project(x, weight_ih, bias_ih, precision), h, recurrent, gates),)
 
 
 def gru_forward(
@@ -121,6 +135,7 @@ def gru_forward(
     reverse: bool = False,
     *,
     reset_after: bool = True,
+    precision: str = "float32",
 ) -> tuple[Floats, State, Tape]:
     r"""Run the GRU over a sequence: `gru_step` for each t, the input product for all t at once.
 
@@ -141,6 +156,8 @@ def gru_forward(
         Run from each row's last real step to its first.
     reset_after : bool
         As in `gru_step`.
+    precision : str
+        Of the products: "float32", "bfloat16" or "int8"; the last two for float32 weights.
 
     Returns
     -------
@@ -156,7 +173,7 @@ def gru_forward(
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If the shapes do not fit, or an id or a length is out of range.
+        If the shapes do not fit, an id or a length is out of range or `precision` is not for these weights.
 
     Examples
     --------
@@ -171,8 +188,8 @@ def gru_forward(
     initial = state_t = initial_state(state, weights, x.shape[1], 1)
     weight_ih, weight_hh, bias_ih, _ = weights
     cell, kept = (_cell_reset_after, 4) if reset_after else (_cell_reset_before, 3)
-    recurrent = recurrent_weights(weights, copy=True)
-    a_x = loop.project(x, weight_ih, bias_ih)
+    recurrent = (*recurrent_weights(weights, copy=True), product_of(precision, weight_ih.dtype))
+    a_x = loop.project(x, weight_ih, bias_ih, precision)
     y = np.empty((*loop.shape, weight_hh.shape[1]), a_x.dtype)
     gates = np.empty((*loop.shape, kept, weight_hh.shape[1]), a_x.dtype)
     for t in loop.steps:
@@ -190,6 +207,7 @@ def gru_backward(
     dstate_n: State | None = None,
     *,
     reset_after: bool = True,
+    precision: str = "float32",
 ) -> tuple[Floats | None, State, Weights]:
     r"""Backpropagate through time for the GRU.
 
@@ -234,6 +252,8 @@ def gru_backward(
         Gradient of `state_n`; zeros if not given.
     reset_after : bool
         As in the forward pass.
+    precision : str
+        Of the products: "float32" or "bfloat16".
 
     Returns
     -------
@@ -249,7 +269,8 @@ def gru_backward(
     TypeError
         If the dtypes differ.
     ValueError
-        If the shapes do not fit, or the tape is of another cell or the other variant.
+        If the shapes do not fit, the tape is of another cell or the other variant, or `precision` is not for
+        these weights.
 
     Examples
     --------
@@ -267,6 +288,7 @@ def gru_backward(
     loop, dy, dstate = start_backward(tape, dy, dstate_n)
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     H = weight_hh.shape[1]
+    multiply = product_of(precision, weight_hh.dtype, training=True)
     dinitial = tuple(np.zeros_like(s) for s in tape.state)
     h_before = loop.previous(tape.y, tape.state[0])
     da = np.empty((*loop.shape, 3, H), tape.y.dtype)  # of W_ih x + b_ih
@@ -281,19 +303,21 @@ def gru_backward(
             da[t, :, 0] = da[t, :, 2] * q * dsigmoid(r)
             da_hh[t, :, :2] = da[t, :, :2]
             da_hh[t, :, 2] = da[t, :, 2] * r
-            dh_before = dh * z + da_hh[t].reshape(-1, 3 * H) @ weight_hh
+            dh_before = dh * z + multiply(da_hh[t].reshape(-1, 3 * H), weight_hh.T)
         else:
-            ds = da[t, :, 2] @ weight_hh[2 * H :]
+            ds = multiply(da[t, :, 2], weight_hh[2 * H :].T)
             da[t, :, 0] = ds * h_before[t] * dsigmoid(r)
-            dh_before = dh * z + ds * r + da[t, :, :2].reshape(-1, 2 * H) @ weight_hh[: 2 * H]
+            d_rz = multiply(da[t, :, :2].reshape(-1, 2 * H), weight_hh[: 2 * H].T)
+            dh_before = dh * z + ds * r + d_rz
         dstate = loop.hold_padding(t, loop.restart_backward(t, (dh_before,), dinitial), dstate)
     da_x, da_h = (loop.zero_padding(d).reshape(*loop.shape, 3 * H) for d in (da, da_hh))
-    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da_x)
+    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da_x, precision)
     if reset_after:
-        dweight_hh = weight_gradient(da_h, h_before)
+        dweight_hh = weight_gradient(da_h, h_before, multiply)
     else:
         rz, n = da_h[:, :, : 2 * H], da_h[:, :, 2 * H :]
         s = tape.gates[:, :, 0] * h_before
-        dweight_hh = np.concatenate([weight_gradient(rz, h_before), weight_gradient(n, s)])
+        parts = weight_gradient(rz, h_before, multiply), weight_gradient(n, s, multiply)
+        dweight_hh = np.concatenate(parts)
     dweights = dweight_ih, dweight_hh, bias_gradient(da_x, bias_ih), bias_gradient(da_h, bias_hh)
     return dx, (dinitial[0] + dstate[0],), dweights

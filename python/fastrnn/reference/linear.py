@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from fastrnn.reference._arrays import Floats, check_floats
+from fastrnn.reference.products import product_of
 
 
-def linear_forward(x: Floats, weight: Floats, bias: Floats | None = None) -> Floats:
+def linear_forward(
+    x: Floats, weight: Floats, bias: Floats | None = None, *, precision: str = "float32"
+) -> Floats:
     """Multiply every row of `x` by `weight` and add `bias`, in one matrix product.
 
     Parameters
@@ -13,6 +16,8 @@ def linear_forward(x: Floats, weight: Floats, bias: Floats | None = None) -> Flo
     x : ndarray [..., K], float32 or float64
     weight : ndarray [F, K], dtype of `x`
     bias : ndarray [F], dtype of `x`, optional
+    precision : str
+        Of the product: "float32", "bfloat16" or "int8", the last two for float32 arrays. The bias is float32.
 
     Returns
     -------
@@ -23,7 +28,7 @@ def linear_forward(x: Floats, weight: Floats, bias: Floats | None = None) -> Flo
     TypeError
         If the arrays are not all float32 or all float64.
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or `precision` is unknown or not for these arrays.
 
     Examples
     --------
@@ -35,14 +40,16 @@ def linear_forward(x: Floats, weight: Floats, bias: Floats | None = None) -> Flo
     features, width = weight.shape
     check_floats("x", x, (*x.shape[:-1], width), weight.dtype)
     rows = x.reshape(x.size // width, width)
-    y: Floats = rows @ weight.T
+    y = product_of(precision, weight.dtype)(rows, weight)
     if bias is not None:
         check_floats("bias", bias, (features,), weight.dtype)
         y += bias
     return y.reshape(*x.shape[:-1], features)
 
 
-def linear_backward(x: Floats, weight: Floats, dy: Floats) -> tuple[Floats, Floats, Floats]:
+def linear_backward(
+    x: Floats, weight: Floats, dy: Floats, *, precision: str = "float32"
+) -> tuple[Floats, Floats, Floats]:
     """Compute the gradients of the linear layer: dx = W^T dy, dW = sum over rows of dy x^T, db = sum of dy.
 
     Parameters
@@ -51,6 +58,8 @@ def linear_backward(x: Floats, weight: Floats, dy: Floats) -> tuple[Floats, Floa
         The input of the forward pass.
     weight : ndarray [F, K], dtype of `x`
     dy : ndarray [..., F], dtype of `x`
+    precision : str
+        Of both products: "float32" or "bfloat16". The gradient of the bias is a float32 sum.
 
     Returns
     -------
@@ -64,7 +73,7 @@ def linear_backward(x: Floats, weight: Floats, dy: Floats) -> tuple[Floats, Floa
     TypeError
         If the arrays are not all float32 or all float64.
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or `precision` is unknown or not for these arrays.
 
     Examples
     --------
@@ -78,5 +87,6 @@ def linear_backward(x: Floats, weight: Floats, dy: Floats) -> tuple[Floats, Floa
     check_floats("x", x, (*x.shape[:-1], width), weight.dtype)
     check_floats("dy", dy, (*x.shape[:-1], features), weight.dtype)
     rows, drows = x.reshape(x.size // width, width), dy.reshape(dy.size // features, features)
-    dx: Floats = (drows @ weight).reshape(x.shape)
-    return dx, drows.T @ rows, drows.sum(axis=0)
+    multiply = product_of(precision, weight.dtype, training=True)
+    dx = multiply(drows, weight.T).reshape(x.shape)
+    return dx, multiply(drows.T, rows.T), drows.sum(axis=0)

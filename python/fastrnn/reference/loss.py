@@ -76,7 +76,13 @@ class LinearCrossEntropy(NamedTuple):
 
 
 def linear_cross_entropy(
-    h: Floats, weight: Floats, bias: Floats | None, targets: Integers, scale: float = 1.0
+    h: Floats,
+    weight: Floats,
+    bias: Floats | None,
+    targets: Integers,
+    scale: float = 1.0,
+    *,
+    precision: str = "float32",
 ) -> LinearCrossEntropy:
     r"""Compute output layer, softmax and cross-entropy in one: :math:`L = -\ln \mathrm{softmax}(W h + b)_y`.
 
@@ -89,6 +95,8 @@ def linear_cross_entropy(
         In 0 .. V - 1, or -1 for a row that is not counted (padding): its loss and its gradients are 0.
     scale : float
         Factor of the gradients, but not of the losses: 1 / (rows counted) for the mean loss.
+    precision : str
+        Of the three products: "float32" or "bfloat16". Softmax, losses and dbias are in the dtype of `h`.
 
     Returns
     -------
@@ -114,10 +122,10 @@ def linear_cross_entropy(
     check_shape("targets", targets, (len(h),))
     counted = targets != -1
     losses, dh = np.zeros(len(h), h.dtype), np.zeros_like(h)
-    logits = linear_forward(h[counted], weight, bias)
+    logits = linear_forward(h[counted], weight, bias, precision=precision)
     losses[counted], dlogits = softmax_cross_entropy(logits, targets[counted])
     dlogits *= scale
-    dh[counted], dweight, dbias = linear_backward(h[counted], weight, dlogits)
+    dh[counted], dweight, dbias = linear_backward(h[counted], weight, dlogits, precision=precision)
     return LinearCrossEntropy(losses, dh, dweight, dbias)
 
 

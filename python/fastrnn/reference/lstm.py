@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, tanh
+from fastrnn.reference.products import product_of
 from fastrnn.reference.time_loop import (
     Tape,
     bias_gradient,
@@ -34,7 +35,7 @@ def _cell(a: Floats, c: Floats, gates: Floats) -> tuple[Floats, Floats]:
     return h, c
 
 
-def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights) -> State:
+def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights, *, precision: str = "float32") -> State:
     r"""Compute one step of the LSTM cell, with forget gate and without peepholes.
 
     .. math::
@@ -57,6 +58,8 @@ def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights) -> State:
     weights : tuple
         weight_ih [4*H, D], weight_hh [4*H, H], bias_ih [4*H] or None, bias_hh [4*H] or None;
         all float32 or all float64.
+    precision : str
+        Of the products: "float32", "bfloat16" or "int8"; the last two for float32 weights.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights) -> State:
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If the shapes do not fit or an id is out of range.
+        If the shapes do not fit, an id is out of range or `precision` is not for these weights.
 
     References
     ----------
@@ -87,7 +90,8 @@ def lstm_step(x: npt.NDArray[Any], state: State, weights: Weights) -> State:
     h, c = initial_state(state, weights, len(x), 2)
     weight_ih, _, bias_ih, _ = weights
     weight_hh_t, bias_hh = recurrent_weights(weights, copy=False)
-    a = project(x, weight_ih, bias_ih) + h @ weight_hh_t + bias_hh
+    multiply = product_of(precision, weight_ih.dtype)
+    a = project(x, weight_ih, bias_ih, precision) + multiply(h, weight_hh_t.T) + bias_hh
     return _cell(a, c, np.empty((len(x), 4, h.shape[1]), h.dtype))
 
 
@@ -98,6 +102,8 @@ def lstm_forward(
     lengths: Integers | None = None,
     reset: Booleans | None = None,
     reverse: bool = False,
+    *,
+    precision: str = "float32",
 ) -> tuple[Floats, State, Tape]:
     r"""Run the LSTM over a sequence: `lstm_step` for each t, the input product for all t at once.
 
@@ -116,6 +122,8 @@ def lstm_forward(
         Where True, the row restarts at that step from its initial state.
     reverse : bool
         Run from each row's last real step to its first.
+    precision : str
+        Of the products: "float32", "bfloat16" or "int8"; the last two for float32 weights.
 
     Returns
     -------
@@ -131,7 +139,7 @@ def lstm_forward(
     TypeError
         If the dtypes differ or are not float32 or float64.
     ValueError
-        If the shapes do not fit, or an id or a length is out of range.
+        If the shapes do not fit, an id or a length is out of range or `precision` is not for these weights.
 
     Examples
     --------
@@ -146,20 +154,26 @@ def lstm_forward(
     initial = state_t = initial_state(state, weights, x.shape[1], 2)
     weight_ih, _, bias_ih, _ = weights
     weight_hh_t, bias_hh = recurrent_weights(weights, copy=True)
-    a_x = loop.project(x, weight_ih, bias_ih)
+    multiply = product_of(precision, weight_ih.dtype)
+    a_x = loop.project(x, weight_ih, bias_ih, precision)
     y = np.empty((*loop.shape, len(weight_hh_t)), a_x.dtype)
     c_all = np.empty_like(y)
     gates = np.empty((*loop.shape, 4, len(weight_hh_t)), a_x.dtype)
     for t in loop.steps:
         h, c = loop.restart(t, state_t, initial)
-        y[t], c_all[t] = h, c = _cell(a_x[t] + h @ weight_hh_t + bias_hh, c, gates[t])
+        y[t], c_all[t] = h, c = _cell(a_x[t] + multiply(h, weight_hh_t.T) + bias_hh, c, gates[t])
         state_t = loop.hold_padding(t, (h, c), state_t)
     y, c_all, gates = loop.zero_padding(y), loop.zero_padding(c_all), loop.zero_padding(gates)
     return y, state_t, Tape(x, y, initial, loop.lengths, reset, reverse, c_all, gates)
 
 
 def lstm_backward(
-    weights: Weights, tape: Tape, dy: Floats | None, dstate_n: State | None = None
+    weights: Weights,
+    tape: Tape,
+    dy: Floats | None,
+    dstate_n: State | None = None,
+    *,
+    precision: str = "float32",
 ) -> tuple[Floats | None, State, Weights]:
     r"""Backpropagate through time for the LSTM.
 
@@ -189,6 +203,8 @@ def lstm_backward(
         Gradient of `y`; None for zeros. Its padding is ignored.
     dstate_n : tuple of two ndarray [N, H], optional
         Gradient of `state_n`; zeros if not given.
+    precision : str
+        Of the products: "float32" or "bfloat16".
 
     Returns
     -------
@@ -204,7 +220,7 @@ def lstm_backward(
     TypeError
         If the dtypes differ.
     ValueError
-        If the shapes do not fit or the tape is of another cell.
+        If the shapes do not fit, the tape is of another cell or `precision` is not for these weights.
 
     References
     ----------
@@ -226,6 +242,7 @@ def lstm_backward(
     check_cell(tape.x, weights, 4, ("T", "N"))
     loop, dy, dstate = start_backward(tape, dy, dstate_n)
     weight_ih, weight_hh, bias_ih, bias_hh = weights
+    multiply = product_of(precision, weight_hh.dtype, training=True)
     num_steps, batch_size, H = tape.y.shape
     dinitial = tuple(np.zeros_like(s) for s in tape.state)
     c_before = loop.previous(tape.c, tape.state[1])
@@ -239,10 +256,10 @@ def lstm_backward(
         da[t, :, 1] = dc * c_before[t] * dsigmoid(f)
         da[t, :, 2] = dc * i * dtanh(g)
         da[t, :, 3] = dh * tanh_c[t] * dsigmoid(o)
-        dbefore = da[t].reshape(batch_size, 4 * H) @ weight_hh, dc * f
+        dbefore = multiply(da[t].reshape(batch_size, 4 * H), weight_hh.T), dc * f
         dstate = loop.hold_padding(t, loop.restart_backward(t, dbefore, dinitial), dstate)
     da = loop.zero_padding(da).reshape(num_steps, batch_size, 4 * H)
-    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da)
-    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]))
+    dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da, precision)
+    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]), multiply)
     dweights = dweight_ih, dweight_hh, bias_gradient(da, bias_ih), bias_gradient(da, bias_hh)
     return dx, (dinitial[0] + dstate[0], dinitial[1] + dstate[1]), dweights

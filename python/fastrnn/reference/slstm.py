@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell, check_state
 from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, tanh
+from fastrnn.reference.products import product_of
 from fastrnn.reference.time_loop import (
     Tape,
     bias_gradient,
@@ -199,6 +200,6 @@ def slstm_backward(
         dstate = loop.hold_padding(t, loop.restart_backward(t, dbefore, dinitial), dstate)
     da = loop.zero_padding(da).reshape(num_steps, batch_size, 4 * H)
     dx, dweight_ih = loop.project_backward(tape.x, weight_ih, da)
-    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]))
+    dweight_hh = weight_gradient(da, loop.previous(tape.y, tape.state[0]), product_of("float32", da.dtype))
     dweights = dweight_ih, dweight_hh, bias_gradient(da, bias_ih), bias_gradient(da, bias_hh)
     return dx, (dinitial[0] + dstate[0], dinitial[1] + dstate[1]), dweights

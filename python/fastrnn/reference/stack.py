@@ -59,7 +59,7 @@ def stack_forward(
     rows : Rows
         Lengths and resets.
     **options
-        ``nonlinearity`` for "elman", ``reset_after`` for "gru".
+        ``nonlinearity`` for "elman", ``reset_after`` for "gru"; ``precision``.
 
     Returns
     -------

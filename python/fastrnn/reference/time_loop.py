@@ -33,6 +33,7 @@ from fastrnn.reference._arrays import (
 )
 from fastrnn.reference.embedding import embedding_backward, embedding_forward
 from fastrnn.reference.linear import linear_backward, linear_forward
+from fastrnn.reference.products import Multiply, as_multiplied
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,19 +128,21 @@ class TimeLoop:
             result = np.where(self.reset[:, :, None], initial, result)
         return result
 
-    def project(self, x: npt.NDArray[Any], weight: Floats, bias: Floats | None) -> Floats:
+    def project(
+        self, x: npt.NDArray[Any], weight: Floats, bias: Floats | None, precision: str = "float32"
+    ) -> Floats:
         """Apply `project` to all real steps at once: [T, N, F], 0 on padding."""
-        return self._scatter(project(x if self.real is None else x[self.real], weight, bias))
+        return self._scatter(project(x if self.real is None else x[self.real], weight, bias, precision))
 
     def project_backward(
-        self, x: npt.NDArray[Any], weight: Floats, da: Floats
+        self, x: npt.NDArray[Any], weight: Floats, da: Floats, precision: str = "float32"
     ) -> tuple[Floats | None, Floats]:
         """Compute dx (None where x is ids) and dW of `project`, each in one product over all real steps."""
         if self.real is not None:
             x, da = x[self.real], da[self.real]
         if is_ids(x):
             return None, np.ascontiguousarray(embedding_backward(x, da, weight.shape[1]).T)
-        dx, dweight, _ = linear_backward(x, weight, da)
+        dx, dweight, _ = linear_backward(x, weight, da, precision=precision)
         return self._scatter(dx), dweight
 
     def _scatter(self, values: Floats) -> Floats:
@@ -151,11 +154,14 @@ class TimeLoop:
         return result
 
 
-def project(x: npt.NDArray[Any], weight: Floats, bias: Floats | None) -> Floats:
-    """Compute W x + b for floats [..., D]; for ids [...], as one-hot vectors, column x of W, plus b."""
+def project(x: npt.NDArray[Any], weight: Floats, bias: Floats | None, precision: str = "float32") -> Floats:
+    """Compute W x + b for floats [..., D]; for ids [...], as one-hot vectors, column x of W, plus b.
+
+    The columns are those of W as it is multiplied: rounded to the precision. The ids are not.
+    """
     if not is_ids(x):
-        return linear_forward(x, weight, bias)
-    columns = embedding_forward(x, weight.T)
+        return linear_forward(x, weight, bias, precision=precision)
+    columns = embedding_forward(x, as_multiplied(weight, precision).T)
     return columns if bias is None else columns + bias
 
 
@@ -172,10 +178,9 @@ def recurrent_weights(weights: Weights, *, copy: bool) -> tuple[Floats, Floats]:
     return weight, np.zeros(len(weight_hh), weight_hh.dtype) if bias_hh is None else bias_hh
 
 
-def weight_gradient(da: Floats, h: Floats) -> Floats:
+def weight_gradient(da: Floats, h: Floats, multiply: Multiply) -> Floats:
     """Sum da h^T over time and batch, [G*H, H], from da [T, N, G*H] and h [T, N, H], in one product."""
-    result: Floats = da.reshape(-1, da.shape[-1]).T @ h.reshape(-1, h.shape[-1])
-    return result
+    return multiply(da.reshape(-1, da.shape[-1]).T, h.reshape(-1, h.shape[-1]).T)
 
 
 def make_time_loop(

@@ -12,22 +12,24 @@ from numpy.typing import NDArray
 
 from fastrnn._checks import as_size
 from fastrnn._files import read_regular
-from fastrnn._plain import Check, as_fields, as_mapping, as_text, errors_of_library, optional, printable
+from fastrnn._plain import Check, as_fields, as_mapping, as_text, optional, printable
 from fastrnn._version import __version__
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.files.tensor_file import (
     FORMAT_VERSION,
-    METADATA_KEY,
     CheckpointError,
     check_kind,
+    file_content,
     header_text,
     read_description,
-    read_tensors,
+    read_parameters,
+    version_fields,
 )
 from fastrnn.language import LanguageModel
 from fastrnn.language.settings import Settings
 from fastrnn.language.vocabulary_match import check_vocabulary
+from fastrnn.layers.base.quantization import quantized_form, restore_quantized
 from fastrnn.layers.description import count_layers
 from fastrnn.train.training_state import TrainingState, check_arrays, check_values
 
@@ -42,12 +44,6 @@ __all__ = [
 ]
 
 _TRAINING = "training."
-
-
-def _as_version(name: str, value: Any) -> int:
-    if isinstance(value, bool) or value != FORMAT_VERSION:
-        raise ValueError(f"format version {value!r}; this fastrnn {__version__} reads {FORMAT_VERSION}")
-    return FORMAT_VERSION
 
 
 # The fields of the description in a header.
@@ -86,7 +82,8 @@ def save_checkpoint(
     The tensors are the model's parameters under their own names, which any safetensors reader can load, and
     the training arrays with the prefix ``training.``. The header's metadata has one key, ``fastrnn``, whose
     value is JSON: ``format_version``, ``package_version``, ``model`` (the configuration), ``vocabulary`` and
-    ``training``.
+    ``training``. Of a quantized model (`fastrnn.quantize`) the weights are stored in its precision, as BF16,
+    or as I8 with a scale for each row, ``NAME.scale``, and ``quantized`` says so.
 
     Parameters
     ----------
@@ -116,14 +113,8 @@ def save_checkpoint(
     ...     load_checkpoint(path).vocabulary.symbols
     ('a', 'b')
     """
-    # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
-    from safetensors.numpy import save
-
     tensors, description = describe_checkpoint(model, vocabulary, training)
-    metadata = {METADATA_KEY: header_text(description)}
-    with errors_of_library("safetensors"):
-        content = save(tensors, metadata)
-    write_atomically(path, content)
+    write_atomically(path, file_content(tensors, header_text(description), quantized_form(model)))
 
 
 def describe_checkpoint(
@@ -138,7 +129,7 @@ def describe_checkpoint(
     """
     check_vocabulary(model, vocabulary)
     description = {
-        "format_version": FORMAT_VERSION,
+        **version_fields(quantized_form(model)),
         "package_version": __version__,
         "model": model.config,
         "vocabulary": vocabulary.to_json(),
@@ -206,10 +197,9 @@ def parse_checkpoint(content: bytes, *, tokenizer: Any = None, allow_nonfinite: 
 
 def _parse(content: bytes, tokenizer: Any, allow_nonfinite: bool) -> Checkpoint:
     described = read_description(content)
-    as_fields("", described, {"format_version": _as_version}, unknown=True)  # first: others may differ
     check_kind(described, "LanguageModel")
     description = as_fields("", described, _REQUIRED, _OPTIONAL, unknown=True)
-    tensors = read_tensors(content)
+    tensors, form = read_parameters(content, described)
     training = description.get("training")
     arrays = {name[len(_TRAINING) :]: array for name, array in tensors.items() if name.startswith(_TRAINING)}
     parameters = {name: array for name, array in tensors.items() if not name.startswith(_TRAINING)}
@@ -224,6 +214,7 @@ def _parse(content: bytes, tokenizer: Any, allow_nonfinite: bool) -> Checkpoint:
         check_arrays(arrays)
     model = LanguageModel.from_config(settings._asdict())
     model.load_state_dict(parameters, allow_nonfinite=allow_nonfinite)
+    restore_quantized(model, form)
     return Checkpoint(model, vocabulary, state, str(description.get("package_version")))
 
 

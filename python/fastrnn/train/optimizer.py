@@ -15,6 +15,7 @@ from fastrnn._memory import named_memory
 from fastrnn._plain import as_count
 from fastrnn._representation import constructor_call
 from fastrnn.layers.base.module import Module, sparse_parts, trained_parts
+from fastrnn.layers.base.precision import check_trainable
 from fastrnn.train.modules import Modules, as_modules
 
 __all__ = ["Moments", "Optimizer"]
@@ -46,6 +47,8 @@ class Optimizer(ABC):
 
     def __init__(self, module: Modules, learning_rate: float, weight_decay: float) -> None:
         self.modules: tuple[Module, ...] = as_modules(module)
+        for each in self.modules:
+            check_trainable(each)
         self.learning_rate: float = as_number("learning_rate", learning_rate, least=0.0)
         self.weight_decay: float = as_number("weight_decay", weight_decay, least=0.0)
         if self.weight_decay and any(map(sparse_parts, self.modules)):

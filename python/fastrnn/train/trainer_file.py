@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from fastrnn._files import read_regular
-from fastrnn._plain import as_fields, as_mapping, as_text, errors_of_library, printable
+from fastrnn._plain import as_fields, as_mapping, as_text, printable
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.files.tensor_file import (
     FORMAT_VERSION,
-    METADATA_KEY,
     CheckpointError,
     check_kind,
+    file_content,
     read_description,
     read_tensors,
 )
@@ -37,9 +37,6 @@ def save_trainer(path: str | os.PathLike[str], trainer: Training) -> None:
     under names that begin with ``training.``. The header's metadata has one key, ``fastrnn``, whose value is
     JSON: ``format_version``, ``package_version``, ``kind`` ("Trainer") and ``training``.
     """
-    # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
-    from safetensors.numpy import save
-
     state = trainer_state(trainer)
     description = {
         "format_version": FORMAT_VERSION,
@@ -49,9 +46,7 @@ def save_trainer(path: str | os.PathLike[str], trainer: Training) -> None:
     }
     tensors = {_PARAMETERS + name: array for name, array in trainer.model.state_dict().items()}
     tensors |= {_TRAINING + name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
-    with errors_of_library("safetensors"):
-        content = save(tensors, {METADATA_KEY: json.dumps(description, allow_nan=False)})
-    write_atomically(path, content)
+    write_atomically(path, file_content(tensors, json.dumps(description, allow_nan=False)))
 
 
 def load_trainer(path: str | os.PathLike[str], trainer: Training) -> None:

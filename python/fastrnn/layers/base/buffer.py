@@ -10,8 +10,10 @@ import numpy as np
 
 from fastrnn._arrays import Array
 from fastrnn._memory import SMALLER_LAYER, out_of_memory
+from fastrnn.layers.base.precision import Precision
 
 __all__ = ["Buffer", "Shapes", "flat_size"]
+
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
@@ -21,14 +23,20 @@ class Buffer:
 
     Anything computed from parameters (packed weights) is cached until the version changes. While an edit is
     open the version is NaN, which equals nothing, so nothing is cached.
+
+    Attributes
+    ----------
+    grid : str
+        The precision on whose grid the weights lie; those of a quantized module are no longer written to.
     """
 
-    __slots__ = ("_edits", "_gradients", "_writes", "values", "version")
+    __slots__ = ("_edits", "_gradients", "_writes", "grid", "values", "version")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.values: Array = _zeros("parameters", size, dtype)
         self._gradients: Array | None = None
         self.version: float = 0
+        self.grid: Precision = "float32"
         self._writes = 0
         self._edits = 0
 
@@ -40,7 +48,12 @@ class Buffer:
         return self._gradients
 
     def touch(self) -> None:
-        """Record that values changed."""
+        """Record that values changed; refuse it for a quantized module."""
+        if self.grid != "float32":
+            raise ValueError(
+                "quantized: these parameters are for inference; write to the model they were made of, then "
+                "fr.quantize(model, ...)"
+            )
         self._writes += 1
         self.version = math.nan if self._edits else self._writes
 

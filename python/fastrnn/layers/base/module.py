@@ -17,7 +17,7 @@ from fastrnn._other_words import answers_other_words, hint_of_module
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.loading import UnmatchedKeys, check_names, own_names
 from fastrnn.layers.base.parameters import Gradients, Parameters, as_parameter
-from fastrnn.layers.base.precision import Precision
+from fastrnn.layers.base.precision import Precision, check_trainable
 from fastrnn.layers.base.sparse import SparseRows, TrainedPart, dense_parts
 
 __all__ = ["Module", "sparse_parts", "trained_parts"]
@@ -37,15 +37,13 @@ class Module:
     dtype : numpy.dtype
         Of parameters, inputs and outputs: float32 or float64.
     precision : str
-        Of the products: ``"float32"`` (of float64 modules, float64), ``"bfloat16"`` or ``"int8"``.
-    quantized : bool
-        Made by `fastrnn.quantize`: the weights have the precision too, and are not trained.
+        Of the products: ``"float32"`` (of float64 modules, float64), ``"bfloat16"`` or ``"int8"``. Of a
+        module made of modules, that of its parts that have another than float32.
     """
 
     parameters: Parameters
     dtype: np.dtype[Any]
-    precision: Precision = "float32"
-    quantized: bool = False
+    _precision: Precision = "float32"
 
     def __init__(self, shapes: Shapes, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -89,13 +87,27 @@ class Module:
     @property
     def gradients(self) -> Gradients:
         """Mapping of name to writable array, with the names, shapes and layout of `parameters`."""
+        check_trainable(self)
         if self._gradients is None:
             self._gradients = self.parameters._gradient_views()
         return self._gradients
 
+    @property
+    def precision(self) -> Precision:
+        """Of the products: ``"float32"`` (of float64 modules, float64), ``"bfloat16"`` or ``"int8"``."""
+        return self._precision
+
     def _set_precision(self, precision: Precision) -> None:
-        """Compute products with this precision from now on; what is not a product has none."""
-        self.precision = precision
+        """Compute products with this precision from now on; modules that have only float32 do nothing."""
+
+    @property
+    def quantized(self) -> bool:
+        """Whether `fastrnn.quantize` made it: weights have the precision, and none is written to."""
+        return self.parameters.grid != "float32"
+
+    def _quantizable(self) -> Iterable[str]:
+        """Return the own parameters that `fastrnn.quantize` rounds to the module's precision."""
+        return ()
 
     @property
     def num_parameters(self) -> int:

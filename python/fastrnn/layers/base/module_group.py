@@ -69,8 +69,12 @@ class ModuleGroup(Module):
             module._bind(buffer, start)
             start += module.num_parameters
 
+    @property
+    def precision(self) -> Precision:
+        """That of the parts that have another than float32."""
+        return next((part.precision for part in self._modules if part.precision != "float32"), "float32")
+
     def _set_precision(self, precision: Precision) -> None:
-        super()._set_precision(precision)
         for module in self._modules:
             module._set_precision(precision)
 
@@ -109,6 +113,11 @@ def _check_modules(modules: dict[str, Module]) -> None:
     for name, module in modules.items():
         if not isinstance(module, Module):
             raise TypeError(f"{name}: expected a module, got {type(module).__name__}")
+        if module.quantized:
+            raise ValueError(
+                f"{name}: expected a module that is not quantized; join the modules it was made of, then "
+                "write fr.quantize(network, ...)"
+            )
         if name in ("dtype", "parameters") or hasattr(Module, name):
             raise ValueError(f"modules: {name!r} is reserved by Module; choose another name")
         other = seen.setdefault(id(module), name)

@@ -12,6 +12,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_array, check_shape, contiguous, widen_bfloat16
 from fastrnn.layers.base.buffer import Buffer, Shapes, flat_size
 from fastrnn.layers.base.parameter_view import ParameterView
+from fastrnn.layers.base.precision import Precision
 
 __all__ = ["Gradients", "Parameters", "Views", "as_any_floats", "as_parameter"]
 
@@ -151,6 +152,11 @@ class Parameters(Mapping[str, Array]):
     def version(self) -> float:
         """An integer that every write raises; NaN, which equals nothing, while an edit is open."""
         return self._buffer.version
+
+    @property
+    def grid(self) -> Precision:
+        """The precision that `fastrnn.quantize` rounded the weights to; float32 if it did not."""
+        return self._buffer.grid
 
     @property
     def dtype(self) -> np.dtype[Any]:

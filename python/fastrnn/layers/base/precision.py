@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn._checks import as_choice
 
-__all__ = ["PRECISIONS", "Precision", "as_precision"]
+__all__ = ["PRECISIONS", "Precision", "as_precision", "check_trainable"]
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
@@ -38,3 +38,16 @@ def as_precision(precision: Any, dtype: np.dtype[Any]) -> Precision:
     if precision != "float32" and dtype != np.float32:
         raise ValueError(f"precision: expected 'float32' for dtype {dtype}, got {precision!r}")
     return "bfloat16" if precision == "bfloat16" else "float32"
+
+
+def check_trainable(module: Any) -> None:
+    """Check that a module is not one of `fastrnn.quantize`, before a pass in training.
+
+    Raises
+    ------
+    ValueError
+        If it is: its weights are no longer those that an optimiser would change in small steps.
+    """
+    if module.quantized:
+        kind = type(module).__name__
+        raise ValueError(f"quantized: this {kind} is for inference; train the model that it was made of")

@@ -12,17 +12,18 @@ import numpy as np
 from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._files import read_regular
 from fastrnn._memory import limited_memory
-from fastrnn._plain import as_fields, as_is, as_list, as_mapping, as_text, errors_of_library, printable
+from fastrnn._plain import as_fields, as_is, as_list, as_mapping, as_text, printable
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.files.tensor_file import (
-    FORMAT_VERSION,
-    METADATA_KEY,
     CheckpointError,
     check_kind,
+    file_content,
     read_description,
-    read_tensors,
+    read_parameters,
+    version_fields,
 )
+from fastrnn.layers.base.quantization import quantized_form, restore_quantized
 from fastrnn.layers.dense.activation import FUNCTIONS, Activation
 from fastrnn.layers.dense.attention import AdditiveAttention, MultiplicativeAttention
 from fastrnn.layers.dense.attention_pooling import AttentionPooling
@@ -57,6 +58,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "MultiplicativeAttention": {**_SIZES, "weight": as_flag, "scale": as_number},
     "AttentionPooling": {"key_size": as_size, "attention_size": as_size},
 }
+_PRECISION: dict[str, Any] = {kind: {"precision": as_text} for kind in ("Linear", "Softmax", "Head")}
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
@@ -106,6 +108,8 @@ def describe_part(name: str, part: Any) -> dict[str, Any]:
         own = {**_attributes(part, "in_features", "out_features"), "bias": "bias" in part.parameters}
     else:
         own = _attributes(part, *_FIELDS[kind])
+    if part.precision != "float32" and not part.quantized:
+        own["precision"] = part.precision
     return {"name": name, "kind": kind, **own}
 
 
@@ -113,25 +117,20 @@ def write_file(path: str | os.PathLike[str], network: Any, description: Descript
     """Write a network atomically.
 
     The tensors are the parameters under their own names. The header's metadata has one key, ``fastrnn``,
-    whose value is JSON: ``format_version``, ``package_version``, ``kind``, ``class`` if it is a user's own,
-    ``dtype`` and ``parts``.
+    whose value is JSON: ``format_version``, ``quantized`` if it is, ``package_version``, ``kind``, ``class``
+    if it is a user's own, ``dtype`` and ``parts``.
     """
-    # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
-    from safetensors.numpy import save
-
+    form = quantized_form(network)
     own = {} if description.own_class is None else {"class": description.own_class}
     header = {
-        "format_version": FORMAT_VERSION,
+        **version_fields(form),
         "package_version": __version__,
         "kind": description.kind,
         **own,
         "dtype": network.dtype.name,
         "parts": description.parts,
     }
-    metadata = {METADATA_KEY: json.dumps(header, allow_nan=False)}
-    with errors_of_library("safetensors"):
-        content = save(network.state_dict(), metadata)
-    write_atomically(path, content)
+    write_atomically(path, file_content(network.state_dict(), json.dumps(header, allow_nan=False), form))
 
 
 def read_file(
@@ -171,12 +170,13 @@ def _parse(
     _check_class(description, kind)
     as_fields("", description, {"parts": as_is, "dtype": as_text}, {"package_version": as_text}, unknown=True)
     dtype = as_choice("dtype", description["dtype"], ("float32", "float64"))
-    tensors = read_tensors(content)
+    tensors, form = read_parameters(content, description)
     size = sum(array.nbytes for array in tensors.values())
     levels = max((name.count(".") for name in tensors), default=0)
     with limited_memory((_NESTING + min(levels, _NESTING)) * size + _SLACK):
         network = make(_parts_from(description["parts"], dtype))
     network.load_state_dict(tensors, allow_nonfinite=allow_nonfinite)  # type: ignore[attr-defined]  # a Module
+    restore_quantized(network, form)  # type: ignore[arg-type]  # a Module
     return network
 
 
@@ -208,7 +208,7 @@ def _part_from(name: str, fields: Mapping[str, Any], dtype: str) -> Any:
             raise ValueError(f"{name}: expected {dtype}, got {part.dtype}")
         return part
     given = {key: value for key, value in fields.items() if key != "kind"}
-    return _CLASSES[kind](**as_fields(name, given, _FIELDS[kind]), dtype=dtype)
+    return _CLASSES[kind](**as_fields(name, given, _FIELDS[kind], _PRECISION.get(kind)), dtype=dtype)
 
 
 def _attributes(part: Any, *names: str) -> dict[str, Any]:

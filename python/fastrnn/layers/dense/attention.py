@@ -8,6 +8,7 @@ from fastrnn._arrays import Array
 from fastrnn._checks import as_flag, as_generator, as_number, as_size
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.dense.attention_layer import AttentionLayer
+from fastrnn.layers.dense.attention_memory import keys_of
 from fastrnn.layers.dense.linear import Linear, LinearTape
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class AdditiveAttention(AttentionLayer):
         super().__init__(*sizes, dtype, modules)
 
     def _keys(self, values: Array) -> tuple[Array, LinearTape | None]:
-        return self.key.forward(values)
+        return keys_of(self.key, values)
 
     def _keys_backward(self, tape: Any, dkeys: Array, dscore: Any, needed: bool) -> Array | None:
         self.score.gradients["weight"][0] += dscore.sum(axis=0)
@@ -222,7 +223,7 @@ class MultiplicativeAttention(AttentionLayer):
         return self._scale
 
     def _keys(self, values: Array) -> tuple[Array, LinearTape | None]:
-        return self.key.forward(values) if self._modules else (values, None)
+        return keys_of(self.key, values) if self._modules else (values, None)
 
     def _keys_backward(self, tape: Any, dkeys: Array, dscore: Any, needed: bool) -> Array | None:
         return self.key.backward(tape, dkeys, need_dx=needed) if self._modules else dkeys

@@ -13,6 +13,7 @@ from fastrnn._dispatch import kernels
 from fastrnn.layers.base.kept import frozen, kept
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.precision import Precision
 from fastrnn.layers.dense.attention_memory import (
     AttentionMemory,
     AttentionTape,
@@ -31,6 +32,8 @@ __all__ = ["AttentionLayer"]
 
 class AttentionLayer(ModuleGroup, ABC):
     """Attention of T queries to a memory, whatever the score: what `AdditiveAttention` and the other share.
+
+    Its only precision is float32.
 
     Attributes
     ----------
@@ -52,6 +55,9 @@ class AttentionLayer(ModuleGroup, ABC):
             super().__init__(**modules)
         else:
             Module.__init__(self, {}, as_dtype(dtype))
+
+    def _set_precision(self, precision: Precision) -> None:
+        """Do nothing: all products are in float32."""
 
     def prepare(self, values: Any, lengths: Any = None) -> AttentionMemory:
         """Make a memory of the values: compute their keys once, for all steps that attend to them.

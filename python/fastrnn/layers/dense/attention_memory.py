@@ -11,9 +11,17 @@ from fastrnn._dispatch import kernels
 from fastrnn.layers.base.kept import Kept, frozen
 
 if TYPE_CHECKING:
-    from fastrnn.layers.dense.linear import LinearTape
+    from fastrnn.layers.dense.linear import Linear, LinearTape
 
-__all__ = ["AttentionMemory", "AttentionTape", "MemoryGradients", "as_values", "run_backward", "run_forward"]
+__all__ = [
+    "AttentionMemory",
+    "AttentionTape",
+    "MemoryGradients",
+    "as_values",
+    "keys_of",
+    "run_backward",
+    "run_forward",
+]
 
 #: dkeys [R, A], dvalues [R, K] and, of additive scores, dscore [N, A]: each sequence's own.
 MemoryGradients: TypeAlias = tuple[Array, Array, Array | None]
@@ -178,6 +186,11 @@ def as_values(values: Any, lengths: Any, dtype: np.dtype[Any], width: int) -> tu
     if ends is None:
         ends = frozen(np.full(rows, steps, np.int64))
     return frozen(kernels.attention_rows(given, ends)), ends, steps
+
+
+def keys_of(key: Linear, values: Array) -> tuple[Array, LinearTape | None]:
+    """Return the keys of values, read-only, and the tape that a memory keeps: none if it is not trained."""
+    return (frozen(key(values)), None) if key.quantized else key.forward(values)
 
 
 def run_forward(memory: AttentionMemory, queries: Array | None, scale: float) -> tuple[Array, Array]:

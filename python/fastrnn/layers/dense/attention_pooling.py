@@ -9,10 +9,12 @@ from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.precision import Precision
 from fastrnn.layers.dense.attention_memory import (
     AttentionMemory,
     AttentionTape,
     as_values,
+    keys_of,
     run_backward,
     run_forward,
 )
@@ -58,7 +60,7 @@ class AttentionPooling(ModuleGroup):
         c   = sum over s of w_s h_s
 
     Parameters are ``key.weight [A, K]`` (U), ``key.bias [A]`` (b) and ``score.weight [1, A]`` (v), initially
-    uniform as in `Linear`.
+    uniform as in `Linear`. Its only precision is float32.
 
     Parameters
     ----------
@@ -113,6 +115,9 @@ class AttentionPooling(ModuleGroup):
             key=Linear(self.key_size, self.attention_size, dtype=dtype, seed=generator),
             score=Linear(self.attention_size, 1, bias=False, dtype=dtype, seed=generator),
         )
+
+    def _set_precision(self, precision: Precision) -> None:
+        """Do nothing: all products are in float32."""
 
     def __call__(self, values: Any, lengths: Any = None) -> tuple[Array, Array]:
         """Pool the steps of each sequence; nothing is kept.
@@ -235,7 +240,7 @@ class AttentionPooling(ModuleGroup):
 
     def _memory(self, values: Any, lengths: Any) -> AttentionMemory:
         own, ends, steps = as_values(values, lengths, self.dtype, self.key_size)
-        keys, tape = self.key.forward(own)
+        keys, tape = keys_of(self.key, own)
         score = frozen(self.score.parameters["weight"][0].copy())
         return AttentionMemory(self._identity, own, keys, ends, steps, score, tape)
 

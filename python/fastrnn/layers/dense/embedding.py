@@ -12,6 +12,7 @@ from fastrnn._dispatch import kernels
 from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import frozen, kept
 from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.precision import check_trainable
 from fastrnn.layers.base.sparse import SparseRows
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Embedding(Module):
         ValueError, TypeError
             As for a call.
         """
+        check_trainable(self)
         ids = kept("ids", as_ids("ids", ids, ("...",)))
         return frozen(self._look_up(ids)), ids
 
@@ -152,6 +154,9 @@ class Embedding(Module):
         kernels.embedding_backward(
             tape.reshape(-1), dy.reshape(tape.size, self.embedding_dim), self.gradients["weight"]
         )
+
+    def _quantizable(self) -> tuple[str, ...]:
+        return ("weight",)  # no operand of a product, but most of a small model's bytes
 
     def _sparse_rows(self) -> list[SparseRows]:
         if not self.sparse:

@@ -86,6 +86,8 @@ class Head(ModuleGroup):
         Whether the layers have biases.
     dtype : {"float32", "float64"}
         Of parameters, inputs and outputs.
+    precision : {"float32", "bfloat16"}
+        Of the products of all its layers, as for `Linear`.
     seed : int or numpy.random.Generator, optional
         Initialises the parameters, then drives dropout.
 
@@ -100,7 +102,8 @@ class Head(ModuleGroup):
     Raises
     ------
     ValueError
-        If a size is less than 1, the activation is unknown or the probability is out of range.
+        If a size is less than 1, the activation or the precision is unknown or the probability is out of
+        range.
     TypeError
         If a size is not an integer, `hidden_sizes` is not a sequence, or the dtype is not supported.
 
@@ -134,6 +137,7 @@ class Head(ModuleGroup):
         dropout: float = 0.0,
         bias: bool = True,
         dtype: DTypeLike = "float32",
+        precision: str = "float32",
         seed: Seed = None,
     ) -> None:
         self.activation: str = as_choice("activation", activation, ACTIVATIONS)
@@ -143,11 +147,9 @@ class Head(ModuleGroup):
         widths = [*sizes, as_size("out_features", out_features)]
         shapes = {f"weight of layer {i}": (F, K) for i, (K, F) in enumerate(pairwise(widths))}
         check_memory("parameters", shapes, as_dtype(dtype))
-        hidden = [
-            Linear(width, sizes[index + 1], bias, dtype=dtype, seed=self.rng)
-            for index, width in enumerate(sizes[:-1])
-        ]
-        output = Linear(sizes[-1], out_features, bias, dtype=dtype, seed=self.rng)
+        same: Any = {"dtype": dtype, "precision": precision, "seed": self.rng}
+        hidden = [Linear(K, F, bias, **same) for K, F in pairwise(sizes)]
+        output = Linear(sizes[-1], out_features, bias, **same)
         super().__init__(**{f"hidden{i}": linear for i, linear in enumerate(hidden)}, output=output)
         self.hidden: tuple[Linear, ...] = tuple(hidden)
 
@@ -253,7 +255,7 @@ class Head(ModuleGroup):
 
     @property
     def description(self) -> dict[str, Any]:
-        """The arguments that make such a head, but for dtype and seed, as plain values for ``json.dumps``."""
+        """The arguments that make such a head, but for dtype, precision and seed: plain values for JSON."""
         first = self.hidden[0] if self.hidden else self.output
         return {
             "in_features": first.in_features,
@@ -275,6 +277,7 @@ class Head(ModuleGroup):
             ("dropout", own["dropout"], 0.0),
             ("bias", own["bias"], True),
             ("dtype", self.dtype.name, "float32"),
+            ("precision", self.precision, "float32"),
         ]
         given = [f"{own['in_features']}, {own['hidden_sizes']}, {own['out_features']}"]
         given += [f"{name}={value!r}" for name, value, usual in options if value != usual]

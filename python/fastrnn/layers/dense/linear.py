@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from fastrnn._arrays import Array, as_dtype, as_floats
 from fastrnn._checks import as_flag, as_generator, as_size
@@ -11,6 +11,7 @@ from fastrnn._dispatch import kernels
 from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import Kept, frozen, kept
 from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.precision import Precision, as_precision, check_trainable
 from fastrnn.layers.base.random import fill_uniform
 
 if TYPE_CHECKING:
@@ -34,21 +35,21 @@ class LinearTape(Kept):
 
     x: Array
 
-    __slots__ = ("_packed", "x")
+    __slots__ = ("_packed", "_precision", "x")
 
-    def __init__(self, x: Array, packed: Any) -> None:
-        self.x, self._packed = x, packed
+    def __init__(self, x: Array, packed: Any, precision: Precision = "float32") -> None:
+        self.x, self._packed, self._precision = x, packed, precision
 
     def __repr__(self) -> str:
         return f"<LinearTape: x {list(self.x.shape)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.x, kernels.linear_weight(self._packed))
+        return _restored, (self.x, kernels.linear_weight(self._packed), self._precision)
 
 
-def _restored(x: Array, weight: Array) -> LinearTape:
+def _restored(x: Array, weight: Array, precision: Precision = "float32") -> LinearTape:
     """Return a pickled tape."""
-    return LinearTape(kept("x", x), kernels.linear_pack(weight, None))
+    return LinearTape(kept("x", x), kernels.linear_pack(weight, None, precision), precision)
 
 
 class Linear(Module):
@@ -66,13 +67,15 @@ class Linear(Module):
         Whether there is a bias.
     dtype : {"float32", "float64"}
         Of parameters, inputs and outputs.
+    precision : {"float32", "bfloat16"}
+        Of the products, as for `LSTM`. For int8 write ``fr.quantize(layer, "int8")``.
     seed : int or numpy.random.Generator, optional
         Initialises the parameters.
 
     Raises
     ------
     ValueError
-        If a size is less than 1.
+        If a size is less than 1, or the precision is not one of the two or contradicts the dtype.
     TypeError
         If a size is not an integer or the dtype is not supported.
     MemoryError
@@ -93,7 +96,17 @@ class Linear(Module):
     [1.0, 2.0, 0.0]
     >>> linear.gradients["bias"]
     array([4., 4.], dtype=float32)
+
+    In bfloat16 a factor has 8 bits: 257 is rounded to 256.
+
+    >>> linear = fr.Linear(1, 1, bias=False, precision="bfloat16")
+    >>> linear.load_state_dict({"weight": [[1]]})
+    UnmatchedKeys(missing_keys=[], unexpected_keys=[])
+    >>> linear(np.array([[257]], np.float32)).tolist()
+    [[256.0]]
     """
+
+    _has_precisions: ClassVar[bool] = True
 
     @answers_other_words
     def __init__(
@@ -103,6 +116,7 @@ class Linear(Module):
         bias: bool = True,
         *,
         dtype: DTypeLike = "float32",
+        precision: str = "float32",
         seed: Seed = None,
     ) -> None:
         self.in_features: int = as_size("in_features", in_features)
@@ -111,8 +125,21 @@ class Linear(Module):
         if as_flag("bias", bias):
             shapes["bias"] = (self.out_features,)
         super().__init__(shapes, as_dtype(dtype))
+        self._precision = self._checked_precision(precision)
         fill_uniform(self.parameters._writable_flat(), self.in_features**-0.5, as_generator(seed))
         self._packed: tuple[float, Any] = (-1, None)
+
+    def _checked_precision(self, precision: Any) -> Precision:
+        checked = as_precision(precision, self.dtype)
+        if checked != "float32" and not self._has_precisions:
+            kind = type(self).__name__
+            raise ValueError(f"precision: expected 'float32' in a {kind}, got {checked!r}")
+        return checked
+
+    def _set_precision(self, precision: Precision) -> None:
+        if self._has_precisions:
+            self._precision = precision
+            self.parameters._buffer.touch()  # the weights are packed again
 
     def __call__(self, x: Any) -> Array:
         """Map x.
@@ -152,9 +179,10 @@ class Linear(Module):
         ValueError, TypeError
             As for a call.
         """
+        check_trainable(self)
         x = kept("x", as_floats("x", x, self.dtype, ("...", self.in_features)))
         packed = self._packed_weights()
-        return frozen(self._map(x, packed)), LinearTape(x, packed)
+        return frozen(self._map(x, packed)), LinearTape(x, packed, self._precision)
 
     def _map(self, x: Array, packed: Any) -> Array:
         shape = (*x.shape[:-1], self.out_features)
@@ -208,6 +236,7 @@ class Linear(Module):
             self.gradients["weight"],
             self.gradients.get("bias"),
             need_dx,
+            tape._precision,
         )
         return None if dx is None else dx.reshape(x.shape)
 
@@ -216,9 +245,13 @@ class Linear(Module):
         version, packed = self._packed
         current = self.parameters.version
         if version != current:
-            packed = kernels.linear_pack(self.parameters["weight"], self.parameters.get("bias"))
+            own = self.parameters
+            packed = kernels.linear_pack(own["weight"], own.get("bias"), self._precision)
             self._packed = (current, packed)
         return packed
+
+    def _quantizable(self) -> tuple[str, ...]:
+        return () if self.precision == "float32" else ("weight",)
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)
@@ -230,4 +263,5 @@ class Linear(Module):
     def __repr__(self) -> str:
         options = "" if "bias" in self.parameters else ", bias=False"
         options += "" if self.dtype.name == "float32" else f", dtype={self.dtype.name!r}"
+        options += "" if self.precision == "float32" else f", precision={self.precision!r}"
         return f"Linear({self.in_features}, {self.out_features}{options})"

@@ -13,6 +13,7 @@ from fastrnn._checks import as_generator, as_integers, as_number, as_size
 from fastrnn._memory import check_memory, named_memory
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.precision import Precision
 from fastrnn.layers.dense.linear import Linear
 from fastrnn.layers.loss.softmax import Softmax
 
@@ -42,6 +43,8 @@ class AdaptiveSoftmax(ModuleGroup):
                  = softmax(W_head h)[cluster i] * softmax(W_i P_i h)[w - cutoffs[i]]
 
     with ``P_i [K // div_value^(i+1), K]``. A token costs the head and, if it is rare, one cluster.
+
+    Its only precision is float32.
 
     Parameters are ``head.weight [cutoffs[0] + clusters, K]`` and, for each cluster ``i``, the projection
     ``tail{i}.project.weight`` and ``tail{i}.output.weight``. There are no biases, as in PyTorch.
@@ -116,6 +119,9 @@ class AdaptiveSoftmax(ModuleGroup):
             tails.append(_Tail(project=project, output=output))
         super().__init__(head=head, **{f"tail{index}": tail for index, tail in enumerate(tails)})
         self.tails = tuple(tails)
+
+    def _set_precision(self, precision: Precision) -> None:
+        """Do nothing: all products are in float32."""
 
     @named_memory("log_p", "use fewer rows at a time")
     def __call__(self, h: Any) -> Array:

@@ -115,7 +115,8 @@ def binary_cross_entropy(
 class Logistic(Linear):
     """A `Linear` layer whose outputs are logits of independent yes-or-no questions, with their logistic loss.
 
-    ``losses`` and ``losses_and_gradients`` process rows in chunks: the logits are never stored at once.
+    ``losses`` and ``losses_and_gradients`` process rows in chunks: the logits are never stored at once. Its
+    only precision is float32.
 
     Parameters
     ----------
@@ -136,6 +137,8 @@ class Logistic(Linear):
     >>> output.probabilities(h).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
     """
+
+    _has_precisions = False
 
     def probabilities(self, h: Any) -> Array:
         """Return the probability of each yes.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastrnn._arrays import Array, as_floats, as_ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.precision import Precision, as_precision
 from fastrnn.layers.dense.linear import Linear
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from fastrnn.layers.dense.embedding import Embedding
 
 __all__ = ["Softmax", "TiedSoftmax"]
+
+MOST_LOGITS = 1 << 22  # at once, of the losses in int8
 
 
 class Softmax(Linear):
@@ -25,8 +30,8 @@ class Softmax(Linear):
 
     Parameters
     ----------
-    in_features, out_features, bias, dtype, seed
-        As for `Linear`; ``out_features`` is V.
+    in_features, out_features, bias, dtype, precision, seed
+        As for `Linear`; ``out_features`` is V. Losses are computed from logits of the precision, in float32.
 
     Examples
     --------
@@ -59,7 +64,8 @@ class Softmax(Linear):
         ValueError
             If a shape does not fit or a target is out of range.
         """
-        return _losses(h, self.parameters["weight"], self.parameters.get("bias"), targets)
+        weights = (self.parameters["weight"], self.parameters.get("bias"))
+        return _losses(self, weights, h, targets)
 
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
@@ -87,7 +93,7 @@ class Softmax(Linear):
         """
         weight, bias = self.parameters["weight"], self.parameters.get("bias")
         gradients = (self.gradients["weight"], self.gradients.get("bias"))
-        return _train(h, (weight, bias), targets, (scale, smoothing), gradients)
+        return _train(h, (weight, bias), targets, (scale, smoothing), gradients, self.precision)
 
 
 class TiedSoftmax(Module):
@@ -99,11 +105,14 @@ class TiedSoftmax(Module):
     ----------
     embedding : Embedding
         [V, K]; K is the width of h.
+    precision : {"float32", "bfloat16"}
+        As for `Softmax`; the embedding itself, a lookup, stays as it is.
 
     Raises
     ------
     ValueError
-        If the embedding's gradient is sparse.
+        If the embedding's gradient is sparse, or the precision is not one of the two or contradicts the
+        dtype.
 
     References
     ----------
@@ -125,13 +134,18 @@ class TiedSoftmax(Module):
     in_features: int
     out_features: int
 
-    def __init__(self, embedding: Embedding) -> None:
+    def __init__(self, embedding: Embedding, *, precision: str = "float32") -> None:
         if embedding.sparse:
             raise ValueError("embedding: expected sparse=False, as the output's gradient is dense")
         super().__init__({"bias": (embedding.num_embeddings,)}, embedding.dtype)
+        self._precision = as_precision(precision, self.dtype)
         self.embedding = embedding
         self.in_features, self.out_features = embedding.embedding_dim, embedding.num_embeddings
         self._packed: tuple[tuple[float, float], Any] = ((-1, -1), None)
+
+    def _set_precision(self, precision: Precision) -> None:
+        self._precision = precision
+        self.parameters._buffer.touch()  # the weights are packed again
 
     def __call__(self, h: Any) -> Array:
         """Return the logits.
@@ -158,7 +172,8 @@ class TiedSoftmax(Module):
 
     def losses(self, h: Array, targets: Ids) -> Array:
         """Return the cross-entropy of each token, as `Softmax.losses` does."""
-        return _losses(h, self.embedding.parameters["weight"], self.parameters["bias"], targets)
+        weights = (self.embedding.parameters["weight"], self.parameters["bias"])
+        return _losses(self, weights, h, targets)
 
     def losses_and_gradients(
         self, h: Array, targets: Ids, *, scale: float = 1.0, smoothing: float = 0.0
@@ -166,14 +181,14 @@ class TiedSoftmax(Module):
         """Do as `Softmax.losses_and_gradients`, adding the weight's gradient to the embedding's."""
         weights = (self.embedding.parameters["weight"], self.parameters["bias"])
         gradients = (self.embedding.gradients["weight"], self.gradients["bias"])
-        return _train(h, weights, targets, (scale, smoothing), gradients)
+        return _train(h, weights, targets, (scale, smoothing), gradients, self.precision)
 
     def _packed_weights(self) -> Any:
         """Return the packed weights, repacked if a parameter has changed."""
         versions = (self.parameters.version, self.embedding.parameters.version)
         if versions != self._packed[0]:
             weight = self.embedding.parameters["weight"]
-            self._packed = (versions, kernels.linear_pack(weight, self.parameters["bias"]))
+            self._packed = (versions, kernels.linear_pack(weight, self.parameters["bias"], self.precision))
         return self._packed[1]
 
     def _bind(self, buffer: Any, start: int) -> None:
@@ -184,16 +199,34 @@ class TiedSoftmax(Module):
         return {**super().__getstate__(), "_packed": ((-1, -1), None)}
 
     def __repr__(self) -> str:
-        return f"TiedSoftmax({self.embedding!r})"
+        option = "" if self.precision == "float32" else f", precision={self.precision!r}"
+        return f"TiedSoftmax({self.embedding!r}{option})"
 
 
 def _checked(h: Any, weight: Array, targets: Any) -> tuple[Array, Ids]:
     return as_floats("h", h, weight.dtype, ("M", weight.shape[1])), as_ids("targets", targets, ("M",))
 
 
-def _losses(h: Array, weight: Array, bias: Array | None, targets: Ids) -> Array:
-    h, targets = _checked(h, weight, targets)
-    losses, _ = kernels.linear_cross_entropy(h, weight, bias, targets, 0.0, None, None, False)
+def _losses(
+    output: Softmax | TiedSoftmax, weights: tuple[Array, Array | None], h: Array, targets: Ids
+) -> Array:
+    h, targets = _checked(h, weights[0], targets)
+    if output.precision == "int8":
+        return _losses_of_packed(output._packed_weights(), h, targets, output.out_features)
+    losses, _ = kernels.linear_cross_entropy(
+        h, *weights, targets, 0.0, None, None, False, precision=output.precision
+    )
+    return losses
+
+
+def _losses_of_packed(packed: Any, h: Array, targets: Ids, width: int) -> Array:
+    """Return losses from packed weights: to round weights to int8 takes longer than many products."""
+    rows = max(1, MOST_LOGITS // width)
+    losses = np.zeros(len(h), h.dtype)
+    for begin in range(0, len(h), rows):
+        own = slice(begin, begin + rows)
+        logits = kernels.linear_forward(packed, h[own])
+        losses[own], _ = kernels.softmax_cross_entropy(logits, targets[own], 0.0, 0.0, None)
     return losses
 
 
@@ -203,9 +236,12 @@ def _train(
     targets: Ids,
     scales: tuple[float, float],
     gradients: tuple[Array, Array | None],
+    precision: Precision,
 ) -> tuple[Array, Array]:
     scale, smoothing = scales
     h, targets = _checked(h, weights[0], targets)
-    losses, dh = kernels.linear_cross_entropy(h, *weights, targets, scale, *gradients, True, smoothing)
+    losses, dh = kernels.linear_cross_entropy(
+        h, *weights, targets, scale, *gradients, True, smoothing, precision
+    )
     assert dh is not None
     return losses, dh

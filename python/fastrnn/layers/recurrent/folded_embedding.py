@@ -30,6 +30,9 @@ class ProjectedStack:
     BPTT sums the gate gradients of all tokens of an id before it multiplies them with the weights: the same
     gradients, summed in another order.
 
+    In float32 only: a layer of another precision looks ids up in its weights as rounded, which would round
+    the products once more.
+
     Parameters
     ----------
     embedding : Embedding

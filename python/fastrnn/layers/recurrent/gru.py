@@ -38,7 +38,7 @@ class GRU(Recurrent[Array]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
+    input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, precision, seed
         As for `LSTM`.
     reset_after : bool, default True
         Whether the reset gate is applied after the product with h' or before it.
@@ -90,6 +90,7 @@ class GRU(Recurrent[Array]):
         dropout: float = 0.0,
         bias: bool = True,
         dtype: DTypeLike = "float32",
+        precision: str = "float32",
         seed: Seed = None,
         **options: Unpack[GRUOptions],
     ) -> None:
@@ -102,5 +103,6 @@ class GRU(Recurrent[Array]):
             dropout=dropout,
             bias=bias,
             dtype=dtype,
+            precision=precision,
             seed=seed,
         )

@@ -11,6 +11,7 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn._checks import as_generator, as_probability, as_size
 from fastrnn.layers.base.module import Module
+from fastrnn.layers.base.precision import Precision, check_trainable
 from fastrnn.layers.base.random import fill_uniform
 from fastrnn.layers.recurrent.engine import arguments
 from fastrnn.layers.recurrent.engine.arguments import Batch, StateParts, States
@@ -46,15 +47,13 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
     batch_first : bool
     dropout : float
     spec : RecurrentSpec
-        All of these and the options.
+        All of these, the options and the precision.
     rng : numpy.random.Generator
         Draws the dropout masks; a checkpoint must keep its state so that training can resume.
     """
 
     spec: RecurrentSpec
     _cell: ClassVar[str]
-    # A class's own arguments that are also attributes, with their defaults.
-    _own: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self, sizes: tuple[int, int, int], options: Mapping[str, Any], *, seed: Seed, **shared: Any
@@ -78,6 +77,11 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
     @dropout.setter
     def dropout(self, value: float) -> None:
         self.spec = self._weights.spec = replace(self.spec, dropout=as_probability("dropout", value))
+
+    def _set_precision(self, precision: Precision) -> None:
+        if self.spec.has_precisions:
+            self._set_attributes(replace(self.spec, precision=precision))
+            self._weights.use(self.spec)
 
     def __call__(
         self,
@@ -256,19 +260,6 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
         given = [f"{name}={value!r}" for name, value, usual in self._options() if value != usual]
         return f"{type(self).__name__}({', '.join([str(self.input_size), str(self.hidden_size), *given])})"
 
-    def _options(self) -> list[tuple[str, Any, Any]]:
-        """Return name, value and default of each option."""
-        return [
-            ("num_layers", self.num_layers, 1),
-            ("bidirectional", self.bidirectional, False),
-            ("batch_first", self.batch_first, False),
-            ("dropout", self.dropout, 0.0),
-            ("bias", self.bias, True),
-            ("dtype", self.dtype.name, "float32"),
-            *((name, value, None) for name, value in self._given.items()),
-            *((name, getattr(self, name), usual) for name, usual in self._own.items()),
-        ]
-
     def _result(self, y: Array, finals: States, *, alone: bool) -> tuple[Array, StateT]:
         """Return y and the state in the form that users receive."""
         return arguments.own_axes(self.spec, y, alone=alone), arguments.join_states(finals, alone=alone)
@@ -277,6 +268,7 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
         self, batch: Batch, checkpoint_every: int | None, *, initial: bool, packed: list[Any] | None = None
     ) -> tuple[Array, StateT, AnyTape]:
         """Run with the layer's packed weights or with `packed`; `initial`: no state was passed."""
+        check_trainable(self)
         tape: AnyTape
         every = None if checkpoint_every is None else as_size("checkpoint_every", checkpoint_every)
         weights = PassWeights(packed) if packed else self._weights.for_pass(self.rng)
@@ -296,6 +288,10 @@ class Recurrent(Module, SpecAttributes, Generic[StateT]):
             add_learned(self, firsts)
         first = arguments.join_states(firsts, alone=tape.alone)
         return None if dx is None else arguments.own_axes(self.spec, dx, alone=tape.alone), first
+
+    def _quantizable(self) -> list[str]:
+        products = ("weight_ih", "weight_hh")
+        return [name for name in self.parameters if self.precision != "float32" and name.startswith(products)]
 
     def _bind(self, buffer: Any, start: int) -> None:
         super()._bind(buffer, start)

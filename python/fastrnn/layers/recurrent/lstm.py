@@ -55,6 +55,10 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         Whether there are biases.
     dtype : {"float32", "float64"}
         The dtype of parameters, inputs and outputs.
+    precision : {"float32", "bfloat16"}
+        The precision of products, forward and backward, for dtype float32; not with options (from `proj_size`
+        on, except merge, reverse and learn_state). "bfloat16": both factors are rounded to bfloat16, their
+        products are summed in float32; see Notes. For int8 write ``fr.quantize(layer, "int8")``.
     seed : int or numpy.random.Generator, optional
         Draws the initial parameters, then the dropout masks. Without a seed they differ each time.
     proj_size : int, default 0
@@ -112,6 +116,13 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     MemoryError
         If the parameters cannot be allocated; the message names the number of bytes.
 
+    Notes
+    -----
+    In bfloat16, float32 stay: the parameters that the optimiser changes (steps may be smaller than the gap
+    between two bfloat16), the state, activations, biases, sums and gradients. An x of ids is looked up in
+    weight_ih as rounded. bfloat16 has float32's exponent, so small gradients do not vanish, and no loss
+    scaling is needed as in float16.
+
     References
     ----------
     Hochreiter, Schmidhuber (1997), "Long Short-Term Memory". Gers, Schmidhuber, Cummins (2000), "Learning to
@@ -122,7 +133,8 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     without Memory Loss". Gal, Ghahramani (2016), "A Theoretically Grounded Application of Dropout in
     Recurrent Neural Networks" (one mask for all steps). Wan et al. (2013), "Regularization of Neural
     Networks using DropConnect". El Hihi, Bengio (1995), "Hierarchical Recurrent Neural Networks for
-    Long-Term Dependencies" (skip).
+    Long-Term Dependencies" (skip). Kalamkar et al. (2019), "A Study of BFLOAT16 for Deep Learning Training".
+    Micikevicius et al. (2018), "Mixed Precision Training" (float32 parameters).
 
     Examples
     --------
@@ -140,6 +152,14 @@ class LSTM(Recurrent[tuple[Array, Array]]):
     >>> dx, dstate = rnn.backward(tape, np.ones_like(y))
     >>> dx.shape, rnn.gradients["weight_hh_l1"].shape
     ((4, 2, 3), (20, 5))
+
+    In bfloat16, with results and gradients in float32:
+
+    >>> rnn = fr.LSTM(3, 5, precision="bfloat16", seed=0)
+    >>> y, state, tape = rnn.forward(x)
+    >>> dx, dstate = rnn.backward(tape, np.ones_like(y))
+    >>> y.dtype.name, rnn.gradients["weight_hh_l0"].dtype.name, rnn
+    ('float32', 'float32', LSTM(3, 5, precision='bfloat16'))
     """
 
     _cell = "lstm"
@@ -155,6 +175,7 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         dropout: float = 0.0,
         bias: bool = True,
         dtype: DTypeLike = "float32",
+        precision: str = "float32",
         seed: Seed = None,
         **options: Unpack[LSTMOptions],
     ) -> None:
@@ -166,5 +187,6 @@ class LSTM(Recurrent[tuple[Array, Array]]):
             dropout=dropout,
             bias=bias,
             dtype=dtype,
+            precision=precision,
             seed=seed,
         )

@@ -81,6 +81,8 @@ class Cell(NamedTuple):
         Whether there is a weight_hh.
     plain : bool
         Whether layers without options have compiled kernels of their own.
+    precisions : bool
+        Whether these have other precisions than float32.
     by_name : bool
         Whether a language model and the program make it from its name and the usual sizes.
     options : frozenset of str
@@ -94,6 +96,7 @@ class Cell(NamedTuple):
     carried: int = 0
     has_product: bool = True
     plain: bool = False
+    precisions: bool = False
     by_name: bool = True
     options: frozenset[str] = frozenset()
     kernel: str | None = None
@@ -112,13 +115,14 @@ class Cell(NamedTuple):
 _GATED = frozenset({"gate_activation", "candidate_activation"})
 #: Every cell there is.
 CELLS: dict[str, Cell] = {
-    "elman": Cell("RNN", 1, plain=True, options=frozenset({"nonlinearity", "leak"})),
-    "gru": Cell("GRU", 3, plain=True, options=_GATED | {"reset_after"}),
+    "elman": Cell("RNN", 1, plain=True, precisions=True, options=frozenset({"nonlinearity", "leak"})),
+    "gru": Cell("GRU", 3, plain=True, precisions=True, options=_GATED | {"reset_after"}),
     "lstm": Cell(
         "LSTM",
         4,
         carried=1,
         plain=True,
+        precisions=True,
         options=_GATED | {"peephole", "coupled", "relevance", "cell_clip", "output_activation"},
     ),
     "slstm": Cell("SLSTM", 4, carried=3, plain=True),
@@ -235,6 +239,11 @@ class CellOptions:
             If a value is out of range, or two options contradict each other; the message names both.
         """
         unknown = {name: value for name, value in options.items() if name not in CELLS[cell].accepts}
+        if "precision" in unknown:
+            raise ValueError(
+                f"precision: {CELLS[cell].layer} has only float32; leave it out, or choose one of "
+                f"{', '.join(known.layer for known in CELLS.values() if known.precisions)}"
+            )
         if unknown:
             refuse_arguments(unknown, (*_SHARED, *CELLS[cell].accepts), "an option of this layer")
         checked = {name: checked_option(name, value) for name, value in options.items()}
@@ -278,13 +287,19 @@ class CellOptions:
     @computed_once
     def plain(self) -> bool:
         """Whether the kernels of the plain cell suffice."""
-        here = {"merge", "reverse", "learn_state", "reset_after", "cell"}
-        usual = CellOptions(self.cell)
-        relu = self.cell == "elman" and self.candidate_activation == "relu"  # also the plain cell
-        return CELLS[self.cell].plain and all(
-            getattr(self, field.name) == getattr(usual, field.name)
-            for field in fields(self)
-            if field.name not in here and not (relu and field.name == "candidate_activation")
+        return CELLS[self.cell].plain and not self.beyond_plain
+
+    @computed_once
+    def beyond_plain(self) -> tuple[str, ...]:
+        """The options that the kernels of the plain cell do not have."""
+        here, usual = {"merge", "reverse", "learn_state", "reset_after", "cell"}, CellOptions(self.cell)
+        if self.cell == "elman" and self.candidate_activation == "relu":
+            here.add("candidate_activation")  # also the plain cell
+        names = [field.name for field in fields(self) if field.name not in here]
+        changed = [name for name in names if getattr(self, name) != getattr(usual, name)]
+        nonlinear = self.cell == "elman"  # whose candidate's activation users call so
+        return tuple(
+            "nonlinearity" if nonlinear and name == "candidate_activation" else name for name in changed
         )
 
     @computed_once

@@ -32,7 +32,7 @@ class RNN(Recurrent[Array]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, seed
+    input_size, hidden_size, num_layers, bidirectional, batch_first, dropout, bias, dtype, precision, seed
         As for `LSTM`.
     nonlinearity : {"tanh", "relu", "sigmoid", "identity", "hard_sigmoid", "positive"}
         The first two are the plain cell; "identity" with a `leak` is a running average.
@@ -87,6 +87,7 @@ class RNN(Recurrent[Array]):
         dropout: float = 0.0,
         bias: bool = True,
         dtype: DTypeLike = "float32",
+        precision: str = "float32",
         seed: Seed = None,
         **options: Unpack[RNNOptions],
     ) -> None:
@@ -99,6 +100,7 @@ class RNN(Recurrent[Array]):
             dropout=dropout,
             bias=bias,
             dtype=dtype,
+            precision=precision,
             seed=seed,
         )
 

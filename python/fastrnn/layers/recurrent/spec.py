@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastrnn._arrays import Array, as_dtype
 from fastrnn._checks import as_flag, as_probability, as_size
 from fastrnn._memory import check_memory, named_memory
-from fastrnn.layers.recurrent.options import CellOptions
+from fastrnn.layers.base.precision import Precision, as_precision
+from fastrnn.layers.recurrent.options import CELLS, CellOptions
 from fastrnn.layers.recurrent.shapes import Group, group_shapes, groups, state_shapes, suffixes
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class RecurrentSpec:
     dtype : numpy.dtype
     options : CellOptions
         The cell and its options.
+    precision : str
+        Of the products.
     """
 
     input_size: int
@@ -51,6 +54,7 @@ class RecurrentSpec:
     bias: bool
     dtype: np.dtype[Any]
     options: CellOptions
+    precision: Precision = "float32"
 
     @classmethod
     def of(
@@ -64,13 +68,15 @@ class RecurrentSpec:
         bias: bool,
         dtype: DTypeLike,
         options: Mapping[str, Any],
+        precision: str = "float32",
     ) -> RecurrentSpec:
         """Check a layer's arguments; `sizes` are input_size, hidden_size and num_layers.
 
         Raises
         ------
         ValueError
-            If a size is less than 1, a probability is out of range, or two options contradict each other.
+            If a size is less than 1, a probability is out of range, two options contradict each other, or the
+            layer does not have the precision.
         TypeError
             If a size is not an integer, the dtype is not float32 or float64, or an option is unknown.
         """
@@ -80,7 +86,7 @@ class RecurrentSpec:
         directions = 2 if as_flag("bidirectional", bidirectional) else 1
         probability = as_probability("dropout", dropout)
         checked = CellOptions.of(cell, hidden_size, directions, options)
-        return cls(
+        spec = cls(
             input_size,
             hidden_size,
             num_layers,
@@ -91,6 +97,28 @@ class RecurrentSpec:
             dtype=as_dtype(dtype),
             options=checked,
         )
+        return replace(spec, precision=spec.checked_precision(precision))
+
+    @property
+    def has_precisions(self) -> bool:
+        """Whether the layer has other precisions than float32: a cell that has them, without options."""
+        return CELLS[self.cell].precisions and self.options.plain
+
+    def checked_precision(self, precision: Any) -> Precision:
+        """Check the precision of a layer that is to be trained.
+
+        Raises
+        ------
+        ValueError
+            If the layer does not have it; the message names the option that has only float32.
+        TypeError
+            If it is not a str.
+        """
+        checked = as_precision(precision, self.dtype)
+        if checked != "float32" and not self.has_precisions:
+            reason = " and ".join(self.options.beyond_plain) or CELLS[self.cell].layer
+            raise ValueError(f"precision: expected 'float32' with {reason}, got {checked!r}")
+        return checked
 
     def warn_of_dropout(self, stacklevel: int) -> None:
         """Warn of dropout between layers where there is only one, as PyTorch does."""
@@ -210,6 +238,10 @@ class SpecAttributes:
     state_names: tuple[str, ...]
     output_size: int
     proj_size: int
+    _precision: Precision
+    #: A class's own arguments that are also attributes, with their defaults; and the options that were given.
+    _own: ClassVar[Mapping[str, Any]] = {}
+    _given: dict[str, Any]
 
     def _set_attributes(self, spec: RecurrentSpec) -> None:
         self.spec, self.options = spec, spec.options
@@ -217,4 +249,19 @@ class SpecAttributes:
         self.directions, self.bidirectional = spec.directions, spec.directions == 2
         self.num_layers, self.batch_first, self.bias = spec.num_layers, spec.batch_first, spec.bias
         self.gates, self.state_names, self.output_size = spec.gates, spec.state_names, spec.output_size
-        self.proj_size = spec.options.proj_size
+        self.proj_size, self._precision = spec.options.proj_size, spec.precision
+
+    def _options(self) -> list[tuple[str, Any, Any]]:
+        """Return name, value and default of each option."""
+        spec = self.spec
+        return [
+            ("num_layers", spec.num_layers, 1),
+            ("bidirectional", self.bidirectional, False),
+            ("batch_first", spec.batch_first, False),
+            ("dropout", spec.dropout, 0.0),
+            ("bias", spec.bias, True),
+            ("dtype", spec.dtype.name, "float32"),
+            *((("precision", spec.precision, "float32"),) if spec.has_precisions else ()),
+            *((name, value, None) for name, value in self._given.items()),
+            *((name, getattr(self, name), usual) for name, usual in self._own.items()),
+        ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastrnn._arrays import as_dtype
 from fastrnn._checks import as_choice, as_flag, as_number, as_probability, as_size
+from fastrnn.layers.base.precision import as_precision
 from fastrnn.models.base.encoder import CELL_NAMES, SequenceEncoder
 from fastrnn.models.base.examples import Examples
 from fastrnn.models.base.fitted_model import FittedModel, validation_examples
@@ -88,6 +89,11 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         For the parameters, the order of the examples and dropout. With an int, ``fit`` is repeatable.
     dtype : {"float32", "float64"}
         Of the parameters and of all that is computed.
+    precision : {"float32", "bfloat16"}
+        Of the products of plain recurrent, linear and softmax layers. "bfloat16": their operands are rounded
+        to 8 significant bits; sums, states, losses, gradients and parameters stay float32. Attention, CRF,
+        CTC, logistic outputs, and cells with options or of another kind than RNN, GRU and LSTM are computed
+        in float32. For inference in int8 write ``fastrnn.quantize(model, "int8")``.
     verbose : bool, default False
         Show a progress bar.
 
@@ -125,6 +131,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
     n_iter_no_change: int = 5
     random_state: Any = None
     dtype: str = "float32"
+    precision: str = "float32"
     verbose: bool = False
 
     # Set by `fit`.
@@ -178,6 +185,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
             If a setting is wrong, there are not as many targets as sequences, a sequence is empty, or a
             feature is not finite; the message names the row.
         """
+        self._check_trainable("fit")
         fresh = self._blank()
         settings, rng = fresh._settings(), fresh._generator()
         fresh._begin(X, y, rng)
@@ -193,6 +201,11 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         self._adopt(fresh)
         return self
 
+    @property
+    def quantized(self) -> bool:
+        """Whether `fastrnn.quantize` made the model: then ``network_.precision`` is that of its weights."""
+        return self.__sklearn_is_fitted__() and bool(self.network_.quantized)
+
     # ---- what models use
 
     def _settings(self) -> FitSettings:
@@ -205,7 +218,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         as_probability("dropout", self.dropout)
         as_flag("bidirectional", self.bidirectional)
         as_number("unknown_alpha", self.unknown_alpha, least=0.0)
-        as_dtype(self.dtype)
+        as_precision(self.precision, as_dtype(self.dtype))
         if self.initialize is not None and not callable(self.initialize):
             raise TypeError(f"initialize: expected a function, got {type(self.initialize).__name__}")
         return self._training_settings()
@@ -216,6 +229,20 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         learn(X, y, rng, **known)
         if self.initialize is not None:
             self.initialize(self.network_)
+
+    def _new_network(self, rng: np.random.Generator) -> Any:
+        network = self._make_network(rng)
+        network._set_precision(as_precision(self.precision, network.dtype))
+        return network
+
+    def _check_trainable(self, method: str) -> None:
+        """Check that the model is not a quantized one, which has no parameters that could be trained."""
+        if self.quantized:
+            kind = type(self).__name__
+            raise ValueError(
+                f"quantized: {kind} is for inference; call {method} of the model it was made of, or of a new "
+                f"one, {kind}(**model.get_params())"
+            )
 
     def _encoder(
         self, codec: InputCodec, rng: np.random.Generator, joined_size: int = 0, *, stacked: int = 1
@@ -243,6 +270,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
 
     def _fit_further(self, X: Any, y: Any, **known: Any) -> Self:
         """Do what ``partial_fit`` does; the first time `_learn` gets what is known of later calls."""
+        self._check_trainable("partial_fit")
         if self.__sklearn_is_fitted__():
             self._continue(X, y)
             return self

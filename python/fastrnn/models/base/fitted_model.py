@@ -39,6 +39,10 @@ class FittedModel(ScikitEstimator, ABC):
     def _make_network(self, rng: np.random.Generator) -> Any:
         """Return the network that the settings and the learned attributes describe."""
 
+    def _new_network(self, rng: np.random.Generator) -> Any:
+        """Return that network in the precision of the settings; a model without that setting has float32."""
+        return self._make_network(rng)
+
     @abstractmethod
     def _learned(self) -> dict[str, Any]:
         """Return the learned attributes as plain values, ready for ``json.dumps``."""

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from fastrnn._checks import as_number
 from fastrnn._files import read_regular
 from fastrnn._memory import limited_memory
-from fastrnn._plain import as_fields, as_list, as_mapping, as_text, errors_of_library, optional, printable
+from fastrnn._plain import as_fields, as_list, as_mapping, as_text, optional, printable
 from fastrnn._version import __version__
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.files.tensor_file import (
-    FORMAT_VERSION,
-    METADATA_KEY,
     CheckpointError,
     check_kind,
+    file_content,
     read_description,
-    read_tensors,
+    read_parameters,
+    version_fields,
 )
+from fastrnn.layers.base.quantization import quantized_form, restore_quantized
 from fastrnn.layers.description import plain_value
 
 __all__ = ["FURTHER", "SavedModel", "kind_of_file", "read_model", "source_of_file", "write_model"]
@@ -53,7 +54,7 @@ class SavedModel(Protocol):
     def _restore(self, values: Mapping[str, Any]) -> None: ...
     def _tensors(self) -> dict[str, NDArray[Any]]: ...
     def _restore_tensors(self, tensors: dict[str, NDArray[Any]]) -> None: ...
-    def _make_network(self, rng: np.random.Generator) -> Any: ...
+    def _new_network(self, rng: np.random.Generator) -> Any: ...
     def _blank(self: ModelT) -> ModelT: ...
     def _adopt(self: ModelT, fitted: ModelT) -> None: ...
 
@@ -68,12 +69,11 @@ def write_model(
 
     The tensors are the network's parameters, and what else the model keeps as arrays, under names that begin
     with ``further.``. The header's metadata has one key, ``fastrnn``, whose value is
-    JSON: ``format_version``, ``package_version``, ``kind`` (the class), ``settings``, ``learned`` and
-    ``history``; and ``source``, where it is given: what a program remembers of the data, plain values.
+    JSON: ``format_version``, ``quantized`` if it is, ``package_version``, ``kind`` (the class), ``settings``,
+    ``learned`` and ``history``; and ``source``, where it is given: what a program remembers of the data, as
+    plain values.
     """
-    # Imported here: training needs no safetensors, and `import fastrnn` must stay fast.
-    from safetensors.numpy import save
-
+    form = quantized_form(model.network_)
     given = model._settings_of_file()
     settings = {name: plain_value(value) for name, value in given.items()}
     if "cell_options" in given:
@@ -81,10 +81,12 @@ def write_model(
     settings["dtype"] = np.dtype(given["dtype"]).name
     if not isinstance(settings["random_state"], int):
         settings["random_state"] = None
+    if settings.get("precision") == "float32":
+        del settings["precision"]  # files of models without it stay readable by older versions
     if "initialize" in given:
         settings["initialize"] = None  # a function; the file has the parameters themselves
     description = {
-        "format_version": FORMAT_VERSION,
+        **version_fields(form),
         "package_version": __version__,
         "kind": type(model).__name__,
         "settings": settings,
@@ -93,10 +95,8 @@ def write_model(
     }
     if source is not None:
         description["source"] = dict(source)
-    metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
-    with errors_of_library("safetensors"):
-        content = save({**model.network_.state_dict(), **model._tensors()}, metadata)
-    write_atomically(path, content)
+    tensors = {**model.network_.state_dict(), **model._tensors()}
+    write_atomically(path, file_content(tensors, json.dumps(description, allow_nan=False), form))
 
 
 def read_model(path: str | os.PathLike[str], kind: type[ModelT]) -> ModelT:
@@ -155,12 +155,13 @@ def _parse(content: bytes, kind: type[ModelT]) -> ModelT:
     model = kind(**fields["settings"])
     model._settings()
     model._restore(fields["learned"])
-    tensors = read_tensors(content)
+    tensors, form = read_parameters(content, description)
     size = sum(array.nbytes for array in tensors.values())
     with limited_memory(_NESTING * size + _SLACK):
-        network = model._make_network(np.random.default_rng(0))
+        network = model._new_network(np.random.default_rng(0))
     own = {name: array for name, array in tensors.items() if not name.startswith(FURTHER)}
     network.load_state_dict(own)
+    restore_quantized(network, form)
     model.network_ = network
     model._restore_tensors({name: array for name, array in tensors.items() if name not in own})
     model.history_ = fields["history"]

@@ -98,7 +98,8 @@ n_iter_no_change
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None
         With an int, ``fit`` is repeatable.
     dtype : {"float64", "float32"}
-        Of states and readout. float32 is faster and needs a larger ridge.
+        Of states and readout. float32 is faster and needs a larger ridge. Reservoirs have no
+        ``precision``: all their products are of this dtype.
     verbose : bool, default False
         Show a progress bar in `fit_further`.
 

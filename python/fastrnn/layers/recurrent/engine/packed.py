@@ -50,12 +50,12 @@ def pack(spec: RecurrentSpec, group: Group) -> Any:
         return _pack_variant(spec, group)
     weights = group["weight_ih"], group["weight_hh"], group.get("bias_ih"), group.get("bias_hh")
     if spec.cell == "elman":
-        return kernels.elman_pack(*weights, options.candidate_activation)
+        return kernels.elman_pack(*weights, options.candidate_activation, spec.precision)
     if spec.cell == "gru":
-        return kernels.gru_pack(*weights, options.reset_after)
+        return kernels.gru_pack(*weights, options.reset_after, spec.precision)
     if spec.cell == "slstm":
         return kernels.slstm_pack(*weights)
-    return kernels.lstm_pack(*weights)
+    return kernels.lstm_pack(*weights, spec.precision)
 
 
 def _pack_variant(spec: RecurrentSpec, group: Group) -> Any:
@@ -118,6 +118,11 @@ class PackedWeights:
         self._current: tuple[float, PassWeights] = (-1, PassWeights([]))
         self._groups: list[Group] | None = None
         self._gradients: tuple[Gradients, list[Group]] | None = None
+
+    def use(self, spec: RecurrentSpec) -> None:
+        """Pack the weights as another specification says from now on, those of streams too."""
+        self.spec = spec
+        self.parameters._buffer.touch()
 
     def groups(self) -> list[Group]:
         """Return the weights of each layer and direction by name."""
