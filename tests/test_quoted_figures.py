@@ -114,6 +114,19 @@ def test_numbers_of_parameters_are_those_of_the_models():
     assert "It has {:,} parameters instead of {:,}.".format(*sizes) in PAGES["docs/language-models.md"]
 
 
+def test_the_quality_of_precisions_is_what_was_measured():
+    rows = table("benchmarks/README.md", "| model | loss, float32 |")
+    trainings = result("precision-quality")["trainings"]
+    assert [row[0] for row in rows] == list(trainings)
+    for row, training in zip(rows, trainings.values(), strict=True):
+        exact, narrow = (training["curves"][precision][-1] for precision in ("float32", "bfloat16"))
+        perplexities = [one["perplexity"] for one in training["inference"].values()]
+        ratio = exact["seconds"] / narrow["seconds"]
+        assert_numbers(row[1:], [exact["loss"], narrow["loss"], ratio, *perplexities])
+    pairs = trainings["words"]["pairs"].values()
+    assert all((one["right"], one["of"], one["other than float32"]) == (19, 20, []) for one in pairs)
+
+
 def test_the_accuracy_of_activations_is_what_was_measured():
     worst = max(one["worst_ulp"] for one in result("activation_error")["float32"].values())
     (quoted,) = re.findall(r"within ([\d.]+) units in the\s+last place", PAGES["README.md"])
