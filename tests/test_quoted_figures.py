@@ -225,6 +225,21 @@ def test_the_ranges_of_sequence_models_are_what_was_measured():
     assert_numbers([number for pair in quoted for number in pair], [f(r) for r in ranges for f in (min, max)])
 
 
+def test_the_table_of_models_in_fewer_bits_is_what_was_measured():
+    points = result("precision-models")["points"]
+    rows = table("benchmarks/README.md", "| data | held out | measured |")
+    shown = ["bfloat16", "bfloat16, quantized to int8"]
+    shown += [f"float32, quantized to {precision}" for precision in ("bfloat16", "int8")]
+    for (name, examples, unit, *cells), point in zip(rows, points, strict=True):
+        assert (name, unit) == (point["name"], point["unit"])
+        ways = {way["way"]: way for way in point["ways"]}
+        assert_numbers(
+            [examples, *cells[:2]], [point["examples"], point["baseline"], ways["float32"]["mean"]]
+        )
+        pairs = [(ways[way]["difference"], ways[way]["standard error"]) for way in shown]
+        assert_numbers(cells[2:], [number for pair in pairs for number in pair])
+
+
 def test_the_table_of_reservoirs_is_what_was_measured():
     points = result("reservoirs")["points"]
     for name, *cells in table("docs/seeing-through-time.md", "| units, density | states |"):
