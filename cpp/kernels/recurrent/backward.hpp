@@ -322,7 +322,7 @@ void weight_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scr
     if (to.dweight) product.sides[1] = {to.h, to.dweight, to.width, to.shift};
     S* const workspace = scratch.outer + worker.rank * scratch.outer_size;
     if constexpr (std::is_same_v<S, float>)
-        if (p.sizes.narrow) accumulate_narrow_outer(*p.sizes.narrow, product, scratch.row_of, to.columns, workspace);
+        if (p.sizes.narrow) accumulate_narrow_outer(*p.sizes.narrow, product, to.columns, workspace);
     if (!p.sizes.narrow) accumulate_outer(product, to.columns, workspace);
     if (to.dweight_ih && !p.input.x) scatter_gradient(p, scratch, tokens, to);
 }
