@@ -19,7 +19,7 @@ def kept_gate(gate: Floats, *, bounded: bool = True) -> Floats:
 
     >>> import numpy as np
     >>> kept_gate(np.array([0.999, 1, -0.25], "float32")).tolist()  # bfloat16 would have 1.0, 1.0, -0.25
-    [0.99902343750, 1.0, -0.25]
+    [0.9990234375, 1.0, -0.25]
     >>> kept_gate(np.array([0.999, 300], "float32"), bounded=False).tolist()
     [1.0, 300.0]
     """
