@@ -55,7 +55,8 @@ class Tape:
         LSTM: the cell after each step, 0 on padding.
     gates : ndarray or None
         After their activations; 0 on padding. LSTM: [T, N, 4, H], i, f, g, o. GRU with ``reset_after``:
-        [T, N, 4, H], r, z, n and W_hn h + b_hn; GRU without: [T, N, 3, H], r, z, n. Vanilla: None.
+        [T, N, 4, H], r, z, n and W_hn h + b_hn; GRU without: [T, N, 3, H], r, z, n. Vanilla: None. In
+        bfloat16 rounded, as `kept_gates` says.
     """
 
     x: npt.NDArray[Any]
