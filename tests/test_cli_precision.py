@@ -8,8 +8,8 @@ import pytest
 
 import fastrnn as fr
 from fastrnn.cli import main
-from fastrnn.cli.precision import INFERENCE
 from fastrnn.decode import Sampling, next_symbols, sample_ids, score
+from fastrnn.files.quantized_tensors import QUANTIZED
 from fastrnn.train import evaluate, load_checkpoint, save_checkpoint
 from test_cli import SMALL, assert_one_line, folder, log_of, model, run, run_well
 from training_cases import TEXT, VOCABULARY, make_model, same_arrays
@@ -128,7 +128,7 @@ def test_int8_is_refused_in_training_with_what_to_type(folder):
 # --- commands that use a model ---
 
 
-@pytest.mark.parametrize("precision", INFERENCE)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_the_numbers_are_those_of_the_quantized_model(model, precision):
     checkpoint = load_checkpoint(model)
     small, vocabulary = fr.quantize(checkpoint.model, precision), checkpoint.vocabulary
@@ -182,7 +182,7 @@ def test_a_float64_model_is_not_quantized(folder):
 @pytest.mark.parametrize("command", ["sample", "eval", "score", "next", "predict"])
 def test_every_command_that_runs_a_model_has_the_option(command):
     options = {option.name: option for option in main.get_command(None, command).params}
-    assert tuple(options["precision"].type.choices) == INFERENCE
+    assert tuple(options["precision"].type.choices) == QUANTIZED
     assert not options["precision"].required
 
 
@@ -229,7 +229,7 @@ def test_a_file_that_is_there_or_the_model_itself_is_not_replaced_unasked(model,
     assert (folder / model).read_bytes() == before
 
 
-@pytest.mark.parametrize("precision", INFERENCE)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_a_quantized_file_is_not_quantized_again(model, folder, precision):
     small = quantized_file(model, "int8")
     result = run("quantize", small, "--precision", precision, "--out", "again.safetensors")

@@ -7,14 +7,12 @@ from typing import Any, TypeVar
 import click
 
 from fastrnn.cli.command_line import command_line
+from fastrnn.files.quantized_tensors import QUANTIZED
 from fastrnn.layers import quantize
 
-__all__ = ["INFERENCE", "TrainedPrecision", "in_precision", "network_of", "precision_option", "quantized"]
+__all__ = ["TrainedPrecision", "in_precision", "network_of", "precision_option", "quantized"]
 
 T = TypeVar("T")
-
-#: What models are quantized to.
-INFERENCE = ("bfloat16", "int8")
 
 
 class TrainedPrecision(click.Choice):  # type: ignore[type-arg]  # in click 8.1 it takes none
@@ -33,7 +31,7 @@ class TrainedPrecision(click.Choice):  # type: ignore[type-arg]  # in click 8.1 
 
 precision_option = click.option(
     "--precision",
-    type=click.Choice(INFERENCE),
+    type=click.Choice(QUANTIZED),
     show_default="that of MODEL",
     help="Quantize the weights before use: less memory, faster, and results that differ a little.",
 )
