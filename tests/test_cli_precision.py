@@ -165,12 +165,6 @@ def test_a_quantized_file_needs_no_option_and_takes_no_other(model, command):
     assert_one_line(result, 2, message)
 
 
-@pytest.mark.parametrize("command", USES)
-def test_float32_is_no_precision_to_quantize_to(model, command):
-    result = run(command, model, *USES[command], "--precision", "float32")
-    assert_one_line(result, 2, "'float32' is not one of 'bfloat16', 'int8'")
-
-
 def test_a_float64_model_is_not_quantized(folder):
     save_checkpoint("wide.safetensors", make_model(dtype="float64"), VOCABULARY)
     for command, *rest in (["eval", "text.txt"], ["quantize", "--out", "n.st"]):
@@ -184,6 +178,12 @@ def test_every_command_that_runs_a_model_has_the_option(command):
     options = {option.name: option for option in main.get_command(None, command).params}
     assert tuple(options["precision"].type.choices) == QUANTIZED
     assert not options["precision"].required
+
+
+@pytest.mark.parametrize("command", [*USES, "quantize"])
+def test_float32_is_answered_with_what_to_leave_out(model, command):
+    result = run(command, model, *USES.get(command, ["--out", "s.st"]), "--precision", "float32")
+    assert_one_line(result, 2, "'--precision': float32 quantizes nothing; leave --precision out")
 
 
 # --- smaller files ---

@@ -13,9 +13,9 @@ from fastrnn._plain import errors_of_library
 from fastrnn.cli.model_argument import load_language_model, model_argument, model_kind
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
-from fastrnn.cli.precision import quantized
+from fastrnn.cli.precision import QuantizedPrecision, quantized
 from fastrnn.cli.standard_streams import show
-from fastrnn.files.quantized_tensors import QUANTIZED, SCALE
+from fastrnn.files.quantized_tensors import SCALE
 from fastrnn.models.base.model_file import source_of_file, write_model
 from fastrnn.train import Checkpoint, save_checkpoint
 
@@ -29,7 +29,7 @@ _NAMES = {"I8": "int8", "BF16": "bfloat16", "F32": "float32"}
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to write to.")
 @click.option(
     "--precision",
-    type=click.Choice(QUANTIZED),
+    type=QuantizedPrecision(),
     default="int8",
     show_default=True,
     help="int8: a quarter of the size, a scale per row. bfloat16: half the size.",
