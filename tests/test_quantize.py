@@ -246,7 +246,7 @@ def test_cells_with_options_and_the_adaptive_softmax_stay_float32():
     ids=lambda module: type(module).__name__,
 )
 def test_a_layer_of_float32_only_has_nothing_to_quantize(module):
-    with pytest.raises(ValueError, match=f"got a {type(module).__name__} without; LSTM, GRU"):
+    with pytest.raises(ValueError, match=f"got none in this {type(module).__name__}; LSTM, GRU"):
         fr.quantize(module, "int8")
 
 

@@ -171,8 +171,8 @@ def _rounded(network: Module, precision: Precision) -> Mapping[str, Array]:
     weights = _weights(network)
     if not weights:
         raise ValueError(
-            f"model: expected weights to quantize, got a {type(network).__name__} without; LSTM, GRU and RNN "
-            "without options, Linear, Head, Softmax and Embedding, which has a TiedSoftmax's, have some"
+            f"model: expected weights to quantize, got none in this {type(network).__name__}; LSTM, GRU and "
+            "RNN without options, Linear, Head, Softmax and Embedding, which has a TiedSoftmax's, have some"
         )
     for name, weight in weights.items():
         if precision == "int8" and weight.shape[1] > _MOST_COLUMNS:
