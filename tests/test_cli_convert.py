@@ -215,6 +215,21 @@ def test_a_graph_goes_out_and_comes_back(source, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras calls NumPy in an older way
+def test_a_graph_of_a_model_in_fewer_bits_says_that_it_computes_in_float32(tmp_path):
+    pytest.importorskip("onnx")
+    chain = fr.Sequential(fr.LSTM(3, 4, seed=0), fr.Linear(4, 2, seed=1))
+    for model, note in (
+        (chain, []),
+        (fr.Sequential(fr.LSTM(3, 4, precision="bfloat16")), ["products in bfloat16 became float32"]),
+        (fr.quantize(chain, "int8"), ["products in int8 became float32"]),
+    ):
+        model.save(tmp_path / "m.safetensors")
+        for target, expected_notes in (("m.onnx", note), ("copy.safetensors", [])):
+            options = ["--overwrite", "--json"]
+            result = run_well("convert", tmp_path / "m.safetensors", tmp_path / target, *options)
+            assert json.loads(result.stdout)["notes"] == expected_notes
+
+
 def test_a_model_of_keras_comes_in(keras, tmp_path):
     model = keras.Sequential(
         [
