@@ -202,7 +202,7 @@ def test_a_model_of_fastrnn_is_converted_to_itself(source, tmp_path):
     assert isinstance(fr.interop.load(first), fr.Sequential)
 
 
-def test_a_graph_goes_out_and_comes_back(source, tmp_path):
+def test_a_graph_goes_out_and_comes_back(torch, source, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     graph, back = tmp_path / "graph.onnx", tmp_path / "back.safetensors"
@@ -215,6 +215,32 @@ def test_a_graph_goes_out_and_comes_back(source, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras calls NumPy in an older way
+def test_a_graph_of_a_model_in_fewer_bits_says_that_it_computes_in_float32(tmp_path):
+    pytest.importorskip("onnx")
+    chain = fr.Sequential(fr.LSTM(3, 4, seed=0), fr.Linear(4, 2, seed=1))
+    for model, note in (
+        (chain, []),
+        (fr.Sequential(fr.LSTM(3, 4, precision="bfloat16")), ["products in bfloat16 became float32"]),
+        (fr.quantize(chain, "int8"), ["products in int8 became float32"]),
+    ):
+        model.save(tmp_path / "m.safetensors")
+        for target, expected_notes in (("m.onnx", note), ("copy.safetensors", [])):
+            options = ["--overwrite", "--json"]
+            result = run_well("convert", tmp_path / "m.safetensors", tmp_path / target, *options)
+            assert json.loads(result.stdout)["notes"] == expected_notes
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_graph_with_lengths_is_run_on_ids_and_their_lengths(precision, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model = fr.models.SequenceClassifier(hidden_size=4, epochs=1, random_state=0)
+    model.fit(["ab", "ba", "abc", "cab"], [0, 1, 0, 1])
+    (model if precision == "float32" else fr.quantize(model, precision)).save(tmp_path / "m.safetensors")
+    result = run_well("convert", tmp_path / "m.safetensors", tmp_path / "m.onnx", "--check", "--json")
+    assert json.loads(result.stdout)["parity"]["target"]["equal"]
+
+
 def test_a_model_of_keras_comes_in(keras, tmp_path):
     model = keras.Sequential(
         [

@@ -8,8 +8,8 @@ import pytest
 
 import fastrnn as fr
 from fastrnn.cli import main
-from fastrnn.cli.precision import INFERENCE
 from fastrnn.decode import Sampling, next_symbols, sample_ids, score
+from fastrnn.files.quantized_tensors import QUANTIZED
 from fastrnn.train import evaluate, load_checkpoint, save_checkpoint
 from test_cli import SMALL, assert_one_line, folder, log_of, model, run, run_well
 from training_cases import TEXT, VOCABULARY, make_model, same_arrays
@@ -128,7 +128,7 @@ def test_int8_is_refused_in_training_with_what_to_type(folder):
 # --- commands that use a model ---
 
 
-@pytest.mark.parametrize("precision", INFERENCE)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_the_numbers_are_those_of_the_quantized_model(model, precision):
     checkpoint = load_checkpoint(model)
     small, vocabulary = fr.quantize(checkpoint.model, precision), checkpoint.vocabulary
@@ -165,12 +165,6 @@ def test_a_quantized_file_needs_no_option_and_takes_no_other(model, command):
     assert_one_line(result, 2, message)
 
 
-@pytest.mark.parametrize("command", USES)
-def test_float32_is_no_precision_to_quantize_to(model, command):
-    result = run(command, model, *USES[command], "--precision", "float32")
-    assert_one_line(result, 2, "'float32' is not one of 'bfloat16', 'int8'")
-
-
 def test_a_float64_model_is_not_quantized(folder):
     save_checkpoint("wide.safetensors", make_model(dtype="float64"), VOCABULARY)
     for command, *rest in (["eval", "text.txt"], ["quantize", "--out", "n.st"]):
@@ -182,8 +176,14 @@ def test_a_float64_model_is_not_quantized(folder):
 @pytest.mark.parametrize("command", ["sample", "eval", "score", "next", "predict"])
 def test_every_command_that_runs_a_model_has_the_option(command):
     options = {option.name: option for option in main.get_command(None, command).params}
-    assert tuple(options["precision"].type.choices) == INFERENCE
+    assert tuple(options["precision"].type.choices) == QUANTIZED
     assert not options["precision"].required
+
+
+@pytest.mark.parametrize("command", [*USES, "quantize"])
+def test_float32_is_answered_with_what_to_leave_out(model, command):
+    result = run(command, model, *USES.get(command, ["--out", "s.st"]), "--precision", "float32")
+    assert_one_line(result, 2, "'--precision': float32 quantizes nothing; leave --precision out")
 
 
 # --- smaller files ---
@@ -229,7 +229,7 @@ def test_a_file_that_is_there_or_the_model_itself_is_not_replaced_unasked(model,
     assert (folder / model).read_bytes() == before
 
 
-@pytest.mark.parametrize("precision", INFERENCE)
+@pytest.mark.parametrize("precision", QUANTIZED)
 def test_a_quantized_file_is_not_quantized_again(model, folder, precision):
     small = quantized_file(model, "int8")
     result = run("quantize", small, "--precision", precision, "--out", "again.safetensors")

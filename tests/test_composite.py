@@ -258,6 +258,9 @@ def test_a_network_whose_part_went_to_another_one_is_not_trained_in_vain():
     for left in (model, outer):
         with pytest.raises(AttributeError, match=r"belongs to another network now; .* copy.deepcopy\(part\)"):
             Adam(left)
+        for name in ("parameters", "gradients", "quantized", "frozen"):
+            with pytest.raises(AttributeError, match="belongs to another network now"):
+                getattr(left, name)
         assert "forward" in dir(left)
     assert np.shares_memory(model[0].parameters.flat, other.parameters.flat)
 

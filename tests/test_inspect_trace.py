@@ -292,6 +292,7 @@ def read(data, vocabulary=None, *, model=None, **options):
 GRU, LSTM, OTHER = fr.GRU(3, 4), fr.LSTM(3, 4), fr.GRU(3, 4, context_size=2)
 TAU = language_model(length_model="tau", max_length=9, embedding_size=2, start=0)
 UNKNOWN = r"data: .*got 'y' at position 2, '\?' at position 3, 'ä' at position 5; remove or replace them"
+INT8 = "model: expected one that is not quantized to int8; trace the model that it was made of"
 KEEP = "keep: expected names of i, f, g, o, h, c, got 'z'"
 
 
@@ -317,6 +318,9 @@ KEEP = "keep: expected names of i, f, g, o, h, c, got 'z'"
         (lambda: trace(OTHER, [0], context=[[1.0], [2.0]]), ValueError, r"context: expected \[1, 2\]"),
         (lambda: trace(fr.Linear(3, 4), [0]), TypeError, "or one of SequenceClassifier, .* got Linear"),
         (lambda: trace(fr.models.Seq2Seq(), "a"), ValueError, "not fitted yet; call fit before trace"),
+        (lambda: trace(fr.quantize(LSTM, "int8"), [0]), ValueError, INT8),
+        (lambda: read([0], model=fr.quantize(TAU, "int8")), ValueError, "model: expected one whose next"),
+        (lambda: read([0], model=fr.quantize(language_model(), "int8")), ValueError, INT8),
         (lambda: trace(LSTM, [0], keep=("z",)), ValueError, KEEP),
         (lambda: trace(LSTM, [0], keep="h"), TypeError, r"keep: .*write \('h',\)"),
         (lambda: trace(LSTM, [0]).signal("l1", "h"), ValueError, "layer: expected one of l0, got 'l1'"),

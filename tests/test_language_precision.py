@@ -288,6 +288,30 @@ def test_a_config_and_a_copy_have_the_precision(name):
     assert "precision='bfloat16'" in repr(model)
 
 
+def test_a_head_in_bfloat16_alone_keeps_its_precision_in_a_config_and_a_file(tmp_path):
+    heads = [{"hidden_sizes": [8], "out_features": 5, "precision": "bfloat16"}]
+    heads += [fr.Head(9, [8], 5, precision="bfloat16")]
+    size = len(VOCABULARY)
+    for head in heads:
+        model = LanguageModel(size, hidden_size=9, head=head, seed=0)
+        save_checkpoint(tmp_path / "m.safetensors", model, VOCABULARY)
+        loaded = load_checkpoint(tmp_path / "m.safetensors").model
+        for twin in (model, LanguageModel.from_config(model.config), loaded):
+            assert (twin.head.precision, twin.rnn.precision) == ("bfloat16", "float32")
+            assert "'precision': 'bfloat16'" in repr(twin)
+    plain = LanguageModel(size, hidden_size=9, head=fr.Head(9, [8], 5))
+    assert "precision" not in plain.config["head"]
+
+
+@pytest.mark.parametrize("trained_in", ["float32", "bfloat16"])
+def test_a_quantized_model_shows_the_precision_that_it_computes_in(trained_in):
+    model = LanguageModel(V, hidden_size=9, num_layers=1, precision=trained_in)
+    small = fr.quantize(model, "int8")
+    assert repr(small) == "LanguageModel(11, cell='lstm', hidden_size=9, num_layers=1, precision='int8')"
+    assert small.config == model.config
+    assert f"of {small!r}:" in repr(small.stream())
+
+
 def test_float32_is_not_in_a_config_or_a_file(tmp_path):
     plain, named = make_model(), make_model(precision="float32")
     assert "precision" not in plain.config

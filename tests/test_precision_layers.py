@@ -32,6 +32,7 @@ MAKERS = {
     ),
     "Linear": (lambda **p: fr.Linear(3, 4, False, **p), "Linear(3, 4, bias=False, precision='bfloat16')"),
     "Head": (lambda **p: fr.Head(3, [5], 4, **p), "Head(3, [5], 4, precision='bfloat16')"),
+    "Softmax": (lambda **p: fr.layers.Softmax(3, 4, **p), "Softmax(3, 4, precision='bfloat16')"),
     "TiedSoftmax": (tied, "TiedSoftmax(Embedding(4, 3), precision='bfloat16')"),
 }
 # Layers that compute in float32 whatever a model around them does.
@@ -147,6 +148,13 @@ def test_a_layer_that_knows_no_precision_says_who_does():
     message = "^precision: not an argument; write it where an LSTM, GRU, RNN, Linear, Head or Softmax is made"
     for call in (
         lambda: fr.Embedding(3, 4, **BF16),
+        lambda: fr.Stack(fr.LSTM(3, 4), **BF16),
+        lambda: fr.Sequential(fr.Linear(3, 4), **BF16),
+        lambda: fr.layers.AdaptiveSoftmax(3, 4, [2], **BF16),
+        lambda: fr.CRF(3, **BF16),
+        lambda: fr.AdditiveAttention(3, 4, 5, **BF16),
+        lambda: fr.layers.MultiplicativeAttention(3, 4, **BF16),
+        lambda: fr.AttentionPooling(3, 4, **BF16),
         lambda: fr.LSTM(3, 4)(np.zeros((2, 1, 3), "f"), **BF16),
     ):
         with pytest.raises(TypeError, match=message):

@@ -9,7 +9,7 @@ import pytest
 import fastrnn as fr
 from fastrnn.files.quantized_tensors import rounded_weight
 from fastrnn.layers import AdaptiveSoftmax, Softmax
-from fastrnn.train import clip_gradient_norm
+from fastrnn.train import clip_gradient_norm, load_checkpoint, save_checkpoint
 
 PRECISIONS = ("int8", "bfloat16")
 
@@ -241,9 +241,20 @@ def test_cells_with_options_and_the_adaptive_softmax_stay_float32():
         fr.AdditiveAttention(3, 4, 5),
         fr.AttentionPooling(3, 4),
         fr.layers.Logistic(3, 2),
+        fr.layers.TiedSoftmax(fr.Embedding(4, 3)),
     ],
     ids=lambda module: type(module).__name__,
 )
 def test_a_layer_of_float32_only_has_nothing_to_quantize(module):
-    with pytest.raises(ValueError, match=f"none; {type(module).__name__} stays float32"):
+    with pytest.raises(ValueError, match=f"got none in this {type(module).__name__}; LSTM, GRU"):
         fr.quantize(module, "int8")
+
+
+def test_a_checkpoint_is_answered_with_the_attribute_to_pass(tmp_path):
+    vocabulary = fr.Vocabulary("ab")
+    model = fr.LanguageModel(2, hidden_size=3)
+    save_checkpoint(tmp_path / "m.safetensors", model, vocabulary)
+    checkpoint = load_checkpoint(tmp_path / "m.safetensors")
+    with pytest.raises(TypeError, match=r"^model: expected .*, got Checkpoint; pass its attribute model$"):
+        fr.quantize(checkpoint, "int8")
+    assert fr.quantize(checkpoint.model, "int8").quantized

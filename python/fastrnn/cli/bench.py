@@ -39,22 +39,31 @@ def _parse_shapes(context: click.Context, option: click.Parameter, values: Seque
     return shapes
 
 
-def _choices(name: str, values: Iterable[str], defaults: Iterable[str], text: str) -> Callable[[F], F]:
+def _choices(
+    name: str, values: Iterable[str], defaults: Iterable[str], text: str, **options: Any
+) -> Callable[[F], F]:
     return click.option(
         f"--{name}",
         f"{name}s",
         type=click.Choice(list(values)),
         multiple=True,
         default=list(defaults),
-        show_default=True,
         help=f"{text} May be given several times.",
+        **{"show_default": True, **options},
     )
 
 
 @click.command(name="bench")
 @_choices("cell", CELLS, CELLS, "Recurrent cell.")
 @_choices("mode", MODES, MODES, "Work to time.")
-@_choices("peer", PEERS, [name for name in PEERS if name != "pytorch-bf16"], "Library to measure.")
+@_choices(
+    "peer",
+    PEERS,
+    [name for name in PEERS if name != "pytorch-bf16"],
+    f"Library to measure: {', '.join(PEERS)}.",
+    metavar="NAME",
+    show_default="all but pytorch-bf16",
+)
 @click.option(
     "--shape",
     "shapes",

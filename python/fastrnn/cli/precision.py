@@ -7,14 +7,19 @@ from typing import Any, TypeVar
 import click
 
 from fastrnn.cli.command_line import command_line
+from fastrnn.files.quantized_tensors import QUANTIZED
 from fastrnn.layers import quantize
 
-__all__ = ["INFERENCE", "TrainedPrecision", "in_precision", "network_of", "precision_option", "quantized"]
+__all__ = [
+    "QuantizedPrecision",
+    "TrainedPrecision",
+    "in_precision",
+    "network_of",
+    "precision_option",
+    "quantized",
+]
 
 T = TypeVar("T")
-
-#: What models are quantized to.
-INFERENCE = ("bfloat16", "int8")
 
 
 class TrainedPrecision(click.Choice):  # type: ignore[type-arg]  # in click 8.1 it takes none
@@ -31,11 +36,24 @@ class TrainedPrecision(click.Choice):  # type: ignore[type-arg]  # in click 8.1 
         return super().convert(value, param, ctx)
 
 
+class QuantizedPrecision(click.Choice):  # type: ignore[type-arg]  # in click 8.1 it takes none
+    """A precision that models are quantized to; for float32 the message says how to do without."""
+
+    def __init__(self) -> None:
+        super().__init__(QUANTIZED)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the precision."""
+        if value == "float32":
+            self.fail("float32 quantizes nothing; leave --precision out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 precision_option = click.option(
     "--precision",
-    type=click.Choice(INFERENCE),
+    type=QuantizedPrecision(),
     show_default="that of MODEL",
-    help="Quantize the weights before use: less memory, faster, and results that differ a little.",
+    help="Quantize the weights before use: products take less time, and results differ a little.",
 )
 
 

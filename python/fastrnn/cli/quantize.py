@@ -13,15 +13,15 @@ from fastrnn._plain import errors_of_library
 from fastrnn.cli.model_argument import load_language_model, model_argument, model_kind
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
-from fastrnn.cli.precision import INFERENCE, quantized
+from fastrnn.cli.precision import QuantizedPrecision, quantized
 from fastrnn.cli.standard_streams import show
+from fastrnn.files.quantized_tensors import SCALE
 from fastrnn.models.base.model_file import source_of_file, write_model
 from fastrnn.train import Checkpoint, save_checkpoint
 
 __all__ = ["command"]
 
 _NAMES = {"I8": "int8", "BF16": "bfloat16", "F32": "float32"}
-_SCALE = ".scale"  # how the name of an int8 tensor's scales ends
 
 
 @click.command(name="quantize")
@@ -29,7 +29,7 @@ _SCALE = ".scale"  # how the name of an int8 tensor's scales ends
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to write to.")
 @click.option(
     "--precision",
-    type=click.Choice(INFERENCE),
+    type=QuantizedPrecision(),
     default="int8",
     show_default=True,
     help="int8: a quarter of the size, a scale per row. bfloat16: half the size.",
@@ -100,7 +100,7 @@ def _stored(path: str) -> dict[str, list[str]]:
         kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  # no mapping
     found: dict[str, list[str]] = {}
     for name, kind in sorted(kinds.items()):
-        if not (name.endswith(_SCALE) and kinds.get(name.removesuffix(_SCALE)) == "I8"):
+        if not (name.endswith(SCALE) and kinds.get(name.removesuffix(SCALE)) == "I8"):
             found.setdefault(_NAMES.get(kind, kind), []).append(name)
     return dict(sorted(found.items(), key=lambda item: item[0] == "float32"))  # what is smaller first
 

@@ -206,7 +206,7 @@ def trace(
     ------
     ValueError
         If there is nothing to read, a symbol is unknown (the message has it and its place), the data do not
-        fit the model, or no layer has a gate or state of a name in `keep`.
+        fit the model, no layer has a gate or state of a name in `keep`, or the model is quantized to int8.
     TypeError
         If the model or the data are of a kind that is not supported; the message lists those that are.
     NotFittedError
@@ -241,6 +241,10 @@ def trace(
     True
     """
     reading = _read(model, data, vocabulary, context)
+    if reading.rnn.precision == "int8":  # of which no pass keeps a tape
+        raise ValueError(
+            "model: expected one that is not quantized to int8; trace the model that it was made of"
+        )
     named = named_layers(reading.rnn)
     signals = [_signals(spec) for _, spec in named]
     if keep is not None:

@@ -155,7 +155,7 @@ def convert(
     _write(target, model)
     if check:
         parity["target"] = _compare_with_target(target, model)
-    return Conversion(model, _notes(read), parity, os.path.getsize(target))
+    return Conversion(model, _notes(read, target), parity, os.path.getsize(target))
 
 
 def _library(path: str | os.PathLike[str]) -> str:
@@ -215,9 +215,11 @@ def _write(target: str | os.PathLike[str], model: Any) -> None:
         model.save(target)
 
 
-def _notes(read: Any) -> list[str]:
+def _notes(read: Any, target: str | os.PathLike[str]) -> list[str]:
     if not isinstance(read, Imported):
-        return []
+        precision = _network(read).precision
+        widened = Path(target).suffix.lower() == ".onnx" and precision != "float32"
+        return [f"products in {precision} became float32"] if widened else []
     return [*read.notes, *(f"{name}: left out: {reason}" for name, reason in read.unplaced.items())]
 
 
@@ -240,5 +242,8 @@ def _compare_with_target(target: str | os.PathLike[str], model: Any) -> Parity:
 
 
 def _parameters(model: Any) -> dict[str, Any]:
-    network = model.model if isinstance(model, Checkpoint) else getattr(model, "network_", model)
-    return {"parameters": network.parameters.flat}
+    return {"parameters": _network(model).parameters.flat}
+
+
+def _network(model: Any) -> Any:
+    return model.model if isinstance(model, Checkpoint) else getattr(model, "network_", model)

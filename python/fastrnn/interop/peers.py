@@ -182,11 +182,13 @@ def _onnx(path: str | os.PathLike[str], read: Any) -> Parity:
 
 
 def _graph_input(value: Any, read: Any) -> Array:
-    """Return random numbers, or ids, for an input of a graph; sizes that may change are 3."""
+    """Return random numbers, ids or full lengths for an input of a graph; sizes that may change are 3."""
     rng = np.random.default_rng(0)
     shape = [size if isinstance(size, int) else _ROWS for size in value.shape or ()]
     if np.dtype(value.dtype).kind == "f":
         return np.asarray(rng.uniform(-1, 1, shape), value.dtype)
+    if value.name.endswith("lengths"):
+        return np.full(shape, _ROWS, value.dtype)
     symbols = [layer.num_embeddings for layer in read.layers.values() if isinstance(layer, Embedding)]
     return rng.integers(0, min(symbols, default=2), shape).astype(value.dtype)
 

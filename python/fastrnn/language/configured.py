@@ -26,7 +26,10 @@ class ConfiguredModel(ModuleGroup):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings as plain values, ready for ``json.dumps``; `from_config` makes a model of them."""
+        """The settings as plain values, ready for ``json.dumps``; `from_config` makes a model of them.
+
+        Of a quantized model they are those of the model that it was made of.
+        """
         return self._settings.to_config()
 
     @classmethod
@@ -78,3 +81,7 @@ class ConfiguredModel(ModuleGroup):
             If it is not a state, or of another kind of generator.
         """
         set_random_state(self.rng, state)
+
+    def __repr__(self) -> str:
+        shown = self._settings._replace(precision=self.precision) if self.quantized else self._settings
+        return f"{type(self).__name__}{shown!r}"

@@ -395,6 +395,3 @@ class LanguageModel(ConfiguredModel):
             As for a layer's stream: for all steps; else each step needs its own.
         """
         return LanguageModelStream(self, self.rnn.stream(batch_size, context=context))
-
-    def __repr__(self) -> str:
-        return f"LanguageModel{self._settings!r}"

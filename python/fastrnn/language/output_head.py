@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fastrnn._checks import as_choice, as_flag, as_probability, as_size
 from fastrnn.layers import Head
+from fastrnn.layers.base.precision import as_precision
 from fastrnn.layers.dense.head import ACTIVATIONS, as_sizes
 
 __all__ = ["described_head", "head_shapes"]
@@ -20,7 +23,8 @@ def described_head(given: Any, width: int, dtype: str) -> dict[str, Any] | None:
     Parameters
     ----------
     given : Head, mapping or None
-        A mapping may leave out in_features and what has a default.
+        A mapping may leave out in_features and what has a default; in the result, only a precision of
+        float32 is left out, as in older files.
     width : int
         Of the layers' output, which the head reads.
     dtype : str
@@ -36,10 +40,11 @@ def described_head(given: Any, width: int, dtype: str) -> dict[str, Any] | None:
     if isinstance(given, Head):
         if given.dtype.name != dtype:
             raise ValueError(f"dtype: expected the head's, {given.dtype.name}, got {dtype}")
-        given = given.description
+        own = {} if given.quantized else {"precision": given.precision}  # quantized: refused as a part
+        given = {**given.description, **own}
     if not isinstance(given, Mapping):
         raise TypeError(f"head: expected a Head or a mapping of its arguments, got {type(given).__name__}")
-    known = {"in_features", "hidden_sizes", "out_features", *_USUAL}
+    known = {"in_features", "hidden_sizes", "out_features", *_USUAL, "precision"}
     for name in given:
         if name not in known:
             raise ValueError(f"head: unknown {name}; expected {', '.join(sorted(known))}")
@@ -60,7 +65,8 @@ def described_head(given: Any, width: int, dtype: str) -> dict[str, Any] | None:
             f"head: expected in_features {width}, the width of the layers' output, got "
             f"{description['in_features']}"
         )
-    return description
+    precision = as_precision(values.get("precision", "float32"), np.dtype(dtype))
+    return description if precision == "float32" else {**description, "precision": precision}
 
 
 def head_shapes(description: Mapping[str, Any] | None) -> dict[str, tuple[int, ...]]:

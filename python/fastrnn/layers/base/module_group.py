@@ -79,7 +79,8 @@ class ModuleGroup(Module):
             module._set_precision(precision)
 
     def _hint(self, name: str) -> str | None:
-        if name == "parameters" and "_modules" in self.__dict__:
+        lost = "_modules" in self.__dict__ and "parameters" not in self.__dict__
+        if lost and (name == "parameters" or hasattr(type(self), name)):  # or a property that reads them
             return "one of its parts belongs to another network now; make that of copy.deepcopy(part)"
         return super()._hint(name)
 

@@ -45,7 +45,9 @@ def quantize(model: ModelT, precision: str) -> ModelT:
     Returns
     -------
     quantized : of the same class
-        Its `precision` is the given one, and its `quantized` is True.
+        Its `quantized` is True, and its `precision` is the given one; that of an `Embedding` alone, which has
+        no product, stays float32. A model with ``fit`` has it in its `network_`: its own `precision` remains
+        the parameter that `fit` reads.
 
     Raises
     ------
@@ -140,7 +142,9 @@ def _network_of(model: object) -> Module:
         model._check_fitted("quantize")
     network = getattr(model, "network_", None)
     if not isinstance(network, Module):
-        raise TypeError(f"model: expected a layer or a model, got {type(model).__name__}")
+        inner = isinstance(getattr(model, "model", None), Module)  # a Checkpoint, a Trainer
+        hint = "; pass its attribute model" if inner else ""
+        raise TypeError(f"model: expected a layer or a model, got {type(model).__name__}{hint}")
     return network
 
 
@@ -167,7 +171,8 @@ def _rounded(network: Module, precision: Precision) -> Mapping[str, Array]:
     weights = _weights(network)
     if not weights:
         raise ValueError(
-            f"model: expected weights to quantize, got none; {type(network).__name__} stays float32"
+            f"model: expected weights to quantize, got none in this {type(network).__name__}; LSTM, GRU and "
+            "RNN without options, Linear, Head, Softmax and Embedding, which has a TiedSoftmax's, have some"
         )
     for name, weight in weights.items():
         if precision == "int8" and weight.shape[1] > _MOST_COLUMNS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.composite.chain import Chain, SequentialState, SequentialTape
 from fastrnn.layers.composite.composite import Composite, is_reserved
@@ -61,6 +62,7 @@ class Sequential(Composite):
     True
     """
 
+    @answers_other_words
     def __init__(self, *parts: Module | Mapping[str, Module]) -> None:
         named = _named(parts)
         chain = Chain(layers_of(named))

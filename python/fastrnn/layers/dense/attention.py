@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastrnn._arrays import Array
 from fastrnn._checks import as_flag, as_generator, as_number, as_size
+from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.dense.attention_layer import AttentionLayer
 from fastrnn.layers.dense.attention_memory import keys_of
@@ -89,6 +90,7 @@ class AdditiveAttention(AttentionLayer):
     key: Linear
     score: Linear
 
+    @answers_other_words
     def __init__(
         self,
         query_size: int,
@@ -196,6 +198,7 @@ class MultiplicativeAttention(AttentionLayer):
 
     key: Linear
 
+    @answers_other_words
     def __init__(
         self,
         query_size: int,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_flag, as_generator, as_size
 from fastrnn._dispatch import kernels
+from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.base.precision import Precision
@@ -105,6 +106,7 @@ class AttentionPooling(ModuleGroup):
     key: Linear
     score: Linear
 
+    @answers_other_words
     def __init__(
         self, key_size: int, attention_size: int, *, dtype: DTypeLike = "float32", seed: Seed = None
     ) -> None:

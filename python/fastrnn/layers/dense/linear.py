@@ -264,4 +264,4 @@ class Linear(Module):
         options = "" if "bias" in self.parameters else ", bias=False"
         options += "" if self.dtype.name == "float32" else f", dtype={self.dtype.name!r}"
         options += "" if self.precision == "float32" else f", precision={self.precision!r}"
-        return f"Linear({self.in_features}, {self.out_features}{options})"
+        return f"{type(self).__name__}({self.in_features}, {self.out_features}{options})"

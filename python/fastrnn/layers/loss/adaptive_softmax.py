@@ -11,6 +11,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_dtype, as_floats, as_ids
 from fastrnn._checks import as_generator, as_integers, as_number, as_size
 from fastrnn._memory import check_memory, named_memory
+from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.base.precision import Precision
@@ -91,6 +92,7 @@ class AdaptiveSoftmax(ModuleGroup):
     head: Softmax
     tails: tuple[_Tail, ...]
 
+    @answers_other_words
     def __init__(
         self,
         in_features: int,

@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, Ids, as_dtype, as_floats, as_ids, as_lengths, as_mask
 from fastrnn._checks import as_generator, as_number, as_size
 from fastrnn._dispatch import kernels
+from fastrnn._other_words import answers_other_words
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.random import fill_uniform
 
@@ -79,6 +80,7 @@ class CRF(Module):
 
     num_tags: int
 
+    @answers_other_words
     def __init__(
         self, num_tags: int, *, allowed: Any = None, dtype: DTypeLike = "float32", seed: Seed = None
     ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from fastrnn._arrays import Array, as_floats
 from fastrnn._checks import as_choice, as_generator, as_probability
 from fastrnn._memory import FEWER_TOKENS, named_memory
-from fastrnn._other_words import refuse_arguments
+from fastrnn._other_words import answers_other_words, refuse_arguments
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module_group import ModuleGroup
@@ -128,6 +128,7 @@ class Stack(ModuleGroup):
 
     layers: tuple[Recurrent[Any], ...]
 
+    @answers_other_words
     def __init__(
         self, *layers: Recurrent[Any], connect: str = "plain", dropout: float = 0.0, seed: Seed = None
     ) -> None:
