@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "bindings/python/arrays.hpp"
 #include "kernels/matrix/narrow_weights.hpp"
 
 #ifndef FASTRNN_NATIVE_PRODUCTS
