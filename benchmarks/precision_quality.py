@@ -58,14 +58,14 @@ def trained(training: Training) -> tuple[dict[str, Trainer[fr.LanguageModel]], d
     trainers = {precision: training.trainer(precision) for precision in TRAINED}
     curves: dict[str, list[Any]] = {precision: [] for precision in TRAINED}
     seconds = dict.fromkeys(TRAINED, 0.0)
-    stops = {*range(TURN, training.steps, TURN), *range(training.every, training.steps, training.every)}
-    for until in [*sorted(stops), training.steps]:
+    validated = training.validated()
+    for until in sorted({*range(TURN, training.steps, TURN), *validated}):
         for precision, trainer in trainers.items():
             began = time.process_time()
             for record in trainer.run(until):
                 last = record.loss
             seconds[precision] += time.process_time() - began
-            if until % training.every == 0 or until == training.steps:
+            if until in validated:
                 loss = evaluate(trainer.model, training.valid, batch_size=STREAMS).loss
                 row = {"step": until, "loss": loss, "training loss": last, "seconds": seconds[precision]}
                 curves[precision].append(row)

@@ -407,13 +407,14 @@ def test_the_gil_is_released_and_objects_are_handed_to_python_in_one_way_only():
 
 
 def test_only_simd_names_eigen_packets():
-    others = [path for path in CPP_FILES if path.name not in ("simd.hpp", "bfloat16.hpp")]
+    others = [path for path in CPP_FILES if path.name not in ("simd.hpp", "bfloat16.hpp", "halves.hpp")]
     assert not offences(others, r"Eigen::internal|\bPacket(Block|\d+\w+)?\b|\bpacket_traits\b|\.packet\b")
 
 
 # Flushing denormals sets a control register (MXCSR, FPCR), a thread that spins tells the processor, a gather
-# loads a vector from any places, and words hold numbers of fewer bits: nothing that Eigen offers.
-MAY_USE_INTRINSICS = {"denormals.hpp", "spin.hpp", "gather.hpp", "native_words.hpp", "widened_words.hpp"}
+# loads a vector from any places, and words and halves hold numbers of fewer bits: nothing that Eigen offers.
+MAY_USE_INTRINSICS = {"denormals.hpp", "spin.hpp", "gather.hpp", "halves.hpp"}
+MAY_USE_INTRINSICS |= {"native_words.hpp", "widened_words.hpp"}
 
 
 def test_no_intrinsics_outside_the_cpu_check():

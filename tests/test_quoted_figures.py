@@ -114,6 +114,19 @@ def test_numbers_of_parameters_are_those_of_the_models():
     assert "It has {:,} parameters instead of {:,}.".format(*sizes) in PAGES["docs/language-models.md"]
 
 
+def test_the_quality_of_precisions_is_what_was_measured():
+    rows = table("benchmarks/README.md", "| model | loss, float32 |")
+    trainings = result("precision-quality")["trainings"]
+    assert [row[0] for row in rows] == list(trainings)
+    for row, training in zip(rows, trainings.values(), strict=True):
+        exact, narrow = (training["curves"][precision][-1] for precision in ("float32", "bfloat16"))
+        perplexities = [one["perplexity"] for one in training["inference"].values()]
+        ratio = exact["seconds"] / narrow["seconds"]
+        assert_numbers(row[1:], [exact["loss"], narrow["loss"], ratio, *perplexities])
+    pairs = trainings["words"]["pairs"].values()
+    assert all((one["right"], one["of"], one["other than float32"]) == (19, 20, []) for one in pairs)
+
+
 def test_the_accuracy_of_activations_is_what_was_measured():
     worst = max(one["worst_ulp"] for one in result("activation_error")["float32"].values())
     (quoted,) = re.findall(r"within ([\d.]+) units in the\s+last place", PAGES["README.md"])
@@ -210,6 +223,21 @@ def test_the_ranges_of_sequence_models_are_what_was_measured():
     )
     quoted = re.findall(r"([\d.]+\d) to ([\d.]+\d)", sentence[0])
     assert_numbers([number for pair in quoted for number in pair], [f(r) for r in ranges for f in (min, max)])
+
+
+def test_the_table_of_models_in_fewer_bits_is_what_was_measured():
+    points = result("precision-models")["points"]
+    rows = table("benchmarks/README.md", "| data | held out | measured |")
+    shown = ["bfloat16", "bfloat16, quantized to int8"]
+    shown += [f"float32, quantized to {precision}" for precision in ("bfloat16", "int8")]
+    for (name, examples, unit, *cells), point in zip(rows, points, strict=True):
+        assert (name, unit) == (point["name"], point["unit"])
+        ways = {way["way"]: way for way in point["ways"]}
+        assert_numbers(
+            [examples, *cells[:2]], [point["examples"], point["baseline"], ways["float32"]["mean"]]
+        )
+        pairs = [(ways[way]["difference"], ways[way]["standard error"]) for way in shown]
+        assert_numbers(cells[2:], [number for pair in pairs for number in pair])
 
 
 def test_the_table_of_reservoirs_is_what_was_measured():

@@ -9,11 +9,10 @@ from typing import Any
 from benchmarks.compare.goals import Goal, all_at_least, percent, times
 from benchmarks.compare.results import Point
 from benchmarks.precision import ratios
+from fastrnn._dispatch import NATIVE_PRODUCTS
 
 __all__ = ["SHARE", "goals", "wanted_gain", "wanted_ratio", "wanted_share"]
 
-#: Instruction sets that multiply bfloat16 and bytes. On the others only `NARROWER` is a goal.
-NATIVE = ("avx512_bf16",)
 #: Against fastrnn in float32, in batches that the instructions are made for.
 WIDE = {"bfloat16": 1.7, "int8": 2.5}
 #: The same with one row, whose weights are read from beyond the second level.
@@ -27,8 +26,8 @@ Machine = dict[str, Any]
 
 
 def native(machine: Machine) -> bool:
-    """Return whether products in bfloat16 and int8 had instructions of their own."""
-    return machine["isa"] in NATIVE
+    """Return whether bfloat16 and bytes have instructions of their own; else `NARROWER` is the goal."""
+    return machine["isa"] in NATIVE_PRODUCTS
 
 
 def wide(point: Point) -> bool:

@@ -31,8 +31,8 @@ class Training:
         N and T of a batch.
     rate, clip : float
         Of Adam, and of the gradient's norm.
-    steps, every : int
-        Steps in total, and between two validations.
+    steps, validations : int
+        Steps in total, and how often the loss is validated on the way.
     warmup : int
         Steps up to the full rate, which a cosine then takes to zero.
     """
@@ -46,8 +46,13 @@ class Training:
     rate: float
     clip: float
     steps: int
-    every: int
+    validations: int
     warmup: int
+
+    def validated(self) -> list[int]:
+        """Return the steps after which the loss is validated, the last step included."""
+        count = self.validations
+        return sorted({round(self.steps * (one + 1) / count) for one in range(count)} - {0})
 
     def trainer(self, precision: str) -> Trainer[fr.LanguageModel]:
         """Return a trainer of a new model; all precisions start from the same parameters."""
@@ -90,7 +95,7 @@ def characters(path: Path, steps: int) -> Training:
         rate=3e-3,
         clip=5.0,
         steps=steps,
-        every=max(1, steps // 10),
+        validations=10,
         warmup=min(100, max(1, steps // 4)),
     )
 
@@ -110,6 +115,6 @@ def words(folder: Path, steps: int) -> Training:
         rate=4e-3,
         clip=1.0,
         steps=steps,
-        every=max(1, steps // 6),
+        validations=6,
         warmup=min(200, max(1, steps // 4)),
     )

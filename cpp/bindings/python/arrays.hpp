@@ -49,6 +49,7 @@ const char* dtype_name() {
     if constexpr (std::is_same_v<S, float>) return "float32";
     if constexpr (std::is_same_v<S, double>) return "float64";
     if constexpr (std::is_same_v<S, std::int64_t>) return "int64";
+    if constexpr (std::is_same_v<S, std::uint16_t>) return "uint16";
     if constexpr (std::is_same_v<S, bool>) return "bool";
 }
 

@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include "bindings/python/arrays.hpp"
+#include "bindings/python/shared.hpp"
 #include "kernels/matrix/narrow_weights.hpp"
 
 #ifndef FASTRNN_NATIVE_PRODUCTS

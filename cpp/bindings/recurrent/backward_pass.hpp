@@ -129,9 +129,11 @@ class BackwardPass {
         SequenceArrays<const S>& a = problem_.tape;
         a.y = expect<S>(tape_.y, "tape.y", {{"T", T_}, {"N", N_}, {"H", sizes.P}}).data();
         if (sizes.carried) a.c = expect<S>(tape_.c, "tape.c", {{"T", T_}, {"N", N_}, {"H", sizes.carried}}).data();
-        if (sizes.tape_gates)
-            a.gates =
-                expect<S>(tape_.gates, "tape.gates", {{"T", T_}, {"N", N_}, {"Q", sizes.tape_gates}, {"H", H}}).data();
+        const Shape gates{{"T", T_}, {"N", N_}, {"Q", sizes.tape_gates}, {"H", H}};
+        if (sizes.bounded_gates)
+            a.gates16 = expect<std::uint16_t>(tape_.gates, "tape.gates", gates).data();
+        else if (sizes.tape_gates)
+            a.gates = expect<S>(tape_.gates, "tape.gates", gates).data();
         if (sizes.projects) a.q = expect<S>(tape_.q, "tape.q", {{"T", T_}, {"N", N_}, {"H", H}}).data();
         if (!sizes.normalises_recurrent) return;
         a.normed = expect<S>(tape_.normed, "tape.normed", {{"T", T_}, {"N", N_}, {"G*H", sizes.gates * H}}).data();

@@ -87,6 +87,7 @@ class ForwardPass {
         clear_padding(problem_.output, sizes.P, batch);
         if (given_.training) clear_padding(a.c, sizes.carried, batch);
         clear_padding(a.gates, sizes.tape_gates * sizes.H, batch);
+        clear_padding(a.gates16, sizes.tape_gates * sizes.H, batch);
         clear_padding(a.q, sizes.H, batch);
         clear_padding(a.normed, sizes.gates * sizes.H, batch);
         clear_padding(a.scale, 2, batch);
@@ -105,7 +106,8 @@ class ForwardPass {
         tape.reset = given_.reset;
         tape.options = given_.options;
         tape.c = optional(c_);
-        tape.gates = optional(gates_);
+        tape.gates = gates16_ ? optional(gates16_) : optional(gates_);
+        tape.bounded_gates = packed_.sizes().bounded_gates;
         tape.q = optional(q_);
         tape.normed = optional(normed_);
         tape.scale = optional(scale_);
@@ -120,8 +122,9 @@ class ForwardPass {
     void allocate() {
         const CellSizes& sizes = packed_.sizes();
         SequenceArrays<S>& a = problem_.arrays;
-        const auto make = [](std::optional<Array<S>>& array, const char* name, std::initializer_list<Index> shape) {
-            array = new_array<S>(name, shape, false, smaller_tape);
+        const auto make = [](auto& array, const char* name, std::initializer_list<Index> shape) {
+            using Number = typename std::decay_t<decltype(*array)>::value_type;
+            array = new_array<Number>(name, shape, false, smaller_tape);
             return array->mutable_data();
         };
         a.y = y_.mutable_data();
@@ -129,7 +132,10 @@ class ForwardPass {
         if (sizes.carried && !given_.training) a.c = last_.mutable_data().c;
         if (!given_.training) return;
         if (sizes.carried) a.c = make(c_, "tape.c", {T_, N_, sizes.carried});
-        if (sizes.tape_gates) a.gates = make(gates_, "tape.gates", {T_, N_, sizes.tape_gates, sizes.H});
+        if (sizes.bounded_gates)
+            a.gates16 = make(gates16_, "tape.gates", {T_, N_, sizes.tape_gates, sizes.H});
+        else if (sizes.tape_gates)
+            a.gates = make(gates_, "tape.gates", {T_, N_, sizes.tape_gates, sizes.H});
         if (sizes.projects) a.q = make(q_, "tape.q", {T_, N_, sizes.H});
         if (!sizes.normalises_recurrent) return;
         a.normed = make(normed_, "tape.normed", {T_, N_, sizes.gates * sizes.H});
@@ -163,6 +169,7 @@ class ForwardPass {
     StateArrays<S> restart_, last_;
     Array<S> y_;
     std::optional<Array<S>> output_, c_, gates_, q_, normed_, scale_;
+    std::optional<Array<std::uint16_t>> gates16_;
     ForwardProblem<S> problem_;
     std::optional<ForwardScratch<S>> scratch_;
 };

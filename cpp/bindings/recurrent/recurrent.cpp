@@ -127,7 +127,7 @@ void register_recurrent(py::module_& m) {
         .def_readonly("reset", &Tape::reset)
         .def_readonly("reverse", &Tape::reverse)
         .def_readonly("c", &Tape::c)
-        .def_readonly("gates", &Tape::gates)
+        .def_property_readonly("gates", &Tape::readable_gates)
         .def_readonly("options", &Tape::options)
         .def_readonly("segment", &Tape::segment)
         .def_property_readonly("nbytes", &Tape::nbytes)

@@ -20,9 +20,9 @@ struct LinearProblem {
     Interrupt* interrupt = nullptr;
     const NarrowKernels* narrow = nullptr;  // of products of fewer bits; null: of scalars
 
-    // Rows after which to poll for an interrupt; even, so that rows are paired as without.
+    // Rows after which to poll for an interrupt.
     Index rows_between_checks() const {
-        return std::max<Index>(48, Index(16 * Interrupt::interval / (double(K) * double(F))) / 2 * 2);
+        return std::max<Index>(48, Index(16 * Interrupt::interval / (double(K) * double(F))));
     }
 };
 
@@ -59,7 +59,7 @@ Index outer_memory(const NarrowKernels* kernels, Index columns) {
 template <class S>
 void accumulate_product(const NarrowKernels* kernels, const OuterProduct<S>& product, Range rows, S* workspace) {
     if constexpr (std::is_same_v<S, float>)
-        if (kernels) return accumulate_narrow_outer(*kernels, product, nullptr, rows, workspace);
+        if (kernels) return accumulate_narrow_outer(*kernels, product, rows, workspace);
     accumulate_outer(product, rows, workspace);
 }
 

@@ -21,8 +21,7 @@ template <class S, class F>
 void linear_row_losses(const LinearProblem<S>& p, const LinearGradients<S>& d, F&& row, int threads,
                        Workspace& workspace) {
     const Index M = p.M, K = p.K, width = p.F, stride = width + 16;
-    // Even, so that rows are paired as without chunks.
-    const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, logits_per_chunk / width / 2 * 2)));
+    const Index chunk = std::max<Index>(1, std::min(M, std::max<Index>(48, logits_per_chunk / width)));
     const auto take = [&](Index count) { return workspace.take<S>(count); };
     const Panels<S> forward = take_plain_panels(p.narrow, p.weight, width, K, take);
     Panels<S> backward;

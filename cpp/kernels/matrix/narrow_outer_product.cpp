@@ -6,35 +6,28 @@ namespace {
 
 constexpr Index most_pairs = outer_depth / 2;  // of a packed block
 
-struct PairList {
-    TokenPair* list;
-    Index count;
+// Some rows of A and B in pairs, the last one perhaps alone. A word has the earlier row where its product is added
+// first: so every sum is one chain over the rows in their order, wherever blocks begin.
+struct RowPairs {
+    Index rows, count;
+
+    explicit RowPairs(Index rows_) : rows(rows_), count((rows_ + 1) / 2) {}
+
+    // Words of some numbers of both rows of a pair.
+    void round(const NarrowKernels& kernels, const float* const* from, Index pair, Index offset, Index width,
+               float* to) const {
+        const float* const later = 2 * pair + 1 < rows ? from[2 * pair + 1] + offset : nullptr;
+        kernels.pair(from[2 * pair] + offset, later, width, reinterpret_cast<std::uint32_t*>(to));
+    }
 };
 
-// Lists pairs from token `k` on; returns the token after them.
-Index list_pairs(const Index* row_of, Index k, Index tokens, PairList& pairs) {
-    for (pairs.count = 0; pairs.count < most_pairs && k < tokens; ++pairs.count) {
-        const bool alone = k + 1 == tokens || (row_of && row_of[k + 1] == 0);
-        pairs.list[pairs.count] = {k, alone};
-        k += alone ? 1 : 2;
-    }
-    return k;
-}
-
-// Words of some numbers of both tokens of a pair.
-void words_of_pair(const NarrowKernels& kernels, const float* const* rows, const TokenPair& pair, Index offset,
-                   Index count, float* to) {
-    const float* const second = pair.alone ? nullptr : rows[pair.first + 1] + offset;
-    kernels.pair(rows[pair.first] + offset, second, count, reinterpret_cast<std::uint32_t*>(to));
-}
-
 // Packs columns of B as panels of words.
-void pack_word_side(const NarrowKernels& kernels, const OuterSide<float>& side, const PairList& pairs, Range columns,
+void pack_word_side(const NarrowKernels& kernels, const OuterSide<float>& side, const RowPairs& pairs, Range columns,
                     float* to) {
     for_panels<float>(columns.begin, columns.end, [&](auto vectors, Index column) {
         const Index wide = vectors * lanes<float>, width = std::min(wide, side.columns - column);
         for (Index k = 0; k < pairs.count; ++k, to += wide) {
-            words_of_pair(kernels, side.b, pairs.list[k], column, width, to);
+            pairs.round(kernels, side.b, k, column, width, to);
             std::fill(to + width, to + wide, 0.0f);
         }
     });
@@ -42,7 +35,7 @@ void pack_word_side(const NarrowKernels& kernels, const OuterSide<float>& side, 
 
 // Packs columns `range` of A as rows of words in the kernels' own form, `stride` bytes apart. `scratch`: a block of
 // words of all columns, and where rows need another form, rows of words.
-void pack_pair_rows(const NarrowKernels& kernels, const OuterProduct<float>& p, const PairList& pairs, Range range,
+void pack_pair_rows(const NarrowKernels& kernels, const OuterProduct<float>& p, const RowPairs& pairs, Range range,
                     unsigned char* to, Index stride, float* scratch) {
     constexpr Index n = lanes<float>;
     const bool ready = kernels.word_bytes == sizeof(float);
@@ -51,8 +44,7 @@ void pack_pair_rows(const NarrowKernels& kernels, const OuterProduct<float>& p, 
     float* const rows = ready ? reinterpret_cast<float*>(to) : scratch + n * wide;
     for (Index k = 0; k < pairs.count; k += n) {
         for (Index i = 0; i < n; ++i)
-            if (k + i < pairs.count)
-                words_of_pair(kernels, p.a, pairs.list[k + i], range.begin, count, scratch + i * wide);
+            if (k + i < pairs.count) pairs.round(kernels, p.a, k + i, range.begin, count, scratch + i * wide);
         for (Index m = 0; m < count; m += n) transpose_block(scratch + m, wide, rows + m * length + k, length);
     }
     for (Index m = 0; !ready && m < count; ++m)
@@ -67,7 +59,7 @@ void copy_sums(const OuterSide<float>& side, Index first, Index height, Index co
 }
 
 // Adds the product of packed blocks to C.
-void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side, const PairList& pairs, Range rows,
+void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side, const RowPairs& pairs, Range rows,
                       Range columns, const unsigned char* a, Index stride, const float* b) {
     alignas(64) float sums[narrow_sums];
     NarrowTile tile{};
@@ -94,8 +86,6 @@ void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side
 
 Index pair_stride(const NarrowKernels& kernels) { return most_pairs * kernels.word_bytes + 64; }
 
-constexpr Index list_size = (most_pairs * Index(sizeof(TokenPair)) + 63) / 64 * 64 / Index(sizeof(float));
-
 Index packed_columns(Index columns) { return round_up_to_lanes<float>(std::min(columns, outer_columns)); }
 
 // Scalars for packing rows of A.
@@ -108,24 +98,27 @@ Index pack_scratch(const NarrowKernels& kernels) {
 
 Index narrow_outer_workspace(const NarrowKernels& kernels, Index columns, Index others) {
     const Index rows = (outer_rows + lanes<float>)*pair_stride(kernels) / Index(sizeof(float));
-    return list_size + rows + pack_scratch(kernels) + most_pairs * (packed_columns(columns) + packed_columns(others));
+    return rows + pack_scratch(kernels) + most_pairs * (packed_columns(columns) + packed_columns(others));
 }
 
-void accumulate_narrow_outer(const NarrowKernels& kernels, const OuterProduct<float>& product, const Index* row_of,
-                             Range all, float* workspace) {
+void accumulate_narrow_outer(const NarrowKernels& kernels, const OuterProduct<float>& product, Range all,
+                             float* workspace) {
     const Index stride = pair_stride(kernels);
-    PairList pairs{reinterpret_cast<TokenPair*>(workspace), 0};
-    auto* const packed_a = reinterpret_cast<unsigned char*>(workspace + list_size);
-    float* const words = workspace + list_size + (outer_rows + lanes<float>)*stride / Index(sizeof(float));
+    auto* const packed_a = reinterpret_cast<unsigned char*>(workspace);
+    float* const words = workspace + (outer_rows + lanes<float>)*stride / Index(sizeof(float));
     const Index widest = std::max(product.sides[0].columns, product.sides[1].columns);
-    for (Index k = 0; k < product.K;) {
-        k = list_pairs(row_of, k, product.K, pairs);
+    for (Index k0 = 0; k0 < product.K; k0 += outer_depth) {
+        OuterProduct<float> p = product;
+        p.a += k0;
+        for (OuterSide<float>& side : p.sides)
+            if (side.b) side.b += k0;
+        const RowPairs pairs(std::min(outer_depth, product.K - k0));
         for (Index c0 = 0; c0 < widest; c0 += outer_columns) {
             float* to = words + pack_scratch(kernels);
             const float* packed_b[2];
             Range columns[2];
             for (int i = 0; i < 2; ++i) {
-                const OuterSide<float>& side = product.sides[i];
+                const OuterSide<float>& side = p.sides[i];
                 columns[i] = {std::min(c0, side.columns), std::min(c0 + outer_columns, side.columns)};
                 pack_word_side(kernels, side, pairs, columns[i], to);
                 packed_b[i] = to;
@@ -133,9 +126,9 @@ void accumulate_narrow_outer(const NarrowKernels& kernels, const OuterProduct<fl
             }
             for (Index m0 = all.begin; m0 < all.end; m0 += outer_rows) {
                 const Range rows{m0, std::min(m0 + outer_rows, all.end)};
-                pack_pair_rows(kernels, product, pairs, rows, packed_a, stride, words);
+                pack_pair_rows(kernels, p, pairs, rows, packed_a, stride, words);
                 for (int i = 0; i < 2; ++i)
-                    accumulate_words(kernels, product.sides[i], pairs, rows, columns[i], packed_a, stride, packed_b[i]);
+                    accumulate_words(kernels, p.sides[i], pairs, rows, columns[i], packed_a, stride, packed_b[i]);
             }
         }
     }

@@ -1,5 +1,6 @@
 // Products with packed weights of fewer bits, of rows that lie anywhere.
 #include "kernels/matrix/product.hpp"
+#include "kernels/vector/bfloat16.hpp"
 
 namespace fastrnn {
 namespace {
@@ -49,20 +50,16 @@ void multiply_narrow_gate_panels(const Product<float>& p, Index gates, Range row
 
 namespace {
 
-// Adds a number of each word from `words` on, the column of W that an id stands for, to `start`.
-void gather_words(const Panels<float>& panels, const std::uint32_t* words, Index number, Index column,
-                  const float* start, float* out) {
-    const int bits = 32 / panels.narrow->group, shift = 32 - bits * (int(number) + 1);
+// Adds number `number` of each word, one vector of the column of W that an id stands for, to `start`.
+void gather_words(const Panels<float>& panels, const std::uint32_t* words, int number, Index column, const float* start,
+                  float* out) {
+    if (!panels.narrow->scaled) {
+        const Vec<float> pairs = load(reinterpret_cast<const float*>(words));
+        return store(out, load(start) + (number == 0 ? lower_halves(pairs) : upper_halves(pairs)));
+    }
     for (Index lane = 0; lane < lanes<float>; ++lane) {
-        const std::uint32_t upper = words[lane] << shift;
-        float value;
-        if (panels.narrow->scaled) {
-            value = float(std::int32_t(upper) >> 24) * panels.scales[column + lane];
-        } else {
-            const std::uint32_t rounded = upper & 0xffff0000;
-            std::memcpy(&value, &rounded, sizeof value);
-        }
-        out[lane] = start[lane] + value;
+        const auto value = static_cast<std::int8_t>(words[lane] >> (8 * number));
+        out[lane] = start[lane] + float(value) * panels.scales[column + lane];
     }
 }
 
@@ -86,7 +83,7 @@ void gather_narrow_panels(Index id, float* out, const Panels<float>& panels, con
         const Index vectors = gates ? width : std::min(width, (round_up_to_lanes<float>(last) - strip) / lanes<float>);
         const std::uint32_t* const words =
             panels.words() + strip * deep + id / group * vectors * lanes<float> + (column - strip);
-        gather_words(panels, words, id % group, column, bias + column, out + column);
+        gather_words(panels, words, int(id % group), column, bias + column, out + column);
     }
 }
 

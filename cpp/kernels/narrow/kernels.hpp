@@ -45,8 +45,9 @@ struct NarrowKernels {
     int offset;      // added to each number of a row; a sum starts with -offset times the sum of its column
     // Narrows K numbers of a row to words, with zeros after the last; writes `scale` if scaled.
     void (*narrow)(const float* from, std::ptrdiff_t K, unsigned char* to, float* scale);
-    // Rounds `count` numbers of two rows to words of bfloat16, `second` null for zeros; null if scaled.
-    void (*pair)(const float* first, const float* second, std::ptrdiff_t count, std::uint32_t* to);
+    // Rounds `count` numbers of two rows to words of bfloat16, those of `earlier` being multiplied first, with zeros in
+    // the place of `later` if that is null; null if scaled.
+    void (*pair)(const float* earlier, const float* later, std::ptrdiff_t count, std::uint32_t* to);
     // Brings words of bfloat16 into the form of a row; null if scaled.
     void (*expand)(const std::uint32_t* words, std::ptrdiff_t count, unsigned char* to);
     // By rows and width of a strip in vectors; `skinny`: of `side` strips at once.

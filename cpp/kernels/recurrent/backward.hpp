@@ -57,13 +57,14 @@ struct BackwardRows {
     S** dgates;             // [dgates_width]
     const S** dy;           // [P]
     const S **h, **h_prev, **c, **c_prev, **gates;
-    S** kept;     // [sizes.kept] recomputed for this token
-    S** dh;       // [padded P] gradient of h besides dy and the recurrent product
-    S** dc;       // [padded carried]
-    S** scratch;  // [sizes.backward_scratch], kept from step to step
-    bool* cut;    // [N] the row restarts after this step: gradients that would flow here go to dh0, dc0
-    S** dh0;      // [padded P]
-    S** dc0;      // [padded carried]
+    const std::uint16_t** gates16;  // [tape_gates, H] in 16 bits; then `gates` is null
+    S** kept;                       // [sizes.kept] recomputed for this token
+    S** dh;                         // [padded P] gradient of h besides dy and the recurrent product
+    S** dc;                         // [padded carried]
+    S** scratch;                    // [sizes.backward_scratch], kept from step to step
+    bool* cut;  // [N] the row restarts after this step: gradients that would flow here go to dh0, dc0
+    S** dh0;    // [padded P]
+    S** dc0;    // [padded carried]
 
     NarrowMemory memory;  // the thread's own
 
@@ -132,6 +133,7 @@ struct BackwardScratch {
         for (const S*** list : {&own.dgates_next, &own.dy, &own.h, &own.h_prev, &own.c, &own.c_prev, &own.gates})
             *list += at;
         for (S*** list : {&own.dgates, &own.kept}) *list += at;
+        own.gates16 += at;
         own.cut += at;
         own.begin = own.running = own.end = share.rows.begin;
         own.share = &share;
@@ -157,6 +159,7 @@ struct BackwardScratch {
         kept_ = sizes.kept ? workspace.take<S>(steps * N * kept_width_) : nullptr;
         for (const S*** list : {&rows.dgates_next, &rows.dy, &rows.h, &rows.h_prev, &rows.c, &rows.c_prev, &rows.gates})
             *list = workspace.take<const S*>(workers * N);
+        rows.gates16 = workspace.take<const std::uint16_t*>(workers * N);
         for (S*** list : {&rows.dgates, &rows.kept}) *list = workspace.take<S*>(workers * N);
         for (S*** list : {&rows.dh, &rows.dc, &rows.scratch, &rows.dh0, &rows.dc0}) *list = workspace.take<S*>(N);
         rows.cut = workspace.take<bool>(workers * N);
@@ -204,7 +207,9 @@ void point_step(const BackwardProblem<S>& p, const BackwardScratch<S>& scratch, 
             rows.c[row] = p.tape.c + at * C;
             rows.c_prev[row] = (resets ? p.restart.c : starts ? p.initial.c : p.tape.c) + before * C;
         }
-        rows.gates[row] = p.tape.gates ? p.tape.gates + at * p.sizes.tape_gates * p.sizes.H : nullptr;
+        const Index gates = at * p.sizes.tape_gates * p.sizes.H;
+        rows.gates[row] = p.tape.gates ? p.tape.gates + gates : nullptr;
+        rows.gates16[row] = p.tape.gates16 ? p.tape.gates16 + gates : nullptr;
         rows.kept[row] = p.sizes.kept ? scratch.kept_of(k) : nullptr;
         rows.cut[row] = row < rows.running && p.batch.starts(step + 1, row);
     }
@@ -322,7 +327,7 @@ void weight_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scr
     if (to.dweight) product.sides[1] = {to.h, to.dweight, to.width, to.shift};
     S* const workspace = scratch.outer + worker.rank * scratch.outer_size;
     if constexpr (std::is_same_v<S, float>)
-        if (p.sizes.narrow) accumulate_narrow_outer(*p.sizes.narrow, product, scratch.row_of, to.columns, workspace);
+        if (p.sizes.narrow) accumulate_narrow_outer(*p.sizes.narrow, product, to.columns, workspace);
     if (!p.sizes.narrow) accumulate_outer(product, to.columns, workspace);
     if (to.dweight_ih && !p.input.x) scatter_gradient(p, scratch, tokens, to);
 }

@@ -36,14 +36,15 @@ struct StepRows {
     Range units, outputs;  // the piece's part of the hidden units, and of the columns of h
     const Share* share;
     const ForwardProblem<S>* problem;
-    S** gx;            // W_ih x + b in the layout of the cell's panels; the cell may overwrite it
-    const S** h_prev;  // [P]
-    const S** c_prev;  // [carried], in cells with a second state
-    S** h;             // [P]
-    S** c;             // [carried]
-    S** gates;         // [tape_gates, H], or null if nothing is kept for BPTT
-    S** scratch;       // [sizes.scratch]
-    const S** past;    // filled by cells with options themselves, as is q
+    S** gx;                   // W_ih x + b in the layout of the cell's panels; the cell may overwrite it
+    const S** h_prev;         // [P]
+    const S** c_prev;         // [carried], in cells with a second state
+    S** h;                    // [P]
+    S** c;                    // [carried]
+    S** gates;                // [tape_gates, H], or null if nothing is kept for BPTT
+    std::uint16_t** gates16;  // the same in 16 bits
+    S** scratch;              // [sizes.scratch]
+    const S** past;           // filled by cells with options themselves, as is q
     S** q;
     NarrowMemory memory;  // the thread's own
 };
@@ -91,6 +92,7 @@ struct ForwardScratch {
         S* const scratch = workspace.take<S>(N * width);
         for (S*** list : {&rows.gx, &rows.scratch, &rows.h, &rows.c, &rows.gates, &rows.q})
             *list = workspace.take<S*>(workers * N);
+        rows.gates16 = workspace.take<std::uint16_t*>(workers * N);
         for (const S*** list : {&rows.h_prev, &rows.c_prev, &rows.past}) *list = workspace.take<const S*>(workers * N);
         for (Index i = 0; i < workers * N; ++i) rows.scratch[i] = scratch + i % N * width;
         if (sizes.narrow) {
@@ -105,6 +107,7 @@ struct ForwardScratch {
         StepRows<S> own = rows;
         const Index at = share.team.rank * p.batch.N;
         for (S*** list : {&own.gx, &own.scratch, &own.h, &own.c, &own.gates, &own.q}) *list += at;
+        own.gates16 += at;
         for (const S*** list : {&own.h_prev, &own.c_prev, &own.past}) *list += at;
         own.begin = share.rows.begin;
         own.share = &share;
@@ -131,7 +134,9 @@ void point_step(const ForwardProblem<S>& p, Index step, StepRows<S>& rows) {
             rows.c[row] = a.c + (p.training ? at : n) * C;
             rows.c_prev[row] = (resets ? p.restart.c : starts ? p.initial.c : a.c) + (p.training ? before : n) * C;
         }
-        rows.gates[row] = a.gates ? a.gates + at * p.sizes.tape_gates * p.sizes.H : nullptr;
+        const Index kept = at * p.sizes.tape_gates * p.sizes.H;
+        rows.gates[row] = a.gates ? a.gates + kept : nullptr;
+        rows.gates16[row] = a.gates16 ? a.gates16 + kept : nullptr;
     }
 }
 

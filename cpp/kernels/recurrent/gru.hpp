@@ -14,8 +14,7 @@
 
 #include "kernels/matrix/gate_tiles.hpp"
 #include "kernels/matrix/packing.hpp"
-#include "kernels/recurrent/backward.hpp"
-#include "kernels/recurrent/forward.hpp"
+#include "kernels/recurrent/kept_gates.hpp"
 #include "kernels/vector/activations.hpp"
 
 namespace fastrnn {
@@ -36,7 +35,7 @@ struct GruWeights {
 // Common to both forms.
 template <class S>
 struct GruBase {
-    static constexpr int gates = 3;
+    static constexpr int gates = 3, bounded_gates = 3;  // W_hn h' + b_hn has no bound
     GruWeights<S> weights;
 
     Index input_depth() const { return gates * weights.H; }
@@ -59,7 +58,7 @@ template <class S>
 struct GruResetAfter : GruBase<S> {
     static constexpr Index grain = lanes<S>;
     static constexpr bool has_options = false, meets = false;
-    using GruBase<S>::gates;
+    using GruBase<S>::gates, GruBase<S>::bounded_gates;
     using GruBase<S>::weights;
 
     void project(const S* const* x, S* const* gx, Range tokens, Range units, const NarrowMemory& memory) const {
@@ -107,12 +106,7 @@ struct GruResetAfter : GruBase<S> {
             const Vec<S> n = tanh(fma(reset, hn, load(rows.gx[row] + unit * gates + 2 * lanes<S>)));
             const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
             store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
-            if (S* const tape = rows.gates[row]) {
-                store_first(tape + unit, reset, width);
-                store_first(tape + H + unit, z, width);
-                store_first(tape + 2 * H + unit, n, width);
-                store_first(tape + 3 * H + unit, hn, width);
-            }
+            keep_gates<bounded_gates>(rows, row, H, unit, {reset, z, n, hn});
         }
     }
 
@@ -123,9 +117,9 @@ struct GruResetAfter : GruBase<S> {
 
     void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const S* const tape = rows.gates[row] + unit;
-        const Vec<S> r = load_first(tape, width), z = load_first(tape + H, width);
-        const Vec<S> n = load_first(tape + 2 * H, width), hn = load_first(tape + 3 * H, width);
+        Vec<S> kept[4];
+        read_gates<bounded_gates>(rows, row, H, unit, kept);
+        const Vec<S> r = kept[0], z = kept[1], n = kept[2], hn = kept[3];
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
         const Vec<S> dn = (dh - dh * z) * dtanh(n);
         store(rows.dh[row] + unit, dh * z);
@@ -160,7 +154,7 @@ template <class S>
 struct GruResetBefore : GruBase<S> {
     static constexpr Index grain = unit_grain<S>;
     static constexpr bool has_options = false, meets = true;
-    using GruBase<S>::gates;
+    using GruBase<S>::gates, GruBase<S>::bounded_gates;
     using GruBase<S>::weights;
 
     // A row of gx: panels of r and z, then the candidate.
@@ -217,10 +211,7 @@ struct GruResetBefore : GruBase<S> {
         const Vec<S> z = sigmoid(load(sum + lanes<S>));
         store(rows.gx[row] + unit * 2, z);
         store_first(rows.scratch[row] + unit, r * load_first(rows.h_prev[row] + unit, width), width);
-        if (rows.gates[row]) {
-            store_first(rows.gates[row] + unit, r, width);
-            store_first(rows.gates[row] + H + unit, z, width);
-        }
+        keep_gates<bounded_gates>(rows, row, H, unit, {r, z});
     }
 
     void candidate_epilogue(const StepRows<S>& rows, Index row, Index unit) const {
@@ -229,7 +220,7 @@ struct GruResetBefore : GruBase<S> {
         const Vec<S> z = load(rows.gx[row] + unit * 2);
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
         store_first(rows.h[row] + unit, fma(z, h_prev - n, n), width);
-        if (rows.gates[row]) store_first(rows.gates[row] + 2 * H + unit, n, width);
+        keep_gates<bounded_gates, 2>(rows, row, H, unit, {n});
     }
 
     // Two products per step: dr and dz of the next step with their weights, then, from this step's dn,
@@ -258,8 +249,9 @@ struct GruResetBefore : GruBase<S> {
 
     void backward_candidate(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const S* const tape = rows.gates[row] + unit;
-        const Vec<S> z = load_first(tape + H, width), n = load_first(tape + 2 * H, width);
+        Vec<S> kept[2];
+        read_gates<bounded_gates, 1>(rows, row, H, unit, kept);
+        const Vec<S> z = kept[0], n = kept[1];
         const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
         store(rows.dh[row] + unit, dh * z);
         S* const d = rows.dgates[row] + unit;
@@ -270,8 +262,9 @@ struct GruResetBefore : GruBase<S> {
     void backward_reset(const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
         const Vec<S> drh = load(rows.scratch[row] + unit);
-        const Vec<S> r = load_first(rows.gates[row] + unit, width);
-        const Vec<S> h_prev = load_first(rows.h_prev[row] + unit, width);
+        Vec<S> kept[1];
+        read_gates<bounded_gates>(rows, row, H, unit, kept);
+        const Vec<S> r = kept[0], h_prev = load_first(rows.h_prev[row] + unit, width);
         store(rows.dh[row] + unit, fma(drh, r, load(rows.dh[row] + unit)));
         store_first(rows.kept[row] + unit, r * h_prev, width);
         store_first(rows.dgates[row] + H + unit, drh * h_prev * dsigmoid(r), width);

@@ -14,8 +14,7 @@
 
 #include "kernels/matrix/gate_tiles.hpp"
 #include "kernels/matrix/packing.hpp"
-#include "kernels/recurrent/backward.hpp"
-#include "kernels/recurrent/forward.hpp"
+#include "kernels/recurrent/kept_gates.hpp"
 #include "kernels/vector/activations.hpp"
 
 namespace fastrnn {
@@ -30,7 +29,7 @@ struct LstmWeights {
 
 template <class S>
 struct Lstm {
-    static constexpr int gates = 4;
+    static constexpr int gates = 4, bounded_gates = 4;
     static constexpr Index grain = lanes<S>;
     static constexpr bool has_options = false, meets = false;
     LstmWeights<S> weights;
@@ -75,12 +74,7 @@ struct Lstm {
             const Vec<S> c = fma(f, load_first(rows.c_prev[row] + unit, width), i * g);
             store_first(rows.c[row] + unit, c, width);
             store_first(rows.h[row] + unit, o * tanh(c), width);
-            if (S* const tape = rows.gates[row]) {
-                store_first(tape + unit, i, width);
-                store_first(tape + H + unit, f, width);
-                store_first(tape + 2 * H + unit, g, width);
-                store_first(tape + 3 * H + unit, o, width);
-            }
+            keep_gates<bounded_gates>(rows, row, H, unit, {i, f, g, o});
         }
     }
 
@@ -93,9 +87,9 @@ struct Lstm {
 
     void backward_epilogue(Vec<S> dh, const BackwardRows<S>& rows, Index row, Index unit) const {
         const Index H = weights.H, width = H - unit;
-        const S* const tape = rows.gates[row] + unit;
-        const Vec<S> i = load_first(tape, width), f = load_first(tape + H, width);
-        const Vec<S> g = load_first(tape + 2 * H, width), o = load_first(tape + 3 * H, width);
+        Vec<S> kept[4];
+        read_gates<bounded_gates>(rows, row, H, unit, kept);
+        const Vec<S> i = kept[0], f = kept[1], g = kept[2], o = kept[3];
         const Vec<S> tanh_c = tanh(load_first(rows.c[row] + unit, width));
         const Vec<S> dc = fma(dh * o, dtanh(tanh_c), uncut(load(rows.dc[row] + unit), rows, row, unit, rows.dc0));
         keep_gradient(rows.problem->dstates.c, H, rows, row, unit, dc, width);

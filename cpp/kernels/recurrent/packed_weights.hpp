@@ -53,7 +53,9 @@ CellSizes pack_interleaved(Cell& cell, const LayerWeights<S>& w, Index carried, 
 
 template <class S, class Take>
 CellSizes pack_weights(Lstm<S>& cell, const LayerWeights<S>& w, Take&& take) {
-    return pack_interleaved(cell, w, 1, take);
+    CellSizes sizes = pack_interleaved(cell, w, 1, take);
+    sizes.bounded_gates = w.narrow ? Lstm<S>::bounded_gates : 0;
+    return sizes;
 }
 
 template <class S, class Take>
@@ -69,6 +71,7 @@ CellSizes pack_gru(Cell& cell, const LayerWeights<S>& w, Take&& take) {
     CellSizes sizes = w.sizes(3);
     sizes.gx_width = gate_panels_size<S>(1, H, 3);
     sizes.tape_gates = reset_after ? 4 : 3;
+    sizes.bounded_gates = w.narrow ? Cell::bounded_gates : 0;
     sizes.dgates_width = (reset_after ? 4 : 3) * H;
     sizes.scratch = sizes.kept = reset_after ? 0 : H;
     sizes.backward_scratch = reset_after ? 0 : padded;

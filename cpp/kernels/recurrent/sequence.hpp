@@ -17,6 +17,7 @@ struct CellSizes {
     Index carried = 0;                      // width of c, the state besides h; 0: none
     Index gx_width = 0;                     // scalars of one token's input part, in the layout of the cell's panels
     Index tape_gates = 0;                   // arrays of H per token that the tape keeps as `gates`
+    Index bounded_gates = 0;                // kept in 16 bits each: the first so many lie in -1 .. 1; 0: as scalars
     Index dgates_width = 0;                 // scalars of one token's gate gradients
     Index scratch = 0;                      // scratch scalars of one row in a forward step
     Index backward_scratch = 0;             // the same in a backward step, kept from step to step
@@ -38,10 +39,12 @@ template <class S>
 struct SequenceArrays {
     S* y = nullptr;       // [T, N, P] every h
     S* c = nullptr;       // [T, N, carried] in training, [N, carried] (the running state) otherwise; or null
-    S* gates = nullptr;   // [T, N, tape_gates, H] in training, else null
+    S* gates = nullptr;   // [T, N, tape_gates, H] in training, or null
     S* q = nullptr;       // [T, N, H] in training if h is projected: the projection's input
     S* normed = nullptr;  // [T, N, G H] in training if the cell normalises what reads h': before its gain
     S* scale = nullptr;   // [T, N, 2] with it: reciprocals of standard deviations
+    // The gates in 16 bits each; then `gates` is null.
+    std::conditional_t<std::is_const_v<S>, const std::uint16_t, std::uint16_t>* gates16 = nullptr;
 };
 
 // Arrays that a cell's options read in one pass; null if not used. Masks are null in inference.

@@ -71,12 +71,11 @@ struct NativeBfloat16 : NativeWords {
         const __m512 rest = _mm512_maskz_loadu_ps(first(K - k), from + k);
         _mm256_mask_storeu_epi16(to + 2 * k, first((K - k + 1) / 2 * 2), (__m256i)_mm512_cvtneps_pbh(rest));
     }
-    static void pair(const float* one, const float* other, std::ptrdiff_t count, std::uint32_t* to) {
+    static void pair(const float* earlier, const float* later, std::ptrdiff_t count, std::uint32_t* to) {
         for (std::ptrdiff_t j = 0; j < count; j += 16) {
             const __mmask16 mask = first(count - j);
-            __m512i words = halves(_mm512_maskz_loadu_ps(mask, one + j));
-            if (other)
-                words = _mm512_or_si512(words, _mm512_slli_epi32(halves(_mm512_maskz_loadu_ps(mask, other + j)), 16));
+            __m512i words = _mm512_slli_epi32(halves(_mm512_maskz_loadu_ps(mask, earlier + j)), 16);
+            if (later) words = _mm512_or_si512(words, halves(_mm512_maskz_loadu_ps(mask, later + j)));
             _mm512_mask_storeu_epi32(to + j, mask, words);
         }
     }

@@ -19,8 +19,7 @@ struct WidenedWords {
     }
 
     static constexpr int side(int rows, int width) {
-        const int most = vector_registers >= 32 ? 8 : 6;
-        return rows * width * 2 > most ? 1 : most / (rows * width) > 4 ? 4 : most / (rows * width);
+        return rows * width > 8 ? 1 : 8 / (rows * width) > 4 ? 4 : 8 / (rows * width);
     }
 };
 
@@ -28,7 +27,8 @@ struct WidenedWords {
 struct WidenedBfloat16 : WidenedWords {
     static constexpr int group = 2, offset = 0;
     static constexpr bool scaled = false;
-    static constexpr int most_rows(int width) { return width > 2 && vector_registers < 32 ? 4 : 6; }
+    // With 16 registers there is one for the mask of the upper halves, too.
+    static constexpr int most_rows(int width) { return vector_registers >= 32 ? 6 : width > 2 ? 3 : 5; }
     using Sum = Vec<float>;
     using Weight = Vec<float>;
     using Row = Vec<float>;
@@ -60,12 +60,12 @@ struct WidenedBfloat16 : WidenedWords {
         const std::ptrdiff_t end = (K + 1) / 2 * 2;
         if (k < end) store_first(numbers + k, round_to_bfloat16(load_first(from + k, K - k)), end - k);
     }
-    static void pair(const float* one, const float* other, std::ptrdiff_t count, std::uint32_t* to) {
+    static void pair(const float* earlier, const float* later, std::ptrdiff_t count, std::uint32_t* to) {
         for (std::ptrdiff_t j = 0; j < count; j += lanes) {
             const std::ptrdiff_t left = count - j;
-            const Vec<float> second = other ? load_first(other + j, left) : set(0.0f);
-            fastrnn::store_first(reinterpret_cast<float*>(to) + j, words_of_halves(load_first(one + j, left), second),
-                                 left);
+            const Vec<float> lower = later ? load_first(later + j, left) : set(0.0f);
+            fastrnn::store_first(reinterpret_cast<float*>(to) + j,
+                                 words_of_halves(lower, load_first(earlier + j, left)), left);
         }
     }
     static void expand(const std::uint32_t* words, std::ptrdiff_t count, unsigned char* to) {

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, tanh
+from fastrnn.reference.kept_gates import kept_gates
 from fastrnn.reference.products import Multiply, product_of
 from fastrnn.reference.time_loop import (
     Tape,
@@ -166,7 +167,8 @@ def gru_forward(
     state_n : tuple of one ndarray [N, H]
         (h,) after each row's last step.
     tape : Tape
-        What `gru_backward` needs, with all gates.
+        What `gru_backward` needs, with all gates; with "bfloat16" r, z and n are rounded to multiples of
+        2**-14, and ``W_hn h + b_hn`` to bfloat16.
 
     Raises
     ------
@@ -197,7 +199,11 @@ def gru_forward(
         y[t] = h = cell(a_x[t], h, recurrent, gates[t])
         state_t = loop.hold_padding(t, (h,), state_t)
     y, gates = loop.zero_padding(y), loop.zero_padding(gates)
-    return y, state_t, Tape(x, y, initial, loop.lengths, reset, reverse, None, gates)
+    return (
+        y,
+        state_t,
+        Tape(x, y, initial, loop.lengths, reset, reverse, None, kept_gates(gates, precision, 3)),
+    )
 
 
 def gru_backward(

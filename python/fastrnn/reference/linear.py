@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastrnn.reference._arrays import Floats, check_floats
-from fastrnn.reference.products import product_of
+from fastrnn.reference.products import product_of, sum_over_rows
 
 
 def linear_forward(
@@ -89,4 +89,4 @@ def linear_backward(
     rows, drows = x.reshape(x.size // width, width), dy.reshape(dy.size // features, features)
     multiply = product_of(precision, weight.dtype, training=True)
     dx = multiply(drows, weight.T).reshape(x.shape)
-    return dx, multiply(drows.T, rows.T), drows.sum(axis=0)
+    return dx, sum_over_rows(drows, rows, multiply), drows.sum(axis=0)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fastrnn.reference._arrays import Booleans, Floats, Integers, State, Weights, check_cell
 from fastrnn.reference.activations import dsigmoid, dtanh, sigmoid, tanh
+from fastrnn.reference.kept_gates import kept_gates
 from fastrnn.reference.products import product_of
 from fastrnn.reference.time_loop import (
     Tape,
@@ -132,7 +133,8 @@ def lstm_forward(
     state_n : tuple of two ndarray [N, H]
         (h, c) after each row's last step.
     tape : Tape
-        What `lstm_backward` needs, with all gates and cells.
+        What `lstm_backward` needs, with all gates and cells; with "bfloat16" the gates are rounded to
+        multiples of 2**-14.
 
     Raises
     ------
@@ -164,7 +166,11 @@ def lstm_forward(
         y[t], c_all[t] = h, c = _cell(a_x[t] + multiply(h, weight_hh_t.T) + bias_hh, c, gates[t])
         state_t = loop.hold_padding(t, (h, c), state_t)
     y, c_all, gates = loop.zero_padding(y), loop.zero_padding(c_all), loop.zero_padding(gates)
-    return y, state_t, Tape(x, y, initial, loop.lengths, reset, reverse, c_all, gates)
+    return (
+        y,
+        state_t,
+        Tape(x, y, initial, loop.lengths, reset, reverse, c_all, kept_gates(gates, precision, 4)),
+    )
 
 
 def lstm_backward(

@@ -8,7 +8,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastrnn.reference._arrays import Floats
-from fastrnn.reference.bfloat16 import bfloat16_product, round_to_bfloat16, without_denormals
+from fastrnn.reference.bfloat16 import (
+    bfloat16_product,
+    pairwise_order,
+    round_to_bfloat16,
+    without_denormals,
+)
 from fastrnn.reference.int8 import int8_product, quantize_rows
 
 #: From a [M, K] and w [F, K]: each row of a times each row of w, [M, F].
@@ -33,6 +38,18 @@ def product_of(precision: str, dtype: np.dtype[Any], *, training: bool = False) 
     if precision == "int8" and training:
         raise ValueError("precision: int8 is for inference, it has no gradients")
     return _PRODUCTS[precision][0]
+
+
+def sum_over_rows(a: Floats, b: Floats, multiply: Multiply) -> Floats:
+    """Return the products of each column of a [M, F] and of b [M, K], summed over the rows in their order.
+
+    >>> import numpy as np
+    >>> a, b = np.array([[1.0], [2.0], [3.0]]), np.array([[1.0, 10.0], [1.0, 0.0], [2.0, 0.0]])
+    >>> sum_over_rows(a, b, product_of("float32", a.dtype)).tolist()
+    [[9.0, 10.0]]
+    """
+    order = pairwise_order(len(a))  # a product takes the second of each pair first
+    return multiply(a[order].T, b[order].T)
 
 
 def as_multiplied(weight: Floats, precision: str) -> Floats:

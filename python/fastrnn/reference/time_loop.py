@@ -33,7 +33,7 @@ from fastrnn.reference._arrays import (
 )
 from fastrnn.reference.embedding import embedding_backward, embedding_forward
 from fastrnn.reference.linear import linear_backward, linear_forward
-from fastrnn.reference.products import Multiply, as_multiplied
+from fastrnn.reference.products import Multiply, as_multiplied, sum_over_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,8 @@ class Tape:
         LSTM: the cell after each step, 0 on padding.
     gates : ndarray or None
         After their activations; 0 on padding. LSTM: [T, N, 4, H], i, f, g, o. GRU with ``reset_after``:
-        [T, N, 4, H], r, z, n and W_hn h + b_hn; GRU without: [T, N, 3, H], r, z, n. Vanilla: None.
+        [T, N, 4, H], r, z, n and W_hn h + b_hn; GRU without: [T, N, 3, H], r, z, n. Vanilla: None. In
+        bfloat16 rounded, as `kept_gates` says.
     """
 
     x: npt.NDArray[Any]
@@ -180,7 +181,7 @@ def recurrent_weights(weights: Weights, *, copy: bool) -> tuple[Floats, Floats]:
 
 def weight_gradient(da: Floats, h: Floats, multiply: Multiply) -> Floats:
     """Sum da h^T over time and batch, [G*H, H], from da [T, N, G*H] and h [T, N, H], in one product."""
-    return multiply(da.reshape(-1, da.shape[-1]).T, h.reshape(-1, h.shape[-1]).T)
+    return sum_over_rows(da.reshape(-1, da.shape[-1]), h.reshape(-1, h.shape[-1]), multiply)
 
 
 def make_time_loop(

@@ -55,8 +55,8 @@ def saturation_of(tape: Tape, threshold: float) -> list[dict[str, Saturation]]:
     """Return how often each gate and unit is saturated, for each layer and direction; see `inspect`."""
     real, spec = _real_steps(tape), tape._spec
     return [
-        gate_saturation(spec, None if one.gates is None else one.gates[real], one.y[real], threshold)
-        for one in tape.layers
+        gate_saturation(spec, None if gates is None else gates[real], one.y[real], threshold)
+        for one, gates in ((one, one.gates) for one in tape.layers)
     ]
 
 

@@ -42,6 +42,9 @@ class LayerTape(Protocol):
         ``W_hn h' + b_hn``. RNN: None, because y is enough; with options n, the new value. SLSTM: ``exp(log_i
         - m)``, log_f, z, o. MinGRU: z, n. MinLSTM: f, i, n, ``i / (f + i)``. Candidates are kept as they were
         before dropout.
+
+        With ``precision="bfloat16"`` the tape keeps 16 bits for each: gates are multiples of 2**-14, and
+        ``W_hn h' + b_hn`` is in bfloat16. Each reading returns a new array of float32: read it once.
         """
 
     @property
@@ -152,7 +155,8 @@ class Tape(Kept):
         ``W_hn h' + b_hn``; 4 with the reset before the product), LSTM 6 (h, c and four gates), SLSTM 8 (h,
         c, n, m and four gates). Between two layers, dropout adds 2, the mask and the next layer's input; the
         joined output of a bidirectional layer adds 2, 1 for each direction. Of the options, a projection adds
-        1, a normalisation 1 for each gate, and a mask for each step 1.
+        1, a normalisation 1 for each gate, and a mask for each step 1. With ``precision="bfloat16"`` a gate
+        of an LSTM or GRU is half a scalar: LSTM 4, GRU 3 (2.5 with the reset before the product).
         """
         total = sum(layer.nbytes + mask_bytes(layer.options) for layer in self.layers)
         total += sum(mask.nbytes for mask in self.dropout if mask is not None)
