@@ -127,6 +127,19 @@ def test_threads_and_the_batch_change_no_bit_of_a_loss(random):
         assert dh.tobytes() == alone[1][rows].tobytes()
 
 
+@pytest.mark.parametrize("V", [2100, 100_003])
+def test_the_gradient_of_the_weight_does_not_depend_on_how_rows_are_cut(random, V):
+    """An even number of rows leaves the pairs of rows as they are; a chunk may have no odd number of them."""
+    h, weight = random.normal(size=(400, 3)).astype("f"), random.normal(size=(V, 3)).astype("f")
+    targets = random.integers(V, size=400)
+    whole, parts = np.zeros_like(weight), np.zeros_like(weight)
+    for dweight, cuts in ((whole, (0, 400)), (parts, (0, 100, 400))):
+        for rows in (slice(*pair) for pair in itertools.pairwise(cuts)):
+            given = h[rows], weight, None, targets[rows], 1.0, dweight, None
+            kernels.linear_cross_entropy(*given, False, 0.0, "bfloat16")
+    assert whole.tobytes() == parts.tobytes()
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_losses_without_gradients(random, precision):
     h, weight, bias = (random.normal(size=s).astype("f") for s in ((13, 33), (65, 33), (65,)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastrnn import reference
+from fastrnn.reference.products import as_multiplied
 from fuzz.step_judge import same_bits
 from kernel_cases import kernels, with_threads
 from precision_cases import DEPTHS, PRECISIONS, ROWS, WIDTHS, expected_linear
@@ -56,6 +57,12 @@ def test_more_than_one_block_of_rows_depth_or_columns(random, precision, sizes):
     M, K, F = sizes
     x, weight, bias = (random.normal(size=s).astype("f") for s in ((M, K), (F, K), (F,)))
     assert_linear_is_the_reference(x, weight, bias, precision)
+
+
+def test_denormals_of_weights_are_zeros_of_their_signs_in_bfloat16():
+    weight = np.array([[-0.0, 0.0, -1e-40, 1e-40, -1.1754942e-38, 1.1754942e-38, -1.1754944e-38, 3.3]], "f")
+    packed = kernels.linear_pack(weight, None, "bfloat16")
+    assert kernels.linear_weight(packed).tobytes() == as_multiplied(weight, "bfloat16").tobytes()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

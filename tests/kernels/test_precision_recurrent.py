@@ -7,7 +7,7 @@ import pytest
 
 from fastrnn import reference
 from fuzz.step_judge import assert_steps_of_the_reference
-from kernel_cases import forward, kernels, pack
+from kernel_cases import backward, forward, kernels, pack
 from precision_cases import COMBINATIONS, DEPTHS, PRECISIONS, ROWS, WIDTHS, inference, inference_of_every_step
 from recurrent_cases import VARIANTS, make_case
 
@@ -162,6 +162,14 @@ def test_int8_has_no_tape(variant):
     case = make_case(variant, precision="int8")
     with pytest.raises(ValueError, match=r"precision|int8"):
         forward(case, training=True)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_int8_refuses_the_tape_of_another_precision(variant):
+    case = make_case(variant, dtype="float32")
+    _, _, tape = forward(case)
+    with pytest.raises(ValueError, match=r"precision: expected .*'bfloat16' for gradients, got 'int8'"):
+        backward(case, tape, pack(case.replace(options=case.options | {"precision": "int8"})))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

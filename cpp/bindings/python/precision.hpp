@@ -1,9 +1,9 @@
 // The precision of products, by name.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
-#include "bindings/python/pybind11.hpp"
 #include "kernels/narrow/kernels.hpp"
 
 namespace fastrnn::bindings {

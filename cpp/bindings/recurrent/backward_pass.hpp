@@ -32,6 +32,8 @@ class BackwardPass {
           dinitial_(packed.sizes(), N_, packed.sizes().skip > 0),
           dy_(expect_dy(given)) {
         const CellSizes& sizes = packed.sizes();
+        if (sizes.narrow && sizes.narrow->scaled)
+            throw py::value_error("precision: expected 'float32' or 'bfloat16' for gradients, got 'int8'");
         const bool* const reset = optional_data<bool>(tape.reset, "reset", {{"T", T_}, {"N", N_}});
         if (!segment_.whole) restart_ = StateArrays<S>(packed, tape.restart, N_, "restart");
         if (given.drestart.is_none() && segment_.first > 0 && reset)

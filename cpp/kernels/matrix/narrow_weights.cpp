@@ -30,7 +30,10 @@ void WordRows::round(Index row, unsigned char* scratch) {
     if (kernels_.word_bytes == sizeof *words)
         return void(std::memcpy(words, scratch, std::size_t(words_) * sizeof *words));
     const auto* const numbers = reinterpret_cast<const std::uint32_t*>(scratch);  // floats, rounded
-    for (Index k = 0; k < words_; ++k) words[k] = numbers[2 * k] >> 16 | (numbers[2 * k + 1] & 0xffff0000);
+    for (Index k = 0; k < words_; ++k) {
+        const std::uint32_t word = numbers[2 * k] >> 16 | (numbers[2 * k + 1] & 0xffff0000);
+        std::memcpy(words + k, &word, sizeof word);  // it is read as two halves, and as a float
+    }
 }
 
 void WordRows::quantise(Index row, float* words) {

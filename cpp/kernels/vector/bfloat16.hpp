@@ -17,8 +17,8 @@ FASTRNN_INLINE IntegerPacket set_bits(std::uint32_t bits) {
     return Eigen::internal::pset1<IntegerPacket>(std::int32_t(bits));
 }
 
-// Rounds to nearest even; NaN stays NaN, infinity stays infinity. Denormals count as zero, as for the CPU's own
-// instructions: the largest would else become normal. As a float, so that a product needs no more.
+// Rounds to nearest even; NaN stays NaN, infinity stays infinity. Denormals become zeros of their sign, as with the
+// CPU's own instructions: the largest would otherwise become normal. As a float, so that a product needs no more.
 FASTRNN_INLINE Vec<float> round_to_bfloat16(Vec<float> a) {
     using namespace Eigen::internal;
     const IntegerPacket bits = bits_of(a), odd = pand(plogical_shift_right<16>(bits), set_bits(1));
@@ -27,7 +27,8 @@ FASTRNN_INLINE Vec<float> round_to_bfloat16(Vec<float> a) {
     const Vec<float> either{
         pselect(is_number.packet, from_bits(rounded).packet, from_bits(por(bits, set_bits(0x400000))).packet)};
     const Vec<float> denormal{pcmp_lt(magnitude(a).packet, set(std::numeric_limits<float>::min()).packet)};
-    const Vec<float> normal{pselect(denormal.packet, set(0.0f).packet, either.packet)};
+    const Vec<float> zero{pand(a.packet, set(-0.0f).packet)};  // of its sign
+    const Vec<float> normal{pselect(denormal.packet, zero.packet, either.packet)};
     return from_bits(pand(bits_of(normal), set_bits(0xffff0000)));
 }
 

@@ -187,9 +187,11 @@ struct WidenedInt8 : WidenedWords {
     }
 
     static void narrow(const float* from, std::ptrdiff_t K, unsigned char* to, float* scale) {
-        const Vec<float> inverse = set(int8_inverse(largest_magnitude(from, K), scale));
+        const float factor = int8_inverse(largest_magnitude(from, K), scale);
         const Vec<float> shifter = set(12582912.0f);  // 1.5 * 2^23: the lower half of a sum is the nearest integer
         std::int16_t* numbers = reinterpret_cast<std::int16_t*>(to);
+        if (factor == 0.0f) return void(std::memset(to, 0, std::size_t((K + 3) / 4 * word_bytes)));
+        const Vec<float> inverse = set(factor);
         alignas(64) float nearest[lanes];
         for (std::ptrdiff_t k = 0; k < K; k += lanes) {
             fastrnn::store(nearest, load_first(from + k, K - k) * inverse + shifter);
