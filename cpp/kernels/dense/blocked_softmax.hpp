@@ -109,7 +109,7 @@ class BlockedCrossEntropy {
     // Turns the exponentials of some blocks into gradients of logits, and adds to dweight and dbias.
     void to_gradients(const Worker& worker, Index m0, Index count, Range own) const {
         S* const packed_a = outer + worker.rank * outer_size;
-        S* const packed_h = packed_a + outer_depth * outer_rows + 64 / sizeof(S);
+        S* const packed_h = narrow ? nullptr : packed_a + outer_depth * outer_rows + 64 / sizeof(S);
         for (Index k0 = 0; k0 == 0 || (p.dweight && k0 < K); k0 += outer_columns) {
             const Range part{k0, std::min(k0 + outer_columns, K)};
             const OuterSide<S> side{h_rows + m0, nullptr, K};

@@ -16,7 +16,7 @@
 
 namespace fastrnn {
 
-// What a tile does with the sums that are there: nothing, it adds its own to them, or (bfloat16) goes on with the
+// What a tile does with the sums in memory: it overwrites them, adds its own to them, or (bfloat16) continues their
 // chains.
 enum class SumsBefore : unsigned char { none, start, chains };
 

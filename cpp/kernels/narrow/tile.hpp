@@ -23,8 +23,9 @@
 
 namespace fastrnn {
 
-// Of a row of activations whose largest magnitude has these bits: what its numbers are multiplied with to be int8, and
-// the scale that undoes it. Not finite: the scale is NaN, and so are the row's products. Next to nothing: zeros.
+// From the bits of the largest magnitude of a row of activations: returns the factor that brings its numbers to
+// -127 .. 127, and the scale that undoes it. Not finite: the scale is NaN, and so are the row's products. Below 2^-100:
+// factor and scale are 0.
 FASTRNN_WORDS_INLINE float int8_inverse(std::int32_t magnitude_bits, float* scale) {
     constexpr std::int32_t infinity = 0x7f800000, least = (127 - 100) << 23;  // 2^-100
     if (magnitude_bits < least || magnitude_bits >= infinity) {
