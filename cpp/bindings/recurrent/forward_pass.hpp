@@ -35,7 +35,7 @@ class ForwardPass {
         if (!segment_.whole) restart_ = StateArrays<S>(packed, given_.restart, N_, "restart");
         const CellSizes& sizes = packed.sizes();
         if (given_.training && sizes.narrow && sizes.narrow->scaled)
-            throw py::value_error("precision: int8 is for inference; train the layer that was quantized");
+            throw py::value_error("precision: int8 is for inference; train the layer that it was made of");
         problem_.batch =
             rows_.batch(T_, given_.reverse, optional_data<bool>(given_.reset, "reset", {{"T", T_}, {"N", N_}}));
         problem_.input = input_;

@@ -34,16 +34,19 @@ FASTRNN_INLINE void keep_gates(const StepRows<S>& rows, Index row, Index H, Inde
 template <int Bounded, int First = 0, class S, std::size_t Count>
 FASTRNN_INLINE void read_gates(const BackwardRows<S>& rows, Index row, Index H, Index unit, Vec<S> (&gates)[Count]) {
     const Index left = H - unit;
-    if (const S* const tape = rows.gates[row]) {
-        FASTRNN_UNROLL
-        for (int k = 0; k < int(Count); ++k) gates[k] = load_first(tape + (First + k) * H + unit, left);
-    } else if constexpr (std::is_same_v<S, float>) {
-        FASTRNN_UNROLL
-        for (int k = 0; k < int(Count); ++k) {
-            const std::uint16_t* const from = rows.gates16[row] + (First + k) * H + unit;
-            gates[k] = First + k < Bounded ? load_bounded(from, left) : load_bfloat16(from, left);
+    const S* const tape = rows.gates[row];
+    if constexpr (std::is_same_v<S, float>) {
+        if (!tape) {
+            FASTRNN_UNROLL
+            for (int k = 0; k < int(Count); ++k) {
+                const std::uint16_t* const from = rows.gates16[row] + (First + k) * H + unit;
+                gates[k] = First + k < Bounded ? load_bounded(from, left) : load_bfloat16(from, left);
+            }
+            return;
         }
     }
+    FASTRNN_UNROLL
+    for (int k = 0; k < int(Count); ++k) gates[k] = load_first(tape + (First + k) * H + unit, left);
 }
 
 // [tokens, gates, H] of 16 bits as floats.
