@@ -140,6 +140,6 @@ def test_reservoirs_have_no_precision():
     with pytest.raises(TypeError, match="precision"):
         models.EchoStateClassifier(precision="bfloat16")
     model = models.EchoStateClassifier(hidden_size=12, dtype="float32", random_state=0).fit(*words(20, 0))
-    with pytest.raises(ValueError, match="expected weights to quantize, got none; ReservoirNetwork stays"):
+    with pytest.raises(ValueError, match="expected weights to quantize, got none in this ReservoirNetwork"):
         fr.quantize(model, "int8")
     assert not model.network_.quantized

@@ -123,6 +123,10 @@ def test_the_quality_of_precisions_is_what_was_measured():
         perplexities = [one["perplexity"] for one in training["inference"].values()]
         ratio = exact["seconds"] / narrow["seconds"]
         assert_numbers(row[1:], [exact["loss"], narrow["loss"], ratio, *perplexities])
+    page = table("docs/precision.md", "| | loss in float32, nats |")
+    for row, training in zip(page, trainings.values(), strict=True):
+        losses = [training["curves"][precision][-1]["loss"] for precision in ("float32", "bfloat16")]
+        assert_numbers(row[1:], [*losses, *(one["perplexity"] for one in training["inference"].values())])
     pairs = trainings["words"]["pairs"].values()
     assert all((one["right"], one["of"], one["other than float32"]) == (19, 20, []) for one in pairs)
 
