@@ -20,8 +20,8 @@ from fastrnn.layers.recurrent.spec import RecurrentSpec
 __all__ = ["Kept", "Plan", "joined", "plan_of", "split"]
 
 # A pickled tape of one layer and direction is a tuple; these are its parts that a plain cell has.
-_X, _Y, _STATE, _LENGTHS, _C, _GATES, _Q, _REVERSE = 0, 1, 2, 3, 6, 7, 8, 13
-_PARTS = 14
+_X, _Y, _STATE, _LENGTHS, _C, _GATES, _Q, _REVERSE, _BOUNDED_GATES = 0, 1, 2, 3, 6, 7, 8, 13, 14
+_PARTS = 15
 
 
 class Kept(NamedTuple):
@@ -161,6 +161,7 @@ class Plan:
             parts[_GATES] = next(rest) if spec.cell != "elman" else None
             parts[_Q] = next(rest) if spec.options.proj_size else None
             parts[_REVERSE] = spec.directions == 2 and index % 2 == 1
+            parts[_BOUNDED_GATES] = 0  # modules of PyTorch keep gates as they are
             layer: Any = kernels.Tape.__new__(kernels.Tape)
             layer.__setstate__(tuple(parts))
             layers.append(layer)
