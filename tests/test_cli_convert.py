@@ -214,7 +214,6 @@ def test_a_graph_goes_out_and_comes_back(torch, source, tmp_path):
     np.testing.assert_allclose(fr.Sequential.load(back)(IDS)[0], expected(), atol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras calls NumPy in an older way
 def test_a_graph_of_a_model_in_fewer_bits_says_that_it_computes_in_float32(tmp_path):
     pytest.importorskip("onnx")
     chain = fr.Sequential(fr.LSTM(3, 4, seed=0), fr.Linear(4, 2, seed=1))
@@ -241,6 +240,7 @@ def test_a_graph_with_lengths_is_run_on_ids_and_their_lengths(precision, tmp_pat
     assert json.loads(result.stdout)["parity"]["target"]["equal"]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras calls NumPy in an older way
 def test_a_model_of_keras_comes_in(keras, tmp_path):
     model = keras.Sequential(
         [
