@@ -38,8 +38,9 @@ class PackedLinear : public std::enable_shared_from_this<PackedLinear<S>> {
         const S* const b = optional_data<S>(given_bias, "bias", {{"F", F}});
         const NarrowKernels* const narrow = expect_precision(precision, std::is_same_v<S, double>, K);
         const auto take = [this](Index count) { return memory_.template take<S>(count); };
+        S* const padded = take(round_up_to_lanes<S>(F));
         panels = take_plain_panels(narrow, w.data(), F, K, take);
-        bias = pad_bias(b, F, take(round_up_to_lanes<S>(F)));
+        bias = pad_bias(b, F, padded);
     }
 
     const char* precision() const { return panels.narrow ? precision_name(*panels.narrow) : dtype_name<S>(); }
