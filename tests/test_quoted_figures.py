@@ -131,6 +131,26 @@ def test_the_quality_of_precisions_is_what_was_measured():
     assert all((one["right"], one["of"], one["other than float32"]) == (19, 20, []) for one in pairs)
 
 
+def test_the_speed_of_precisions_is_what_was_measured():
+    points = {}
+    for point in result("precision-speed")["points"]:
+        case = point["case"]
+        sizes = ", ".join(str(case[size]) for size in ("T", "N", "D", "H"))
+        if case["layers"] == 1:
+            times = {name: time["median_us"] for name, time in point["peers"].items()}
+            points[f"{case['cell'].upper()} {sizes}", case["mode"]] = times
+    for row in table("docs/precision.md", "| T, N, D, H | float32 |"):
+        forward, training = (points[row[0], mode] for mode in ("forward", "training"))
+        for cell, times, precision in (
+            (row[1], forward, "float32"),
+            (row[2], forward, "bfloat16"),
+            (row[3], forward, "int8"),
+            (row[4], training, "float32"),
+            (row[5], training, "bfloat16"),
+        ):
+            assert_numbers([cell.partition(" (")[0]], [times[f"fastrnn-{precision}"]])
+
+
 def test_the_accuracy_of_activations_is_what_was_measured():
     worst = max(one["worst_ulp"] for one in result("activation_error")["float32"].values())
     (quoted,) = re.findall(r"within ([\d.]+) units in the\s+last place", PAGES["README.md"])
