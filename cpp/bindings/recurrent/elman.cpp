@@ -23,9 +23,8 @@ class PackedElman : public PackedCell<S, Elman<S>> {
         if constexpr (std::is_same_v<S, float>) {
             if (this->sizes_.narrow) {
                 const auto take = [this](Index count) { return this->take(count); };
-                const auto same = [](Index i) { return i; };
-                w.w_ih_rows = take_row_panels(w.w_ih, w.D, w.H, take, same);
-                w.w_hh_rows = take_row_panels(w.w_hh, w.H, w.H, take, same);
+                w.w_ih_rows = take_row_panels(w.w_ih, w.D, w.H, take);
+                w.w_hh_rows = take_row_panels(w.w_hh, w.H, w.H, take);
                 return;
             }
         }

@@ -46,20 +46,19 @@ class PackedGru : public PackedCell<S, Cell> {
         auto& w = this->cell_.weights;
         const Index D = w.D, H = w.H, words = words_of(*this->sizes_.narrow, D);
         const auto take = [this](Index count) { return this->take(count); };
-        const auto same = [](Index i) { return i; };
-        w.w_hh_rows = take_row_panels(w.w_hh, H, panel_gates * H, take, same);
+        w.w_hh_rows = take_row_panels(w.w_hh, H, panel_gates * H, take);
         if (reset_after) {
             w.w_ih_rows = take_row_panels(w.w_ih, D, 3 * H, take, [H](Index i) { return (i + 2 * H) % (3 * H); });
             return;
         }
-        w.w_hn_rows = take_row_panels(w.w_hn, H, H, take, same);
+        w.w_hn_rows = take_row_panels(w.w_hn, H, H, take);
         // The candidate's rows are a matrix of their own: both are brought together.
         auto* const rows = reinterpret_cast<std::uint32_t*>(this->take(3 * H * words));
         std::copy(w.w_in.rows, w.w_in.rows + H * words, rows);
         std::copy(w.w_ih.rows, w.w_ih.rows + 2 * H * words, rows + H * words);
         Panels<float> all = w.w_ih;
         all.rows = rows;
-        w.w_ih_rows = take_row_panels(all, D, 3 * H, take, same);
+        w.w_ih_rows = take_row_panels(all, D, 3 * H, take);
     }
 };
 

@@ -167,9 +167,8 @@ class PackedGates : public PackedCell<S, Cell> {
         if constexpr (std::is_same_v<S, float>) {
             if (this->sizes_.narrow) {
                 const auto take = [this](Index count) { return this->take(count); };
-                const auto same = [](Index i) { return i; };
-                w.w_ih_rows = take_row_panels(w.w_ih, D, depth, take, same);
-                w.w_hh_rows = take_row_panels(w.w_hh, H, depth, take, same);
+                w.w_ih_rows = take_row_panels(w.w_ih, D, depth, take);
+                w.w_hh_rows = take_row_panels(w.w_hh, H, depth, take);
                 return;
             }
         }

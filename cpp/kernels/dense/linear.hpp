@@ -49,20 +49,6 @@ inline NarrowMemory narrow_memory(const NarrowKernels* kernels, Index K, Index r
     return {workspace.take<unsigned char>(threads * bytes), bytes};
 }
 
-// Scalars of each worker for accumulate_outer, or for the same with numbers of fewer bits.
-template <class S>
-Index outer_memory(const NarrowKernels* kernels, Index columns) {
-    return kernels ? narrow_outer_workspace(*kernels, columns) : outer_workspace<S>(columns);
-}
-
-// Adds both products to C, with the scalars or with numbers of fewer bits.
-template <class S>
-void accumulate_product(const NarrowKernels* kernels, const OuterProduct<S>& product, Range rows, S* workspace) {
-    if constexpr (std::is_same_v<S, float>)
-        if (kernels) return accumulate_narrow_outer(*kernels, product, rows, workspace);
-    accumulate_outer(product, rows, workspace);
-}
-
 // `panels`: plain panels of the weight; `bias`: round_up_to_lanes(F) scalars, from pad_bias.
 // The problem's own weight and bias are not read.
 template <class S>

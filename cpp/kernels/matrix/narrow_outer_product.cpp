@@ -67,10 +67,9 @@ void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side
     tile.words = pairs.count;
     tile.before = SumsBefore::chains;
     for_panels<float>(columns.begin, columns.end, [&](auto vectors, Index column) {
-        const Index wide = vectors * lanes<float>, left = side.columns - column, most = kernels.most_rows[vectors];
+        const Index wide = vectors * lanes<float>, left = side.columns - column;
         tile.strip = reinterpret_cast<const std::uint32_t*>(b + (column - columns.begin) * pairs.count);
-        for (Index first = rows.begin, blocks = (rows.end - rows.begin + most - 1) / most; first < rows.end; --blocks) {
-            const Index height = (rows.end - first + blocks - 1) / blocks;
+        for_even_blocks(rows, kernels.most_rows[vectors], [&](Index first, Index height) {
             tile.a = a + (first - rows.begin) * stride;
             const bool whole = left >= wide;
             tile.sums = whole ? side.row(first) + column : sums;
@@ -79,8 +78,7 @@ void accumulate_words(const NarrowKernels& kernels, const OuterSide<float>& side
             kernels.tiles[height][vectors](tile);
             for (Index r = 0; !whole && r < height; ++r)
                 std::copy_n(sums + r * wide, left, side.row(first + r) + column);
-            first += height;
-        }
+        });
     });
 }
 

@@ -71,7 +71,6 @@ void gather_narrow_panels(Index id, float* out, const Panels<float>& panels, con
     const Index deep = words_of(kernels, K), group = kernels.group, per_unit = gates ? gates : 1;
     const Index first = units.begin * per_unit;
     const Index end = (gates ? round_up_to_lanes<float>(units.end) : units.end) * per_unit;
-    const Index last = gates ? gates * units.end : end;
     for (Index column = first; column < end; column += lanes<float>) {
         if (id < 0) {
             store(out + column, load(bias + column));
@@ -80,7 +79,7 @@ void gather_narrow_panels(Index id, float* out, const Panels<float>& panels, con
         const Index width = gates == 4 ? strip_vectors<4> : gates ? gates : panel_vectors, wide = width * lanes<float>;
         const Index strip = column / wide * wide;
         // The last strip of plain panels is narrower.
-        const Index vectors = gates ? width : std::min(width, (round_up_to_lanes<float>(last) - strip) / lanes<float>);
+        const Index vectors = gates ? width : std::min(width, (round_up_to_lanes<float>(end) - strip) / lanes<float>);
         const std::uint32_t* const words =
             panels.words() + strip * deep + id / group * vectors * lanes<float> + (column - strip);
         gather_words(panels, words, int(id % group), column, bias + column, out + column);

@@ -68,6 +68,16 @@ FASTRNN_INLINE void for_narrowed_rows(const NarrowKernels& kernels, const float*
     }
 }
 
+// Calls f(first row, height) for blocks of almost equal height, at most `most`.
+template <class F>
+FASTRNN_INLINE void for_even_blocks(Range rows, Index most, F&& f) {
+    for (Index first = rows.begin, blocks = (rows.end - rows.begin + most - 1) / most; first < rows.end; --blocks) {
+        const Index height = (rows.end - first + blocks - 1) / blocks;
+        f(first, height);
+        first += height;
+    }
+}
+
 // The sums of some rows and columns: `height` rows of `wide` sums, from column `column` on.
 struct NarrowBlock {
     Index row, height, column, wide;
@@ -103,13 +113,10 @@ FASTRNN_INLINE void for_narrow_groups(const NarrowedRows& narrowed, Range rows, 
         for (; side > 1 && some * per_group == side && group + some <= groups.end; group += some)
             multiply(kernels.skinny[count][width], {rows.begin, count, group * all, some * all, sums}, side);
     }
-    const Index most = kernels.most_rows[width];
     for (; group < groups.end; ++group)
-        for (Index first = rows.begin, blocks = (count + most - 1) / most; first < rows.end; --blocks) {
-            const Index height = (rows.end - first + blocks - 1) / blocks;
+        for_even_blocks(rows, kernels.most_rows[width], [&](Index first, Index height) {
             multiply(kernels.tiles[height][width], {first, height, group * all, all, sums}, 1);
-            first += height;
-        }
+        });
 }
 
 // The same with plain panels.

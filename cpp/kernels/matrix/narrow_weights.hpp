@@ -140,18 +140,29 @@ void pack_word_rows(const std::uint32_t* from, Index K, Index depth, Row&& row_o
     });
 }
 
+struct SameRow {
+    Index operator()(Index i) const { return i; }
+};
+
+// Takes the panels of dy W from the words in rows that other panels were packed from.
+template <class Take, class Row = SameRow>
+Panels<float> take_row_panels(const Panels<float>& packed, Index K, Index depth, Take&& take, Row row_of = {}) {
+    float* const to = take(panels_size<float>(words_of(*packed.narrow, depth), K));
+    pack_word_rows(packed.rows, K, depth, row_of, to);
+    Panels<float> panels{to};
+    panels.narrow = packed.narrow;
+    return panels;
+}
+
 // w [rows, K] -> plain panels of dy W, of depth `rows`; with kernels, of words.
 template <class S, class Take>
 Panels<S> take_transposed_panels(const NarrowKernels* kernels, const S* w, Index rows, Index K, Take&& take) {
     if constexpr (std::is_same_v<S, float>) {
         if (kernels) {
-            Panels<float> panels;
-            const WordRows words(*kernels, w, rows, K, take);
-            float* const to = take(panels_size<float>(words_of(*kernels, rows), K));
-            pack_word_rows(words.rows(), K, rows, [](Index i) { return i; }, to);
-            panels.scalars = to;
-            panels.narrow = kernels;
-            return panels;
+            Panels<float> words;
+            words.narrow = kernels;
+            words.rows = WordRows(*kernels, w, rows, K, take).rows();
+            return take_row_panels(words, K, rows, take);
         }
     }
     S* const panels = take(panels_size<S>(rows, K));
@@ -180,16 +191,5 @@ struct PiecesOf {
         return piece;
     }
 };
-
-// Takes the panels that backward needs from the snapshot that forward packed.
-template <class Take, class Row>
-Panels<float> take_row_panels(const Panels<float>& forward, Index K, Index depth, Take&& take, Row&& row_of) {
-    Panels<float> panels;
-    float* const to = take(panels_size<float>(words_of(*forward.narrow, depth), K));
-    pack_word_rows(forward.rows, K, depth, row_of, to);
-    panels.scalars = to;
-    panels.narrow = forward.narrow;
-    return panels;
-}
 
 }  // namespace fastrnn

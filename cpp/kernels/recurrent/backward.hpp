@@ -107,8 +107,8 @@ struct BackwardScratch {
         dcontexts = p.options.each_context && p.d.context ? workspace.take<S*>(steps * N) : nullptr;
         ids = workspace.take<const std::int64_t*>(steps * N);
         row_of = workspace.take<Index>(steps * N);
-        outer_size = outer_workspace<S>(p.input.x ? sizes.D : 0, std::max({sizes.H, sizes.P, sizes.context}));
-        if (sizes.narrow) outer_size = narrow_outer_workspace(*sizes.narrow, p.input.x ? sizes.D : 0, sizes.H);
+        outer_size =
+            outer_memory<S>(sizes.narrow, p.input.x ? sizes.D : 0, std::max({sizes.H, sizes.P, sizes.context}));
         outer = workspace.take<S>(workers * outer_size);
         inputs = sizes.normalises_inputs ? workspace.take<S>(steps * N * (sizes.gx_width + 16)) : nullptr;
         input_rows = workspace.take<S*>(sizes.normalises_inputs ? steps * N : 0);
@@ -325,10 +325,7 @@ void weight_gradients(const BackwardProblem<S>& p, const BackwardScratch<S>& scr
     OuterProduct<S> product{scratch.a, scratch.width, tokens, {}};
     if (to.dweight_ih && p.input.x) product.sides[0] = {scratch.x, to.dweight_ih, p.input.D, to.shift};
     if (to.dweight) product.sides[1] = {to.h, to.dweight, to.width, to.shift};
-    S* const workspace = scratch.outer + worker.rank * scratch.outer_size;
-    if constexpr (std::is_same_v<S, float>)
-        if (p.sizes.narrow) accumulate_narrow_outer(*p.sizes.narrow, product, to.columns, workspace);
-    if (!p.sizes.narrow) accumulate_outer(product, to.columns, workspace);
+    accumulate_product(p.sizes.narrow, product, to.columns, scratch.outer + worker.rank * scratch.outer_size);
     if (to.dweight_ih && !p.input.x) scatter_gradient(p, scratch, tokens, to);
 }
 
