@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from thread_ranks import run_ranks
-from training_cases import IDS, VOCABULARY, make_model, without_time
 
 import fastrnn as fr
 from fastrnn.data import ExampleBatches, SentenceBatches
@@ -19,6 +17,8 @@ from fastrnn.train import (
     Validation,
 )
 from fastrnn.train.distributed import OneProcess
+from thread_ranks import run_ranks
+from training_cases import IDS, VOCABULARY, make_model, without_time
 
 RANKS = [1, 2, 3, 4]
 

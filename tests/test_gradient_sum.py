@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from thread_ranks import run_ranks
 
 import fastrnn as fr
 from fastrnn.train.distributed import GradientSum, OneProcess, shard_rows
 from fastrnn.train.distributed.shards import SumTree
+from thread_ranks import run_ranks
 
 
 def divisors(number):
@@ -124,7 +124,8 @@ def test_float64_gradients_are_summed_in_float64():
         return layer.gradients["weight"].tolist()
 
     wanted = [[4.0 + 6 * 2.0**-40] * 9]
-    assert run_ranks(2, total, shards=4) == [wanted, wanted] and total(OneProcess(shards=4)) == wanted
+    assert run_ranks(2, total, shards=4) == [wanted, wanted]
+    assert total(OneProcess(shards=4)) == wanted
 
 
 def test_rows_of_sparse_gradients_are_those_of_all_shards():
