@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
 from fastrnn._dispatch import kernels
 from fastrnn.layers.base.batch_rows import BatchRows, current_rows
 
-__all__ = ["DropoutMask", "draw_key", "draw_mask", "draw_row_mask", "dropout_mask"]
+__all__ = ["DropoutMask", "draw_key", "draw_mask", "draw_row_mask", "dropout_mask", "token_mask"]
 
 BETWEEN_LAYERS = 100  # a purpose of `draw_mask`; those of one layer's masks are in engine/packed.py
 
@@ -131,6 +132,30 @@ def dropout_mask(
     if probability == 0.0:
         return None
     return DropoutMask(shape, probability, dtype, generator).steps(0, shape[0])
+
+
+def token_mask(
+    counted: NDArray[np.bool_],
+    width: int,
+    probability: float,
+    dtype: np.dtype[Any],
+    generator: np.random.Generator,
+) -> Array | None:
+    """Draw a dropout mask [M, width] of the M tokens of a batch that are counted.
+
+    `counted`, bool [T, N], says which they are. Inside a block of `batch_rows` the mask of a token follows
+    from its step and its row in the batch. It is that of a pass over the whole batch if all are counted
+    there; else that pass numbers its tokens without the others.
+
+    Returns None if the probability is 0.
+    """
+    if current_rows() is None or probability == 0.0:
+        return dropout_mask((np.count_nonzero(counted), width), probability, dtype, generator)
+    steps, rows = counted.shape
+    shape = rows, 8 * -(-width // 8)  # a token begins at a block of eight numbers, as a step of `draw_mask`
+    key, part = draw_key(generator), current_rows()
+    mask = draw_row_mask(key, BETWEEN_LAYERS, range(steps), shape, probability, dtype, part=part)
+    return np.ascontiguousarray(mask[counted][:, :width])
 
 
 class DropoutMask:
