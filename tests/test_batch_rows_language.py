@@ -95,6 +95,27 @@ def test_every_option_computes_the_rows_of_a_batch(name):
     check(fr.LanguageModel(V, **given), "uneven")
 
 
+@pytest.mark.parametrize("name", ["halt", "tau"])
+def test_models_of_lengths_compute_the_rows_of_a_batch(name):
+    given = {"seed": 0, "dtype": "float64", "dropout": 0.25, "hidden_size": 9} | OPTIONS[name]()
+    check(fr.LanguageModel(V, **given | {"ar": 0.0, "tar": 0.0}), "uneven", ragged=True)
+
+
+def test_dropout_in_the_head_is_a_function_of_step_and_row_where_rows_differ_in_length():
+    model = fr.LanguageModel(V, hidden_size=9, seed=0, dtype="float64", **OPTIONS["head"]())
+    ids, lengths = np.random.default_rng(1).integers(V, size=(T, ROWS)), np.array([7, 3, 1, 6])
+    targets, replay, sums = np.where(np.arange(T)[:, None] < lengths, ids, -1), Replay(model), []
+    for split in ("two halves", "single rows"):
+        sums.append(np.zeros_like(model.gradients.flat))
+        for rows in parts(split):
+            longest = slice(lengths[rows].max())
+            args = taken(ids[longest], rows, 1), taken(targets[longest], rows, 1)
+            given = {"lengths": lengths[rows], "scale": lengths[rows].sum()}
+            replay.part(rows, lambda: model.loss_and_gradients(*args, **given))  # noqa: B023
+            sums[-1] += model.gradients.flat
+    np.testing.assert_allclose(*sums, rtol=1e-10, atol=1e-12)
+
+
 def test_a_stack_with_masks_of_its_own():
     model = fr.LanguageModel(
         V, rnn=stack(dropout=0.3), embedding_size=6, seed=0, dropout=0.2, dtype="float64"

@@ -99,7 +99,7 @@ class TranscriberNetwork(ModuleGroup):
     def loss_and_gradients(self, batch: TranscriberBatch, scale: float = 1.0) -> float:
         """Return the loss in training, in nats a symbol, and add `scale` times its gradients."""
         x = batch.x
-        if x.ndim == 3:
+        if x.ndim == 3 and self.augmentation.changes:
             x = self.augmentation(x, batch.lengths, rows_generator(self.rng))
         joined, frames = join_frames(x, batch.lengths, self.stack_frames)
         y, _, tape = self.encoder.forward(joined, frames)
