@@ -150,7 +150,7 @@ def token_mask(
     Returns None if the probability is 0.
     """
     if current_rows() is None or probability == 0.0:
-        return dropout_mask((np.count_nonzero(counted), width), probability, dtype, generator)
+        return dropout_mask((int(counted.sum()), width), probability, dtype, generator)
     steps, rows = counted.shape
     shape = rows, 8 * -(-width // 8)  # a token begins at a block of eight numbers, as a step of `draw_mask`
     key, part = draw_key(generator), current_rows()
