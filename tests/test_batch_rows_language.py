@@ -10,6 +10,7 @@ from test_lm_options import OPTIONS, V, stack
 
 T = 7
 MASKS = {
+    "none": {},
     "dropout": {"dropout": 0.4},
     "dropout of ids": {"dropout": 0.4, "embedding_size": None},
     "locked": {"dropout": 0.4, "locked_dropout": True},

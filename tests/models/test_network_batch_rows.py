@@ -22,6 +22,7 @@ MASKS = {  # a model, the data, and settings: all that is drawn is masks
     "attention": (fr.models.SequenceClassifier, FRAMES, [0, 1, 1, 0], {"pooling": "attention"}),
     "regressor": (fr.models.SequenceRegressor, FRAMES, [0.1, 0.2, 0.9, -1.0], {"bidirectional": True}),
     "tagger": (fr.models.SequenceTagger, SENTENCES, TAGS, WORDS),
+    "tagger, characters": (fr.models.SequenceTagger, SENTENCES, TAGS, WORDS | {"char_features": "gru"}),
     "tagger, crf": (fr.models.SequenceTagger, SENTENCES, TAGS, WORDS | {"crf": True}),
     "transcriber": (fr.models.Transcriber, FRAMES, ["ab", "a", "bb", "aba"], PLAIN_FRAMES),
     "translation": (fr.models.Seq2Seq, TEXTS, OTHERS, WORDS),
@@ -31,7 +32,7 @@ MASKS = {  # a model, the data, and settings: all that is drawn is masks
 }
 DRAWS = {  # of which more is drawn
     "unknown symbols": (fr.models.SequenceClassifier, TEXTS, ["i", "u", "i", "u"], WORDS),
-    "unknown characters": (fr.models.SequenceTagger, SENTENCES, TAGS, WORDS | {"characters": "lstm"}),
+    "unknown characters": (fr.models.SequenceTagger, SENTENCES, TAGS, WORDS | {"char_features": "lstm"}),
     "noise and hidden frames": (
         fr.models.Transcriber,
         FRAMES,
@@ -46,9 +47,8 @@ DRAWS = {  # of which more is drawn
 def learn(case, **settings):
     """Return a network with random parameters, and what makes batches."""
     kind, X, y, own = case
-    known = set(kind.__dataclass_fields__)
-    given = {name: value for name, value in (USUAL | settings | own).items() if name in known}
-    model = kind(**given)
+    settings = {name: value for name, value in settings.items() if name in kind.__dataclass_fields__}
+    model = kind(**USUAL | settings | own)
     model._learn(X, y, model._generator())
     network = model.network_
     if hasattr(network, "probability"):
