@@ -31,7 +31,7 @@ INTERRUPTED = 130
 OUT = "m.safetensors"
 OPTIONS = (
     "--shards 4 --batch-size 8 --seq-length 16 --hidden-size 16 --num-layers 1 --dropout 0.2 "
-    "--steps 400 --eval-every 20 --sample-every 0 --threads 1"
+    "--valid-fraction 0.02 --eval-every 20 --sample-every 0 --threads 1"
 ).split()
 
 
@@ -94,9 +94,16 @@ def begun(folder: Path) -> bool:
     return (folder / "m.jsonl").exists()
 
 
-def stop_once(kind: str, processes: RankProcesses, folder: Path, moment: float, draw: random.Random) -> Stop:
+def new(steps: int) -> list[str]:
+    """Return the arguments of a new training."""
+    return ["../t.txt", *OPTIONS, "--steps", str(steps), "--out", OUT]
+
+
+def stop_once(
+    kind: str, processes: RankProcesses, folder: Path, steps: int, moment: float, draw: random.Random
+) -> Stop:
     """Start a training, stop it at a moment after its first step, and check what it left."""
-    launcher = train(processes, folder, RANKS, "../t.txt", *OPTIONS, "--out", OUT)
+    launcher = train(processes, folder, RANKS, *new(steps))
     while not begun(folder) and launcher.poll() is None:
         time.sleep(0.005)
     time.sleep(moment)
@@ -116,7 +123,7 @@ def stop_once(kind: str, processes: RankProcesses, folder: Path, moment: float, 
 def resume(processes: RankProcesses, folder: Path, ranks: int, saved: int | None, steps: int) -> None:
     """Train to the end from what there is."""
     if saved is None:
-        finish(processes, folder, ranks, "../t.txt", *OPTIONS, "--out", OUT, "--overwrite")
+        finish(processes, folder, ranks, *new(steps), "--overwrite")
     elif saved < steps:
         finish(processes, folder, ranks, "--resume", OUT, "--threads", "1")
 
@@ -130,21 +137,20 @@ def check_end(folder: Path, whole: Path) -> None:
     assert not left, left
 
 
-def run(kind: str, count: int, seed: int, folder: Path) -> list[Stop]:
+def run(kind: str, count: int, seed: int, folder: Path, steps: int = 400) -> list[Stop]:
     """Stop trainings at random moments; return what came of each."""
     draw = random.Random(f"{kind} {seed}")
     (folder / "t.txt").write_text(standard_library_text()[:20_000], encoding="utf-8")
-    steps = int(OPTIONS[OPTIONS.index("--steps") + 1])
     stops = []
     with closing(RankProcesses(find_mpiexec() or "mpiexec")) as processes:
         whole = folder / "whole"
         whole.mkdir()
-        finish(processes, whole, RANKS, "../t.txt", *OPTIONS, "--out", OUT)
+        finish(processes, whole, RANKS, *new(steps))
         lasted = read_log(str(whole / "m.jsonl"))[-1]["seconds"]
         for turn in range(count):
             own = folder / str(turn)
             own.mkdir()
-            stop = stop_once(kind, processes, own, draw.random() * lasted, draw)
+            stop = stop_once(kind, processes, own, steps, draw.random() * lasted, draw)
             resume(processes, own, 1 + turn % RANKS, stop.saved, steps)
             check_end(own, whole)
             stops.append(stop)
