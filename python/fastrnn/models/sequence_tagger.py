@@ -270,7 +270,7 @@ class SequenceTagger(SequenceModel):
 
         def make(chosen: NDArray[np.int64]) -> TaggedBatch:
             x, lengths = as_batch(arrays, chosen)
-            wanted = pad_batch([targets[row] for row in chosen])[0]
+            wanted = pad_batch([targets[row] for row in chosen], fill=-1)[0]
             known = (wanted >= 0).any(axis=2) if self.multilabel_ else wanted >= 0
             own = 1.0 if self._weights is None or self.multilabel_ else self._weights[wanted]
             weights = np.where(known, own, 0.0)
