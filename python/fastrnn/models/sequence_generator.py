@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["SequenceGenerator"]
 
 _REFUSED = {"context_size": "; write condition_as='input'", "reverse": "", "bidirectional": ""}
-_LEAST_NOISE = 1e-6  # of standardized numbers that the model foresees without error
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -154,9 +154,7 @@ class SequenceGenerator(SequenceModel):
             If a setting is wrong, X and y have different numbers of rows, a sequence is empty, or a number is
             not finite; the message names the row.
         """
-        super().fit(X, y, validation=validation, ranks=ranks)
-        self._measure_noise(X, y)
-        return self
+        return super().fit(X, y, validation=validation, ranks=ranks)
 
     def partial_fit(self, X: Any, y: Any, *, ranks: Ranks | None = None) -> Self:
         """Train for one pass over further data, after the true steps.
@@ -173,10 +171,6 @@ class SequenceGenerator(SequenceModel):
         self
         """
         return self._fit_further(X, y, ranks)
-
-    def _continue(self, X: Any, y: Any, ranks: Ranks) -> None:
-        super()._continue(X, y, ranks)
-        self._measure_noise(X, y)
 
     def generate(
         self,
@@ -353,8 +347,7 @@ class SequenceGenerator(SequenceModel):
 
         def make(rows: NDArray[np.int64]) -> GeneratorBatch:
             own = None if condition is None else condition[rows]
-            x, lengths = as_batch(inputs, rows)
-            return GeneratorBatch(x, lengths, as_batch(targets, rows)[0], own)
+            return GeneratorBatch(*as_batch(inputs, rows), as_batch(targets, rows)[0], own)
 
         return Examples([len(one) for one in inputs], make)
 
@@ -368,24 +361,19 @@ class SequenceGenerator(SequenceModel):
             yield own
 
     def _measure(self, rows: NDArray[np.int64], batch: GeneratorBatch) -> list[tuple[int, float, int]]:
-        return [
-            (row, float(own.sum()), len(own))
-            for row, own in zip(rows.tolist(), self._nats(batch), strict=True)
-        ]
+        pairs = zip(rows.tolist(), self._nats(batch), strict=True)
+        return [(row, float(own.sum()), len(own)) for row, own in pairs]
 
     def _score_of(self, measured: list[list[tuple[int, float, int]]]) -> float:
         rows = sorted(row for batch in measured for row in batch)  # summed in the order of the rows
         return -fraction_of([(nats, steps) for _, nats, steps in rows])
 
-    def _measure_noise(self, X: Any, y: Any) -> None:
+    def _end_training(self, X: Any, y: Any) -> None:
         """Set the scale of numbers that were learned by their squared error."""
-        if self.steps_ != "numbers" or self.numbers_as != "squared":
-            return
-        examples = self._examples(X, y)
-        batches = examples.batches(self.batch_size)
-        errors = np.concatenate([self.network_.errors(batch) for _, batch in batches])
-        self._noise = np.maximum(np.sqrt((errors * errors).mean(axis=0)), _LEAST_NOISE).tolist()
-        self._set_noise(self.network_)
+        if self.steps_ == "numbers" and self.numbers_as == "squared":
+            batches = self._examples(X, y).batches(self.batch_size)
+            self._noise = self.network_.measure_noise(batch for _, batch in batches)
+            self._set_noise(self.network_)
 
     def _set_noise(self, network: GeneratorNetwork) -> None:
         if isinstance(network.output, NumberOutput):
@@ -401,7 +389,8 @@ class SequenceGenerator(SequenceModel):
 
     def _restore(self, values: Mapping[str, Any]) -> None:
         kinds = {"condition": as_mapping, "steps": as_mapping}
-        fields = as_fields("learned", values, {**kinds, "longest": as_size, "noise": _scales})
+        scales = partial(as_list, check=partial(as_number, above=0.0))
+        fields = as_fields("learned", values, {**kinds, "longest": as_size, "noise": scales})
         self._check_own_settings()
         self._condition = Condition.from_plain(fields["condition"])
         self._steps = steps_from_plain(fields["steps"])
@@ -409,7 +398,3 @@ class SequenceGenerator(SequenceModel):
         if len(self._noise) != self._steps.width:
             raise ValueError(f"noise: expected {self._steps.width} numbers, got {len(self._noise)}")
         self._set_attributes()
-
-
-def _scales(name: str, value: Any) -> list[float]:
-    return as_list(name, value, lambda own, one: as_number(own, one, above=0.0))

@@ -167,6 +167,9 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         """Return the examples to train on and those held out for an early stop."""
         return split_examples(training, self.validation_fraction, rng, getattr(self, "classes_", None))
 
+    def _end_training(self, X: Any, y: Any) -> None:
+        """Measure what predictions need of the training data and the trained network; by default nothing."""
+
     # ---- what users call
 
     def fit(
@@ -218,6 +221,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
             fresh.network_, training, held_out, settings, score=fresh._score_examples, ranks=ranks
         )
         fresh.n_iter_ = len(fresh.history_["loss"])
+        fresh._end_training(X, y)
         self._adopt(fresh)
         return self
 
@@ -341,3 +345,4 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         for name, values in history.items():
             self.history_.setdefault(name, []).extend(values)
         self.n_iter_ = len(self.history_["loss"])
+        self._end_training(X, y)
