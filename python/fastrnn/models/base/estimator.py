@@ -304,7 +304,9 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
     def _shared_generator(self, ranks: Ranks) -> np.random.Generator:
         """Return the generator of `random_state`, without one that of rank 0. Collective."""
         rng = self._generator()
-        return ranks.broadcast(rng) if self.random_state is None else rng
+        if self.random_state is None and ranks.size > 1:
+            rng.bit_generator.state = ranks.broadcast(rng.bit_generator.state)
+        return rng
 
     def _started(self) -> list[Any]:
         """Return what a training starts from: it has to be the same on all ranks."""

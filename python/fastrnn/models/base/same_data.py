@@ -80,8 +80,10 @@ def _feed(update: Callable[[Any], None], value: Any) -> None:
     if isinstance(value, np.ndarray):
         update(f"{value.dtype.str} {value.shape} ".encode())
         update(value.tobytes())
-    elif type(value) in _PLAIN or (isinstance(value, (list, tuple)) and _PLAIN.issuperset(map(type, value))):
+    elif type(value) in _PLAIN:
         _say(update, repr(value))
+    elif isinstance(value, (list, tuple)) and _PLAIN.issuperset(map(type, value)):
+        _say(update, repr([*value]))
     elif isinstance(value, (set, frozenset)):
         _say(update, f"set {sorted(map(content_hash, value))}")
     elif isinstance(value, Mapping):
