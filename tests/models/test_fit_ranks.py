@@ -175,7 +175,7 @@ def test_verbose_may_differ_and_rank_0_alone_has_a_bar(capsys):
 
 
 def test_something_else_than_ranks_is_refused():
-    with pytest.raises(TypeError, match=r"ranks: expected what .*distributed.start\(\) returns, got int"):
+    with pytest.raises(TypeError, match=r"ranks: expected .*distributed.start\(\) or None, got int"):
         classifier().fit(TEXTS, CLASSES, ranks=4)
 
 

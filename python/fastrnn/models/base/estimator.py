@@ -23,7 +23,8 @@ from fastrnn.models.base.fitting import (
     split_examples,
 )
 from fastrnn.models.base.input_codec import InputCodec, ReadsSequences
-from fastrnn.models.base.same_data import as_ranks, check_same
+from fastrnn.models.base.same_data import check_same
+from fastrnn.train.distributed.agreement import as_ranks
 from fastrnn.train.example_network import generators_of
 
 if TYPE_CHECKING:

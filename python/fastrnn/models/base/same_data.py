@@ -9,29 +9,12 @@ from typing import Any
 import numpy as np
 
 from fastrnn._foreign import is_foreign, of_others
-from fastrnn.train.distributed import OneProcess, Ranks
+from fastrnn.train.distributed import Ranks
 
-__all__ = ["as_ranks", "check_same", "content_hash"]
+__all__ = ["check_same", "content_hash"]
 
 # What repr writes in full, and alike in every process.
 _PLAIN = frozenset({str, int, float, bool, complex, bytes, type(None)})
-
-
-def as_ranks(ranks: Any) -> Ranks:
-    """Check what ``fit`` gets as `ranks`; None is this process alone.
-
-    Raises
-    ------
-    TypeError
-        If it is something else than `fastrnn.train.distributed.start` returns.
-    """
-    if ranks is None:
-        return OneProcess()
-    if not isinstance(ranks, Ranks):
-        raise TypeError(
-            f"ranks: expected what fastrnn.train.distributed.start() returns, got {type(ranks).__name__}"
-        )
-    return ranks
 
 
 def check_same(ranks: Ranks, values: Mapping[str, Any]) -> None:

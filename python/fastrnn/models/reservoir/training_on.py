@@ -15,11 +15,12 @@ from fastrnn._checks import as_flag
 from fastrnn.models.base.examples import Examples
 from fastrnn.models.base.fitted_model import validation_examples
 from fastrnn.models.base.fitting import fit_network, mean_loss, new_optimizer
-from fastrnn.models.base.same_data import as_ranks, check_same
+from fastrnn.models.base.same_data import check_same
 from fastrnn.models.reservoir.passes import Pass
 from fastrnn.models.reservoir.saved_reservoir import SavedReservoir
 from fastrnn.models.reservoir.settling import SettledReadout
 from fastrnn.models.reservoir.windows import Windows, whole_sequences
+from fastrnn.train.distributed.agreement import as_ranks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
