@@ -18,10 +18,11 @@ from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.precision import in_precision, precision_option
+from fastrnn.cli.ranks_options import start_ranks
 from fastrnn.cli.reading_progress import in_parts, progress_is_shown
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
-from fastrnn.cli.text_input import check_standard_input
+from fastrnn.cli.text_input import check_standard_input, share_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.models.base.model_file import source_of_file
@@ -97,19 +98,25 @@ def command(
 
     - is standard input, with --format. What is written has the format of the files. MODEL is a file of
     `fastrnn fit`, or of a model's save. A model that generates needs no FILES. One that forecasts writes the
-    next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %.
+    next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %. The processes
+    of mpiexec share the rows.
     """
     check_standard_input(files)
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
+    ranks = start_ranks()
+    share_standard_input(ranks, files)
     if out is not None:
-        check_output(out, [model, *files], overwrite=overwrite)
+        path, inputs = out, [model, *files]
+        ranks.on_first(lambda: check_output(path, inputs, overwrite=overwrite))
     task = task_of_kind(model, model_kind(model))
     fitted = in_precision(model, getattr(fastrnn.models, task.kind).load(model), precision)
     fitted.set_params(**changed_settings(fitted, assignments))
     layout = Layout(format, delimiter, not no_header, encoding)
     if task.series:
         table = _forecast(model, fitted, files, layout, y, steps, seed)
+        if not ranks.is_first:
+            return
         if as_json:
             print_json({"kind": task.kind, "rows": steps, "predictions": table})
         else:
@@ -123,6 +130,8 @@ def command(
             )
         drawn = fitted.generate(count=count or 1, temperature=temperature or 1.0, random_state=seed)
         predictions = [as_plain(value) for value in drawn]
+        if not ranks.is_first:
+            return
         if as_json:
             print_json({"kind": task.kind, "rows": len(predictions), "predictions": predictions})
         else:
@@ -138,14 +147,16 @@ def command(
         columns = _columns(source, data[0], x, y, x_as, task)
         with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
             X, _ = read_inputs(data, columns)
-            shown = progress_is_shown(as_json)
+            shown = ranks.size == 1 and progress_is_shown(as_json)
             if temperature is None:
-                found = in_parts(fitted.predict, X, shown=shown)
+                found = in_parts(fitted.predict, X, shown=shown, ranks=ranks)
             else:
                 found = fitted.generate(X, temperature=temperature, random_state=seed)
             predictions = [as_plain(value) for value in found]
-            probabilities = in_parts(fitted.predict_proba, X, shown=shown) if proba else None
+            probabilities = in_parts(fitted.predict_proba, X, shown=shown, ranks=ranks) if proba else None
             score = fitted.score(X, _targets(data, columns)) if scored else None
+        if not ranks.is_first:
+            return
         names = [str(label) for label in fitted.classes_.tolist()] if proba else []
         if as_json:
             result: dict[str, Any] = {"kind": task.kind, "rows": len(predictions), "predictions": predictions}
