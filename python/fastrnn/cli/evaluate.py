@@ -45,7 +45,7 @@ __all__ = ["command"]
     "--shards",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Parts of the streams, whose losses are added in order: the last bits of the result depend on N, and "
+    help="Parts of the streams, whose losses are added in order: the result's last bits depend on N, and "
     "not on the number of processes, which must divide N.  [default: the number of processes]",
 )
 @encoding_option
@@ -68,7 +68,7 @@ def command(
     predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
     of the line is predicted too. The processes of mpiexec share the streams, or the lines.
     """
-    ranks = start_ranks(shards)
+    ranks = start_ranks(shards, "ordered", "float32")
     share_standard_input(ranks, [file])
     checkpoint = load_language_model(model, precision)
     text = read_input([file], encoding)

@@ -104,7 +104,7 @@ def command(
     check_standard_input(files)
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
-    ranks = start_ranks()
+    ranks = start_ranks(None, "ordered", "float32")
     share_standard_input(ranks, files)
     if out is not None:
         path, inputs = out, [model, *files]

@@ -77,7 +77,7 @@ def command(
     - stands for the lines of standard input, which is also read if there are no TEXTS. The processes of
     mpiexec share the texts.
     """
-    ranks, texts = start_ranks(), texts or (STANDARD_INPUT,)
+    ranks, texts = start_ranks(None, "ordered", "float32"), texts or (STANDARD_INPUT,)
     share_standard_input(ranks, texts)
     given = list(_given(texts, encoding))
     if not given:

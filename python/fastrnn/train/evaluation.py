@@ -16,7 +16,8 @@ from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.language.losses import select_rows
 from fastrnn.train.data_match import check_data
-from fastrnn.train.distributed import OneProcess, Ranks, shard_rows
+from fastrnn.train.distributed import Ranks, shard_rows
+from fastrnn.train.distributed.agreement import as_ranks
 from fastrnn.train.example_network import ExampleNetwork, Loss
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def evaluate(
     if len(text) < 2:
         raise ValueError(f"text: expected at least 2 tokens to predict one from the other, got {len(text)}")
     streams = min(as_size("batch_size", batch_size), len(text) - 1)
-    length, ranks = as_size("seq_length", seq_length), ranks or OneProcess()
+    length, ranks = as_size("seq_length", seq_length), as_ranks(ranks)
     parts = shard_rows(streams, ranks.shards)
     total = _total(ranks, lambda part: _streams_loss(model, text, streams, part, length), parts)
     return Evaluation(total / (len(text) - 1), len(text) - 1)
@@ -161,7 +162,7 @@ def evaluate_sentences(
         sentences = SentenceBatches(sentences, batch_size, start=start, eos=model.eos, seed=0)
     check_data("sentences", model, sentences)
     rows = list(sentences.rows_within(_LARGEST_PADDED))
-    total = _total(ranks or OneProcess(), lambda own: _sentences_loss(model, sentences.batch_of(own)), rows)
+    total = _total(as_ranks(ranks), lambda own: _sentences_loss(model, sentences.batch_of(own)), rows)
     return Evaluation(total / sentences.tokens, sentences.tokens)
 
 
@@ -204,7 +205,7 @@ def evaluate_examples(
     """
     if not isinstance(data, ExampleBatches):
         raise TypeError(f"data: expected ExampleBatches, got {type(data).__name__}")
-    return _evaluate_examples(ExampleNetwork(model, loss, data), data, ranks or OneProcess())
+    return _evaluate_examples(ExampleNetwork(model, loss, data), data, as_ranks(ranks))
 
 
 def validate(model: Any, validation: Validation, ranks: Ranks | None = None) -> Evaluation:
@@ -213,7 +214,7 @@ def validate(model: Any, validation: Validation, ranks: Ranks | None = None) -> 
     if isinstance(model, ExampleNetwork):
         assert isinstance(data, ExampleBatches)
         network = ExampleNetwork(model.module, model.loss_of_outputs, data)
-        return _evaluate_examples(network, data, ranks or OneProcess())
+        return _evaluate_examples(network, data, as_ranks(ranks))
     assert not isinstance(data, ExampleBatches)
     if isinstance(data, SentenceBatches):
         return evaluate_sentences(model, data, ranks=ranks)
