@@ -6,10 +6,12 @@ import math
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.precision import precision_option
+from fastrnn.cli.rank_errors import first_prints, interruptible, together
 from fastrnn.cli.ranks_options import start_ranks
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.sample import is_sentence_model
@@ -69,16 +71,18 @@ def command(
     of the line is predicted too. The processes of mpiexec share the streams, or the lines.
     """
     ranks = start_ranks(shards, "ordered", "float32")
+    first_prints(ranks)
     share_standard_input(ranks, [file])
-    checkpoint = load_language_model(model, precision)
-    text = read_input([file], encoding)
+    with together(ranks), name_text(file):
+        checkpoint = load_language_model(model, precision)
+        text = read_input([file], encoding)
+        rows = _encoded(checkpoint, text, unknown)
     _warn_of_idle(ranks, batch_size, checkpoint)
-    with name_text(file):
-        result, unknown_tokens = _evaluate(
-            checkpoint, text, unknown, batch_size, ranks, shown=ranks.size == 1 and progress_is_shown(as_json)
-        )
-    if not ranks.is_first:
-        return
+    with interruptible(ranks), name_text(file):
+        shown = ranks.size == 1 and progress_is_shown(as_json)
+        result = _evaluate(checkpoint, rows, batch_size, ranks, shown=shown)
+    unknown_id = checkpoint.vocabulary.unknown_id
+    unknown_tokens = sum(int(np.count_nonzero(ids == unknown_id)) for ids in rows)
     if not math.isfinite(result.loss):
         raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")
     skipped = _count_unknown(checkpoint, text) if unknown == "skip" else 0
@@ -107,30 +111,30 @@ def command(
 
 def _warn_of_idle(ranks: Ranks, streams: int, checkpoint: Checkpoint) -> None:
     """Say that processes have nothing to do, and what gives them work."""
-    if ranks.is_first and streams < ranks.size and not is_sentence_model(checkpoint):
+    if streams < ranks.size and not is_sentence_model(checkpoint):
         warn(
             f"{ranks.size - streams} of {ranks.size} processes have no stream to read; "
             f"type --batch-size {ranks.size} or more"
         )
 
 
-def _evaluate(
-    checkpoint: Checkpoint, text: str, unknown: str | None, batch_size: int, ranks: Ranks, *, shown: bool
-) -> tuple[Evaluation, int]:
-    """Return the evaluation, and how many of the tokens were read as the unknown symbol."""
-    vocabulary, model = checkpoint.vocabulary, checkpoint.model
+def _encoded(checkpoint: Checkpoint, text: str, unknown: str | None) -> list[NDArray[np.int64]]:
+    """Return the ids of each line for a model of sentences, else those of the whole text."""
     if is_sentence_model(checkpoint):
-        rows = encode_lines(vocabulary, text, unknown)
+        return encode_lines(checkpoint.vocabulary, text, unknown)
+    return [checkpoint.vocabulary.encode_stream(text, unknown=unknown)]
+
+
+def _evaluate(
+    checkpoint: Checkpoint, rows: list[NDArray[np.int64]], streams: int, ranks: Ranks, *, shown: bool
+) -> Evaluation:
+    model = checkpoint.model
+    if is_sentence_model(checkpoint):
         tokens = sum(map(len, rows)) + (0 if model.eos is None else len(rows))
         with watched(model, tokens, shown=shown) as reader:
-            result = evaluate_sentences(reader, rows, ranks=ranks)
-    else:
-        rows = [vocabulary.encode_stream(text, unknown=unknown)]
-        with watched(model, len(rows[0]) - 1, shown=shown) as reader:
-            result = evaluate(reader, rows[0], batch_size=batch_size, ranks=ranks)
-    if vocabulary.unknown_id is None:
-        return result, 0
-    return result, sum(int(np.count_nonzero(ids == vocabulary.unknown_id)) for ids in rows)
+            return evaluate_sentences(reader, rows, ranks=ranks)
+    with watched(model, len(rows[0]) - 1, shown=shown) as reader:
+        return evaluate(reader, rows[0], batch_size=streams, ranks=ranks)
 
 
 def _count_unknown(checkpoint: Checkpoint, text: str) -> int:

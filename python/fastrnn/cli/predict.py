@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.precision import in_precision, precision_option
+from fastrnn.cli.rank_errors import first_prints, interruptible, together
 from fastrnn.cli.ranks_options import start_ranks
 from fastrnn.cli.reading_progress import in_parts, progress_is_shown
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
@@ -105,18 +107,19 @@ def command(
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
     ranks = start_ranks(None, "ordered", "float32")
+    first_prints(ranks)
     share_standard_input(ranks, files)
     if out is not None:
         path, inputs = out, [model, *files]
         ranks.on_first(lambda: check_output(path, inputs, overwrite=overwrite))
-    task = task_of_kind(model, model_kind(model))
-    fitted = in_precision(model, getattr(fastrnn.models, task.kind).load(model), precision)
-    fitted.set_params(**changed_settings(fitted, assignments))
+        out = out if ranks.is_first else None  # what the others print is dropped
+    with together(ranks):
+        task = task_of_kind(model, model_kind(model))
+        fitted = in_precision(model, getattr(fastrnn.models, task.kind).load(model), precision)
+        fitted.set_params(**changed_settings(fitted, assignments))
     layout = Layout(format, delimiter, not no_header, encoding)
     if task.series:
         table = _forecast(model, fitted, files, layout, y, steps, seed)
-        if not ranks.is_first:
-            return
         if as_json:
             print_json({"kind": task.kind, "rows": steps, "predictions": table})
         else:
@@ -130,8 +133,6 @@ def command(
             )
         drawn = fitted.generate(count=count or 1, temperature=temperature or 1.0, random_state=seed)
         predictions = [as_plain(value) for value in drawn]
-        if not ranks.is_first:
-            return
         if as_json:
             print_json({"kind": task.kind, "rows": len(predictions), "predictions": predictions})
         else:
@@ -141,12 +142,16 @@ def command(
         raise ValueError(f"--{'temperature' if count is None else 'count'}: has no effect here")
     if proba and not task.proba:
         raise ValueError(f"--proba: a {task.kind} has no probabilities of classes")
-    with open_data(files, layout) as data:
-        _check_alike(data)
-        source = Columns.of_file(model, source_of_file(model))
-        columns = _columns(source, data[0], x, y, x_as, task)
-        with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
-            X, _ = read_inputs(data, columns)
+    with ExitStack() as files_open, interruptible(ranks):
+        with together(ranks):
+            data = files_open.enter_context(open_data(files, layout))
+            _check_alike(data)
+            source = Columns.of_file(model, source_of_file(model))
+            columns = _columns(source, data[0], x, y, x_as, task)
+            named = {"X": columns.x, "y": columns.y[0] if columns.y else None}
+            with name_rows(data, named):
+                X, _ = read_inputs(data, columns)
+        with name_rows(data, named):
             shown = ranks.size == 1 and progress_is_shown(as_json)
             if temperature is None:
                 found = in_parts(fitted.predict, X, shown=shown, ranks=ranks)
@@ -155,8 +160,6 @@ def command(
             predictions = [as_plain(value) for value in found]
             probabilities = in_parts(fitted.predict_proba, X, shown=shown, ranks=ranks) if proba else None
             score = fitted.score(X, _targets(data, columns)) if scored else None
-        if not ranks.is_first:
-            return
         names = [str(label) for label in fitted.classes_.tolist()] if proba else []
         if as_json:
             result: dict[str, Any] = {"kind": task.kind, "rows": len(predictions), "predictions": predictions}

@@ -18,7 +18,7 @@ from fastrnn.cli.standard_streams import show
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
 
-__all__ = ["check_equal", "ending_all", "first_prints", "together"]
+__all__ = ["check_equal", "ending_all", "first_prints", "interruptible", "together"]
 
 _LONGEST_SHOWN = 60  # characters of a value in a message; a digest is longer
 
@@ -90,6 +90,18 @@ def ending_all(ranks: Ranks) -> Iterator[None]:
         own = f"rank {ranks.rank} on {socket.gethostname()}: {failure.message}"
         show(failure._replace(message=own).line(), stream=sys.__stderr__)
         ranks.abort(failure.code)
+
+
+@contextmanager
+def interruptible(ranks: Ranks) -> Iterator[None]:
+    """Run what fails alike on all ranks, if at all; an interrupt of one, as of Ctrl-C, ends all at once."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        with ending_all(ranks):
+            raise
 
 
 def check_equal(ranks: Ranks, values: Mapping[str, object]) -> None:

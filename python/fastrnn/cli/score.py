@@ -11,6 +11,7 @@ import click
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.precision import precision_option
+from fastrnn.cli.rank_errors import first_prints, interruptible, together
 from fastrnn.cli.ranks_options import start_ranks
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.settings import encoding_option
@@ -78,18 +79,22 @@ def command(
     mpiexec share the texts.
     """
     ranks, texts = start_ranks(None, "ordered", "float32"), texts or (STANDARD_INPUT,)
+    first_prints(ranks)
     share_standard_input(ranks, texts)
-    given = list(_given(texts, encoding))
-    if not given:
-        raise click.UsageError("TEXTS: expected at least one text, got none")
-    checkpoint = load_language_model(model, precision)
+    with together(ranks):
+        given = list(_given(texts, encoding))
+        if not given:
+            raise click.UsageError("TEXTS: expected at least one text, got none")
+        checkpoint = load_language_model(model, precision)
     shown = ranks.size == 1 and progress_is_shown(as_json)
     tokens = sum(len(checkpoint.vocabulary.tokens(text)) for text in given) if shown else 0
-    with name_text(STANDARD_INPUT), watched(checkpoint.model, tokens, shown=shown) as reader:
-        options: dict[str, Any] = {"end": end, "unit": unit, "unknown": unknown}
+    options: dict[str, Any] = {"end": end, "unit": unit, "unknown": unknown}
+    with (
+        interruptible(ranks),
+        name_text(STANDARD_INPUT),
+        watched(checkpoint.model, tokens, shown=shown) as reader,
+    ):
         scores = score(reader, checkpoint.vocabulary, given, **options, ranks=ranks)
-    if not ranks.is_first:
-        return
     summary: dict[str, object] = {"unit": unit}
     if ranked:
         scores.sort(key=lambda each: each.total, reverse=True)
