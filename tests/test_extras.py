@@ -69,7 +69,7 @@ def write_midi(folder: Path) -> None:
 
 
 def start_ranks(_: Path) -> None:
-    from fastrnn.train.distributed.launch import load_mpi
+    from fastrnn.train.distributed.mpi_library import load_mpi
 
     load_mpi()
 

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from fastrnn.train.distributed import launch
-from fastrnn.train.distributed.launch import Launch, LaunchError, launched_rank, launched_size, read_launch
+from fastrnn.train.distributed import mpi_library
+from fastrnn.train.distributed.launch import Launch, launched_rank, launched_size, read_launch
+from fastrnn.train.distributed.mpi_library import LaunchError
 
 # As printed by ranks that these launchers started, but for srun, whose variables its manual lists.
 MPICH = {"PMI_SIZE": "4", "PMI_RANK": "2", "MPI_LOCALNRANKS": "2", "MPI_LOCALRANKID": "0", "PMI_FD": "9"}
@@ -87,7 +88,7 @@ def four_processes(monkeypatch):
 def test_several_processes_without_mpi4py_are_refused_with_what_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(LaunchError) as error:
-        launch.load_mpi()
+        mpi_library.load_mpi()
     assert str(error.value) == (
         'mpiexec started 4 processes, but mpi4py is not installed; type: pip install "fastrnn[mpi]"'
     )
@@ -100,7 +101,7 @@ def test_what_srun_started_may_be_as_many_trainings(monkeypatch):
     with pytest.raises(
         LaunchError, match=r"srun started 4 .*or, for as many trainings, unset SLURM_STEP_NUM_TASKS"
     ):
-        launch.load_mpi()
+        mpi_library.load_mpi()
 
 
 # What mpi4py raises where it finds no library: built for several MPIs, and built for one.
@@ -131,14 +132,14 @@ def test_an_mpi4py_that_finds_no_library_is_refused_with_its_reason(raised, monk
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
     reason = str(raised).split("\n")[0]
     with pytest.raises(LaunchError) as error:
-        launch.load_mpi()
+        mpi_library.load_mpi()
     assert f"mpi4py finds no MPI library ({reason}); load the module" in str(error.value)
     assert str(error.value).endswith("type: pip install mpich")
 
 
 def test_a_library_that_sees_one_process_of_four_is_refused():
     with pytest.raises(LaunchError) as error:
-        launch.check_world(read_launch(MPICH), "Open MPI v5.0.11", 1)
+        mpi_library.check_world(read_launch(MPICH), "Open MPI v5.0.11", 1)
     assert str(error.value) == (
         "mpiexec started 4 processes, but mpi4py uses Open MPI v5.0.11, which does not connect them; "
         "start them with the mpiexec of that library"
@@ -147,19 +148,19 @@ def test_a_library_that_sees_one_process_of_four_is_refused():
 
 def test_under_srun_the_remedy_is_another_way_to_connect():
     with pytest.raises(LaunchError, match="try srun --mpi=pmi2"):
-        launch.check_world(read_launch(SRUN), "MPICH 5.0.2", 1)
+        mpi_library.check_world(read_launch(SRUN), "MPICH 5.0.2", 1)
 
 
 @pytest.mark.parametrize(("size", "launched"), [(4, 4), (2, 4), (1, 1), (4, 1)])
 def test_a_world_of_several_processes_or_of_one_alone_is_accepted(size, launched):
-    launch.check_world(Launch("mpiexec", launched), "MPICH 5.0.2", size)
+    mpi_library.check_world(Launch("mpiexec", launched), "MPICH 5.0.2", size)
 
 
 def test_another_library_under_the_mpiexec_of_open_mpi_is_refused_before_it_is_initialised():
     with pytest.raises(LaunchError, match=r"mpi4py uses MPICH 5.0.2, which does not connect them"):
-        launch.check_library(read_launch(OPEN_MPI), "MPICH 5.0.2", OPEN_MPI)
-    launch.check_library(read_launch(OPEN_MPI), "Open MPI v4.1.6", OPEN_MPI)
-    launch.check_library(read_launch(MPICH), "MPICH 5.0.2", MPICH)
+        mpi_library.check_library(read_launch(OPEN_MPI), "MPICH 5.0.2", OPEN_MPI)
+    mpi_library.check_library(read_launch(OPEN_MPI), "Open MPI v4.1.6", OPEN_MPI)
+    mpi_library.check_library(read_launch(MPICH), "MPICH 5.0.2", MPICH)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +173,12 @@ def test_another_library_under_the_mpiexec_of_open_mpi_is_refused_before_it_is_i
     ],
 )
 def test_a_library_is_named_by_its_name_and_number(said, name):
-    assert launch._name(said) == name
+    assert mpi_library._name(said) == name
 
 
 CONNECTED = """
-from fastrnn.train.distributed.launch import load_mpi, read_launch
+from fastrnn.train.distributed.launch import read_launch
+from fastrnn.train.distributed.mpi_library import load_mpi
 world = load_mpi().COMM_WORLD
 launch = read_launch()
 assert (world.size, world.rank) == (launch.size, launch.rank) == (2, launch.local_rank), launch
@@ -195,7 +197,7 @@ def test_ranks_of_the_right_mpiexec_are_connected_as_its_environment_says(mpiexe
 )
 def test_the_launcher_of_another_mpi_is_refused(environment, remedy):
     others = {name: value for name, value in environment.items() if name != "PMI_FD"}
-    code = "from fastrnn.train.distributed.launch import load_mpi; load_mpi()"
+    code = "from fastrnn.train import distributed; distributed.start()"
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,

@@ -9,7 +9,7 @@ import click
 from fastrnn._files import NotRegularFileError
 from fastrnn.cli.suggestions import unknown_option
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "Failure", "FailedRanks", "describe_os_error", "failure_of"]
+__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "FailedRanks", "Failure", "describe_os_error", "failure_of"]
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 

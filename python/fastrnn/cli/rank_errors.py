@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,19 +14,20 @@ import click
 
 from fastrnn.cli.errors import FAILED, FailedRanks, Failure, failure_of
 from fastrnn.cli.standard_streams import show
+from fastrnn.train.distributed.launch import launched_rank
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
 
-__all__ = ["check_equal", "ending_all", "first_prints", "interruptible", "together"]
+__all__ = ["check_equal", "ending_all", "first_prints", "together", "write_on_first"]
 
 _LONGEST_SHOWN = 60  # characters of a value in a message; a digest is longer
 
 
-def first_prints(ranks: Ranks) -> None:
+def first_prints() -> None:
     """Drop what this process prints from now on, unless it is rank 0; `ending_all` still reports."""
-    if not ranks.is_first:
-        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if launched_rank():
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the end
 
 
 @contextmanager
@@ -73,16 +74,30 @@ def together(ranks: Ranks) -> Iterator[None]:
 
 
 @contextmanager
-def ending_all(ranks: Ranks) -> Iterator[None]:
+def ending_all(ranks: Ranks, alike: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Run what the ranks do in step: an exception on one ends all at once, as the others wait for it.
 
-    Its message goes to standard error with the rank and the host, and the exit code is the launcher's. One
+    Its message goes to standard error with the rank and the host, and the launcher exits with its code. One
     process alone raises the exception as it is.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    alike : tuple of exception types
+        Those that all ranks raise if one does; they are raised as they are.
+
+    Examples
+    --------
+    >>> from fastrnn.train.distributed import OneProcess
+    >>> with ending_all(OneProcess()):
+    ...     raise MemoryError("a batch")
+    Traceback (most recent call last):
+    MemoryError: a batch
     """
     try:
         yield
     except BaseException as error:
-        if ranks.size == 1:
+        if ranks.size == 1 or isinstance(error, alike):
             raise
         failure = _report(error)
         if failure_of(error) is None:
@@ -92,16 +107,24 @@ def ending_all(ranks: Ranks) -> Iterator[None]:
         ranks.abort(failure.code)
 
 
-@contextmanager
-def interruptible(ranks: Ranks) -> Iterator[None]:
-    """Run what fails alike on all ranks, if at all; an interrupt of one, as of Ctrl-C, ends all at once."""
-    try:
-        yield
-    except Exception:
-        raise
-    except BaseException:
-        with ending_all(ranks):
-            raise
+def write_on_first(ranks: Ranks, write: Callable[[], None]) -> None:
+    """Write files on rank 0, and raise its OSError on every rank. Collective.
+
+    Examples
+    --------
+    >>> from fastrnn.train.distributed import OneProcess
+    >>> write_on_first(OneProcess(), lambda: print("written"))
+    written
+    """
+    error: OSError | None = None
+    if ranks.is_first:
+        try:
+            write()
+        except OSError as raised:
+            error = raised
+    error = ranks.broadcast(error)
+    if error is not None:
+        raise error
 
 
 def check_equal(ranks: Ranks, values: Mapping[str, object]) -> None:

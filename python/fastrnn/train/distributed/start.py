@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.train.distributed.launch import launched_size
+from fastrnn.train.distributed.mpi_library import load_mpi
 from fastrnn.train.distributed.ranks import OneProcess
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def start(
     options = {"shards": shards, "reduction": reduction, "wire": wire}
     if comm is None and launched_size() == 1:
         return OneProcess(**(options | {"shards": 1 if shards is None else shards}))  # type: ignore[arg-type]
+    load_mpi()
     from fastrnn.train.distributed.mpi import MPIRanks
 
     return MPIRanks(comm, **options)
