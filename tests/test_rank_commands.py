@@ -118,6 +118,8 @@ def test_processes_without_a_stream_are_told_of_with_what_gives_them_one(shared)
         (("eval", "stream.safetensors", "one.txt"), "expected at least 2 tokens"),
         (("eval", "stream.safetensors", "other.txt", "--unknown", "error"), "is not in the vocabulary"),
         (("eval", "names.safetensors", "text.txt"), "expected a model of fastrnn train"),
+        (("eval", "stream.safetensors", "text.txt", "--shards", "3"), "2 processes do not divide 3 shards"),
+        (("score", "nothing.safetensors", "a"), "does not exist"),
         (("score", "stream.safetensors", "a", ""), "texts[1]: expected at least 1 token"),
         (("predict", "names.safetensors", "names.csv", "--x", "nothing"), "nothing"),
     ],
@@ -130,7 +132,8 @@ def test_an_error_is_said_once_with_the_exit_code_of_one_process(shared, folder,
     assert found.stdout == ""
     assert found.stderr.count("error:") == 1
     assert words in found.stderr
-    assert found.stderr.splitlines()[-1] == run(*arguments).stderr.strip()
+    if "--shards" not in arguments:
+        assert found.stderr.splitlines()[-1] == run(*arguments).stderr.strip()
 
 
 def test_an_interrupt_ends_all_processes_within_seconds(mpiexec, folder, monkeypatch):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.precision import precision_option
-from fastrnn.cli.rank_errors import first_prints, interruptible, together
+from fastrnn.cli.rank_errors import ending_all, together
+from fastrnn.cli.ranked_command import RankedCommand
 from fastrnn.cli.ranks_options import start_ranks
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.sample import is_sentence_model
@@ -26,7 +27,7 @@ from fastrnn.train.distributed import Ranks
 __all__ = ["command"]
 
 
-@click.command(name="eval")
+@click.command(name="eval", cls=RankedCommand)
 @model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("file", type=TEXT_FILE)
 @click.option(
@@ -71,14 +72,13 @@ def command(
     of the line is predicted too. The processes of mpiexec share the streams, or the lines.
     """
     ranks = start_ranks(shards, "ordered", "float32")
-    first_prints(ranks)
     share_standard_input(ranks, [file])
     with together(ranks), name_text(file):
         checkpoint = load_language_model(model, precision)
         text = read_input([file], encoding)
         rows = _encoded(checkpoint, text, unknown)
     _warn_of_idle(ranks, batch_size, checkpoint)
-    with interruptible(ranks), name_text(file):
+    with ending_all(ranks, (Exception,)), name_text(file):
         shown = ranks.size == 1 and progress_is_shown(as_json)
         result = _evaluate(checkpoint, rows, batch_size, ranks, shown=shown)
     unknown_id = checkpoint.vocabulary.unknown_id

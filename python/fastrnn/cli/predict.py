@@ -19,8 +19,8 @@ from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.precision import in_precision, precision_option
-from fastrnn.cli.rank_errors import first_prints, interruptible, together
-from fastrnn.cli.ranks_options import start_ranks
+from fastrnn.cli.rank_errors import ending_all, together
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import in_parts, progress_is_shown
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
@@ -32,7 +32,7 @@ from fastrnn.models.base.model_file import source_of_file
 __all__ = ["command"]
 
 
-@click.command(name="predict")
+@click.command(name="predict", cls=RankedCommand)
 @model_argument("fastrnn fit TASK FILE.csv --out NAME.safetensors")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write to.  [default: standard output]")
@@ -106,8 +106,7 @@ def command(
     check_standard_input(files)
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
-    ranks = start_ranks(None, "ordered", "float32")
-    first_prints(ranks)
+    ranks = ranks_of(context)
     share_standard_input(ranks, files)
     if out is not None:
         path, inputs = out, [model, *files]
@@ -142,7 +141,7 @@ def command(
         raise ValueError(f"--{'temperature' if count is None else 'count'}: has no effect here")
     if proba and not task.proba:
         raise ValueError(f"--proba: a {task.kind} has no probabilities of classes")
-    with ExitStack() as files_open, interruptible(ranks):
+    with ExitStack() as files_open, ending_all(ranks, (Exception,)):
         with together(ranks):
             data = files_open.enter_context(open_data(files, layout))
             _check_alike(data)

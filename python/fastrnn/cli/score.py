@@ -11,8 +11,8 @@ import click
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.precision import precision_option
-from fastrnn.cli.rank_errors import first_prints, interruptible, together
-from fastrnn.cli.ranks_options import start_ranks
+from fastrnn.cli.rank_errors import ending_all, together
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(name="score")
+@click.command(name="score", cls=RankedCommand)
 @model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("texts", nargs=-1)
 @click.option(
@@ -61,7 +61,10 @@ __all__ = ["command"]
 @precision_option
 @threads_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     model: str,
     texts: tuple[str, ...],
     unit: str,
@@ -78,8 +81,7 @@ def command(
     - stands for the lines of standard input, which is also read if there are no TEXTS. The processes of
     mpiexec share the texts.
     """
-    ranks, texts = start_ranks(None, "ordered", "float32"), texts or (STANDARD_INPUT,)
-    first_prints(ranks)
+    ranks, texts = ranks_of(context), texts or (STANDARD_INPUT,)
     share_standard_input(ranks, texts)
     with together(ranks):
         given = list(_given(texts, encoding))
@@ -90,7 +92,7 @@ def command(
     tokens = sum(len(checkpoint.vocabulary.tokens(text)) for text in given) if shown else 0
     options: dict[str, Any] = {"end": end, "unit": unit, "unknown": unknown}
     with (
-        interruptible(ranks),
+        ending_all(ranks, (Exception,)),
         name_text(STANDARD_INPUT),
         watched(checkpoint.model, tokens, shown=shown) as reader,
     ):
