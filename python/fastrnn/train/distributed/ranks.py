@@ -40,7 +40,8 @@ class Ranks(ABC):
     reduction : {"ordered", "fastest"}
         How gradients are added over the ranks: in the fixed order, or in whichever order MPI finds fastest.
     wire : {"float32", "bfloat16"}
-        What gradients are sent as; bfloat16 halves the bytes, and rounds.
+        What gradients are sent as. bfloat16 halves the bytes, and rounds what ranks send, so that the results
+        depend on `size` too.
 
     Raises
     ------
