@@ -68,23 +68,25 @@ def check_shards(batch_size: int, shards: int | None, processes: int, *, resumed
     ValueError
         If not; the message has the numbers that do, and the command line.
     """
-    shards = shards or processes
+    given, shards = shards, shards or processes
     if shards % processes:
         fitting = _divisors(shards)
         most = max(number for number in fitting if number < processes)
-        other = "" if resumed else f", or give --shards {-(-shards // processes) * processes}"
+        multiples = [size for size in _divisors(batch_size) if size % processes == 0 and not resumed]
+        other = f", or give --shards {multiples[0]}" if multiples else ""
         raise ValueError(
             f"--shards: {processes} processes do not divide the {shards} shards of a batch; "
-            f"numbers that do: {_listed(fitting)}{other}; type: {_launched(most)}"
+            f"numbers that do: {_listed(fitting)}{other}; type: {typed_again(processes=most)}"
         )
     if batch_size % shards:
         fewer = batch_size // shards * shards
         nearest = [str(size) for size in (fewer, fewer + shards) if size]
+        each = ", one for each process" if given is None else ""
         divisors = _listed(_divisors(batch_size))
         raise ValueError(
-            f"--batch-size: a batch of {batch_size} does not split into {shards} equal shards; "
-            f"shards that do: {divisors}; nearest --batch-size: {' or '.join(nearest)}; "
-            f"type: {_launched(processes, '--batch-size', nearest[-1])}"
+            f"--batch-size: a batch of {batch_size} does not split into {shards} equal shards{each}; "
+            f"numbers that do: {divisors}; nearest --batch-size: {' or '.join(nearest)}; "
+            f"type: {typed_again('--batch-size', nearest[-1])}"
         )
 
 
@@ -94,9 +96,3 @@ def _divisors(number: int) -> list[int]:
 
 def _listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def _launched(processes: int, *added: str) -> str:
-    """Return the command line as it was typed, with words added, for a number of processes."""
-    launcher = f"mpiexec -n {processes} " if processes > 1 else ""
-    return launcher + typed_again(*added)

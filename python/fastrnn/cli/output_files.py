@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fastrnn.cli.command_line import command_line, typed_again
+from fastrnn.cli.command_line import command_line, launcher, typed_again
 from fastrnn.cli.saved_config import config_path
 from fastrnn.files.atomic_files import check_writable
 
@@ -89,7 +89,8 @@ class OutputFiles:
         """
         if self.continued:
             return
-        resume = f"to continue its training, type: {command_line('train', '--resume', str(self.last))}; "
+        line = launcher() + command_line("train", "--resume", str(self.last))
+        resume = f"to continue its training, type: {line}; "
         check_new(
             (self.last, self.best, self.log, self.config),
             otherwise=resume if self.resumed is None and self.last.exists() else "",

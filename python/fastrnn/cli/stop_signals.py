@@ -57,12 +57,15 @@ class StopSignals:
         An exception of a signal's handler is lost if it comes while Python runs a finalizer.
         """
         if self._ranks.any(self.received):
-            self.received = True
+            self._ignore_others()
             raise KeyboardInterrupt
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._ignore_others()
+        if self._ranks.size == 1:
+            raise KeyboardInterrupt
+
+    def _ignore_others(self) -> None:
         self.received = True
         for each in self._before:
             signal.signal(each, signal.SIG_IGN)
-        if self._ranks.size == 1:
-            raise KeyboardInterrupt

@@ -122,6 +122,10 @@ class TrainingRun:
         self.memory: int = training_memory(settings, shapes, largest)
         if checkpoint is not None:
             self.model = checkpoint.model
+            if (
+                self.ranks.size > 1 and checkpoint.training is not None
+            ):  # the trainer compares the ranks' states
+                self.model.set_random_state(checkpoint.training.values["random"])
         else:
             if not force:
                 parameters = sum(map(math.prod, shapes.values()))
