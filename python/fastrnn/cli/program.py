@@ -13,6 +13,7 @@ from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.command_line import remember_arguments
 from fastrnn.cli.errors import BAD_INPUT, failure_of
 from fastrnn.cli.examples import examples_of
+from fastrnn.cli.one_process import leave_to_first
 from fastrnn.cli.standard_streams import open_closed_streams, show
 
 __all__ = ["main"]
@@ -35,6 +36,9 @@ _COMMANDS = {
     "info": "fastrnn.cli.info",
     "help": "fastrnn.cli.help",
 }
+
+# Those that all processes of mpiexec run together.
+_SHARED = {"train", "fit", "eval", "score", "predict"}
 
 
 class _Program(CommandGroup):
@@ -85,3 +89,5 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         show(context.get_help(), err=True)
         context.exit(BAD_INPUT)
+    if context.invoked_subcommand not in _SHARED:
+        leave_to_first(context, context.invoked_subcommand)

@@ -272,11 +272,16 @@ class ChunkedText:
 
 def as_text_ids(name: str, ids: ArrayLike, *, copy: bool = True) -> NDArray[np.int64]:
     """Check the ids of a text and return them as a one-dimensional int64 array."""
+    return check_text_ids(name, ids).astype(np.int64, copy=copy)
+
+
+def check_text_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
+    """Check the ids of a text and return them as they are stored, such as a file in memory-mapped mode."""
     if isinstance(ids, str):
         raise TypeError(f"{name}: expected integers, got str; write vocabulary.encode(text)")
-    array = np.asarray(of_others(name, ids))
+    array: NDArray[Any] = np.asarray(of_others(name, ids))
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [symbols], got {list(array.shape)}")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name}: expected integers, got {array.dtype}")
-    return array.astype(np.int64, copy=copy)
+    return array
