@@ -17,7 +17,8 @@ from fastrnn.cli.threads import threads_option
 from fastrnn.cli.trials.executors import run_trials, trial_executor
 from fastrnn.cli.trials.results import ResultFolder, best_first
 from fastrnn.cli.trials.summary import describe_options, describe_result, result_table, to_json
-from fastrnn.cli.trials.sweep_file import Sweep, read_sweep
+from fastrnn.cli.trials.sweep_file import read_sweep
+from fastrnn.cli.trials.sweep_plan import Sweep
 from fastrnn.cli.trials.trial import Result, Trial, measure_of, trials_of
 from fastrnn.train import distributed
 
@@ -164,9 +165,12 @@ class _Run:
             self._say(f"best: trial {best.trial}: {best.model}; its options: {config}")
         if self.missing:
             failed = len(results) - len(self.scored)
-            what = f"stopped with {len(self.missing) - failed} trials to run" if stopped else ""
-            why = f"{failed} failed: see messages.txt in their folders" if failed else ""
-            self._say(f"{'; '.join(filter(None, (what, why)))}; to run them, type: {_resume_line()}")
+            parts = [f"{failed} failed: see messages.txt in their folders"] * bool(failed)
+            stopped_trials = len(self.missing) - failed
+            parts += [f"stopped with {stopped_trials} of {len(self._trials)} trials to run"] * bool(
+                stopped_trials
+            )
+            self._say(f"{'; '.join(parts)}; to run them, type: {_resume_line()}")
 
     def _say(self, text: str) -> None:
         show(text, stream=self._stream)  # type: ignore[arg-type]  # what `show` needs of a stream

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import cast
 
 from fastrnn._dispatch import get_num_threads
 from fastrnn.cli.stop_signals import StopSignals
@@ -36,14 +35,14 @@ def trial_executor(processes: int) -> Iterator[Executor | None]:
             yield threads
         return
     ranks = distributed.start()
-    from mpi4py.futures import MPICommExecutor  # where it is missing, `start` has said so
+    from fastrnn.train.distributed.mpi import rank_executor  # `start` has imported it
 
     if not ranks.is_first:
         for number in STOP_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: _here.stop())
-    with MPICommExecutor(root=0) as others:
-        yield cast("Executor | None", others)
+    with rank_executor() as others:
+        yield others
 
 
 def run_trials(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fastrnn._files import read_regular
 from fastrnn.cli.command_line import command_line, typed_again
-from fastrnn.cli.trials.sweep_file import Sweep, read_sweep
+from fastrnn.cli.trials.sweep_file import read_sweep
+from fastrnn.cli.trials.sweep_plan import Sweep
 from fastrnn.cli.trials.trial import Measure, Result
 from fastrnn.files.atomic_files import name_file_in_errors, write_atomically
 from fastrnn.files.interrupts import defer_interrupts

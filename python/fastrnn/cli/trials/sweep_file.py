@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import product
 from typing import Any
 
 import click
-import numpy as np
 
 from fastrnn.cli.config import checked_option
 from fastrnn.cli.fit import command as fit_command
@@ -18,8 +14,9 @@ from fastrnn.cli.model_tasks import TASKS
 from fastrnn.cli.toml_files import as_toml, place_of, read_toml
 from fastrnn.cli.train import command as train_command
 from fastrnn.cli.trials.random_values import RandomValue, read_random_value
+from fastrnn.cli.trials.sweep_plan import Sweep
 
-__all__ = ["Sweep", "read_sweep"]
+__all__ = ["read_sweep"]
 
 _TABLES = ("command", "grid", "random")
 _COMMANDS = ("train", *(f"fit {task}" for task in TASKS))
@@ -33,50 +30,6 @@ _OWN = {
     "threads": "type fastrnn sweep FILE --threads N",
     "tensorboard": "draw the logs of the trials: fastrnn plot OUT/trial-*/model.jsonl",
 }
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a file says.
-
-    Parameters
-    ----------
-    command : str
-        "train", or "fit" and a task.
-    fixed : dict
-        The options that all trials have, by name.
-    grid : dict
-        For each option, the values of which all combinations are tried.
-    random : dict
-        For each option, how it is drawn.
-    draws : int
-        How often; each draw is tried with every combination of the grid.
-    seed : int
-        Of the draws.
-    """
-
-    command: str
-    fixed: dict[str, Any] = field(default_factory=dict)
-    grid: dict[str, list[Any]] = field(default_factory=dict)
-    random: dict[str, RandomValue] = field(default_factory=dict)
-    draws: int = 1
-    seed: int = 0
-
-    def __len__(self) -> int:
-        return self.draws * math.prod(map(len, self.grid.values()))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the options that each trial tries; more draws leave the first ones as they are."""
-        for draw in range(self.draws):
-            rng = np.random.default_rng([self.seed, draw])
-            drawn = {name: each.draw(rng.random()) for name, each in self.random.items()}
-            for values in product(*self.grid.values()):
-                yield {**dict(zip(self.grid, values, strict=True)), **drawn}
-
-    @property
-    def tried(self) -> list[str]:
-        """Names of the options that are tried."""
-        return [*self.grid, *self.random]
 
 
 def read_sweep(path: str) -> Sweep:
@@ -119,7 +72,7 @@ class _Reader:
         self._check_values(context, {name: each.extremes for name, each in drawn.items()})
         sweep = Sweep(command, fixed, grid, drawn, draws, seed)
         self._check_whole(sweep)
-        _check_first(context, sweep)
+        self._check_first(context, sweep)
         return sweep
 
     def _table(self, name: str) -> list[tuple[str, Any]]:
@@ -202,6 +155,16 @@ class _Reader:
                 f"write {' or '.join(lines)} into [command]"
             )
 
+    def _check_first(self, context: click.Context, sweep: Sweep) -> None:
+        """Check the options of the first trial together: what is required is there."""
+        options = {**sweep.fixed, **next(iter(sweep))}
+        checked = (checked_option(context, name, name, value) for name, value in options.items())
+        context.default_map = dict(checked)
+        try:
+            context.command.parse_args(context, ["--out", "model.safetensors"])
+        except click.UsageError as error:
+            raise ValueError(f"{self._path}: [command]: {error.format_message()}") from None
+
 
 def _first(sweep: Sweep) -> Iterator[dict[str, Any]]:
     """Yield every combination of the grid with one draw."""
@@ -219,8 +182,7 @@ def _is_validated(command: str, options: dict[str, Any]) -> bool:
 
 def _context_of(command: str) -> click.Context:
     """Return a context in which options of a command are checked."""
-    current = click.get_current_context(silent=True)
-    root = None if current is None else current.find_root()
+    root = click.Context(click.Group("fastrnn"), info_name="fastrnn")
     words = command.split()
     if words == ["train"]:
         return click.Context(train_command, info_name="train", parent=root)
@@ -228,14 +190,3 @@ def _context_of(command: str) -> click.Context:
     found = fit_command.get_command(group, words[1])
     assert found is not None  # it is in TASKS
     return click.Context(found, info_name=words[1], parent=group)
-
-
-def _check_first(context: click.Context, sweep: Sweep) -> None:
-    """Check the options of the first trial together: what is required is there."""
-    options = {**sweep.fixed, **next(iter(sweep))}
-    checked = (checked_option(context, name, name, value) for name, value in options.items())
-    context.default_map = dict(checked)
-    try:
-        context.command.parse_args(context, ["--out", "model.safetensors"])
-    except click.UsageError as error:
-        raise ValueError(f"{context.command_path}: {error.format_message()}") from None

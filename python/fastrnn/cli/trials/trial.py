@@ -8,7 +8,7 @@ from typing import Any
 
 from fastrnn.cli.model_tasks import TASKS
 from fastrnn.cli.saved_config import config_path, write_config
-from fastrnn.cli.trials.sweep_file import Sweep
+from fastrnn.cli.trials.sweep_plan import Sweep
 
 __all__ = ["Measure", "Result", "Trial", "measure_of", "trials_of"]
 
