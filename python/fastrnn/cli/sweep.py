@@ -67,11 +67,11 @@ def command(
     model, its options, its log and its messages. OUT/results.jsonl has a line for each trial that has ended.
     A trial that fails is noted there, and the others run. Ctrl-C, SIGTERM and SIGHUP stop; --resume goes on.
     """
-    if processes is not None and distributed.launched_size() > 1:
-        raise ValueError("--processes: expected none under mpiexec; each rank but the first runs trials")
     with trial_executor(processes or 1) as executor:
         if executor is None:  # a rank whose work is done
             return
+        if processes is not None and distributed.launched_size() > 1:
+            raise ValueError("--processes: expected none under mpiexec; each rank but the first runs trials")
         sweep = read_sweep(file)
         _check_number(file, sweep, force)
         if dry_run:
