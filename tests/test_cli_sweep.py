@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastrnn as fr
+from fastrnn.files.output_lock import hold_output
 from fastrnn.train import load_checkpoint
 from test_cli import assert_one_line, folder, run, run_well, start
 
@@ -277,3 +278,22 @@ def test_trials_end_with_a_sweep_that_is_killed_and_a_cut_line_is_repaired(folde
     run_well("sweep", "s.toml", "--resume")
     assert [one["trial"] for one in results_in("s")] == [1, 2]
     assert all(one["score"] for one in results_in("s"))
+
+
+def test_a_folder_belongs_to_one_sweep_at_a_time(folder):
+    process = start("sweep", write(LONG))
+    wait_for(lambda: Path("s/trial-0001/model.safetensors").exists())
+    message = f"s/results.jsonl: process {process.pid} on .* writes it; wait for its end"
+    assert_one_line(run("sweep", "s.toml", "--resume"), 2, message)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_trial_that_still_saves_is_waited_for(folder):
+    run_well("sweep", write(), "--out", "s")
+    Path("s/results.jsonl").unlink()
+    with hold_output("s/trial-0002/model.safetensors"):
+        message = rf"s/trial-0002/model.safetensors: process {os.getpid()} on .* writes it; wait for its end"
+        assert_one_line(run("sweep", "s.toml", "--resume"), 2, message)
+    assert not Path("s/results.jsonl").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -20,6 +22,7 @@ from fastrnn.cli.trials.summary import describe_options, describe_result, result
 from fastrnn.cli.trials.sweep_file import read_sweep
 from fastrnn.cli.trials.sweep_plan import Sweep
 from fastrnn.cli.trials.trial import Result, Trial, measure_of, trials_of
+from fastrnn.files.output_lock import hold_output
 from fastrnn.train import distributed
 
 __all__ = ["command"]
@@ -79,8 +82,9 @@ def command(
             return
         folder = ResultFolder(out or str(Path(file).with_suffix("")))
         run = _Run(file, sweep, folder, as_json)
-        run.begin(resume)
-        stopped = run_trials(executor, run.missing, _threads(processes), run.record)
+        with run.begin(resume):
+            threads = _threads(min(processes or 1, len(run.missing)))
+            stopped = run_trials(executor, run.missing, threads, run.record)
     run.report(stopped)
     context.exit(INTERRUPTED if stopped else 0 if run.scored else FAILED)
 
@@ -104,11 +108,11 @@ def _list(sweep: Sweep, as_json: bool) -> None:
     show(f"{len(sweep):,} trials of fastrnn {sweep.command}")
 
 
-def _threads(processes: int | None) -> int | None:
-    """Return the threads of each trial; None for all of the rank that runs it."""
+def _threads(trials: int) -> int | None:
+    """Return the threads of each of several trials at a time; None for those of the rank that runs it."""
     if distributed.launched_size() > 1:
         return None
-    return max(1, get_num_threads() // (processes or 1))
+    return max(1, get_num_threads() // max(1, trials))
 
 
 class _Run:
@@ -131,15 +135,24 @@ class _Run:
         """Numbers of the trials that have a score."""
         return {number for number, one in self._results.items() if one.score is not None}
 
-    def begin(self, resume: bool) -> None:
-        """Check and make the folder, and read the results that are there."""
+    @contextmanager
+    def begin(self, resume: bool) -> Iterator[None]:
+        """Check and make the folder, read the results that are there, and keep other sweeps out of it."""
         if resume:
             self._folder.check_same(self._sweep)
-            found = self._folder.read()
-            self._results = {one.number: found[one.number] for one in self._trials if one.number in found}
         else:
             self._folder.check_new(self._file)
-        self._folder.begin(self._file)
+            self._folder.path.mkdir(parents=True, exist_ok=True)
+        with hold_output(self._folder.results):
+            self._folder.copy(self._file)
+            found = self._folder.read()
+            self._results = {one.number: found[one.number] for one in self._trials if one.number in found}
+            for trial in self.missing:
+                trial.check_free()
+            self._say_start()
+            yield
+
+    def _say_start(self) -> None:
         there = f"{len(self.scored)} of them are there; " if self.scored else ""
         what = f"{len(self._trials):,} trials of fastrnn {self._sweep.command}"
         self._say(f"{what}; {there}results in {self._folder.results}")

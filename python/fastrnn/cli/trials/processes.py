@@ -89,7 +89,7 @@ def _environment() -> dict[str, str]:
 
 def _describe_failure(code: int, messages: Path) -> str:
     if code < 0:
-        name = signal.Signals(-code).name
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return f"killed by {name}{', perhaps for lack of memory' if name == 'SIGKILL' else ''}"
     lines = messages.read_text(errors="replace").splitlines() or [f"exit code {code}"]
     return lines[-1].partition(" error: ")[2] or lines[-1]

@@ -70,15 +70,14 @@ class ResultFolder:
                     f"for a new sweep give another --out; to continue that one, type: {again}"
                 )
 
-    def begin(self, file: str) -> None:
-        """Make the folder, and copy the file of the sweep into it.
+    def copy(self, file: str) -> None:
+        """Copy the file of the sweep into the folder.
 
         Raises
         ------
         OSError
             If that fails.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.file, read_regular(file))
 
     def read(self) -> dict[int, Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from fastrnn.cli.model_tasks import TASKS
 from fastrnn.cli.saved_config import config_path, write_config
 from fastrnn.cli.trials.sweep_plan import Sweep
+from fastrnn.files.output_lock import hold_output
 
 __all__ = ["Measure", "Result", "Trial", "measure_of", "trials_of"]
 
@@ -108,6 +110,18 @@ class Trial:
             lines.insert(0, ["train", "--resume", str(self.model), *shared])
         return lines
 
+    def check_free(self) -> None:
+        """Check that no process of a sweep that was killed is still saving.
+
+        Raises
+        ------
+        InUseError
+            If one is; the message says which.
+        """
+        if self.folder.exists():
+            with hold_output(self.model):
+                pass
+
     def prepare(self) -> None:
         """Make the folder, and write the options where ``--config`` reads them.
 
@@ -127,6 +141,9 @@ class Trial:
             scores = summary["history"]["validation_score"]
             score = max(scores) if self.options.get("early-stopping") else scores[-1]
             model = summary["out"]
+        if score is None or not math.isfinite(score):
+            failure = f"no finite {measure_of(self.command).name}, got {score}"
+            return Result(self.number, self.tried, seconds=seconds, failure=failure)
         return Result(self.number, self.tried, score, model, summary["parameters"], seconds)
 
 
