@@ -1,18 +1,15 @@
-"""The program's command sweep: trials in processes of their own, their results, and what stops them."""
+"""The program's command sweep: which trials it runs, their results, and what it refuses."""
 
 import json
 import os
 import re
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
 import fastrnn as fr
-from fastrnn.files.output_lock import hold_output
 from fastrnn.train import load_checkpoint
-from test_cli import assert_one_line, folder, run, run_well, start
+from test_cli import assert_one_line, folder, run, run_well
 
 __all__ = ["folder"]  # a fixture
 
@@ -29,7 +26,6 @@ eval-every = 10
 [grid]
 learning-rate = [0.001, 0.03]
 """
-LONG = SWEEP.replace("steps = 20", "steps = 600")
 
 
 def write(text=SWEEP, name="s.toml"):
@@ -45,34 +41,6 @@ def results_in(folder):
 def without_time(results):
     names = ("trial", "options", "score", "parameters", "failure")
     return [{name: one[name] for name in names} for one in results]
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
-
-
-def is_running(number):
-    """Return whether a process runs; one that has ended and is not yet waited for does not."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
-
-
-def trials_of(process):
-    """Return the processes of the trials that a sweep has started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == process.pid and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +175,6 @@ def test_a_folder_in_use_is_refused(folder):
     assert_one_line(run("sweep", "s.toml", "--resume"), 2, "--resume: s: has no sweep to resume")
 
 
-# --- what stops it ---
-
-
 def test_a_finished_sweep_has_nothing_to_resume_and_another_one_is_not_mixed_in(done, monkeypatch):
     out, _ = done
     monkeypatch.chdir(out.parent)
@@ -222,78 +187,3 @@ def test_a_finished_sweep_has_nothing_to_resume_and_another_one_is_not_mixed_in(
     message = r"\[grid\] differs from that of the sweep in s; .*fastrnn sweep s/sweep.toml --out s --resume"
     assert_one_line(run("sweep", "other.toml", "--out", "s", "--resume"), 2, message)
     assert (out / "results.jsonl").read_bytes() == before
-
-
-def test_more_random_trials_are_added_on_resume(folder):
-    text = SWEEP.partition("[grid]")[0] + "[random]\ntrials = 1\nlearning-rate = {log = [1e-3, 1e-1]}\n"
-    run_well("sweep", write(text))
-    first = results_in("s")
-    run_well("sweep", write(text.replace("trials = 1", "trials = 2")), "--resume")
-    assert results_in("s")[:1] == first
-    assert [one["trial"] for one in results_in("s")] == [1, 2]
-
-
-def test_a_trial_that_is_killed_is_named_and_the_others_run(folder):
-    process = start("sweep", write(LONG))
-    wait_for(lambda: Path("s/trial-0001/model.safetensors").exists())
-    (trial,) = trials_of(process)
-    os.kill(trial, signal.SIGKILL)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert "trial 1 of 2: failed: killed by SIGKILL, perhaps for lack of memory" in printed
-    assert [one["score"] is None for one in results_in("s")] == [True, False]
-    resumed = json.loads(run_well("sweep", "s.toml", "--resume", "--json").stdout)
-    assert resumed["failed"] == 0
-    run_well("sweep", "s.toml", "--out", "whole")
-    assert without_time(resumed["results"]) == without_time(
-        sorted(results_in("whole"), key=lambda one: one["score"])
-    )
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_stops_all_trials_which_save(folder, number):
-    process = start("sweep", write(LONG), "--processes", 2)
-    saved = [Path(f"s/trial-000{each}/model.safetensors") for each in (1, 2)]
-    wait_for(lambda: all(path.exists() for path in saved))
-    process.send_signal(number)
-    printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert (
-        "stopped with 2 of 2 trials to run; to run them, type: fastrnn sweep s.toml --processes 2 --resume"
-        in printed
-    )
-    assert not Path("s/results.jsonl").exists()
-    for path in saved:
-        assert 10 <= load_checkpoint(path).training.values["step"] < 600
-
-
-def test_trials_end_with_a_sweep_that_is_killed_and_a_cut_line_is_repaired(folder):
-    process = start("sweep", write(LONG), "--processes", 2)
-    wait_for(lambda: Path("s/trial-0001/model.safetensors").exists() and len(trials_of(process)) == 2)
-    trials = trials_of(process)
-    process.kill()
-    process.communicate()
-    wait_for(lambda: not any(map(is_running, trials)), 30)
-    Path("s/results.jsonl").write_text('{"trial": 1, "opt')
-    run_well("sweep", "s.toml", "--resume")
-    assert [one["trial"] for one in results_in("s")] == [1, 2]
-    assert all(one["score"] for one in results_in("s"))
-
-
-def test_a_folder_belongs_to_one_sweep_at_a_time(folder):
-    process = start("sweep", write(LONG))
-    wait_for(lambda: Path("s/trial-0001/model.safetensors").exists())
-    message = f"s/results.jsonl: process {process.pid} on .* writes it; wait for its end"
-    assert_one_line(run("sweep", "s.toml", "--resume"), 2, message)
-    process.terminate()
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-
-
-def test_a_trial_that_still_saves_is_waited_for(folder):
-    run_well("sweep", write(), "--out", "s")
-    Path("s/results.jsonl").unlink()
-    with hold_output("s/trial-0002/model.safetensors"):
-        message = rf"s/trial-0002/model.safetensors: process {os.getpid()} on .* writes it; wait for its end"
-        assert_one_line(run("sweep", "s.toml", "--resume"), 2, message)
-    assert not Path("s/results.jsonl").exists()
