@@ -131,18 +131,19 @@ def parent_of(number):
 
 
 @with_proc
-@pytest.mark.parametrize("what", ["SIGTERM to mpiexec", "SIGKILL to a rank"])
+@pytest.mark.parametrize("what", ["SIGTERM", "SIGUSR1", "SIGKILL to a rank"])
 def test_what_stops_a_rank_stops_all_trials_which_save(folder, mpiexec, what):
     launcher = mpiexec.start(3, ["-m", "fastrnn", "sweep", write(LONG)])
     saved = [Path(f"s/trial-000{each}/model.safetensors") for each in (1, 2)]
     wait_for(lambda: all(path.exists() for path in saved))
-    if what == "SIGTERM to mpiexec":
-        launcher.terminate()
-    else:
+    if what == "SIGKILL to a rank":
         trials = [one for one in mpiexec.running() if b"child" in Path(f"/proc/{one}/cmdline").read_bytes()]
         os.kill(parent_of(trials[-1]), signal.SIGKILL)
-    launcher.communicate(timeout=60)
+    else:
+        launcher.send_signal(getattr(signal, what))
+    printed, _ = launcher.communicate(timeout=60)
     assert launcher.returncode != 0
+    assert what != "SIGUSR1" or "type: fastrnn sweep s.toml --resume" in printed
     wait_for(lambda: not mpiexec.running(), 30)
     for path in saved:
         assert 10 <= load_checkpoint(path).training.values["step"] < 600

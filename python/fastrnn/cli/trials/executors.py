@@ -38,11 +38,17 @@ def trial_executor(processes: int) -> Iterator[Executor | None]:
     from fastrnn.train.distributed.mpi import rank_executor  # `start` has imported it
 
     if not ranks.is_first:
-        for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda *_: _here.stop())
+        _stop_at_signals()
+    if hasattr(signal, "SIGUSR1"):  # launchers pass it on, and do not end the ranks soon after as at SIGTERM
+        signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     with rank_executor() as others:
         yield others
+
+
+def _stop_at_signals() -> None:
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: _here.stop())
 
 
 def run_trials(
