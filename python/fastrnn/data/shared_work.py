@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["Alone", "Ranks", "Workers"]
 
@@ -113,6 +113,11 @@ class Workers:
         if processes < 2:
             yield from (work(shared, item) for item in items)
             return
+        # Imported here: `import fastrnn` must stay fast.
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
+
         # Not forked: this process has threads, and forking copies its memory.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(processes, context, _start, (work, shared))

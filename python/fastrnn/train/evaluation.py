@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_size
-from fastrnn.data.batching import as_text_ids
+from fastrnn.data.batching import as_stored_ids
 from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.language.losses import select_rows
@@ -71,7 +71,7 @@ def evaluate(
     ----------
     model : LanguageModel
     ids : array_like of int, shape [tokens]
-        The text, at least two tokens.
+        The text, at least two tokens. Those of a `PreparedText` are read through its memory map.
     batch_size : int, default 1
         N.
     seq_length : int, default 256
@@ -95,7 +95,7 @@ def evaluate(
     >>> result.tokens, abs(result.loss - math.log(4)) < 0.5
     (5, True)
     """
-    text = as_text_ids("ids", ids, copy=False)
+    text = as_stored_ids("ids", ids)
     if len(text) < 2:
         raise ValueError(f"text: expected at least 2 tokens to predict one from the other, got {len(text)}")
     streams = min(as_size("batch_size", batch_size), len(text) - 1)
@@ -215,7 +215,7 @@ def _examples_loss(network: ExampleNetwork, data: ExampleBatches) -> Evaluation:
 
 
 def _total_loss(
-    model: LanguageModel, text: NDArray[np.int64], streams: int, length: int, state: Any
+    model: LanguageModel, text: NDArray[Any], streams: int, length: int, state: Any
 ) -> tuple[float, Any]:
     """Return the sum of the losses of parallel streams, and the state after them."""
     steps = (len(text) - 1) // streams
@@ -224,7 +224,7 @@ def _total_loss(
     total = 0.0
     for first in range(0, steps, length):
         part = (slice(None), slice(first, first + length))
-        x, wanted = (np.ascontiguousarray(ids[part].T) for ids in (inputs, targets))
+        x, wanted = (np.ascontiguousarray(ids[part].T, np.int64) for ids in (inputs, targets))
         loss, state = model.loss(x, wanted, state)
         total += loss * wanted.size
     return total, state
