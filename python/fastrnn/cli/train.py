@@ -9,6 +9,7 @@ import click
 from fastrnn.cli.config import Files, config_option
 from fastrnn.cli.output import json_option
 from fastrnn.cli.output_files import OutputFiles, overwrite_option
+from fastrnn.cli.prepared_texts import open_prepared, prepared_options
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.session import Session
@@ -69,10 +70,10 @@ def command(
 ) -> None:
     """Train a language model on FILES, or by default on the Python standard library's source.
 
-    FILES are texts; - is standard input. The command saves the last model with everything that --resume
-    needs (OUT.safetensors), the model with the lowest validation loss (OUT.best.safetensors), a log with one
-    JSON object per step and per warning (OUT.jsonl), and its options, for --config (OUT.config.toml). Ctrl-C,
-    SIGTERM and SIGHUP stop and save.
+    FILES are texts, or one file that fastrnn prepare made of some; - is standard input. The command saves
+    the last model with everything that --resume needs (OUT.safetensors), the model with the lowest validation
+    loss (OUT.best.safetensors), a log with one JSON object per step and per warning (OUT.jsonl), and its
+    options, for --config (OUT.config.toml). Ctrl-C, SIGTERM and SIGHUP stop and save.
 
     With --resume, options given now replace the saved ones where they can; --steps counts from the start of
     the training. The texts are read again where the log beside the resumed file confirms that the training
@@ -84,6 +85,7 @@ def command(
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
     if resume is None:
+        options = prepared_options(files, options, given_settings(context, options))
         settings, target = TrainingSettings(files=files, **options), OutputFiles(out or _DEFAULT_OUT)
         _check_files(settings, target, overwrite)
         run = TrainingRun(settings, read_texts(settings), target, force=force)
@@ -112,5 +114,9 @@ def _resumed_run(resume: str, given: dict[str, Any], files: OutputFiles, overwri
 def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool) -> None:
     texts = (*settings.files, *([] if settings.valid is None else [settings.valid]))
     files.check(texts, settings.tensorboard)
+    prepared = open_prepared(settings.files)
+    if prepared is not None:
+        with prepared:
+            prepared.verify()
     if not overwrite:
         files.check_new()

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn._files import open_regular
 from fastrnn._plain import as_fields, as_mapping, as_text, printable
 from fastrnn.data.vocabulary import Vocabulary
-from fastrnn.files.mapped_tensors import MappedTensors
+from fastrnn.files.mapped_tensors import MappedTensors, kind_in_file
 from fastrnn.files.tensor_file import FORMAT_VERSION, check_kind
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "SUFFIX", "PreparedText", "describe_text", "dtype_of_ids", "is_prepared"]
 
 SUFFIX = ".ids"
+_KIND = "PreparedText"
 PARTS = ("train", "valid")
 _FIELDS = {"text": as_text, "source": as_text, "options": as_mapping, "ids": as_mapping}
 
@@ -66,7 +66,7 @@ class PreparedText:
         self.path = path
         self._tensors = tensors
         given = tensors.description
-        check_kind(given, "PreparedText")
+        check_kind(given, _KIND)
         fields = as_fields("header", given, _FIELDS, unknown=True)
         self.source: str = fields["source"]
         self.options: dict[str, Any] = fields["options"]
@@ -164,7 +164,7 @@ def describe_text(
     """Return fastrnn's part of the header; digests of ids that are not known yet are zeros."""
     return {
         "format_version": FORMAT_VERSION,
-        "kind": "PreparedText",
+        "kind": _KIND,
         "text": digest,
         "source": source,
         "options": dict(options),
@@ -185,12 +185,10 @@ def dtype_of_ids(symbols: int) -> np.dtype[Any]:
 
 
 def is_prepared(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is, or is named like, a prepared text; a file that cannot be read is not."""
+    """Return whether a file is a prepared text, or is named like one; a file that cannot be read is not."""
     if Path(path).suffix == SUFFIX:
         return True
     try:
-        with open_regular(path) as file:
-            first = file.read(9)
-    except OSError:
+        return kind_in_file(path) == _KIND
+    except (ValueError, OSError):
         return False
-    return first[4:9] == b"\0\0\0\0{"

@@ -16,7 +16,7 @@ from fastrnn._files import open_regular
 from fastrnn._plain import as_count, as_fields, as_list, as_mapping, as_text, parse_json
 from fastrnn.files.tensor_file import METADATA_KEY, header_text, read_description
 
-__all__ = ["MappedTensors", "streamed_header"]
+__all__ = ["MappedTensors", "kind_in_file", "streamed_header"]
 
 _DTYPES = {"U8": "<u1", "U16": "<u2", "U32": "<u4"}
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
@@ -59,6 +59,21 @@ def streamed_header(
 
 def _numbers(tensor: Mapping[str, Any]) -> list[int]:
     return [*tensor["shape"], *tensor["data_offsets"]]
+
+
+def kind_in_file(path: str | os.PathLike[str]) -> str | None:
+    """Return the class that the header of a file names, if it does; nothing else of the file is read.
+
+    Raises
+    ------
+    ValueError
+        If it has no header of fastrnn.
+    OSError
+        If it cannot be read.
+    """
+    with open_regular(path) as file:
+        description, _, _ = _read_header(file, _identity(file)[0])
+    return None if description.get("kind") is None else str(description["kind"])
 
 
 class MappedTensors:
