@@ -130,6 +130,11 @@ class MappedTensors:
         self._file.close()
         self.tensors = {}
 
+    def __del__(self) -> None:
+        """Close the file: nobody has to."""
+        if hasattr(self, "_file"):
+            self._file.close()
+
     def _mapped(self, header: Mapping[str, Any], start: int) -> dict[str, NDArray[Any]]:
         pages = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         end, tensors = 0, {}
