@@ -17,6 +17,7 @@ from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_by, given_se
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
+from fastrnn.files.output_lock import hold_output
 from fastrnn.train import CheckpointError, load_checkpoint
 
 __all__ = ["command"]
@@ -118,5 +119,6 @@ def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool
     if prepared is not None:
         with prepared:
             prepared.verify()
+    click.get_current_context().with_resource(hold_output(files.last))  # until the command ends
     if not overwrite:
         files.check_new()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastrnn._plain import as_fields, as_mapping, as_text, printable
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.files.mapped_tensors import MappedTensors, kind_in_file
-from fastrnn.files.tensor_file import FORMAT_VERSION, check_kind
+from fastrnn.files.tensor_file import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -66,7 +66,6 @@ class PreparedText:
         self.path = path
         self._tensors = tensors
         given = tensors.description
-        check_kind(given, _KIND)
         fields = as_fields("header", given, _FIELDS, unknown=True)
         self.source: str = fields["source"]
         self.options: dict[str, Any] = fields["options"]
@@ -100,7 +99,7 @@ class PreparedText:
             If it cannot be read.
         """
         try:
-            tensors = MappedTensors(path)
+            tensors = MappedTensors(path, _KIND)
             try:
                 return cls(Path(path), tensors, tokenizer)
             except BaseException:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastrnn._files import open_regular
 from fastrnn._plain import as_count, as_fields, as_list, as_mapping, as_text, parse_json
-from fastrnn.files.tensor_file import METADATA_KEY, header_text, read_description
+from fastrnn.files.tensor_file import METADATA_KEY, check_kind, header_text, read_description
 
 __all__ = ["MappedTensors", "kind_in_file", "streamed_header"]
 
@@ -82,6 +82,8 @@ class MappedTensors:
     Parameters
     ----------
     path : path
+    kind : str
+        The class that its header must name.
 
     Attributes
     ----------
@@ -98,12 +100,13 @@ class MappedTensors:
         If it cannot be read.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
         self._file: BinaryIO = open_regular(path)
         try:
             self._places: dict[str, tuple[int, int]] = {}
             self._opened = _identity(self._file)
             self.description, header, start = _read_header(self._file, self._opened[0])
+            check_kind(self.description, kind)
             self.tensors: dict[str, NDArray[Any]] = self._mapped(header, start)
         except BaseException:
             self._file.close()
