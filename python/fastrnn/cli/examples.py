@@ -22,7 +22,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "prepare": (
         ("fastrnn prepare wiki.txt --level word --max-types 50000 --out wiki.ids", "once"),
         ("fastrnn train wiki.ids", "as often as you like"),
-        ("mpiexec -n 4 fastrnn prepare *.txt --out wiki.ids", "on four ranks"),
+        ("fastrnn prepare test.txt --vocabulary wiki.ids --out test.ids", "to fastrnn eval"),
     ),
     "sample": (
         ('fastrnn sample book.safetensors --prompt "Once upon"', "continue a text"),
