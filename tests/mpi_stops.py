@@ -137,7 +137,7 @@ def check_end(folder: Path, whole: Path) -> None:
     assert not left, left
 
 
-def run(kind: str, count: int, seed: int, folder: Path, steps: int = 400) -> list[Stop]:
+def run(kind: str, count: int, seed: int, folder: Path, steps: int = 200) -> list[Stop]:
     """Stop trainings at random moments; return what came of each."""
     draw = random.Random(f"{kind} {seed}")
     (folder / "t.txt").write_text(standard_library_text()[:20_000], encoding="utf-8")
