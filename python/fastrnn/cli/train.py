@@ -102,8 +102,8 @@ def command(
         check_shards(settings.batch_size, settings.shards, ranks.size, resumed=resume is not None)
         if ranks.size > 1 and "-" in (*settings.files, settings.valid):
             raise ValueError("-: expected a file; only one of several processes has the standard input")
-    if ranks.size > 1:
-        check_equal(ranks, _to_compare(settings, target))
+        compared = _to_compare(settings, target) if ranks.size > 1 else {}
+    check_equal(ranks, compared)
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
     settings = replace(settings, shards=ranks.shards)
     ranks.on_first(lambda: _check_files(settings, target, overwrite))
