@@ -10,6 +10,7 @@ from fastrnn.cli.errors import FailedRanks
 from fastrnn.cli.rank_errors import ending_all, first_prints, together
 from fastrnn.cli.sections import SectionedCommand
 from fastrnn.train.distributed import start
+from fastrnn.train.distributed.launch import read_launch
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
@@ -35,8 +36,9 @@ class RankedCommand(SectionedCommand):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Return the context of a call whose options are right on all ranks."""
-        first_prints()
+        first_prints(read_launch().local_rank)  # one process of each machine says that MPI is missing there
         ranks = start()
+        first_prints(ranks.rank)
         with ending_all(ranks, alike=_AGREED), together(ranks):
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_RANKS] = ranks
