@@ -1,0 +1,128 @@
+"""Fit the cost model of a data-parallel step, check it against measured steps, and simulate 1 to 1,024 ranks.
+
+    python -m benchmarks.distributed_model       reads what distributed_reduction and distributed_steps wrote
+
+step(K) = compute(rows of a rank) + latency * messages(K) + seconds a byte * bytes(K). The computation is that
+of one process of one thread, measured with several numbers of rows; the costs are fitted to the reductions
+that were measured in shared memory. On a network its published latency and time a byte are added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare.run import RESULTS, origin, save
+from benchmarks.compare.tables import markdown
+from benchmarks.distributed.cost import REDUCTIONS, Fit, compute_seconds
+from benchmarks.distributed.networks import NETWORKS
+from benchmarks.distributed.picture import draw
+from benchmarks.distributed.simulation import (
+    RANKS,
+    Measured,
+    efficiencies,
+    largest_efficient,
+    measured_models,
+    step_seconds,
+)
+
+MODULE = "benchmarks.distributed_model"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "distributed-model.png"
+BATCH = 1024  # rows of all ranks together, in strong scaling
+SHOWN = ("characters", "words")
+CONTENDERS = {"ordered": "2 x 1", "fastest": "2 x 1 fastest", "bfloat16": "2 x 1 bfloat16"}
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__.split("\n")[0])
+    parser.add_argument("--reductions", type=Path, default=RESULTS / "distributed-reduction.json")
+    parser.add_argument("--steps", type=Path, default=RESULTS / "distributed-steps.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "distributed-model.json")
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    return parser.parse_args(arguments)
+
+
+def checks(models: dict[str, Measured], fits: dict[str, Fit]) -> Iterator[dict[str, Any]]:
+    """Yield what the model says and what was measured of one and two processes of one thread."""
+    for name, model in models.items():
+        measured, predicted = model.contenders["1 x 1"], compute_seconds(model.steps, model.rows)
+        yield check(name, 1, "-", measured, predicted)
+        for reduction, contender in CONTENDERS.items():
+            predicted = step_seconds(model, model.rows / 2, 2, reduction, fits[reduction])
+            yield check(name, 2, reduction, model.contenders[contender], predicted)
+
+
+def check(name: str, ranks: int, reduction: str, measured: float, predicted: float) -> dict[str, Any]:
+    """Return one comparison."""
+    result: dict[str, Any] = {"model": name, "ranks": ranks, "reduction": reduction}
+    return result | {"measured": measured, "predicted": predicted, "error": predicted / measured - 1}
+
+
+def simulate(model: Measured, fits: dict[str, Fit]) -> dict[str, Any]:
+    """Return efficiencies by kind of scaling, network and reduction."""
+    return {
+        kind: {
+            network: {
+                reduction: efficiencies(
+                    model, rows, reduction, fits[reduction], costs, strong=kind == "strong"
+                )
+                for reduction in REDUCTIONS
+            }
+            for network, costs in NETWORKS.items()
+        }
+        for kind, rows in (("strong", BATCH), ("weak", model.rows))
+    }
+
+
+def document(result: dict[str, Any]) -> str:
+    """Return the tables: the check, and where more ranks stop paying."""
+    compared = [
+        [one["model"], one["ranks"], one["reduction"]]
+        + [f"{1e3 * one[key]:.2f}" for key in ("measured", "predicted")]
+        + [f"{100 * one['error']:+.0f} %"]
+        for one in result["checks"]
+    ]
+    header = ["model", "processes", "reduction", "measured, ms", "model, ms", "error"]
+    limits = ["model", "network", "reduction", "least time at K", "times as fast", "50 % up to K"]
+    limits += ["each rank its own rows: 50 % up to K", f"speed of a rank at {RANKS[-1]:,}"]
+    return f"{markdown(header, compared)}\n\n{markdown(limits, list(rows(result['simulated'])))}"
+
+
+def rows(simulated: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield a row for each model, network and reduction."""
+    for name, kinds in simulated.items():
+        for network, reductions in kinds["strong"].items():
+            for reduction, strong in reductions.items():
+                weak = kinds["weak"][network][reduction]
+                speeds = [ranks * value for ranks, value in zip(RANKS, strong, strict=True)]
+                best = max(range(len(RANKS)), key=speeds.__getitem__)
+                yield [
+                    *(name, network, reduction, f"{RANKS[best]:,}", f"{speeds[best]:.1f}"),
+                    *(f"{largest_efficient(strong):,}", f"{largest_efficient(weak):,}"),
+                    f"{100 * weak[-1]:.0f} %",
+                ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read, fit, check, simulate; save, draw and print."""
+    options = parse(arguments)
+    reductions, steps = (json.loads(path.read_text()) for path in (options.reductions, options.steps))
+    fits = {name: Fit(**fit) for name, fit in reductions["fit"].items()}
+    models = measured_models(steps["points"])
+    result = {**origin("fastrnn-distributed-model 1", MODULE), "machine": steps["machine"]}
+    result |= {"fit": reductions["fit"], "checks": list(checks(models, fits)), "ranks": RANKS}
+    result["networks"] = {name: network._asdict() for name, network in NETWORKS.items()}
+    result["simulated"] = {name: simulate(models[name], fits) for name in SHOWN if name in models}
+    save(result, options.out)
+    draw(result["simulated"], BATCH, options.picture)
+    print(f"{document(result)}\n\nsaved {options.out} and {options.picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
