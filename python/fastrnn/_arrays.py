@@ -37,6 +37,7 @@ __all__ = [
     "as_ids",
     "as_lengths",
     "as_mask",
+    "narrow_bfloat16",
     "widen_bfloat16",
 ]
 
@@ -178,6 +179,30 @@ def widen_bfloat16(bits: Array) -> Array:
     bits : ndarray, uint16
     """
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def narrow_bfloat16(values: Array) -> NDArray[np.uint16]:
+    """Return the bits of bfloat16 numbers: float32 values rounded to nearest even; a NaN stays one.
+
+    Parameters
+    ----------
+    values : ndarray, float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> widen_bfloat16(narrow_bfloat16(np.float32([1.0, 1.01, np.inf, np.nan]))).tolist()
+    [1.0, 1.0078125, inf, nan]
+    """
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounded = bits >> np.uint32(16)
+    rounded &= np.uint32(1)
+    rounded += np.uint32(0x7FFF)
+    rounded += bits
+    rounded >>= np.uint32(16)
+    narrow: NDArray[np.uint16] = rounded.astype(np.uint16)
+    narrow[np.isnan(values)] = 0x7FC0
+    return narrow
 
 
 def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:

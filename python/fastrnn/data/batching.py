@@ -74,6 +74,15 @@ class TrainingData(Protocol):
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0 over all epochs."""
 
+    def rows_of(self, step: int) -> int:
+        """Return the number of rows of a step's batch."""
+
+    def part(self, step: int, rows: slice) -> Batch:
+        """Return some rows of the batch of a step."""
+
+    def tokens_of(self, step: int, rows: slice) -> int:
+        """Return the number of targets of some rows of a batch, without reading them."""
+
 
 class ChunkedText:
     """One long text as N parallel streams, each read in chunks of T steps.
@@ -202,9 +211,12 @@ class ChunkedText:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"chunk {index} of {len(self)}")
+        return self._chunk(index, slice(None))
+
+    def _chunk(self, index: int, rows: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         first = self._first(index)
         part = slice(first, (index + 1) * self.seq_length)
-        inputs, targets = (np.ascontiguousarray(ids[:, part].T) for ids in (self._inputs, self._targets))
+        inputs, targets = (np.ascontiguousarray(ids[rows, part].T) for ids in (self._inputs, self._targets))
         if first < index * self.seq_length:
             targets = targets.copy()  # with one stream they are still a view of the text
             targets[: index * self.seq_length - first] = NO_TARGET
@@ -223,9 +235,31 @@ class ChunkedText:
         batch : Batch
             Without lengths, as all streams have T steps.
         """
+        return self.part(step, slice(None))
+
+    def rows_of(self, step: int) -> int:
+        """Return the number of streams, for every step."""
+        return self.batch_size
+
+    def part(self, step: int, rows: slice) -> Batch:
+        """Return the chunk of a training step of some streams; only these are read.
+
+        Parameters
+        ----------
+        step : int
+            As for `batch`.
+        rows : slice
+            Of the streams ``0 .. N - 1``.
+        """
         index = step % len(self)
-        inputs, targets = self.chunk(index)
+        inputs, targets = self._chunk(index, rows)
         return Batch(inputs, targets, None, min(self._first(index + 1) - self._first(index), len(inputs)))
+
+    def tokens_of(self, step: int, rows: slice) -> int:
+        """Return the number of targets of some streams in a step's chunk."""
+        begin = step % len(self) * self.seq_length
+        new = min(self.seq_length, self.steps_per_stream - begin)
+        return new * len(range(*rows.indices(self.batch_size)))
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Iterate over one epoch."""

@@ -92,6 +92,7 @@ class SentenceBatches(ShuffledBatches):
         ids = np.concatenate(rows)
         self._ids = ids.astype(np.int32) if ids.max() < 2**31 else ids
         self.lengths: NDArray[np.int64] = self._sizes + (self.eos is not None)
+        self._counts = self.lengths
         self.tokens: int = int(self.lengths.sum())
 
     def __repr__(self) -> str:

@@ -17,8 +17,8 @@ __all__ = ["ShuffledBatches"]
 class ShuffledBatches:
     """The base class of batches of sequences: each epoch has every sequence once.
 
-    The order depends only on the seed and the number of the epoch. A subclass sets `lengths`, and makes the
-    batch of some sequences in ``_make_batch``.
+    The order depends only on the seed and the number of the epoch. A subclass sets `lengths` and ``_counts``,
+    the number of targets of each sequence, and makes the batch of some sequences in ``_make_batch``.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ class ShuffledBatches:
     """
 
     lengths: NDArray[np.int64]
+    _counts: NDArray[np.int64]
 
     def __init__(self, batch_size: int, seed: Seed, *, bucket: bool) -> None:
         self.batch_size: int = as_size("batch_size", batch_size)
@@ -63,8 +64,27 @@ class ShuffledBatches:
         batch : Batch
             ``advance`` is 0, as no batch continues another.
         """
-        epoch, index = divmod(step, len(self))
-        return self._make_batch(self._rows_of(epoch)[index])
+        return self._make_batch(self._sequences_of(step))
+
+    def rows_of(self, step: int) -> int:
+        """Return the number of sequences of a step's batch."""
+        return len(self._sequences_of(step))
+
+    def part(self, step: int, rows: slice) -> Batch:
+        """Return some sequences of the batch of a training step, padded to the longest of them.
+
+        Parameters
+        ----------
+        step : int
+            As for `batch`.
+        rows : slice
+            Of the batch's rows; at least one.
+        """
+        return self._make_batch(self._sequences_of(step)[rows])
+
+    def tokens_of(self, step: int, rows: slice) -> int:
+        """Return the number of targets of some sequences of a step's batch."""
+        return int(self._counts[self._sequences_of(step)[rows]].sum())
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterate over the first epoch."""
@@ -74,6 +94,11 @@ class ShuffledBatches:
     def largest(self) -> int:
         """The steps of the largest batch of an epoch, its sequences times the longest one's."""
         return max(len(rows) * int(self.lengths[rows].max()) for rows in self._rows_of(0))
+
+    def _sequences_of(self, step: int) -> NDArray[np.int64]:
+        """Return the sequences of the batch of a step."""
+        epoch, index = divmod(step, len(self))
+        return self._rows_of(epoch)[index]
 
     def _make_batch(self, rows: NDArray[np.int64]) -> Batch:
         """Return the batch of some sequences."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn._arrays import widen_bfloat16
+from fastrnn._arrays import narrow_bfloat16, widen_bfloat16
 
 __all__ = ["QUANTIZED", "SCALE", "Quantized", "restored_tensors", "rounded_weight", "stored_tensors"]
 
@@ -65,7 +65,9 @@ def rounded_weight(name: str, weight: Floats, precision: str) -> Floats:
     if not np.isfinite(weight).all():
         raise ValueError(f"{name}: expected finite numbers to quantize, got NaN or infinity")
     with np.errstate(over="ignore"):  # checked below
-        rounded = widen_bfloat16(_bfloat16(weight)) if precision == "bfloat16" else _widened(*_int8(weight))
+        rounded = (
+            widen_bfloat16(narrow_bfloat16(weight)) if precision == "bfloat16" else _widened(*_int8(weight))
+        )
     if not np.isfinite(rounded).all():
         raise ValueError(f"{name}: expected numbers that {precision} can hold, got {np.abs(weight).max():g}")
     return rounded
@@ -82,7 +84,7 @@ def stored_tensors(tensors: Tensors, quantized: Quantized) -> dict[str, NDArray[
         if name not in quantized.names:
             stored[name] = array
         elif quantized.precision == "bfloat16":
-            stored[name] = _bfloat16(array)
+            stored[name] = narrow_bfloat16(array)
         else:
             stored[name], stored[name + SCALE] = _int8(array)
     return stored
@@ -128,14 +130,6 @@ def _from_int8(name: str, values: NDArray[Any], scales: NDArray[Any] | None) -> 
         raise ValueError(f"{name}: expected integers in -127 .. 127, got -128")
     with np.errstate(over="ignore"):  # infinity is refused where parameters are checked
         return _widened(values, scales)
-
-
-def _bfloat16(weight: Floats) -> NDArray[np.uint16]:
-    """Return the upper halves of the bits, rounded to nearest even; the numbers are finite."""
-    bits = np.ascontiguousarray(weight).view(np.uint32)
-    odd = bits >> np.uint32(16) & np.uint32(1)
-    rounded: NDArray[np.uint16] = (bits + np.uint32(0x7FFF) + odd >> np.uint32(16)).astype(np.uint16)
-    return rounded
 
 
 def _int8(weight: Floats) -> tuple[NDArray[np.int8], Floats]:

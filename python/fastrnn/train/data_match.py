@@ -1,16 +1,21 @@
-"""Whether training data, options and files belong to the kind of model that a trainer has."""
+"""Whether training data, options, files and the optimizer belong to the model that a trainer has."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastrnn.data.examples import ExampleBatches
 from fastrnn.train.example_network import ExampleNetwork
+from fastrnn.train.optimizer import Optimizer
+from fastrnn.train.optimizers import Adam
 
 if TYPE_CHECKING:
     from fastrnn.language import LanguageModel
+    from fastrnn.layers.base.module import Module
 
-__all__ = ["check_data", "check_kind_of_data", "check_saves_itself"]
+__all__ = ["check_data", "check_kind_of_data", "check_saves_itself", "checked_optimizer"]
 
 
 def check_data(name: str, model: LanguageModel, data: Any) -> None:
@@ -79,3 +84,25 @@ def check_saves_itself(network: Any) -> None:
             "a LanguageModel is saved with its vocabulary: write save_checkpoint(path, trainer.model, "
             "vocabulary, trainer.state()), and load_checkpoint(path) and trainer.restore(...) to continue"
         )
+
+
+def checked_optimizer(model: Module, optimizer: Optimizer | None) -> Optimizer:
+    """Return the optimizer of a trainer, or the default, after a check that it trains the model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else, or trains another model.
+    """
+    if optimizer is None:
+        return Adam(model, 2e-3)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer: expected an Optimizer or None, got {type(optimizer).__name__}")
+    own = model.parameters.flat
+    for module in optimizer.modules:
+        if not np.may_share_memory(own, module.parameters.flat):  # exact: neither has gaps
+            raise ValueError(
+                f"optimizer: expected one of this trainer's model, got one of another "
+                f"{type(module).__name__}; type {type(optimizer).__name__}(model, ...)"
+            )
+    return optimizer

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from fastrnn.data.batching import Batch, TrainingData
     from fastrnn.language import LanguageModel
 
-__all__ = ["StepGradients", "StepOptions", "step_gradients"]
+__all__ = [
+    "StepGradients",
+    "StepOptions",
+    "check_counted",
+    "next_start",
+    "step_gradients",
+    "step_keywords",
+]
 
 
 class StepOptions(NamedTuple):
@@ -83,8 +90,7 @@ def step_gradients(
     last = first + options.accumulate
     batches = [data.batch(number) for number in range(first, last)]
     tokens = sum(batch.tokens for batch in batches)
-    if not tokens:
-        raise ValueError(f"targets: expected one that counts in each step, got none in batch {first}")
+    check_counted(tokens, first)
     alike = batches[0].lengths is None and batches[0].counted is None
     usual = tokens if alike else options.accumulate * data.tokens / len(data)
     model.zero_grad()
@@ -96,14 +102,26 @@ def step_gradients(
             continue
         share = batch.tokens / tokens
         mean, after = model.loss_and_gradients(
-            batch.inputs, batch.targets, carried, **_keywords(batch, batch.tokens / usual, options)
+            batch.inputs, batch.targets, carried, **step_keywords(batch, batch.tokens / usual, options)
         )
         loss += share * mean
-        carried = _next_start(model, batch, carried, after)
+        carried = next_start(model, batch, carried, after)
     return StepGradients(loss, tokens, last, carried)
 
 
-def _keywords(batch: Batch, scale: float, options: StepOptions) -> dict[str, Any]:
+def check_counted(tokens: int, first: int) -> None:
+    """Check that the batches of a step have a target.
+
+    Raises
+    ------
+    ValueError
+        If they have none.
+    """
+    if not tokens:
+        raise ValueError(f"targets: expected one that counts in each step, got none in batch {first}")
+
+
+def step_keywords(batch: Batch, scale: float, options: StepOptions) -> dict[str, Any]:
     """Return the keywords that differ from their defaults: a model need not support the others."""
     keywords: dict[str, Any] = {}
     if batch.lengths is not None:
@@ -117,7 +135,7 @@ def _keywords(batch: Batch, scale: float, options: StepOptions) -> dict[str, Any
     return keywords
 
 
-def _next_start(model: LanguageModel, batch: Batch, before: Any, after: Any) -> Any:
+def next_start(model: LanguageModel, batch: Batch, before: Any, after: Any) -> Any:
     """Return the state at the start of the next batch, from those at this one's start and end."""
     if batch.advance == len(batch.inputs):
         return after

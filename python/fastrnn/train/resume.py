@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.language.losses import select_rows
 from fastrnn.train.progress import TrainingProgress
+from fastrnn.train.shard_gradients import gather_rows, own_rows
 from fastrnn.train.training_state import TrainingState, arrays_under, check_values
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
     from fastrnn.layers.base.module import Module
     from fastrnn.train.average import Average
+    from fastrnn.train.distributed import Ranks
     from fastrnn.train.optimizer import Optimizer
     from fastrnn.train.schedules import ConstantSchedule
 
@@ -27,6 +31,7 @@ class Training(Protocol):
     data: TrainingData
     optimizer: Optimizer
     schedule: ConstantSchedule | None
+    ranks: Ranks
     _network: Any
     _progress: TrainingProgress
 
@@ -41,7 +46,8 @@ class Training(Protocol):
 
 def trainer_state(trainer: Training) -> TrainingState:
     """See `Trainer.state`."""
-    values, arrays = trainer._progress.pack()
+    progress = trainer._progress
+    values, arrays = replace(progress, carried=gather_rows(progress.carried, trainer.ranks)).pack()
     optimizer = trainer.optimizer.state_dict()
     values |= {
         "chunk": trainer._progress.batches % len(trainer.data),
@@ -90,7 +96,8 @@ def _restore(trainer: Training, values: Mapping[str, Any], arrays: Mapping[str, 
     trainer.model.unfreeze()
     if frozen:
         trainer.model.freeze(*frozen)
-    trainer._progress = progress
+    rows = own_rows(trainer.data.rows_of(progress.batches), trainer.ranks)
+    trainer._progress = replace(progress, carried=select_rows(progress.carried, rows))
 
 
 def _check_data(trainer: Training, values: Mapping[str, Any], progress: TrainingProgress) -> None:
@@ -114,7 +121,7 @@ def _check_carried(trainer: Training, progress: TrainingProgress) -> None:
         return
     if not hasattr(trainer._network, "advance"):
         raise ValueError("training state: carried: expected none, as examples start from zero")
-    rows = trainer.data.batch(progress.batches).inputs.shape[1]
+    rows = trainer.data.rows_of(progress.batches)
     try:
         trainer._network.advance(np.zeros((1, rows), np.int64), progress.carried)
     except (ValueError, TypeError) as error:

@@ -13,19 +13,20 @@ from fastrnn._checks import as_size
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.average import Average, ModelT
 from fastrnn.train.clipping import as_limit
-from fastrnn.train.data_match import check_kind_of_data, check_saves_itself
+from fastrnn.train.data_match import check_kind_of_data, check_saves_itself, checked_optimizer
 from fastrnn.train.diagnosing import begin_diagnosis, is_due
 from fastrnn.train.diagnosis import Diagnosis
+from fastrnn.train.distributed.agreement import as_ranks
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.example_network import ExampleNetwork, Loss, generators_of, network_of
 from fastrnn.train.gradient_watch import GradientWatch
-from fastrnn.train.gradients import StepOptions, step_gradients
+from fastrnn.train.gradients import StepGradients, StepOptions, step_gradients
 from fastrnn.train.optimizer import Optimizer
-from fastrnn.train.optimizers import Adam
 from fastrnn.train.progress import TrainingProgress
 from fastrnn.train.records import Record, Validation, check_finite
 from fastrnn.train.resume import restore_trainer, trainer_state
 from fastrnn.train.schedules import ConstantSchedule
+from fastrnn.train.shard_gradients import ShardedStep
 from fastrnn.train.trainer_file import load_trainer, save_trainer
 from fastrnn.train.training_state import TrainingState
 from fastrnn.train.update import checked_scale
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import os
 
     from fastrnn.data.batching import TrainingData
-    from fastrnn.layers.base.module import Module
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["Trainer"]
 
@@ -75,6 +76,10 @@ class Trainer(Generic[ModelT]):
         Of a language model, see its `loss_and_gradients`; not used in validation.
     checkpoint_every : int, optional
         Of a language model, see its `loss_and_gradients`: less memory for long sequences, the same bits.
+    ranks : Ranks, optional
+        The processes that train together, of `fastrnn.train.distributed.start`: each calls `run`, `evaluate`,
+        `state`, `save` and `restore` as often as the others. Each reads its rows of the batches, the step is
+        that of the whole batches, and rank 0 writes files.
     diagnose_every : int, optional
         Of a language model: diagnose the first step and then every so many: a `Diagnosis` in the record, and
         a `TrainingWarning` when gradients vanish or explode, once of each kind. The training has the same
@@ -84,7 +89,8 @@ class Trainer(Generic[ModelT]):
     ------
     ValueError
         If an option or an id of the validation data is out of range, the optimizer or the average belongs to
-        another model, or sentences do not start or end as the model's texts do.
+        another model, or sentences do not start or end as the model's texts do; or if `ranks` do not have
+        the same model and data, or more shards than the batches of a text have rows.
     TypeError
         If an argument is of another kind.
 
@@ -127,11 +133,13 @@ class Trainer(Generic[ModelT]):
         label_smoothing: float = 0.0,
         checkpoint_every: int | None = None,
         diagnose_every: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self._network = network_of(model, data, loss)
+        self.ranks: Ranks = as_ranks(ranks)
         self.model = model
         self.data = data
-        self.optimizer: Optimizer = _checked_optimizer(model, optimizer)
+        self.optimizer: Optimizer = checked_optimizer(model, optimizer)
         self.schedule = schedule
         self.clip_norm: float | None = None if clip_norm is None else as_limit("clip_norm", clip_norm)
         self.clip_value: float | None = None if clip_value is None else as_limit("clip_value", clip_value)
@@ -150,6 +158,9 @@ class Trainer(Generic[ModelT]):
             raise ValueError(
                 "average: expected the average of this trainer's model, got that of another model"
             )
+        self._sharded: ShardedStep | None = None
+        if self.ranks.shards > 1:
+            self._sharded = ShardedStep(self._network, model, data, self.ranks)
         self._progress = TrainingProgress()
         self._last_record: Record | None = None
 
@@ -293,7 +304,8 @@ class Trainer(Generic[ModelT]):
         (6, True)
         """
         check_saves_itself(self._network)
-        save_trainer(path, self)
+        state = self.state()
+        self.ranks.on_first(lambda: save_trainer(path, self, state))
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Continue from a file that `save` wrote: with the same network, optimizer and data as there.
@@ -324,7 +336,7 @@ class Trainer(Generic[ModelT]):
         try:
             diagnosed = self._begin_diagnosis(before)
             started = time.perf_counter()
-            done = step_gradients(self._network, self.data, before.batches, before.carried, self._options)
+            done = self._step_gradients(before)
             norm, scale = checked_scale(self.optimizer, done.loss, step, self.clip_norm, self.clip_value)
             rate = self.optimizer.learning_rate if self.schedule is None else self.schedule.rate(step)
             with defer_interrupts():
@@ -343,12 +355,19 @@ class Trainer(Generic[ModelT]):
                     generator.bit_generator.state = own
             raise
 
+    def _step_gradients(self, before: TrainingProgress) -> StepGradients:
+        position = before.batches, before.carried, self._options
+        if self._sharded is not None:
+            return self._sharded.gradients(*position)
+        return step_gradients(self._network, self.data, *position)
+
     def _begin_diagnosis(self, before: TrainingProgress) -> Callable[[], Diagnosis | None]:
         """Measure what is to be measured before a step, and return what completes the diagnosis after it."""
         if not is_due(before.step + 1, self._diagnose_every):
             return lambda: None
         position = before.batches, before.carried
-        return begin_diagnosis(self._network, self.data, *position, self._options.checkpoint_every)
+        every = self._options.checkpoint_every
+        return begin_diagnosis(self._network, self.data, *position, every, self.ranks)
 
     def _watched(self, before: TrainingProgress, record: Record) -> tuple[Record, GradientWatch]:
         """Return the record with what there is to warn of, and the watch over the gradients after it."""
@@ -373,19 +392,3 @@ class Trainer(Generic[ModelT]):
             self._progress = self._progress.finished(record.valid_loss)
             self._last_record = record
         return record
-
-
-def _checked_optimizer(model: Module, optimizer: Optimizer | None) -> Optimizer:
-    """Return the optimizer, or the default, after a check that it trains the model."""
-    if optimizer is None:
-        return Adam(model, 2e-3)
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer: expected an Optimizer or None, got {type(optimizer).__name__}")
-    own = model.parameters.flat
-    for module in optimizer.modules:
-        if not np.may_share_memory(own, module.parameters.flat):  # exact: neither has gaps
-            raise ValueError(
-                f"optimizer: expected one of this trainer's model, got one of another "
-                f"{type(module).__name__}; type {type(optimizer).__name__}(model, ...)"
-            )
-    return optimizer

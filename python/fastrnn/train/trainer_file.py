@@ -22,7 +22,7 @@ from fastrnn.files.tensor_file import (
     read_tensors,
 )
 from fastrnn.train.average import write_parameters
-from fastrnn.train.resume import Training, restore_trainer, trainer_state
+from fastrnn.train.resume import Training, restore_trainer
 from fastrnn.train.training_state import TrainingState, arrays_under, check_arrays, check_values
 
 __all__ = ["load_trainer", "save_trainer"]
@@ -30,14 +30,13 @@ __all__ = ["load_trainer", "save_trainer"]
 _PARAMETERS, _TRAINING = "parameters.", "training."
 
 
-def save_trainer(path: str | os.PathLike[str], trainer: Training) -> None:
+def save_trainer(path: str | os.PathLike[str], trainer: Training, state: TrainingState) -> None:
     """See `Trainer.save`.
 
     The tensors are the parameters, under names that begin with ``parameters.``, and the training arrays,
     under names that begin with ``training.``. The header's metadata has one key, ``fastrnn``, whose value is
     JSON: ``format_version``, ``package_version``, ``kind`` ("Trainer") and ``training``.
     """
-    state = trainer_state(trainer)
     description = {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,

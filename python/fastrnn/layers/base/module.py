@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._arrays import Array
+from fastrnn._arrays import Array, Ids
 from fastrnn._checks import as_flag
 from fastrnn._memory import check_memory
 from fastrnn._other_words import answers_other_words, hint_of_module
@@ -224,6 +224,9 @@ class Module:
 
     def _clear_sparse_rows(self) -> None:
         """Clear the recorded rows of sparse gradients: all gradients are zero now."""
+
+    def _set_sparse_rows(self, rows: Iterator[Ids]) -> None:
+        """Record the rows of each sparse gradient, in their order: those of other processes are there now."""
 
     def state_dict(self) -> dict[str, Array]:
         """Copy all parameters.

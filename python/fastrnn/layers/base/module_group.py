@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 
+from fastrnn._arrays import Ids
 from fastrnn.layers.base.buffer import Buffer
 from fastrnn.layers.base.module import Module
 from fastrnn.layers.base.precision import Precision
@@ -97,6 +99,10 @@ class ModuleGroup(Module):
     def _clear_sparse_rows(self) -> None:
         for module in self._modules:
             module._clear_sparse_rows()
+
+    def _set_sparse_rows(self, rows: Iterator[Ids]) -> None:
+        for module in self._modules:
+            module._set_sparse_rows(rows)
 
 
 def _leave_group(module: Module) -> None:

@@ -16,6 +16,8 @@ from fastrnn.layers.base.precision import check_trainable
 from fastrnn.layers.base.sparse import SparseRows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import DTypeLike
 
     from fastrnn._checks import Seed
@@ -167,6 +169,10 @@ class Embedding(Module):
 
     def _clear_sparse_rows(self) -> None:
         self._touched = []
+
+    def _set_sparse_rows(self, rows: Iterator[Ids]) -> None:
+        if self.sparse:
+            self._touched = [next(rows)]
 
     def __repr__(self) -> str:
         options = "" if self.dtype.name == "float32" else f", dtype={self.dtype.name!r}"
