@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.compare.run import RESULTS, origin, save
 from benchmarks.compare.tables import markdown
 from benchmarks.distributed.cost import REDUCTIONS, Fit, compute_seconds
-from benchmarks.distributed.networks import NETWORKS
+from benchmarks.distributed.networks import NETWORKS, Network
 from benchmarks.distributed.picture import draw
 from benchmarks.distributed.simulation import (
     RANKS,
@@ -65,16 +65,15 @@ def check(name: str, ranks: int, reduction: str, measured: float, predicted: flo
 
 def simulate(model: Measured, fits: dict[str, Fit]) -> dict[str, Any]:
     """Return efficiencies by kind of scaling, network and reduction."""
-    return {
-        kind: {
-            network: {
-                reduction: efficiencies(
-                    model, rows, reduction, fits[reduction], costs, strong=kind == "strong"
-                )
-                for reduction in REDUCTIONS
-            }
-            for network, costs in NETWORKS.items()
+
+    def of_network(network: Network, rows: int, *, strong: bool) -> dict[str, list[float]]:
+        return {
+            reduction: efficiencies(model, rows, reduction, fits[reduction], network, strong=strong)
+            for reduction in REDUCTIONS
         }
+
+    return {
+        kind: {name: of_network(network, rows, strong=kind == "strong") for name, network in NETWORKS.items()}
         for kind, rows in (("strong", BATCH), ("weak", model.rows))
     }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from fastrnn.train.distributed import Ranks
 
 import fastrnn as fr
+from fastrnn.train.distributed import Ranks
 
 __all__ = ["SIZES", "Size", "make_model", "make_trainer"]
 

@@ -1,4 +1,4 @@
-"""Steps on more ranks than there are here: from measured computation, measured costs and published networks."""
+"""Steps on more ranks than there are here, from measured and published costs."""
 
 from __future__ import annotations
 
