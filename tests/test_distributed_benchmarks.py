@@ -1,0 +1,125 @@
+"""The benchmarks of data-parallel training: they run, and the cost model finds the costs that it is given."""
+
+import json
+
+import pytest
+
+import bench_cases  # noqa: F401 - it makes benchmarks importable
+
+from benchmarks import distributed_model, distributed_steps  # isort: skip
+from benchmarks.distributed import cost, simulation, turn  # isort: skip
+from benchmarks.distributed.networks import NETWORKS, Network  # isort: skip
+
+LATENCY, PER_BYTE = 5e-6, 2e-10
+FITS = dict.fromkeys(cost.REDUCTIONS, cost.Fit(LATENCY, PER_BYTE, 0.0))
+SIZE = [8, 4, 20, 0, 16, 1]  # T, N, V, E, H, layers
+#: Steps of a millisecond and another one for each row, with a million parameters.
+MODEL = simulation.Measured(10**6, 16, {rows: 1e-3 * (1 + rows) for rows in (1, 2, 8, 16, 64)}, {})
+
+
+def time_us(seconds):
+    return {"median_us": 1e6 * seconds, "samples_us": [1e6 * seconds]}
+
+
+def reductions():
+    """Points that cost exactly so much."""
+    return [
+        {
+            "ranks": ranks,
+            "parameters": parameters,
+            "times": {
+                name: time_us(cost.seconds(name, ranks, parameters, LATENCY, PER_BYTE))
+                for name in cost.REDUCTIONS
+            },
+        }
+        for ranks in (2, 4)
+        for parameters in (1_000, 100_000, 10_000_000)
+    ]
+
+
+def steps():
+    """What `distributed_steps` writes of the model, if the costs are exactly those."""
+    seconds = {"1 x 1": 17e-3, "1 x 2": 9e-3}
+    for reduction, contender in distributed_model.CONTENDERS.items():
+        seconds[contender] = simulation.step_seconds(MODEL, 8, 2, reduction, FITS[reduction])
+    seconds |= {f"{rows} rows": time for rows, time in MODEL.steps.items()}
+    contenders = {key: {"step": time_us(value)} for key, value in seconds.items()}
+    return [{"model": "words", "N": 16, "parameters": 10**6, "contenders": contenders}]
+
+
+@pytest.mark.parametrize("reduction", cost.REDUCTIONS)
+def test_a_fit_finds_the_costs_of_a_message_and_of_a_byte(reduction):
+    fit = cost.fit_costs(reductions(), reduction)
+    assert fit.latency == pytest.approx(LATENCY)
+    assert fit.per_byte == pytest.approx(PER_BYTE)
+    assert fit.error < 1e-6
+
+
+def test_a_fit_has_no_negative_cost():
+    falling = [
+        {"ranks": 2, "parameters": parameters, "times": {"ordered": time_us(seconds)}}
+        for parameters, seconds in ((1_000, 1e-3), (100_000, 1e-4))
+    ]
+    assert min(cost.fit_costs(falling, "ordered")) >= 0.0
+
+
+def test_one_rank_sends_nothing():
+    assert all(cost.bytes_sent(name, 1, 1000) == cost.messages_sent(name, 1) == 0 for name in cost.REDUCTIONS)
+
+
+def test_a_faster_network_is_never_slower():
+    slow, fast = Network(50e-6, 1e9, ""), Network(1e-6, 1e10, "")
+    for strong in (True, False):
+        values = [
+            simulation.efficiencies(MODEL, 1024, "ordered", FITS["ordered"], network, strong=strong)
+            for network in (slow, fast)
+        ]
+        assert all(one <= two for one, two in zip(*values, strict=True))
+        assert values[0][0] == pytest.approx(1.0)
+
+
+def test_without_communication_ranks_lose_only_what_few_rows_lose():
+    free, network = cost.Fit(0.0, 0.0, 0.0), Network(0.0, float("inf"), "")
+    weak = simulation.efficiencies(MODEL, 16, "ordered", free, network, strong=False)
+    assert weak == pytest.approx([1.0] * len(weak))
+    strong = simulation.efficiencies(MODEL, 1024, "ordered", free, network, strong=True)
+    exact = [(1 + 1024) / (ranks * (1 + 1024 / ranks)) for ranks in simulation.RANKS]
+    assert strong == pytest.approx(exact)
+
+
+def test_the_model_says_what_was_measured_where_its_costs_are_exact(tmp_path, capsys):
+    fit = {name: one._asdict() for name, one in FITS.items()}
+    (tmp_path / "reductions.json").write_text(json.dumps({"fit": fit}))
+    (tmp_path / "steps.json").write_text(json.dumps({"machine": {}, "points": steps()}))
+    paths = [f"--{name}={tmp_path / name}.json" for name in ("reductions", "steps", "out")]
+    pytest.importorskip("matplotlib")
+    assert distributed_model.main([*paths, f"--picture={tmp_path / 'model.png'}"]) == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert len(result["checks"]) == 4
+    assert all(abs(check["error"]) < 1e-9 for check in result["checks"])
+    assert set(result["simulated"]["words"]["weak"]) == set(NETWORKS)
+    assert (tmp_path / "model.png").stat().st_size > 10_000
+    printed = capsys.readouterr().out
+    assert "| words | 2 | ordered | 9.81 | 9.81 | +0 % |" in printed
+
+
+def test_a_turn_of_one_process_reports_its_step():
+    job = {"threads": 1, "options": {}, "size": SIZE, "seconds": 0.01}
+    answer = turn.take_turn(1, job)
+    assert answer["step"] > 0
+    assert answer["steps"] >= 4
+    assert answer["bytes_sent"] == answer["communication"] == answer["waiting"] == 0
+
+
+def test_a_turn_that_fails_says_why():
+    job = {"threads": 1, "options": {"reduction": "quickest"}, "size": SIZE, "seconds": 0.01}
+    with pytest.raises(RuntimeError, match=r"(?s)1 ranks: exit code 1: .*reduction: expected"):
+        turn.take_turn(1, job)
+
+
+def test_the_table_of_steps_has_the_share_of_communication():
+    key, found = "2 x 1", {"step": time_us(8e-3), "communication": time_us(1e-3), "waiting": time_us(2e-3)}
+    contenders = dict.fromkeys(distributed_steps.CONTENDERS, found | {"bytes_sent": 4000})
+    point = {"model": "words", "parameters": 1000, "contenders": contenders}
+    row = next(row for row in distributed_steps.rows(point) if row[2] == key)
+    assert row == ["words", "1,000", key, "8.00", "1.00x", "1.00", "2.00", "25 %", "4,000"]
