@@ -22,6 +22,7 @@ ROOMS = {
     "fastrnn.data": "Data",
     "fastrnn.data.synthetic": "Made-up data",
     "fastrnn.train": "Training",
+    "fastrnn.train.distributed": "Training on several processes",
     "fastrnn.decode": "Generating and decoding",
     "fastrnn.inspect": "Looking inside",
     "fastrnn.inspect.properties": "Properties of a text",

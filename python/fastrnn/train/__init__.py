@@ -1,5 +1,6 @@
 """Training: optimisers, schedules, the training loop, evaluation and checkpoints."""
 
+from fastrnn.train import distributed
 from fastrnn.train.average import Average
 from fastrnn.train.averaging import ExponentialAverage, NonMonotonicAverage
 from fastrnn.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
@@ -41,6 +42,7 @@ __all__ = [
     "Validation",
     "clip_gradient_norm",
     "clip_gradient_value",
+    "distributed",
     "evaluate",
     "evaluate_examples",
     "evaluate_sentences",

@@ -63,6 +63,9 @@ class GradientSum:
         self._wire = WIRE_FORMATS[ranks.wire]
         self.bytes_sent = 0
 
+    def __repr__(self) -> str:
+        return f"<GradientSum of {self._module!r} over {self._ranks!r}>"
+
     def begin(self) -> None:
         """Forget what an interrupted sum has left."""
         self._spare += [array for _, array in self._sums if array is not self._module.gradients.flat]
