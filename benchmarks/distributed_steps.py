@@ -37,10 +37,11 @@ class Contender(NamedTuple):
     options: dict[str, str]
 
 
+MANY = "2 x 1"
 CONTENDERS = {
     "1 x 1": Contender(1, 1, {}),
     "1 x 2": Contender(1, 2, {}),
-    "2 x 1": Contender(2, 1, {}),
+    MANY: Contender(2, 1, {}),
     "2 x 1 fastest": Contender(2, 1, {"reduction": "fastest"}),
     "2 x 1 bfloat16": Contender(2, 1, {"wire": "bfloat16"}),
 }
@@ -88,24 +89,29 @@ def summarised(turns: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def document(result: dict[str, Any]) -> str:
-    """Return a table of the contenders."""
-    header = ["model", "parameters", "processes x threads", "step, ms", "over 1 x 1", "sum, ms"]
-    header += ["sum and waiting, ms", "share of the step", "bytes sent a step"]
-    return markdown(header, [row for point in result["points"] for row in rows(point)])
+    """Return a table of the models."""
+    first, *others = CONTENDERS
+    header = ["model", "parameters", f"{first}, ms", *(f"{key}, ms" for key in others)]
+    header += [f"sum, % of {MANY}", "sum and waiting", "bytes sent a step"]
+    return markdown(header, [list(row(point)) for point in result["points"]])
 
 
-def rows(point: dict[str, Any]) -> Iterator[list[str]]:
-    """Yield a row for each contender of a model."""
-    alone = point["contenders"]["1 x 1"]["step"]
-    for key in CONTENDERS:
-        found = point["contenders"][key]
-        step, last, mean = (found[kind]["median_us"] for kind in ("step", "communication", "waiting"))
-        row = [point["model"], f"{point['parameters']:,}", key, f"{step / 1e3:.2f}"]
-        row += [f"{ratio(alone, found['step']):.2f}x"]
-        of_many = key.startswith("2")
-        row += [f"{last / 1e3:.2f}", f"{mean / 1e3:.2f}"] if of_many else ["-", "-"]
-        row += [f"{100 * mean / step:.0f} %", f"{found['bytes_sent']:,}"] if of_many else ["-", "-"]
-        yield row
+def row(point: dict[str, Any]) -> Iterator[str]:
+    """Yield the cells of a model: times, with the ratio to one process of one thread, and the sum's share."""
+    found = point["contenders"]
+    first, *others = (found[key]["step"] for key in CONTENDERS)
+    yield from (point["model"], f"{point['parameters']:,}", milliseconds(first))
+    yield from (f"{milliseconds(step)} ({ratio(first, step):.2f}x)" for step in others)
+    many = found[MANY]
+    for kind in ("communication", "waiting"):
+        yield f"{100 * ratio(many[kind], many['step']):.0f} %"
+    yield f"{many['bytes_sent']:,}"
+
+
+def milliseconds(step: dict[str, Any]) -> str:
+    """Return a median with three digits."""
+    time = step["median_us"] / 1e3
+    return f"{time:.2f}" if time < 10 else f"{time:.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -117,9 +117,13 @@ def test_a_turn_that_fails_says_why():
         turn.take_turn(1, job)
 
 
-def test_the_table_of_steps_has_the_share_of_communication():
-    key, found = "2 x 1", {"step": time_us(8e-3), "communication": time_us(1e-3), "waiting": time_us(2e-3)}
+def test_the_table_of_steps_has_ratios_and_the_share_of_communication():
+    found = {"step": time_us(8e-3), "communication": time_us(1e-3), "waiting": time_us(2e-3)}
     contenders = dict.fromkeys(distributed_steps.CONTENDERS, found | {"bytes_sent": 4000})
+    contenders["1 x 1"] = {"step": time_us(12e-3)}
     point = {"model": "words", "parameters": 1000, "contenders": contenders}
-    row = next(row for row in distributed_steps.rows(point) if row[2] == key)
-    assert row == ["words", "1,000", key, "8.00", "1.00x", "1.00", "2.00", "25 %", "4,000"]
+    assert list(distributed_steps.row(point)) == [
+        *("words", "1,000", "12.0"),
+        *["8.00 (1.50x)"] * 4,
+        *("12 %", "25 %", "4,000"),
+    ]
