@@ -93,17 +93,13 @@ def fit_costs(points: Sequence[Mapping[str, Any]], reduction: str) -> Fit:
 def compute_seconds(measured: Mapping[int, float], rows: float) -> float:
     """Return the seconds of a step without communication, from steps measured with other numbers of rows.
 
-    Between two measured numbers of rows it is on the line between them, above the largest one on the line
-    through the last two.
+    Between two measured numbers of rows it is on the line between them, above the largest one in proportion.
 
     Examples
     --------
     >>> compute_seconds({1: 2.0, 2: 3.0, 4: 5.0}, 3), compute_seconds({1: 2.0, 2: 3.0, 4: 5.0}, 8)
-    (4.0, 9.0)
+    (4.0, 10.0)
     """
     known = sorted(measured)
-    if rows <= known[-1]:
-        return float(np.interp(rows, known, [measured[number] for number in known]))
-    before, last = known[-2:]
-    slope = (measured[last] - measured[before]) / (last - before)
-    return measured[last] + slope * (rows - last)
+    inside = float(np.interp(rows, known, [measured[number] for number in known]))
+    return inside * max(1.0, rows / known[-1])

@@ -35,6 +35,7 @@ def draw(simulated: dict[str, Any], batch: int, path: str | os.PathLike[str]) ->
         right.set_title(f"{name}: as many rows on each rank")
     for axes in grid[-1]:
         axes.set_xlabel("ranks, one thread each")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     handles = grid[0][0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)
@@ -46,7 +47,9 @@ def _speeds(axes: Any, networks: dict[str, Any]) -> None:
     for network, reduction, values, style in _lines(networks):
         speeds = [ranks * value for ranks, value in zip(RANKS, values, strict=True)]
         axes.plot(RANKS, speeds, label=network if reduction == "ordered" else None, **style)
+    axes.plot([], [], color="0.4", ls=STYLES["bfloat16"], label="dotted: bfloat16 on the wire")
     axes.set(xscale="log", yscale="log", ylabel="times as fast as one rank", ylim=(0.5, None))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(color="0.92")
 
 
@@ -55,7 +58,7 @@ def _efficiencies(axes: Any, networks: dict[str, Any]) -> None:
     axes.axhline(1, color="0.7", lw=1)
     for _, _, values, style in _lines(networks):
         axes.plot(RANKS, values, **style)
-    axes.set(xscale="log", ylabel="speed of a rank, relative to one alone", ylim=(0, 1.05))
+    axes.set(xscale="log", ylabel="speed of a rank over one alone", ylim=(0, 1.05))
     axes.grid(color="0.92")
 
 
