@@ -1,6 +1,8 @@
 """Settings and fixtures of all tests."""
 
+import contextlib
 import importlib
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +11,8 @@ from typing import Any
 
 import hypothesis
 import pytest
+
+from rank_processes import RankProcesses, find_mpiexec
 
 # Calls use as many threads as a test asks for, even if they have to share CPUs or one would be faster. Set
 # before fastrnn is imported, and for the processes that tests start.
@@ -26,10 +30,12 @@ EXTRAS = {*("sklearn pandas polars mido matplotlib seqeval sacrebleu browser h5p
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use PyTorch or a library of the extras: `pytest -m torch` runs those only."""
+    """Mark the tests that use PyTorch, MPI or a library of the extras: `pytest -m torch` runs those only."""
     for item in items:
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.torch)
+        if "mpiexec" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.mpi)
         if EXTRAS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.extras)
 
@@ -65,6 +71,24 @@ def keras(torch: ModuleType) -> ModuleType:
     """Import Keras with PyTorch behind it, or skip the test without it (not if it is required)."""
     os.environ.setdefault("KERAS_BACKEND", torch.__name__)
     return _extra("keras")
+
+
+@pytest.fixture(scope="session")
+def _launcher() -> str:
+    """Find an `mpiexec` and mpi4py, or skip the test without them (not if FASTRNN_REQUIRE_MPI=1)."""
+    found = find_mpiexec()
+    if found and importlib.util.find_spec("mpi4py"):
+        return found
+    message = "mpiexec or mpi4py is not installed (FASTRNN_REQUIRE_MPI=1 requires both)"
+    assert os.environ.get("FASTRNN_REQUIRE_MPI") != "1", message
+    pytest.skip(message)
+
+
+@pytest.fixture
+def mpiexec(_launcher: str) -> Iterator[RankProcesses]:
+    """Run Python on several ranks: `mpiexec(2, ["-m", "fastrnn", ...])`; none outlives the test."""
+    with contextlib.closing(RankProcesses(_launcher)) as ranks:
+        yield ranks
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fastrnn._files import NotRegularFileError, read_regular
-from fastrnn.files import atomic_files, temporary_files
+from fastrnn.files import atomic_files, file_locks, temporary_files
 from fastrnn.files.atomic_files import check_writable, write_atomically
 from fastrnn.files.temporary_files import create_temporary, remove_abandoned
 
@@ -198,7 +198,7 @@ def test_a_file_system_without_locks_saves_and_goes_by_age(path, monkeypatch, er
 
 
 def test_a_system_without_flock_saves_and_goes_by_age(path, monkeypatch):
-    monkeypatch.setattr(temporary_files, "fcntl", None)
+    monkeypatch.setattr(file_locks, "fcntl", None)
     write_atomically(path, b"new")
     assert (names(path.parent), path.read_bytes()) == ([path.name], b"new")
     left = path.with_name(f".{path.name}.{temporary_files._kernel()}.{'a' * 16}.tmp")
@@ -219,7 +219,7 @@ def test_files_of_other_names_stay(path):
 
 
 def test_a_file_taken_between_its_creation_and_its_lock_is_made_again(path, monkeypatch):
-    taken, lock = [], temporary_files._lock
+    taken, lock = [], temporary_files.lock_file
 
     def late(descriptor):
         if not taken:
@@ -227,7 +227,7 @@ def test_a_file_taken_between_its_creation_and_its_lock_is_made_again(path, monk
             taken[0].unlink()
         return lock(descriptor)
 
-    monkeypatch.setattr(temporary_files, "_lock", late)
+    monkeypatch.setattr(temporary_files, "lock_file", late)
     write_atomically(path, b"new")
     assert taken
     assert (names(path.parent), path.read_bytes()) == ([path.name], b"new")

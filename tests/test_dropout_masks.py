@@ -76,6 +76,33 @@ def test_any_part_of_the_steps_alone(width):
         assert_same(draw(begin, end), whole[begin:end])
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("total", WIDTHS)
+def test_a_window_has_the_numbers_of_the_whole_step(total, dtype):
+    args = KEY, 5, range(3, 16)
+    whole = draw_mask(*args, total, 0.4, dtype)
+    for offset in {0, 1, 3, 7, 8, 15, 32, 40, total // 2, total - 1, total} & set(range(total + 1)):
+        for width in {0, 1, 2, 8, 33, total - offset} & set(range(total - offset + 1)):
+            window = draw_mask(*args, width, 0.4, dtype, window=(offset, total))
+            assert_same(window, whole[:, offset : offset + width])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_windows_of_any_threads(threads):
+    total = 1003
+    args = KEY, 1, range(7, 7 + 3 * WORK_OF_A_THREAD // (10 * 400))
+    whole = draw_mask(*args, total, 0.25, DTYPES[0])
+    found = with_threads(threads, lambda: draw_mask(*args, 400, 0.25, DTYPES[0], window=(501, total)))
+    assert_same(found, whole[:, 501:901])
+
+
+@pytest.mark.parametrize("window", [(-1, 9), (5, 9), (10, 9), (0, 4), (2**63 - 1, 2**63 - 1)], ids=str)
+def test_a_window_outside_a_step_is_refused(window):
+    message = f"offset, width: expected a window of the {window[1]} numbers of a step, got {window[0]}, 5"
+    with pytest.raises(ValueError, match=message):
+        draw_mask(KEY, 1, range(2), 5, 0.5, DTYPES[0], window=window)
+
+
 def test_keys_and_purposes_have_numbers_of_their_own():
     masks = [draw_mask(k, p, range(4), 64, 0.5, DTYPES[0]) for k in (KEY, KEY + 1) for p in range(7)]
     assert len({mask.tobytes() for mask in masks}) == len(masks)

@@ -68,6 +68,12 @@ def write_midi(folder: Path) -> None:
     fr.interop.write_midi(folder / "music.mid", [[60], [60, 64]])
 
 
+def start_ranks(_: Path) -> None:
+    from fastrnn.train.distributed.mpi_library import load_mpi
+
+    load_mpi()
+
+
 WHAT_NEEDS_THEM = [
     ("plot", "matplotlib", plot),
     ("onnx", "onnx", read_onnx),
@@ -75,6 +81,7 @@ WHAT_NEEDS_THEM = [
     ("tensorboard", "tensorboardX", log_to_tensorboard),
     ("tokenizers", "tokenizers", restore_a_tokenizer),
     ("midi", "mido", write_midi),
+    ("mpi", "mpi4py", start_ranks),
 ]
 
 

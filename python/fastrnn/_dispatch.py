@@ -29,6 +29,7 @@ __all__ = [
     "isa",
     "kernels",
     "set_num_threads",
+    "suggest_num_threads",
     "thread_counters",
 ]
 
@@ -176,7 +177,21 @@ def set_num_threads(threads: int) -> None:
     1
     >>> fr.set_num_threads(before)
     """
+    global _threads_are_chosen
     kernels.set_num_threads(as_size("threads", threads, most=MAX_THREADS))
+    _threads_are_chosen = True
+
+
+def suggest_num_threads(threads: int) -> None:
+    """Set the number of threads unless `set_num_threads` or ``FASTRNN_NUM_THREADS`` has set it.
+
+    Parameters
+    ----------
+    threads : int
+        More than 1024 count as 1024.
+    """
+    if not _threads_are_chosen:
+        kernels.set_num_threads(min(threads, MAX_THREADS))
 
 
 def thread_counters() -> dict[str, int]:
@@ -220,4 +235,5 @@ def _threads_at_start() -> int:
     return min(count_cpus(), MAX_THREADS)
 
 
+_threads_are_chosen = bool(os.environ.get("FASTRNN_NUM_THREADS"))
 kernels.set_num_threads(_threads_at_start())

@@ -351,6 +351,7 @@ def sigmoid(x: _Floats) -> _Floats: ...
 def tanh(x: _Floats) -> _Floats: ...
 
 # --- masks: [steps, width], `dropped` where a random number is below the threshold, else `kept` ---
+# Of the `total` numbers of a step (-1: width) they are those from `offset` on.
 def dropout_mask(
     key: int,
     purpose: int,
@@ -361,4 +362,6 @@ def dropout_mask(
     dropped: float,
     kept: float,
     wide: bool,
+    offset: int = 0,
+    total: int = -1,
 ) -> _Floats: ...

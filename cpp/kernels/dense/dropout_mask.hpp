@@ -14,6 +14,7 @@ struct MaskProblem {
     std::uint64_t key[2];     // the pass's key, and this mask's purpose
     Index first, steps;       // steps first .. first + steps - 1
     Index width;              // numbers per step
+    Index offset, total;      // they are those from `offset` on of the `total` that a step has
     std::uint32_t threshold;  // numbers below it become `dropped`
 };
 
@@ -53,30 +54,31 @@ inline void philox(std::uint64_t first, const std::uint64_t (&key)[2], std::uint
         numbers[0] = c0[b], numbers[1] = c1[b], numbers[2] = c2[b], numbers[3] = c3[b];
 }
 
-// Fills mask [steps, width] with `dropped` or `kept`. Each step has its own first counter; a block yields eight 32-bit
-// numbers.
+// Fills mask [steps, width] with `dropped` or `kept`. Each step has its own first counter, which follows from `total`;
+// a block yields eight 32-bit numbers. So a window of a step has the numbers that it has in the whole step, and what is
+// before and after it is not drawn.
 template <class S>
 void draw_mask(const MaskProblem& p, S dropped, S kept, S* mask, int threads) {
     constexpr Index together = 8 * philox_blocks;
-    const Index blocks = (p.width + 7) / 8;
+    const Index blocks = (p.total + 7) / 8, unused = p.offset % 8;  // numbers of the first block before the window
     const double work = 10.0 * double(p.steps) * double(p.width);
     const auto draw = [=, &p](Range steps) {  // by value: the stores to the mask cannot alias the captures
         for (Index step = steps.begin; step < steps.end; ++step) {
             S* const to = mask + step * p.width;
             // NumPy's generator increments its counter before it draws.
             const std::uint64_t counter = std::uint64_t(p.first + step) * std::uint64_t(blocks) + 1;
-            for (Index first = 0; first < p.width; first += together) {
+            for (Index first = -unused; first < p.width; first += together) {
                 std::uint64_t drawn[4 * philox_blocks];
-                philox(counter + std::uint64_t(first / 8), p.key, drawn);
+                philox(counter + std::uint64_t((p.offset + first) / 8), p.key, drawn);
                 std::uint32_t numbers[together];
                 std::memcpy(numbers, drawn, sizeof drawn);
-                const auto fill = [&numbers, to, first, dropped, kept, threshold = p.threshold](Index count) {
-                    for (Index i = 0; i < count; ++i) to[first + i] = numbers[i] < threshold ? dropped : kept;
+                const auto fill = [&numbers, to, first, dropped, kept, threshold = p.threshold](Index i, Index end) {
+                    for (; i < end; ++i) to[first + i] = numbers[i] < threshold ? dropped : kept;
                 };
-                if (first + together <= p.width)
-                    fill(together);
+                if (first >= 0 && first + together <= p.width)
+                    fill(0, together);
                 else
-                    fill(p.width - first);
+                    fill(std::max<Index>(-first, 0), std::min<Index>(together, p.width - first));
             }
         }
     };

@@ -16,6 +16,7 @@ from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_by, given_se
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
+from fastrnn.files.output_lock import hold_output
 from fastrnn.train import CheckpointError, load_checkpoint
 
 __all__ = ["command"]
@@ -112,5 +113,6 @@ def _resumed_run(resume: str, given: dict[str, Any], files: OutputFiles, overwri
 def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool) -> None:
     texts = (*settings.files, *([] if settings.valid is None else [settings.valid]))
     files.check(texts, settings.tensorboard)
+    click.get_current_context().with_resource(hold_output(files.last))  # until the command ends
     if not overwrite:
         files.check_new()

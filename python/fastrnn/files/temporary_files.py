@@ -21,18 +21,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-fcntl: Any = None
-with contextlib.suppress(ImportError):  # Windows, where a file that is open cannot be removed
-    fcntl = import_module("fcntl")
+from fastrnn.files import file_locks
+from fastrnn.files.file_locks import is_at, lock_file, short_name
 
 __all__ = ["create_temporary", "remove_abandoned"]
 
 _ABANDONED_AFTER = 3600.0  # seconds without a write, where locks say nothing
-_LONGEST_NAME = 200  # bytes of the target's name, so that a temporary file's fits into the usual 255
 _ATTEMPTS = 100
 
 
@@ -46,7 +43,7 @@ class Temporary:
 
     def replace_by_rename(self) -> None:
         """Give the file its name, in place of a file that has it already."""
-        if fcntl is None:
+        if file_locks.fcntl is None:
             self._file.close()  # Windows renames no open file
         os.replace(self.path, self._target)
 
@@ -67,7 +64,7 @@ def create_temporary(target: Path) -> Iterator[tuple[Temporary, BinaryIO]]:
         yield Temporary(path, target, file), file
     finally:
         # The lock is held until the file has gone, or has its name. Cleaning up must not hide an error.
-        if fcntl is None:
+        if file_locks.fcntl is None:
             file.close()
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
@@ -81,7 +78,7 @@ def remove_abandoned(target: Path) -> list[Path]:
     """
     removed: list[Path] = []
     pattern = re.compile(
-        rf"\.{re.escape(_short_name(target))}\.(?:([0-9a-f]{{8}})\.[0-9a-f]{{16}}|[0-9]+)\.tmp"
+        rf"\.{re.escape(short_name(target))}\.(?:([0-9a-f]{{8}})\.[0-9a-f]{{16}}|[0-9]+)\.tmp"
     )
     try:
         names = [entry.name for entry in os.scandir(target.parent) if entry.name.endswith(".tmp")]
@@ -99,7 +96,7 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     for _ in range(_ATTEMPTS):
-        name = f".{_short_name(target)}.{_kernel()}.{secrets.token_hex(8)}.tmp"
+        name = f".{short_name(target)}.{_kernel()}.{secrets.token_hex(8)}.tmp"
         path = target.with_name(name)
         try:
             descriptor = os.open(path, flags, 0o666)
@@ -108,7 +105,7 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
         file = os.fdopen(descriptor, "wb")
         try:
             # Between its creation and its lock another process may have taken it for a dead writer's.
-            if _lock(descriptor) is not False and _is_at(path, descriptor):
+            if lock_file(descriptor) is not False and is_at(path, descriptor):
                 return path, file
         except BaseException:
             path.unlink(missing_ok=True)
@@ -118,38 +115,17 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
     raise FileExistsError(errno.EEXIST, "cannot create a temporary file", os.fspath(target))
 
 
-def _lock(descriptor: int) -> bool | None:
-    """Lock a file; return whether that worked, or None where there are no locks."""
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # a file system without locks
-        return None
-    return True
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether a path still leads to an open file."""
-    try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
 def _remove_if_abandoned(path: Path, *, lockable: bool) -> bool:
     try:
         # Never a symbolic link, and never waiting for a pipe of that name.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         descriptor = os.open(path, flags)
         try:
-            locked = _lock(descriptor)
+            locked = lock_file(descriptor)
             idle = time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_AFTER
             abandoned = locked is not False and (idle or (locked is True and lockable))
-            if abandoned and _is_at(path, descriptor):
-                if fcntl is not None:  # under the lock, so that its writer sees that it has gone
+            if abandoned and is_at(path, descriptor):
+                if file_locks.fcntl is not None:  # under the lock, so that its writer sees that it has gone
                     path.unlink()
                     return True
             else:
@@ -160,10 +136,6 @@ def _remove_if_abandoned(path: Path, *, lockable: bool) -> bool:
     except OSError:
         return False
     return True
-
-
-def _short_name(target: Path) -> str:
-    return os.fsdecode(os.fsencode(target.name)[:_LONGEST_NAME])
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 from fastrnn._arrays import Array, Ids
 from fastrnn.language.length_outputs import LengthOutput, ModelBatch
 from fastrnn.layers import Recurrent, Stack, activity_penalties
-from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.dropout import BETWEEN_LAYERS, draw_key, draw_mask, dropout_mask
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.description import parts_of
 from fastrnn.layers.recurrent.folded_embedding import ProjectedStack
@@ -199,5 +199,9 @@ def _projected(model: BackboneModel, ids: Ids) -> ProjectedStack | None:
 def _word_mask(model: BackboneModel, ids: Ids) -> Array | None:
     """Draw which words are dropped, and return the factor of each token, [T, N, 1]."""
     probability = model._settings.embedding_dropout
-    mask = dropout_mask((1, 1, model.vocabulary_size), probability, model.dtype, model.rng)
-    return None if mask is None else mask[0, 0][ids][:, :, None]
+    if probability == 0.0:
+        return None
+    size = model.vocabulary_size  # words are no rows: the mask is the same for all parts of a batch
+    mask = draw_mask(draw_key(model.rng), BETWEEN_LAYERS, range(1), size, probability, model.dtype)
+    factors: Array = mask[0][ids][:, :, None]
+    return factors

@@ -179,7 +179,7 @@ def output_gradients(
     rows = _counted(h, counted)
     tape = None
     if model.head is not None:
-        rows, tape = model.head.forward(rows)
+        rows, tape = model.head._forward(rows, counted)
     losses, drows = model.output.losses_and_gradients(
         rows, batch.targets[counted], scale=scale, smoothing=smoothing
     )

@@ -11,6 +11,7 @@ from fastrnn._arrays import Array, Ids
 from fastrnn.decode import Sampling
 from fastrnn.layers import Linear, Module
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.random import rows_generator
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.generator_outputs import LabelOutput, NumberOutput, SharedRandom, TokenOutput, make_output
@@ -169,7 +170,7 @@ class GeneratorNetwork(ModuleGroup):
         """
         rows, inputs = len(batch.lengths), batch.inputs.copy()
         stream = self.stream(rows, batch.condition)
-        random = SharedRandom(rows, self.rng)
+        random = SharedRandom(rows, rows_generator(self.rng))
         for step in range(1, len(inputs)):
             drawn, _ = self.output.draw(stream.step(inputs[step - 1]), Sampling(), random, may_end=False)
             chosen = random.uniform(1)[:, 0] < self.probability

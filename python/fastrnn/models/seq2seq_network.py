@@ -18,6 +18,7 @@ from fastrnn.layers import (
 )
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.random import even_draws
 from fastrnn.models.base.encoder import SequenceEncoder, hidden_state, state_gradient
 from fastrnn.models.base.examples import steps_inside
 from fastrnn.models.initial_state import StateLayout
@@ -208,12 +209,14 @@ class Seq2SeqNetwork(ModuleGroup):
             tapes.append(step)
             return a
         fed, vectors = self.no_vector(len(batch.lengths)), []
-        for inputs in batch.inputs:
-            d, state, tape = self.decoder.forward(inputs[None], None, fed[None], state=state, context=context)
-            a, step = self._attend_forward(d, memory, tape)
-            fed = a[0]
-            vectors.append(fed)
-            tapes.append(step)
+        with even_draws(self.rng):  # each step draws masks
+            for inputs in batch.inputs:
+                given = inputs[None], None, fed[None]
+                d, state, tape = self.decoder.forward(*given, state=state, context=context)
+                a, step = self._attend_forward(d, memory, tape)
+                fed = a[0]
+                vectors.append(fed)
+                tapes.append(step)
         return np.stack(vectors)
 
     def _decode_backward(self, tapes: list[_StepTape], memory: Any, da: Array, dcontext: Array | None) -> Any:

@@ -10,6 +10,7 @@ from fastrnn._arrays import Array, Ids
 from fastrnn._dispatch import kernels
 from fastrnn.layers import Linear
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.random import rows_generator
 from fastrnn.models.augmentation import Augmentation
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.examples import steps_inside
@@ -98,8 +99,8 @@ class TranscriberNetwork(ModuleGroup):
     def loss_and_gradients(self, batch: TranscriberBatch, scale: float = 1.0) -> float:
         """Return the loss in training, in nats a symbol, and add `scale` times its gradients."""
         x = batch.x
-        if x.ndim == 3:
-            x = self.augmentation(x, batch.lengths, self.rng)
+        if x.ndim == 3 and self.augmentation.changes:
+            x = self.augmentation(x, batch.lengths, rows_generator(self.rng))
         joined, frames = join_frames(x, batch.lengths, self.stack_frames)
         y, _, tape = self.encoder.forward(joined, frames)
         z, output_tape = self.output.forward(y)

@@ -13,6 +13,7 @@ from fastrnn._dispatch import kernels
 from fastrnn.data import pad_batch
 from fastrnn.layers import Embedding, Recurrent
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.random import rows_generator
 from fastrnn.models.base.encoder import hidden_state, make_recurrent, state_gradient
 from fastrnn.models.base.symbol_ids import SymbolIds
 
@@ -142,7 +143,7 @@ class WordCharacters(ModuleGroup):
         """Do the same in training, with a tape for `backward`."""
         characters = words.characters
         if self.unknown is not None:
-            chosen = self.rng.random(characters.shape) < self.unknown[characters]
+            chosen = rows_generator(self.rng).random(characters.shape) < self.unknown[characters]
             characters = np.where(chosen, 0, characters)
         vectors, read = self.embedding.forward(characters)
         _, state, tape = self.rnn.forward(vectors, None, words.lengths)

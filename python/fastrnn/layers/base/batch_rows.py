@@ -54,6 +54,23 @@ def batch_rows(first: int, rows: int, total: int) -> Iterator[BatchRows]:
     ------
     ValueError
         If the batch does not have these rows.
+
+    Examples
+    --------
+    The generator is set back before each part, so that all parts draw with the same keys.
+
+    >>> import numpy as np
+    >>> import fastrnn as fr
+    >>> from fastrnn.layers.base.batch_rows import batch_rows
+    >>> rnn = fr.LSTM(3, 4, num_layers=2, dropout=0.5, seed=0)
+    >>> x = np.random.default_rng(1).normal(size=(5, 6, 3)).astype("float32")
+    >>> state = rnn.rng.bit_generator.state
+    >>> y = rnn.forward(x)[0]
+    >>> rnn.rng.bit_generator.state = state
+    >>> with batch_rows(4, 2, 6):
+    ...     part = rnn.forward(x[:, 4:])[0]
+    >>> np.array_equal(part, y[:, 4:])
+    True
     """
     total = as_size("total", total, least=1)
     first = as_size("first", first, least=0, most=total)

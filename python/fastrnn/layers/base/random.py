@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,14 @@ import numpy as np
 from fastrnn._arrays import Array
 from fastrnn._checks import as_size
 from fastrnn._plain import as_mapping
+from fastrnn.layers.base.batch_rows import current_rows
+from fastrnn.layers.base.dropout import draw_key
 
 __all__ = [
+    "even_draws",
     "fill_uniform",
     "random_state",
+    "rows_generator",
     "set_random_state",
 ]
 
@@ -23,6 +28,37 @@ def fill_uniform(values: Array, bound: float, generator: np.random.Generator) ->
     generator.random(out=values, dtype=values.dtype)
     values *= 2.0 * bound
     values -= bound
+
+
+def rows_generator(generator: np.random.Generator) -> np.random.Generator:
+    """Return the generator of what is drawn for the rows of a batch, in any order and number.
+
+    It is the given one, unless a pass computes a part of a batch (`batch_rows`). Then it is a new one that
+    follows from the given one and from the part's first row, and the given one advances by the same amount
+    for all parts.
+    """
+    part = current_rows()
+    if part is None:
+        return generator
+    return np.random.Generator(np.random.Philox(key=draw_key(generator), counter=part.first << 192))
+
+
+@contextmanager
+def even_draws(generator: np.random.Generator) -> Iterator[None]:
+    """Leave a generator in the same state for all parts of a batch, however much the block draws.
+
+    For passes that draw at each step, as the longest rows of the parts differ in length. With a whole batch
+    it does nothing.
+    """
+    if current_rows() is None:
+        yield
+        return
+    numbers = generator.bit_generator
+    before = numbers.state
+    after = type(numbers)(draw_key(generator)).state
+    numbers.state = before
+    yield
+    numbers.state = after
 
 
 def random_state(generator: np.random.Generator) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from fastrnn._arrays import Array, as_dtype
 from fastrnn._checks import as_choice, as_generator, as_probability, as_size
 from fastrnn._dispatch import kernels
 from fastrnn._memory import check_memory
-from fastrnn.layers.base.dropout import dropout_mask
+from fastrnn.layers.base.dropout import dropout_mask, token_mask
 from fastrnn.layers.base.kept import Kept, frozen
 from fastrnn.layers.base.module_group import ModuleGroup
 from fastrnn.layers.dense.linear import Linear, LinearTape
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
+    from numpy.typing import DTypeLike, NDArray
 
     from fastrnn._checks import Seed
 
@@ -193,13 +193,18 @@ class Head(ModuleGroup):
         ValueError, TypeError
             As for a call.
         """
+        return self._forward(x, None)
+
+    def _forward(self, x: Any, counted: NDArray[np.bool_] | None) -> tuple[Array, HeadTape]:
+        """Do so for x [M, K] of the counted tokens of a batch, bool [T, N]; None: x has axes of its own."""
         tapes: list[LinearTape] = []
         activations: list[Array] = []
         masks: list[Array | None] = []
         for linear in self.hidden:
             z, tape = linear.forward(x)
             a = frozen(self._activate(z))
-            mask = dropout_mask(a.shape, self.dropout, self.dtype, self.rng)
+            how = self.dropout, self.dtype, self.rng
+            mask = dropout_mask(a.shape, *how) if counted is None else token_mask(counted, a.shape[1], *how)
             x = a if mask is None else frozen(a * mask)
             tapes.append(tape)
             activations.append(a)

@@ -15,6 +15,7 @@ from fastrnn.layers import Embedding, Module, Recurrent
 from fastrnn.layers.base.dropout import dropout_mask
 from fastrnn.layers.base.kept import frozen
 from fastrnn.layers.base.module_group import ModuleGroup
+from fastrnn.layers.base.random import rows_generator
 from fastrnn.layers.description import from_description
 from fastrnn.layers.recurrent.options import CELLS
 
@@ -145,7 +146,7 @@ class SequenceEncoder(ModuleGroup):
     ) -> tuple[Array, Any, EncoderTape]:
         """Do the same in training: with dropout, and with a tape for `backward`."""
         if self.unknown is not None:
-            x = np.where(self.rng.random(x.shape) < self.unknown[x], 0, x)
+            x = np.where(rows_generator(self.rng).random(x.shape) < self.unknown[x], 0, x)
         inputs, mask = x, None
         if self.embedding is not None:
             x = self.embedding(x)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastrnn.train.distributed.cpu_share import use_share
 from fastrnn.train.distributed.launch import launched_size
+from fastrnn.train.distributed.mpi_library import load_mpi
 from fastrnn.train.distributed.ranks import OneProcess
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ def start(
     shards: int | None = None, *, reduction: str = "ordered", wire: str = "float32", comm: Any = None
 ) -> Ranks:
     """Return the processes that ``mpiexec`` started, as this one of them sees them.
+
+    Each uses as many threads as its share of the CPUs that it may use, which it divides with the others that
+    may use them, unless `fastrnn.set_num_threads` or ``FASTRNN_NUM_THREADS`` says how many.
 
     Parameters
     ----------
@@ -54,6 +59,9 @@ def start(
     options = {"shards": shards, "reduction": reduction, "wire": wire}
     if comm is None and launched_size() == 1:
         return OneProcess(**(options | {"shards": 1 if shards is None else shards}))  # type: ignore[arg-type]
+    mpi = load_mpi()
     from fastrnn.train.distributed.mpi import MPIRanks
 
-    return MPIRanks(comm, **options)
+    ranks = MPIRanks(comm, **options)
+    use_share(mpi, ranks.comm)
+    return ranks

@@ -12,7 +12,8 @@ from fastrnn._arrays import Array, Ids, as_lengths
 from fastrnn._checks import as_flag
 from fastrnn._dispatch import kernels
 from fastrnn._other_words import refuse_arguments
-from fastrnn.layers.base.dropout import draw_key, draw_mask
+from fastrnn.layers.base.batch_rows import BatchRows, current_rows
+from fastrnn.layers.base.dropout import draw_key, draw_mask, draw_row_mask
 from fastrnn.layers.base.kept import frozen, kept
 from fastrnn.layers.recurrent.engine.arguments import (
     Batch,
@@ -94,12 +95,15 @@ class PassWeights(NamedTuple):
         The masks by which each weight_hh was multiplied.
     version : float
         That of the parameters that were packed; NaN, which equals nothing, if it is not known.
+    part : BatchRows, or None
+        The rows of the batch that the pass computes, whose masks it draws; None for a whole batch.
     """
 
     packed: list[Any]
     keys: list[int] | None = None
     weight_masks: list[Array] | None = None
     version: float = math.nan
+    part: BatchRows | None = None
 
 
 class PackedWeights:
@@ -153,11 +157,11 @@ class PackedWeights:
         packed = weights.packed
         keys = [draw_key(rng) for _ in packed]
         if not options.weight_drop:
-            return weights._replace(keys=keys)
+            return weights._replace(keys=keys, part=current_rows())
         masks = [self._weight_mask(key, group) for key, group in zip(keys, self.groups(), strict=True)]
-        return PassWeights(self._pack_masked(masks), keys, masks, weights.version)
+        return PassWeights(self._pack_masked(masks), keys, masks, weights.version, current_rows())
 
-    def pickled(self, weights: PassWeights) -> tuple[list[int] | None, list[Array] | None]:
+    def pickled(self, weights: PassWeights) -> PassWeights:
         """Return what `restored` takes to make the weights of a pass again from the parameters.
 
         Raises
@@ -169,12 +173,13 @@ class PackedWeights:
             raise ValueError(
                 "tape: expected the parameters of its forward pass, to pickle it with them; they have changed"
             )
-        return weights.keys, weights.weight_masks
+        return weights._replace(packed=[])
 
-    def restored(self, keys: list[int] | None, weight_masks: list[Array] | None) -> PassWeights:
+    def restored(self, given: PassWeights) -> PassWeights:
         """Return the current weights as a pass in training used them."""
-        weights = self.current()._replace(keys=keys, weight_masks=weight_masks)
-        return weights if weight_masks is None else weights._replace(packed=self._pack_masked(weight_masks))
+        weights, masks = self.current(), given.weight_masks
+        packed = weights.packed if masks is None else self._pack_masked(masks)
+        return given._replace(packed=packed, version=weights.version)
 
     def _pack_masked(self, masks: list[Array]) -> list[Any]:
         return [
@@ -333,15 +338,16 @@ def option_arrays(
     def one(name: str, purpose: int, probability: float, width: int) -> None:
         """Add a mask for all steps, [N, width]."""
         if probability:
-            mask = draw_mask(key, purpose, range(1), rows * width, probability, dtype)
-            arrays[name] = frozen(mask.reshape(rows, width))
+            mask = draw_row_mask(key, purpose, range(1), (rows, width), probability, dtype, part=weights.part)
+            arrays[name] = frozen(mask[0])
 
     def each(name: str, purpose: int, probability: float, width: int, values: Any = None) -> None:
         """Add a mask for each step, [T, N, width]."""
         if not probability:
             return
-        mask = draw_mask(key, purpose, steps, rows * width, probability, dtype, values=values)
-        mask = mask.reshape(len(steps), rows, width)
+        mask = draw_row_mask(
+            key, purpose, steps, (rows, width), probability, dtype, part=weights.part, values=values
+        )
         arrays[name] = frozen(mask if order is None else mask[order, np.arange(rows)])
 
     below = spec.input_size if index < spec.directions else spec.output_size

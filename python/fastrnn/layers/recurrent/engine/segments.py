@@ -109,7 +109,7 @@ class CheckpointedTape(Kept):
         shape = (self.steps, self.rows, self.checkpoint_every)
         flags = (self.learned_state, self.alone, self.packing)
         kept = owner._weights.pickled(self._weights)
-        return _restored, (owner, *kept, shape, runs, self._masks, flags)
+        return _restored, (owner, kept, shape, runs, self._masks, flags)
 
     def __repr__(self) -> str:
         kept = f"a state kept every {self.checkpoint_every}"
@@ -118,15 +118,14 @@ class CheckpointedTape(Kept):
 
 def _restored(
     owner: Any,
-    keys: list[int] | None,
-    weight_masks: list[Array] | None,
+    kept: PassWeights,
     shape: tuple[int, int, int],
     runs: list[list[tuple[Any, ...]]],
     masks: list[DropoutMask | None],
     flags: tuple[bool, bool, Packing | None],
 ) -> CheckpointedTape:
     """Return a pickled tape."""
-    tape = CheckpointedTape(owner.spec, owner._weights.restored(keys, weight_masks), *shape)
+    tape = CheckpointedTape(owner.spec, owner._weights.restored(kept), *shape)
     tape._owner, tape._masks = owner, masks
     tape.learned_state, tape.alone, tape.packing = flags
     for level in runs:

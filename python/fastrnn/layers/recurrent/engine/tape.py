@@ -172,7 +172,7 @@ class Tape(Kept):
 
     def __reduce__(self) -> tuple[Any, ...]:
         owner = self._owner
-        kept = (*owner._weights.pickled(self._weights), self._levels, list(self.layers), list(self.dropout))
+        kept = (owner._weights.pickled(self._weights), self._levels, list(self.layers), list(self.dropout))
         return _restored, (owner, *kept, self.learned_state, self.alone, self.packing)
 
     def __repr__(self) -> str:
@@ -181,8 +181,7 @@ class Tape(Kept):
 
 def _restored(
     owner: Any,
-    keys: list[int] | None,
-    weight_masks: list[Array] | None,
+    kept: PassWeights,
     levels: Sequence[slice],
     layers: list[Any],
     dropout: list[Array | None],
@@ -191,7 +190,7 @@ def _restored(
     packing: Packing | None = None,
 ) -> Tape:
     """Return a pickled tape."""
-    weights = owner._weights.restored(keys, weight_masks)
+    weights = owner._weights.restored(kept)
     tape = Tape(owner.spec, weights, levels, layers, dropout)
     tape._owner, tape.learned_state, tape.alone = owner, learned_state, alone
     tape.packing = packing
