@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.compare.run import RESULTS, origin, save
 from benchmarks.compare.tables import markdown
-from benchmarks.distributed.cost import REDUCTIONS, Fit, compute_seconds
+from benchmarks.distributed.cost import REDUCTIONS, Fit, break_even, compute_seconds
 from benchmarks.distributed.networks import NETWORKS, Network
 from benchmarks.distributed.picture import draw
 from benchmarks.distributed.simulation import (
@@ -79,17 +79,34 @@ def simulate(model: Measured, fits: dict[str, Fit]) -> dict[str, Any]:
 
 
 def document(result: dict[str, Any]) -> str:
-    """Return the tables: the check, and where more ranks stop paying."""
-    compared = [
-        [one["model"], one["ranks"], one["reduction"]]
-        + [f"{1e3 * one[key]:.2f}" for key in ("measured", "predicted")]
-        + [f"{100 * one['error']:+.0f} %"]
-        for one in result["checks"]
+    """Return the tables: fitted costs, the check, and where more ranks stop paying."""
+    fits = {name: Fit(**fit) for name, fit in result["fit"].items()}
+    costs = [
+        [name, f"{1e6 * fit.latency:.1f}", f"{1e9 * fit.per_byte:.2f}", f"{100 * fit.error:.0f} %"]
+        for name, fit in fits.items()
     ]
-    header = ["model", "processes", "reduction", "measured, ms", "model, ms", "error"]
+    compared = ["model", "1 process", *(f"2, {reduction}" for reduction in CONTENDERS)]
     limits = ["model", "network", "least time at K", "times as fast", "half of them wasted beyond K"]
     limits += ["own rows: half wasted beyond K", f"speed of a rank of {RANKS[-1]:,}", "with bfloat16"]
-    return f"{markdown(header, compared)}\n\n{markdown(limits, list(rows(result['simulated'])))}"
+    pays = 8e-9 * break_even(fits["ordered"], fits["bfloat16"])
+    return "\n\n".join(
+        [
+            markdown(["reduction", "us a message", "ns a byte", "median error"], costs),
+            markdown(compared, list(compared_rows(result["checks"]))),
+            markdown(limits, list(rows(result["simulated"]))),
+            f"bfloat16 on the wire pays on networks slower than {pays:.1f} Gbit/s",
+        ]
+    )
+
+
+def compared_rows(checks: list[dict[str, Any]]) -> Iterator[list[str]]:
+    """Yield a row for each model: measured and predicted milliseconds, and the error."""
+    for model in dict.fromkeys(one["model"] for one in checks):
+        yield [model] + [
+            f"{1e3 * one['measured']:.2f} / {1e3 * one['predicted']:.2f} ({100 * one['error']:+.0f} %)"
+            for one in checks
+            if one["model"] == model
+        ]
 
 
 def rows(simulated: dict[str, Any]) -> Iterator[list[str]]:

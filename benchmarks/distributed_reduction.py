@@ -110,16 +110,11 @@ def fitted(points: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def document(result: dict[str, Any]) -> str:
-    """Return the tables of the measurements and of the fit."""
+    """Return a table of the sizes."""
     rows = [list(row(point)) for point in result["points"]]
     header = ["parameters", *(f"{name}, us" for name in REDUCTIONS), "ordered / fastest"]
-    header += [f"{name}, bytes sent" for name in REDUCTIONS]
-    costs = [
-        [name, f"{1e6 * fit['latency']:.1f}", f"{1e9 * fit['per_byte']:.3f}", f"{100 * fit['error']:.0f} %"]
-        for name, fit in result["fit"].items()
-    ]
-    fit = markdown(["reduction", "us a message", "ns a byte", "median error"], costs)
-    return f"{markdown(header, rows)}\n\n{fit}"
+    header += [f"{name}, bytes sent" for name in REDUCTIONS[1:]]
+    return markdown(header, rows)
 
 
 def row(point: dict[str, Any]) -> Iterator[str]:
@@ -128,7 +123,7 @@ def row(point: dict[str, Any]) -> Iterator[str]:
     yield f"{point['parameters']:,}"
     yield from (f"{times[name]['median_us']:,.0f}" for name in REDUCTIONS)
     yield f"{ratio(times['ordered'], times['fastest']):.2f}x"
-    yield from (f"{point['bytes_sent'][name]:,}" for name in REDUCTIONS)
+    yield from (f"{point['bytes_sent'][name]:,}" for name in REDUCTIONS[1:])
 
 
 def library() -> str:

@@ -101,7 +101,8 @@ def test_the_model_says_what_was_measured_where_its_costs_are_exact(tmp_path, ca
     assert set(result["simulated"]["words"]["weak"]) == set(NETWORKS)
     assert (tmp_path / "model.png").stat().st_size > 10_000
     printed = capsys.readouterr().out
-    assert "| words | 2 | ordered | 9.81 | 9.81 | +0 % |" in printed
+    assert "| words | 17.00 / 17.00 (+0 %) | 9.81 / 9.81 (+0 %) |" in printed
+    assert "| ordered | 5.0 | 0.20 | 0 % |" in printed
 
 
 def test_a_turn_of_one_process_reports_its_step():

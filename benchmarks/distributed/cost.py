@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["REDUCTIONS", "Fit", "bytes_sent", "compute_seconds", "fit_costs", "messages_sent", "seconds"]
+__all__ = [
+    "REDUCTIONS",
+    "Fit",
+    "break_even",
+    "bytes_sent",
+    "compute_seconds",
+    "fit_costs",
+    "messages_sent",
+    "seconds",
+]
 
 REDUCTIONS = ("ordered", "fastest", "bfloat16")  # the last one: ordered, rounded on the wire
 
@@ -88,6 +97,20 @@ def fit_costs(points: Sequence[Mapping[str, Any]], reduction: str) -> Fit:
     latency, per_byte = (max(0.0, float(value)) for value in solution)
     error = float(np.median(np.abs(relative @ [latency, per_byte] - 1)))
     return Fit(latency, per_byte, error)
+
+
+def break_even(wide: Fit, narrow: Fit) -> float:
+    """Return the bandwidth, in bytes a second, below which half of the bytes save more than rounding costs.
+
+    Examples
+    --------
+    >>> break_even(Fit(0.0, 1e-9, 0.0), Fit(0.0, 4e-9, 0.0))
+    500000000.0
+    >>> break_even(Fit(0.0, 1e-9, 0.0), Fit(0.0, 2e-9, 0.0))
+    inf
+    """
+    dearer = narrow.per_byte - 2 * wide.per_byte
+    return round(1 / dearer, 3) if dearer > 0 else math.inf
 
 
 def compute_seconds(measured: Mapping[int, float], rows: float) -> float:
