@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-import bench_cases  # noqa: F401 - it makes benchmarks importable
+import bench_cases
 
 from benchmarks import distributed_model, distributed_steps  # isort: skip
 from benchmarks.distributed import cost, simulation, turn  # isort: skip
+from benchmarks.distributed.models import Size, make_model  # isort: skip
 from benchmarks.distributed.networks import NETWORKS, Network  # isort: skip
 
 LATENCY, PER_BYTE = 5e-6, 2e-10
@@ -129,3 +130,33 @@ def test_the_table_of_steps_has_ratios_and_the_share_of_communication():
         *["8.00 (1.50x)"] * 4,
         *("12 %", "25 %", "4,000"),
     ]
+
+
+def test_two_ranks_report_what_they_send_and_how_long_they_wait(mpiexec):
+    job = {"threads": 1, "options": {}, "size": SIZE, "seconds": 0.01}
+    done = mpiexec(2, ["-m", "benchmarks.distributed.step_worker", json.dumps(job)], cwd=bench_cases.ROOT)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["bytes_sent"] == pytest.approx(4 * make_model(Size(*SIZE)).num_parameters, abs=4)
+    assert 0 < answer["communication"] <= answer["waiting"] <= answer["step"]
+
+
+def test_every_way_to_add_up_is_verified_and_fitted(mpiexec, tmp_path):
+    out = tmp_path / "reduction.json"
+    command = [
+        "-m",
+        "benchmarks.distributed_reduction",
+        "--models",
+        "--rounds",
+        "2",
+        "--bytes",
+        "4096",
+        "8200",
+    ]
+    done = mpiexec(2, [*command, "--out", out], cwd=bench_cases.ROOT)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(out.read_text())
+    assert [point["parameters"] for point in result["points"]] == [1024, 2050]
+    assert result["points"][0]["bytes_sent"] == {"ordered": 4096, "fastest": 4096, "bfloat16": 2048}
+    assert set(result["fit"]) == set(cost.REDUCTIONS)
+    assert "| 2,050 |" in done.stdout
