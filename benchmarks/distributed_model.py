@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.compare.run import RESULTS, origin, save
 from benchmarks.compare.tables import markdown
-from benchmarks.distributed.cost import REDUCTIONS, Fit, break_even, compute_seconds
+from benchmarks.distributed.cost import REDUCTIONS, Fit, break_even, bytes_sent, compute_seconds
 from benchmarks.distributed.networks import NETWORKS, Network
 from benchmarks.distributed.picture import draw
 from benchmarks.distributed.simulation import (
@@ -33,6 +33,7 @@ from benchmarks.distributed.simulation import (
 MODULE = "benchmarks.distributed_model"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "distributed-model.png"
 BATCH = 1024  # rows of all ranks together, in strong scaling
+OVERLAPPED = ("25 Gbit Ethernet, RDMA", "100 Gbit Ethernet, RDMA")
 SHOWN = ("characters", "words")
 CONTENDERS = {"ordered": "2 x 1", "fastest": "2 x 1 fastest", "bfloat16": "2 x 1 bfloat16"}
 
@@ -78,6 +79,19 @@ def simulate(model: Measured, fits: dict[str, Fit]) -> dict[str, Any]:
     }
 
 
+def most_hidden(point: dict[str, Any], model: Measured, fit: Fit) -> Iterator[dict[str, Any]]:
+    """Yield the most that sending the output's gradients during the backward pass below it could save.
+
+    It is their time on the wire, as a fraction of a step; each rank has as many rows as were measured.
+    """
+    parameters = point["V"] * (point["H"] + 1)
+    for name in OVERLAPPED:
+        for ranks in (2, 16):
+            hidden = bytes_sent("ordered", ranks, parameters) / NETWORKS[name].bandwidth
+            step = step_seconds(model, model.rows, ranks, "ordered", fit, NETWORKS[name])
+            yield {"model": point["model"], "network": name, "ranks": ranks, "fraction": hidden / step}
+
+
 def document(result: dict[str, Any]) -> str:
     """Return the tables: fitted costs, the check, and where more ranks stop paying."""
     fits = {name: Fit(**fit) for name, fit in result["fit"].items()}
@@ -94,6 +108,11 @@ def document(result: dict[str, Any]) -> str:
             markdown(["reduction", "us a message", "ns a byte", "median error"], costs),
             markdown(compared, list(compared_rows(result["checks"]))),
             markdown(limits, list(rows(result["simulated"]))),
+            "\n".join(
+                f"{one['network']}, {one['ranks']} ranks: the output of {one['model']} takes "
+                f"{100 * one['fraction']:.0f} % of a step on the wire"
+                for one in result["hidden"]
+            ),
             f"bfloat16 on the wire pays on networks slower than {pays:.1f} Gbit/s",
         ]
     )
@@ -133,6 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result |= {"fit": reductions["fit"], "checks": list(checks(models, fits)), "ranks": RANKS}
     result["networks"] = {name: network._asdict() for name, network in NETWORKS.items()}
     result["simulated"] = {name: simulate(models[name], fits) for name in SHOWN if name in models}
+    result["hidden"] = [
+        row
+        for point in steps["points"]
+        if point["model"] == "words"
+        for row in most_hidden(point, models["words"], fits["ordered"])
+    ]
     save(result, options.out)
     draw(result["simulated"], BATCH, options.picture)
     print(f"{document(result)}\n\nsaved {options.out} and {options.picture}")

@@ -45,7 +45,7 @@ def steps():
         seconds[contender] = simulation.step_seconds(MODEL, 8, 2, reduction, FITS[reduction])
     seconds |= {f"{rows} rows": time for rows, time in MODEL.steps.items()}
     contenders = {key: {"step": time_us(value)} for key, value in seconds.items()}
-    return [{"model": "words", "N": 16, "parameters": 10**6, "contenders": contenders}]
+    return [{"model": "words", "N": 16, "V": 500, "H": 999, "parameters": 10**6, "contenders": contenders}]
 
 
 @pytest.mark.parametrize("reduction", cost.REDUCTIONS)
@@ -99,6 +99,11 @@ def test_the_model_says_what_was_measured_where_its_costs_are_exact(tmp_path, ca
     result = json.loads((tmp_path / "out.json").read_text())
     assert len(result["checks"]) == 4
     assert all(abs(check["error"]) < 1e-9 for check in result["checks"])
+    hidden = result["hidden"][0]
+    assert (hidden["ranks"], hidden["network"]) == (2, "25 Gbit Ethernet, RDMA")
+    network = NETWORKS[hidden["network"]]
+    step = simulation.step_seconds(MODEL, 16, 2, "ordered", FITS["ordered"], network)
+    assert hidden["fraction"] == pytest.approx(500 * 1000 * 4 / network.bandwidth / step)
     assert set(result["simulated"]["words"]["weak"]) == set(NETWORKS)
     assert (tmp_path / "model.png").stat().st_size > 10_000
     printed = capsys.readouterr().out

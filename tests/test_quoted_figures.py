@@ -294,10 +294,15 @@ def test_the_sentence_about_busy_machines_is_what_was_measured():
 def test_the_tables_of_many_processes_are_what_was_measured():
     page = PAGES["docs/distributed.md"]
     assert distributed_steps.document(result("distributed-steps")) in page
-    *tables, pays = distributed_model.document(result("distributed-model")).split("\n\n")
+    model = result("distributed-model")
+    *tables, _, pays = distributed_model.document(model).split("\n\n")
     assert [table for table in tables if table not in page] == []
     assert re.search(r"networks slower than \S+ Gbit/s", page)[0] in pays
     points = [p for p in result("distributed-reduction")["points"] if 4 * p["parameters"] >= 1 << 16]
     ratios = [ratio(point["times"]["ordered"], point["times"]["fastest"]) for point in points]
     (quoted,) = re.findall(r"takes ([\d.]+) to ([\d.]+) times as long as MPI's own", page)
     assert_numbers(quoted, [min(ratios), max(ratios)])
+    hidden = re.search(
+        r"could hide (\d+) % .* (\d+) %\s+on sixteen; at 100 Gbit/s (\d+) and (\d+) %", page, re.S
+    )
+    assert_numbers(hidden.groups(), [100 * one["fraction"] for one in model["hidden"]])
