@@ -89,6 +89,15 @@ def test_without_communication_ranks_lose_only_what_few_rows_lose():
     assert strong[-1] == pytest.approx(alone / (1024 * (1 + 1)))
 
 
+def test_the_fastest_number_of_ranks_divides_the_batch_and_falls_with_the_latency():
+    found = [
+        simulation.fastest(MODEL, "ordered", FITS["ordered"], Network(latency, 1e12, ""))
+        for latency in (0.0, 6e-4, 1.0)
+    ]
+    assert [ranks for ranks, _ in found] == [16, 8, 1]
+    assert found[0][1] > found[1][1] > found[2][1] == pytest.approx(1.0)
+
+
 def test_the_model_says_what_was_measured_where_its_costs_are_exact(tmp_path, capsys):
     fit = {name: one._asdict() for name, one in FITS.items()}
     (tmp_path / "reductions.json").write_text(json.dumps({"fit": fit}))

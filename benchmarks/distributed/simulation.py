@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 from benchmarks.distributed.cost import Fit, compute_seconds, seconds
 from benchmarks.distributed.networks import Network
 
-__all__ = ["RANKS", "Measured", "efficiencies", "largest_efficient", "measured_models", "step_seconds"]
+__all__ = [
+    "RANKS",
+    "Measured",
+    "efficiencies",
+    "fastest",
+    "largest_efficient",
+    "measured_models",
+    "step_seconds",
+]
 
 RANKS = tuple(2**power for power in range(11))  # 1 to 1,024
 
@@ -74,6 +82,21 @@ def efficiencies(
         own, share = (rows / ranks, ranks) if strong else (rows, 1)
         found.append(alone / (share * step_seconds(model, own, ranks, reduction, fit, network)))
     return found
+
+
+def fastest(model: Measured, reduction: str, fit: Fit, network: Network) -> tuple[int, float]:
+    """Return the number of ranks that train fastest with the batch that was measured, and their speed.
+
+    The number divides the rows; the speed is relative to one rank.
+    """
+    alone = compute_seconds(model.steps, model.rows)
+    numbers = [ranks for ranks in range(1, model.rows + 1) if model.rows % ranks == 0]
+    speeds = {
+        ranks: alone / step_seconds(model, model.rows / ranks, ranks, reduction, fit, network)
+        for ranks in numbers
+    }
+    best = max(speeds, key=speeds.__getitem__)
+    return best, speeds[best]
 
 
 def largest_efficient(values: Sequence[float], least: float = 0.5) -> int:
