@@ -1,10 +1,10 @@
-"""Batches that are larger than the text are refused, with the largest that fits."""
+"""Batches that the text or the processes do not fit are refused, with those that do."""
 
 from __future__ import annotations
 
 from fastrnn.cli.command_line import typed_again
 
-__all__ = ["check_sentences", "check_streams"]
+__all__ = ["check_sentences", "check_shards", "check_streams"]
 
 
 def check_streams(batch_size: int, seq_length: int, symbols: int, kind: str) -> None:
@@ -49,3 +49,50 @@ def check_sentences(batch_size: int, sentences: int) -> None:
             f"--batch-size: a batch of {batch_size} sentences is larger than the text, "
             f"of which {sentences:,} are to train on; type: {typed_again('--batch-size', str(sentences))}"
         )
+
+
+def check_shards(batch_size: int, shards: int | None, processes: int, *, resumed: bool = False) -> None:
+    """Check that processes divide the shards, and shards divide a batch.
+
+    Parameters
+    ----------
+    batch_size : int
+    shards : int or None
+        None: as many as processes.
+    processes : int
+    resumed : bool, default False
+        Whether batch and shards are those of a training to resume, which cannot change.
+
+    Raises
+    ------
+    ValueError
+        If not; the message has the numbers that do, and the command line.
+    """
+    given, shards = shards, shards or processes
+    if shards % processes:
+        fitting = _divisors(shards)
+        most = max(number for number in fitting if number < processes)
+        multiples = [size for size in _divisors(batch_size) if size % processes == 0 and not resumed]
+        other = f", or give --shards {multiples[0]}" if multiples else ""
+        raise ValueError(
+            f"--shards: {processes} processes do not divide the {shards} shards of a batch; "
+            f"numbers that do: {_listed(fitting)}{other}; type: {typed_again(processes=most)}"
+        )
+    if batch_size % shards:
+        fewer = batch_size // shards * shards
+        nearest = [str(size) for size in (fewer, fewer + shards) if size]
+        each = ", one for each process" if given is None else ""
+        divisors = _listed(_divisors(batch_size))
+        raise ValueError(
+            f"--batch-size: a batch of {batch_size} does not split into {shards} equal shards{each}; "
+            f"numbers that do: {divisors}; nearest --batch-size: {' or '.join(nearest)}; "
+            f"type: {typed_again('--batch-size', nearest[-1])}"
+        )
+
+
+def _divisors(number: int) -> list[int]:
+    return [one for one in range(1, number + 1) if number % one == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))

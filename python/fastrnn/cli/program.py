@@ -8,14 +8,12 @@ from typing import Any, NoReturn
 
 import click
 
-from fastrnn._files import NotRegularFileError
 from fastrnn._version import __version__
 from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.command_line import remember_arguments
-from fastrnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, describe_os_error
+from fastrnn.cli.errors import BAD_INPUT, failure_of
 from fastrnn.cli.examples import examples_of
 from fastrnn.cli.standard_streams import open_closed_streams, show
-from fastrnn.cli.suggestions import unknown_option
 
 __all__ = ["main"]
 
@@ -60,32 +58,13 @@ class _Program(CommandGroup):
         open_closed_streams()
         try:
             result = super().main(*args, **extra)
-        except click.NoSuchOption as error:
-            _fail(error.ctx, unknown_option(error), BAD_INPUT)
-        except click.UsageError as error:
-            _fail(error.ctx, error.format_message(), BAD_INPUT)
-        except click.ClickException as error:
-            _fail(None, error.format_message(), error.exit_code)
-        except click.Abort:
-            _fail(None, "interrupted", INTERRUPTED)
-        except MemoryError as error:
-            _fail(None, f"not enough memory: {error}", FAILED)
-        except (ValueError, ImportError) as error:
-            _fail(None, str(error), BAD_INPUT)
-        except OSError as error:
-            missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotRegularFileError)
-            _fail(None, describe_os_error(error), BAD_INPUT if missing else FAILED)
         except BaseException as error:
-            if type(error).__module__ != "pyo3_runtime":  # a library in Rust that gave up; no Exception
+            failure = failure_of(error)
+            if failure is None:
                 raise
-            _fail(None, f"a library failed: {error}", FAILED)
+            show(failure.line(), err=True)
+            sys.exit(failure.code)
         sys.exit(result if isinstance(result, int) else 0)
-
-
-def _fail(context: click.Context | None, message: str, code: int) -> NoReturn:
-    where = "fastrnn" if context is None else context.command_path
-    show(f"{where}: error: {' '.join(message.split())}", err=True)
-    sys.exit(code)
 
 
 _SETTINGS = {

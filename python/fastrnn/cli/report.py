@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fastrnn.cli.command_line import launcher
 from fastrnn.cli.memory import describe_bytes
 from fastrnn.cli.saved_config import describe_changes
 from fastrnn.cli.settings import TrainingSettings
@@ -28,9 +29,10 @@ def describe_start(run: TrainingRun) -> str:
             f"text: {run.texts.source}: {_amounts(run)}",
             f"model: {settings.cell}, {settings.num_layers} x {settings.hidden_size}, "
             f"{run.model.num_parameters:,} parameters, {_precision(run)}"
-            f"about {describe_bytes(run.memory)} of memory to train",
+            f"about {describe_bytes(run.memory)} of memory to train"
+            f"{' each process' if run.ranks.size > 1 else ''}",
             f"training: steps {run.trainer.step} to {run.total_steps}, "
-            f"{settings.batch_size} x {_steps(settings)} each, "
+            f"{settings.batch_size} x {_steps(settings)} each{_processes(run)}, "
             f"{math.ceil(run.trainer.steps_per_epoch)} steps per epoch; "
             f"saved to {run.files.last}",
             _options(run),
@@ -54,6 +56,15 @@ def _options(run: TrainingRun) -> str:
 
 def _steps(settings: TrainingSettings) -> str:
     return "one sentence" if settings.sentences else f"{settings.seq_length} tokens"
+
+
+def _processes(run: TrainingRun) -> str:
+    ranks = run.ranks
+    return (
+        ""
+        if ranks.shards == 1
+        else f" in {ranks.shards} shards on {ranks.size} process{'es' * (ranks.size > 1)}"
+    )
 
 
 def _amounts(run: TrainingRun) -> str:
@@ -115,7 +126,7 @@ class Summary:
             lowest = f"lowest validation loss {self.best_valid_loss:.4f} at step {self.best_step}"
             lines.append(f"{lowest}: {self.best_model}")
         if self.stopped == "interrupt":
-            lines.append(f"resume with: fastrnn train --resume {self.model}")
+            lines.append(f"resume with: {launcher()}fastrnn train --resume {self.model}")
         return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from fastrnn.cli import report
 from fastrnn.cli.errors import INTERRUPTED, describe_os_error
 from fastrnn.cli.output import print_json
 from fastrnn.cli.progress_bar import ProgressBar
+from fastrnn.cli.rank_errors import ending_all
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.train import Record, TrainingDiverged, TrainingWarning
@@ -24,7 +25,7 @@ _SECONDS_TO_FIRST_SAMPLE = 5.0
 
 
 class Session:
-    """One run of the main loop.
+    """One run of the main loop; several ranks run it in step, and stop at the same step.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ class Session:
         self._began = time.monotonic()
         self._warned: set[str] = set()
         self._warnings: list[TrainingWarning] = []
-        self._signals = StopSignals()
+        self._signals = StopSignals(run.ranks)
+        self._unsaved: OSError | None = None
         self._progress = ProgressBar(run.trainer.step, run.total_steps, to_stderr=as_json)
 
     def execute(self) -> int:
@@ -58,7 +60,7 @@ class Session:
         """
         self._began = time.monotonic()
         try:
-            with self._signals:
+            with self._signals, ending_all(self._run.ranks, alike=(TrainingDiverged,)):
                 self._train_and_save()
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; {self._saved_message()}") from error
@@ -66,6 +68,8 @@ class Session:
             self._progress.close()
             if self._run.board is not None:
                 self._run.board.close()
+        if self._unsaved is not None:
+            raise self._unsaved
         seconds = time.monotonic() - self._began
         summary = report.summarize(self._run, self._record, self._stopped, seconds, self._warnings)
         if self._as_json:
@@ -79,16 +83,23 @@ class Session:
             self._progress.say(report.describe_start(self._run))
             self._try(self._run.save_config)
             self._loop()
-            self._run.save()
+            self._save_last()
         except KeyboardInterrupt:
             self._stopped = "interrupt"
-            self._run.save()
+            self._save_last()
         except TrainingDiverged:  # the saved files are better
             raise
         except BaseException:  # such as no memory for a sample, or a library's panic: the training is intact
-            with suppress(OSError):
-                self._run.save()
+            if self._run.ranks.size == 1:  # of several, the others are elsewhere
+                with suppress(OSError):
+                    self._run.save()
             raise
+
+    def _save_last(self) -> None:
+        try:
+            self._run.save()
+        except OSError as error:  # on every rank
+            self._unsaved = error
 
     def _loop(self) -> None:
         trainer, settings = self._run.trainer, self._run.settings
@@ -122,7 +133,8 @@ class Session:
 
     def _show_sample(self) -> None:
         self._sampled = True
-        self._progress.say(report.sample_lines(self._run))
+        if self._run.ranks.is_first:
+            self._progress.say(report.sample_lines(self._run))
 
     def _try(self, action: Callable[[], None]) -> None:
         """Run an action, and turn an OSError, such as a full disk, into a warning."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from fastrnn._checks import as_choice, as_flag, as_number, as_size
 from fastrnn._plain import MOST_STEPS, Check, as_fields, as_list, as_text, as_texts, optional
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.precision import TrainedPrecision
+from fastrnn.cli.ranks_options import ranks_options
 from fastrnn.data.reading import as_encoding
 from fastrnn.layers.recurrent.options import CELLS
 
@@ -21,8 +22,6 @@ __all__ = [
     "TEXT_FILE",
     "TrainingSettings",
     "encoding_option",
-    "given_by",
-    "given_settings",
     "settings_options",
 ]
 
@@ -33,7 +32,7 @@ _FIXED = (
     "level max_types min_count tokenizer sentences length_model max_length cell hidden_size num_layers "
     "embedding_size dropout tied locked_dropout embedding_dropout weight_drop layer_norm cutoffs batch_size "
     "seq_length backward_length accumulate average valid_fraction optimizer momentum seed longest_line "
-    "precision"
+    "precision shards"
 ).split()
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -100,6 +99,9 @@ class TrainingSettings:
     seed: int = 0
     encoding: str = "utf-8"
     longest_line: int | None = None
+    shards: int | None = None
+    reduction: str = "ordered"
+    wire: str = "float32"
     # Not an option: how validation sentences are taken from the text, "end" in files of older versions.
     held_out: str = "drawn"
 
@@ -126,7 +128,7 @@ class TrainingSettings:
         """
         given = as_fields("settings", value, {}, _schema())
         lists = {name: tuple(given.get(name) or ()) for name in ("files", "cutoffs")}
-        return cls(**{"held_out": "end", **given, **lists})
+        return cls(**{"held_out": "end", "shards": 1, **given, **lists})
 
     def to_json(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -135,6 +137,7 @@ class TrainingSettings:
     def to_options(self) -> dict[str, Any]:
         """Return the options that are not None by their names on the command line, for ``--config``."""
         plain = {name: value for name, value in self.to_json().items() if name != "held_out"}
+        plain["shards"] = plain["shards"] if plain["shards"] != 1 else None  # as many as processes
         return {name.replace("_", "-"): value for name, value in plain.items() if value not in (None, ())}
 
     def changed(self, given: Mapping[str, Any]) -> TrainingSettings:
@@ -340,7 +343,7 @@ _OPTIONS = [
         "--diagnose-every",
         _COUNT,
         "Steps between diagnoses in the log: update-to-weight ratios, gradients through time; with a warning "
-        "if gradients vanish or explode; 0 for none.",
+        "if gradients vanish or explode; 0 for none. Of several shards the first is measured.",
         absent="--eval-every",
     ),
     click.option(
@@ -355,6 +358,7 @@ _OPTIONS = [
 
 def settings_options(command: _Command) -> _Command:
     """Add all options of `TrainingSettings` except the files to a command."""
+    command = ranks_options(command)
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -383,17 +387,3 @@ def _check_of(type_: Any) -> Check:
     if isinstance(type_, click.Choice):
         return partial(as_choice, choices=tuple(type_.choices))
     return as_flag if type_.name == "boolean" else as_text
-
-
-def given_settings(context: click.Context, options: Iterable[str]) -> dict[str, Any]:
-    """Return the options that the user gave, on the command line or in the file of ``--config``."""
-    return {
-        name: context.params[name]
-        for name in options
-        if given_by(context, name, "COMMANDLINE") or given_by(context, name, "DEFAULT_MAP")
-    }
-
-
-def given_by(context: click.Context, name: str, source: str) -> bool:
-    """Return whether an option's value comes from a source, named as click's `ParameterSource` does."""
-    return context.get_parameter_source(name) is click.core.ParameterSource[source]

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
 from fastrnn.files.interrupts import STOP_SIGNALS
+from fastrnn.train.distributed.agreement import as_ranks
+
+if TYPE_CHECKING:
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["StopSignals"]
+
+_SIGUSR1 = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()  # not every system has it
 
 
 class StopSignals:
     """Raise KeyboardInterrupt on the first signal that stops a program, and ignore further ones.
 
-    A signal that was ignored before, as SIGHUP is under ``nohup``, stays ignored.
+    A signal that was ignored before, as SIGHUP is under ``nohup``, stays ignored. Of several ranks none may
+    stop before the others know: there a signal is only noted, until `check`. SIGUSR1 stops them too, as it is
+    what launchers pass on without ending the ranks soon after.
+
+    Parameters
+    ----------
+    ranks : Ranks, optional
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ranks: Ranks | None = None) -> None:
         self.received: bool = False
+        self._ranks = as_ranks(ranks)
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
-        for number in STOP_SIGNALS:
+        numbers = STOP_SIGNALS if self._ranks.size == 1 else (*STOP_SIGNALS, *_SIGUSR1)
+        for number in numbers:
             handler = signal.getsignal(number)
             if handler is not signal.SIG_IGN and handler is not None:
                 self._before[number] = handler
@@ -37,15 +52,20 @@ class StopSignals:
                 signal.signal(number, handler)  # type: ignore[arg-type]  # as `getsignal` returned it
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal came.
+        """Raise KeyboardInterrupt if a signal came, to any rank. Collective.
 
         An exception of a signal's handler is lost if it comes while Python runs a finalizer.
         """
-        if self.received:
+        if self._ranks.any(self.received):
+            self._ignore_others()
             raise KeyboardInterrupt
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._ignore_others()
+        if self._ranks.size == 1:
+            raise KeyboardInterrupt
+
+    def _ignore_others(self) -> None:
         self.received = True
         for each in self._before:
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt

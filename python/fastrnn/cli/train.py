@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
 
+from fastrnn import _dispatch
+from fastrnn._version import __version__
+from fastrnn.cli.batch_size import check_shards
 from fastrnn.cli.config import Files, config_option
+from fastrnn.cli.given_options import given_by, given_settings
 from fastrnn.cli.output import json_option
 from fastrnn.cli.output_files import OutputFiles, overwrite_option
+from fastrnn.cli.rank_errors import check_equal, together
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
+from fastrnn.cli.ranks_options import RANKS_SECTION, start_ranks
 from fastrnn.cli.resumed_settings import resumed_settings
-from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.session import Session
-from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, given_by, given_settings, settings_options
+from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, settings_options
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
 from fastrnn.files.output_lock import hold_output
-from fastrnn.train import CheckpointError, load_checkpoint
+from fastrnn.train import Checkpoint, CheckpointError, load_checkpoint
 
 __all__ = ["command"]
 
 _DEFAULT_OUT = "fastrnn-model.safetensors"
+_BLOCK = 1 << 20  # bytes of a file read at once
 
 
 _SECTIONS = {
@@ -33,11 +44,12 @@ _SECTIONS = {
     "Learning rate": "learning_rate schedule warmup decay_every decay_factor decay_start min_learning_rate",
     "Against overfitting": "dropout locked_dropout embedding_dropout weight_drop weight_decay "
     "label_smoothing average average_decay",
+    **RANKS_SECTION,
     "Reports": "eval_every sample_every diagnose_every",
 }
 
 
-@click.command(name="train", cls=SectionedCommand, sections=_SECTIONS)
+@click.command(name="train", cls=RankedCommand, sections=_SECTIONS)
 @click.argument("files", nargs=-1, type=TEXT_FILE, cls=Files)
 @click.option(
     "--out",
@@ -79,35 +91,78 @@ def command(
     the training. The texts are read again where the log beside the resumed file confirms that the training
     began with them; otherwise give them again.
     """
+    ranks = ranks_of(context)
+    target = OutputFiles(out or resume or _DEFAULT_OUT, resume)
+    with together(ranks):
+        checkpoint = None if resume is None else load_checkpoint(resume)
+        settings = _settings(context, files, options, checkpoint)
+        check_shards(settings.batch_size, settings.shards, ranks.size, resumed=resume is not None)
+    if ranks.size > 1:
+        check_equal(ranks, _to_compare(settings, target))
+    ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
+    settings = replace(settings, shards=ranks.shards)
+    ranks.on_first(lambda: _check_files(settings, target, overwrite))
+    with together(ranks), _naming(resume):
+        texts = read_texts(settings)
+    with _naming(resume):
+        run = TrainingRun(settings, texts, target, checkpoint, force=force, ranks=ranks)
+    if resume is not None and run.trainer.step >= run.total_steps and not run.trainer.unfinished:
+        raise ValueError(
+            f"{resume}: already at step {run.trainer.step} of {run.total_steps}; "
+            "give more --steps or --epochs, counted from the start"
+        )
+    context.exit(Session(run, as_json).execute())
+
+
+def _settings(
+    context: click.Context, files: tuple[str, ...], options: dict[str, Any], checkpoint: Checkpoint | None
+) -> TrainingSettings:
+    """Return the settings as given, or those of a checkpoint with what is given now."""
     for one, other in (("steps", "epochs"), ("epochs", "steps")):
         if given_by(context, one, "COMMANDLINE") and given_by(context, other, "DEFAULT_MAP"):
             options[other] = None  # the command line replaces the length in --config
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
-    if resume is None:
-        settings, target = TrainingSettings(files=files, **options), OutputFiles(out or _DEFAULT_OUT)
-        _check_files(settings, target, overwrite)
-        run = TrainingRun(settings, read_texts(settings), target, force=force)
-    else:
-        given = given_settings(context, ["files", *options])
-        run = _resumed_run(resume, given, OutputFiles(out or resume, resume), overwrite)
-    context.exit(Session(run, as_json).execute())
+    if checkpoint is None:
+        return TrainingSettings(files=files, **options)
+    resume = context.params["resume"]
+    with _naming(resume):
+        return resumed_settings(resume, checkpoint, given_settings(context, ["files", *options]))
 
 
-def _resumed_run(resume: str, given: dict[str, Any], files: OutputFiles, overwrite: bool) -> TrainingRun:
-    checkpoint = load_checkpoint(resume)
+@contextmanager
+def _naming(resume: str | None) -> Iterator[None]:
+    """Name the resumed file in errors of what it holds."""
     try:
-        settings = resumed_settings(resume, checkpoint, given)
-        _check_files(settings, files, overwrite)
-        run = TrainingRun(settings, read_texts(settings), files, checkpoint)
+        yield
     except (CheckpointError, KeyError) as error:
+        if resume is None:
+            raise
         raise CheckpointError(f"{resume}: {error}") from error
-    if run.trainer.step >= run.total_steps and not run.trainer.unfinished:
-        raise ValueError(
-            f"{resume}: already at step {run.trainer.step} of {run.total_steps}; "
-            "give more --steps or --epochs, counted from the start"
-        )
-    return run
+
+
+def _to_compare(settings: TrainingSettings, files: OutputFiles) -> dict[str, Any]:
+    """Return what must be equal on all ranks before the texts are read."""
+    isa = _dispatch.isa()
+    exact = isa == "baseline" or settings.precision != "float32"  # the others have the same bits in float32
+    options = {f"--{name.replace('_', '-')}": value for name, value in settings.to_json().items()}
+    files_read = options.pop("--files")
+    return {
+        "fastrnn's version": __version__,
+        "instruction set": isa if exact else "avx2 or avx512",
+        "FILES": " ".join(files_read),
+        **options,
+        "--out": files.last,
+        "the file to --resume": None if files.resumed is None else _digest(files.resumed),
+    }
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(_BLOCK):
+            found.update(block)
+        return found.hexdigest()
 
 
 def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from fastrnn.train.distributed.cpu_share import use_share
 from fastrnn.train.distributed.launch import launched_size
 from fastrnn.train.distributed.mpi_library import load_mpi
 from fastrnn.train.distributed.ranks import OneProcess
+from fastrnn.train.distributed.uncaught import end_all_by_uncaught
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed.ranks import Ranks
@@ -19,6 +20,8 @@ def start(
     shards: int | None = None, *, reduction: str = "ordered", wire: str = "float32", comm: Any = None
 ) -> Ranks:
     """Return the processes that ``mpiexec`` started, as this one of them sees them.
+
+    An exception that ends one of several processes then ends all.
 
     Each uses as many threads as its share of the CPUs that it may use, which it divides with the others that
     may use them, unless `fastrnn.set_num_threads` or ``FASTRNN_NUM_THREADS`` says how many.
@@ -64,4 +67,5 @@ def start(
 
     ranks = MPIRanks(comm, **options)
     use_share(mpi, ranks.comm)
+    end_all_by_uncaught(ranks)
     return ranks
