@@ -13,6 +13,7 @@ from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.command_line import remember_arguments
 from fastrnn.cli.errors import BAD_INPUT, failure_of
 from fastrnn.cli.examples import examples_of
+from fastrnn.cli.one_process import leave_to_first
 from fastrnn.cli.standard_streams import open_closed_streams, show
 
 __all__ = ["main"]
@@ -20,12 +21,14 @@ __all__ = ["main"]
 # The module of each command, imported when the command runs.
 _COMMANDS = {
     "train": "fastrnn.cli.train",
+    "prepare": "fastrnn.cli.prepare",
     "sample": "fastrnn.cli.sample",
     "eval": "fastrnn.cli.evaluate",
     "score": "fastrnn.cli.score",
     "next": "fastrnn.cli.next",
     "inspect": "fastrnn.cli.inspect",
     "fit": "fastrnn.cli.fit",
+    "sweep": "fastrnn.cli.sweep",
     "predict": "fastrnn.cli.predict",
     "plot": "fastrnn.cli.plot",
     "data": "fastrnn.cli.data",
@@ -35,6 +38,9 @@ _COMMANDS = {
     "info": "fastrnn.cli.info",
     "help": "fastrnn.cli.help",
 }
+
+# Those that all processes of mpiexec run together.
+_SHARED = {"train", "fit", "eval", "score", "predict"}
 
 
 class _Program(CommandGroup):
@@ -85,3 +91,5 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         show(context.get_help(), err=True)
         context.exit(BAD_INPUT)
+    if context.invoked_subcommand not in _SHARED:
+        leave_to_first(context, context.invoked_subcommand)
