@@ -1,7 +1,9 @@
 """A pass over some rows of a batch is that of the whole batch, with every random mask."""
 
 import pickle
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +141,26 @@ def test_a_head_draws_the_masks_of_its_rows(shape, axis, split):
         own, own_tape = replay.part(rows, lambda: head.forward(given))  # noqa: B023
         assert same(own, y, rows, axis)
         assert same(head.backward(own_tape, np.cos(own)), dx, rows, axis)
+
+
+@EVERY_SPLIT
+def test_a_composite_draws_the_masks_of_its_rows(split):
+    same_dtype = {"dtype": "float64", "seed": 0}
+    rnn = fr.LSTM(3, 5, 2, dropout=0.4, batch_first=True, bidirectional=True, **same_dtype)
+    net = fr.Composite(rnn=rnn, fc=fr.Head(10, [6], 2, dropout=0.5, **same_dtype))
+    x, replay = np.random.default_rng(5).normal(size=(ROWS, T, 3)), Replay(net)
+    y = replay.whole(lambda: net.forward(x))[0]
+    for rows in parts(split):
+        assert same(replay.part(rows, lambda: net.forward(x[rows]))[0], y, rows, 0)  # noqa: B023
+
+
+def test_networks_draw_for_rows_from_a_generator_of_the_part():
+    folders = [Path(fr.__file__).parent / name for name in ("language", "layers", "models")]
+    raw = re.compile(r"(self|model|network)\.rng\.[a-z_]+\(")
+    files = [path for folder in folders for path in folder.rglob("*.py") if path.name != "noise.py"]
+    # noise.py: of reservoirs, which are fitted to whole batches, not by gradients of parts.
+    assert not [(path.name, found[0]) for path in files if (found := raw.search(path.read_text()))]
+    assert raw.search("self.rng.random(x.shape)")
 
 
 def test_what_is_no_row_of_the_batch_gets_a_mask_of_the_part():

@@ -96,6 +96,14 @@ def test_every_option_computes_the_rows_of_a_batch(name):
     check(fr.LanguageModel(V, **given), "uneven")
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("split", SPLITS)
+def test_products_in_bfloat16_are_those_of_the_rows(split, ragged):
+    given = {"hidden_size": 16, "num_layers": 2, "embedding_size": 8, "precision": "bfloat16", "seed": 0}
+    for every in (None, 3):
+        check(fr.LanguageModel(V, **given, dropout=0.3), split, ragged=ragged, checkpoint_every=every)
+
+
 @pytest.mark.parametrize("name", ["halt", "tau"])
 def test_models_of_lengths_compute_the_rows_of_a_batch(name):
     given = {"seed": 0, "dtype": "float64", "dropout": 0.25, "hidden_size": 9} | OPTIONS[name]()

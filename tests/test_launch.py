@@ -207,3 +207,25 @@ def test_the_launcher_of_another_mpi_is_refused(environment, remedy):
     *_, last = finished.stderr.splitlines()
     assert f"{read_launch(others).launcher} started 4 processes, but mpi4py uses " in last
     assert f", which does not connect them; {remedy}" in last.replace("start them ", "")
+
+
+WITHOUT_ON_ONE = """
+import sys
+from fastrnn.train import distributed
+from fastrnn.train.distributed.launch import launched_rank
+if launched_rank() == 1:
+    sys.modules["mpi4py"] = None
+distributed.start()
+"""
+
+
+def test_one_rank_without_mpi4py_ends_all_ranks_with_its_message(mpiexec):
+    finished = mpiexec(3, ["-c", WITHOUT_ON_ONE], timeout=60)
+    assert finished.returncode != 0
+    assert finished.stderr.count('mpi4py is not installed; type: pip install "fastrnn[mpi]"') == 1
+
+
+def test_all_ranks_without_mpi4py_end_with_a_message(mpiexec):
+    finished = mpiexec(3, ["-c", WITHOUT_ON_ONE.replace("== 1", "< 3")], timeout=60)
+    assert finished.returncode != 0
+    assert "mpi4py is not installed" in finished.stderr

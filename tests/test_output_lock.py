@@ -186,6 +186,16 @@ def test_a_second_training_is_refused_while_the_first_lives_and_touches_nothing(
         assert contents(folder) == before
 
 
+def test_a_second_fit_is_refused_while_the_first_lives_and_touches_nothing(folder):
+    (folder / "words.csv").write_text("word,vowel\n" + "lili,i\nlulu,u\n" * 9)
+    fit = ["fit", "classify", "words.csv", "--out", "c.safetensors", "--epochs", 1, "--hidden-size", 4]
+    with holder(folder / "c.safetensors") as process:
+        before = contents(folder)
+        assert_one_line(run(*fit), 2, f"c.safetensors: process {process.pid} on .*, since .*, writes it; ")
+        assert contents(folder) == before
+    run_well(*fit)
+
+
 def test_a_training_holds_its_files_until_its_end(folder):
     process = subprocess.Popen(
         [sys.executable, "-m", "fastrnn", *map(str, TRAIN), "--steps", "1000000"],

@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 import fastrnn as fr
 from fastrnn import _dispatch
+from fastrnn.cli import output_files
+from fastrnn.cli.output_files import OutputFiles
+from fastrnn.files.output_lock import hold_output
 from fastrnn.train import SGD, Trainer, TrainingDiverged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +55,11 @@ def load_zeros(folder):
     fr.Sequential.load(path)
 
 
+def write_what_another_writes(folder):
+    with hold_output(folder / "model.safetensors"), hold_output(folder / "model.safetensors"):
+        pass
+
+
 def is_quoted(message):
     """Return whether the page has the message; where the page writes ..., anything may stand."""
     patterns = (re.escape(one).replace(re.escape("..."), ".*") for one in QUOTED)
@@ -79,11 +88,19 @@ def test_a_message_of_a_call_is_quoted_as_it_appears(call):
     assert is_quoted(f"{raised.typename}: {raised.value}"), raised.value
 
 
-@pytest.mark.parametrize("call", [read_latin, load_zeros])
+@pytest.mark.parametrize("call", [read_latin, load_zeros, write_what_another_writes])
 def test_a_message_about_a_file_is_quoted_as_it_appears(call, tmp_path):
     with pytest.raises(ValueError, match=r"latin|safetensors") as raised:
         call(tmp_path)
     message = f"{raised.typename}: {raised.value}".replace(f"{tmp_path}{os.sep}", "")
+    assert is_quoted(message), message
+
+
+def test_the_warning_of_a_file_system_is_quoted_as_it_appears(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(output_files, "file_system_of", lambda path: "cifs")
+    with click.Context(click.Command("train")):
+        OutputFiles(str(tmp_path / "model.safetensors")).check([])
+    message = capsys.readouterr().err
     assert is_quoted(message), message
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterator
+
+from fastrnn._mountinfo import lines_of, mounts
 
 __all__ = ["count_cpus", "cpu_quota"]
 
@@ -70,7 +71,7 @@ def _schedulable_cpus() -> int:
 def _groups(root: str) -> dict[str, str]:
     """Return the path of this process's group in the hierarchies that can have a quota: "v1" and "v2"."""
     groups = {}
-    for line in _lines(f"{root}/proc/self/cgroup"):
+    for line in lines_of(f"{root}/proc/self/cgroup"):
         # 4:cpu,cpuacct:/user.slice, and in version 2 0::/user.slice
         _, _, rest = line.partition(":")
         controllers, colon, path = rest.partition(":")
@@ -85,17 +86,11 @@ def _groups(root: str) -> dict[str, str]:
 
 def _mounts(root: str) -> Iterator[tuple[str, str, str]]:
     """Yield "v1" or "v2", the group at the top of each mounted hierarchy, and the mount point."""
-    for line in _lines(f"{root}/proc/self/mountinfo"):
-        # 32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
-        before, _, after = line.partition(" - ")
-        place, system = before.split(" "), after.split(" ")
-        if len(place) < 5 or len(system) < 3:
-            continue
-        (top, mount_point), kind, options = map(_unescaped, place[3:5]), system[0], system[-1]
+    for top, point, kind, options in mounts(root):
         if kind == "cgroup2":
-            yield "v2", top, mount_point
+            yield "v2", top, point
         elif kind == "cgroup" and "cpu" in options.split(","):
-            yield "v1", top, mount_point
+            yield "v1", top, point
 
 
 def _contains(top: str, group: str) -> bool:
@@ -104,22 +99,9 @@ def _contains(top: str, group: str) -> bool:
 
 
 def _quota(kind: str, folder: str) -> int | None:
-    words = [word for name in _FILES[kind] for line in _lines(f"{folder}/{name}") for word in line.split()]
+    words = [word for name in _FILES[kind] for line in lines_of(f"{folder}/{name}") for word in line.split()]
     try:
         quota, period = map(int, words)
     except ValueError:
         return None
     return -(-quota // period) if quota > 0 and period > 0 else None
-
-
-def _unescaped(path: str) -> str:
-    """Return a path of mountinfo with its spaces, which are written as octal numbers there."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().split("\n")
-    except (OSError, ValueError):
-        return []

@@ -61,15 +61,16 @@ template <class S>
 void draw_mask(const MaskProblem& p, S dropped, S kept, S* mask, int threads) {
     constexpr Index together = 8 * philox_blocks;
     const Index blocks = (p.total + 7) / 8, unused = p.offset % 8;  // numbers of the first block before the window
+    const auto begin = std::uint64_t(p.offset / 8);                 // that block
     const double work = 10.0 * double(p.steps) * double(p.width);
     const auto draw = [=, &p](Range steps) {  // by value: the stores to the mask cannot alias the captures
         for (Index step = steps.begin; step < steps.end; ++step) {
             S* const to = mask + step * p.width;
             // NumPy's generator increments its counter before it draws.
-            const std::uint64_t counter = std::uint64_t(p.first + step) * std::uint64_t(blocks) + 1;
-            for (Index first = -unused; first < p.width; first += together) {
+            std::uint64_t counter = std::uint64_t(p.first + step) * std::uint64_t(blocks) + begin + 1;
+            for (Index first = -unused; first < p.width; first += together, counter += philox_blocks) {
                 std::uint64_t drawn[4 * philox_blocks];
-                philox(counter + std::uint64_t((p.offset + first) / 8), p.key, drawn);
+                philox(counter, p.key, drawn);
                 std::uint32_t numbers[together];
                 std::memcpy(numbers, drawn, sizeof drawn);
                 const auto fill = [&numbers, to, first, dropped, kept, threshold = p.threshold](Index i, Index end) {

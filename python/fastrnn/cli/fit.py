@@ -27,8 +27,10 @@ from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.text_input import check_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.files.interrupts import defer_interrupts
+from fastrnn.files.output_lock import hold_output
 from fastrnn.models.base.model_file import write_model
 from fastrnn.train import TrainingDiverged
+from fastrnn.train.distributed.launch import launched_rank
 
 __all__ = ["command"]
 
@@ -143,6 +145,8 @@ def _fit(
     check_standard_input([*files, *valid])
     for path in (out, str(config_path(out))):
         check_output(path, [*files, *valid], overwrite=overwrite)
+    if launched_rank() == 0:  # the one that writes
+        context.with_resource(hold_output(out))  # until the command ends
     options = used_options(context)
     model = task.model(random_state=seed, verbose=sys.stderr.isatty(), **settings)
     with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:

@@ -11,7 +11,9 @@ import click
 
 from fastrnn.cli.command_line import command_line, launcher, typed_again
 from fastrnn.cli.saved_config import config_path
+from fastrnn.cli.standard_streams import show
 from fastrnn.files.atomic_files import check_writable
+from fastrnn.files.file_systems import file_system_of, renames_atomically
 
 __all__ = ["OutputFiles", "check_new", "check_output", "overwrite_option"]
 
@@ -78,6 +80,7 @@ class OutputFiles:
                 raise ValueError(f"--tensorboard: {tensorboard}: expected a folder of its own, not --out's")
         for path in outputs:
             check_writable(path)
+        _warn_of_renames(self.last)
 
     def check_new(self) -> None:
         """Check that none of the files exists, unless they are those of the training to resume.
@@ -147,6 +150,18 @@ def check_output(
     check_writable(out)
     if not overwrite:
         check_new([out], argument=argument)
+
+
+def _warn_of_renames(path: Path) -> None:
+    """Say on standard error that a file is where a failure during a save may lose it."""
+    kind = file_system_of(path)
+    if not renames_atomically(kind):
+        show(
+            f"{click.get_current_context().command_path}: warning: --out: {path} is on a file system of type "
+            f"{kind}, where a failure during a save may lose the saved model too; "
+            "save to a local disk, and copy the files from there",
+            err=True,
+        )
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "next": "fastrnn.cli.next",
     "inspect": "fastrnn.cli.inspect",
     "fit": "fastrnn.cli.fit",
+    "sweep": "fastrnn.cli.sweep",
     "predict": "fastrnn.cli.predict",
     "plot": "fastrnn.cli.plot",
     "data": "fastrnn.cli.data",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fastrnn._files import check_regular
+from fastrnn.files.file_systems import file_system_of, renames_atomically
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.files.temporary_files import create_temporary, remove_abandoned
 
@@ -56,6 +58,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         os.fsync(file.fileno())
         temporary.replace_by_rename()
         _sync_folder(target.parent)
+        _check_size(target, len(content))
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -92,6 +95,16 @@ def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def _check_size(target: Path, size: int) -> None:
+    """Check what a file system made of a rename that is not atomic there."""
+    kind = file_system_of(target)
+    if renames_atomically(kind):
+        return
+    found = target.stat().st_size
+    if found != size:
+        raise OSError(errno.EIO, f"expected {size} bytes after a rename on {kind}, found {found}")
 
 
 def _sync_folder(folder: Path) -> None:

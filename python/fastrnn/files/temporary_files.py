@@ -45,7 +45,24 @@ class Temporary:
         """Give the file its name, in place of a file that has it already."""
         if file_locks.fcntl is None:
             self._file.close()  # Windows renames no open file
-        os.replace(self.path, self._target)
+        try:
+            os.replace(self.path, self._target)
+        except OSError:
+            if not self._has_arrived():
+                raise
+
+    def _has_arrived(self) -> bool:
+        """Return whether a rename happened although it failed: NFS repeats one whose answer was lost."""
+        if self._file.closed:
+            return False
+        try:
+            descriptor = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK)  # opening asks the server
+        except OSError:
+            return False
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.fstat(self._file.fileno()))
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

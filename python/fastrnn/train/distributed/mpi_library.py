@@ -6,9 +6,12 @@ refused before anything is written.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +19,8 @@ from typing import Any
 from fastrnn.train.distributed.launch import Launch, read_launch
 
 __all__ = ["LaunchError", "check_library", "check_world", "load_mpi"]
+
+_TO_SAY_IT = 1.0  # seconds
 
 
 class LaunchError(ImportError):
@@ -32,6 +37,14 @@ def load_mpi() -> Any:
         launcher, which does not connect the processes.
     """
     launch = read_launch()
+    try:
+        return _connected(launch)
+    except LaunchError:
+        atexit.register(_end_others, launch)
+        raise
+
+
+def _connected(launch: Launch) -> Any:
     mpi = _import_mpi(launch)
     library = _name(mpi.Get_library_version())
     check_library(launch, library)
@@ -82,6 +95,19 @@ def _import_mpi(launch: Launch) -> Any:
             "load the module of this cluster's MPI, or type: pip install mpich"
         ) from error
     return MPI
+
+
+def _end_others(launch: Launch) -> None:
+    """End the other ranks, which may wait for this one in MPI; at the exit, when it has said what is wrong.
+
+    The mpiexec of Open MPI does so by itself. That of MPICH and of Intel MPI is told to as their libraries
+    would: by a line of PMI, the protocol that they speak.
+    """
+    if launch.local_rank:
+        time.sleep(_TO_SAY_IT)  # the first on this machine may have more to say, and is ended with all others
+    with contextlib.suppress(KeyError, ValueError, OSError):
+        if "MPI_LOCALRANKID" in os.environ:
+            os.write(int(os.environ["PMI_FD"]), b"cmd=abort exitcode=2\n")
 
 
 def _started(launch: Launch) -> str:

@@ -20,6 +20,8 @@ def start(
 ) -> Ranks:
     """Return the processes that ``mpiexec`` started, as this one of them sees them.
 
+    An exception that ends one of several processes then ends all.
+
     Each uses as many threads as its share of the CPUs that it may use, which it divides with the others that
     may use them, unless `fastrnn.set_num_threads` or ``FASTRNN_NUM_THREADS`` says how many.
 
