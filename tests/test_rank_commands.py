@@ -1,5 +1,7 @@
 """The commands that processes of mpiexec share, and those that they do not: once, the output of one."""
 
+import importlib
+import inspect
 import json
 import os
 import signal
@@ -10,7 +12,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from fastrnn.cli import main
+from fastrnn.cli import main, program
 from test_cli import SMALL, run, run_well
 from training_cases import TEXT
 
@@ -178,6 +180,12 @@ def test_only_the_first_process_runs_a_command_of_one_process(monkeypatch, capsy
         main([command, "--no-such-option"], prog_name="fastrnn")
     assert ended.value.code == 2
     assert f"type fastrnn {command} without mpiexec" in capsys.readouterr().err
+
+
+def test_every_other_command_knows_of_the_processes():
+    for name in program._COMMANDS.keys() - program._OF_ONE_PROCESS:
+        source = inspect.getsource(importlib.import_module(program._COMMANDS[name]))
+        assert "ranks_of" in source or "launched_size" in source, name
 
 
 def test_a_variable_that_only_looks_like_a_launcher_s_changes_nothing(monkeypatch, folder):

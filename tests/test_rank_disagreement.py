@@ -1,10 +1,15 @@
-"""Ranks whose trainers do not do the same: every option and all data that differ are refused by name."""
+"""Ranks that do not do the same: options that differ are refused, an exception on one rank ends all."""
+
+import sys
+import time
 
 import numpy as np
 import pytest
 
 import fastrnn as fr
 from fastrnn.train import Adam, ExponentialAverage, StepSchedule, Trainer, Validation
+from fastrnn.train.distributed import OneProcess
+from fastrnn.train.distributed.uncaught import end_all_if_uncaught
 from thread_ranks import run_ranks
 from training_cases import IDS, make_model
 
@@ -64,3 +69,32 @@ def test_equal_options_of_different_objects_are_the_same():
         return one.step
 
     assert run_ranks(2, run, shards=4) == [0, 0]
+
+
+SCRIPT = """
+import sys, numpy as np, fastrnn as fr
+ranks = fr.train.distributed.start()
+model = fr.LanguageModel(9, hidden_size=8, seed=0)
+data = fr.ChunkedText(np.random.default_rng(0).integers(9, size=3000), 4, 20)
+for record in fr.train.Trainer(model, data, ranks=ranks).run(20):
+    if record.step == 5 and ranks.rank == 1:
+        raise {error}
+"""
+
+
+@pytest.mark.parametrize(("error", "code"), [("MemoryError('a batch')", 1), ("KeyboardInterrupt", 130)])
+def test_an_exception_on_one_rank_of_a_script_ends_all_within_seconds(mpiexec, error, code):
+    started = time.monotonic()
+    found = mpiexec(2, ["-c", SCRIPT.format(error=error)], timeout=60)
+    assert time.monotonic() - started < 30
+    assert found.returncode == code
+    assert error.partition("(")[0] in found.stderr
+    assert "rank 1 on " in found.stderr
+    assert "ends all 2 ranks" in found.stderr
+    assert mpiexec.running() == []
+
+
+def test_what_shows_exceptions_in_one_process_stays(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    end_all_if_uncaught(OneProcess(4))
+    assert sys.excepthook is sys.__excepthook__

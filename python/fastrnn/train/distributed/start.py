@@ -8,6 +8,7 @@ from fastrnn.train.distributed.cpu_share import use_share
 from fastrnn.train.distributed.launch import launched_size
 from fastrnn.train.distributed.mpi_library import load_mpi
 from fastrnn.train.distributed.ranks import OneProcess
+from fastrnn.train.distributed.uncaught import end_all_if_uncaught
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed.ranks import Ranks
@@ -67,4 +68,5 @@ def start(
 
     ranks = MPIRanks(comm, **options)
     use_share(mpi, ranks.comm)
+    end_all_if_uncaught(ranks)
     return ranks
