@@ -1,14 +1,14 @@
 """The commands that processes of mpiexec share, and those that they do not: once, the output of one."""
 
-import importlib
-import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -182,10 +182,21 @@ def test_only_the_first_process_runs_a_command_of_one_process(monkeypatch, capsy
     assert f"type fastrnn {command} without mpiexec" in capsys.readouterr().err
 
 
-def test_every_other_command_knows_of_the_processes():
-    for name in program._COMMANDS.keys() - program._OF_ONE_PROCESS:
-        source = inspect.getsource(importlib.import_module(program._COMMANDS[name]))
-        assert "ranks_of" in source or "launched_size" in source, name
+def test_commands_that_the_processes_share_run_on_each_of_them(monkeypatch, capsys):
+    monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setenv("PMI_RANK", "1")
+    for command in program._COMMANDS.keys() - program._OF_ONE_PROCESS:
+        with monkeypatch.context() as patch:
+            patch.setattr(program, "leave_to_first", lambda *given: pytest.fail(str(given)))
+            patch.setattr(program.importlib, "import_module", _only_a_command)
+            with pytest.raises(SystemExit) as ended:
+                main([command], prog_name="fastrnn")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == "it runs\n"
+
+
+def _only_a_command(name):
+    return SimpleNamespace(command=click.Command("any", callback=lambda: print("it runs")))
 
 
 def test_a_variable_that_only_looks_like_a_launcher_s_changes_nothing(monkeypatch, folder):
