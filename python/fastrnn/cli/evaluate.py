@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import click
-import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.precision import precision_option
+from fastrnn.cli.prepared_texts import EncodedText, count_id, encoded_text, open_prepared, stream_ids
 from fastrnn.cli.rank_errors import ending_all, together
 from fastrnn.cli.ranked_command import RankedCommand
 from fastrnn.cli.ranks_options import start_ranks
@@ -67,6 +68,9 @@ def command(
 ) -> None:
     """Evaluate MODEL on the text in FILE, or in standard input if that is -.
 
+    Of a text that fastrnn prepare made with the vocabulary of MODEL, it is the validation text, if there is
+    one.
+
     A model trained on one stream carries its state through the whole text; all symbols but the first are
     predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
     of the line is predicted too. The processes of mpiexec share the streams, or the lines.
@@ -75,14 +79,15 @@ def command(
     share_standard_input(ranks, [file])
     with together(ranks), name_text(file):
         checkpoint = load_language_model(model, precision)
-        text = read_input([file], encoding)
+        prepared = open_prepared([file])
+        text = read_input([file], encoding) if prepared is None else encoded_text(prepared)
         rows = _encoded(checkpoint, text, unknown)
     _warn_of_idle(ranks, batch_size, checkpoint)
     with ending_all(ranks, (Exception,)), name_text(file):
         shown = ranks.size == 1 and progress_is_shown(as_json)
         result = _evaluate(checkpoint, rows, batch_size, ranks, shown=shown)
     unknown_id = checkpoint.vocabulary.unknown_id
-    unknown_tokens = sum(int(np.count_nonzero(ids == unknown_id)) for ids in rows)
+    unknown_tokens = sum(count_id(ids, unknown_id) for ids in rows)
     if not math.isfinite(result.loss):
         raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")
     skipped = _count_unknown(checkpoint, text) if unknown == "skip" else 0
@@ -118,15 +123,17 @@ def _warn_of_idle(ranks: Ranks, streams: int, checkpoint: Checkpoint) -> None:
         )
 
 
-def _encoded(checkpoint: Checkpoint, text: str, unknown: str | None) -> list[NDArray[np.int64]]:
+def _encoded(checkpoint: Checkpoint, text: str | EncodedText, unknown: str | None) -> list[NDArray[Any]]:
     """Return the ids of each line for a model of sentences, else those of the whole text."""
-    if is_sentence_model(checkpoint):
-        return encode_lines(checkpoint.vocabulary, text, unknown)
-    return [checkpoint.vocabulary.encode_stream(text, unknown=unknown)]
+    if not is_sentence_model(checkpoint):
+        return [stream_ids(checkpoint.vocabulary, text, unknown=unknown)]
+    if isinstance(text, EncodedText):
+        raise ValueError(f"{text.path}: is one stream of ids; the model was trained on sentences")
+    return encode_lines(checkpoint.vocabulary, text, unknown)
 
 
 def _evaluate(
-    checkpoint: Checkpoint, rows: list[NDArray[np.int64]], streams: int, ranks: Ranks, *, shown: bool
+    checkpoint: Checkpoint, rows: list[NDArray[Any]], streams: int, ranks: Ranks, *, shown: bool
 ) -> Evaluation:
     model = checkpoint.model
     if is_sentence_model(checkpoint):
@@ -137,7 +144,9 @@ def _evaluate(
         return evaluate(reader, rows[0], batch_size=streams, ranks=ranks)
 
 
-def _count_unknown(checkpoint: Checkpoint, text: str) -> int:
+def _count_unknown(checkpoint: Checkpoint, text: str | EncodedText) -> int:
     """Count the tokens that are not in the vocabulary; for sentences, line ends are not tokens."""
+    if isinstance(text, EncodedText):
+        return 0
     parts = text_lines(text) if is_sentence_model(checkpoint) else [text]
     return sum(checkpoint.vocabulary.coverage(part).unknown_tokens for part in parts)

@@ -19,6 +19,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("fastrnn train --resume book.safetensors --steps 5000", "continue a training"),
         ("cat *.txt | fastrnn train -", "texts from standard input"),
     ),
+    "prepare": (
+        ("fastrnn prepare wiki.txt --level word --max-types 50000 --out wiki.ids", "once"),
+        ("fastrnn train wiki.ids", "as often as you like"),
+        ("fastrnn prepare test.txt --vocabulary wiki.ids --out test.ids", "to fastrnn eval"),
+    ),
     "sample": (
         ('fastrnn sample book.safetensors --prompt "Once upon"', "continue a text"),
         ("fastrnn sample book.safetensors --temperature 0.5 --length 300", "a safer text"),

@@ -6,7 +6,8 @@ __all__ = ["COMMANDS", "OPTIONS", "option_for"]
 
 # Of each entry: the words, with blanks between them, and what to type in fastrnn.
 _COMMANDS = {
-    "fastrnn train FILE": "learn pretrain prepare preprocess tokenize demo",
+    "fastrnn train FILE": "learn pretrain demo",
+    "fastrnn prepare FILE --out NAME.ids": "preprocess tokenize encode binarize preprocess-data",
     "fastrnn train --resume MODEL": "resume finetune fine-tune continue",
     "fastrnn sample MODEL": "generate gen write draw",
     "fastrnn sample MODEL --prompt TEXT": "complete infer inference prompt chat",

@@ -21,6 +21,7 @@ __all__ = ["main"]
 # The module of each command, imported when the command runs.
 _COMMANDS = {
     "train": "fastrnn.cli.train",
+    "prepare": "fastrnn.cli.prepare",
     "sample": "fastrnn.cli.sample",
     "eval": "fastrnn.cli.evaluate",
     "score": "fastrnn.cli.score",

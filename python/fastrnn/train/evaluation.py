@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn._checks import as_size
-from fastrnn.data.batching import check_text_ids
+from fastrnn.data.batching import as_stored_ids
 from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.language.losses import select_rows
@@ -79,7 +79,7 @@ def evaluate(
     ----------
     model : LanguageModel
     ids : array_like of int, shape [tokens]
-        The text, at least two tokens.
+        The text, at least two tokens. Those of a `PreparedText` are read through its memory map.
     batch_size : int, default 1
         N.
     seq_length : int, default 256
@@ -107,7 +107,7 @@ def evaluate(
     >>> result.tokens, abs(result.loss - math.log(4)) < 0.5
     (5, True)
     """
-    text = check_text_ids("ids", ids)
+    text = as_stored_ids("ids", ids)
     if len(text) < 2:
         raise ValueError(f"text: expected at least 2 tokens to predict one from the other, got {len(text)}")
     streams = min(as_size("batch_size", batch_size), len(text) - 1)
