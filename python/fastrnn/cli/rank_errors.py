@@ -33,8 +33,8 @@ def first_prints(rank: int) -> None:
 def together(ranks: Ranks) -> Iterator[None]:
     """Run what each rank does by itself; where it fails on one, it fails on all. Collective at its end.
 
-    The body must not be collective. An exception that all ranks raise is raised again on each; otherwise a
-    message names the ranks that failed, and their hosts.
+    The body must not be collective. An exception that all ranks raise is raised again on each, Ctrl-C as
+    `click.Abort`; otherwise a message names the ranks that failed, and their hosts.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ def together(ranks: Ranks) -> Iterator[None]:
     failures = ranks.gather(None if error is None else (socket.gethostname(), _report(error)))
     messages = {None if found is None else found[1] for found in failures}
     if error is not None and len(messages) == 1:
+        if isinstance(error, KeyboardInterrupt):
+            raise click.Abort from error
         raise error
     failed = [(rank, *found) for rank, found in enumerate(failures) if found is not None]
     if failed:

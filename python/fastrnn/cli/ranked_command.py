@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrnn.cli.rank_errors import first_prints, together
+from fastrnn.cli.errors import FailedRanks
+from fastrnn.cli.rank_errors import ending_all, first_prints, together
 from fastrnn.cli.sections import SectionedCommand
 from fastrnn.train.distributed import start
 from fastrnn.train.distributed.launch import read_launch
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["RankedCommand", "ranks_of"]
 
 _RANKS = "fastrnn.ranks"
+# What `together`, `check_equal`, `write_on_first` and click raise on all ranks.
+_AGREED = (
+    *(click.exceptions.Exit, click.Abort, click.ClickException, FailedRanks),
+    *(ValueError, ImportError, OSError, MemoryError),
+)
 
 
 class RankedCommand(SectionedCommand):
@@ -33,10 +39,15 @@ class RankedCommand(SectionedCommand):
         first_prints(read_launch().local_rank)  # one process of each machine says that MPI is missing there
         ranks = start()
         first_prints(ranks.rank)
-        with together(ranks):
+        with ending_all(ranks, alike=_AGREED), together(ranks):
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_RANKS] = ranks
         return context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Ctrl-C between its parts, or a fault of the program, ends all ranks."""
+        with ending_all(ranks_of(ctx), alike=_AGREED):
+            return super().invoke(ctx)
 
 
 def ranks_of(context: click.Context) -> Ranks:
