@@ -40,7 +40,7 @@ _COMMANDS = {
 }
 
 # Those that all processes of mpiexec run together.
-_SHARED = {"train", "fit", "eval", "score", "predict"}
+_SHARED = {"train", "fit", "sweep", "eval", "score", "predict"}
 
 
 class _Program(CommandGroup):
