@@ -67,6 +67,10 @@ class MPIRanks(Ranks):
         """See `Ranks.join`."""
         self.comm.Allgatherv(MPI.IN_PLACE, _buffer(parts, counts))
 
+    def swap(self, other: int, sent: NDArray[Any], received: NDArray[Any]) -> None:
+        """See `Ranks.swap`."""
+        self.comm.Sendrecv(sent, other, recvbuf=received, source=other)
+
     def add_up(self, values: Array) -> None:
         """See `Ranks.add_up`."""
         self.comm.Allreduce(MPI.IN_PLACE, values, MPI.SUM)
