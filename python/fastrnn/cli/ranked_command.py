@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from fastrnn.cli.errors import FailedRanks
 from fastrnn.cli.rank_errors import ending_all, first_prints, together
 from fastrnn.cli.sections import SectionedCommand
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.distributed import start
 
 if TYPE_CHECKING:
@@ -36,8 +38,11 @@ class RankedCommand(SectionedCommand):
     ) -> click.Context:
         """Return the context of a call whose options are right on all ranks."""
         first_prints()
-        ranks = start()
-        with ending_all(ranks, alike=_AGREED), together(ranks):
+        with ExitStack() as stack:
+            with defer_interrupts():  # MPI connects all ranks or none
+                ranks = start()
+                stack.enter_context(ending_all(ranks, alike=_AGREED))
+                stack.enter_context(together(ranks))
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_RANKS] = ranks
         return context
