@@ -12,6 +12,7 @@ from fastrnn.models.base import fitting
 from fastrnn.models.base.examples import Examples
 from fastrnn.models.base.fitting import mean_loss, split_examples
 from fastrnn.train import TrainingDiverged
+from fastrnn.train.distributed import OneProcess
 
 WORDS = ["lili", "mimi", "nini", "kiki", "titi", "lulu", "mumu", "nunu", "kuku", "tutu"]
 VOWELS = ["i"] * 5 + ["u"] * 5
@@ -66,14 +67,14 @@ def test_the_loss_of_an_epoch_is_the_mean_over_all_examples_whatever_the_batches
     whole = model._examples(WORDS, VOWELS)
     expected = model.network_.loss(whole.batch(np.arange(10)))
     assert model.history_["loss"][0] == pytest.approx(expected, rel=1e-5)
-    assert mean_loss(model.network_, whole, 4) == pytest.approx(expected, rel=1e-5)
+    assert mean_loss(model.network_, whole, 4, OneProcess()) == pytest.approx(expected, rel=1e-5)
 
 
 def scores(monkeypatch, values):
     """Let the validation scores be these; return the parameters after each epoch."""
     seen = []
 
-    def score(model, examples):
+    def score(model, examples, ranks):
         seen.append(flat(model))
         return values[len(seen) - 1]
 

@@ -169,6 +169,16 @@ def test_class_weights_move_predictions():
     assert share(class_weight={"rare": 100.0}) > 0.9
 
 
+def test_steps_after_the_end_of_a_sequence_have_no_labels_that_count():
+    X, y = ["abab", "b"], [[{"A"}, {"B"}, {"A"}, {"B"}], [{"A", "B"}]]
+    model = small(epochs=1).fit(X, y)
+    batch = model._examples(X, y).batch(np.arange(2))
+    assert batch.weights.tolist() == [[1, 1], [1, 0], [1, 0], [1, 0]]
+    with model.network_.parameters.edit() as views:
+        views["output.weight"][...], views["output.bias"][...] = 0.0, 1.0
+    assert model.score(X, y) == 1 / 5  # both labels at each step
+
+
 def test_class_weights_of_several_labels_are_those_of_their_presence():
     random = np.random.default_rng(0)
     X = [random.integers(0, 2, size=5).tolist() for _ in range(60)]

@@ -6,7 +6,8 @@ __all__ = ["COMMANDS", "OPTIONS", "option_for"]
 
 # Of each entry: the words, with blanks between them, and what to type in fastrnn.
 _COMMANDS = {
-    "fastrnn train FILE": "learn pretrain prepare preprocess tokenize demo",
+    "fastrnn train FILE": "learn pretrain demo",
+    "fastrnn prepare FILE --out NAME.ids": "preprocess tokenize encode binarize preprocess-data",
     "fastrnn train --resume MODEL": "resume finetune fine-tune continue",
     "fastrnn sample MODEL": "generate gen write draw",
     "fastrnn sample MODEL --prompt TEXT": "complete infer inference prompt chat",
@@ -22,6 +23,7 @@ _COMMANDS = {
     "fastrnn fit transcribe FILE --out MODEL": "transcribe ctc asr",
     "fastrnn fit forecast FILE --out MODEL": "forecast timeseries",
     "fastrnn convert SOURCE TARGET": "export import onnx",
+    "fastrnn sweep FILE.toml": "search tune tuning grid gridsearch hyperopt optimize",
     "fastrnn quantize MODEL --out SMALL": "quantise compress shrink int8 quantization",
     "fastrnn plot LOG": "curve curves chart graph",
     "fastrnn data": "dataset datasets download corpus",

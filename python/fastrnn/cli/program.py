@@ -13,6 +13,7 @@ from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.command_line import remember_arguments
 from fastrnn.cli.errors import BAD_INPUT, failure_of
 from fastrnn.cli.examples import examples_of
+from fastrnn.cli.one_process import is_launched, leave_to_first
 from fastrnn.cli.standard_streams import open_closed_streams, show
 
 __all__ = ["main"]
@@ -20,12 +21,14 @@ __all__ = ["main"]
 # The module of each command, imported when the command runs.
 _COMMANDS = {
     "train": "fastrnn.cli.train",
+    "prepare": "fastrnn.cli.prepare",
     "sample": "fastrnn.cli.sample",
     "eval": "fastrnn.cli.evaluate",
     "score": "fastrnn.cli.score",
     "next": "fastrnn.cli.next",
     "inspect": "fastrnn.cli.inspect",
     "fit": "fastrnn.cli.fit",
+    "sweep": "fastrnn.cli.sweep",
     "predict": "fastrnn.cli.predict",
     "plot": "fastrnn.cli.plot",
     "data": "fastrnn.cli.data",
@@ -35,6 +38,9 @@ _COMMANDS = {
     "info": "fastrnn.cli.info",
     "help": "fastrnn.cli.help",
 }
+
+# Those that the processes of mpiexec do not share.
+_OF_ONE_PROCESS = {*"sample next inspect plot data quantize convert bench info help".split()}
 
 
 class _Program(CommandGroup):
@@ -59,12 +65,23 @@ class _Program(CommandGroup):
         try:
             result = super().main(*args, **extra)
         except BaseException as error:
-            failure = failure_of(error)
+            said = _of_all_ranks(error, list(args[0]) if args and args[0] else sys.argv[1:])
+            failure = failure_of(said)
             if failure is None:
-                raise
+                raise said
             show(failure.line(), err=True)
             sys.exit(failure.code)
         sys.exit(result if isinstance(result, int) else 0)
+
+
+def _of_all_ranks(error: BaseException, words: list[str]) -> BaseException:
+    """Return an exception, or what all ranks say of it where others wait to meet this one."""
+    shared = words[:1] and words[0] in _COMMANDS and words[0] not in _OF_ONE_PROCESS
+    if not shared or "mpi4py.MPI" in sys.modules or not is_launched() or isinstance(error, SystemExit):
+        return error
+    from fastrnn.cli.ranked_command import meet_late
+
+    return meet_late(error)
 
 
 _SETTINGS = {
@@ -85,3 +102,5 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         show(context.get_help(), err=True)
         context.exit(BAD_INPUT)
+    if context.invoked_subcommand in _OF_ONE_PROCESS:
+        leave_to_first(context, context.invoked_subcommand)

@@ -14,7 +14,6 @@ import click
 
 from fastrnn.cli.errors import FAILED, FailedRanks, Failure, failure_of
 from fastrnn.cli.standard_streams import show
-from fastrnn.train.distributed.launch import launched_rank
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
@@ -24,9 +23,9 @@ __all__ = ["check_equal", "ending_all", "first_prints", "together", "write_on_fi
 _LONGEST_SHOWN = 60  # characters of a value in a message; a digest is longer
 
 
-def first_prints() -> None:
-    """Drop what this process prints from now on, unless it is rank 0; `ending_all` still reports."""
-    if launched_rank():
+def first_prints(rank: int) -> None:
+    """Drop what this process prints from now on, unless its rank is 0; `ending_all` still reports."""
+    if rank:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the end
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastrnn.cli.command_line import launcher
 from fastrnn.cli.memory import describe_bytes
+from fastrnn.cli.prepared_texts import EncodedText, count_id
 from fastrnn.cli.saved_config import describe_changes
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_run import TrainingRun
@@ -72,8 +73,14 @@ def _amounts(run: TrainingRun) -> str:
     train, valid, size = run.texts.train, run.texts.valid, len(run.vocabulary)
     if run.settings.level == "char":
         return f"{len(train):,} symbols to train on, {len(valid):,} to validate on, {size} distinct"
-    words = run.vocabulary.coverage(valid) if valid else None
-    held_out = "none" if words is None else f"{words.tokens:,} ({1 - words.fraction:.1%} unknown)"
+    held_out = "none"
+    if isinstance(valid, EncodedText) and len(valid):
+        words = len(valid) - count_id(valid.ids, run.vocabulary.eos_id)
+        unknown = count_id(valid.ids, run.vocabulary.unknown_id)
+        held_out = f"{words:,} ({unknown / max(words, 1):.1%} unknown)"
+    elif isinstance(valid, str) and valid:
+        covered = run.vocabulary.coverage(valid)
+        held_out = f"{covered.tokens:,} ({1 - covered.fraction:.1%} unknown)"
     return f"{run.data.tokens:,} words to train on, {held_out} to validate on, {size:,} distinct"
 
 

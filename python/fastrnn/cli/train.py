@@ -17,12 +17,14 @@ from fastrnn.cli.config import Files, config_option
 from fastrnn.cli.given_options import given_by, given_settings
 from fastrnn.cli.output import json_option
 from fastrnn.cli.output_files import OutputFiles, overwrite_option
+from fastrnn.cli.prepared_texts import open_prepared, prepared_options
 from fastrnn.cli.rank_errors import check_equal, together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.ranks_options import RANKS_SECTION, start_ranks
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
 from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, settings_options
+from fastrnn.cli.text_input import share_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
@@ -82,10 +84,10 @@ def command(
 ) -> None:
     """Train a language model on FILES, or by default on the Python standard library's source.
 
-    FILES are texts; - is standard input. The command saves the last model with everything that --resume
-    needs (OUT.safetensors), the model with the lowest validation loss (OUT.best.safetensors), a log with one
-    JSON object per step and per warning (OUT.jsonl), and its options, for --config (OUT.config.toml). Ctrl-C,
-    SIGTERM and SIGHUP stop and save.
+    FILES are texts, or one file that fastrnn prepare made of some; - is standard input. The command saves
+    the last model with everything that --resume needs (OUT.safetensors), the model with the lowest validation
+    loss (OUT.best.safetensors), a log with one JSON object per step and per warning (OUT.jsonl), and its
+    options, for --config (OUT.config.toml). Ctrl-C, SIGTERM and SIGHUP stop and save.
 
     With --resume, options given now replace the saved ones where they can; --steps counts from the start of
     the training. The texts are read again where the log beside the resumed file confirms that the training
@@ -100,13 +102,12 @@ def command(
         checkpoint = None if resume is None else load_checkpoint(resume)
         settings = _settings(context, files, options, checkpoint)
         check_shards(settings.batch_size, settings.shards, ranks.size, resumed=resume is not None)
-        if ranks.size > 1 and "-" in (*settings.files, settings.valid):
-            raise ValueError("-: expected a file; only one of several processes has the standard input")
         compared = _to_compare(settings, target) if ranks.size > 1 else {}
     check_equal(ranks, compared)
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
     settings = replace(settings, shards=ranks.shards)
     ranks.on_first(lambda: _check_files(settings, target, overwrite))
+    share_standard_input(ranks, (*settings.files, settings.valid))
     with together(ranks), _naming(resume):
         texts = read_texts(settings)
     with _naming(resume):
@@ -129,6 +130,7 @@ def _settings(
     if options["steps"] is not None and options["epochs"] is not None:
         raise click.UsageError("--steps and --epochs: give only one of them", context)
     if checkpoint is None:
+        options = prepared_options(files, options, given_settings(context, options))
         return TrainingSettings(files=files, **options)
     resume = context.params["resume"]
     with _naming(resume):
@@ -173,6 +175,10 @@ def _digest(path: str) -> str:
 def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool) -> None:
     texts = (*settings.files, *([] if settings.valid is None else [settings.valid]))
     files.check(texts, settings.tensorboard)
+    prepared = open_prepared(settings.files)
+    if prepared is not None:
+        with prepared:
+            prepared.verify()
     click.get_current_context().with_resource(hold_output(files.last))  # until the command ends
     if not overwrite:
         files.check_new()

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.cli.batch_size import check_sentences, check_streams
+from fastrnn.cli.prepared_texts import EncodedText, stream_ids
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.data import ChunkedText, SentenceBatches, Vocabulary
 from fastrnn.train import (
@@ -54,6 +55,9 @@ def make_vocabulary(settings: TrainingSettings, texts: TrainingTexts) -> Vocabul
     ValueError
         If no symbol is frequent enough.
     """
+    if isinstance(texts.train, EncodedText) or isinstance(texts.valid, EncodedText):
+        assert texts.prepared is not None
+        return texts.prepared.vocabulary
     eos = EOS if settings.has_end_symbol else None
     if settings.level == "char" and settings.max_types is None and settings.min_count == 1:
         return Vocabulary.from_text(_vocabulary_text(settings, texts.train + texts.valid), eos=eos)
@@ -103,7 +107,7 @@ def _start(settings: TrainingSettings, vocabulary: Vocabulary) -> int | None:
     return int(vocabulary.encode("\n")[0]) if "\n" in vocabulary else None
 
 
-def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> TrainingData:
+def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str | EncodedText) -> TrainingData:
     """Return the batches of a training text, as one stream or as one sentence per line.
 
     Raises
@@ -115,7 +119,7 @@ def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> 
         sentences = _sentences(settings, vocabulary, text)
         check_sentences(settings.batch_size, len(sentences.lengths))
         return sentences
-    ids: Any = vocabulary.encode_stream(text)
+    ids: Any = stream_ids(vocabulary, text)
     kind = "words" if settings.level == "word" else "symbols"
     check_streams(settings.batch_size, settings.seq_length, len(ids), kind)
     return ChunkedText(
@@ -123,7 +127,9 @@ def make_data(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> 
     )
 
 
-def make_validation(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> Validation | None:
+def make_validation(
+    settings: TrainingSettings, vocabulary: Vocabulary, text: str | EncodedText
+) -> Validation | None:
     """Return the validation data, or None if the text is empty.
 
     Raises
@@ -136,7 +142,7 @@ def make_validation(settings: TrainingSettings, vocabulary: Vocabulary, text: st
     try:
         if settings.sentences:
             return Validation(_sentences(settings, vocabulary, text), settings.eval_every, settings.patience)
-        ids = vocabulary.encode_stream(text)
+        ids = stream_ids(vocabulary, text)
         streams = max(1, min(settings.batch_size, len(ids) // _TOKENS_PER_STREAM))
         return Validation(ids, settings.eval_every, settings.patience, streams)
     except ValueError as error:
@@ -144,7 +150,10 @@ def make_validation(settings: TrainingSettings, vocabulary: Vocabulary, text: st
         raise ValueError(f"{where}: the validation text cannot be measured: {error}") from None
 
 
-def _sentences(settings: TrainingSettings, vocabulary: Vocabulary, text: str) -> SentenceBatches:
+def _sentences(
+    settings: TrainingSettings, vocabulary: Vocabulary, text: str | EncodedText
+) -> SentenceBatches:
+    assert isinstance(text, str)  # `read_texts` refuses others
     rows = encode_lines(vocabulary, text)
     if settings.longest_line is not None:
         rows = [row for row in rows if len(row) <= settings.longest_line]

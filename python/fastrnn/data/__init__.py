@@ -8,6 +8,7 @@ from fastrnn.data.corpus import read_text, standard_library_text
 from fastrnn.data.counting import Coverage
 from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.mel import log_mel, mel_filters
+from fastrnn.data.prepared_text import PreparedText
 from fastrnn.data.reading import read_lines
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.data.shipped import (
@@ -20,6 +21,7 @@ from fastrnn.data.shipped import (
     load_tales,
 )
 from fastrnn.data.tables import read_jsonl, read_pairs, read_series, read_table
+from fastrnn.data.text_preparation import prepare
 from fastrnn.data.tokenize import split_words
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.data.wav import read_wav
@@ -29,6 +31,7 @@ __all__ = [
     "ChunkedText",
     "Coverage",
     "ExampleBatches",
+    "PreparedText",
     "SentenceBatches",
     "TrainingData",
     "Vocabulary",
@@ -43,6 +46,7 @@ __all__ = [
     "log_mel",
     "mel_filters",
     "pad_batch",
+    "prepare",
     "read_conll",
     "read_jsonl",
     "read_lines",

@@ -100,7 +100,9 @@ class ChunkedText:
     Parameters
     ----------
     ids : array_like of int, shape [symbols]
-        The text as ids.
+        The text as ids. An array of integers that nobody can write to is used where it is, whatever their
+        size, such as those of a `PreparedText` or a ``np.memmap`` of mode "r": a chunk then reads its own
+        steps only. Others are copied.
     batch_size : int
         N, the number of streams.
     seq_length : int
@@ -161,7 +163,9 @@ class ChunkedText:
             raise ValueError(
                 f"backward_length: expected seq_length={self.seq_length} or more, got {backward_length}"
             )
-        symbols = as_text_ids("ids", ids)
+        symbols = as_stored_ids("ids", ids)
+        if not _is_constant(symbols):
+            symbols = symbols.astype(np.int64)
         if len(symbols) < self.seq_length + 1:
             raise ValueError(
                 f"text: expected at least seq_length + 1 = {self.seq_length + 1} symbols, "
@@ -216,9 +220,11 @@ class ChunkedText:
     def _chunk(self, index: int, rows: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         first = self._first(index)
         part = slice(first, (index + 1) * self.seq_length)
-        inputs, targets = (np.ascontiguousarray(ids[rows, part].T) for ids in (self._inputs, self._targets))
+        inputs, targets = (
+            np.ascontiguousarray(ids[rows, part].T, np.int64) for ids in (self._inputs, self._targets)
+        )
         if first < index * self.seq_length:
-            targets = targets.copy()  # with one stream they are still a view of the text
+            targets = targets.copy()  # with one stream they may still be a view of the text
             targets[: index * self.seq_length - first] = NO_TARGET
         return inputs, targets
 
@@ -270,13 +276,26 @@ class ChunkedText:
         return max(0, (index + 1) * self.seq_length - self.backward_length)
 
 
-def as_text_ids(name: str, ids: ArrayLike, *, copy: bool = True) -> NDArray[np.int64]:
-    """Check the ids of a text and return them as a one-dimensional int64 array."""
+def as_text_ids(name: str, ids: ArrayLike) -> NDArray[np.int64]:
+    """Check the ids of a text and return them as a one-dimensional int64 array of their own."""
+    return as_stored_ids(name, ids).astype(np.int64)
+
+
+def as_stored_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
+    """Check the ids of a text and return them as a one-dimensional array, of integers of any size."""
     if isinstance(ids, str):
         raise TypeError(f"{name}: expected integers, got str; write vocabulary.encode(text)")
-    array = np.asarray(of_others(name, ids))
+    array: NDArray[Any] = np.asarray(of_others(name, ids))
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [symbols], got {list(array.shape)}")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name}: expected integers, got {array.dtype}")
-    return array.astype(np.int64, copy=copy)
+    return array if array.size else array.astype(np.int64)
+
+
+def _is_constant(array: NDArray[Any]) -> bool:
+    """Return whether nobody can write to an array: neither to it nor to what it is a view of."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not base.flags.writeable:
+        base = base.base
+    return not isinstance(base, np.ndarray)

@@ -17,6 +17,7 @@ __all__ = [
     "as_encoding",
     "as_paths",
     "binary_chunks",
+    "decode_chunk",
     "file_chunks",
     "line_pieces",
     "read_lines",
@@ -145,7 +146,7 @@ def binary_chunks(
     offset, started = 0, False
     while True:
         content = file.read(_CHUNK_SIZE)
-        text = _decode(name, decoder, content, offset, encoding)
+        text = decode_chunk(name, decoder, content, offset, encoding)
         if text and not started:
             text, started = text.removeprefix("\ufeff"), True
         if text:
@@ -157,7 +158,10 @@ def binary_chunks(
             report(len(content))
 
 
-def _decode(name: str, decoder: codecs.IncrementalDecoder, content: bytes, offset: int, encoding: str) -> str:
+def decode_chunk(
+    name: str, decoder: codecs.IncrementalDecoder, content: bytes, offset: int, encoding: str
+) -> str:
+    """Decode bytes of a file from an offset on, none at its end; `name` is what messages call the file."""
     pending = decoder.getstate()[0]  # bytes of a character that the last chunk split
     try:
         return decoder.decode(content, final=not content)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fastrnn._files import check_regular
 from fastrnn.files.file_systems import file_system_of, renames_atomically
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.files.temporary_files import create_temporary, remove_abandoned
 
-__all__ = ["check_writable", "name_file_in_errors", "write_atomically"]
+__all__ = ["check_writable", "name_file_in_errors", "replaced_file", "write_atomically"]
 
 # Paths beside which this process has looked for what dead ones left.
 _cleared: set[Path] = set()
@@ -48,17 +49,48 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     ...     path.read_bytes(), [entry.name for entry in path.parent.iterdir()]
     (b'new', ['a.bin'])
     """
+    with defer_interrupts(), replaced_file(path) as (_, file), name_file_in_errors(path):
+        file.write(content)
+
+
+@contextmanager
+def replaced_file(path: str | os.PathLike[str]) -> Iterator[tuple[Path, BinaryIO]]:
+    """Yield a temporary file that replaces a file atomically once the body has ended, however long it takes.
+
+    If the body raises an error, the old file stays as it was and the temporary one is removed.
+
+    Parameters
+    ----------
+    path : path
+        As for `write_atomically`.
+
+    Yields
+    ------
+    temporary : Path
+        Where the temporary file is; other processes may write to it too, before the body ends.
+    file : binary file
+
+    Raises
+    ------
+    OSError
+        As `write_atomically`. Errors of the body's own writes do not name ``path``: see
+        `name_file_in_errors`.
+    """
     target = Path(os.path.realpath(path))
     check_regular(path)
     if target not in _cleared:
         _clear(target)
-    with defer_interrupts(), name_file_in_errors(path), create_temporary(target) as (temporary, file):
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        temporary.replace_by_rename()
-        _sync_folder(target.parent)
-        _check_size(target, len(content))
+    with ExitStack() as stack:
+        with name_file_in_errors(path):
+            temporary, file = stack.enter_context(create_temporary(target))
+        yield temporary.path, file
+        with defer_interrupts(), name_file_in_errors(path):
+            file.flush()
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+            temporary.replace_by_rename()
+            _sync_folder(target.parent)
+            _check_size(target, size)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -14,13 +14,23 @@ STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGHUP", "SIGTERM", "SIGINT") if hasattr(signal, name)
 )
 
+# Launchers pass it on without ending the processes soon after.
+_MORE_SIGNALS = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
+
 
 @contextmanager
-def defer_interrupts() -> Iterator[None]:
+def defer_interrupts() -> Iterator[list[int]]:
     """Defer SIGINT, SIGTERM and SIGHUP while the body runs, and deliver the first one after it.
+
+    And SIGUSR1, if the program has a handler for it.
 
     Makes several changes atomic, such as those of the parameters and of the step count. Python delivers
     signals only to the main thread, so other threads have nothing to defer.
+
+    Yields
+    ------
+    received : list of int
+        The signals that have come so far: a long body looks whether there are any.
 
     Examples
     --------
@@ -36,8 +46,9 @@ def defer_interrupts() -> Iterator[None]:
     """
     # A handler installed outside Python reads as None and cannot be restored.
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    handlers |= {number: own for number in _MORE_SIGNALS if callable(own := signal.getsignal(number))}
     if threading.current_thread() is not threading.main_thread() or None in handlers.values():
-        yield
+        yield []
         return
     # One that is ignored stays so: recorded here, it would take the place of one that is not.
     handlers = {number: one for number, one in handlers.items() if one is not signal.SIG_IGN}
@@ -45,7 +56,7 @@ def defer_interrupts() -> Iterator[None]:
     try:
         for number in handlers:
             signal.signal(number, lambda number, frame: received.append(number))
-        yield
+        yield received
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

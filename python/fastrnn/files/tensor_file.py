@@ -35,7 +35,11 @@ QUANTIZED_VERSION = 2  # whose field `quantized` names the precision of the weig
 
 METADATA_KEY = "fastrnn"  # of the header's metadata; its value is JSON
 # The line that loads a file whose class has no `load`.
-_LINES = {"LanguageModel": "fastrnn.train.load_checkpoint(path)", "Trainer": "trainer.load(path)"}
+_LINES = {
+    "LanguageModel": "fastrnn.train.load_checkpoint(path)",
+    "PreparedText": "fastrnn.data.PreparedText.open(path)",
+    "Trainer": "trainer.load(path)",
+}
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _DTYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"},

@@ -15,8 +15,7 @@ from fastrnn._plain import as_fields, as_list, as_mapping
 from fastrnn.models.backtest import Backtest
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch
-from fastrnn.models.base.fitting import mean_loss
+from fastrnn.models.base.examples import Examples, as_batch, fraction_of, weighted_loss
 from fastrnn.models.closed_loop import ClosedLoop
 from fastrnn.models.forecast_network import ForecastBatch, ForecastNetwork
 from fastrnn.models.number_targets import r2_score
@@ -25,6 +24,8 @@ from fastrnn.models.series_transform import SeriesTransform
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["Forecaster"]
 
@@ -82,7 +83,14 @@ class Forecaster(SequenceModel):
     difference: int | Sequence[int] | None = None
     levels: int = 19
 
-    def fit(self, X: Any, exogenous: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        exogenous: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        ranks: Ranks | None = None,
+    ) -> Self:
         """Train the model from the beginning.
 
         Parameters
@@ -93,12 +101,14 @@ class Forecaster(SequenceModel):
             What is known of each step beforehand, such as the month.
         validation : (series, exogenous), optional
             Default with `early_stopping`: the last windows.
+        ranks : Ranks, optional
+            The processes that train the model together; see `SequenceModel.fit`.
 
         Returns
         -------
         self
         """
-        return super().fit(X, exogenous, validation=validation)
+        return super().fit(X, exogenous, validation=validation, ranks=ranks)
 
     def predict(
         self,
@@ -270,8 +280,11 @@ class Forecaster(SequenceModel):
         first = training.subset(np.arange(last - self.window + 1))
         return first, training.subset(np.arange(last, len(training)))
 
-    def _score_examples(self, examples: Examples) -> float:
-        return -mean_loss(self.network_, examples, self.batch_size)
+    def _measure(self, rows: NDArray[np.int64], batch: ForecastBatch) -> tuple[float, float]:
+        return weighted_loss(self.network_, batch)
+
+    def _score_of(self, measured: list[tuple[float, float]]) -> float:
+        return -fraction_of(measured)
 
     def _learned(self) -> dict[str, Any]:
         return {

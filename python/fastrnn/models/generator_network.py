@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from fastrnn.models.generator_steps import Steps
 from fastrnn.models.initial_state import StateLayout
 
 __all__ = ["GeneratorBatch", "GeneratorNetwork", "GeneratorStream"]
+
+_LEAST_NOISE = 1e-6  # of standardized numbers that the model foresees without error
 
 
 class GeneratorBatch(NamedTuple):
@@ -143,6 +146,12 @@ class GeneratorNetwork(ModuleGroup):
         assert isinstance(self.output, NumberOutput)
         y, real = self.outputs(batch), batch.real
         return self.output.errors(y[real], batch.targets[real])
+
+    def measure_noise(self, batches: Iterable[GeneratorBatch]) -> list[float]:
+        """Return the root mean square of the errors of each number."""
+        errors = np.concatenate([*map(self.errors, batches)])
+        noise: list[float] = np.maximum(np.sqrt((errors * errors).mean(axis=0)), _LEAST_NOISE).tolist()
+        return noise
 
     def loss_and_gradients(self, batch: GeneratorBatch, scale: float = 1.0) -> float:
         """Return the mean loss of a target in training, and add `scale` times its gradients."""

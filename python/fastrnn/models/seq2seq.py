@@ -17,7 +17,7 @@ from fastrnn.decode import Sampling
 from fastrnn.decode.categorical import UniformStreams
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch, batches_of
+from fastrnn.models.base.examples import Examples, as_batch, batches_of, fraction_of
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.seq2seq_network import Seq2SeqBatch, Seq2SeqNetwork
@@ -25,6 +25,8 @@ from fastrnn.models.seq2seq_search import END, UNKNOWN, Found, Limits, beam_targ
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["Seq2Seq"]
 
@@ -182,9 +184,9 @@ class Seq2Seq(SequenceModel):
         found = self._found_symbols(sources, self._search(sources))
         return sum(one == other for one, other in zip(found, wanted, strict=True)) / len(wanted)
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, *, ranks: Ranks | None = None) -> Self:
         """Train for one pass over further data; symbols that the first call did not see stay unknown."""
-        return self._fit_further(X, y)
+        return self._fit_further(X, y, ranks)
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
         self._check_own_settings()
@@ -316,13 +318,15 @@ class Seq2Seq(SequenceModel):
         joint = "" if self._target.level == "char" else " "
         return [joint.join(map(str, symbols)) for symbols in results] if self._texts else results
 
-    def _score_examples(self, examples: Examples) -> float:
+    def _measure(self, rows: NDArray[np.int64], batch: Seq2SeqBatch) -> tuple[int, int]:
         right = 0
-        for _, batch in examples.batches(self.batch_size):
-            for column, one in enumerate(self._find(batch.sources, batch.source_lengths)):
-                wanted = batch.targets[: batch.lengths[column] - 1, column]
-                right += np.array_equal(one.ids, wanted) and (self.copy or UNKNOWN not in wanted)
-        return right / len(examples)
+        for column, one in enumerate(self._find(batch.sources, batch.source_lengths)):
+            wanted = batch.targets[: batch.lengths[column] - 1, column]
+            right += np.array_equal(one.ids, wanted) and (self.copy or UNKNOWN not in wanted)
+        return right, len(rows)
+
+    def _score_of(self, measured: list[tuple[int, int]]) -> float:
+        return fraction_of(measured)
 
     def _learned(self) -> dict[str, Any]:
         return {

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastrnn._checks import as_choice, as_number
 from fastrnn._plain import as_fields, as_list, as_mapping, optional
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch, batches_of
+from fastrnn.models.base.examples import Examples, as_batch, batches_of, fraction_of
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.labels import LabelIndex
 from fastrnn.models.base.row_losses import sigmoid, softmax
@@ -22,9 +22,12 @@ from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.class_targets import ClassTargets
 from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
 from fastrnn.models.pooling import POOLINGS
+from fastrnn.train.distributed import OneProcess
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["SequenceClassifier"]
 
@@ -158,9 +161,9 @@ class SequenceClassifier(SequenceModel):
     def score(self, X: Any, y: Any) -> float:
         """Return the accuracy: the fraction of sequences whose class, or whole set of labels, is right."""
         self._check_fitted("score")
-        return self._score_examples(self._examples(X, y))
+        return self._score_examples(self._examples(X, y), OneProcess())
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, ranks: Ranks | None = None) -> Self:
         """Train for one pass over further data.
 
         Parameters
@@ -169,12 +172,14 @@ class SequenceClassifier(SequenceModel):
             As for `fit`. Symbols that the first call did not see stay unknown.
         classes : sequence, optional
             For the first call: all classes that later calls may have; default: those in y.
+        ranks : Ranks, optional
+            As for `fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_further(X, y, classes=classes)
+        return self._fit_further(X, y, ranks, classes=classes)
 
     def __sklearn_tags__(self) -> Any:
         return classifier_tags(super().__sklearn_tags__(), multi_label=True)
@@ -239,15 +244,16 @@ class SequenceClassifier(SequenceModel):
         mean = wanted.astype(np.float64) @ self._weights / np.maximum(count, 1)
         return np.where(count > 0, mean, 1.0)
 
-    def _score_examples(self, examples: Examples) -> float:
-        right = 0
-        for _, batch in examples.batches(self.batch_size):
-            z, _ = self.network_(batch.x, batch.lengths)
-            if self.multilabel_:
-                right += int(((sigmoid(z) >= self.threshold) == (batch.targets > 0.5)).all(axis=1).sum())
-            else:
-                right += int((z.argmax(axis=1) == batch.targets).sum())
-        return right / len(examples)
+    def _measure(self, rows: NDArray[np.int64], batch: PooledBatch) -> tuple[int, int]:
+        z, _ = self.network_(batch.x, batch.lengths)
+        if self.multilabel_:
+            right = ((sigmoid(z) >= self.threshold) == (batch.targets > 0.5)).all(axis=1)
+        else:
+            right = z.argmax(axis=1) == batch.targets
+        return int(right.sum()), len(rows)
+
+    def _score_of(self, measured: list[tuple[int, int]]) -> float:
+        return fraction_of(measured)
 
     def _probabilities(self, arrays: list[NDArray[Any]]) -> NDArray[np.float64]:
         result = np.empty((len(arrays), len(self.classes_)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,21 +15,23 @@ from fastrnn._plain import as_fields, as_list, as_mapping
 from fastrnn.decode import Sampling
 from fastrnn.models.base.encoder import SequenceEncoder
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch
+from fastrnn.models.base.examples import Examples, as_batch, fraction_of
 from fastrnn.models.base.sequences import as_rows, check_counts
 from fastrnn.models.generator_condition import Condition
 from fastrnn.models.generator_loop import generate_steps
 from fastrnn.models.generator_network import GeneratorBatch, GeneratorNetwork
 from fastrnn.models.generator_outputs import NumberOutput
 from fastrnn.models.generator_steps import NumberSteps, TokenSteps, learn_steps, steps_from_plain
+from fastrnn.train.distributed import OneProcess
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from fastrnn.train.distributed import Ranks
+
 __all__ = ["SequenceGenerator"]
 
 _REFUSED = {"context_size": "; write condition_as='input'", "reverse": "", "bidirectional": ""}
-_LEAST_NOISE = 1e-6  # of standardized numbers that the model foresees without error
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -119,7 +122,14 @@ class SequenceGenerator(SequenceModel):
     labels_: NDArray[Any] | None = field(init=False)
     longest_: int = field(init=False)
 
-    def fit(self, X: Any, y: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        ranks: Ranks | None = None,
+    ) -> Self:
         """Train the model from the beginning.
 
         Parameters
@@ -130,6 +140,8 @@ class SequenceGenerator(SequenceModel):
             What to generate, of any lengths; see `steps`.
         validation : (X, y), optional
             Measured after each epoch; with `early_stopping` it decides when to stop.
+        ranks : Ranks, optional
+            The processes that train the model together; see `SequenceModel.fit`.
 
         Returns
         -------
@@ -142,27 +154,23 @@ class SequenceGenerator(SequenceModel):
             If a setting is wrong, X and y have different numbers of rows, a sequence is empty, or a number is
             not finite; the message names the row.
         """
-        super().fit(X, y, validation=validation)
-        self._measure_noise(X, y)
-        return self
+        return super().fit(X, y, validation=validation, ranks=ranks)
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, *, ranks: Ranks | None = None) -> Self:
         """Train for one pass over further data, after the true steps.
 
         Parameters
         ----------
         X, y
             As for `fit`. Classes, labels and symbols that the first call did not see stay unknown.
+        ranks : Ranks, optional
+            As for `fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_further(X, y)
-
-    def _continue(self, X: Any, y: Any) -> None:
-        super()._continue(X, y)
-        self._measure_noise(X, y)
+        return self._fit_further(X, y, ranks)
 
     def generate(
         self,
@@ -260,12 +268,17 @@ class SequenceGenerator(SequenceModel):
             `learn_end`, [T, 2].
         """
         self._check_fitted("step_nats")
-        return self._nats(self._examples(X, y))
+        examples = self._examples(X, y)
+        result: list[Any] = [None] * len(examples)
+        for rows, batch in examples.batches(self.batch_size):
+            for row, own in zip(rows, self._nats(batch), strict=True):
+                result[row] = own
+        return result
 
     def score(self, X: Any, y: Any) -> float:
         """Return minus the mean nats of a step; with `learn_end` the end of a sequence is one more step."""
         self._check_fitted("score")
-        return self._score_examples(self._examples(X, y))
+        return self._score_examples(self._examples(X, y), OneProcess())
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator) -> None:
         self._check_own_settings()
@@ -334,35 +347,33 @@ class SequenceGenerator(SequenceModel):
 
         def make(rows: NDArray[np.int64]) -> GeneratorBatch:
             own = None if condition is None else condition[rows]
-            x, lengths = as_batch(inputs, rows)
-            return GeneratorBatch(x, lengths, as_batch(targets, rows)[0], own)
+            return GeneratorBatch(*as_batch(inputs, rows), as_batch(targets, rows)[0], own)
 
         return Examples([len(one) for one in inputs], make)
 
-    def _nats(self, examples: Examples) -> list[NDArray[np.float64]]:
-        result: list[Any] = [None] * len(examples)
+    def _nats(self, batch: GeneratorBatch) -> Iterator[NDArray[np.float64]]:
+        """Yield the nats of each sequence of a batch; see `step_nats`."""
         wider = self._steps.log_scale if isinstance(self._steps, NumberSteps) else 0.0
-        for rows, batch in examples.batches(self.batch_size):
-            nats = self.network_.nats(batch)
-            for column, row in enumerate(rows):
-                own = nats[: batch.lengths[column], column]
-                own[: len(own) - self.learn_end, 0] += wider
-                result[row] = own
-        return result
+        nats = self.network_.nats(batch)
+        for column, length in enumerate(batch.lengths):
+            own = nats[:length, column]
+            own[: length - self.learn_end, 0] += wider
+            yield own
 
-    def _score_examples(self, examples: Examples) -> float:
-        nats = self._nats(examples)
-        return -float(sum(own.sum() for own in nats)) / sum(map(len, nats))
+    def _measure(self, rows: NDArray[np.int64], batch: GeneratorBatch) -> list[tuple[int, float, int]]:
+        pairs = zip(rows.tolist(), self._nats(batch), strict=True)
+        return [(row, float(own.sum()), len(own)) for row, own in pairs]
 
-    def _measure_noise(self, X: Any, y: Any) -> None:
+    def _score_of(self, measured: list[list[tuple[int, float, int]]]) -> float:
+        rows = sorted(row for batch in measured for row in batch)  # summed in the order of the rows
+        return -fraction_of([(nats, steps) for _, nats, steps in rows])
+
+    def _end_training(self, X: Any, y: Any) -> None:
         """Set the scale of numbers that were learned by their squared error."""
-        if self.steps_ != "numbers" or self.numbers_as != "squared":
-            return
-        examples = self._examples(X, y)
-        batches = examples.batches(self.batch_size)
-        errors = np.concatenate([self.network_.errors(batch) for _, batch in batches])
-        self._noise = np.maximum(np.sqrt((errors * errors).mean(axis=0)), _LEAST_NOISE).tolist()
-        self._set_noise(self.network_)
+        if self.steps_ == "numbers" and self.numbers_as == "squared":
+            batches = self._examples(X, y).batches(self.batch_size)
+            self._noise = self.network_.measure_noise(batch for _, batch in batches)
+            self._set_noise(self.network_)
 
     def _set_noise(self, network: GeneratorNetwork) -> None:
         if isinstance(network.output, NumberOutput):
@@ -378,7 +389,8 @@ class SequenceGenerator(SequenceModel):
 
     def _restore(self, values: Mapping[str, Any]) -> None:
         kinds = {"condition": as_mapping, "steps": as_mapping}
-        fields = as_fields("learned", values, {**kinds, "longest": as_size, "noise": _scales})
+        scales = partial(as_list, check=partial(as_number, above=0.0))
+        fields = as_fields("learned", values, {**kinds, "longest": as_size, "noise": scales})
         self._check_own_settings()
         self._condition = Condition.from_plain(fields["condition"])
         self._steps = steps_from_plain(fields["steps"])
@@ -386,7 +398,3 @@ class SequenceGenerator(SequenceModel):
         if len(self._noise) != self._steps.width:
             raise ValueError(f"noise: expected {self._steps.width} numbers, got {len(self._noise)}")
         self._set_attributes()
-
-
-def _scales(name: str, value: Any) -> list[float]:
-    return as_list(name, value, lambda own, one: as_number(own, one, above=0.0))

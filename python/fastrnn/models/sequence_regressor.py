@@ -19,9 +19,12 @@ from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.classifier_network import PooledBatch, PooledNetwork
 from fastrnn.models.number_targets import NumberTargets, r2_score
 from fastrnn.models.pooling import POOLINGS
+from fastrnn.train.distributed import OneProcess
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["SequenceRegressor"]
 
@@ -104,21 +107,23 @@ class SequenceRegressor(SequenceModel):
     def score(self, X: Any, y: Any) -> float:
         """Return R^2, the coefficient of determination; of several numbers its mean over them."""
         self._check_fitted("score")
-        return self._score_examples(self._examples(X, y))
+        return self._score_examples(self._examples(X, y), OneProcess())
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, *, ranks: Ranks | None = None) -> Self:
         """Train for one pass over further data.
 
         Parameters
         ----------
         X, y
             As for `fit`. The first call decides on the standardization and on the known symbols.
+        ranks : Ranks, optional
+            As for `fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_further(X, y)
+        return self._fit_further(X, y, ranks)
 
     def __sklearn_tags__(self) -> Any:
         return regressor_tags(super().__sklearn_tags__())
@@ -146,11 +151,11 @@ class SequenceRegressor(SequenceModel):
 
         return Examples([len(array) for array in arrays], make)
 
-    def _score_examples(self, examples: Examples) -> float:
-        targets, predictions = [], []
-        for _, batch in examples.batches(self.batch_size):
-            targets.append(batch.targets)
-            predictions.append(self.network_(batch.x, batch.lengths)[0])
+    def _measure(self, rows: NDArray[np.int64], batch: PooledBatch) -> tuple[NDArray[Any], NDArray[Any]]:
+        return batch.targets, self.network_(batch.x, batch.lengths)[0]
+
+    def _score_of(self, measured: list[tuple[NDArray[Any], NDArray[Any]]]) -> float:
+        targets, predictions = zip(*measured, strict=True)
         return r2_score(
             np.concatenate(targets).astype(np.float64), np.concatenate(predictions).astype(np.float64)
         )

@@ -15,7 +15,7 @@ from fastrnn.data import pad_batch
 from fastrnn.layers import allowed_transitions
 from fastrnn.models.base.encoder import CELL_NAMES
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch, batches_of
+from fastrnn.models.base.examples import Examples, as_batch, batches_of, fraction_of
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
 from fastrnn.models.base.symbol_ids import SymbolIds
@@ -23,9 +23,12 @@ from fastrnn.models.step_labels import StepLabels
 from fastrnn.models.tag_order import check_order
 from fastrnn.models.tagger_network import TaggedBatch, TaggerNetwork
 from fastrnn.models.word_characters import SpelledWords, WordCharacters
+from fastrnn.train.distributed import OneProcess
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["SequenceTagger"]
 
@@ -173,9 +176,9 @@ class SequenceTagger(SequenceModel):
         For entities of BIO or BIOES tags use ``seqeval.metrics.f1_score(y, model.predict(X))``.
         """
         self._check_fitted("score")
-        return self._score_examples(self._examples(X, y))
+        return self._score_examples(self._examples(X, y), OneProcess())
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, ranks: Ranks | None = None) -> Self:
         """Train for one pass over further data.
 
         Parameters
@@ -184,12 +187,14 @@ class SequenceTagger(SequenceModel):
             As for `fit`. Symbols and characters that the first call did not see stay unknown.
         classes : sequence, optional
             For the first call: all tags that later calls may have; default: those in y.
+        ranks : Ranks, optional
+            As for `fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_further(X, y, classes=classes)
+        return self._fit_further(X, y, ranks, classes=classes)
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator, classes: Any = None) -> None:
         self._check_own_settings()
@@ -270,7 +275,7 @@ class SequenceTagger(SequenceModel):
 
         def make(chosen: NDArray[np.int64]) -> TaggedBatch:
             x, lengths = as_batch(arrays, chosen)
-            wanted = pad_batch([targets[row] for row in chosen])[0]
+            wanted = pad_batch([targets[row] for row in chosen], fill=-1)[0]
             known = (wanted >= 0).any(axis=2) if self.multilabel_ else wanted >= 0
             own = 1.0 if self._weights is None or self.multilabel_ else self._weights[wanted]
             weights = np.where(known, own, 0.0)
@@ -313,18 +318,18 @@ class SequenceTagger(SequenceModel):
                 result[row] = found[: lengths[column], column].copy()
         return result
 
-    def _score_examples(self, examples: Examples) -> float:
-        right = known = 0
-        for _, batch in examples.batches(self.batch_size):
-            z = self.network_(batch.x, batch.lengths, batch.words)
-            chosen = self.network_.choose(z, batch.lengths, self.threshold)
-            counted, same = batch.targets >= 0, chosen == batch.targets
-            if self._binary or self.multilabel_:
-                same = (same | ~counted).all(axis=2)
-                counted = counted.any(axis=2)
-            right += int((same & counted).sum())
-            known += int(counted.sum())
-        return right / known if known else float("nan")
+    def _measure(self, rows: NDArray[np.int64], batch: TaggedBatch) -> tuple[int, int]:
+        z = self.network_(batch.x, batch.lengths, batch.words)
+        chosen = self.network_.choose(z, batch.lengths, self.threshold)
+        counted: Any = batch.targets >= 0
+        same: Any = chosen == batch.targets
+        if self._binary or self.multilabel_:
+            same = (same | ~counted).all(axis=2)
+            counted = counted.any(axis=2)
+        return int((same & counted).sum()), int(counted.sum())
+
+    def _score_of(self, measured: list[tuple[int, int]]) -> float:
+        return fraction_of(measured)
 
     def _learned(self) -> dict[str, Any]:
         return {

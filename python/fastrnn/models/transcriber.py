@@ -15,7 +15,7 @@ from fastrnn._plain import as_fields, as_mapping
 from fastrnn.layers import ctc_align
 from fastrnn.models.augmentation import Augmentation
 from fastrnn.models.base.estimator import SequenceModel
-from fastrnn.models.base.examples import Examples, as_batch, batches_of
+from fastrnn.models.base.examples import Examples, as_batch, batches_of, fraction_of
 from fastrnn.models.base.input_codec import InputCodec
 from fastrnn.models.base.row_losses import softmax
 from fastrnn.models.base.sequences import as_pairs, as_rows, check_counts
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fastrnn._arrays import Array, Ids
     from fastrnn.data import Vocabulary
     from fastrnn.language import LanguageModel
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["AlignedSymbol", "Transcriber"]
 
@@ -260,7 +261,7 @@ class Transcriber(SequenceModel):
             raise ValueError(f"y: expected at least one {unit}, got none in {len(wanted)} rows")
         return float(sum(map(edit_distance, found, wanted)) / total)
 
-    def partial_fit(self, X: Any, y: Any, symbols: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, symbols: Any = None, *, ranks: Ranks | None = None) -> Self:
         """Train for one pass over further data.
 
         Parameters
@@ -269,12 +270,14 @@ class Transcriber(SequenceModel):
             As for `fit`.
         symbols : sequence of str or int, optional
             For the first call: what later transcripts may hold, besides what those in y do.
+        ranks : Ranks, optional
+            As for `fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_further(X, y, symbols=symbols)
+        return self._fit_further(X, y, ranks, symbols=symbols)
 
     def _learn(self, X: Any, y: Any, rng: np.random.Generator, symbols: Any = None) -> None:
         rows, texts = as_pairs(X, y)
@@ -320,13 +323,13 @@ class Transcriber(SequenceModel):
 
         return Examples([len(array) for array in arrays], make)
 
-    def _score_examples(self, examples: Examples) -> float:
-        search, right = self._search(), 0
-        for _, batch in examples.batches(self.batch_size):
-            z, frames = self.network_(batch.x, batch.lengths)
-            wanted = np.split(batch.targets, np.cumsum(batch.target_lengths)[:-1])
-            right += sum(map(np.array_equal, search(z, frames), wanted))
-        return right / len(examples)
+    def _measure(self, rows: NDArray[np.int64], batch: TranscriberBatch) -> tuple[int, int]:
+        z, frames = self.network_(batch.x, batch.lengths)
+        wanted = np.split(batch.targets, np.cumsum(batch.target_lengths)[:-1])
+        return sum(map(np.array_equal, self._search()(z, frames), wanted)), len(rows)
+
+    def _score_of(self, measured: list[tuple[int, int]]) -> float:
+        return fraction_of(measured)
 
     def _compared(
         self, X: Any, y: Any, decoding: Mapping[str, Any]

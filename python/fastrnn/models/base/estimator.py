@@ -23,12 +23,16 @@ from fastrnn.models.base.fitting import (
     split_examples,
 )
 from fastrnn.models.base.input_codec import InputCodec, ReadsSequences
+from fastrnn.models.base.same_data import check_same
+from fastrnn.train.distributed.agreement import as_ranks
+from fastrnn.train.example_network import generators_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
     from fastrnn.train import Optimizer
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["SequenceModel"]
 
@@ -153,16 +157,30 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         """Encode data for training or validation with what `_learn` has set."""
 
     @abstractmethod
-    def _score_examples(self, examples: Examples) -> float:
-        """Return the score of encoded examples, higher is better."""
+    def _measure(self, rows: NDArray[np.int64], batch: Any) -> Any:
+        """Return what `_score_of` needs of a batch, and of the numbers of its rows; it can be pickled."""
+
+    @abstractmethod
+    def _score_of(self, measured: list[Any]) -> float:
+        """Return the score, higher is better, of what `_measure` returned for each batch."""
 
     def _split(self, training: Examples, rng: np.random.Generator) -> tuple[Examples, Examples]:
         """Return the examples to train on and those held out for an early stop."""
         return split_examples(training, self.validation_fraction, rng, getattr(self, "classes_", None))
 
+    def _end_training(self, X: Any, y: Any) -> None:
+        """Measure what predictions need of the training data and the trained network; by default nothing."""
+
     # ---- what users call
 
-    def fit(self, X: Any, y: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        ranks: Ranks | None = None,
+    ) -> Self:
         """Train the model from the beginning.
 
         Parameters
@@ -173,6 +191,9 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
             The targets, one for each sequence.
         validation : (X, y), optional
             Measured after each epoch; with `early_stopping` it decides when to stop.
+        ranks : Ranks, optional
+            What `fastrnn.train.distributed.start` returned: the processes that train the model together, each
+            with the same settings and data. All of them have the same model in the end.
 
         Returns
         -------
@@ -183,21 +204,25 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         ------
         ValueError, TypeError
             If a setting is wrong, there are not as many targets as sequences, a sequence is empty, or a
-            feature is not finite; the message names the row.
+            feature is not finite; the message names the row. Also if ranks have different data or settings.
         """
+        ranks = as_ranks(ranks)
         self._check_trainable("fit")
+        check_same(ranks, {"X": X, "y": y, "validation": validation, **self._shared_settings()})
         fresh = self._blank()
-        settings, rng = fresh._settings(), fresh._generator()
+        settings, rng = fresh._settings(), fresh._shared_generator(ranks)
         fresh._begin(X, y, rng)
+        check_same(ranks, {"initial parameters": fresh._started()})
         training, held_out = fresh._examples(X, y), None
         if validation is not None:
             held_out = validation_examples(validation, fresh._examples)
         elif settings.early_stopping:
             training, held_out = fresh._split(training, rng)
         fresh.history_ = fit_network(
-            fresh.network_, training, held_out, settings, score=fresh._score_examples
+            fresh.network_, training, held_out, settings, score=fresh._score_examples, ranks=ranks
         )
         fresh.n_iter_ = len(fresh.history_["loss"])
+        fresh._end_training(X, y)
         self._adopt(fresh)
         return self
 
@@ -268,21 +293,45 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         """Return sequences as arrays."""
         return self._codec.encode("X", X, self.dtype)
 
-    def _fit_further(self, X: Any, y: Any, **known: Any) -> Self:
+    def _score_examples(self, examples: Examples, ranks: Ranks) -> float:
+        """Return the score of encoded examples, higher is better. Collective."""
+        return self._score_of(examples.map_batches(self._measure, self.batch_size, ranks))
+
+    def _shared_settings(self) -> dict[str, Any]:
+        """Return the settings that have to be the same on all ranks."""
+        free = () if self.random_state is not None else ("random_state",)
+        return {name: value for name, value in self.get_params().items() if name not in (*free, "verbose")}
+
+    def _shared_generator(self, ranks: Ranks) -> np.random.Generator:
+        """Return the generator of `random_state`, without one that of rank 0. Collective."""
+        rng = self._generator()
+        if self.random_state is None and ranks.size > 1:
+            rng.bit_generator.state = ranks.broadcast(rng.bit_generator.state)
+        return rng
+
+    def _started(self) -> list[Any]:
+        """Return what a training starts from: it has to be the same on all ranks."""
+        return [self._learned(), self.network_.parameters.flat, *generators_of(self.network_)]
+
+    def _fit_further(self, X: Any, y: Any, ranks: Ranks | None, **known: Any) -> Self:
         """Do what ``partial_fit`` does; the first time `_learn` gets what is known of later calls."""
+        ranks = as_ranks(ranks)
         self._check_trainable("partial_fit")
+        check_same(ranks, {"X": X, "y": y, **known, **self._shared_settings()})
         if self.__sklearn_is_fitted__():
-            self._continue(X, y)
+            check_same(ranks, {"parameters": self._started()})
+            self._continue(X, y, ranks)
             return self
         fresh = self._blank()
         fresh._settings()
-        fresh._begin(X, y, fresh._generator(), **known)
+        fresh._begin(X, y, fresh._shared_generator(ranks), **known)
+        check_same(ranks, {"initial parameters": fresh._started()})
         fresh.history_, fresh.n_iter_ = {}, 0
-        fresh._continue(X, y)
+        fresh._continue(X, y, ranks)
         self._adopt(fresh)
         return self
 
-    def _continue(self, X: Any, y: Any) -> None:
+    def _continue(self, X: Any, y: Any, ranks: Ranks) -> None:
         """Train a fitted model for one more pass, with the constant learning rate."""
         settings = replace(self._settings(), epochs=1, schedule="constant", early_stopping=False)
         optimizer: Optimizer = self.__dict__.get("_optimizer") or new_optimizer(self.network_, settings)
@@ -290,7 +339,7 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         try:
             history = fit_network(
                 self.network_, self._examples(X, y), None, settings,
-                score=self._score_examples, optimizer=optimizer,
+                score=self._score_examples, optimizer=optimizer, ranks=ranks,
             )  # fmt: skip
         except BaseException:
             self.network_.parameters._writable_flat()[...] = before
@@ -299,3 +348,4 @@ class SequenceModel(ReadsSequences, FittedModel, ABC):
         for name, values in history.items():
             self.history_.setdefault(name, []).extend(values)
         self.n_iter_ = len(self.history_["loss"])
+        self._end_training(X, y)

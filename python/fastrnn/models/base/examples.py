@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.data import length_buckets, pad_batch
 
-__all__ = ["Batch", "Examples", "Network", "as_batch", "batches_of", "steps_inside"]
+if TYPE_CHECKING:
+    from fastrnn.train.distributed import Ranks
+
+__all__ = [
+    "Batch",
+    "Examples",
+    "Network",
+    "as_batch",
+    "batches_of",
+    "fraction_of",
+    "steps_inside",
+    "weighted_loss",
+]
 
 
 class Batch(Protocol):
@@ -69,12 +81,36 @@ class Examples:
         for rows in length_buckets(self.lengths, batch_size, shuffle=False):
             yield rows, self.batch(rows)
 
+    def map_batches(
+        self, function: Callable[[NDArray[np.int64], Any], Any], batch_size: int, ranks: Ranks
+    ) -> list[Any]:
+        """Return a function's results for all batches, in their order, on every rank; each calls it for some.
+
+        Collective. What `function` returns, of row numbers and their batch, is sent to the other ranks.
+        """
+        buckets = length_buckets(self.lengths, batch_size, shuffle=False)
+        # Neighbouring batches have similar lengths: taken in turn, every rank has short ones and long ones.
+        own = [function(rows, self.batch(rows)) for rows in buckets[ranks.rank :: ranks.size]]
+        parts = ranks.gather(own)
+        return [parts[number % ranks.size][number // ranks.size] for number in range(len(buckets))]
+
     def subset(self, rows: NDArray[np.int64]) -> Examples:
         """Return some of the examples."""
         make, strata = self.batch, self.strata
         return Examples(
             self.lengths[rows], lambda own: make(rows[own]), None if strata is None else strata[rows]
         )
+
+
+def weighted_loss(network: Any, batch: Batch) -> tuple[float, float]:
+    """Return the sum of a batch's losses, without dropout, and its weight."""
+    return (network.loss(batch) * batch.weight if batch.weight else 0.0), batch.weight
+
+
+def fraction_of(parts: Sequence[tuple[float, float]]) -> float:
+    """Return the sum of the first numbers of pairs divided by that of the second ones; NaN of 0 by 0."""
+    part, whole = sum(first for first, _ in parts), sum(second for _, second in parts)
+    return part / whole if whole else float("nan")
 
 
 def as_batch(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn._arrays import Array
 from fastrnn.data import length_buckets
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.layers import Module
-from fastrnn.models.base.examples import Examples
+from fastrnn.models.base.batch_gradients import BatchGradients
+from fastrnn.models.base.examples import Batch, Examples, fraction_of, weighted_loss
 from fastrnn.train import Adam, AdamW, ConstantSchedule, CosineSchedule, Optimizer
+from fastrnn.train.distributed import OneProcess, Ranks
 from fastrnn.train.update import clipped_update
 
 __all__ = [
@@ -64,15 +68,16 @@ def fit_network(
     validation: Examples | None,
     settings: FitSettings,
     *,
-    score: Callable[[Examples], float],
+    score: Callable[[Examples, Ranks], float],
     optimizer: Optimizer | None = None,
+    ranks: Ranks | None = None,
 ) -> History:
     """Train a network in place.
 
     Each batch is weighted by its share of the epoch's targets, so that each target has the same weight
     whichever batch it is in. With validation examples, each epoch ends with their loss and score; with early
     stopping, the parameters of the best score are kept in the end. Ctrl-C after the first epoch ends the
-    training with a warning; before, it is raised.
+    training with a warning; before, it is raised. Several ranks end at the same step.
 
     Parameters
     ----------
@@ -80,9 +85,12 @@ def fit_network(
     training, validation : Examples
     settings : FitSettings
     score : callable
-        Returns the score of examples, higher is better.
+        Returns the score of examples, computed by all ranks, higher is better.
     optimizer : Optimizer, optional
         One that has made steps before; default: a new one.
+    ranks : Ranks, optional
+        The processes that train together, all with the same examples, parameters and generators; default:
+        this one.
 
     Returns
     -------
@@ -95,20 +103,22 @@ def fit_network(
     TrainingDiverged
         If a loss or a gradient is not finite; the parameters are those before that step.
     """
-    optimizer = optimizer or new_optimizer(network, settings)
-    loop = _Loop(network, training, validation, settings, score, optimizer)
-    with _progress(settings) as bar:
+    optimizer, ranks = optimizer or new_optimizer(network, settings), ranks or OneProcess()
+    loop = _Loop(network, training, validation, settings, score, optimizer, ranks)
+    with _progress(settings, ranks) as bar:
         try:
-            for epoch in range(settings.epochs):
-                loop.run_epoch(epoch)
-                bar.update(loop.history)
-                if loop.stopped:
-                    break
+            with loop.noting_stops():
+                for epoch in range(settings.epochs):
+                    loop.run_epoch(epoch)
+                    bar.update(loop.history)
+                    if loop.stopped:
+                        break
         except KeyboardInterrupt:
             if not loop.history["loss"]:
                 raise
             done = len(loop.history["loss"])
-            warnings.warn(f"training interrupted after epoch {done} of {settings.epochs}", stacklevel=3)
+            if ranks.is_first:
+                warnings.warn(f"training interrupted after epoch {done} of {settings.epochs}", stacklevel=3)
     loop.keep_best()
     return loop.history
 
@@ -122,11 +132,13 @@ class _Loop:
         training: Examples,
         validation: Examples | None,
         settings: FitSettings,
-        score: Callable[[Examples], float],
+        score: Callable[[Examples, Ranks], float],
         optimizer: Optimizer,
+        ranks: Ranks,
     ) -> None:
         self.network, self.training, self.validation = network, training, validation
-        self.settings, self.score, self.optimizer = settings, score, optimizer
+        self.settings, self.score, self.optimizer, self.ranks = settings, score, optimizer, ranks
+        self.gradients = BatchGradients(network, training, ranks)
         names = ["loss", "learning_rate", "gradient_norm", "gradient_norm_max", "seconds"]
         self.history: History = {name: [] for name in names}
         if validation is not None:
@@ -135,6 +147,16 @@ class _Loop:
         self.step, self.weight = 0, 0.0  # of all examples
         self.best_score, self.waited = (-math.inf, -math.inf), 0
         self.best: Array | None = None
+        self.signals: list[int] = []  # that told this rank to stop
+
+    @contextmanager
+    def noting_stops(self) -> Iterator[None]:
+        """Note Ctrl-C and its like in place of raising it, until all ranks have agreed to stop."""
+        if self.ranks.size == 1:
+            yield
+            return
+        with defer_interrupts() as self.signals:
+            yield
 
     @property
     def stopped(self) -> bool:
@@ -148,22 +170,24 @@ class _Loop:
         buckets = length_buckets(self.training.lengths, self.settings.batch_size, seed=self.network.rng)
         if self.schedule is None:
             self.schedule = self._new_schedule(len(buckets))
-            self.weight = sum(batch.weight for _, batch in self.training.batches(self.settings.batch_size))
+            weights = self.training.map_batches(_weight, self.settings.batch_size, self.ranks)
+            self.weight = sum(weights)
         usual = self.weight / len(buckets)
         total = weight = 0.0
         rate = 0.0
         norms: list[float] = []
-        for batch in map(self.training.batch, buckets):
+        for rows in buckets:
+            batch = self.gradients.compute(rows, usual, stop=bool(self.signals))
+            if batch.stopped:
+                raise KeyboardInterrupt
             if batch.weight == 0.0:
                 continue
             self.step += 1
             rate = self.schedule.rate(self.step)
-            self.network.zero_grad()
-            loss = self.network.loss_and_gradients(batch, batch.weight / usual)
             with defer_interrupts():
-                norm = clipped_update(self.optimizer, loss, self.step, rate, self.settings.clip_norm)
+                norm = clipped_update(self.optimizer, batch.mean, self.step, rate, self.settings.clip_norm)
             norms.append(norm)
-            total += loss * batch.weight
+            total += batch.mean * batch.weight
             weight += batch.weight
         entry = {
             "loss": total / weight if weight else math.nan,
@@ -172,13 +196,20 @@ class _Loop:
             "gradient_norm_max": max(norms, default=math.nan),
         }
         if self.validation is not None:
-            entry["validation_loss"] = mean_loss(self.network, self.validation, self.settings.batch_size)
-            entry["validation_score"] = self.score(self.validation)
-        entry["seconds"] = time.perf_counter() - started
+            size = self.settings.batch_size
+            entry["validation_loss"] = mean_loss(self.network, self.validation, size, self.ranks)
+            entry["validation_score"] = self.score(self.validation, self.ranks)
+        # After the pass over the validation examples, which takes its time: signals that came meanwhile.
+        seconds, stops = zip(
+            *self.ranks.gather((time.perf_counter() - started, bool(self.signals))), strict=True
+        )
+        entry["seconds"] = seconds[0]
         for name, value in entry.items():
             self.history[name].append(float(value))
         if self.settings.early_stopping and self.validation is not None:
             self._observe(entry["validation_score"], entry["validation_loss"])
+        if any(stops):
+            raise KeyboardInterrupt
 
     def keep_best(self) -> None:
         """Set the parameters to those of the best score."""
@@ -200,14 +231,15 @@ class _Loop:
         return CosineSchedule(settings.learning_rate, steps=steps, warmup=int(_WARMUP * steps))
 
 
-def mean_loss(network: Any, examples: Examples, batch_size: int) -> float:
-    """Return the mean loss of examples, without dropout."""
-    total = weight = 0.0
-    for _, batch in examples.batches(batch_size):
-        if batch.weight:
-            total += network.loss(batch) * batch.weight
-            weight += batch.weight
-    return total / weight if weight else math.nan
+def mean_loss(network: Any, examples: Examples, batch_size: int, ranks: Ranks) -> float:
+    """Return the mean loss of examples, without dropout. Collective."""
+    return fraction_of(
+        examples.map_batches(lambda rows, batch: weighted_loss(network, batch), batch_size, ranks)
+    )
+
+
+def _weight(rows: NDArray[np.int64], batch: Batch) -> float:
+    return batch.weight
 
 
 def split_examples(
@@ -246,11 +278,11 @@ def split_examples(
 
 
 class _progress:  # used as a function
-    """A progress bar on standard error, with a step for each epoch; nothing unless verbose."""
+    """A progress bar on standard error, with a step for each epoch; nothing unless verbose, on rank 0."""
 
-    def __init__(self, settings: FitSettings) -> None:
+    def __init__(self, settings: FitSettings, ranks: Ranks) -> None:
         self._bar: Any = None
-        if settings.verbose:
+        if settings.verbose and ranks.is_first:
             from tqdm import tqdm
 
             self._bar = tqdm(total=settings.epochs, unit="epoch", dynamic_ncols=True)

@@ -18,6 +18,7 @@ from fastrnn.models.reservoir.passes import Carried, Pass
 from fastrnn.models.reservoir.readouts import ReadoutSettings, accumulate, check_one_pass, solve
 from fastrnn.models.reservoir.rls import RecursiveLeastSquares
 from fastrnn.models.reservoir.training_on import Data, TrainableReservoir
+from fastrnn.train.distributed import OneProcess
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -213,7 +214,8 @@ n_iter_no_change
         if self.__sklearn_is_fitted__() and self.unfrozen_:
             if carry:
                 raise ValueError("carry: expected False after unfreeze, got True")
-            return self._train(X, y, None, epochs=1, schedule="constant", early_stopping=False)
+            one = OneProcess()
+            return self._train(X, y, None, one, epochs=1, schedule="constant", early_stopping=False)
         check_one_pass(ReadoutSettings.of(self))
         if self.__sklearn_is_fitted__():
             further = copy.copy(self)

@@ -15,13 +15,17 @@ from fastrnn._checks import as_flag
 from fastrnn.models.base.examples import Examples
 from fastrnn.models.base.fitted_model import validation_examples
 from fastrnn.models.base.fitting import fit_network, mean_loss, new_optimizer
+from fastrnn.models.base.same_data import check_same
 from fastrnn.models.reservoir.passes import Pass
 from fastrnn.models.reservoir.saved_reservoir import SavedReservoir
 from fastrnn.models.reservoir.settling import SettledReadout
 from fastrnn.models.reservoir.windows import Windows, whole_sequences
+from fastrnn.train.distributed.agreement import as_ranks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["Data", "TrainableReservoir"]
 
@@ -79,7 +83,14 @@ class TrainableReservoir(SavedReservoir):
         self.network_, self.unfrozen_, self._accumulator, self._carried = network, True, None, None
         return self
 
-    def fit_further(self, X: Any, y: Any = None, *, validation: tuple[Any, Any] | None = None) -> Self:
+    def fit_further(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: tuple[Any, Any] | None = None,
+        ranks: Ranks | None = None,
+    ) -> Self:
         """Train the unfrozen network on by backpropagation through time, for `epochs` passes.
 
         The loss is the mean squared error, as of the ridge regression. Series are cut into windows of
@@ -93,6 +104,9 @@ class TrainableReservoir(SavedReservoir):
             As for `fit`.
         validation : (X, y), optional
             Measured after each epoch; with `early_stopping` it decides when to stop.
+        ranks : Ranks, optional
+            What `fastrnn.train.distributed.start` returned: the processes that share the gradients, each with
+            the same fitted model and data. The closed form is solved by each of them.
 
         Returns
         -------
@@ -105,12 +119,20 @@ class TrainableReservoir(SavedReservoir):
         TrainingDiverged
             If a loss is not finite; the weights are those before the call.
         """
+        ranks = as_ranks(ranks)
         self._check_fitted("fit_further")
         if not self.unfrozen_:
             raise ValueError("fit_further: expected an unfrozen model; call unfreeze() first")
-        return self._train(X, y, validation, solve=as_flag("solve_readout", self.solve_readout))
+        own: Any = self  # a dataclass
+        settings = {name: value for name, value in own.get_params().items() if name != "verbose"}
+        check_same(ranks, {"X": X, "y": y, "validation": validation, **settings})
+        check_same(ranks, {"parameters": self.network_.parameters.flat})
+        solve = as_flag("solve_readout", self.solve_readout)
+        return self._train(X, y, validation, ranks, solve=solve)
 
-    def _train(self, X: Any, y: Any, validation: Any, *, solve: bool = False, **changes: Any) -> Self:
+    def _train(
+        self, X: Any, y: Any, validation: Any, ranks: Ranks, *, solve: bool = False, **changes: Any
+    ) -> Self:
         """Train the unfrozen network; it is as before if that fails. `solve`: the readout in closed form."""
         settings, data = replace(self._settings(), **changes), self._data(X, y)
         if solve and settings.early_stopping and validation is None:
@@ -136,8 +158,9 @@ class TrainableReservoir(SavedReservoir):
             optimizer = new_optimizer(network, settings)
         try:
             history = fit_network(
-                network, training, held_out, settings, score=self._score_examples, optimizer=optimizer
-            )
+                network, training, held_out, settings,
+                score=self._score_examples, optimizer=optimizer, ranks=ranks,
+            )  # fmt: skip
             if settle is not None:
                 settle()
         except BaseException:
@@ -187,8 +210,8 @@ class TrainableReservoir(SavedReservoir):
         rows = np.arange(len(training))
         return training.subset(rows[:-count]), training.subset(rows[-count:])
 
-    def _score_examples(self, examples: Examples) -> float:
-        return -mean_loss(self.network_, examples, self.batch_size)
+    def _score_examples(self, examples: Examples, ranks: Ranks) -> float:
+        return -mean_loss(self.network_, examples, self.batch_size, ranks)
 
     def _check_washout(self, data: Data) -> None:
         for row, one in enumerate(data.inputs):
