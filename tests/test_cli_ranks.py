@@ -142,6 +142,10 @@ def train_otherwise(mpiexec, change, *words):
             "import fastrnn._dispatch as d; d._isa = 'baseline'",
             r"instruction set: .* on rank 0 \(\S+\), baseline on rank 1",
         ),
+        (
+            "import fastrnn.cli.program as p; p._COMMANDS['train'] = 'nothing.there'",
+            r"rank 1 on \S+: No module named 'nothing'",
+        ),
         ("import fastrnn.cli.train as t; t.read_texts = lambda _: 1 / 0", "rank 1 .*ZeroDivisionError"),
     ],
 )

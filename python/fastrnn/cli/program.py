@@ -68,7 +68,7 @@ class _Program(CommandGroup):
             said = _of_all_ranks(error, list(args[0]) if args and args[0] else sys.argv[1:])
             failure = failure_of(said)
             if failure is None:
-                raise said
+                raise said  # noqa: B904  # in one process it is the error itself
             show(failure.line(), err=True)
             sys.exit(failure.code)
         sys.exit(result if isinstance(result, int) else 0)
