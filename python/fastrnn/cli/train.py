@@ -102,8 +102,6 @@ def command(
         checkpoint = None if resume is None else load_checkpoint(resume)
         settings = _settings(context, files, options, checkpoint)
         check_shards(settings.batch_size, settings.shards, ranks.size, resumed=resume is not None)
-        if ranks.size > 1 and "-" in (*settings.files, settings.valid):
-            raise ValueError("-: expected a file; only one of several processes has the standard input")
         compared = _to_compare(settings, target) if ranks.size > 1 else {}
     check_equal(ranks, compared)
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
