@@ -69,6 +69,19 @@ def test_bad_input_is_reported_once_and_ends_both_with_code_2(mpiexec, folder, a
     assert not (folder / "m.safetensors").exists()
 
 
+def test_all_processes_read_the_standard_input_of_the_launcher(mpiexec, folder):
+    text = (folder / "names.csv").read_text(encoding="utf-8")
+    run_well(*FIT[2:], "one.safetensors", *SMALL, "--shards", "2")
+    arguments = [*FIT[:4], "-", "--format", "csv", "--out", "two.safetensors", *SMALL]
+    result = mpiexec(2, arguments, text=text, timeout=60)
+    assert result.returncode == 0, result
+    np.testing.assert_array_equal(parameters("one.safetensors"), parameters("two.safetensors"))
+    small = ["--steps", "2", "--hidden-size", "8", "--batch-size", "4", "--seq-length", "20"]
+    result = mpiexec(2, [*FIT[:2], "train", "-", "--out", "m.safetensors", *small], text=text, timeout=60)
+    assert result.returncode == 0, result
+    assert (folder / "m.safetensors").exists()
+
+
 def test_data_that_differ_on_a_process_are_refused(mpiexec, folder):
     (folder / "other").mkdir()
     text = (folder / "names.csv").read_text()
