@@ -121,7 +121,8 @@ def _command_of(task: ModelTask) -> click.Command:
         sections={**_SECTIONS, "Model": of_model},
         epilog=examples_of(f"fit {task.name}"),
         help=f"Train a {task.kind} on FILES: {task.summary}. - is standard input.\n\nCtrl-C ends the "
-        "training; the model of the epochs before is saved.",
+        "training; the model of the epochs before is saved. The processes of mpiexec train one model "
+        "together, from the same files; the first prints and writes.",
         short_help=f"{task.summary[0].upper()}{task.summary[1:]}.",
     )(callback)
     result.params += settings
