@@ -1,4 +1,4 @@
-"""Ranks that MPI started. The only file that imports mpi4py, which `start` does when there are several."""
+"""Ranks that MPI started. `start` imports this file, and with it mpi4py, when there are several."""
 
 from __future__ import annotations
 
@@ -66,6 +66,10 @@ class MPIRanks(Ranks):
     def join(self, parts: NDArray[Any], counts: list[int]) -> None:
         """See `Ranks.join`."""
         self.comm.Allgatherv(MPI.IN_PLACE, _buffer(parts, counts))
+
+    def swap(self, other: int, sent: NDArray[Any], received: NDArray[Any]) -> None:
+        """See `Ranks.swap`."""
+        self.comm.Sendrecv(sent, other, recvbuf=received, source=other)
 
     def add_up(self, values: Array) -> None:
         """See `Ranks.add_up`."""

@@ -211,6 +211,18 @@ class Ranks(ABC):
         """
 
     @abstractmethod
+    def swap(self, other: int, sent: NDArray[Any], received: NDArray[Any]) -> None:
+        """Send an array to another rank, and receive one from it, which calls this too.
+
+        Parameters
+        ----------
+        other : int
+            The other rank.
+        sent, received : ndarray, 1-D
+            Of one dtype; the second one is as long as the first one of the other rank.
+        """
+
+    @abstractmethod
     def add_up(self, values: Array) -> None:
         """Replace an array by the sum over the ranks, in whichever order is fastest. Collective."""
 
@@ -250,6 +262,10 @@ class OneProcess(Ranks):
 
     def join(self, parts: NDArray[Any], counts: list[int]) -> None:
         """Do nothing: all parts are this process's."""
+
+    def swap(self, other: int, sent: NDArray[Any], received: NDArray[Any]) -> None:
+        """Refuse: there is no other process."""
+        raise ValueError(f"other: expected another rank, got {other} of one process")
 
     def add_up(self, values: Array) -> None:
         """Do nothing: the sum over one process."""
