@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastrnn._files import open_regular
 from fastrnn.data.reading import decode_chunk
+from fastrnn.files.atomic_files import name_file_in_unnamed_errors
 
 __all__ = [
     "Block",
@@ -112,7 +113,7 @@ def text_bytes(text: Text) -> Iterator[tuple[Span, bytes]]:
         If one cannot be read.
     """
     for span in text:
-        with open_regular(span.path) as file:
+        with name_file_in_unnamed_errors(span.name), open_regular(span.path) as file:
             file.seek(span.start)
             yield from _chunks(file, span)
 
