@@ -63,8 +63,8 @@ class PreparedText:
     """
 
     def __init__(self, path: Path, tensors: MappedTensors, tokenizer: Any) -> None:
-        self.path = path
-        self._tensors = tensors
+        self.path: Path = path
+        self._tensors: MappedTensors = tensors
         given = tensors.description
         fields = as_fields("header", given, _FIELDS, unknown=True)
         self.source: str = fields["source"]
@@ -73,7 +73,7 @@ class PreparedText:
         self._digests: dict[str, Any] = fields["ids"]
         if sorted(tensors.tensors) != sorted(PARTS):
             raise ValueError(f"damaged: expected the tensors {', '.join(PARTS)}")
-        self.vocabulary = Vocabulary.from_json(given.get("vocabulary"), tokenizer=tokenizer)
+        self.vocabulary: Vocabulary = Vocabulary.from_json(given.get("vocabulary"), tokenizer=tokenizer)
         self.train: NDArray[Any] = tensors.tensors["train"]
         self.valid: NDArray[Any] = tensors.tensors["valid"]
 

@@ -36,7 +36,8 @@ class Ranks(Protocol):
 class Alone:
     """One process."""
 
-    rank, size = 0, 1
+    rank: int = 0
+    size: int = 1
 
     def gather(self, value: Any) -> list[Any]:
         """Return the value of this process."""
@@ -54,7 +55,8 @@ class Workers:
     """
 
     def __init__(self, ranks: Ranks, processes: int) -> None:
-        self.ranks, self.processes = ranks, processes
+        self.ranks: Ranks = ranks
+        self.processes: int = processes
 
     @property
     def is_first(self) -> bool:
