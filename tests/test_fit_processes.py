@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from fastrnn.train.distributed.uncaught import end_all_by_uncaught
+from fastrnn.train.distributed.uncaught import end_all_if_uncaught
 from thread_ranks import Aborted, run_ranks
 
 SCRIPT = """
@@ -61,11 +61,11 @@ def test_an_exception_of_one_process_ends_both_with_its_traceback(mpiexec):
 @pytest.mark.parametrize(("error", "code"), [(ValueError("wrong"), 1), (KeyboardInterrupt(), 130)])
 def test_an_exception_that_nothing_catches_is_reported_and_ends_all_ranks(monkeypatch, capsys, error, code):
     def fail(ranks):
-        end_all_by_uncaught(ranks)
+        end_all_if_uncaught(ranks)
         sys.excepthook(type(error), error, None)
 
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    run_ranks(1, end_all_by_uncaught)
+    run_ranks(1, end_all_if_uncaught)
     assert sys.excepthook is sys.__excepthook__
     with pytest.raises(Aborted, match=str(code)):
         run_ranks(2, lambda ranks: ranks.is_first and fail(ranks))

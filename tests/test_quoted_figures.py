@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import bench_cases  # noqa: F401 - it makes benchmarks importable
 import fastrnn as fr
+from fastrnn.cli.benchmark.timing import ratio
 from test_package_contents import WHEEL_LIMIT
+
+from benchmarks import distributed_model, distributed_steps  # isort: skip
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -285,3 +289,19 @@ def test_the_sentence_about_busy_machines_is_what_was_measured():
     sentence = re.search(r"\*\*Beside other work\.\*\*.*?\(\[how", PAGES["README.md"], flags=re.DOTALL)[0]
     quoted = [number for pair in re.findall(r"([\d.]+) to ([\d.]+)", sentence) for number in pair]
     assert_numbers(quoted, [limit(one) for one in ratios for limit in (min, max)])
+
+
+def test_the_tables_of_many_processes_are_what_was_measured():
+    page = PAGES["docs/distributed.md"]
+    assert distributed_steps.document(result("distributed-steps")) in page
+    model = result("distributed-model")
+    *tables, _, pays = distributed_model.document(model).split("\n\n")
+    assert [table for table in tables if table not in page] == []
+    assert re.search(r"networks slower than \S+ Gbit/s", page)[0] in pays
+    points = [p for p in result("distributed-reduction")["points"] if 4 * p["parameters"] >= 1 << 16]
+    ratios = [ratio(point["times"]["ordered"], point["times"]["fastest"]) for point in points]
+    (quoted,) = re.findall(r"takes ([\d.]+) to ([\d.]+) times as long as MPI's own", page)
+    assert_numbers(quoted, [min(ratios), max(ratios)])
+    sentence = r"hide ([\d.]+) % .* ([\d.]+) % on sixteen; at 100 Gbit/s ([\d.]+) and ([\d.]+) %"
+    hidden = re.search(sentence, page, flags=re.DOTALL)
+    assert_numbers(hidden.groups(), [100 * one["fraction"] for one in model["hidden"]])

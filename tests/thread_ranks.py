@@ -57,6 +57,9 @@ class ThreadRanks(Ranks):
         own = parts[starts[self.rank] : starts[self.rank + 1]].copy()
         parts[:] = np.concatenate(self._share(own))
 
+    def swap(self, other, sent, received):
+        received[:] = self._share((other, sent.copy()))[other][1]
+
     def add_up(self, values):
         values[:] = np.sum(self._share(values.copy()), axis=0)
 

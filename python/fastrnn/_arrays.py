@@ -50,6 +50,7 @@ FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _INT64 = np.dtype(np.int64)
 
 NO_TARGET = -1  # a target that is not counted
+_CACHED = 1 << 16  # numbers whose passes one after the other stay in a second-level cache
 
 
 def as_floats(name: str, value: Any, dtype: np.dtype[Any], pattern: Pattern) -> Array:
@@ -194,15 +195,21 @@ def narrow_bfloat16(values: Array) -> NDArray[np.uint16]:
     >>> widen_bfloat16(narrow_bfloat16(np.float32([1.0, 1.01, np.inf, np.nan]))).tolist()
     [1.0, 1.0078125, inf, nan]
     """
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    rounded = bits >> np.uint32(16)
-    rounded &= np.uint32(1)
-    rounded += np.uint32(0x7FFF)
-    rounded += bits
-    rounded >>= np.uint32(16)
-    narrow: NDArray[np.uint16] = rounded.astype(np.uint16)
-    narrow[np.isnan(values)] = 0x7FC0
-    return narrow
+    flat = np.ascontiguousarray(values).reshape(-1)
+    narrow = np.empty(flat.shape, np.uint16)
+    buffer = np.empty(min(len(flat), _CACHED), np.uint32)
+    for begin in range(0, len(flat), _CACHED):
+        part = slice(begin, begin + _CACHED)
+        bits = flat[part].view(np.uint32)
+        rounded = buffer[: len(bits)]
+        np.right_shift(bits, np.uint32(16), out=rounded)
+        rounded &= np.uint32(1)
+        rounded += np.uint32(0x7FFF)
+        rounded += bits
+        rounded >>= np.uint32(16)
+        narrow[part] = rounded
+        narrow[part][np.isnan(flat[part])] = 0x7FC0
+    return narrow.reshape(np.shape(values))
 
 
 def _from_numbers(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:

@@ -10,9 +10,9 @@ import click
 
 from fastrnn.cli.model_options import JsonOption, OrNone
 from fastrnn.cli.other_words import option_for
-from fastrnn.cli.toml_files import as_toml, line_of, read_toml
+from fastrnn.cli.toml_files import as_toml, place_of, read_toml
 
-__all__ = ["Files", "config_option", "option_names", "used_options", "usual_options"]
+__all__ = ["Files", "checked_option", "config_option", "option_names", "used_options", "usual_options"]
 
 _NOT_KEYS = ("config", "help")
 _NOT_SAVED = ("out", "overwrite", "threads", "json")
@@ -32,16 +32,10 @@ def _read_config(context: click.Context, option: click.Parameter, path: str | No
     if path is None or context.resilient_parsing:
         return path
     text, values = read_toml(path)
-    known = option_names(context.command)
-    defaults: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.replace("_", "-")
-        line = line_of(text, key)
-        where = f"{path}: {key}" if line is None else f"{path}, line {line}: {key}"
-        if name not in known:
-            raise click.UsageError(f"{where}: {_unknown(context, name, known)}", context)
-        defaults[known[name].name or ""] = _checked(context, where, known[name], value)
-    context.default_map = defaults
+    checked = (
+        checked_option(context, place_of(path, text, key), key, value) for key, value in values.items()
+    )
+    context.default_map = dict(checked)
     return path
 
 
@@ -62,6 +56,30 @@ def option_names(command: click.Command) -> dict[str, click.Parameter]:
         if longest not in _NOT_KEYS:
             names[longest] = each
     return names
+
+
+def checked_option(context: click.Context, where: str, key: str, value: Any) -> tuple[str, Any]:
+    """Return the name of a parameter of a command, and a value from a file as click takes it.
+
+    Parameters
+    ----------
+    context : click.Context
+        Of the command.
+    where : str
+        The place in the file, for messages.
+    key : str
+        The option, as the file has it.
+    value : object
+
+    Raises
+    ------
+    click.UsageError
+        If there is no such option, or the value is of another kind or out of range.
+    """
+    name, known = key.replace("_", "-"), option_names(context.command)
+    if name not in known:
+        raise click.UsageError(f"{where}: {_unknown(context, name, known)}", context)
+    return known[name].name or "", _checked(context, where, known[name], value)
 
 
 def used_options(context: click.Context) -> dict[str, Any]:

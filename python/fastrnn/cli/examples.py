@@ -18,6 +18,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("fastrnn train book.txt --precision bfloat16", "in half the bits"),
         ("fastrnn train --resume book.safetensors --steps 5000", "continue a training"),
         ("cat *.txt | fastrnn train -", "texts from standard input"),
+        ("mpiexec -n 4 fastrnn train book.txt --batch-size 64", "on four processes"),
     ),
     "prepare": (
         ("fastrnn prepare wiki.txt --level word --max-types 50000 --out wiki.ids", "once"),
@@ -57,6 +58,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "fit transcribe": (("fastrnn fit transcribe list.csv --x file --y said --out speech.safetensors", ""),),
     "fit generate": (("fastrnn fit generate names.csv --x country --y name --out names.safetensors", ""),),
     "fit forecast": (("fastrnn fit forecast sales.csv --y sales --out sales.safetensors", ""),),
+    "sweep": (
+        ("fastrnn sweep search.toml --dry-run", "the trials, and how many there are"),
+        ("fastrnn sweep search.toml --processes 4", "four trials at a time"),
+        ("fastrnn sweep search.toml --resume", "those that are missing"),
+    ),
     "predict": (
         ("fastrnn predict names.safetensors new.csv", "adds a column, on standard output"),
         ("fastrnn predict names.safetensors new.csv --proba --out done.csv", "with probabilities"),

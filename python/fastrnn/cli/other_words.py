@@ -23,6 +23,7 @@ _COMMANDS = {
     "fastrnn fit transcribe FILE --out MODEL": "transcribe ctc asr",
     "fastrnn fit forecast FILE --out MODEL": "forecast timeseries",
     "fastrnn convert SOURCE TARGET": "export import onnx",
+    "fastrnn sweep FILE.toml": "search tune tuning grid gridsearch hyperopt optimize",
     "fastrnn quantize MODEL --out SMALL": "quantise compress shrink int8 quantization",
     "fastrnn plot LOG": "curve curves chart graph",
     "fastrnn data": "dataset datasets download corpus",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -18,10 +19,12 @@ from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.precision import in_precision, precision_option
+from fastrnn.cli.rank_errors import ending_all, together
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import in_parts, progress_is_shown
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
-from fastrnn.cli.text_input import check_standard_input
+from fastrnn.cli.text_input import check_standard_input, share_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.files.atomic_files import write_atomically
 from fastrnn.models.base.model_file import source_of_file
@@ -29,7 +32,7 @@ from fastrnn.models.base.model_file import source_of_file
 __all__ = ["command"]
 
 
-@click.command(name="predict")
+@click.command(name="predict", cls=RankedCommand)
 @model_argument("fastrnn fit TASK FILE.csv --out NAME.safetensors")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write to.  [default: standard output]")
@@ -97,16 +100,22 @@ def command(
 
     - is standard input, with --format. What is written has the format of the files. MODEL is a file of
     `fastrnn fit`, or of a model's save. A model that generates needs no FILES. One that forecasts writes the
-    next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %.
+    next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %. The processes
+    of mpiexec share the rows.
     """
     check_standard_input(files)
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
+    ranks = ranks_of(context)
+    share_standard_input(ranks, files)
     if out is not None:
-        check_output(out, [model, *files], overwrite=overwrite)
-    task = task_of_kind(model, model_kind(model))
-    fitted = in_precision(model, getattr(fastrnn.models, task.kind).load(model), precision)
-    fitted.set_params(**changed_settings(fitted, assignments))
+        path, inputs = out, [model, *files]
+        ranks.on_first(lambda: check_output(path, inputs, overwrite=overwrite))
+        out = out if ranks.is_first else None  # what the others print is dropped
+    with together(ranks):
+        task = task_of_kind(model, model_kind(model))
+        fitted = in_precision(model, getattr(fastrnn.models, task.kind).load(model), precision)
+        fitted.set_params(**changed_settings(fitted, assignments))
     layout = Layout(format, delimiter, not no_header, encoding)
     if task.series:
         table = _forecast(model, fitted, files, layout, y, steps, seed)
@@ -132,19 +141,23 @@ def command(
         raise ValueError(f"--{'temperature' if count is None else 'count'}: has no effect here")
     if proba and not task.proba:
         raise ValueError(f"--proba: a {task.kind} has no probabilities of classes")
-    with open_data(files, layout) as data:
-        _check_alike(data)
-        source = Columns.of_file(model, source_of_file(model))
-        columns = _columns(source, data[0], x, y, x_as, task)
-        with name_rows(data, {"X": columns.x, "y": columns.y[0] if columns.y else None}):
-            X, _ = read_inputs(data, columns)
-            shown = progress_is_shown(as_json)
+    with ExitStack() as files_open, ending_all(ranks, (Exception,)):
+        with together(ranks):
+            data = files_open.enter_context(open_data(files, layout))
+            _check_alike(data)
+            source = Columns.of_file(model, source_of_file(model))
+            columns = _columns(source, data[0], x, y, x_as, task)
+            named = {"X": columns.x, "y": columns.y[0] if columns.y else None}
+            with name_rows(data, named):
+                X, _ = read_inputs(data, columns)
+        with name_rows(data, named):
+            shown = ranks.size == 1 and progress_is_shown(as_json)
             if temperature is None:
-                found = in_parts(fitted.predict, X, shown=shown)
+                found = in_parts(fitted.predict, X, shown=shown, ranks=ranks)
             else:
                 found = fitted.generate(X, temperature=temperature, random_state=seed)
             predictions = [as_plain(value) for value in found]
-            probabilities = in_parts(fitted.predict_proba, X, shown=shown) if proba else None
+            probabilities = in_parts(fitted.predict_proba, X, shown=shown, ranks=ranks) if proba else None
             score = fitted.score(X, _targets(data, columns)) if scored else None
         names = [str(label) for label in fitted.classes_.tolist()] if proba else []
         if as_json:

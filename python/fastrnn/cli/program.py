@@ -13,6 +13,7 @@ from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.command_line import remember_arguments
 from fastrnn.cli.errors import BAD_INPUT, failure_of
 from fastrnn.cli.examples import examples_of
+from fastrnn.cli.one_process import leave_to_first
 from fastrnn.cli.standard_streams import open_closed_streams, show
 
 __all__ = ["main"]
@@ -27,6 +28,7 @@ _COMMANDS = {
     "next": "fastrnn.cli.next",
     "inspect": "fastrnn.cli.inspect",
     "fit": "fastrnn.cli.fit",
+    "sweep": "fastrnn.cli.sweep",
     "predict": "fastrnn.cli.predict",
     "plot": "fastrnn.cli.plot",
     "data": "fastrnn.cli.data",
@@ -36,6 +38,9 @@ _COMMANDS = {
     "info": "fastrnn.cli.info",
     "help": "fastrnn.cli.help",
 }
+
+# Those that the processes of mpiexec do not share.
+_OF_ONE_PROCESS = {*"sample next inspect plot data quantize convert bench info help".split()}
 
 
 class _Program(CommandGroup):
@@ -86,3 +91,5 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         show(context.get_help(), err=True)
         context.exit(BAD_INPUT)
+    if context.invoked_subcommand in _OF_ONE_PROCESS:
+        leave_to_first(context, context.invoked_subcommand)

@@ -13,6 +13,7 @@ from fastrnn.cli.progress_bar import new_bar
 
 if TYPE_CHECKING:
     from fastrnn.language import LanguageModel
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["in_parts", "progress_is_shown", "watched"]
 
@@ -43,7 +44,7 @@ def watched(model: LanguageModel, tokens: int, *, shown: bool) -> Iterator[Langu
         yield cast("LanguageModel", _Watched(model, update))
 
 
-def in_parts(predict: Callable[[Any], Any], rows: Any, *, shown: bool) -> Any:
+def in_parts(predict: Callable[[Any], Any], rows: Any, *, shown: bool, ranks: Ranks | None = None) -> Any:
     """Return what a model predicts for rows; if a bar is shown, part by part, with the same results.
 
     Parameters
@@ -52,6 +53,8 @@ def in_parts(predict: Callable[[Any], Any], rows: Any, *, shown: bool) -> Any:
         Returns an array or a list, with an entry for each row.
     rows : sequence
     shown : bool
+    ranks : Ranks, optional
+        Processes that share the rows; each returns the predictions for all of them.
 
     Examples
     --------
@@ -60,20 +63,27 @@ def in_parts(predict: Callable[[Any], Any], rows: Any, *, shown: bool) -> Any:
     ['aa', 'bb']
     """
     size = min(max(len(rows) // _PARTS, _LEAST), _MOST)
-    if not shown or len(rows) <= size:
+    shared = ranks is not None and ranks.size > 1
+    if len(rows) <= size or not (shown or shared):
         return predict(rows)
-    found: list[Any] = []
-    with _bar(len(rows), "rows") as update:
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            try:
-                found.append(predict(part))
-            except (ValueError, TypeError):
-                return predict(rows)  # which says what is wrong, with the number of the row
-            update(len(part))
+    parts = [slice(start, start + size) for start in range(0, len(rows), size)]
+    try:
+        if ranks is not None and shared:
+            found = ranks.map(lambda part: predict(rows[part]), parts)
+        else:
+            with _bar(len(rows), "rows") as update:
+                found = [_predicted(predict, rows[part], update) for part in parts]
+    except (ValueError, TypeError):
+        return predict(rows)  # which says what is wrong, with the number of the row
     if isinstance(found[0], np.ndarray):
         return np.concatenate(found)
     return [one for part in found for one in part]
+
+
+def _predicted(predict: Callable[[Any], Any], rows: Any, report: Callable[[int], object]) -> Any:
+    result = predict(rows)
+    report(len(rows))
+    return result
 
 
 class _Watched:

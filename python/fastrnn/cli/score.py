@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastrnn.cli.model_argument import load_language_model, model_argument
 from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.precision import precision_option
+from fastrnn.cli.rank_errors import ending_all, together
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import progress_is_shown, watched
 from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
@@ -18,6 +20,7 @@ from fastrnn.cli.text_input import (
     STANDARD_INPUT,
     check_standard_input,
     name_text,
+    share_standard_input,
     standard_input_chunks,
     warn_of_file,
 )
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(name="score")
+@click.command(name="score", cls=RankedCommand)
 @model_argument("fastrnn train TEXT.txt --out NAME.safetensors")
 @click.argument("texts", nargs=-1)
 @click.option(
@@ -58,7 +61,10 @@ __all__ = ["command"]
 @precision_option
 @threads_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     model: str,
     texts: tuple[str, ...],
     unit: str,
@@ -72,16 +78,25 @@ def command(
 ) -> None:
     """Print the log-probability of each of TEXTS under MODEL.
 
-    - stands for the lines of standard input, which is also read if there are no TEXTS.
+    - stands for the lines of standard input, which is also read if there are no TEXTS. The processes of
+    mpiexec share the texts.
     """
-    given = list(_given(texts or (STANDARD_INPUT,), encoding))
-    if not given:
-        raise click.UsageError("TEXTS: expected at least one text, got none")
-    checkpoint = load_language_model(model, precision)
-    shown = progress_is_shown(as_json)
+    ranks, texts = ranks_of(context), texts or (STANDARD_INPUT,)
+    share_standard_input(ranks, texts)
+    with together(ranks):
+        given = list(_given(texts, encoding))
+        if not given:
+            raise click.UsageError("TEXTS: expected at least one text, got none")
+        checkpoint = load_language_model(model, precision)
+    shown = ranks.size == 1 and progress_is_shown(as_json)
     tokens = sum(len(checkpoint.vocabulary.tokens(text)) for text in given) if shown else 0
-    with name_text(STANDARD_INPUT), watched(checkpoint.model, tokens, shown=shown) as reader:
-        scores = score(reader, checkpoint.vocabulary, given, end=end, unit=unit, unknown=unknown)
+    options: dict[str, Any] = {"end": end, "unit": unit, "unknown": unknown}
+    with (
+        ending_all(ranks, (Exception,)),
+        name_text(STANDARD_INPUT),
+        watched(checkpoint.model, tokens, shown=shown) as reader,
+    ):
+        scores = score(reader, checkpoint.vocabulary, given, **options, ranks=ranks)
     summary: dict[str, object] = {"unit": unit}
     if ranked:
         scores.sort(key=lambda each: each.total, reverse=True)

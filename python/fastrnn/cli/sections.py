@@ -17,14 +17,14 @@ class SectionedCommand(click.Command):
     ----------
     *arguments, **options
         Those of `click.Command`.
-    sections : mapping of str to str
+    sections : mapping of str to str, optional
         The names of the parameters in each section, with blanks between them. Options in no section come
         last, as "Other options".
     """
 
-    def __init__(self, *arguments: Any, sections: Mapping[str, str], **options: Any) -> None:
+    def __init__(self, *arguments: Any, sections: Mapping[str, str] | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.sections = {title: names.split() for title, names in sections.items()}
+        self.sections = {title: names.split() for title, names in (sections or {}).items()}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
@@ -35,7 +35,8 @@ class SectionedCommand(click.Command):
         }
         shown = {name for names in self.sections.values() for name in names}
         rest = [name for name in records if name not in shown]
-        for title, names in {**self.sections, "Other options": rest}.items():
+        last = "Other options" if self.sections else "Options"
+        for title, names in {**self.sections, last: rest}.items():
             rows = [records[name] for name in names if name in records]
             if rows:
                 with formatter.section(title):

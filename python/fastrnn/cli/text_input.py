@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fastrnn._files import NotRegularFileError
 from fastrnn.cli.output import warn
@@ -16,12 +17,16 @@ from fastrnn.data import read_text
 from fastrnn.data.numbered_lines import source_name
 from fastrnn.data.reading import binary_chunks
 
+if TYPE_CHECKING:
+    from fastrnn.train.distributed import Ranks
+
 __all__ = [
     "STANDARD_INPUT",
     "announce_typing",
     "check_standard_input",
     "name_text",
     "read_input",
+    "share_standard_input",
     "standard_input_chunks",
     "warn_of_file",
 ]
@@ -40,6 +45,20 @@ def check_standard_input(paths: Iterable[str | None]) -> None:
     """
     if [*paths].count(STANDARD_INPUT) > 1:
         raise ValueError(f"{STANDARD_INPUT}: standard input can be only one of the texts")
+
+
+def share_standard_input(ranks: Ranks, paths: Iterable[str | None]) -> None:
+    """Let all processes of a launcher read the standard input of the first one, the only one that has any.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    paths : iterable of str
+        What the command reads; nothing is done if none is standard input.
+    """
+    if ranks.size > 1 and STANDARD_INPUT in paths:
+        given = ranks.on_first(lambda: sys.stdin.buffer.read())
+        sys.stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8")
 
 
 def read_input(paths: Iterable[str], encoding: str) -> str:

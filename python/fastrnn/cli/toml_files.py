@@ -15,7 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["as_toml", "line_of", "read_toml", "toml_lines"]
+__all__ = ["as_toml", "line_of", "place_of", "read_toml", "toml_lines"]
 
 
 def read_toml(path: str) -> tuple[str, dict[str, Any]]:
@@ -47,6 +47,12 @@ def line_of(text: str, key: str) -> int | None:
     """
     found = re.search(rf"^[ \t]*([\"']?){re.escape(key)}\1[ \t]*=", text, re.MULTILINE)
     return None if found is None else text.count("\n", 0, found.start()) + 1
+
+
+def place_of(path: str, text: str, key: str) -> str:
+    """Return where a file sets a key, for messages: its path, the line if it is found, and the key."""
+    line = line_of(text, key)
+    return f"{path}: {key}" if line is None else f"{path}, line {line}: {key}"
 
 
 def toml_lines(values: Mapping[str, Any]) -> list[str]:

@@ -285,7 +285,7 @@ def as_stored_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
     """Check the ids of a text and return them as a one-dimensional array, of integers of any size."""
     if isinstance(ids, str):
         raise TypeError(f"{name}: expected integers, got str; write vocabulary.encode(text)")
-    array = np.asarray(of_others(name, ids))
+    array: NDArray[Any] = np.asarray(of_others(name, ids))
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [symbols], got {list(array.shape)}")
     if array.dtype.kind not in "iu" and array.size:

@@ -107,10 +107,30 @@ class SentenceBatches(ShuffledBatches):
             The most that a batch may have, its sequences times the longest one's; a sequence that is longer
             comes alone.
         """
+        return map(self.batch_of, self.rows_within(steps))
+
+    def rows_within(self, steps: int) -> Iterator[NDArray[np.int64]]:
+        """Iterate over the numbers of the sequences of each batch that `within` makes.
+
+        Parameters
+        ----------
+        steps : int
+            As for `within`.
+        """
         for rows in self._rows_of(0):
             most = max(1, steps // int(self.lengths[rows].max()))
             for first in range(0, len(rows), most):
-                yield self._make_batch(rows[first : first + most])
+                yield rows[first : first + most]
+
+    def batch_of(self, rows: NDArray[np.int64]) -> Batch:
+        """Return the batch of some sequences.
+
+        Parameters
+        ----------
+        rows : ndarray, int [N]
+            Their numbers.
+        """
+        return self._make_batch(rows)
 
     @property
     def extremes(self) -> tuple[int, int]:

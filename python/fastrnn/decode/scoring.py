@@ -17,6 +17,7 @@ from fastrnn.language.vocabulary_match import check_vocabulary
 if TYPE_CHECKING:
     from fastrnn.data import Vocabulary
     from fastrnn.language import LanguageModel
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["UNITS", "NextSymbols", "Score", "next_symbols", "rank", "score"]
 
@@ -97,6 +98,7 @@ def score(
     unit: str = "nats",
     unknown: str | None = None,
     context: ArrayLike | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Score]:
     """Return the log-probability of texts and of each of their tokens.
 
@@ -115,6 +117,9 @@ def score(
         Another policy for unknown tokens than the vocabulary's, as for `Vocabulary.encode`.
     context : array_like, float [C] or [N, C], optional
         For a model whose layers have a `context_size`: one for all texts, or one for each.
+    ranks : Ranks, optional
+        Processes of `fastrnn.train.distributed` that share the texts, which are the same on all of them; each
+        returns the result of one process, to the last bit.
 
     Returns
     -------
@@ -148,25 +153,28 @@ def score(
     if contexts is not None and len(contexts) != len(given):
         raise ValueError(f"context: expected one for all texts or {len(given)}, got {len(contexts)}")
     sequences = _with_end(model, vocabulary.encode_batch(given, unknown=unknown), given, eos)
-    results: list[Score | None] = [None] * len(given)
-    by_length = sorted(range(len(given)), key=lambda index: len(sequences[index]), reverse=True)
-    while by_length:
-        rows = _next_batch(by_length, sequences)
+    results: list[Any] = [None] * len(given)
+    batches = _batches(sequences)
+
+    def losses_of(rows: list[int]) -> list[tuple[NDArray[np.float64], float]]:
         own = {} if contexts is None else {"context": contexts[rows]}
-        losses, of_lengths = _losses(model, [sequences[index] for index in rows], **own)
-        for row, index in enumerate(rows):
+        return _losses(model, [sequences[index] for index in rows], **own)
+
+    share = map if ranks is None else ranks.map
+    for rows, found in zip(batches, share(losses_of, batches), strict=True):
+        for index, (losses, of_length) in zip(rows, found, strict=True):
             ids, factor = sequences[index], UNITS[unit]
             skipped = 0 if model.start is not None else 1
             results[index] = Score(
                 given[index],
                 tuple(vocabulary.symbols[i] for i in ids[skipped:]),
-                0.0 - losses[: len(ids) - skipped, row] * factor,  # no minus before a zero
-                0.0 - float(of_lengths[row]) * factor if with_end else 0.0,
+                0.0 - losses * factor,  # no minus before a zero
+                0.0 - of_length * factor if with_end else 0.0,
                 int(np.count_nonzero(ids[skipped:] == vocabulary.unknown_id)),
                 unit,
                 tuple(vocabulary.symbols[i] for i in ids[:skipped]),
             )
-    return [result for result in results if result is not None]
+    return results
 
 
 def rank(
@@ -179,12 +187,13 @@ def rank(
     unit: str = "nats",
     unknown: str | None = None,
     context: ArrayLike | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Score]:
     """Sort candidate texts, the likeliest first.
 
     Parameters
     ----------
-    model, vocabulary, end, unit, unknown, context
+    model, vocabulary, end, unit, unknown, context, ranks
         As for `score`.
     candidates : sequence of str
         At least one.
@@ -214,7 +223,8 @@ def rank(
     if isinstance(candidates, str) or not len(candidates):
         raise ValueError(f"candidates: expected a list of at least one text, got {candidates!r}")
     by_token = as_flag("per_token", per_token)
-    scores = score(model, vocabulary, candidates, end=end, unit=unit, unknown=unknown, context=context)
+    options: dict[str, Any] = {"end": end, "unit": unit, "unknown": unknown, "context": context}
+    scores = score(model, vocabulary, candidates, **options, ranks=ranks)
     return sorted(scores, key=lambda each: each.per_token if by_token else each.total, reverse=True)
 
 
@@ -282,14 +292,16 @@ def next_symbols(
     return NextSymbols(tuple(vocabulary.symbols[i] for i in order), p[order], end)
 
 
-def _next_batch(by_length: list[int], sequences: list[NDArray[np.int64]]) -> list[int]:
-    """Take the texts that are scored side by side from the end of a list, the shortest."""
-    rows: list[int] = []
-    while by_length and len(rows) < _BATCH_SIZE:
-        if rows and len(sequences[by_length[-1]]) * (len(rows) + 1) > _LARGEST_BATCH:
-            break
-        rows.append(by_length.pop())
-    return rows
+def _batches(sequences: list[NDArray[np.int64]]) -> list[list[int]]:
+    """Return the texts that are scored side by side: similar in length, the shortest first."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(sequences)), key=lambda index: len(sequences[index])):
+        rows = batches[-1] if batches else []
+        if rows and len(rows) < _BATCH_SIZE and len(sequences[index]) * (len(rows) + 1) <= _LARGEST_BATCH:
+            rows.append(index)
+        else:
+            batches.append([index])
+    return batches
 
 
 def _has_end(model: LanguageModel) -> bool:
@@ -323,8 +335,8 @@ def _tokens(count: int) -> str:
 @named_memory("score", FEWER_TEXTS)
 def _losses(
     model: LanguageModel, sequences: list[NDArray[np.int64]], **context: Any
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return -log p of the tokens [T, N] and of the lengths [N] of sequences scored as one batch."""
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Return -log p of the tokens, and of the length, of each of some sequences scored as one batch."""
     start = np.array([] if model.start is None else [model.start], np.int64)
     lengths = np.array([len(ids) - 1 + len(start) for ids in sequences])
     inputs = np.zeros((lengths.max(), len(sequences)), np.int64)
@@ -333,4 +345,4 @@ def _losses(
         inputs[: lengths[row], row] = np.concatenate([start, ids[:-1]])
         targets[: lengths[row], row] = ids if len(start) else ids[1:]
     losses, of_lengths, _ = model.target_losses(inputs, targets, lengths=lengths, **context)
-    return losses, of_lengths
+    return [(losses[:length, row], float(of_lengths[row])) for row, length in enumerate(lengths)]

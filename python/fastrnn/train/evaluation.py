@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,12 @@ from fastrnn.data.examples import ExampleBatches
 from fastrnn.data.sentences import SentenceBatches
 from fastrnn.language.losses import select_rows
 from fastrnn.train.data_match import check_data
+from fastrnn.train.distributed import Ranks, shard_rows
+from fastrnn.train.distributed.agreement import as_ranks
 from fastrnn.train.example_network import ExampleNetwork, Loss
 
 if TYPE_CHECKING:
+    from fastrnn.data.batching import Batch
     from fastrnn.language import LanguageModel
     from fastrnn.layers.base.module import Module
     from fastrnn.train.records import Validation
@@ -59,7 +62,12 @@ class Evaluation:
 
 
 def evaluate(
-    model: LanguageModel, ids: ArrayLike, *, batch_size: int = 1, seq_length: int = 256
+    model: LanguageModel,
+    ids: ArrayLike,
+    *,
+    batch_size: int = 1,
+    seq_length: int = 256,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """Compute a model's loss over a whole text, carrying the state from start to end.
 
@@ -76,6 +84,10 @@ def evaluate(
         N.
     seq_length : int, default 256
         Steps per call; affects memory use, not the result.
+    ranks : Ranks, optional
+        Processes that share the work; each returns the result. The streams are split into ``ranks.shards``
+        parts, which the result depends on in its last bits, as it does on `batch_size`; it does not depend
+        on the number of processes. One stream cannot be split: the first process computes it.
 
     Returns
     -------
@@ -99,22 +111,18 @@ def evaluate(
     if len(text) < 2:
         raise ValueError(f"text: expected at least 2 tokens to predict one from the other, got {len(text)}")
     streams = min(as_size("batch_size", batch_size), len(text) - 1)
-    length, steps = as_size("seq_length", seq_length), (len(text) - 1) // streams
-    total, state = 0.0, None
-    for first in range(0, streams, _MOST_STREAMS):  # a stream has the same bits in any batch
-        rows = min(_MOST_STREAMS, streams - first)
-        own = text[first * steps : (first + rows) * steps + 1]
-        loss, state = _total_loss(model, own, rows, length, None)
-        total += loss
-    # The tokens after the last stream continue from that stream's state.
-    rest = text[streams * steps :]
-    if len(rest) > 1:
-        total += _total_loss(model, rest, 1, len(rest) - 1, select_rows(state, slice(-1, None)))[0]
+    length, ranks = as_size("seq_length", seq_length), as_ranks(ranks)
+    parts = shard_rows(streams, ranks.shards)
+    total = _total(ranks, lambda part: _streams_loss(model, text, streams, part, length), parts)
     return Evaluation(total / (len(text) - 1), len(text) - 1)
 
 
 def evaluate_sentences(
-    model: LanguageModel, sentences: SentenceBatches | Sequence[ArrayLike], *, batch_size: int = 32
+    model: LanguageModel,
+    sentences: SentenceBatches | Sequence[ArrayLike],
+    *,
+    batch_size: int = 32,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """Compute a model's loss over sequences that each start from a zero state.
 
@@ -127,6 +135,8 @@ def evaluate_sentences(
         Sequences are batched with the model's `start` (-1 if it has none) and `eos`.
     batch_size : int, default 32
         Used for sequences; `SentenceBatches` have their own.
+    ranks : Ranks, optional
+        Processes that share the batches; each returns the result of one process, to the last bit.
 
     Returns
     -------
@@ -151,14 +161,14 @@ def evaluate_sentences(
         start = -1 if model.start is None else model.start
         sentences = SentenceBatches(sentences, batch_size, start=start, eos=model.eos, seed=0)
     check_data("sentences", model, sentences)
-    total = 0.0
-    for batch in sentences.within(_LARGEST_PADDED):
-        loss, _ = model.loss(batch.inputs, batch.targets, lengths=batch.lengths)
-        total += loss * batch.tokens
+    rows = list(sentences.rows_within(_LARGEST_PADDED))
+    total = _total(as_ranks(ranks), lambda own: _sentences_loss(model, sentences.batch_of(own)), rows)
     return Evaluation(total / sentences.tokens, sentences.tokens)
 
 
-def evaluate_examples(model: Module, data: ExampleBatches, loss: Loss) -> Evaluation:
+def evaluate_examples(
+    model: Module, data: ExampleBatches, loss: Loss, *, ranks: Ranks | None = None
+) -> Evaluation:
     """Compute a network's mean loss over examples, without dropout.
 
     Parameters
@@ -168,6 +178,8 @@ def evaluate_examples(model: Module, data: ExampleBatches, loss: Loss) -> Evalua
     data : ExampleBatches
     loss : callable
         As for a `Trainer`.
+    ranks : Ranks, optional
+        Processes that share the batches; each returns the result of one process, to the last bit.
 
     Returns
     -------
@@ -193,25 +205,56 @@ def evaluate_examples(model: Module, data: ExampleBatches, loss: Loss) -> Evalua
     """
     if not isinstance(data, ExampleBatches):
         raise TypeError(f"data: expected ExampleBatches, got {type(data).__name__}")
-    return _examples_loss(ExampleNetwork(model, loss, data), data)
+    return _evaluate_examples(ExampleNetwork(model, loss, data), data, as_ranks(ranks))
 
 
-def validate(model: Any, validation: Validation) -> Evaluation:
+def validate(model: Any, validation: Validation, ranks: Ranks | None = None) -> Evaluation:
     """Evaluate a language model, or an `ExampleNetwork`, on the data of a `Validation`."""
+    data = validation.data
     if isinstance(model, ExampleNetwork):
-        assert isinstance(validation.data, ExampleBatches)
-        return _examples_loss(
-            ExampleNetwork(model.module, model.loss_of_outputs, validation.data), validation.data
-        )
-    assert not isinstance(validation.data, ExampleBatches)
-    if isinstance(validation.data, SentenceBatches):
-        return evaluate_sentences(model, validation.data)
-    return evaluate(model, validation.data, batch_size=validation.batch_size)
+        assert isinstance(data, ExampleBatches)
+        network = ExampleNetwork(model.module, model.loss_of_outputs, data)
+        return _evaluate_examples(network, data, as_ranks(ranks))
+    assert not isinstance(data, ExampleBatches)
+    if isinstance(data, SentenceBatches):
+        return evaluate_sentences(model, data, ranks=ranks)
+    return evaluate(model, data, batch_size=validation.batch_size, ranks=ranks)
 
 
-def _examples_loss(network: ExampleNetwork, data: ExampleBatches) -> Evaluation:
-    total = sum(network.loss(batch) * batch.tokens for batch in data if batch.tokens)
+def _evaluate_examples(network: ExampleNetwork, data: ExampleBatches, ranks: Ranks) -> Evaluation:
+    total = _total(ranks, lambda number: _examples_loss(network, data.batch(number)), range(len(data)))
     return Evaluation(total / data.tokens, data.tokens)
+
+
+def _total(ranks: Ranks, loss_of: Callable[[Any], float], items: Sequence[Any]) -> float:
+    """Return the sum of the losses of some items, which the ranks share, added in the order of the items."""
+    total = 0.0
+    for loss in ranks.map(loss_of, items):  # not sum(), which rounds in another way since Python 3.12
+        total += loss
+    return total
+
+
+def _streams_loss(model: LanguageModel, text: NDArray[Any], streams: int, part: slice, length: int) -> float:
+    """Return the sum of the losses of some of a text's streams; the last one reads on to the text's end."""
+    steps, total, state = (len(text) - 1) // streams, 0.0, None
+    for first in range(part.start, part.stop, _MOST_STREAMS):  # a stream has the same bits in any batch
+        rows = min(_MOST_STREAMS, part.stop - first)
+        own = text[first * steps : (first + rows) * steps + 1]
+        loss, state = _total_loss(model, own, rows, length, None)
+        total += loss
+    rest = text[streams * steps :]
+    if part.start < part.stop == streams and len(rest) > 1:
+        last = select_rows(state, slice(-1, None))
+        total += _total_loss(model, rest, 1, len(rest) - 1, last)[0]
+    return total
+
+
+def _sentences_loss(model: LanguageModel, batch: Batch) -> float:
+    return model.loss(batch.inputs, batch.targets, lengths=batch.lengths)[0] * batch.tokens
+
+
+def _examples_loss(network: ExampleNetwork, batch: Batch) -> float:
+    return network.loss(batch) * batch.tokens if batch.tokens else 0.0
 
 
 def _total_loss(

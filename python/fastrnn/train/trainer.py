@@ -16,7 +16,7 @@ from fastrnn.train.clipping import as_limit
 from fastrnn.train.data_match import check_kind_of_data, check_saves_itself, checked_optimizer
 from fastrnn.train.diagnosing import begin_diagnosis, is_due
 from fastrnn.train.diagnosis import Diagnosis
-from fastrnn.train.distributed.agreement import as_ranks
+from fastrnn.train.distributed.agreement import as_ranks, check_options
 from fastrnn.train.evaluation import Evaluation, validate
 from fastrnn.train.example_network import ExampleNetwork, Loss, generators_of, network_of
 from fastrnn.train.gradient_watch import GradientWatch
@@ -161,6 +161,7 @@ class Trainer(Generic[ModelT]):
         self._sharded: ShardedStep | None = None
         if self.ranks.shards > 1:
             self._sharded = ShardedStep(self._network, model, data, self.ranks)
+            check_options(self)
         self._progress = TrainingProgress()
         self._last_record: Record | None = None
 
@@ -248,7 +249,7 @@ class Trainer(Generic[ModelT]):
         """
         if self.validation is None:
             raise ValueError("validation: the trainer was given none")
-        result = validate(self._network_of(self.evaluated), self.validation)
+        result = validate(self._network_of(self.evaluated), self.validation, self.ranks)
         kept = f"the parameters are those after step {self.step}"
         check_finite("validation loss", result.loss, self.step, kept=kept)
         self._progress = self._progress.evaluated(result.loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
     from fastrnn.layers.base.module import Module
 
-__all__ = ["as_ranks", "check_agreement", "check_shards", "digest"]
+__all__ = ["as_ranks", "check_agreement", "check_options", "check_shards", "digest"]
 
 _ONE = OneProcess()
 
@@ -81,3 +82,37 @@ def check_agreement(model: Module, data: TrainingData, random: Any, ranks: Ranks
     ranks.check_same(f"model: random numbers{write}", random)
     order = getattr(data, "order", None)
     ranks.check_same(f"data: order of the batches{write}", (len(data), data.tokens, order))
+    first = data.part(0, slice(0, 1))
+    end = data.rows_of(len(data) - 1)
+    last = data.part(len(data) - 1, slice(end - 1, end))  # of a long text nothing else is read
+    edges = digest(first.inputs, first.targets, last.inputs, last.targets)
+    ranks.check_same("data: first and last rows", edges)
+
+
+def check_options(trainer: Any) -> None:
+    """Check that the trainers of all ranks have the same options, which decide what they do next. Collective.
+
+    A rank without the validation of the others would make a step while they wait for its share.
+
+    Parameters
+    ----------
+    trainer : Trainer
+
+    Raises
+    ------
+    ValueError
+        On every rank, if one has others; the message names the option.
+    """
+    if trainer.ranks.size == 1:
+        return
+    frozen = [sorted(module.frozen) for module in trainer.optimizer.modules]
+    options = {
+        "frozen parameters": frozen,
+        **{name: getattr(trainer, name) for name in ("optimizer", "schedule", "clip_norm", "clip_value")},
+        **{name: getattr(trainer, name) for name in ("validation", "average")},
+        "diagnose_every": trainer._diagnose_every,
+        **trainer._options._asdict(),
+    }
+    for name, value in options.items():
+        shown = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+        trainer.ranks.check_same(name, shown)

@@ -1,9 +1,11 @@
-"""Ranks that MPI started. The only file that imports mpi4py, which `start` does when there are several."""
+"""Ranks that MPI started. `start` imports this file, and with it mpi4py, when there are several."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from mpi4py import MPI
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastrnn._arrays import Array
 
-__all__ = ["MPIRanks"]
+__all__ = ["MPIRanks", "rank_executor"]
 
 _T = TypeVar("_T")
 
@@ -65,9 +67,20 @@ class MPIRanks(Ranks):
         """See `Ranks.join`."""
         self.comm.Allgatherv(MPI.IN_PLACE, _buffer(parts, counts))
 
+    def swap(self, other: int, sent: NDArray[Any], received: NDArray[Any]) -> None:
+        """See `Ranks.swap`."""
+        self.comm.Sendrecv(sent, other, recvbuf=received, source=other)
+
     def add_up(self, values: Array) -> None:
         """See `Ranks.add_up`."""
         self.comm.Allreduce(MPI.IN_PLACE, values, MPI.SUM)
+
+
+def rank_executor() -> AbstractContextManager[Executor | None]:
+    """Return an executor of the first rank that runs calls on the others; None there, once they are done."""
+    from mpi4py.futures import MPICommExecutor
+
+    return cast("AbstractContextManager[Executor | None]", MPICommExecutor(MPI.COMM_WORLD, root=0))
 
 
 def _buffer(values: NDArray[Any], counts: list[int]) -> list[Any]:

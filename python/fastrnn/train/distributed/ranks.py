@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from fastrnn._checks import as_choice, as_size
@@ -21,6 +21,7 @@ REDUCTIONS = ("ordered", "fastest")
 WIRES = ("float32", "bfloat16")
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 
 
 class Ranks(ABC):
@@ -39,7 +40,8 @@ class Ranks(ABC):
     reduction : {"ordered", "fastest"}
         How gradients are added over the ranks: in the fixed order, or in whichever order MPI finds fastest.
     wire : {"float32", "bfloat16"}
-        What gradients are sent as; bfloat16 halves the bytes, and rounds.
+        What gradients are sent as. bfloat16 halves the bytes, and rounds what ranks send, so that the results
+        depend on `size` too.
 
     Raises
     ------
@@ -134,6 +136,32 @@ class Ranks(ABC):
         value: _T = result if self.is_first else sent[0]
         return value
 
+    def map(self, action: Callable[[_Item], _T], items: Sequence[_Item]) -> list[_T]:
+        """Return what an action makes of each item, in their order, on every rank. Collective.
+
+        Each rank does every K-th item. If an action fails, every rank raises the exception of the first rank
+        on which one does.
+
+        Examples
+        --------
+        >>> OneProcess().map(abs, [3, -2])
+        [3, 2]
+        """
+        own: list[_T] = []
+        error: BaseException | None = None
+        try:
+            own = [action(item) for item in items[self.rank :: self.size]]
+        except Exception as raised:
+            error = raised
+        found = self.gather((own, _sendable(error)))
+        for rank, (_, sent) in enumerate(found):
+            if sent is not None:
+                raise error if error is not None and rank == self.rank else sent
+        results: list[Any] = [None] * len(items)
+        for rank, (values, _) in enumerate(found):
+            results[rank :: self.size] = values
+        return results
+
     def check_same(self, what: str, value: object) -> None:
         """Check that all ranks have the same value; what it is, the message says. Collective.
 
@@ -183,6 +211,18 @@ class Ranks(ABC):
         """
 
     @abstractmethod
+    def swap(self, other: int, sent: NDArray[Any], received: NDArray[Any]) -> None:
+        """Send an array to another rank, and receive one from it, which calls this too.
+
+        Parameters
+        ----------
+        other : int
+            The other rank.
+        sent, received : ndarray, 1-D
+            Of one dtype; the second one is as long as the first one of the other rank.
+        """
+
+    @abstractmethod
     def add_up(self, values: Array) -> None:
         """Replace an array by the sum over the ranks, in whichever order is fastest. Collective."""
 
@@ -222,6 +262,10 @@ class OneProcess(Ranks):
 
     def join(self, parts: NDArray[Any], counts: list[int]) -> None:
         """Do nothing: all parts are this process's."""
+
+    def swap(self, other: int, sent: NDArray[Any], received: NDArray[Any]) -> None:
+        """Refuse: there is no other process."""
+        raise ValueError(f"other: expected another rank, got {other} of one process")
 
     def add_up(self, values: Array) -> None:
         """Do nothing: the sum over one process."""

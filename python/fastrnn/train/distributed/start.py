@@ -8,7 +8,7 @@ from fastrnn.train.distributed.cpu_share import use_share
 from fastrnn.train.distributed.launch import launched_size
 from fastrnn.train.distributed.mpi_library import load_mpi
 from fastrnn.train.distributed.ranks import OneProcess
-from fastrnn.train.distributed.uncaught import end_all_by_uncaught
+from fastrnn.train.distributed.uncaught import end_all_if_uncaught
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed.ranks import Ranks
@@ -36,7 +36,8 @@ def start(
         How gradients are added over the processes: in the fixed order, or in whichever order MPI finds
         fastest, in which the last bits depend on the number of processes.
     wire : {"float32", "bfloat16"}
-        What gradients are sent as. bfloat16 halves the bytes, and rounds.
+        What gradients are sent as. bfloat16 halves the bytes, and rounds what processes send, so that the
+        result depends on their number too.
     comm : mpi4py.MPI.Comm, optional
         Default: all processes of ``mpiexec``.
 
@@ -67,5 +68,5 @@ def start(
 
     ranks = MPIRanks(comm, **options)
     use_share(mpi, ranks.comm)
-    end_all_by_uncaught(ranks)
+    end_all_if_uncaught(ranks)
     return ranks

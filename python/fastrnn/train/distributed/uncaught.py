@@ -1,30 +1,42 @@
-"""What an exception that nothing catches does on one rank of several: it ends all."""
+"""An exception that a script does not catch on one rank: it ends all of them, as the others wait for it."""
 
 from __future__ import annotations
 
+import socket
 import sys
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastrnn.train.distributed.ranks import Ranks
+from fastrnn.train.distributed.ranks import Ranks
 
-__all__ = ["end_all_by_uncaught"]
+__all__ = ["end_all_if_uncaught"]
 
 _FAILED, _INTERRUPTED = 1, 130
 
 
-def end_all_by_uncaught(ranks: Ranks) -> None:
-    """From now on an exception that ends this process ends all ranks, after its traceback.
+class _EndAll:
+    """A function for `sys.excepthook` that ends all ranks after the one before it has shown the exception."""
 
-    Otherwise the process would wait for the others at its end, and they for it in the next collective call.
-    ``sys.exit`` is no such exception: it is for what all ranks do.
-    """
-    report = sys.excepthook
+    def __init__(self, ranks: Ranks, show: Callable[..., Any]) -> None:
+        self._ranks, self._show = ranks, show
 
-    def report_and_end(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-        report(kind, error, where)
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        self._show(kind, error, trace)
+        ranks = self._ranks
+        print(f"rank {ranks.rank} on {socket.gethostname()} ends all {ranks.size} ranks", file=sys.stderr)
         ranks.abort(_INTERRUPTED if issubclass(kind, KeyboardInterrupt) else _FAILED)
 
-    if ranks.size > 1:
-        sys.excepthook = report_and_end
+
+def end_all_if_uncaught(ranks: Ranks) -> None:
+    """Let an exception that nothing catches end all ranks at once, with its traceback; exit code 1 or 130.
+
+    Without it Python would end MPI on this rank, which waits for the others, and they for this one.
+
+    Parameters
+    ----------
+    ranks : Ranks
+        Of one process alone nothing changes.
+    """
+    if ranks.size > 1 and not isinstance(sys.excepthook, _EndAll):
+        sys.excepthook = _EndAll(ranks, sys.excepthook)

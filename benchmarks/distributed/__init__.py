@@ -1,0 +1,1 @@
+"""Data-parallel training: what its reductions and steps cost, and a model of that."""
