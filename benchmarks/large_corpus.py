@@ -112,7 +112,7 @@ def run(arguments: list[str], folder: Path, ranks: int) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     assert process.returncode == 0, arguments
     assert process.stdout is not None
-    memory = sorted(largest.values(), key=lambda each: -each["peak"])[: max(ranks, 3)]
+    memory = sorted((one for one in largest.values() if one["peak"]), key=lambda one: -one["peak"])
     command = " ".join([*launcher[:3], "fastrnn", *arguments])
     return {
         "command": command,

@@ -271,3 +271,13 @@ def test_a_file_that_the_system_does_not_let_grow_leaves_nothing_behind(tmp_path
     )
     assert run.stdout == f"a.ids {os.strerror(errno.EFBIG)}\n", run.stderr
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_progress_is_shown_if_it_is_asked_for(tmp_path, capfd):
+    path = write(tmp_path / "a.txt", TEXT)
+    prepare(path, tmp_path / "a.ids").close()
+    assert capfd.readouterr().err == ""
+    prepare(path, tmp_path / "a.ids", progress=True).close()
+    shown = capfd.readouterr().err
+    assert "counting: 100%" in shown
+    assert "encoding: 100%" in shown

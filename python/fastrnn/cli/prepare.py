@@ -15,6 +15,7 @@ from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.rank_errors import together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
+from fastrnn.cli.reading_progress import progress_is_shown
 from fastrnn.cli.settings import TrainingSettings, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.data import PreparedText, Vocabulary, prepare
@@ -111,7 +112,8 @@ def command(
     used = processes or (count_cpus() if ranks.size == 1 else 1)
     with together(ranks):
         known = None if vocabulary is None else _vocabulary_of(vocabulary)
-    with prepare(files, out, valid=valid, vocabulary=known, processes=used, ranks=ranks, **options) as text:
+    options |= {"processes": used, "ranks": ranks, "progress": progress_is_shown(as_json)}
+    with prepare(files, out, valid=valid, vocabulary=known, **options) as text:
         if ranks.is_first:
             _report(text, out, time.monotonic() - began, as_json)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastrnn.data.prepared_text import PARTS, dtype_of_ids
 from fastrnn.data.shared_work import Workers
-from fastrnn.data.text_spans import Block, block_characters
+from fastrnn.data.text_spans import Block, block_characters, with_progress
 from fastrnn.data.vocabulary import Vocabulary
 from fastrnn.files.atomic_files import name_file_in_errors, name_file_in_unnamed_errors, replaced_file
 from fastrnn.files.mapped_tensors import streamed_header
@@ -99,7 +99,9 @@ def _write_own(
     counts = [0] * len(PARTS)
     own = workers.own(numbered)
     file.seek(start)
-    for (part, _), ids in zip(own, workers.map(_encode, encoding, own), strict=True):
+    encoded = workers.map(_encode, encoding, own)
+    shown = with_progress("encoding", [block for _, block in own], encoded, shown=workers.shown)
+    for (part, _), ids in zip(own, shown, strict=True):
         counts[part] += len(ids)
         file.write(ids.tobytes())
     file.flush()

@@ -52,11 +52,14 @@ class Workers:
     ranks : Ranks
     processes : int
         Processes of each rank; 1 works in the rank itself.
+    shown : bool, default False
+        Show what is done on standard error, on rank 0.
     """
 
-    def __init__(self, ranks: Ranks, processes: int) -> None:
+    def __init__(self, ranks: Ranks, processes: int, *, shown: bool = False) -> None:
         self.ranks: Ranks = ranks
         self.processes: int = processes
+        self.shown: bool = shown and self.is_first
 
     @property
     def is_first(self) -> bool:

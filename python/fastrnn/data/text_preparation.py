@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fastrnn._checks import as_probability, as_size
+from fastrnn._checks import as_flag, as_probability, as_size
 from fastrnn.data.ids_file import write_ids
 from fastrnn.data.prepared_text import PreparedText, describe_text
 from fastrnn.data.reading import Paths, as_encoding, as_paths
@@ -50,6 +50,7 @@ def prepare(
     valid_fraction: float = 0.1,
     vocabulary: Vocabulary | None = None,
     processes: int = 1,
+    progress: bool = False,
     ranks: Ranks | None = None,
 ) -> PreparedText:
     r"""Count the symbols of a text, encode it, and write its ids to a file that trainings map into memory.
@@ -82,6 +83,8 @@ def prepare(
     processes : int, default 1
         Processes of this machine to use. A script that starts some must have the line
         ``if __name__ == "__main__":``.
+    progress : bool, default False
+        Show progress bars on standard error; of several ranks, the share of the first.
     ranks : optional
         What `fastrnn.train.distributed.start` returns: share the work among the processes of MPI, which see
         the same files. Every rank calls this function.
@@ -113,7 +116,11 @@ def prepare(
     files, encoding = as_paths(paths), as_encoding("encoding", encoding)
     inputs = [*files, *([] if valid is None else [Path(valid)])]
     fraction = as_probability("valid_fraction", valid_fraction)
-    workers = Workers(Alone() if ranks is None else ranks, as_size("processes", processes))
+    workers = Workers(
+        Alone() if ranks is None else ranks,
+        as_size("processes", processes),
+        shown=as_flag("progress", progress),
+    )
     recipe = _recipe(level, max_types, min_count, tokenizer, vocabulary)
     words = recipe.level == "word"
     with ExitStack() as stack:
