@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -16,6 +17,7 @@ from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_parts import make_vocabulary
 from fastrnn.cli.training_texts import TrainingTexts, read_texts
 from fastrnn.data import PreparedText, Vocabulary, ids_file, prepare, text_spans
+from fastrnn.data.shared_work import Alone, Workers
 from thread_ranks import run_ranks
 
 TEXT = "the cat\r\n\n sat  on the mat\nnaïve 漢字 𝄞 the\r\nx\n\n" * 9 + "a " * 40 + "no end"
@@ -281,3 +283,12 @@ def test_progress_is_shown_if_it_is_asked_for(tmp_path, capfd):
     shown = capfd.readouterr().err
     assert "counting: 100%" in shown
     assert "encoding: 100%" in shown
+
+
+def end_process(shared, item):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_reported_with_what_to_type():
+    with pytest.raises(ChildProcessError, match=r"was killed, perhaps for want of memory; try --processes 1"):
+        list(Workers(Alone(), 2).map(end_process, None, range(6)))
