@@ -20,6 +20,7 @@ from fastrnn.cli.settings import TrainingSettings, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.data import PreparedText, Vocabulary, prepare
 from fastrnn.data.prepared_text import is_prepared
+from fastrnn.train import CheckpointError
 
 __all__ = ["command"]
 
@@ -120,7 +121,12 @@ def command(
 
 def _vocabulary_of(path: str) -> Vocabulary:
     if not is_prepared(path):
-        return load_language_model(path).vocabulary
+        try:
+            return load_language_model(path).vocabulary
+        except CheckpointError as error:
+            raise ValueError(
+                f"--vocabulary: expected a model of fastrnn train or a prepared text: {error}"
+            ) from None
     with PreparedText.open(path) as text:
         return text.vocabulary
 

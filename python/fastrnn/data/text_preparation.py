@@ -15,7 +15,7 @@ from fastrnn.data.ids_file import write_ids
 from fastrnn.data.prepared_text import PreparedText, describe_text
 from fastrnn.data.reading import Paths, as_encoding, as_paths
 from fastrnn.data.shared_counts import count_blocks
-from fastrnn.data.shared_work import Alone, Ranks, Workers
+from fastrnn.data.shared_work import Alone, RankGroup, Workers
 from fastrnn.data.symbols import Recipe
 from fastrnn.data.text_spans import (
     Text,
@@ -51,7 +51,7 @@ def prepare(
     vocabulary: Vocabulary | None = None,
     processes: int = 1,
     progress: bool = False,
-    ranks: Ranks | None = None,
+    ranks: RankGroup | None = None,
 ) -> PreparedText:
     r"""Count the symbols of a text, encode it, and write its ids to a file that trainings map into memory.
 
@@ -134,6 +134,7 @@ def prepare(
             vocabulary = _vocabulary(workers, recipe, texts)
         options = {
             **{"level": recipe.level, "max_types": max_types, "min_count": min_count},
+            "tokenizer": _tokenizer_name(recipe),
             **{"valid": None if valid is None else str(valid), "valid_fraction": fraction},
         }
         # The digest of the text itself, so that a training can go on with either.
@@ -163,6 +164,13 @@ def _recipe(
     if tokenizer not in (None, vocabulary.tokenizer):
         raise ValueError(f"tokenizer: expected {vocabulary.tokenizer!r}, that of the vocabulary")
     return Recipe(vocabulary.level, None, 1, None, None, None, None, vocabulary.tokenizer)
+
+
+def _tokenizer_name(recipe: Recipe) -> str | None:
+    """Return the name of the tokeniser of words, if it has one."""
+    if recipe.level == "char" or not isinstance(recipe.tokenizer, str | None):
+        return None
+    return recipe.tokenizer or "words"
 
 
 def _check_output(out: str | os.PathLike[str], inputs: Sequence[Path]) -> None:
