@@ -32,8 +32,8 @@ class PreparedText:
 
     The ids are read when they are used, through a memory map: a file may be larger than the memory, and
     processes of one machine share its pages. It is a safetensors file of the tensors ``train`` and ``valid``.
-    A program that cuts it off while it is mapped ends the processes that read it (SIGBUS); `prepare` does not,
-    as it replaces files.
+    A program that cuts it off while it is mapped ends the processes that read it (SIGBUS); `prepare` does
+    not, as it replaces files.
 
     `open` returns one; as a context manager it is closed at the end.
 
