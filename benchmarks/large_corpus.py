@@ -32,7 +32,7 @@ from fastrnn.cli.benchmark.machine import facts
 FREQUENT, NEW = 200_000, 0.02  # distinct words that are drawn again and again; the share of new ones
 SYLLABLES = "ka to mi ren sol du vé na li ço bra pe stu mar in el ön ti ra ß".split()
 WORDS = 1 << 20  # that are drawn at a time
-LEVEL = ["--level", "word", "--max-types", "30000"]
+LEVEL = "--level word --max-types 30000 --valid-fraction 0.001".split()
 MODEL = "--hidden-size 256 --num-layers 1 --batch-size 32 --seq-length 35 --cutoffs 2000,10000".split()
 STEPS = 100
 OUT = ["--out", "model.safetensors", "--sample-every", "0", "--eval-every", "1000000"]
@@ -112,8 +112,14 @@ def run(arguments: list[str], folder: Path, ranks: int) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     assert process.returncode == 0, arguments
     assert process.stdout is not None
-    memory = sorted(largest.values(), key=lambda each: -each["peak"])[: max(ranks, 3)]
-    return {"seconds": round(seconds, 1), "MB of each process": memory, "result": json.load(process.stdout)}
+    memory = sorted((one for one in largest.values() if one["peak"]), key=lambda one: -one["peak"])
+    command = " ".join([*launcher[:3], "fastrnn", *arguments])
+    return {
+        "command": command,
+        "seconds": round(seconds, 1),
+        "MB of each process": memory,
+        "result": json.load(process.stdout),
+    }
 
 
 def measure(folder: Path, size: int, ranks: int) -> dict[str, Any]:

@@ -71,6 +71,15 @@ def test_the_options_of_a_training_on_the_file_are_used_again():
     assert_same_parameters("a", "b")
 
 
+def test_options_that_agree_with_the_file_may_be_repeated():
+    run_well("prepare", "t.txt", "--level", "word", "--tokenizer", "whitespace", "--out", "t.ids")
+    train("t.ids", out="a")
+    train("t.ids", "--level", "word", "--tokenizer", "whitespace", "--valid-fraction", 0.1, out="b")
+    assert_same_parameters("a", "b")
+    refused = run("train", "t.ids", "--tokenizer", "words")
+    assert_one_line(refused, 2, r"--tokenizer: t\.ids was prepared with whitespace, got words; leave it out")
+
+
 def test_an_evaluation_of_the_file_is_that_of_its_validation_text():
     run_well("prepare", "t.txt", "--valid", "t.txt", "--out", "t.ids")
     train("t.ids", out="a")
@@ -130,7 +139,10 @@ OTHER = ["prepare", "t.txt", "--out", "x.ids"]
             ["prepare", "t.txt", "--vocabulary", "t.ids", "--level", "char", "--out", "x.ids"],
             "level: expected",
         ),
-        ([*OTHER, "--vocabulary", "t.txt"], r"t\.txt: not a safetensors file"),
+        (
+            [*OTHER, "--vocabulary", "t.txt"],
+            r"--vocabulary: expected a model .*: t\.txt: not a safetensors file",
+        ),
         (
             ["train", "t.ids", "--level", "char"],
             r"--level: t\.ids was prepared with word, got char; leave",

@@ -2,7 +2,11 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_parts import make_vocabulary
 from fastrnn.cli.training_texts import TrainingTexts, read_texts
 from fastrnn.data import PreparedText, Vocabulary, ids_file, prepare, text_spans
+from fastrnn.data.shared_work import Alone, Workers
 from thread_ranks import run_ranks
 
 TEXT = "the cat\r\n\n sat  on the mat\nnaïve 漢字 𝄞 the\r\nx\n\n" * 9 + "a " * 40 + "no end"
@@ -165,6 +170,7 @@ def test_a_function_splits_lines_and_is_given_again(tmp_path):
 def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
     monkeypatch.setattr(text_spans, "_BLOCK", 1 << 14)
     path = write(tmp_path / "a.txt", "the cat sat on the mat\n" * 50_000)
+    prepare(write(tmp_path / "b.txt", "warm up " * 9), tmp_path / "b.ids", level="word").close()
     tracemalloc.start()
     try:
         with prepare(path, tmp_path / "a.ids", level="word") as prepared:
@@ -232,10 +238,10 @@ def test_a_full_disk_on_one_rank_ends_all_and_leaves_nothing(tmp_path, monkeypat
 
     real = ids_file._write_own
 
-    def write_own(out, file, start, encoding, workers, numbered):
+    def write_own(file, start, encoding, workers, numbered):
         if workers.ranks.rank == failing:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(out))
-        return real(out, file, start, encoding, workers, numbered)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(file, start, encoding, workers, numbered)
 
     monkeypatch.setattr(ids_file, "_write_own", write_own)
     assert run_ranks(3, work) == [(errno.ENOSPC, str(out))] * 3
@@ -247,3 +253,42 @@ def test_a_digest_of_texts_is_that_of_their_characters(tmp_path):
     path = write(tmp_path / "a.txt", TEXT)
     spans = text_spans.file_spans([path])
     assert text_spans.text_digest([spans, []]) == TrainingTexts(TEXT, "", "").digest
+
+
+def test_a_file_that_the_system_does_not_let_grow_leaves_nothing_behind(tmp_path):
+    write(tmp_path / "a.txt", TEXT * 9)
+    script = (
+        "import resource\nfrom fastrnn.data import prepare\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "try:\n    prepare('a.txt', 'a.ids')\n"
+        "except OSError as error:\n    print(error.filename, error.strerror)"
+    )
+    source = str(Path(fr.__file__).parents[1])
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": source},
+    )
+    assert run.stdout == f"a.ids {os.strerror(errno.EFBIG)}\n", run.stderr
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_progress_is_shown_if_it_is_asked_for(tmp_path, capfd):
+    path = write(tmp_path / "a.txt", TEXT)
+    prepare(path, tmp_path / "a.ids").close()
+    assert capfd.readouterr().err == ""
+    prepare(path, tmp_path / "a.ids", progress=True).close()
+    shown = capfd.readouterr().err
+    assert "counting: 100%" in shown
+    assert "encoding: 100%" in shown
+
+
+def end_process(shared, item):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_reported_with_what_to_type():
+    with pytest.raises(ChildProcessError, match=r"was killed, perhaps for want of memory; try --processes 1"):
+        list(Workers(Alone(), 2).map(end_process, None, range(6)))

@@ -176,6 +176,18 @@ def test_the_table_of_large_vocabularies_is_what_was_measured():
         assert_numbers(cells, [way[key] for key in keys])
 
 
+def test_the_table_of_large_texts_is_what_was_measured():
+    found = result("large-corpus")
+    for (_, *cells), name in zip(
+        table("docs/language-models.md", "| two ranks |"), ("prepare", "train"), strict=True
+    ):
+        memory = found[name]["MB of each process"][0]
+        assert_numbers(cells, [found[name]["seconds"], *(memory[key] for key in ("peak", "own", "mapped"))])
+        assert memory["peak"] < 1000
+    sizes = re.search(r"A text of ([\d.]+) GB .* gives (\d+) MB of ids", PAGES["docs/language-models.md"])
+    assert_numbers(sizes.groups(), [found["bytes"]["corpus.txt"] / 1e9, found["bytes"]["corpus.ids"] / 1e6])
+
+
 def test_the_table_of_name_lengths_is_what_was_measured():
     rows = table("docs/language-models.md", "| | nats a name |")
     keys = (

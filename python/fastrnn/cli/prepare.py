@@ -15,10 +15,12 @@ from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.rank_errors import together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
+from fastrnn.cli.reading_progress import progress_is_shown
 from fastrnn.cli.settings import TrainingSettings, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.data import PreparedText, Vocabulary, prepare
 from fastrnn.data.prepared_text import is_prepared
+from fastrnn.train import CheckpointError
 
 __all__ = ["command"]
 
@@ -111,14 +113,20 @@ def command(
     used = processes or (count_cpus() if ranks.size == 1 else 1)
     with together(ranks):
         known = None if vocabulary is None else _vocabulary_of(vocabulary)
-    with prepare(files, out, valid=valid, vocabulary=known, processes=used, ranks=ranks, **options) as text:
+    options |= {"processes": used, "ranks": ranks, "progress": progress_is_shown(as_json)}
+    with prepare(files, out, valid=valid, vocabulary=known, **options) as text:
         if ranks.is_first:
             _report(text, out, time.monotonic() - began, as_json)
 
 
 def _vocabulary_of(path: str) -> Vocabulary:
     if not is_prepared(path):
-        return load_language_model(path).vocabulary
+        try:
+            return load_language_model(path).vocabulary
+        except CheckpointError as error:
+            raise ValueError(
+                f"--vocabulary: expected a model of fastrnn train or a prepared text: {error}"
+            ) from None
     with PreparedText.open(path) as text:
         return text.vocabulary
 

@@ -14,7 +14,7 @@ from fastrnn._checks import as_flag
 from fastrnn.data.reading import Paths, as_encoding, as_paths, file_chunks, split_long_lines, text_chunks
 from fastrnn.data.symbols import Split
 
-__all__ = ["Coverage", "count_files", "count_text", "measure_coverage"]
+__all__ = ["Coverage", "byte_progress", "count_files", "count_text", "measure_coverage"]
 
 _MOST_COMMON = 10
 
@@ -55,7 +55,7 @@ def count_files(
     name = as_encoding("encoding", encoding)
     total = sum(path.stat().st_size for path in files)  # a missing file fails here, not after an hour
     counts: Counter[str] = Counter()
-    with _reporter(total, progress) as report:
+    with byte_progress(total, "counting", shown=progress) as report:
         for path in files:
             chunks = file_chunks(path, report, encoding=name)
             if split is None:
@@ -101,14 +101,14 @@ def measure_coverage(counts: Mapping[str, int], known: Mapping[str, int]) -> Cov
 
 
 @contextmanager
-def _reporter(total: int, progress: bool) -> Iterator[Callable[[int], object] | None]:
+def byte_progress(total: int, what: str, *, shown: bool) -> Iterator[Callable[[int], object] | None]:
     """Yield a function to call with the number of bytes read, which updates a progress bar, or None."""
-    if not progress:
+    if not shown:
         yield None
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, unit="B", unit_scale=True, desc="counting") as bar:
+    with tqdm(total=total, unit="B", unit_scale=True, desc=what) as bar:
         yield bar.update
 
 

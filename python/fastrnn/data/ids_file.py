@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from fastrnn.data.prepared_text import PARTS, dtype_of_ids
 from fastrnn.data.shared_work import Workers
-from fastrnn.data.text_spans import Block, block_characters
+from fastrnn.data.text_spans import Block, block_characters, with_progress
 from fastrnn.data.vocabulary import Vocabulary
-from fastrnn.files.atomic_files import name_file_in_errors, replaced_file
+from fastrnn.files.atomic_files import name_file_in_errors, name_file_in_unnamed_errors, replaced_file
 from fastrnn.files.mapped_tensors import streamed_header
 from fastrnn.files.temporary_files import create_temporary
 
@@ -66,9 +66,10 @@ def write_ids(
     zeros = workers.together(lambda: streamed_header(describe(), encoding.dtype, dict.fromkeys(PARTS, 0)))
     numbered = [(part, block) for part, blocks in enumerate(texts) for block in blocks]
     with ExitStack() as stack:
+        stack.enter_context(name_file_in_unnamed_errors(out))
         path, file = workers.together(lambda: _file_of_rank(stack, out, workers))
         start = len(zeros) if workers.is_first else 0
-        own = workers.together(lambda: _write_own(out, file, start, encoding, workers, numbered))
+        own = workers.together(lambda: _write_own(file, start, encoding, workers, numbered))
         counts = np.array(workers.ranks.gather(own))  # [ranks, parts]
         place = len(zeros) + int(counts[: workers.ranks.rank].sum()) * encoding.dtype.itemsize
         target = workers.ranks.gather(path)[0]
@@ -88,7 +89,6 @@ def _file_of_rank(stack: ExitStack, out: str | os.PathLike[str], workers: Worker
 
 
 def _write_own(
-    out: str | os.PathLike[str],
     file: BinaryIO,
     start: int,
     encoding: _Encoding,
@@ -98,14 +98,13 @@ def _write_own(
     """Write the ids of this rank's blocks, and return how many each part has."""
     counts = [0] * len(PARTS)
     own = workers.own(numbered)
-    with name_file_in_errors(out):
-        file.seek(start)
-    for (part, _), ids in zip(own, workers.map(_encode, encoding, own), strict=True):
+    file.seek(start)
+    encoded = workers.map(_encode, encoding, own)
+    shown = with_progress("encoding", [block for _, block in own], encoded, shown=workers.shown)
+    for (part, _), ids in zip(own, shown, strict=True):
         counts[part] += len(ids)
-        with name_file_in_errors(out):
-            file.write(ids.tobytes())
-    with name_file_in_errors(out):
-        file.flush()
+        file.write(ids.tobytes())
+    file.flush()
     return counts
 
 

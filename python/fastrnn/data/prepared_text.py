@@ -32,6 +32,8 @@ class PreparedText:
 
     The ids are read when they are used, through a memory map: a file may be larger than the memory, and
     processes of one machine share its pages. It is a safetensors file of the tensors ``train`` and ``valid``.
+    A program that cuts it off while it is mapped ends the processes that read it (SIGBUS); `prepare` does
+    not, as it replaces files.
 
     `open` returns one; as a context manager it is closed at the end.
 
@@ -63,8 +65,8 @@ class PreparedText:
     """
 
     def __init__(self, path: Path, tensors: MappedTensors, tokenizer: Any) -> None:
-        self.path = path
-        self._tensors = tensors
+        self.path: Path = path
+        self._tensors: MappedTensors = tensors
         given = tensors.description
         fields = as_fields("header", given, _FIELDS, unknown=True)
         self.source: str = fields["source"]

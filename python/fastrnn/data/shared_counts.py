@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastrnn.data.counting import count_text
 from fastrnn.data.shared_work import Workers
 from fastrnn.data.symbols import Split
-from fastrnn.data.text_spans import Block, block_characters
+from fastrnn.data.text_spans import Block, block_characters, with_progress
 
 __all__ = ["count_blocks"]
 
@@ -40,7 +40,9 @@ def count_blocks(workers: Workers, split: Split, blocks: Sequence[Block]) -> Cou
 
     def count_own() -> Counter[str]:
         counts: Counter[str] = Counter()
-        for found in workers.map(_count, split, workers.own(blocks)):
+        own = workers.own(blocks)
+        found_in = workers.map(_count, split, own)
+        for found in with_progress("counting", own, found_in, shown=workers.shown):
             counts.update(found)
         return counts
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Alone", "Ranks", "Workers"]
+__all__ = ["Alone", "RankGroup", "Workers"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -18,7 +18,7 @@ _Shared = TypeVar("_Shared")
 _given: dict[str, Any] = {}  # in a worker process: the function, and what it shares
 
 
-class Ranks(Protocol):
+class RankGroup(Protocol):
     """The processes that work together, as of `fastrnn.train.distributed`."""
 
     @property
@@ -49,16 +49,17 @@ class Workers:
 
     Parameters
     ----------
-    ranks : Ranks
+    ranks : RankGroup
     processes : int
         Processes of each rank; 1 works in the rank itself.
+    shown : bool, default False
+        Show what is done on standard error, on rank 0.
     """
 
-    ranks: Ranks
-    processes: int
-
-    def __init__(self, ranks: Ranks, processes: int) -> None:
-        self.ranks, self.processes = ranks, processes
+    def __init__(self, ranks: RankGroup, processes: int, *, shown: bool = False) -> None:
+        self.ranks: RankGroup = ranks
+        self.processes: int = processes
+        self.shown: bool = shown and self.is_first
 
     @property
     def is_first(self) -> bool:

@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fastrnn._checks import as_probability, as_size
+from fastrnn._checks import as_flag, as_probability, as_size
 from fastrnn.data.ids_file import write_ids
 from fastrnn.data.prepared_text import PreparedText, describe_text
 from fastrnn.data.reading import Paths, as_encoding, as_paths
 from fastrnn.data.shared_counts import count_blocks
-from fastrnn.data.shared_work import Alone, Ranks, Workers
+from fastrnn.data.shared_work import Alone, RankGroup, Workers
 from fastrnn.data.symbols import Recipe
 from fastrnn.data.text_spans import (
     Text,
@@ -50,7 +50,8 @@ def prepare(
     valid_fraction: float = 0.1,
     vocabulary: Vocabulary | None = None,
     processes: int = 1,
-    ranks: Ranks | None = None,
+    progress: bool = False,
+    ranks: RankGroup | None = None,
 ) -> PreparedText:
     r"""Count the symbols of a text, encode it, and write its ids to a file that trainings map into memory.
 
@@ -82,6 +83,8 @@ def prepare(
     processes : int, default 1
         Processes of this machine to use. A script that starts some must have the line
         ``if __name__ == "__main__":``.
+    progress : bool, default False
+        Show progress bars on standard error; of several ranks, the share of the first.
     ranks : optional
         What `fastrnn.train.distributed.start` returns: share the work among the processes of MPI, which see
         the same files. Every rank calls this function.
@@ -113,7 +116,11 @@ def prepare(
     files, encoding = as_paths(paths), as_encoding("encoding", encoding)
     inputs = [*files, *([] if valid is None else [Path(valid)])]
     fraction = as_probability("valid_fraction", valid_fraction)
-    workers = Workers(Alone() if ranks is None else ranks, as_size("processes", processes))
+    workers = Workers(
+        Alone() if ranks is None else ranks,
+        as_size("processes", processes),
+        shown=as_flag("progress", progress),
+    )
     recipe = _recipe(level, max_types, min_count, tokenizer, vocabulary)
     words = recipe.level == "word"
     with ExitStack() as stack:
@@ -127,6 +134,7 @@ def prepare(
             vocabulary = _vocabulary(workers, recipe, texts)
         options = {
             **{"level": recipe.level, "max_types": max_types, "min_count": min_count},
+            "tokenizer": _tokenizer_name(recipe),
             **{"valid": None if valid is None else str(valid), "valid_fraction": fraction},
         }
         # The digest of the text itself, so that a training can go on with either.
@@ -156,6 +164,13 @@ def _recipe(
     if tokenizer not in (None, vocabulary.tokenizer):
         raise ValueError(f"tokenizer: expected {vocabulary.tokenizer!r}, that of the vocabulary")
     return Recipe(vocabulary.level, None, 1, None, None, None, None, vocabulary.tokenizer)
+
+
+def _tokenizer_name(recipe: Recipe) -> str | None:
+    """Return the name of the tokeniser of words, if it has one."""
+    if recipe.level == "char" or not isinstance(recipe.tokenizer, str | None):
+        return None
+    return recipe.tokenizer or "words"
 
 
 def _check_output(out: str | os.PathLike[str], inputs: Sequence[Path]) -> None:

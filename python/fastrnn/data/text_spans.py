@@ -7,13 +7,15 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn._files import open_regular
+from fastrnn.data.counting import byte_progress
 from fastrnn.data.reading import decode_chunk
+from fastrnn.files.atomic_files import name_file_in_unnamed_errors
 
 __all__ = [
     "Block",
@@ -30,9 +32,11 @@ __all__ = [
     "text_digest",
     "text_pieces",
     "text_size",
+    "with_progress",
 ]
 
 _BLOCK = 1 << 22  # bytes that are read at a time, and by one process
+_T = TypeVar("_T")
 _LOOK = 1 << 16  # bytes in which the next line end is looked for
 
 
@@ -112,7 +116,7 @@ def text_bytes(text: Text) -> Iterator[tuple[Span, bytes]]:
         If one cannot be read.
     """
     for span in text:
-        with open_regular(span.path) as file:
+        with name_file_in_unnamed_errors(span.name), open_regular(span.path) as file:
             file.seek(span.start)
             yield from _chunks(file, span)
 
@@ -145,6 +149,16 @@ def text_characters(text: Text) -> Iterator[str]:
 def block_characters(block: Block) -> str:
     """Return the characters of a block."""
     return "".join(text_characters(block.text))
+
+
+def with_progress(what: str, blocks: Sequence[Block], results: Iterable[_T], *, shown: bool) -> Iterator[_T]:
+    """Yield the results of blocks; if it is shown, with a bar of the bytes that are done."""
+    total = sum(text_size(block.text) for block in blocks)
+    with byte_progress(total, what, shown=shown) as report:
+        for block, result in zip(blocks, results, strict=True):
+            yield result
+            if report is not None:
+                report(text_size(block.text))
 
 
 def text_digest(texts: Iterable[Text]) -> str:

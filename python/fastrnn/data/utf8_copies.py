@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fastrnn.data.reading import file_chunks
-from fastrnn.files.atomic_files import name_file_in_errors
+from fastrnn.files.atomic_files import name_file_in_errors, name_file_in_unnamed_errors
 from fastrnn.files.temporary_files import create_temporary
 
 __all__ = ["utf8_files"]
@@ -39,12 +39,11 @@ def utf8_files(
         return list(files)
     copies = []
     for path in files:
+        stack.enter_context(name_file_in_unnamed_errors(out))
         with name_file_in_errors(out):
             temporary, copy = stack.enter_context(create_temporary(Path(os.path.realpath(out))))
         for chunk in file_chunks(path, encoding=encoding):
-            with name_file_in_errors(out):
-                copy.write(chunk.encode())
-        with name_file_in_errors(out):
-            copy.flush()
+            copy.write(chunk.encode())
+        copy.flush()
         copies.append(temporary.path)
     return copies

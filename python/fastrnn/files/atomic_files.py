@@ -14,7 +14,13 @@ from fastrnn.files.file_systems import file_system_of, renames_atomically
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.files.temporary_files import create_temporary, remove_abandoned
 
-__all__ = ["check_writable", "name_file_in_errors", "replaced_file", "write_atomically"]
+__all__ = [
+    "check_writable",
+    "name_file_in_errors",
+    "name_file_in_unnamed_errors",
+    "replaced_file",
+    "write_atomically",
+]
 
 # Paths beside which this process has looked for what dead ones left.
 _cleared: set[Path] = set()
@@ -74,7 +80,7 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[tuple[Path, BinaryIO
     ------
     OSError
         As `write_atomically`. Errors of the body's own writes do not name ``path``: see
-        `name_file_in_errors`.
+        `name_file_in_unnamed_errors`.
     """
     target = Path(os.path.realpath(path))
     check_regular(path)
@@ -126,6 +132,17 @@ def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+@contextmanager
+def name_file_in_unnamed_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Make an OSError of the body that names no file, as that of a write or of closing, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 

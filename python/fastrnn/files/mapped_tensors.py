@@ -106,8 +106,9 @@ class MappedTensors:
         self._file: BinaryIO = open_regular(path)
         try:
             self._places: dict[str, tuple[int, int]] = {}
-            self._opened = _identity(self._file)
-            self.description, header, start = _read_header(self._file, self._opened[0])
+            self._opened: tuple[int, int] = _identity(self._file)
+            description, header, start = _read_header(self._file, self._opened[0])
+            self.description: dict[str, Any] = description
             check_kind(self.description, kind)
             self.tensors: dict[str, NDArray[Any]] = self._mapped(header, start)
         except BaseException:
