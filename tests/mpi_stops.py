@@ -26,6 +26,7 @@ from rank_processes import RankProcesses, find_mpiexec
 
 KINDS = ("kill", "term", "interrupt")
 RANKS = 2
+EARLY = 0.2  # fraction of the stops whose moment is counted from the start of the processes
 LONGEST = 10.0  # seconds until all processes have ended
 INTERRUPTED = 130
 OUT = "m.safetensors"
@@ -102,9 +103,10 @@ def new(steps: int) -> list[str]:
 def stop_once(
     kind: str, processes: RankProcesses, folder: Path, steps: int, moment: float, draw: random.Random
 ) -> Stop:
-    """Start a training, stop it at a moment after its first step, and check what it left."""
+    """Start a training, stop it at a moment after its first step or before, and check what it left."""
     launcher = train(processes, folder, RANKS, *new(steps))
-    while not begun(folder) and launcher.poll() is None:
+    early = draw.random() < EARLY
+    while not begun(folder) and launcher.poll() is None and not early:
         time.sleep(0.005)
     time.sleep(moment)
     ended = launcher.poll() is not None
@@ -114,7 +116,7 @@ def stop_once(
     assert seconds < LONGEST, f"ended only after {seconds:.1f} s"
     checkpoint = load_checkpoint(folder / OUT) if (folder / OUT).exists() else None
     saved = None if checkpoint is None or checkpoint.training is None else checkpoint.training.values["step"]
-    if not ended and kind != "kill":
+    if not ended and not early and kind != "kill":
         assert launcher.returncode in (INTERRUPTED, 0), launcher.returncode
         assert saved is not None, "stopped, and nothing saved"
     return Stop(seconds, launcher.returncode, saved)
@@ -137,7 +139,7 @@ def check_end(folder: Path, whole: Path) -> None:
     assert not left, left
 
 
-def run(kind: str, count: int, seed: int, folder: Path, steps: int = 400) -> list[Stop]:
+def run(kind: str, count: int, seed: int, folder: Path, steps: int = 200) -> list[Stop]:
     """Stop trainings at random moments; return what came of each."""
     draw = random.Random(f"{kind} {seed}")
     (folder / "t.txt").write_text(standard_library_text()[:20_000], encoding="utf-8")

@@ -7,6 +7,7 @@ import fastrnn as fr
 from batch_parts import ROWS, SPLITS, Replay, assert_sums, parts, same, taken
 from fastrnn.layers.base.batch_rows import batch_rows
 from test_lm_options import OPTIONS, V, stack
+from thread_ranks import run_ranks
 
 T = 7
 MASKS = {
@@ -142,3 +143,22 @@ def test_dropped_words_are_the_same_in_all_parts():
             model.loss_and_gradients(ids, ids)
         seen.append(model.gradients.flat.tobytes())
     assert seen[0] == seen[1] == seen[2]
+
+
+@pytest.mark.parametrize("name", [*MASKS, "head"])
+def test_a_training_with_masks_has_the_same_bits_on_any_number_of_ranks(name):
+    own = MASKS[name] if name in MASKS else {"dropout": 0.2, "head": OPTIONS["head"]()["head"]}
+    given = {"hidden_size": 9, "num_layers": 2, "embedding_size": 6, "seed": 0} | own
+    text = fr.ChunkedText(np.random.default_rng(1).integers(V, size=900), 8, 5)
+
+    def train(ranks):
+        model = fr.LanguageModel(V, **given)
+        trainer = fr.train.Trainer(model, text, fr.train.Adam(model, 1e-2), clip_norm=1.0, ranks=ranks)
+        losses = [record.loss for record in trainer.run(25)]
+        return model.parameters.flat.tobytes(), losses, str(model.random_state())
+
+    alone = train(fr.train.distributed.OneProcess(shards=4))
+    for size in (2, 4):
+        assert all(result == alone for result in run_ranks(size, train, shards=4))
+    whole = np.frombuffer(train(None)[0], np.float32)
+    assert abs(np.frombuffer(alone[0], np.float32) - whole).max() < 1e-4  # no other masks: only other sums

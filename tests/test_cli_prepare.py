@@ -207,4 +207,23 @@ def test_ranks_prepare_the_same_bytes(mpiexec):
         assert one.read() == two.read()
     again = mpiexec(2, ["-m", "fastrnn", "prepare", "t.txt", "--out", "two.ids"])
     assert again.returncode != 0
-    assert "already there" in again.stderr
+    assert again.stderr.count("already there") == 1
+
+
+def test_ranks_train_on_the_file_as_one_process_on_the_text(mpiexec):
+    run_well("prepare", "t.txt", "--out", "t.ids")
+    train("t.txt", "--shards", 2, out="one")
+    options = [*SMALL, "--steps", "6", "--sample-every", "0", "--out", "two.safetensors"]
+    result = mpiexec(2, ["-m", "fastrnn", "train", "t.ids", *options])
+    assert result.returncode == 0, result.stderr
+    assert_same_parameters("one", "two")
+
+
+def test_ranks_refuse_a_damaged_file_with_one_message(mpiexec):
+    run_well("prepare", "t.txt", "--out", "t.ids")
+    with open("t.ids", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\xff")
+    result = mpiexec(2, ["-m", "fastrnn", "train", "t.ids", *SMALL, "--out", "m.safetensors"])
+    assert result.returncode == 2
+    assert result.stderr.count("damaged: the ids of valid are not those that were written") == 1

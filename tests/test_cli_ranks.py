@@ -94,6 +94,7 @@ def test_tensorboard_curves_are_those_of_rank_0_alone(folder, mpiexec):
     [
         (["missing.txt"], "File 'missing.txt' does not exist"),
         (["text.txt", "--nonsense"], "no such option --nonsense"),
+        (["-"], "-: expected a file; only one of several processes has the standard input"),
         (["text.txt", "--out", "none/m.safetensors"], "the folder does not exist"),
         (
             ["text.txt", "--batch-size", "3"],

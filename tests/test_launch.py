@@ -229,3 +229,15 @@ def test_all_ranks_without_mpi4py_end_with_a_message(mpiexec):
     finished = mpiexec(3, ["-c", WITHOUT_ON_ONE.replace("== 1", "< 3")], timeout=60)
     assert finished.returncode != 0
     assert "mpi4py is not installed" in finished.stderr
+
+
+@pytest.mark.parametrize(("local_rank", "said"), [("0", 1), ("1", 0)])
+def test_one_process_of_each_machine_says_that_mpi4py_is_missing_there(local_rank, said, tmp_path):
+    code = "import sys; sys.modules['mpi4py'] = None; from fastrnn.cli import main; main(['train'])"
+    environment = {**os.environ, "PMI_SIZE": "4", "PMI_RANK": "2", "MPI_LOCALRANKID": local_rank}
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.count("mpi4py is not installed; type: ") == said
+    assert list(tmp_path.iterdir()) == []

@@ -215,3 +215,15 @@ def test_a_training_holds_its_files_until_its_end(folder):
 
 def json_step(folder):
     return json.loads((folder / "m.jsonl").read_text().splitlines()[-1])["step"]
+
+
+def test_a_second_training_of_several_ranks_is_refused_with_one_message(folder, mpiexec):
+    train = ["-m", "fastrnn", *map(str, TRAIN), "--steps", "3", "--overwrite"]
+    with holder(folder / "m.safetensors") as process:
+        before = contents(folder)
+        finished = mpiexec(2, train, cwd=folder)
+        assert finished.returncode == 2
+        assert finished.stderr.count(f"m.safetensors: process {process.pid} on ") == 1
+        assert contents(folder) == before
+    assert mpiexec(2, train, cwd=folder).returncode == 0
+    assert ".m.safetensors.lock" not in contents(folder)

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from fastrnn.cli import main
+from fastrnn.cli import main, program
 from test_cli import SMALL, run, run_well
 from training_cases import TEXT
 
@@ -178,6 +180,23 @@ def test_only_the_first_process_runs_a_command_of_one_process(monkeypatch, capsy
         main([command, "--no-such-option"], prog_name="fastrnn")
     assert ended.value.code == 2
     assert f"type fastrnn {command} without mpiexec" in capsys.readouterr().err
+
+
+def test_commands_that_the_processes_share_run_on_each_of_them(monkeypatch, capsys):
+    monkeypatch.setenv("PMI_SIZE", "4")
+    monkeypatch.setenv("PMI_RANK", "1")
+    for command in program._COMMANDS.keys() - program._OF_ONE_PROCESS:
+        with monkeypatch.context() as patch:
+            patch.setattr(program, "leave_to_first", lambda *given: pytest.fail(str(given)))
+            patch.setattr(program.importlib, "import_module", _only_a_command)
+            with pytest.raises(SystemExit) as ended:
+                main([command], prog_name="fastrnn")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == "it runs\n"
+
+
+def _only_a_command(name):
+    return SimpleNamespace(command=click.Command("any", callback=lambda: print("it runs")))
 
 
 def test_a_variable_that_only_looks_like_a_launcher_s_changes_nothing(monkeypatch, folder):

@@ -204,6 +204,13 @@ def test_a_signal_to_another_rank_stops_this_one_which_then_ignores_its_own(hand
     assert signals.received
 
 
+def test_ranks_that_are_done_end_together_whatever_comes(handlers):
+    with StopSignals(TwoRanks(other=False)):
+        pass
+    for number in SIGNALS:
+        signal.raise_signal(number)
+
+
 def test_sigusr1_of_one_process_stays_what_it_was(handlers):
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     with StopSignals():

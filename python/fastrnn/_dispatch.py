@@ -139,7 +139,7 @@ def get_num_threads() -> int:
     threads : int
         At import ``FASTRNN_NUM_THREADS``, or else the number of CPUs that this process may use: those of its
         affinity mask, or fewer if a control group, such as a container's, has a CPU quota. A fraction of a
-        CPU counts as one.
+        CPU counts as one. Ranks of `fastrnn.train.distributed` divide those of their machine.
 
     Examples
     --------

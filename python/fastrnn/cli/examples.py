@@ -18,6 +18,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("fastrnn train book.txt --precision bfloat16", "in half the bits"),
         ("fastrnn train --resume book.safetensors --steps 5000", "continue a training"),
         ("cat *.txt | fastrnn train -", "texts from standard input"),
+        ("mpiexec -n 4 fastrnn train book.txt --batch-size 64", "on four processes"),
     ),
     "prepare": (
         ("fastrnn prepare wiki.txt --level word --max-types 50000 --out wiki.ids", "once"),

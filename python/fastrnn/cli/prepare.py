@@ -13,19 +13,24 @@ from fastrnn.cli.model_argument import load_language_model
 from fastrnn.cli.numbers import FiniteRange
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.rank_errors import together
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.settings import TrainingSettings, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.data import PreparedText, Vocabulary, prepare
 from fastrnn.data.prepared_text import is_prepared
-from fastrnn.train.distributed import start
 
 __all__ = ["command"]
 
 _FILE = click.Path(exists=True, dir_okay=False)
 _SIZE = click.IntRange(min=1)
+_SECTIONS = {
+    "Files": "out overwrite valid valid_fraction encoding",
+    "Text": "level max_types min_count tokenizer vocabulary",
+}
 
 
-@click.command(name="prepare")
+@click.command(name="prepare", cls=RankedCommand, sections=_SECTIONS)
 @click.argument("files", nargs=-1, required=True, type=_FILE)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="File to write to: NAME.ids.")
 @click.option("--valid", type=_FILE, help="Validation text.  [default: the end of the text]")
@@ -79,7 +84,10 @@ _SIZE = click.IntRange(min=1)
 )
 @overwrite_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     files: tuple[str, ...],
     out: str,
     valid: str | None,
@@ -97,11 +105,12 @@ def command(
     or of ranks that mpiexec starts.
     """
     began = time.monotonic()
-    ranks = start()
+    ranks = ranks_of(context)
     inputs = [*files, *([valid] if valid else []), *([vocabulary] if vocabulary else [])]
     ranks.on_first(lambda: check_output(out, inputs, overwrite=overwrite))
     used = processes or (count_cpus() if ranks.size == 1 else 1)
-    known = None if vocabulary is None else _vocabulary_of(vocabulary)
+    with together(ranks):
+        known = None if vocabulary is None else _vocabulary_of(vocabulary)
     with prepare(files, out, valid=valid, vocabulary=known, processes=used, ranks=ranks, **options) as text:
         if ranks.is_first:
             _report(text, out, time.monotonic() - began, as_json)

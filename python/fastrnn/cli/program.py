@@ -39,8 +39,8 @@ _COMMANDS = {
     "help": "fastrnn.cli.help",
 }
 
-# Those that all processes of mpiexec run together.
-_SHARED = {"train", "fit", "eval", "score", "predict"}
+# Those that the processes of mpiexec do not share.
+_OF_ONE_PROCESS = {*"sample next inspect plot data quantize convert bench info help".split()}
 
 
 class _Program(CommandGroup):
@@ -91,5 +91,5 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         show(context.get_help(), err=True)
         context.exit(BAD_INPUT)
-    if context.invoked_subcommand not in _SHARED:
+    if context.invoked_subcommand in _OF_ONE_PROCESS:
         leave_to_first(context, context.invoked_subcommand)

@@ -14,7 +14,6 @@ import click
 
 from fastrnn.cli.errors import FAILED, FailedRanks, Failure, failure_of
 from fastrnn.cli.standard_streams import show
-from fastrnn.train.distributed.launch import launched_rank
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
@@ -24,9 +23,9 @@ __all__ = ["check_equal", "ending_all", "first_prints", "together", "write_on_fi
 _LONGEST_SHOWN = 60  # characters of a value in a message; a digest is longer
 
 
-def first_prints() -> None:
-    """Drop what this process prints from now on, unless it is rank 0; `ending_all` still reports."""
-    if launched_rank():
+def first_prints(rank: int) -> None:
+    """Drop what this process prints from now on, unless its rank is 0; `ending_all` still reports."""
+    if rank:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the end
 
 
@@ -34,8 +33,8 @@ def first_prints() -> None:
 def together(ranks: Ranks) -> Iterator[None]:
     """Run what each rank does by itself; where it fails on one, it fails on all. Collective at its end.
 
-    The body must not be collective. An exception that all ranks raise is raised again on each; otherwise a
-    message names the ranks that failed, and their hosts.
+    The body must not be collective. An exception that all ranks raise is raised again on each, Ctrl-C as
+    `click.Abort`; otherwise a message names the ranks that failed, and their hosts.
 
     Parameters
     ----------
@@ -64,6 +63,8 @@ def together(ranks: Ranks) -> Iterator[None]:
     failures = ranks.gather(None if error is None else (socket.gethostname(), _report(error)))
     messages = {None if found is None else found[1] for found in failures}
     if error is not None and len(messages) == 1:
+        if isinstance(error, KeyboardInterrupt):
+            raise click.Abort from error
         raise error
     failed = [(rank, *found) for rank, found in enumerate(failures) if found is not None]
     if failed:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastrnn.cli.rank_errors import first_prints, together
+from fastrnn.cli.errors import FailedRanks
+from fastrnn.cli.rank_errors import ending_all, first_prints, together
 from fastrnn.cli.sections import SectionedCommand
 from fastrnn.train.distributed import start
+from fastrnn.train.distributed.launch import read_launch
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["RankedCommand", "ranks_of"]
 
 _RANKS = "fastrnn.ranks"
+# What `together`, `check_equal`, `write_on_first` and click raise on all ranks.
+_AGREED = (
+    *(click.exceptions.Exit, click.Abort, click.ClickException, FailedRanks),
+    *(ValueError, ImportError, OSError, MemoryError),
+)
 
 
 class RankedCommand(SectionedCommand):
@@ -29,12 +36,18 @@ class RankedCommand(SectionedCommand):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Return the context of a call whose options are right on all ranks."""
-        first_prints()
+        first_prints(read_launch().local_rank)  # one process of each machine says that MPI is missing there
         ranks = start()
-        with together(ranks):
+        first_prints(ranks.rank)
+        with ending_all(ranks, alike=_AGREED), together(ranks):
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_RANKS] = ranks
         return context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Ctrl-C between its parts, or a fault of the program, ends all ranks."""
+        with ending_all(ranks_of(ctx), alike=_AGREED):
+            return super().invoke(ctx)
 
 
 def ranks_of(context: click.Context) -> Ranks:

@@ -20,9 +20,11 @@ _SIGUSR1 = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()  # not every 
 class StopSignals:
     """Raise KeyboardInterrupt on the first signal that stops a program, and ignore further ones.
 
-    A signal that was ignored before, as SIGHUP is under ``nohup``, stays ignored. Of several ranks none may
-    stop before the others know: there a signal is only noted, until `check`. SIGUSR1 stops them too, as it is
-    what launchers pass on without ending the ranks soon after.
+    A signal that was ignored before, as SIGHUP is under ``nohup``, stays ignored.
+
+    Of several ranks none may stop before the others know: there a signal is only noted, until `check`, and
+    after the body, when all has been saved and they end together, it is ignored. SIGUSR1 stops them too, as
+    it is what launchers pass on without ending the ranks soon after.
 
     Parameters
     ----------
@@ -47,7 +49,9 @@ class StopSignals:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, where: TracebackType | None
     ) -> None:
-        if not self.received:  # else the process ends now, and further signals stay ignored
+        if self._ranks.size > 1:
+            self._ignore()
+        elif not self.received:  # else the process ends now, and further signals stay ignored
             for number, handler in self._before.items():
                 signal.signal(number, handler)  # type: ignore[arg-type]  # as `getsignal` returned it
 
@@ -57,15 +61,16 @@ class StopSignals:
         An exception of a signal's handler is lost if it comes while Python runs a finalizer.
         """
         if self._ranks.any(self.received):
-            self._ignore_others()
+            self.received = True
+            self._ignore()
             raise KeyboardInterrupt
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._ignore_others()
+        self.received = True
+        self._ignore()
         if self._ranks.size == 1:
             raise KeyboardInterrupt
 
-    def _ignore_others(self) -> None:
-        self.received = True
+    def _ignore(self) -> None:
         for each in self._before:
             signal.signal(each, signal.SIG_IGN)

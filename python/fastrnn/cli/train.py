@@ -24,6 +24,7 @@ from fastrnn.cli.ranks_options import RANKS_SECTION, start_ranks
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
 from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, settings_options
+from fastrnn.cli.text_input import share_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
@@ -91,6 +92,9 @@ def command(
     With --resume, options given now replace the saved ones where they can; --steps counts from the start of
     the training. The texts are read again where the log beside the resumed file confirms that the training
     began with them; otherwise give them again.
+
+    Several processes train one model together: mpiexec -n 4 fastrnn train book.txt. All of them read the
+    same files; the first prints and writes. A signal to mpiexec, or to one of them, stops all at one step.
     """
     ranks = ranks_of(context)
     target = OutputFiles(out or resume or _DEFAULT_OUT, resume)
@@ -98,11 +102,14 @@ def command(
         checkpoint = None if resume is None else load_checkpoint(resume)
         settings = _settings(context, files, options, checkpoint)
         check_shards(settings.batch_size, settings.shards, ranks.size, resumed=resume is not None)
-    if ranks.size > 1:
-        check_equal(ranks, _to_compare(settings, target))
+        if ranks.size > 1 and "-" in (*settings.files, settings.valid):
+            raise ValueError("-: expected a file; only one of several processes has the standard input")
+        compared = _to_compare(settings, target) if ranks.size > 1 else {}
+    check_equal(ranks, compared)
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
     settings = replace(settings, shards=ranks.shards)
     ranks.on_first(lambda: _check_files(settings, target, overwrite))
+    share_standard_input(ranks, (*settings.files, settings.valid))
     with together(ranks), _naming(resume):
         texts = read_texts(settings)
     with _naming(resume):

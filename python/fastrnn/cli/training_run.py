@@ -102,8 +102,8 @@ class TrainingRun:
             if checkpoint is not None:
                 self._resume(checkpoint)
         resumed_at = None if checkpoint is None else self.trainer.step
-        self._log = TrainingLog(files.log, resumed_at, settings.to_json())
         with together(self.ranks):
+            self._log = TrainingLog(files.log, resumed_at, settings.to_json())
             self.board = self._make_board()
 
     def _make_parts(self, checkpoint: Checkpoint | None, force: bool) -> Validation | None:

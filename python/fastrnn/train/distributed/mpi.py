@@ -1,4 +1,4 @@
-"""Ranks that MPI started. The only file that imports mpi4py, which `start` does when there are several."""
+"""Ranks that MPI started. `start` imports this file, and with it mpi4py, when there are several."""
 
 from __future__ import annotations
 
