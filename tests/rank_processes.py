@@ -39,13 +39,17 @@ class RankProcesses:
         arguments: Sequence[str | os.PathLike[str]],
         *,
         timeout: float = 120,
+        text: str | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `python ARGUMENTS` on so many ranks and return what they wrote; the test fails at a timeout."""
-        process = self.start(ranks, arguments, env=env, cwd=cwd)
+        """Run `python ARGUMENTS` on so many ranks and return what they wrote; the test fails at a timeout.
+
+        `text` is the launcher's standard input.
+        """
+        process = self.start(ranks, arguments, env=env, cwd=cwd, stdin=subprocess.PIPE if text else None)
         try:
-            stdout, stderr = process.communicate(timeout=timeout)
+            stdout, stderr = process.communicate(text, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             self.kill()
             stdout, stderr = process.communicate()
@@ -60,6 +64,7 @@ class RankProcesses:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        stdin: int | None = None,
     ) -> subprocess.Popen[str]:
         """Start `python ARGUMENTS` on so many ranks and return the launcher, which is still running."""
         tag = uuid.uuid4().hex
@@ -68,7 +73,7 @@ class RankProcesses:
             env={**os.environ, **self.environment, **(env or {}), TAG: tag},
             cwd=cwd,
             text=True,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,

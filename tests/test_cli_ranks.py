@@ -94,7 +94,6 @@ def test_tensorboard_curves_are_those_of_rank_0_alone(folder, mpiexec):
     [
         (["missing.txt"], "File 'missing.txt' does not exist"),
         (["text.txt", "--nonsense"], "no such option --nonsense"),
-        (["-"], "-: expected a file; only one of several processes has the standard input"),
         (["text.txt", "--out", "none/m.safetensors"], "the folder does not exist"),
         (
             ["text.txt", "--batch-size", "3"],
@@ -142,6 +141,10 @@ def train_otherwise(mpiexec, change, *words):
         (
             "import fastrnn._dispatch as d; d._isa = 'baseline'",
             r"instruction set: .* on rank 0 \(\S+\), baseline on rank 1",
+        ),
+        (
+            "import fastrnn.cli.program as p; p._COMMANDS['train'] = 'nothing.there'",
+            r"rank 1 on \S+: No module named 'nothing'",
         ),
         ("import fastrnn.cli.train as t; t.read_texts = lambda _: 1 / 0", "rank 1 .*ZeroDivisionError"),
     ],

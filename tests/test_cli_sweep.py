@@ -116,6 +116,14 @@ def test_the_ranks_of_mpiexec_have_the_same_results(done, mpiexec, monkeypatch):
     assert without_time(results_in("ranks")) == without_time(results_in(out))
 
 
+def test_ranks_refuse_a_bad_file_with_one_message(folder, mpiexec):
+    write(SWEEP.replace("hidden-size", "hiden-size"))
+    ended = mpiexec(2, ["-m", "fastrnn", "sweep", "s.toml"])
+    assert ended.returncode == 2
+    assert ended.stderr.count("line 4: hiden-size: no such option; did you mean hidden-size?") == 1
+    assert not Path("s").exists()
+
+
 def test_a_sweep_of_fit_has_the_highest_score_of_validation_first(folder):
     Path("words.csv").write_text("word,vowel\n" + "lili,i\nmumu,u\n" * 10)
     write(

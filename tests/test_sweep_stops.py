@@ -143,7 +143,7 @@ def test_what_stops_a_rank_stops_all_trials_which_save(folder, mpiexec, what):
         launcher.send_signal(getattr(signal, what))
     printed, _ = launcher.communicate(timeout=60)
     assert launcher.returncode != 0
-    assert what != "SIGUSR1" or "type: fastrnn sweep s.toml --resume" in printed
+    assert what != "SIGUSR1" or "type: mpiexec -n 3 fastrnn sweep s.toml --resume" in printed
     wait_for(lambda: not mpiexec.running(), 30)
     for path in saved:
         assert 10 <= load_checkpoint(path).training.values["step"] < 600

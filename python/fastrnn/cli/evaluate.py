@@ -86,10 +86,12 @@ def command(
     with ending_all(ranks, (Exception,)), name_text(file):
         shown = ranks.size == 1 and progress_is_shown(as_json)
         result = _evaluate(checkpoint, rows, batch_size, ranks, shown=shown)
-    unknown_id = checkpoint.vocabulary.unknown_id
-    unknown_tokens = sum(count_id(ids, unknown_id) for ids in rows)
     if not math.isfinite(result.loss):
         raise click.ClickException(f"{model}: the loss is {result.loss}; the model's parameters are unusable")
+    if not ranks.is_first:  # nor does it read the streams of others to count what is unknown
+        return
+    unknown_id = checkpoint.vocabulary.unknown_id
+    unknown_tokens = sum(count_id(ids, unknown_id) for ids in rows)
     skipped = _count_unknown(checkpoint, text) if unknown == "skip" else 0
     if as_json:
         perplexity = result.perplexity if math.isfinite(result.perplexity) else None

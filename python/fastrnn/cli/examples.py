@@ -46,6 +46,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "fit": (
         ("fastrnn fit classify names.csv --out names.safetensors", "two columns: text, class"),
         ("fastrnn fit tag train.conllu --out tagger.safetensors", "a tag for each word"),
+        ("mpiexec -n 4 fastrnn fit tag train.conllu --out tagger.safetensors", "on four processes"),
         ("fastrnn help fit classify", "the options of a task"),
     ),
     "fit classify": (

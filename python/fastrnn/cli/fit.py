@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
+from fastrnn.cli.batch_size import check_shards
 from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.config import Files, config_option, used_options, usual_options
 from fastrnn.cli.data_files import Layout, data_options, name_rows, open_data
@@ -19,18 +21,22 @@ from fastrnn.cli.model_options import setting_options
 from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
+from fastrnn.cli.rank_errors import check_equal, ending_all, together, write_on_first
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
+from fastrnn.cli.ranks_options import RANKS_SECTION, program_facts, ranks_options, start_ranks
 from fastrnn.cli.saved_config import config_path, describe_changes, write_config
-from fastrnn.cli.sections import SectionedCommand
 from fastrnn.cli.sequence_cells import X_READINGS, Y_READINGS
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.stop_signals import StopSignals
-from fastrnn.cli.text_input import check_standard_input
+from fastrnn.cli.text_input import check_standard_input, share_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.files.output_lock import hold_output
 from fastrnn.models.base.model_file import write_model
 from fastrnn.train import TrainingDiverged
-from fastrnn.train.distributed.launch import launched_rank
+
+if TYPE_CHECKING:
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["command"]
 
@@ -39,6 +45,7 @@ _SECTIONS = {
     "Data": "x y x_as y_as format delimiter no_header",
     "Training": "epochs batch_size learning_rate schedule weight_decay clip_norm dropout early_stopping "
     "validation_fraction n_iter_no_change seed dtype precision",
+    **RANKS_SECTION,
 }
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
@@ -98,6 +105,7 @@ def _command_of(task: ModelTask) -> click.Command:
             "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
             help="Seed of all random numbers.",
         ),
+        ranks_options,
         threads_option,
         json_option,
     ]  # fmt: skip
@@ -109,11 +117,12 @@ def _command_of(task: ModelTask) -> click.Command:
     )
     result = click.command(
         name=task.name,
-        cls=SectionedCommand,
+        cls=RankedCommand,
         sections={**_SECTIONS, "Model": of_model},
         epilog=examples_of(f"fit {task.name}"),
         help=f"Train a {task.kind} on FILES: {task.summary}. - is standard input.\n\nCtrl-C ends the "
-        "training; the model of the epochs before is saved.",
+        "training; the model of the epochs before is saved. The processes of mpiexec train one model "
+        "together, from the same files; the first prints and writes.",
         short_help=f"{task.summary[0].upper()}{task.summary[1:]}.",
     )(callback)
     result.params += settings
@@ -139,41 +148,62 @@ def _fit(
     no_header: bool,
     encoding: str,
     seed: int,
+    shards: int | None,
+    reduction: str,
+    wire: str,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    check_standard_input([*files, *valid])
-    for path in (out, str(config_path(out))):
-        check_output(path, [*files, *valid], overwrite=overwrite)
-    if launched_rank() == 0:  # the one that writes
-        context.with_resource(hold_output(out))  # until the command ends
+    with together(ranks_of(context)):
+        check_standard_input([*files, *valid])
+        count = ranks_of(context).size
+        check_shards(shards or count, shards, count)  # the last batch of an epoch has any number of rows
+    ranks = start_ranks(shards, reduction, wire)
+    context.params["shards"] = None if ranks.shards == 1 else ranks.shards  # what --config trains with again
     options = used_options(context)
+    check_equal(ranks, program_facts(settings["precision"]) | {"--out": out} | options)
+    ranks.on_first(lambda: _check_outputs(context, out, [*files, *valid], overwrite))
+    share_standard_input(ranks, [*files, *valid])
     model = task.model(random_state=seed, verbose=sys.stderr.isatty(), **settings)
-    with open_data([*files, *valid], Layout(format, delimiter, not no_header, encoding)) as data:
-        training, held_out = data[: len(files)], data[len(files) :]
-        columns = find_columns(task, training[0], x, y, x_as, y_as)
-        X: Any
-        y_training: Any
-        validation: Any
-        X, rate = read_inputs(training, columns)
-        columns = columns._replace(rate=rate)
-        y_training = read_targets(training, columns)
-        validation = (read_inputs(held_out, columns)[0], read_targets(held_out, columns)) if valid else None
-        rows = len(y_training)
-        if task.series:
-            X, y_training, validation = _as_series(X, y_training, validation)
+    with ExitStack() as opened:
+        with together(ranks):
+            layout = Layout(format, delimiter, not no_header, encoding)
+            data = opened.enter_context(open_data([*files, *valid], layout))
+            training, held_out = data[: len(files)], data[len(files) :]
+            columns = find_columns(task, training[0], x, y, x_as, y_as)
+            X: Any
+            y_training: Any
+            validation: Any = None
+            X, rate = read_inputs(training, columns)
+            columns = columns._replace(rate=rate)
+            y_training = read_targets(training, columns)
+            if valid:
+                validation = read_inputs(held_out, columns)[0], read_targets(held_out, columns)
+            rows = len(y_training)
+            if task.series:
+                X, y_training, validation = _as_series(X, y_training, validation)
         if model.verbose:  # like the epochs that follow: on standard error, if that is a terminal
             show(describe_changes(config_path(out), options, usual_options(context.command)), err=True)
         started = time.perf_counter()
         with name_rows(training, {"X": columns.x, "y": columns.y[0]}, held_out):
-            stopped = _train(context, model, X, y_training, validation)
-        with defer_interrupts():
-            seconds = time.perf_counter() - started
-            write_model(out, model, columns.to_plain())
-            write_config(config_path(out), context.command_path, options)
+            stopped = _train(context, model, X, y_training, validation, ranks)
+        seconds = time.perf_counter() - started
+
+    def write() -> None:
+        write_model(out, model, columns.to_plain())
+        write_config(config_path(out), context.command_path, options)
+
+    with defer_interrupts():
+        write_on_first(ranks, write)
     _report(task, model, out, rows, seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)
+
+
+def _check_outputs(context: click.Context, out: str, inputs: list[str], overwrite: bool) -> None:
+    for path in (out, str(config_path(out))):
+        check_output(path, inputs, overwrite=overwrite)
+    context.with_resource(hold_output(out))  # until the command ends
 
 
 def _as_series(X: Any, y: Any, validation: Any) -> tuple[Any, Any, Any]:
@@ -184,26 +214,22 @@ def _as_series(X: Any, y: Any, validation: Any) -> tuple[Any, Any, Any]:
     return np.array(y, np.float64), None, own
 
 
-def _train(
-    context: click.Context,
-    model: Any,
-    X: Any,
-    y: Any,
-    validation: Any,
-) -> bool:
-    """Train; return whether Ctrl-C ended it early."""
-    with StopSignals() as signals, warnings.catch_warnings(record=True) as caught:
+def _train(context: click.Context, model: Any, X: Any, y: Any, validation: Any, ranks: Ranks) -> bool:
+    """Train; return whether Ctrl-C ended it early, on whichever rank."""
+    with StopSignals(ranks, at_once=True) as signals, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(X, y, validation=validation)
-        except KeyboardInterrupt:
-            if not hasattr(model, "network_"):  # else it came after the last epoch: nothing is lost
-                raise
+            with ending_all(ranks, alike=(ValueError, TypeError, TrainingDiverged)):  # of the same data
+                try:
+                    model.fit(X, y, validation=validation, ranks=ranks)
+                except KeyboardInterrupt:
+                    if not hasattr(model, "network_"):  # else it came after the last epoch: nothing is lost
+                        raise
         except TrainingDiverged as error:
             raise click.ClickException(f"{error}; try a lower --learning-rate") from None
     for warning in caught:
         show(f"{context.command_path}: warning: {warning.message}", err=True)
-    return signals.received
+    return ranks.any(signals.received)
 
 
 def _report(

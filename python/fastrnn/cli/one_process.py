@@ -8,9 +8,14 @@ import click
 
 from fastrnn.cli.output import warn
 
-__all__ = ["leave_to_first"]
+__all__ = ["is_launched", "leave_to_first"]
 
 _QUIET = ("info", "help")  # asked on purpose what a process of the launcher sees
+
+
+def is_launched() -> bool:
+    """Return whether a launcher may have started this process: without an import as long as some commands."""
+    return any(name.endswith(("_RANK", "_PROCID")) for name in os.environ)
 
 
 def leave_to_first(context: click.Context, command: str) -> None:
@@ -23,8 +28,8 @@ def leave_to_first(context: click.Context, command: str) -> None:
     command : str
         The name of a command that runs in one process.
     """
-    if not any(name.endswith(("_RANK", "_PROCID")) for name in os.environ):
-        return  # before an import that takes as long as some commands
+    if not is_launched():
+        return
     from fastrnn.train.distributed.launch import read_launch
 
     launch = read_launch()

@@ -13,7 +13,7 @@ from fastrnn.cli.command_group import CommandGroup
 from fastrnn.cli.command_line import remember_arguments
 from fastrnn.cli.errors import BAD_INPUT, failure_of
 from fastrnn.cli.examples import examples_of
-from fastrnn.cli.one_process import leave_to_first
+from fastrnn.cli.one_process import is_launched, leave_to_first
 from fastrnn.cli.standard_streams import open_closed_streams, show
 
 __all__ = ["main"]
@@ -65,12 +65,23 @@ class _Program(CommandGroup):
         try:
             result = super().main(*args, **extra)
         except BaseException as error:
-            failure = failure_of(error)
+            said = _of_all_ranks(error, list(args[0]) if args and args[0] else sys.argv[1:])
+            failure = failure_of(said)
             if failure is None:
-                raise
+                raise said  # noqa: B904  # in one process it is the error itself
             show(failure.line(), err=True)
             sys.exit(failure.code)
         sys.exit(result if isinstance(result, int) else 0)
+
+
+def _of_all_ranks(error: BaseException, words: list[str]) -> BaseException:
+    """Return an exception, or what all ranks say of it where others wait to meet this one."""
+    shared = words[:1] and words[0] in _COMMANDS and words[0] not in _OF_ONE_PROCESS
+    if not shared or "mpi4py.MPI" in sys.modules or not is_launched() or isinstance(error, SystemExit):
+        return error
+    from fastrnn.cli.ranked_command import meet_late
+
+    return meet_late(error)
 
 
 _SETTINGS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,13 +10,14 @@ import click
 from fastrnn.cli.errors import FailedRanks
 from fastrnn.cli.rank_errors import ending_all, first_prints, together
 from fastrnn.cli.sections import SectionedCommand
+from fastrnn.files.interrupts import defer_interrupts
 from fastrnn.train.distributed import start
 from fastrnn.train.distributed.launch import read_launch
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
 
-__all__ = ["RankedCommand", "ranks_of"]
+__all__ = ["RankedCommand", "meet_late", "ranks_of"]
 
 _RANKS = "fastrnn.ranks"
 # What `together`, `check_equal`, `write_on_first` and click raise on all ranks.
@@ -37,9 +39,12 @@ class RankedCommand(SectionedCommand):
     ) -> click.Context:
         """Return the context of a call whose options are right on all ranks."""
         first_prints(read_launch().local_rank)  # one process of each machine says that MPI is missing there
-        ranks = start()
-        first_prints(ranks.rank)
-        with ending_all(ranks, alike=_AGREED), together(ranks):
+        with ExitStack() as stack:
+            with defer_interrupts():  # MPI connects all ranks or none
+                ranks = start()
+                first_prints(ranks.rank)
+                stack.enter_context(ending_all(ranks, alike=_AGREED))
+                stack.enter_context(together(ranks))
             context = super().make_context(info_name, args, parent, **extra)
         context.meta[_RANKS] = ranks
         return context
@@ -48,6 +53,22 @@ class RankedCommand(SectionedCommand):
         """Run the command. Ctrl-C between its parts, or a fault of the program, ends all ranks."""
         with ending_all(ranks_of(ctx), alike=_AGREED):
             return super().invoke(ctx)
+
+
+def meet_late(error: BaseException) -> BaseException:
+    """Return what all ranks say of an exception from before this one met the others, which wait for it.
+
+    A launcher does not end them if a process that has not met them exits. Collective.
+    """
+    try:
+        first_prints(read_launch().local_rank)
+        with defer_interrupts():
+            ranks = start()
+            first_prints(ranks.rank)
+            with together(ranks):
+                raise error
+    except BaseException as agreed:
+        return agreed
 
 
 def ranks_of(context: click.Context) -> Ranks:

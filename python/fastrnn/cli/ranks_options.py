@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fastrnn import _dispatch
+from fastrnn._version import __version__
+
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
 
-__all__ = ["RANKS_SECTION", "ranks_options", "start_ranks"]
+__all__ = ["RANKS_SECTION", "program_facts", "ranks_options", "start_ranks"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -60,3 +63,10 @@ def start_ranks(shards: int | None, reduction: str, wire: str) -> Ranks:
     from fastrnn.train import distributed
 
     return distributed.start(shards=shards, reduction=reduction, wire=wire)
+
+
+def program_facts(precision: str) -> dict[str, str]:
+    """Return what the bits of a training depend on besides its options and data, by name."""
+    isa = _dispatch.isa()
+    exact = isa == "baseline" or precision != "float32"  # the others have the same bits in float32
+    return {"fastrnn's version": __version__, "instruction set": isa if exact else "avx2 or avx512"}

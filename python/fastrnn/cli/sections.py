@@ -24,7 +24,9 @@ class SectionedCommand(click.Command):
 
     def __init__(self, *arguments: Any, sections: Mapping[str, str] | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.sections = {title: names.split() for title, names in (sections or {}).items()}
+        self.sections: dict[str, list[str]] = {
+            title: names.split() for title, names in (sections or {}).items()
+        }
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""

@@ -29,11 +29,14 @@ class StopSignals:
     Parameters
     ----------
     ranks : Ranks, optional
+    at_once : bool, default False
+        Raise also on one of several ranks: around a loop that defers it until all know.
     """
 
-    def __init__(self, ranks: Ranks | None = None) -> None:
+    def __init__(self, ranks: Ranks | None = None, *, at_once: bool = False) -> None:
         self.received: bool = False
         self._ranks = as_ranks(ranks)
+        self._raises = at_once or self._ranks.size == 1
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
@@ -68,7 +71,7 @@ class StopSignals:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.received = True
         self._ignore()
-        if self._ranks.size == 1:
+        if self._raises:
             raise KeyboardInterrupt
 
     def _ignore(self) -> None:

@@ -13,6 +13,7 @@ from fastrnn._dispatch import get_num_threads
 from fastrnn.cli.command_line import typed_again, typed_arguments
 from fastrnn.cli.errors import FAILED, INTERRUPTED
 from fastrnn.cli.output import json_option, print_json
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.saved_config import config_path
 from fastrnn.cli.standard_streams import ForgivingStream, show
 from fastrnn.cli.threads import threads_option
@@ -23,14 +24,14 @@ from fastrnn.cli.trials.sweep_file import read_sweep
 from fastrnn.cli.trials.sweep_plan import Sweep
 from fastrnn.cli.trials.trial import Result, Trial, measure_of, trials_of
 from fastrnn.files.output_lock import hold_output
-from fastrnn.train import distributed
 
 __all__ = ["command"]
 
 _MOST_TRIALS = 1000
+_SECTIONS = {"Files": "out resume", "Trials": "processes dry_run force"}
 
 
-@click.command(name="sweep")
+@click.command(name="sweep", cls=RankedCommand, sections=_SECTIONS)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option(
     "--out",
@@ -70,10 +71,11 @@ def command(
     model, its options, its log and its messages. OUT/results.jsonl has a line for each trial that has ended.
     A trial that fails is noted there, and the others run. Ctrl-C, SIGTERM and SIGHUP stop; --resume goes on.
     """
-    with trial_executor(processes or 1) as executor:
+    ranks = ranks_of(context)
+    with trial_executor(ranks, processes or 1) as executor:
         if executor is None:  # a rank whose work is done
             return
-        if processes is not None and distributed.launched_size() > 1:
+        if processes is not None and ranks.size > 1:
             raise ValueError("--processes: expected none under mpiexec; each rank but the first runs trials")
         sweep = read_sweep(file)
         _check_number(file, sweep, force)
@@ -83,7 +85,8 @@ def command(
         folder = ResultFolder(out or str(Path(file).with_suffix("")))
         run = _Run(file, sweep, folder, as_json)
         with run.begin(resume):
-            threads = _threads(min(processes or 1, len(run.missing)))
+            at_a_time = max(1, min(processes or 1, len(run.missing)))
+            threads = max(1, get_num_threads() // at_a_time) if ranks.size == 1 else None  # else the rank's
             stopped = run_trials(executor, run.missing, threads, run.record)
     run.report(stopped)
     context.exit(INTERRUPTED if stopped else 0 if run.scored else FAILED)
@@ -106,13 +109,6 @@ def _list(sweep: Sweep, as_json: bool) -> None:
     for number, options in enumerate(sweep, start=1):
         show(f"trial {number}: {describe_options(options)}")
     show(f"{len(sweep):,} trials of fastrnn {sweep.command}")
-
-
-def _threads(trials: int) -> int | None:
-    """Return the threads of each of several trials at a time; None for those of the rank that runs it."""
-    if distributed.launched_size() > 1:
-        return None
-    return max(1, get_num_threads() // max(1, trials))
 
 
 class _Run:

@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from fastrnn import _dispatch
-from fastrnn._version import __version__
 from fastrnn.cli.batch_size import check_shards
 from fastrnn.cli.config import Files, config_option
 from fastrnn.cli.given_options import given_by, given_settings
@@ -20,11 +18,10 @@ from fastrnn.cli.output_files import OutputFiles, overwrite_option
 from fastrnn.cli.prepared_texts import open_prepared, prepared_options
 from fastrnn.cli.rank_errors import check_equal, together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
-from fastrnn.cli.ranks_options import RANKS_SECTION, start_ranks
+from fastrnn.cli.ranks_options import RANKS_SECTION, program_facts, start_ranks
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
 from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, settings_options
-from fastrnn.cli.text_input import share_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
@@ -102,14 +99,11 @@ def command(
         checkpoint = None if resume is None else load_checkpoint(resume)
         settings = _settings(context, files, options, checkpoint)
         check_shards(settings.batch_size, settings.shards, ranks.size, resumed=resume is not None)
-        if ranks.size > 1 and "-" in (*settings.files, settings.valid):
-            raise ValueError("-: expected a file; only one of several processes has the standard input")
         compared = _to_compare(settings, target) if ranks.size > 1 else {}
     check_equal(ranks, compared)
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
     settings = replace(settings, shards=ranks.shards)
     ranks.on_first(lambda: _check_files(settings, target, overwrite))
-    share_standard_input(ranks, (*settings.files, settings.valid))
     with together(ranks), _naming(resume):
         texts = read_texts(settings)
     with _naming(resume):
@@ -152,13 +146,10 @@ def _naming(resume: str | None) -> Iterator[None]:
 
 def _to_compare(settings: TrainingSettings, files: OutputFiles) -> dict[str, Any]:
     """Return what must be equal on all ranks before the texts are read."""
-    isa = _dispatch.isa()
-    exact = isa == "baseline" or settings.precision != "float32"  # the others have the same bits in float32
     options = {f"--{name.replace('_', '-')}": value for name, value in settings.to_json().items()}
     files_read = options.pop("--files")
     return {
-        "fastrnn's version": __version__,
-        "instruction set": isa if exact else "avx2 or avx512",
+        **program_facts(settings.precision),
         "FILES": " ".join(files_read),
         **options,
         "--out": files.last,

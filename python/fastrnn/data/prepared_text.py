@@ -73,7 +73,7 @@ class PreparedText:
         self._digests: dict[str, Any] = fields["ids"]
         if sorted(tensors.tensors) != sorted(PARTS):
             raise ValueError(f"damaged: expected the tensors {', '.join(PARTS)}")
-        self.vocabulary = Vocabulary.from_json(given.get("vocabulary"), tokenizer=tokenizer)
+        self.vocabulary: Vocabulary = Vocabulary.from_json(given.get("vocabulary"), tokenizer=tokenizer)
         self.train: NDArray[Any] = tensors.tensors["train"]
         self.valid: NDArray[Any] = tensors.tensors["valid"]
 

@@ -36,7 +36,8 @@ class Ranks(Protocol):
 class Alone:
     """One process."""
 
-    rank, size = 0, 1
+    rank: int = 0
+    size: int = 1
 
     def gather(self, value: Any) -> list[Any]:
         """Return the value of this process."""
@@ -52,6 +53,9 @@ class Workers:
     processes : int
         Processes of each rank; 1 works in the rank itself.
     """
+
+    ranks: Ranks
+    processes: int
 
     def __init__(self, ranks: Ranks, processes: int) -> None:
         self.ranks, self.processes = ranks, processes

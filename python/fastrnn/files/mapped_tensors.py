@@ -100,6 +100,8 @@ class MappedTensors:
         If it cannot be read.
     """
 
+    description: dict[str, Any]
+
     def __init__(self, path: str | os.PathLike[str], kind: str) -> None:
         self._file: BinaryIO = open_regular(path)
         try:

@@ -249,7 +249,7 @@ class Trainer(Generic[ModelT]):
         """
         if self.validation is None:
             raise ValueError("validation: the trainer was given none")
-        result = validate(self._network_of(self.evaluated), self.validation)
+        result = validate(self._network_of(self.evaluated), self.validation, self.ranks)
         kept = f"the parameters are those after step {self.step}"
         check_finite("validation loss", result.loss, self.step, kept=kept)
         self._progress = self._progress.evaluated(result.loss)

@@ -6,13 +6,16 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fastrnn._dispatch import get_num_threads
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.cli.trials.processes import TrialProcesses
 from fastrnn.cli.trials.trial import Result, Trial
 from fastrnn.files.interrupts import STOP_SIGNALS, defer_interrupts
-from fastrnn.train import distributed
+
+if TYPE_CHECKING:
+    from fastrnn.train.distributed import Ranks
 
 __all__ = ["run_trials", "trial_executor"]
 
@@ -22,20 +25,25 @@ _here = TrialProcesses()
 
 
 @contextmanager
-def trial_executor(processes: int) -> Iterator[Executor | None]:
+def trial_executor(ranks: Ranks, processes: int) -> Iterator[Executor | None]:
     """Return where trials are run: in threads of this process or, under mpiexec, on the other ranks.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    processes : int
+        Threads of one process.
 
     Yields
     ------
     executor : Executor or None
         None on the other ranks, which have then run what the first one gave them.
     """
-    if distributed.launched_size() == 1:
+    if ranks.size == 1:
         with ThreadPoolExecutor(processes) as threads:
             yield threads
         return
-    ranks = distributed.start()
-    from fastrnn.train.distributed.mpi import rank_executor  # `start` has imported it
+    from fastrnn.train.distributed.mpi import rank_executor  # has found the ranks already
 
     if not ranks.is_first:
         _stop_at_signals()

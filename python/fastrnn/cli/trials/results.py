@@ -27,7 +27,7 @@ class ResultFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.file: Path = self.path / "sweep.toml"
         self.results: Path = self.path / "results.jsonl"
 

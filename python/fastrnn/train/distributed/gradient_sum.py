@@ -61,7 +61,7 @@ class GradientSum:
         self._spare: list[Array] = []
         self._rows: list[list[Ids]] = []
         self._wire = WIRE_FORMATS[ranks.wire]
-        self.bytes_sent = 0
+        self.bytes_sent: int = 0
 
     def __repr__(self) -> str:
         return f"<GradientSum of {self._module!r} over {self._ranks!r}>"

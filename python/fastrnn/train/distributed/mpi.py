@@ -33,7 +33,7 @@ class MPIRanks(Ranks):
     """
 
     def __init__(self, comm: Any = None, **options: Any) -> None:
-        self.comm = (MPI.COMM_WORLD if comm is None else comm).Dup()
+        self.comm: Any = (MPI.COMM_WORLD if comm is None else comm).Dup()
         super().__init__(self.comm.Get_rank(), self.comm.Get_size(), **options)
 
     def gather(self, value: _T) -> list[_T]:
