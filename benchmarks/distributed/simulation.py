@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -63,7 +64,9 @@ def step_seconds(
     latency, per_byte = fit.latency, fit.per_byte
     if network is not None:
         latency, per_byte = latency + network.latency, per_byte + 1 / network.bandwidth
-    return compute_seconds(model.steps, rows) + seconds(reduction, ranks, model.parameters, latency, per_byte)
+    added = seconds(reduction, ranks, model.parameters, latency, per_byte)
+    losses = latency * 2 * math.ceil(math.log2(ranks))  # their lengths are gathered, and then they
+    return compute_seconds(model.steps, rows) + added + losses
 
 
 def efficiencies(
