@@ -82,9 +82,15 @@ def create_temporary(target: Path) -> Iterator[tuple[Temporary, BinaryIO]]:
     finally:
         # The lock is held until the file has gone, or has its name. Cleaning up must not hide an error.
         if file_locks.fcntl is None:
-            file.close()
+            _close(file)
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+        _close(file)
+
+
+def _close(file: BinaryIO) -> None:
+    """Close a file whose content no longer matters, or has been flushed."""
+    with contextlib.suppress(OSError):  # what a full disk has left in the buffer is written again
         file.close()
 
 
