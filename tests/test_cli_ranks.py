@@ -77,6 +77,15 @@ def test_a_training_of_four_ranks_resumes_on_two_and_then_on_one(folder, mpiexec
     assert steps_of("m.jsonl") == steps_of("whole.jsonl")
 
 
+def test_all_ranks_read_the_standard_input_of_the_launcher(folder, mpiexec):
+    run_well("train", "text.txt", "--out", "file.safetensors", *SMALL)
+    arguments = ["-m", "fastrnn", "train", "-", "--out", "input.safetensors", *SMALL]
+    result = mpiexec(2, arguments, text=(folder / "text.txt").read_text(), timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    files = [load_checkpoint(f"{name}.safetensors").model for name in ("file", "input")]
+    assert files[0].parameters.flat.tobytes() == files[1].parameters.flat.tobytes()
+
+
 def test_json_is_one_object_and_nothing_else(folder, mpiexec):
     result = train(mpiexec, 2, "text.txt", "--json", "--sample-every", "4", *SMALL)
     assert result.returncode == 0, result.stderr
