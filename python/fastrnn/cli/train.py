@@ -174,6 +174,7 @@ def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool
     if prepared is not None:
         with prepared:
             prepared.verify()
-    click.get_current_context().with_resource(hold_output(files.last))  # until the command ends
+    for path in (files.last, files.best, files.log):  # another --out may share one of them
+        click.get_current_context().with_resource(hold_output(path))  # until the command ends
     if not overwrite:
         files.check_new()
