@@ -1,6 +1,7 @@
 """Failures of a command on several ranks: one message, and an end of all of them."""
 
 import signal
+from pathlib import Path
 
 import click
 import pytest
@@ -215,3 +216,41 @@ def test_sigusr1_of_one_process_stays_what_it_was(handlers):
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     with StopSignals():
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+def test_an_exception_that_cannot_be_shown_ends_the_others_all_the_same(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastrnn.cli.rank_errors.show", refuse)
+
+    def fail(ranks):
+        with ending_all(ranks):
+            if ranks.rank == 1:
+                raise MemoryError("the batch")
+            ranks.gather(None)
+
+    assert [type(error) for error in raised_by(fail)] == [Aborted] * 3
+
+
+FULL = """
+import sys
+import fastrnn as fr
+ranks = fr.train.distributed.start()
+if ranks.rank == 1:
+    {full}
+    {end}
+ranks.gather(None)
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize(
+    ("full", "end", "code"),
+    [
+        ("sys.stdout = open('/dev/full', 'w'); print('a result')", "ranks.abort(3)", 3),
+        ("sys.stderr = open('/dev/full', 'w')", "raise ZeroDivisionError", 1),
+    ],
+)
+def test_a_rank_whose_output_is_on_a_full_disk_ends_all(mpiexec, full, end, code):
+    assert mpiexec(2, ["-c", FULL.format(full=full, end=end)], timeout=30).returncode == code
