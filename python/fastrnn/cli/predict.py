@@ -22,6 +22,7 @@ from fastrnn.cli.precision import in_precision, precision_option
 from fastrnn.cli.rank_errors import ending_all, together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import in_parts, progress_is_shown
+from fastrnn.cli.same_call import check_same_call
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input, share_standard_input
@@ -107,6 +108,7 @@ def command(
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
     ranks = ranks_of(context)
+    check_same_call(context, ranks, [model, *files])
     share_standard_input(ranks, files)
     if out is not None:
         path, inputs = out, [model, *files]
