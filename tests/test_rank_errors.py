@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from fastrnn.cli import main
 from fastrnn.cli.batch_size import check_shards
 from fastrnn.cli.errors import FailedRanks, failure_of
 from fastrnn.cli.rank_errors import check_equal, ending_all, together, write_on_first
@@ -153,6 +155,17 @@ def test_numbers_that_do_not_divide_are_refused_with_those_that_do(
     with pytest.raises(ValueError, match=r"do(es)? not") as info:
         check_shards(batch, shards, processes, resumed=resumed)
     assert message in str(info.value)
+
+
+def test_numbers_far_too_large_are_refused_at_once():
+    with pytest.raises(ValueError, match="does not split into 2 equal shards; numbers that do: 1, 3, 7, "):
+        check_shards(3 * 7 * (10**12 + 39), 2, 1)
+    with pytest.raises(ValueError, match=r"shards: expected 1 \.\. 65536, got 100000000"):
+        OneProcess(shards=10**8)
+    fit = ["fit", "classify", "a.csv", "--out", "a.safetensors", "--shards", "100000000"]
+    result = CliRunner().invoke(main, fit)
+    assert result.exit_code == 2
+    assert "1<=x<=65536" in result.stderr
 
 
 @pytest.mark.parametrize(("batch", "shards", "processes"), [(24, None, 4), (24, 12, 3), (7, None, 1)])

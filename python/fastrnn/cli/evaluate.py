@@ -25,6 +25,7 @@ from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences
 from fastrnn.train.distributed import Ranks
+from fastrnn.train.distributed.shards import MOST_SHARDS
 
 __all__ = ["command"]
 
@@ -48,7 +49,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--shards",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MOST_SHARDS),
     metavar="N",
     help="Parts of the streams, whose losses are added in order: the result's last bits depend on N, and "
     "not on the number of processes, which must divide N.  [default: the number of processes]",
