@@ -144,6 +144,11 @@ def train_otherwise(mpiexec, change, *words):
             r"texts: rank 1 \(\S+\) has another than rank 0",
         ),
         (
+            "import fastrnn.cli.training_texts as texts; texts.TrainingTexts.digest = "
+            "property(lambda self: (_ for _ in ()).throw(ValueError('a.ids: changed while it was used')))",
+            r"rank 1 on \S+: a.ids: changed while it was used",
+        ),
+        (
             "import fastrnn._version; fastrnn._version.__version__ = '0.0'",
             r"fastrnn's version: \S+ on rank 0 \(\S+\), 0.0 on rank 1",
         ),
