@@ -106,6 +106,11 @@ main(sys.argv[1:], prog_name="fastrnn")
             "--level: None on rank 0",
         ),
         ("os.chdir('other')", ("predict", "names.safetensors", "names.csv"), "names.csv: rank 1 "),
+        (
+            "sys.argv += ['--json', '--out', 'a.csv']",
+            ("predict", "names.safetensors", "names.csv"),
+            "--out: None on rank 0",
+        ),
         ("sys.argv[-1] = 'o'", ("score", "stream.safetensors", "a"), "TEXTS: ('a',) on rank 0"),
     ],
 )

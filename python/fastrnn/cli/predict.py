@@ -104,11 +104,11 @@ def command(
     next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %. The processes
     of mpiexec share the rows.
     """
+    ranks = ranks_of(context)
+    check_same_call(context, ranks, [model, *files])
     check_standard_input(files)
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
-    ranks = ranks_of(context)
-    check_same_call(context, ranks, [model, *files])
     share_standard_input(ranks, files)
     if out is not None:
         path, inputs = out, [model, *files]

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_same_call"]
 
-# Of the first rank, or of each machine.
-_FREE = ("--threads", "--json", "--out", "--overwrite", "--processes")
+_OF_MACHINES = "--processes"  # which may have different numbers of CPUs
 _END = 1 << 25  # bytes at either end of a file that are compared
 
 
@@ -48,7 +47,7 @@ def check_same_call(context: click.Context, ranks: Ranks, files: Iterable[str]) 
     options = {_shown(each): context.params.get(each.name or "") for each in context.command.params}
     with together(ranks):
         contents = {path: _digest(path) for path in files if path != STANDARD_INPUT}
-    check_equal(ranks, {name: value for name, value in options.items() if name not in _FREE})
+    check_equal(ranks, {name: value for name, value in options.items() if name != _OF_MACHINES})
     check_equal(ranks, contents)
 
 
