@@ -120,9 +120,9 @@ def test_bad_input_is_said_once_and_all_ranks_exit_with_2(folder, mpiexec, words
 
 ONE_RANK = """
 import os, sys
-from fastrnn.train.distributed.launch import launched_rank
+from fastrnn.train.distributed.launch import read_launch
 from fastrnn.cli import main
-if launched_rank() == 1:
+if read_launch().rank == 1:
     {change}
 main(sys.argv[1:], prog_name='fastrnn')
 """

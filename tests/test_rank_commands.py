@@ -87,8 +87,8 @@ def test_several_processes_print_what_one_prints(shared, case):
 OTHERWISE = """
 import os, sys
 from fastrnn.cli import main
-from fastrnn.train.distributed.launch import launched_rank
-if launched_rank() == 1:
+from fastrnn.train.distributed.launch import read_launch
+if read_launch().rank == 1:
     {change}
 main(sys.argv[1:], prog_name="fastrnn")
 """

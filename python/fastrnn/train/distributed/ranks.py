@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from fastrnn._checks import as_choice, as_size
-from fastrnn.train.distributed.shards import MOST_SHARDS, divisors, shard_rows
+from fastrnn.train.distributed.shards import MOST_SHARDS, divisors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,16 +93,6 @@ class Ranks(ABC):
         """Return the shards that a rank computes."""
         count = self.shards // self.size
         return range(rank * count, (rank + 1) * count)
-
-    def part_of(self, count: int) -> slice:
-        """Return which of some items are this rank's: consecutive, as many for each rank as for any other.
-
-        Examples
-        --------
-        >>> OneProcess().part_of(10)
-        slice(0, 10, None)
-        """
-        return shard_rows(count, self.size)[self.rank]
 
     def any(self, flag: bool) -> bool:
         """Return whether a flag is true on any rank. Collective."""
