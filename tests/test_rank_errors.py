@@ -137,6 +137,13 @@ def test_values_that_differ_are_named_with_ranks_and_hosts(monkeypatch):
     }
 
 
+def test_a_value_that_rank_0_does_not_have_is_compared_too(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
+    errors = raised_by(lambda ranks: check_equal(ranks, {"--x": 1} if ranks.rank == 2 else {}))
+    wanted = "expected the same on all ranks: --x: None on rank 0 (node7), 1 on rank 2 (node7)"
+    assert [str(error) for error in errors] == [wanted] * 3
+
+
 @pytest.mark.parametrize(
     ("batch", "shards", "processes", "resumed", "message"),
     [

@@ -151,7 +151,7 @@ def check_equal(ranks: Ranks, values: Mapping[str, object]) -> None:
     """
     found = ranks.gather((socket.gethostname(), {name: str(value) for name, value in values.items()}))
     differences = []
-    for name in found[0][1]:
+    for name in dict.fromkeys(name for _, held in found for name in held):
         own = [(f"rank {rank} ({host})", held.get(name)) for rank, (host, held) in enumerate(found)]
         other = next((one for one in own if one[1] != own[0][1]), None)
         if other is not None:
