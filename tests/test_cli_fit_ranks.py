@@ -88,6 +88,14 @@ def test_data_that_differ_on_a_process_are_refused(mpiexec, folder):
     assert "X: expected the same on all ranks, got another on rank 1" in result.stderr
 
 
+def test_options_that_only_one_process_could_not_start_with_are_refused(mpiexec, folder):
+    program = in_program("import runpy, sys; from mpi4py import MPI\n")
+    more = "sys.argv += ['--wire', 'bfloat16', '--reduction', 'fastest'] * MPI.COMM_WORLD.rank"
+    result = mpiexec(2, ["-c", program.replace("\nrunpy.", f"\n{more}\nrunpy.")], timeout=30)
+    assert result.returncode == 2, result
+    assert "reduction: ordered on rank 0 " in result.stderr
+
+
 def test_no_memory_on_one_process_ends_both_with_its_message(mpiexec, folder):
     fail = """
 import runpy, sys

@@ -77,6 +77,15 @@ def test_a_training_of_four_ranks_resumes_on_two_and_then_on_one(folder, mpiexec
     assert steps_of("m.jsonl") == steps_of("whole.jsonl")
 
 
+def test_all_ranks_read_the_standard_input_of_the_launcher(folder, mpiexec):
+    run_well("train", "text.txt", "--out", "file.safetensors", *SMALL)
+    arguments = ["-m", "fastrnn", "train", "-", "--out", "input.safetensors", *SMALL]
+    result = mpiexec(2, arguments, text=(folder / "text.txt").read_text(), timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    files = [load_checkpoint(f"{name}.safetensors").model for name in ("file", "input")]
+    assert files[0].parameters.flat.tobytes() == files[1].parameters.flat.tobytes()
+
+
 def test_json_is_one_object_and_nothing_else(folder, mpiexec):
     result = train(mpiexec, 2, "text.txt", "--json", "--sample-every", "4", *SMALL)
     assert result.returncode == 0, result.stderr
@@ -111,9 +120,9 @@ def test_bad_input_is_said_once_and_all_ranks_exit_with_2(folder, mpiexec, words
 
 ONE_RANK = """
 import os, sys
-from fastrnn.train.distributed.launch import launched_rank
+from fastrnn.train.distributed.launch import read_launch
 from fastrnn.cli import main
-if launched_rank() == 1:
+if read_launch().rank == 1:
     {change}
 main(sys.argv[1:], prog_name='fastrnn')
 """
@@ -133,6 +142,11 @@ def train_otherwise(mpiexec, change, *words):
         (
             "os.mkdir('x'); os.chdir('x'); open('text.txt', 'w').write('to be or not ' * 99)",
             r"texts: rank 1 \(\S+\) has another than rank 0",
+        ),
+        (
+            "import fastrnn.cli.training_texts as texts; texts.TrainingTexts.digest = "
+            "property(lambda self: (_ for _ in ()).throw(ValueError('a.ids: changed while it was used')))",
+            r"rank 1 on \S+: a.ids: changed while it was used",
         ),
         (
             "import fastrnn._version; fastrnn._version.__version__ = '0.0'",

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fastrnn.train.distributed import mpi_library
-from fastrnn.train.distributed.launch import Launch, launched_rank, launched_size, read_launch
+from fastrnn.train.distributed.launch import Launch, launched_size, read_launch
 from fastrnn.train.distributed.mpi_library import LaunchError
 
 # As printed by ranks that these launchers started, but for srun, whose variables its manual lists.
@@ -45,7 +45,7 @@ SRUN = SBATCH | {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2", "SLURM_STEP_I
 )
 def test_size_rank_and_local_rank_are_those_of_the_launcher(environment, launcher):
     assert read_launch(environment) == Launch(launcher, 4, 2, 0)
-    assert (launched_size(environment), launched_rank(environment)) == (4, 2)
+    assert (launched_size(environment), read_launch(environment).rank) == (4, 2)
 
 
 def test_without_a_launcher_there_is_one_process():
@@ -69,7 +69,7 @@ def test_a_variable_that_is_no_number_is_none_of_a_launcher(size):
 def test_the_environment_is_that_of_the_process_by_default(monkeypatch):
     monkeypatch.setenv("PMI_SIZE", "3")
     monkeypatch.setenv("PMI_RANK", "1")
-    assert (launched_size(), launched_rank()) == (3, 1)
+    assert (launched_size(), read_launch().rank) == (3, 1)
 
 
 def test_importing_fastrnn_imports_no_mpi4py():
@@ -212,8 +212,8 @@ def test_the_launcher_of_another_mpi_is_refused(environment, remedy):
 WITHOUT_ON_ONE = """
 import sys
 from fastrnn.train import distributed
-from fastrnn.train.distributed.launch import launched_rank
-if launched_rank() == 1:
+from fastrnn.train.distributed.launch import read_launch
+if read_launch().rank == 1:
     sys.modules["mpi4py"] = None
 distributed.start()
 """

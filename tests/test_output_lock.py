@@ -196,6 +196,26 @@ def test_a_second_fit_is_refused_while_the_first_lives_and_touches_nothing(folde
     run_well(*fit)
 
 
+@pytest.mark.parametrize(
+    ("other", "shared"), [("m.bin", "m.jsonl"), ("m.best.safetensors", "m.best.safetensors")]
+)
+def test_a_second_training_with_another_name_but_a_file_of_the_first_is_refused(folder, other, shared):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastrnn", *map(str, TRAIN), "--steps", "1000000"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with process:
+        while not (folder / "m.jsonl").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        second = run("train", "text.txt", *SMALL, "--steps", "3", "--out", other, "--overwrite")
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert_one_line(second, 2, f"{shared}: process {process.pid} on ")
+    assert process.returncode == 130
+    assert not [name for name in contents(folder) if name.endswith(".lock")]
+
+
 def test_a_training_holds_its_files_until_its_end(folder):
     process = subprocess.Popen(
         [sys.executable, "-m", "fastrnn", *map(str, TRAIN), "--steps", "1000000"],

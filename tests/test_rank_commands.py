@@ -84,6 +84,54 @@ def test_several_processes_print_what_one_prints(shared, case):
     assert found.stderr == wanted.stderr
 
 
+OTHERWISE = """
+import os, sys
+from fastrnn.cli import main
+from fastrnn.train.distributed.launch import read_launch
+if read_launch().rank == 1:
+    {change}
+main(sys.argv[1:], prog_name="fastrnn")
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "command", "message"),
+    [
+        ("sys.argv[3] = 'names.csv'", ("eval", "stream.safetensors", "text.txt"), "FILE: text.txt on rank 0"),
+        ("os.chdir('other')", ("eval", "lines.safetensors", "text.txt"), "text.txt: rank 1 "),
+        ("os.chdir('other')", ("prepare", "text.txt", "--out", "a.ids"), "text.txt: rank 1 "),
+        (
+            "sys.argv += ['--level', 'word']",
+            ("prepare", "text.txt", "--out", "a.ids"),
+            "--level: None on rank 0",
+        ),
+        ("os.chdir('other')", ("predict", "names.safetensors", "names.csv"), "names.csv: rank 1 "),
+        (
+            "sys.argv += ['--json', '--out', 'a.csv']",
+            ("predict", "names.safetensors", "names.csv"),
+            "--out: None on rank 0",
+        ),
+        ("sys.argv[-1] = 'o'", ("score", "stream.safetensors", "a"), "TEXTS: ('a',) on rank 0"),
+    ],
+)
+def test_other_options_or_files_on_one_process_are_refused(
+    mpiexec, folder, monkeypatch, change, command, message
+):
+    monkeypatch.chdir(folder)
+    other = folder / "other"
+    other.mkdir(exist_ok=True)
+    for path in folder.glob("*.*"):
+        (other / path.name).write_bytes(path.read_bytes())
+    for name in ("text.txt", "names.csv"):
+        (other / name).write_text((folder / name).read_text().replace("a", "o"))
+    result = mpiexec(2, ["-c", OTHERWISE.format(change=change), *command], timeout=60)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("fastrnn: error: expected the same on all ranks: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (folder / "a.ids").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "given"),
     [

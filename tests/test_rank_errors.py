@@ -1,10 +1,13 @@
 """Failures of a command on several ranks: one message, and an end of all of them."""
 
 import signal
+from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from fastrnn.cli import main
 from fastrnn.cli.batch_size import check_shards
 from fastrnn.cli.errors import FailedRanks, failure_of
 from fastrnn.cli.rank_errors import check_equal, ending_all, together, write_on_first
@@ -134,6 +137,13 @@ def test_values_that_differ_are_named_with_ranks_and_hosts(monkeypatch):
     }
 
 
+def test_a_value_that_rank_0_does_not_have_is_compared_too(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
+    errors = raised_by(lambda ranks: check_equal(ranks, {"--x": 1} if ranks.rank == 2 else {}))
+    wanted = "expected the same on all ranks: --x: None on rank 0 (node7), 1 on rank 2 (node7)"
+    assert [str(error) for error in errors] == [wanted] * 3
+
+
 @pytest.mark.parametrize(
     ("batch", "shards", "processes", "resumed", "message"),
     [
@@ -152,6 +162,17 @@ def test_numbers_that_do_not_divide_are_refused_with_those_that_do(
     with pytest.raises(ValueError, match=r"do(es)? not") as info:
         check_shards(batch, shards, processes, resumed=resumed)
     assert message in str(info.value)
+
+
+def test_numbers_far_too_large_are_refused_at_once():
+    with pytest.raises(ValueError, match="does not split into 2 equal shards; numbers that do: 1, 3, 7, "):
+        check_shards(3 * 7 * (10**12 + 39), 2, 1)
+    with pytest.raises(ValueError, match=r"shards: expected 1 \.\. 65536, got 100000000"):
+        OneProcess(shards=10**8)
+    fit = ["fit", "classify", "a.csv", "--out", "a.safetensors", "--shards", "100000000"]
+    result = CliRunner().invoke(main, fit)
+    assert result.exit_code == 2
+    assert "1<=x<=65536" in result.stderr
 
 
 @pytest.mark.parametrize(("batch", "shards", "processes"), [(24, None, 4), (24, 12, 3), (7, None, 1)])
@@ -215,3 +236,41 @@ def test_sigusr1_of_one_process_stays_what_it_was(handlers):
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     with StopSignals():
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+def test_an_exception_that_cannot_be_shown_ends_the_others_all_the_same(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastrnn.cli.rank_errors.show", refuse)
+
+    def fail(ranks):
+        with ending_all(ranks):
+            if ranks.rank == 1:
+                raise MemoryError("the batch")
+            ranks.gather(None)
+
+    assert [type(error) for error in raised_by(fail)] == [Aborted] * 3
+
+
+FULL = """
+import sys
+import fastrnn as fr
+ranks = fr.train.distributed.start()
+if ranks.rank == 1:
+    {full}
+    {end}
+ranks.gather(None)
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize(
+    ("full", "end", "code"),
+    [
+        ("sys.stdout = open('/dev/full', 'w'); print('a result')", "ranks.abort(3)", 3),
+        ("sys.stderr = open('/dev/full', 'w')", "raise ZeroDivisionError", 1),
+    ],
+)
+def test_a_rank_whose_output_is_on_a_full_disk_ends_all(mpiexec, full, end, code):
+    assert mpiexec(2, ["-c", FULL.format(full=full, end=end)], timeout=30).returncode == code

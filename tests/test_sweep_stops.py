@@ -76,6 +76,18 @@ def test_a_trial_that_is_killed_is_named_and_the_others_run(folder):
     )
 
 
+@with_proc
+def test_a_trial_that_was_stopped_alone_is_left_to_run(folder):
+    process = start("sweep", write(LONG))
+    wait_for(lambda: Path("s/trial-0001/model.safetensors").exists())
+    (trial,) = trials_of(process)
+    os.kill(trial, signal.SIGTERM)
+    printed, _ = process.communicate(timeout=120)
+    assert "stopped with 1 of 2 trials to run" in printed
+    assert [one["trial"] for one in results_in("s")] == [2]
+    assert process.returncode == 130
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_stops_all_trials_which_save(folder, number):
     process = start("sweep", write(LONG), "--processes", 2)

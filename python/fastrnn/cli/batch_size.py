@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastrnn.cli.command_line import typed_again
+from fastrnn.train.distributed.shards import divisors
 
 __all__ = ["check_sentences", "check_shards", "check_streams"]
 
@@ -70,9 +71,9 @@ def check_shards(batch_size: int, shards: int | None, processes: int, *, resumed
     """
     given, shards = shards, shards or processes
     if shards % processes:
-        fitting = _divisors(shards)
+        fitting = divisors(shards)
         most = max(number for number in fitting if number < processes)
-        multiples = [size for size in _divisors(batch_size) if size % processes == 0 and not resumed]
+        multiples = [size for size in divisors(batch_size) if size % processes == 0 and not resumed]
         other = f", or give --shards {multiples[0]}" if multiples else ""
         raise ValueError(
             f"--shards: {processes} processes do not divide the {shards} shards of a batch; "
@@ -82,16 +83,12 @@ def check_shards(batch_size: int, shards: int | None, processes: int, *, resumed
         fewer = batch_size // shards * shards
         nearest = [str(size) for size in (fewer, fewer + shards) if size]
         each = ", one for each process" if given is None else ""
-        divisors = _listed(_divisors(batch_size))
+        fitting = divisors(batch_size)
         raise ValueError(
             f"--batch-size: a batch of {batch_size} does not split into {shards} equal shards{each}; "
-            f"numbers that do: {divisors}; nearest --batch-size: {' or '.join(nearest)}; "
+            f"numbers that do: {_listed(fitting)}; nearest --batch-size: {' or '.join(nearest)}; "
             f"type: {typed_again('--batch-size', nearest[-1])}"
         )
-
-
-def _divisors(number: int) -> list[int]:
-    return [one for one in range(1, number + 1) if number % one == 0]
 
 
 def _listed(numbers: list[int]) -> str:

@@ -13,9 +13,10 @@ from fastrnn.cli.output import json_option, print_json, warn
 from fastrnn.cli.precision import precision_option
 from fastrnn.cli.prepared_texts import EncodedText, count_id, encoded_text, open_prepared, stream_ids
 from fastrnn.cli.rank_errors import ending_all, together
-from fastrnn.cli.ranked_command import RankedCommand
+from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.ranks_options import start_ranks
 from fastrnn.cli.reading_progress import progress_is_shown, watched
+from fastrnn.cli.same_call import check_same_call
 from fastrnn.cli.sample import is_sentence_model
 from fastrnn.cli.settings import TEXT_FILE, encoding_option
 from fastrnn.cli.standard_streams import show
@@ -24,6 +25,7 @@ from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_parts import encode_lines, text_lines
 from fastrnn.train import Checkpoint, Evaluation, evaluate, evaluate_sentences
 from fastrnn.train.distributed import Ranks
+from fastrnn.train.distributed.shards import MOST_SHARDS
 
 __all__ = ["command"]
 
@@ -47,7 +49,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--shards",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MOST_SHARDS),
     metavar="N",
     help="Parts of the streams, whose losses are added in order: the result's last bits depend on N, and "
     "not on the number of processes, which must divide N.  [default: the number of processes]",
@@ -56,7 +58,10 @@ __all__ = ["command"]
 @precision_option
 @threads_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     model: str,
     file: str,
     unknown: str | None,
@@ -75,6 +80,7 @@ def command(
     predicted, with equal weight. A model trained on sentences starts each line from a zero state, and the end
     of the line is predicted too. The processes of mpiexec share the streams, or the lines.
     """
+    check_same_call(context, ranks_of(context), [model, file])
     ranks = start_ranks(shards, "ordered", "float32")
     share_standard_input(ranks, [file])
     with together(ranks), name_text(file):

@@ -158,10 +158,11 @@ def _fit(
         check_standard_input([*files, *valid])
         count = ranks_of(context).size
         check_shards(shards or count, shards, count)  # the last batch of an epoch has any number of rows
+    given = program_facts(settings["precision"]) | {"--out": out} | used_options(context)
+    check_equal(ranks_of(context), given)
     ranks = start_ranks(shards, reduction, wire)
     context.params["shards"] = None if ranks.shards == 1 else ranks.shards  # what --config trains with again
     options = used_options(context)
-    check_equal(ranks, program_facts(settings["precision"]) | {"--out": out} | options)
     ranks.on_first(lambda: _check_outputs(context, out, [*files, *valid], overwrite))
     share_standard_input(ranks, [*files, *valid])
     model = task.model(random_state=seed, verbose=sys.stderr.isatty(), **settings)

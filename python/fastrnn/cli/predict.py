@@ -22,6 +22,7 @@ from fastrnn.cli.precision import in_precision, precision_option
 from fastrnn.cli.rank_errors import ending_all, together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import in_parts, progress_is_shown
+from fastrnn.cli.same_call import check_same_call
 from fastrnn.cli.sequence_cells import X_READINGS, as_cell, as_plain
 from fastrnn.cli.standard_streams import show, write_data
 from fastrnn.cli.text_input import check_standard_input, share_standard_input
@@ -103,10 +104,11 @@ def command(
     next --steps of the series in FILES, or of that in training, with the band from 10 to 90 %. The processes
     of mpiexec share the rows.
     """
+    ranks = ranks_of(context)
+    check_same_call(context, ranks, [model, *files])
     check_standard_input(files)
     if as_json and out is not None:
         raise click.UsageError("--out: has no effect with --json; redirect standard output", context)
-    ranks = ranks_of(context)
     share_standard_input(ranks, files)
     if out is not None:
         path, inputs = out, [model, *files]

@@ -16,6 +16,7 @@ from fastrnn.cli.output_files import check_output, overwrite_option
 from fastrnn.cli.rank_errors import together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import progress_is_shown
+from fastrnn.cli.same_call import check_same_call
 from fastrnn.cli.settings import TrainingSettings, encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.data import PreparedText, Vocabulary, prepare
@@ -109,6 +110,7 @@ def command(
     began = time.monotonic()
     ranks = ranks_of(context)
     inputs = [*files, *([valid] if valid else []), *([vocabulary] if vocabulary else [])]
+    check_same_call(context, ranks, inputs)
     ranks.on_first(lambda: check_output(out, inputs, overwrite=overwrite))
     used = processes or (count_cpus() if ranks.size == 1 else 1)
     with together(ranks):

@@ -101,11 +101,13 @@ def ending_all(ranks: Ranks, alike: tuple[type[Exception], ...] = ()) -> Iterato
         if ranks.size == 1 or isinstance(error, alike):
             raise
         failure = _report(error)
-        if failure_of(error) is None:
-            traceback.print_exception(error, file=sys.__stderr__)
         own = f"rank {ranks.rank} on {socket.gethostname()}: {failure.message}"
-        show(failure._replace(message=own).line(), stream=sys.__stderr__)
-        ranks.abort(failure.code)
+        try:
+            if failure_of(error) is None:
+                traceback.print_exception(error, file=sys.__stderr__)
+            show(failure._replace(message=own).line(), stream=sys.__stderr__)
+        finally:  # also if nobody can be told
+            ranks.abort(failure.code)
 
 
 def write_on_first(ranks: Ranks, write: Callable[[], None]) -> None:
@@ -149,7 +151,7 @@ def check_equal(ranks: Ranks, values: Mapping[str, object]) -> None:
     """
     found = ranks.gather((socket.gethostname(), {name: str(value) for name, value in values.items()}))
     differences = []
-    for name in found[0][1]:
+    for name in dict.fromkeys(name for _, held in found for name in held):
         own = [(f"rank {rank} ({host})", held.get(name)) for rank, (host, held) in enumerate(found)]
         other = next((one for one in own if one[1] != own[0][1]), None)
         if other is not None:

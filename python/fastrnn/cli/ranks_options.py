@@ -9,6 +9,7 @@ import click
 
 from fastrnn import _dispatch
 from fastrnn._version import __version__
+from fastrnn.train.distributed.shards import MOST_SHARDS
 
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
@@ -23,7 +24,7 @@ RANKS_SECTION = {"Several processes": "shards reduction wire"}
 _OPTIONS = (
     click.option(
         "--shards",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=MOST_SHARDS),
         metavar="N",
         help="Parts of each batch, whose gradients are added in a fixed order: the result depends on N, and "
         "not on the number of processes, which must divide N.  [default: the number of processes]",

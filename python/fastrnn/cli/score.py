@@ -14,6 +14,7 @@ from fastrnn.cli.precision import precision_option
 from fastrnn.cli.rank_errors import ending_all, together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.reading_progress import progress_is_shown, watched
+from fastrnn.cli.same_call import check_same_call
 from fastrnn.cli.settings import encoding_option
 from fastrnn.cli.standard_streams import show
 from fastrnn.cli.text_input import (
@@ -82,6 +83,7 @@ def command(
     mpiexec share the texts.
     """
     ranks, texts = ranks_of(context), texts or (STANDARD_INPUT,)
+    check_same_call(context, ranks, [model])
     share_standard_input(ranks, texts)
     with together(ranks):
         given = list(_given(texts, encoding))

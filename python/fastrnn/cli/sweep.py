@@ -87,7 +87,7 @@ def command(
         with run.begin(resume):
             at_a_time = max(1, min(processes or 1, len(run.missing)))
             threads = max(1, get_num_threads() // at_a_time) if ranks.size == 1 else None  # else the rank's
-            stopped = run_trials(executor, run.missing, threads, run.record)
+            stopped = run_trials(executor, run.missing, threads, run.record) or run.interrupted
     run.report(stopped)
     context.exit(INTERRUPTED if stopped else 0 if run.scored else FAILED)
 
@@ -119,6 +119,7 @@ class _Run:
         self._trials = trials_of(sweep, folder.path)
         self._measure = measure_of(sweep.command)
         self._results: dict[int, Result] = {}
+        self.interrupted: bool = False  # a trial was, by a signal to itself or to its rank
         self._stream = ForgivingStream(sys.stderr if as_json else sys.stdout)
 
     @property
@@ -155,6 +156,7 @@ class _Run:
 
     def record(self, result: Result) -> None:
         """Keep a result, and print its line."""
+        self.interrupted |= result.interrupted
         if not result.interrupted:
             self._folder.append(result)
             self._results[result.trial] = result

@@ -22,6 +22,7 @@ from fastrnn.cli.ranks_options import RANKS_SECTION, program_facts, start_ranks
 from fastrnn.cli.resumed_settings import resumed_settings
 from fastrnn.cli.session import Session
 from fastrnn.cli.settings import TEXT_FILE, TrainingSettings, settings_options
+from fastrnn.cli.text_input import share_standard_input
 from fastrnn.cli.threads import threads_option
 from fastrnn.cli.training_run import TrainingRun
 from fastrnn.cli.training_texts import read_texts
@@ -104,6 +105,7 @@ def command(
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
     settings = replace(settings, shards=ranks.shards)
     ranks.on_first(lambda: _check_files(settings, target, overwrite))
+    share_standard_input(ranks, [*settings.files, settings.valid])
     with together(ranks), _naming(resume):
         texts = read_texts(settings)
     with _naming(resume):
@@ -172,6 +174,7 @@ def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool
     if prepared is not None:
         with prepared:
             prepared.verify()
-    click.get_current_context().with_resource(hold_output(files.last))  # until the command ends
+    for path in (files.last, files.best, files.log):  # another --out may share one of them
+        click.get_current_context().with_resource(hold_output(path))  # until the command ends
     if not overwrite:
         files.check_new()

@@ -94,9 +94,8 @@ class TrainingRun:
         self._logged_step = 0
         with together(self.ranks):
             validation = self._make_parts(checkpoint, force)
-        if self.ranks.size > 1:
-            vocabulary = json.dumps(self.vocabulary.to_json()).encode()
-            check_equal(self.ranks, {"texts": texts.digest, "vocabulary": sha256(vocabulary).hexdigest()})
+            compared = self._to_compare() if self.ranks.size > 1 else {}
+        check_equal(self.ranks, compared)
         with ending_all(self.ranks, alike=(ValueError,)):
             self._make_trainer(validation)
             if checkpoint is not None:
@@ -135,6 +134,11 @@ class TrainingRun:
             except MemoryError as error:
                 raise MemoryError(f"{error}; {smaller(settings)}") from None
         return validation
+
+    def _to_compare(self) -> dict[str, str]:
+        """Return what must be equal on all ranks once the texts have been read."""
+        vocabulary = json.dumps(self.vocabulary.to_json()).encode()
+        return {"texts": self.texts.digest, "vocabulary": sha256(vocabulary).hexdigest()}
 
     def _make_trainer(self, validation: Validation | None) -> None:
         settings = self.settings

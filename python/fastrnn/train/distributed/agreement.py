@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastrnn.train.distributed.ranks import OneProcess, Ranks
+from fastrnn.train.distributed.shards import divisors
 
 if TYPE_CHECKING:
     from fastrnn.data.batching import TrainingData
@@ -60,7 +61,7 @@ def check_shards(data: TrainingData, ranks: Ranks) -> None:
         raise TypeError(f"data: expected {kinds} for {ranks.shards} shards, got {type(data).__name__}")
     rows: int = getattr(data, "batch_size", ranks.shards)
     if rows % ranks.shards:
-        fitting = [str(number) for number in range(1, rows + 1) if rows % number == 0]
+        fitting = map(str, divisors(rows))
         raise ValueError(
             f"batch_size: {rows} rows cannot be split into {ranks.shards} equal shards; "
             f"write batch_size={-(-rows // ranks.shards) * ranks.shards}, or use {', '.join(fitting)} shards"

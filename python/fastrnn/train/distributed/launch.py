@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["Launch", "launched_rank", "launched_size", "read_launch"]
+__all__ = ["Launch", "launched_size", "read_launch"]
 
 # A launcher, its variables of the size and of the rank. The first that is found counts: the processes of an
 # mpiexec that runs under srun have the variables of both. A script of sbatch has SLURM_NTASKS and
@@ -81,22 +81,6 @@ def launched_size(environment: Mapping[str, str] | None = None) -> int:
     1
     """
     return read_launch(environment).size
-
-
-def launched_rank(environment: Mapping[str, str] | None = None) -> int:
-    """Return the rank that the launcher gave this process: 0 without a launcher.
-
-    Parameters
-    ----------
-    environment : mapping of str, optional
-        By default that of this process.
-
-    Examples
-    --------
-    >>> launched_rank({"OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_RANK": "5"})
-    5
-    """
-    return read_launch(environment).rank
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from mpi4py import MPI
@@ -52,8 +52,9 @@ class MPIRanks(Ranks):
 
     def abort(self, code: int) -> NoReturn:
         """See `Ranks.abort`."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):  # None, on a full disk, or closed
+                stream.flush()
         self.comm.Abort(code)
         raise SystemExit(code)
 

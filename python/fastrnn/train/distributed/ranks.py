@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from fastrnn._checks import as_choice, as_size
-from fastrnn.train.distributed.shards import shard_rows
+from fastrnn.train.distributed.shards import MOST_SHARDS, divisors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Ranks(ABC):
         The number of this process, and how many there are.
     shards : int, optional
         S, the parts of a batch whose gradients are computed one by one and added in a fixed order; a multiple
-        of `size`. The results depend on S, never on `size`. Default: `size`.
+        of `size`, at most 65,536. The results depend on S, never on `size`. Default: `size`.
     reduction : {"ordered", "fastest"}
         How gradients are added over the ranks: in the fixed order, or in whichever order MPI finds fastest.
     wire : {"float32", "bfloat16"}
@@ -46,7 +46,7 @@ class Ranks(ABC):
     Raises
     ------
     ValueError
-        If `size` does not divide `shards`, or an option is none of its choices.
+        If `size` does not divide `shards`, there are too many, or an option is none of its choices.
     """
 
     rank: int
@@ -65,14 +65,13 @@ class Ranks(ABC):
         wire: str = "float32",
     ) -> None:
         self.rank, self.size = rank, size
-        self.shards = size if shards is None else as_size("shards", shards)
+        self.shards = size if shards is None else as_size("shards", shards, most=MOST_SHARDS)
         self.reduction = as_choice("reduction", reduction, REDUCTIONS)
         self.wire = as_choice("wire", wire, WIRES)
         if self.shards % size:
-            fitting = [number for number in range(1, self.shards + 1) if self.shards % number == 0]
             raise ValueError(
                 f"shards: {size} processes do not divide {self.shards} shards; "
-                f"start {_listed(fitting)} of them, or give a multiple of {size} shards"
+                f"start {_listed(divisors(self.shards))} of them, or give a multiple of {size} shards"
             )
         if wire != "float32" and reduction != "ordered":
             raise ValueError(f"wire: expected float32 with reduction='fastest', got {wire!r}")
@@ -94,16 +93,6 @@ class Ranks(ABC):
         """Return the shards that a rank computes."""
         count = self.shards // self.size
         return range(rank * count, (rank + 1) * count)
-
-    def part_of(self, count: int) -> slice:
-        """Return which of some items are this rank's: consecutive, as many for each rank as for any other.
-
-        Examples
-        --------
-        >>> OneProcess().part_of(10)
-        slice(0, 10, None)
-        """
-        return shard_rows(count, self.size)[self.rank]
 
     def any(self, flag: bool) -> bool:
         """Return whether a flag is true on any rank. Collective."""

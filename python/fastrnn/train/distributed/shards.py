@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["SumTree", "shard_rows"]
+from math import isqrt
+
+__all__ = ["MOST_SHARDS", "SumTree", "divisors", "shard_rows"]
+
+#: More than any batch needs; the tree of so many takes a few megabytes.
+MOST_SHARDS = 1 << 16
 
 Node = tuple[int, int]
+
+
+def divisors(number: int) -> list[int]:
+    """Return the numbers that divide a number, in order.
+
+    Examples
+    --------
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    small = [one for one in range(1, isqrt(number) + 1) if number % one == 0]
+    return sorted({*small, *(number // one for one in small)})
 
 
 def shard_rows(rows: int, shards: int) -> list[slice]:

@@ -22,10 +22,12 @@ class _EndAll:
         self._ranks, self._show = ranks, show
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        self._show(kind, error, trace)
         ranks = self._ranks
-        print(f"rank {ranks.rank} on {socket.gethostname()} ends all {ranks.size} ranks", file=sys.stderr)
-        ranks.abort(_INTERRUPTED if issubclass(kind, KeyboardInterrupt) else _FAILED)
+        try:
+            self._show(kind, error, trace)
+            print(f"rank {ranks.rank} on {socket.gethostname()} ends all {ranks.size} ranks", file=sys.stderr)
+        finally:  # also if nobody can be told
+            ranks.abort(_INTERRUPTED if issubclass(kind, KeyboardInterrupt) else _FAILED)
 
 
 def end_all_if_uncaught(ranks: Ranks) -> None:
