@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastrnn as fr
+from fastrnn.cli.trials.results import ResultFolder
 from fastrnn.train import load_checkpoint
 from test_cli import assert_one_line, folder, run, run_well
 
@@ -173,6 +174,15 @@ def test_too_many_trials_are_refused_with_their_number(folder):
         message = r"2,004 trials: 2 of hidden-size x 501 of seed x 2 draws; .* type: fastrnn sweep .*--force"
         assert_one_line(run("sweep", "s.toml", *more), 2, message)
     assert len(run_well("sweep", "s.toml", "--dry-run", "--force").stdout.splitlines()) == 2005
+
+
+def test_what_a_sweep_left_that_was_killed_at_once_is_no_obstacle(tmp_path):
+    folder = ResultFolder(tmp_path)
+    (tmp_path / ".results.jsonl.lock").touch()
+    folder.check_new("s.toml")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match="it has other files"):
+        folder.check_new("s.toml")
 
 
 def test_a_folder_in_use_is_refused(folder):

@@ -11,11 +11,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fastrnn.cli import main
 from fastrnn.files import file_locks
 from fastrnn.files.output_lock import InUseError, hold_output
+from fastrnn.train import load_checkpoint
 from test_cli import SMALL, assert_one_line, folder, run, run_well
 
 __all__ = ["folder"]  # a fixture
@@ -231,6 +235,23 @@ def test_a_training_holds_its_files_until_its_end(folder):
     assert process.returncode == 130
     assert ".m.safetensors.lock" not in contents(folder)
     run_well("train", "--resume", "m.safetensors", "--steps", json_step(folder) + 1)
+
+
+def test_a_file_that_was_saved_to_while_it_was_read_is_not_resumed(folder, monkeypatch):
+    run_well(*TRAIN, "--steps", "3")
+    before = contents(folder)
+
+    def load(path):
+        checkpoint = load_checkpoint(path)
+        Path(path).write_bytes(before[Path(path).name])  # as a training that ends only now
+        os.utime(path, ns=(0, 0))
+        return checkpoint
+
+    monkeypatch.setattr("fastrnn.cli.train.load_checkpoint", load)
+    result = CliRunner().invoke(main, ["train", "--resume", "m.safetensors", "--steps", "6"])
+    assert result.exit_code == 2
+    assert "m.safetensors: another training has saved to it just now" in result.output
+    assert contents(folder) == before
 
 
 def json_step(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -97,6 +98,7 @@ def command(
     ranks = ranks_of(context)
     target = OutputFiles(out or resume or _DEFAULT_OUT, resume)
     with together(ranks):
+        found = _identity(resume)
         checkpoint = None if resume is None else load_checkpoint(resume)
         settings = _settings(context, files, options, checkpoint)
         check_shards(settings.batch_size, settings.shards, ranks.size, resumed=resume is not None)
@@ -105,6 +107,7 @@ def command(
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
     settings = replace(settings, shards=ranks.shards)
     ranks.on_first(lambda: _check_files(settings, target, overwrite))
+    ranks.on_first(lambda: _check_unchanged(resume, found))
     share_standard_input(ranks, [*settings.files, settings.valid])
     with together(ranks), _naming(resume):
         texts = read_texts(settings)
@@ -165,6 +168,20 @@ def _digest(path: str) -> str:
         while block := file.read(_BLOCK):
             found.update(block)
         return found.hexdigest()
+
+
+def _identity(path: str | None) -> tuple[int, int] | None:
+    """Return what changes when a file is replaced."""
+    if path is None:
+        return None
+    status = os.stat(path)
+    return status.st_ino, status.st_mtime_ns
+
+
+def _check_unchanged(resume: str | None, found: tuple[int, int] | None) -> None:
+    """Check that no other training has saved to the file to resume between its reading and the lock on it."""
+    if _identity(resume) != found:
+        raise ValueError(f"{resume}: another training has saved to it just now; type the line again")
 
 
 def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool) -> None:

@@ -47,7 +47,9 @@ class ResultFolder:
                 f"{typed_again('--resume')}; for a new sweep, type: "
                 f"{command_line('sweep', file, '--out', f'{self.path}-2')}"
             )
-        if self.path.is_dir() and any(self.path.iterdir()):
+        # That of a sweep that was killed before it wrote anything.
+        left = f".{self.results.name}.lock"
+        if self.path.is_dir() and any(entry.name != left for entry in self.path.iterdir()):
             raise ValueError(f"--out: {self.path}: expected a new or an empty folder; it has other files")
 
     def check_same(self, sweep: Sweep) -> None:
