@@ -15,6 +15,7 @@ from fastrnn import ChunkedText, LanguageModel, Vocabulary, _memory
 from fastrnn._memory import available_memory
 from fastrnn.cli import main, memory
 from fastrnn.cli.memory import describe_bytes
+from fastrnn.cli.settings import TrainingSettings
 from fastrnn.train import (
     CosineSchedule,
     PlateauSchedule,
@@ -247,6 +248,14 @@ def test_a_training_that_needs_too_much_memory_is_refused_with_what_would_need_l
     assert contents() == before
     run_well("train", "many.txt", *FEW, "--max-types", 100)
     assert "about" in run_well("train", "many.txt", *FEW, "--force", "--overwrite").stdout
+
+
+def test_processes_of_one_machine_share_its_memory(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 10_000_000)
+    sizes = TrainingSettings(), 4_000_000, 100, 1000, 50
+    memory.check_training_memory(*sizes, processes=2)
+    with pytest.raises(MemoryError, match="about 4 MB for each of 3 processes, and 10 MB are available"):
+        memory.check_training_memory(*sizes, processes=3)
 
 
 def test_a_line_too_long_for_the_memory_is_refused_or_left_out(folder, monkeypatch):

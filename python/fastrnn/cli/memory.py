@@ -46,9 +46,24 @@ def training_memory(
 
 
 def check_training_memory(
-    settings: TrainingSettings, needed: int, largest_batch: int, parameters: int, symbols: int
+    settings: TrainingSettings,
+    needed: int,
+    largest_batch: int,
+    parameters: int,
+    symbols: int,
+    processes: int = 1,
 ) -> None:
     """Refuse a training that needs more memory than there is, before anything is allocated.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    needed : int
+        Bytes, of a process.
+    largest_batch, parameters, symbols : int
+        What needs it.
+    processes : int, default 1
+        Those that train on this machine.
 
     Raises
     ------
@@ -56,10 +71,11 @@ def check_training_memory(
         With what would need less.
     """
     available = available_memory()
-    if available is None or needed <= available:
+    if available is None or needed * processes <= available:
         return
+    each = f" for each of {processes} processes" if processes > 1 else ""
     raise MemoryError(
-        f"training needs about {describe_bytes(needed)}, and {describe_bytes(available)} are available: "
+        f"training needs about {describe_bytes(needed)}{each}, and {describe_bytes(available)} are available: "
         f"{parameters:,} parameters for {symbols:,} distinct symbols, and batches of up to {largest_batch:,} "
         f"tokens; {smaller(settings)}; --force trains all the same"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -92,8 +93,9 @@ class TrainingRun:
         self.best_model: Path = files.best if files.resumed is None else OutputFiles(files.resumed).best
         self._others_best = not files.continued  # a best model that is there is of another training
         self._logged_step = 0
+        beside = self.ranks.gather(socket.gethostname()).count(socket.gethostname())
         with together(self.ranks):
-            validation = self._make_parts(checkpoint, force)
+            validation = self._make_parts(checkpoint, force, beside)
             compared = self._to_compare() if self.ranks.size > 1 else {}
         check_equal(self.ranks, compared)
         with ending_all(self.ranks, alike=(ValueError,)):
@@ -105,8 +107,11 @@ class TrainingRun:
             self._log = TrainingLog(files.log, resumed_at, settings.to_json())
             self.board = self._make_board()
 
-    def _make_parts(self, checkpoint: Checkpoint | None, force: bool) -> Validation | None:
-        """Make all that the trainer needs, without the other ranks; return the validation data."""
+    def _make_parts(self, checkpoint: Checkpoint | None, force: bool, beside: int) -> Validation | None:
+        """Make all that the trainer needs, without the other ranks; return the validation data.
+
+        `beside`: how many ranks share the memory of this machine.
+        """
         settings, texts = self.settings, self.texts
         if checkpoint is None:
             self.vocabulary: Vocabulary = training_parts.make_vocabulary(settings, texts)
@@ -128,7 +133,8 @@ class TrainingRun:
         else:
             if not force:
                 parameters = sum(map(math.prod, shapes.values()))
-                check_training_memory(settings, self.memory, largest, parameters, len(self.vocabulary))
+                sizes = largest, parameters, len(self.vocabulary)
+                check_training_memory(settings, self.memory, *sizes, processes=beside)
             try:
                 self.model = LanguageModel(**options, seed=settings.seed)
             except MemoryError as error:
