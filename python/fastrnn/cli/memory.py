@@ -73,9 +73,9 @@ def check_training_memory(
     available = available_memory()
     if available is None or needed * processes <= available:
         return
-    each = f" for each of {processes} processes" if processes > 1 else ""
+    wanted = describe_bytes(needed) + (f" for each of {processes} processes" if processes > 1 else "")
     raise MemoryError(
-        f"training needs about {describe_bytes(needed)}{each}, and {describe_bytes(available)} are available: "
+        f"training needs about {wanted}, and {describe_bytes(available)} are available: "
         f"{parameters:,} parameters for {symbols:,} distinct symbols, and batches of up to {largest_batch:,} "
         f"tokens; {smaller(settings)}; --force trains all the same"
     )
