@@ -188,10 +188,13 @@ def test_an_error_is_said_once_with_the_exit_code_of_one_process(shared, folder,
 
 def test_an_interrupt_ends_all_processes_within_seconds(mpiexec, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    (folder / "long.txt").write_text(TEXT * 3000)
+    (folder / "long.txt").write_text(TEXT * 12_000)  # half a minute of work
     command = ["-m", "fastrnn", "eval", "stream.safetensors", "long.txt"]
     launcher = mpiexec.start(2, command)
-    time.sleep(8)  # the second process waits for the first one's stream
+    while len(mpiexec.running()) < 2:
+        assert launcher.poll() is None
+        time.sleep(0.1)
+    time.sleep(3)  # the second process waits for the first one's stream
     assert launcher.poll() is None
     launcher.send_signal(signal.SIGINT)
     assert launcher.wait(timeout=20) != 0
