@@ -172,22 +172,30 @@ def _masked(name: str) -> TypeError:
     return TypeError(f"{name}: expected no masked array, as its mask would be lost; write {name}.filled(0)")
 
 
-def widen_bfloat16(bits: Array) -> Array:
+def widen_bfloat16(bits: Array, out: Array | None = None) -> Array:
     """Return the float32 values of bfloat16 numbers, which are the upper halves of their bits: exactly.
 
     Parameters
     ----------
     bits : ndarray, uint16
+    out : ndarray, float32, optional
+        Of the same shape, to be filled and returned.
     """
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    wide: Array = np.empty(np.shape(bits), np.float32) if out is None else out
+    words = wide.view(np.uint32)
+    words[...] = bits
+    np.left_shift(words, np.uint32(16), out=words)
+    return wide
 
 
-def narrow_bfloat16(values: Array) -> NDArray[np.uint16]:
+def narrow_bfloat16(values: Array, out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
     """Return the bits of bfloat16 numbers: float32 values rounded to nearest even; a NaN stays one.
 
     Parameters
     ----------
     values : ndarray, float32
+    out : ndarray, uint16 [n], optional
+        With as many elements, to be filled and returned.
 
     Examples
     --------
@@ -196,7 +204,7 @@ def narrow_bfloat16(values: Array) -> NDArray[np.uint16]:
     [1.0, 1.0078125, inf, nan]
     """
     flat = np.ascontiguousarray(values).reshape(-1)
-    narrow = np.empty(flat.shape, np.uint16)
+    narrow = np.empty(flat.shape, np.uint16) if out is None else out
     buffer = np.empty(min(len(flat), _CACHED), np.uint32)
     for begin in range(0, len(flat), _CACHED):
         part = slice(begin, begin + _CACHED)

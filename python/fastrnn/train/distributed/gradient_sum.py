@@ -60,7 +60,7 @@ class GradientSum:
         self._sums: list[tuple[Node, Array]] = []
         self._spare: list[Array] = []
         self._rows: list[list[Ids]] = []
-        self._wire = WIRE_FORMATS[ranks.wire]
+        self._wire = WIRE_FORMATS[ranks.wire]()
         self.bytes_sent: int = 0
 
     def __repr__(self) -> str:
@@ -140,22 +140,23 @@ class GradientSum:
             here = [counts[ranks.rank] if turn < len(cover) else 0 for cover in self._covers]
             mine = turn < len(sums)
             there = counts if mine else [0] * size
-            sent = self._wire.narrow(sums[turn] if mine else out[:0])
-            received = np.empty(sum(here), sent.dtype)
+            sent = self._wire.narrow("sent", sums[turn] if mine else out[:0])
+            received = self._wire.empty(f"turn {turn}", sum(here), sent.dtype)
             ranks.exchange(sent, there, received, here)
             self.bytes_sent += sent.nbytes - there[ranks.rank] * sent.itemsize
-            parts = iter(np.split(self._wire.widen(received, out.dtype), np.cumsum(here)[:-1]))
+            came = self._wire.widen(f"turn {turn}", received, out.dtype)
+            parts = iter(np.split(came, np.cumsum(here)[:-1]))
             for cover in self._covers:
                 part = next(parts)
                 if turn < len(cover):
                     found[cover[turn]] = part
-        total = self._wire.narrow(self._add_in_order(found, (0, ranks.shards)))
-        joined = out if total.dtype == out.dtype else np.empty(len(out), total.dtype)
+        total = self._wire.narrow("total", self._add_in_order(found, (0, ranks.shards)))
+        joined = out if total.dtype == out.dtype else self._wire.empty("joined", len(out), total.dtype)
         joined[own] = total
         ranks.join(joined, counts)
         self.bytes_sent += (size - 1) * total.nbytes
         if joined is not out:
-            out[...] = self._wire.widen(joined, out.dtype)
+            self._wire.widen_into(out, joined)
 
     def _add_in_order(self, found: dict[Node, Array], node: Node) -> Array:
         if node in found:
