@@ -200,10 +200,9 @@ def test_a_second_fit_is_refused_while_the_first_lives_and_touches_nothing(folde
     run_well(*fit)
 
 
-@pytest.mark.parametrize(
-    ("other", "shared"), [("m.bin", "m.jsonl"), ("m.best.safetensors", "m.best.safetensors")]
-)
-def test_a_second_training_with_another_name_but_a_file_of_the_first_is_refused(folder, other, shared):
+@contextlib.contextmanager
+def training(folder):
+    """Run a training that has begun, and that only a signal ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fastrnn", *map(str, TRAIN), "--steps", "1000000"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -212,6 +211,14 @@ def test_a_second_training_with_another_name_but_a_file_of_the_first_is_refused(
         while not (folder / "m.jsonl").exists():
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.05)
+        yield process
+
+
+@pytest.mark.parametrize(
+    ("other", "shared"), [("m.bin", "m.jsonl"), ("m.best.safetensors", "m.best.safetensors")]
+)
+def test_a_second_training_with_another_name_but_a_file_of_the_first_is_refused(folder, other, shared):
+    with training(folder) as process:
         second = run("train", "text.txt", *SMALL, "--steps", "3", "--out", other, "--overwrite")
         process.send_signal(signal.SIGINT)
         process.communicate()
@@ -221,14 +228,7 @@ def test_a_second_training_with_another_name_but_a_file_of_the_first_is_refused(
 
 
 def test_a_training_holds_its_files_until_its_end(folder):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fastrnn", *map(str, TRAIN), "--steps", "1000000"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    with process:
-        while not (folder / "m.jsonl").exists():
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+    with training(folder) as process:
         assert_one_line(run(*TRAIN, "--overwrite"), 2, f"m.safetensors: process {process.pid} on ")
         process.send_signal(signal.SIGINT)
         process.communicate()

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from fastrnn.cli import main
 from fastrnn.cli.batch_size import check_shards
 from fastrnn.cli.errors import FailedRanks, failure_of
-from fastrnn.cli.rank_errors import check_equal, ending_all, together, write_on_first
+from fastrnn.cli.rank_errors import check_equal, ending_all, together
 from fastrnn.cli.stop_signals import StopSignals
 from fastrnn.train import TrainingDiverged
 from fastrnn.train.distributed import OneProcess
@@ -115,7 +115,7 @@ def test_a_file_that_rank_0_cannot_write_is_an_error_on_every_rank_and_others_wr
             written.append(ranks.rank)
             raise OSError(28, "No space left on device", "m.safetensors")
 
-        write_on_first(ranks, full)
+        ranks.on_first(full, (OSError,))
 
     assert [failure_of(error).message for error in raised_by(write)] == [
         "m.safetensors: No space left on device"

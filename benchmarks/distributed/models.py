@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 import fastrnn as fr
+from benchmarks.compare.special.character import Size
 from fastrnn.train.distributed import Ranks
 
 __all__ = ["SIZES", "Size", "make_model", "make_trainer"]
@@ -15,18 +14,8 @@ RATE, CLIP = 3e-3, 5.0  # of ``fastrnn train``
 CHUNKS = 8  # of each stream, before the epoch starts again
 
 
-class Size(NamedTuple):
-    """T steps, N sequences over all ranks, V symbols, embedding width E (0: none), hidden width H, layers."""
-
-    T: int
-    N: int
-    V: int
-    E: int
-    H: int
-    layers: int
-
-
-#: A small model, the one that ``fastrnn train`` makes of characters, and one of 10,002 words.
+#: A small model, the one that ``fastrnn train`` makes of characters, and one of 10,002 words. N is
+#: that of all ranks together; without an embedding E is 0.
 SIZES = {
     "small": Size(T=32, N=16, V=65, E=0, H=64, layers=1),
     "characters": Size(T=64, N=16, V=96, E=0, H=256, layers=2),

@@ -21,7 +21,7 @@ from fastrnn.cli.model_options import setting_options
 from fastrnn.cli.model_tasks import TASKS, ModelTask, find_columns, read_inputs, read_targets
 from fastrnn.cli.output import json_option, print_json
 from fastrnn.cli.output_files import check_output, overwrite_option
-from fastrnn.cli.rank_errors import check_equal, ending_all, together, write_on_first
+from fastrnn.cli.rank_errors import check_equal, ending_all, together
 from fastrnn.cli.ranked_command import RankedCommand, ranks_of
 from fastrnn.cli.ranks_options import RANKS_SECTION, program_facts, ranks_options, start_ranks
 from fastrnn.cli.saved_config import config_path, describe_changes, write_config
@@ -195,7 +195,7 @@ def _fit(
         write_config(config_path(out), context.command_path, options)
 
     with defer_interrupts():
-        write_on_first(ranks, write)
+        ranks.on_first(write, (OSError,))
     _report(task, model, out, rows, seconds, stopped=stopped, as_json=as_json)
     if stopped:
         context.exit(INTERRUPTED)

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from fastrnn.cli.standard_streams import show
 if TYPE_CHECKING:
     from fastrnn.train.distributed import Ranks
 
-__all__ = ["check_equal", "ending_all", "first_prints", "together", "write_on_first"]
+__all__ = ["check_equal", "ending_all", "first_prints", "together"]
 
 _LONGEST_SHOWN = 60  # characters of a value in a message; a digest is longer
 
@@ -108,26 +108,6 @@ def ending_all(ranks: Ranks, alike: tuple[type[Exception], ...] = ()) -> Iterato
             show(failure._replace(message=own).line(), stream=sys.__stderr__)
         finally:  # also if nobody can be told
             ranks.abort(failure.code)
-
-
-def write_on_first(ranks: Ranks, write: Callable[[], None]) -> None:
-    """Write files on rank 0, and raise its OSError on every rank. Collective.
-
-    Examples
-    --------
-    >>> from fastrnn.train.distributed import OneProcess
-    >>> write_on_first(OneProcess(), lambda: print("written"))
-    written
-    """
-    error: OSError | None = None
-    if ranks.is_first:
-        try:
-            write()
-        except OSError as raised:
-            error = raised
-    error = ranks.broadcast(error)
-    if error is not None:
-        raise error
 
 
 def check_equal(ranks: Ranks, values: Mapping[str, object]) -> None:

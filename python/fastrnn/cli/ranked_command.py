@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RankedCommand", "meet_late", "ranks_of"]
 
 _RANKS = "fastrnn.ranks"
-# What `together`, `check_equal`, `write_on_first` and click raise on all ranks.
+# What `together`, `check_equal`, `Ranks.on_first` and click raise on all ranks.
 _AGREED = (
     *(click.exceptions.Exit, click.Abort, click.ClickException, FailedRanks),
     *(ValueError, ImportError, OSError, MemoryError),

@@ -106,8 +106,7 @@ def command(
     check_equal(ranks, compared)
     ranks = start_ranks(settings.shards, settings.reduction, settings.wire)
     settings = replace(settings, shards=ranks.shards)
-    ranks.on_first(lambda: _check_files(settings, target, overwrite))
-    ranks.on_first(lambda: _check_unchanged(resume, found))
+    ranks.on_first(lambda: _check_files(settings, target, overwrite, found))
     share_standard_input(ranks, [*settings.files, settings.valid])
     with together(ranks), _naming(resume):
         texts = read_texts(settings)
@@ -178,13 +177,10 @@ def _identity(path: str | None) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _check_unchanged(resume: str | None, found: tuple[int, int] | None) -> None:
-    """Check that no other training has saved to the file to resume between its reading and the lock on it."""
-    if _identity(resume) != found:
-        raise ValueError(f"{resume}: another training has saved to it just now; type the line again")
-
-
-def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool) -> None:
+def _check_files(
+    settings: TrainingSettings, files: OutputFiles, overwrite: bool, found: tuple[int, int] | None
+) -> None:
+    """Lock the files to write; the one to resume is still as `found` when it was read."""
     texts = (*settings.files, *([] if settings.valid is None else [settings.valid]))
     files.check(texts, settings.tensorboard)
     prepared = open_prepared(settings.files)
@@ -195,3 +191,5 @@ def _check_files(settings: TrainingSettings, files: OutputFiles, overwrite: bool
         click.get_current_context().with_resource(hold_output(path))  # until the command ends
     if not overwrite:
         files.check_new()
+    if _identity(files.resumed) != found:
+        raise ValueError(f"{files.resumed}: another training has saved to it just now; type the line again")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fastrnn.cli import training_parts
 from fastrnn.cli.memory import check_training_memory, smaller, training_memory
 from fastrnn.cli.output_files import OutputFiles
-from fastrnn.cli.rank_errors import check_equal, ending_all, together, write_on_first
+from fastrnn.cli.rank_errors import check_equal, ending_all, together
 from fastrnn.cli.saved_config import write_config
 from fastrnn.cli.settings import TrainingSettings
 from fastrnn.cli.training_log import TrainingLog
@@ -182,7 +182,7 @@ class TrainingRun:
             state = self.trainer.state()
             state.values["settings"] = self.settings.to_json()
             state.values["text"] = self.texts.digest
-            write_on_first(self.ranks, lambda: self._write(state))
+            self.ranks.on_first(lambda: self._write(state), (OSError,))
 
     def _write(self, state: TrainingState) -> None:
         # The best model first: if the process is killed in between, resuming from the older training

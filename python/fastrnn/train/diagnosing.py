@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fastrnn.language.losses import select_rows
 from fastrnn.layers.base.batch_rows import batch_rows
 from fastrnn.train.diagnosis import Diagnosis
-from fastrnn.train.distributed import OneProcess, shard_rows
+from fastrnn.train.distributed import shard_rows
+from fastrnn.train.distributed.agreement import as_ranks
 from fastrnn.train.state_measures import StateMeasures, measure_states
 from fastrnn.train.update_ratios import update_ratios
 
@@ -49,7 +50,7 @@ def begin_diagnosis(
     ranks : Ranks, optional
         Of several, the first measures its first shard for all. Collective.
     """
-    ranks = ranks or OneProcess()
+    ranks = as_ranks(ranks)
     rows = shard_rows(data.rows_of(first), ranks.shards)[0]
 
     def measure() -> StateMeasures:

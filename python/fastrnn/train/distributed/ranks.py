@@ -103,8 +103,16 @@ class Ranks(ABC):
         result: Any = self.gather(value if self.is_first else None)[0]
         return cast("_T", result)
 
-    def on_first(self, action: Callable[[], _T]) -> _T:
+    def on_first(
+        self, action: Callable[[], _T], raised_by_all: tuple[type[Exception], ...] = (Exception,)
+    ) -> _T:
         """Run an action on rank 0; return its result, or raise its exception, on every rank. Collective.
+
+        Parameters
+        ----------
+        action : callable
+        raised_by_all : tuple of exception types
+            Others are raised on rank 0 alone, and are to end all ranks.
 
         Examples
         --------
@@ -116,7 +124,7 @@ class Ranks(ABC):
         if self.is_first:
             try:
                 result = action()
-            except Exception as raised:
+            except raised_by_all as raised:
                 error = raised
         sent = self.broadcast((result, _sendable(error)))
         error = error or sent[1]
