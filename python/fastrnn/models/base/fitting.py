@@ -20,7 +20,8 @@ from fastrnn.layers import Module
 from fastrnn.models.base.batch_gradients import BatchGradients
 from fastrnn.models.base.examples import Batch, Examples, fraction_of, weighted_loss
 from fastrnn.train import Adam, AdamW, ConstantSchedule, CosineSchedule, Optimizer
-from fastrnn.train.distributed import OneProcess, Ranks
+from fastrnn.train.distributed import Ranks
+from fastrnn.train.distributed.agreement import as_ranks
 from fastrnn.train.update import clipped_update
 
 __all__ = [
@@ -103,7 +104,7 @@ def fit_network(
     TrainingDiverged
         If a loss or a gradient is not finite; the parameters are those before that step.
     """
-    optimizer, ranks = optimizer or new_optimizer(network, settings), ranks or OneProcess()
+    optimizer, ranks = optimizer or new_optimizer(network, settings), as_ranks(ranks)
     loop = _Loop(network, training, validation, settings, score, optimizer, ranks)
     with _progress(settings, ranks) as bar:
         try:
